@@ -13,7 +13,7 @@ from pathlib import Path
 
 import xxhash
 
-from retroscope.errors import DamageError
+from retroscope.errors import DamageError, RetroscopeError
 
 MARK = ".retroscope"  # in every folder that is written as a whole, and may therefore be replaced
 LINE = "\n# xxh3_128 {}\n"  # at the end of a file; a comment, where the file is of text
@@ -66,8 +66,8 @@ def damaged(path: Path | str, fix: str) -> DamageError:
     return DamageError("this file is damaged: it is not what was written", where=str(path), fix=fix)
 
 
-def note_remade(damage: DamageError) -> None:
-    """Tell the user that what is damaged is made again, and go on."""
+def note_remade(damage: RetroscopeError) -> None:
+    """Tell the user that what is damaged, or cannot be used, is made again, and go on."""
     log.warning("note: %s: %s; it is made again", damage.where, damage.what)
 
 

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +133,12 @@ def test_a_damaged_file_says_so_when_it_is_looked_at(path):
     path.write_text('{"query": ')
     with pytest.raises(CollectionError, match=r"train\.v1\.jsonl, line 1: broken JSON"):
         load_collection(path)
+
+
+def test_no_folder_is_made_in_the_home_of_who_does_not_use_ir_datasets(tmp_path: Path) -> None:
+    code = "import bm25s, retroscope.collection.loading, retroscope.retrieval.retrieve, retroscope.study.run, sys"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('ir_datasets' in sys.modules)"],
+        env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (done.stdout.strip(), (tmp_path / ".ir_datasets").exists()) == ("False", False)

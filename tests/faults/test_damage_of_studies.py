@@ -27,6 +27,7 @@ from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import KEPT, run_study
 from retroscope.study.study import Study, load_study
 from retroscope.study.training.cells import DONE, is_complete, stored_scores, write_cell
+from retroscope.training.folder import finished_training
 from tiny_study import make_tiny
 
 CHEAP = StudySettings(
@@ -210,6 +211,12 @@ def test_a_folder_lists_its_files(tmp_path: Path) -> None:
         with pytest.raises(DamageError) as error:
             open_sealed(tmp_path / "f", "")
         assert error.value.where == str(done.file)
+
+
+def test_a_finished_training_whose_document_is_cut_is_named(tmp_path: Path) -> None:
+    (tmp_path / "training.json").write_text('{"key": "k", "schema')
+    with pytest.raises(DamageError, match=r"training.json: this file is damaged(.|\n)*fix: name another folder"):
+        finished_training(tmp_path, "k")
 
 
 def test_a_damaged_cell_of_a_training_ablation_is_not_complete(

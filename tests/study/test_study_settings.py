@@ -27,7 +27,7 @@ from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining
 from retroscope.probing.settings import KNOWN_PROBES, ProbeSettings
 from retroscope.probing.settings import PROTOCOLS as PROBING_PROTOCOLS
-from retroscope.representations.extraction import ExtractionSettings
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import CORRECTIONS

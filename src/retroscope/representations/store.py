@@ -108,17 +108,17 @@ class VectorStore:
 
     def column(self, k: int | slice | None, rows: slice) -> np.ndarray:
         """Read layer k, several layers, or the final vectors (None) of some texts, in the stored number format."""
-        places = np.arange(self.vectors.shape[0])[rows]
-        return self._sound(places, lambda: self.final[rows] if k is None else self.vectors[rows, k])
+        return self._sound(rows, lambda: self.final[rows] if k is None else self.vectors[rows, k])
 
-    def _sound(self, rows: Int[np.ndarray, "n"], read: Callable[[], Any]) -> np.ndarray:
+    def _sound(self, rows: slice | Int[np.ndarray, "n"], read: Callable[[], Any]) -> np.ndarray:
         """Read, and where that shows damage, once more after the damaged shards of these rows were made again."""
         try:
             return self._checked(read)
         except RepresentationError:
             if self.remake is None:
                 raise
-            self.remake((np.unique(rows // self.window) * self.window).tolist())
+            places = np.arange(self.vectors.shape[0])[rows]
+            self.remake((np.unique(places // self.window) * self.window).tolist())
             return self._checked(read)
 
     def _checked(self, read: Callable[[], Any]) -> np.ndarray:

@@ -29,7 +29,7 @@ from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
 from retroscope.study.study import Reported, Study
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, PendingFacts, StudyFacts
 
 KEPT = "measurements"  # folder of the cache where a stopped study goes on from
 
@@ -115,8 +115,10 @@ def _study(
         pending: the steps that are still to be run.
         reported: what smaller studies of this run reported, which is reused; completed.
     """
-    waiting = [{"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending]
-    facts = recorded_facts(plan, measured, progress) | {"not_yet_run": waiting}
+    waiting: list[PendingFacts] = [
+        {"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending
+    ]
+    facts: StudyFacts = {**recorded_facts(plan, measured, progress), "not_yet_run": waiting}
     return Study(facts, impersonal(as_values(plan.settings)), measured, reported)
 
 
@@ -169,12 +171,10 @@ def _stored(place: Path) -> Measurement | None:
         sealed = open_sealed(place, "")
         runs = {Path(name).stem: run_of(sealed.read(name)) for name in sealed.checksums if name.endswith(".run")}
         return replace(load_measurement(place), runs=runs)
-    except DamageError as damage:
+    except (DamageError, AnalysisError) as damage:  # damaged, or of another schema
         note_remade(damage)
-    except AnalysisError:
-        pass  # of another schema
-    remove_whole(place)
-    return None
+        remove_whole(place)
+        return None
 
 
 def _key(step: Step) -> str:

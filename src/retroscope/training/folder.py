@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from retroscope.checksums import damaged
 from retroscope.documents import as_json, write_text
 from retroscope.encoders.checkpoints.adapters import KEPT_BASE
 from retroscope.encoders.checkpoints.folders import quiet
@@ -22,7 +23,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import TrainingError
 from retroscope.files import new_folder, remove_whole, sync_folder
 from retroscope.locks import LOCK, held
-from retroscope.partials import sweep
+from retroscope.partials import remove_abandoned
 from retroscope.training.processes import is_first
 from retroscope.training.watch import WHOLE, disk_errors
 
@@ -35,6 +36,7 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
 
     Raises:
         TrainingError: if another training wrote it.
+        DamageError: if what it wrote is no JSON any more.
     """
     if not (folder / ABOUT).is_file():
         return None
@@ -61,7 +63,7 @@ def first_holds(folder: Path) -> Iterator[None]:
     new = not folder.exists()
     try:
         with held(folder):
-            sweep(folder)
+            remove_abandoned(folder)
             if (folder / ABOUT).is_file():
                 remove_whole(folder / CHECKPOINTS)
             yield
@@ -107,7 +109,10 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise damaged(path, "name another folder, or restore the file from a copy") from error
 
 
 def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:

@@ -1,0 +1,46 @@
+"""`retroscope cache`: what it lists, what it removes, and its exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Cli
+
+from retroscope.cli.exit_codes import UNSOUND, USER_ERROR
+from retroscope.encoders.token_memory import TokenMemory
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    memory = TokenMemory(tmp_path / "tokens")
+    memory.rows(b"reading", ["one", "two"], lambda texts: [[len(text)] for text in texts])
+    memory.save()
+    return tmp_path
+
+
+def test_it_lists_and_names_what_is_damaged(cli: Cli, cache: Path) -> None:
+    sound = json.loads(cli("cache", "--cache", str(cache), "--verify", "--json").out)
+    (entry,) = sound["entries"]
+    assert (entry["kind"], entry["outdated"], sound["damaged"], sound["removed"]) == ("tokens", False, [], [])
+    assert sound["bytes"] == entry["bytes"] == sum(f.stat().st_size for f in cache.rglob("*") if f.is_file())
+
+    (file,) = cache.glob("tokens/*/*.arrow")
+    file.write_bytes(file.read_bytes()[:-1])
+    named = cli("cache", "--cache", str(cache), "--verify")
+    assert (named.code, f"damaged: {file}" in named.out.splitlines()) == (UNSOUND, True)
+    repaired = cli("cache", "--cache", str(cache), "--repair", "--verify")
+    assert "removed 1, which freed" in repaired.out
+    assert "no file is damaged" in repaired.out
+    assert not file.exists()
+
+
+def test_a_size_of_nothing_and_a_folder_that_is_not_there_are_refused(cli: Cli, cache: Path) -> None:
+    assert "invalid size '0'" in cli("cache", "--cache", str(cache), "--max-size", "0").err
+    missing = cli("cache", "--cache", str(cache / "no"))
+    assert (missing.code, "there is no such folder" in missing.err) == (USER_ERROR, True)
+    assert not (cache / "no").exists()
+
+
+def test_the_cache_is_made_to_fit(cli: Cli, cache: Path) -> None:
+    assert "0 entries, 0 B" in cli("cache", "--cache", str(cache), "--max-size", "1B").out
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
