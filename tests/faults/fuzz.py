@@ -23,10 +23,10 @@ from typing import Any, NoReturn
 from hostile_case import put
 from hostile_collections import ROWS, beir, collection_cases, jsonl, make_bombs, parquets, trec
 from hostile_doors import ABORT, BAD, HANG, answer_of, summary, tried, warm
-from hostile_models import Case, adapter, model_cases, st, toy
+from hostile_models import Case, adapter, make_toys, model_cases, st, toy
 from hostile_settings import settings_cases
 
-SECONDS = 20
+SECONDS = 60
 BYTES = [b"\0", b"\xff", b"\n", b"\t", b'"', b"{", b"[", b"]", b"}", b",", b":", b"\\", b"\x1b[31m", b"\xed\xa0\x80", b"9" * 5000, b"[" * 3000,
          "\u202e".encode(), b"NaN", b"-", b"1e999", b"\r\n", b"\x1f\x8b", b"&a", b"*a", b"<<: ", b"../", b"null", b"true"]  # fmt: skip
 VALUES: list[Any] = [None, True, False, 0, -1, 1, 1.5, 10**6, 10**9, 10**15, float("inf"), float("nan"), "", "a", "x" * 5000, "../x", "\x1b[2J",
@@ -204,6 +204,7 @@ def tabled(every: int) -> int:
     """Try one in so many cases of the tables, each in a process of its own; print what is wrong and a line."""
     warm()
     make_bombs()
+    make_toys()
     wrong = 0
     for name, cases in {
         "checkpoints": model_cases(),

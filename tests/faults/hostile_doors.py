@@ -24,7 +24,7 @@ from hostile_case import Case
 from retroscope.errors import RetroscopeError
 
 MEMORY = 3 * 2**30  # bytes beyond what the parent holds
-SECONDS = 20.0
+SECONDS = 60.0
 LONGEST_MESSAGE = 12_000  # characters
 REFUSED, ACCEPTED, TRACEBACK, HANG, ABORT, LONG, SPOKEN = (
     "refused", "accepted", "traceback", "hang", "abort", "long message", "spoke on standard output",

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -42,9 +42,22 @@ FAMILIES = tuple({**SIZES, **OTHERS})
 
 
 @cache
+def shelf() -> TemporaryDirectory[str]:
+    """The folder of sound checkpoints; it goes with this process."""
+    return TemporaryDirectory(prefix="hostile-")
+
+
+@cache
 def toy(name: str) -> Path:
     """A sound checkpoint, made once."""
-    return save_toy(name, Path(mkdtemp(prefix="hostile-")) / name)
+    return save_toy(name, Path(shelf().name) / name)
+
+
+def make_toys() -> None:
+    """Make all of them, before children are forked that would each do so."""
+    for name in FAMILIES:
+        toy(name)
+    gguf()
 
 
 def of(name: str, edit: Edit, folder: Path) -> Path:
@@ -442,7 +455,7 @@ def gguf() -> bytes:
     """A small sound GGUF file."""
     from gguf import GGUFWriter
 
-    file = Path(mkdtemp(prefix="hostile-")) / "toy.gguf"
+    file = Path(shelf().name) / "toy.gguf"
     tensors = load_file(toy("llama") / "model.safetensors")
     writer = GGUFWriter(str(file), "llama")
     for name, value in {"block_count": 2, "context_length": 64, "embedding_length": 16, "feed_forward_length": 24,

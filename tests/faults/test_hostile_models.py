@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from hostile_doors import summary, tried, warm
-from hostile_models import DOORS, adapter, model_cases, of_st, setting, toy
+from hostile_models import DOORS, adapter, make_toys, model_cases, of_st, setting, toy
 
 from retroscope.encoders.checkpoints.adapter_settings import _check_pattern
 from retroscope.encoders.checkpoints.sizes import LARGEST, MOST, check_config
@@ -26,6 +26,7 @@ def test_the_table_has_every_class_at_every_door() -> None:
 @pytest.mark.parametrize("start", range(4))
 def test_hostile_checkpoints_are_refused(start: int) -> None:
     warm()
+    make_toys()
     verdicts = [tried(case, seconds=120) for case in CASES[start * (EACH // 4) :: EACH]]
     wrong = [f"{v.case.title}: {v.what}: {v.message[:200]}" for v in verdicts if v.wrong]
     assert wrong == [], summary(verdicts)

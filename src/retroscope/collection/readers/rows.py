@@ -16,13 +16,22 @@ from typing import Any, TextIO
 
 import pyarrow.parquet as pq
 
-from retroscope import reading
 from retroscope.errors import CollectionError, excerpt
-from retroscope.reading import LONGEST_LINE, BrokenJsonError, broken_json, each_once, foreign, names_twice, parse_json
+from retroscope.reading import (
+    LONGEST_LINE,
+    BrokenJsonError,
+    broken_json,
+    each_once,
+    file_lines,
+    foreign,
+    names_twice,
+    parse_json,
+)
+from retroscope.reading import open_bytes as open_file
 
 CHUNK = 2**16
-open_bytes = partial(reading.open_bytes, kind=CollectionError)
-lines = partial(reading.file_lines, kind=CollectionError)
+open_bytes = partial(open_file, kind=CollectionError)
+lines = partial(file_lines, kind=CollectionError)
 
 
 @dataclass(frozen=True, slots=True)
