@@ -271,7 +271,8 @@ def measure(model: str, texts: int, rounds: int) -> None:
     """Time runs of 1 and 2 workers of one thread in turn, and hold the simulation of 2 against what was measured."""
     from retroscope.encoders.loading import load_encoder
     from retroscope.encoders.settings import LoadSettings
-    from retroscope.representations.extraction import ExtractionSettings, plan_extraction
+    from retroscope.representations.extraction import plan_extraction
+    from retroscope.representations.settings import ExtractionSettings
 
     draw = random.Random(0)
     words = Path(__file__).read_text(encoding="utf-8").split()
@@ -293,13 +294,13 @@ def measure(model: str, texts: int, rounds: int) -> None:
 
 def _run(plan: "object", corpus: list[str], workers: int) -> Measured:
     from retroscope.engine.ray import run_on_ray
-    from retroscope.representations.extraction import _create
+    from retroscope.representations.extraction import window_job
+    from retroscope.representations.own_store import create_store
     from retroscope.representations.store import open_store
-    from retroscope.representations.windows import window_job
 
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "v"
-        _create(plan, place)
+        create_store(plan, place)
         job = window_job(plan, corpus, place, open_store(place, "r+"))
         tally = run_on_ray(job, None, workers)
     shards = -(-job.total // plan.window)

@@ -97,7 +97,7 @@ def is_read_without_torch(path: Path) -> bool:
     _, room, *rest = [*module_name(path).split("."), ""]
     if room in ("scores", "statistics", "typesetting"):
         return True
-    reports = room == "study" and rest[0] in ("study", "report", "console", "verdict", "folder", "facts")
+    reports = room == "study" and rest[0] in ("study", "reporting", "folder")
     return reports or (room == "analyses" and bool(REPORTING & set(rest)))
 
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from retroscope import display
-from retroscope.display import listens, shown, shown_count
-from retroscope.progress import Pace
+from retroscope.display import shown, shown_count
+from retroscope.progress import Pace, listens
 
 
 def test_a_stage_has_a_rate_from_its_first_batch_on() -> None:

@@ -19,7 +19,7 @@ LIMITS = {
     "lines of the longest body": 36,
     "files with an upward import": 0,
     "functions with more than 8 parameters": 0,
-    "functions with more than 5 before their settings": 9,
+    "functions with more than 5 before their settings": 8,
     "functions without all types": 0,
     "names with two meanings": 0,
 }

@@ -82,7 +82,7 @@ def test_output_is_compared_word_by_word_and_numbers_nearly() -> None:
 
 @pytest.mark.parametrize("page", EXTENDING, ids=lambda page: page.stem)
 def test_code_that_extends_the_package_runs(page: Path) -> None:
-    code = "\n".join(code_of(page, "python"))
+    code = "\n".join(block.code for block in blocks(page) if block.tag == "python")
     assert code
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retroscope.files import new_folder, remove_whole, whole_file, whole_folder
-from retroscope.partials import PARTIAL, new_beside, sweep
+from retroscope.partials import PARTIAL, new_beside, remove_abandoned
 
 
 def killed(folder: Path) -> None:
@@ -32,13 +32,13 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     assert all(name.endswith(PARTIAL) for name in left)
     (tmp_path / ".mine.partial").touch()
     (tmp_path / "a.12345678.partial").touch()
-    sweep(tmp_path)
+    remove_abandoned(tmp_path)
     assert entries(tmp_path) == [".mine.partial", "a.12345678.partial"], "the user's own files stay"
 
 
 def test_what_is_being_written_stays(tmp_path: Path) -> None:
     with whole_file(tmp_path / "table.csv") as file, whole_folder(tmp_path / "figures") as new:
-        sweep(tmp_path)
+        remove_abandoned(tmp_path)
         file.write(b"whole")
         (new / "one.svg").touch()
         assert len(entries(tmp_path)) == 2
@@ -50,7 +50,7 @@ def test_a_folder_whose_removal_was_stopped_is_removed(tmp_path: Path) -> None:
         half = tmp_path / beside.name.replace(PARTIAL, "")
     (tmp_path / f".old.abcdefgh{PARTIAL}" / "new").mkdir(parents=True)
     (tmp_path / f".empty.abcdefgh{PARTIAL}").mkdir()
-    sweep(tmp_path)
+    remove_abandoned(tmp_path)
     assert entries(tmp_path) == []
     assert not half.exists()
 

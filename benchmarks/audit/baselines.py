@@ -56,7 +56,7 @@ def main() -> None:
         print(f"| left to fine-tuning, {best} | 100 % | {share_left(share)} |")
     print()
     for statement in study.report_contents.sections["baselines"].statements:
-        print(f"{statement.tone}: {statement.text}")
+        print(f"{statement.label}: {statement.text}")
     print("\nseconds:", {name: round(value, 1) for name, value in study.facts["timings"].items()})
     if given.out:
         study.report(given.out)

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from retroscope.probing.grid import probe as probe
     from retroscope.probing.options import ConcatTraining as ConcatTraining
     from retroscope.probing.settings import ProbeSettings as ProbeSettings
-    from retroscope.representations.extraction import ExtractionSettings as ExtractionSettings
     from retroscope.representations.represent import represent as represent
+    from retroscope.representations.settings import ExtractionSettings as ExtractionSettings
     from retroscope.retrieval.retrieve import retrieve as retrieve
     from retroscope.retrieval.retrieve import retrieve_layers as retrieve_layers
     from retroscope.scores import Scores as Scores
@@ -101,7 +101,7 @@ _HOMES = {
     "Difference": "statistics.difference",
     "DriftSettings": "drift.settings",
     "Encoder": "encoders.encoder",
-    "ExtractionSettings": "representations.extraction",
+    "ExtractionSettings": "representations.settings",
     "GridSettings": "study.training.grid_settings",
     "IntervalSettings": "statistics.resampling.intervals",
     "Judgment": "collection.records",

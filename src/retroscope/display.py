@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import timedelta
 from time import monotonic
 
@@ -13,7 +12,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
-from retroscope.progress import Count, Pace, Progress
+from retroscope.progress import Count, Pace, Progress, heard_by, listener, silence
 from retroscope.visible import visible
 
 Shown = Progress | bool | None
@@ -27,8 +26,6 @@ SELDOM = 60.0  # seconds between two lines
 OFTEN = 0.2  # seconds between two changes of a line in a notebook
 NARROW = 90  # characters of a terminal in which bars would leave no room for names
 
-_listener: ContextVar[Progress | None] = ContextVar("what a caller shows progress with", default=None)
-
 
 @contextmanager
 def shown(progress: Shown) -> Iterator[Progress | None]:
@@ -36,13 +33,13 @@ def shown(progress: Shown) -> Iterator[Progress | None]:
 
     What the function calls in turn shows nothing of its own, unless it is given a callback or asks who `listens`.
     """
-    caller = _listener.get()
+    caller = listener()
     if progress is True or (progress is None and caller is None and is_interactive()):
         with progress_bars() as bars:
             yield bars
         return
     report = progress if callable(progress) else None
-    with _heard_by(report or (caller if progress is None else None) or _silence):
+    with heard_by(report or (caller if progress is None else None) or silence):
         yield report
 
 
@@ -50,33 +47,11 @@ def shown(progress: Shown) -> Iterator[Progress | None]:
 def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
     """Yield the callback of a function that has one stage, as `shown` does; bars name the stage `what`."""
     if callable(progress):
-        with shown(None if _listener.get() else False):
+        with shown(None if listener() else False):
             yield progress
         return
     with shown(progress) as report:
         yield None if report is None else (lambda done, total: report(what, done, total))
-
-
-def listens() -> Progress | None:
-    """Return the callback of the caller that shows progress, if any does.
-
-    For long work far below it, such as the reading of files, through which no callback is handed down.
-    """
-    listener = _listener.get()
-    return None if listener is _silence else listener
-
-
-def _silence(what: str, done: int, total: int) -> None:
-    """Show nothing: the listener of a caller that wants no progress."""
-
-
-@contextmanager
-def _heard_by(listener: Progress) -> Iterator[None]:
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
 
 
 def is_interactive() -> bool:
@@ -92,7 +67,7 @@ def in_notebook() -> bool:
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     """Yield a callback that shows (what, done, total): bars in a terminal, a line in a notebook, few lines in a log."""
-    with _drawn() as bars, _heard_by(bars):
+    with _drawn() as bars, heard_by(bars):
         yield bars
 
 

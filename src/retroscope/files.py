@@ -1,13 +1,13 @@
 """Files and folders that are whole or absent: written beside their place, then moved into it.
 
 What is being written has a name of its own (`partials`) and is locked by its writer; a killed run leaves it there,
-and the next run that writes into the folder removes it (`sweep`).
+and the next run that writes into the folder removes it (`remove_abandoned`).
 """
 
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -76,11 +76,15 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
-def refuse_other_report(folder: Path, document: str) -> None:
-    """Refuse to replace a `report.html` that was written for another document.
+def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = ()) -> None:
+    """Refuse to replace a `report.html` that was written for another document, or folders that no report wrote.
+
+    Args:
+        document: that a report of this kind has beside its page.
+        replaced: folders below `folder` that the report replaces as a whole.
 
     Raises:
-        SettingsError: if `folder` holds a page but no `document`.
+        SettingsError: if `folder` holds a page but no `document`, or such a folder holds files of others.
     """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(
@@ -88,6 +92,8 @@ def refuse_other_report(folder: Path, document: str) -> None:
             where=str(folder),
             fix="name another folder",
         )
+    for name in replaced:
+        refuse_foreign(folder / name)
 
 
 def file_digest(file: Path) -> str:

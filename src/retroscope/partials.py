@@ -35,15 +35,15 @@ def new_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def sweep(*folders: Path) -> None:
+def remove_abandoned(*folders: Path) -> None:
     """Remove the partial files and folders that killed runs left in these folders; those in use stay."""
     for folder in folders:
         for partial in folder.glob(f".*.????????{PARTIAL}"):
             with suppress(OSError):  # what cannot be removed, or is gone by now, harms nobody
-                _remove_abandoned(partial)
+                _remove_one(partial)
 
 
-def _remove_abandoned(partial: Path) -> None:
+def _remove_one(partial: Path) -> None:
     """Remove a partial file or folder, unless its writer lives."""
     if not partial.is_dir():
         with partial.open("rb+") as file:

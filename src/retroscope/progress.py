@@ -1,7 +1,9 @@
-"""Progress of long work: the two forms of a callback, the pace of a stage, and a keeper of stages and their times."""
+"""Progress of long work: the two forms of a callback, who listens, and the pace and times of its stages."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 Progress = Callable[[str, int, int], None]
 """Receives (what, done, total): the name of the stage under way, the items done, and the items of the stage."""
@@ -13,6 +15,37 @@ Count = Callable[[int, int], None]
 def counted(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
     """Return the callback of one stage whose name and size are known; None where nobody listens."""
     return None if progress is None else (lambda done: progress(what, done, total))
+
+
+_listener: ContextVar[Progress | None] = ContextVar("what a caller shows progress with", default=None)
+
+
+def listener() -> Progress | None:
+    """Return the callback of the caller that decided about progress, `silence` perhaps; None where none did."""
+    return _listener.get()
+
+
+def listens() -> Progress | None:
+    """Return the callback of the caller that shows progress, if any does.
+
+    For long work far below it, such as the reading of files, through which no callback is handed down.
+    """
+    callback = listener()
+    return None if callback is silence else callback
+
+
+def silence(what: str, done: int, total: int) -> None:
+    """Show nothing: the listener of a caller that wants no progress."""
+
+
+@contextmanager
+def heard_by(callback: Progress) -> Iterator[None]:
+    """Report long work far below to a callback while the context is open."""
+    token = _listener.set(callback)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 AT_ONCE = 0.01  # seconds

@@ -100,7 +100,7 @@ def _check_number(name: str, value: Any, limit: Range, whole: bool) -> None:
 def _check_distinct(name: str, values: Any) -> None:
     if not isinstance(values, tuple | list):
         raise SettingsError(f"{name} is {excerpt(values)}", fix="give a list")
-    if len({*values}) < len(values):
+    if len({float(value) if isinstance(value, Real) else repr(value) for value in values}) < len(values):
         raise SettingsError(f"{name} names a value twice: {excerpt(values)}", fix="name each once")
 
 

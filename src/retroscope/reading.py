@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from retroscope.errors import RetroscopeError, cut, did_you_mean, excerpt
+from retroscope.progress import Progress, listens
 
 ErrorClass = type[RetroscopeError]
 
@@ -27,6 +28,8 @@ LONGEST_LINE = 32 * 2**20  # bytes of a line, and of a JSON item
 MOST_EMPTY = 100_000  # empty lines, one after another
 LARGEST_DOCUMENT = 64 * 2**20  # bytes of a JSON document that is read at once
 BUFFER = 2**17  # bytes unpacked at a time
+MEGABYTE = 10**6
+REPORTED = 10 * MEGABYTE  # the smallest file whose reading is a stage of its own
 UNPACKED = 32 * 2**20  # bytes that any gzip file may unpack to
 RATIO = 100  # times its size that a larger one may unpack to; text unpacks to 3 to 10 times its size
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -116,7 +119,7 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
     """
     check_file(path, kind)
     try:
-        with path.open("rb") as raw:
+        with _opened(path) as raw:
             packed = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
             if packed:
@@ -131,6 +134,31 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
         if error.errno in FULL:
             raise
         raise kind(f"this cannot be read: {reason(error)}", where=str(path), fix="check the disk it is on") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a file; of a large one, what is read is reported to whoever listens."""
+    report = listens()
+    if report is None or path.stat().st_size < REPORTED:
+        return path.open("rb")
+    return io.BufferedReader(_Reported(path, report), MEGABYTE)
+
+
+class _Reported(io.FileIO):
+    """A file whose megabytes are counted as they are read."""
+
+    def __init__(self, path: Path, report: Progress) -> None:
+        super().__init__(path)
+        self._stage, self._report, self._read = f"reading {path.name}, MB", report, 0
+        self._size = path.stat().st_size
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer; return the number of bytes."""
+        count = super().readinto(buffer) or 0
+        before, self._read = self._read // MEGABYTE, min(self._size, self._read + count)
+        if self._read // MEGABYTE > before:
+            self._report(self._stage, self._read // MEGABYTE, self._size // MEGABYTE)
+        return count
 
 
 class _Unpacked(io.RawIOBase):

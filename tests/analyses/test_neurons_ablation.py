@@ -1,11 +1,13 @@
 """Ablation curves find planted neurons, spare the others, and say what they were measured on."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -13,9 +15,11 @@ import xarray as xr
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
+from retroscope.analyses.neurons.ablation.trial import Counter, encoded
 from retroscope.analyses.neurons.ablation.words import ablation_statements
 from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
 from retroscope.analyses.neurons.settings import NeuronAblationSettings
+from retroscope.attribution.ablation import ablated
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import collection_examples
 from retroscope.attribution.result import NeuronAttribution
@@ -23,10 +27,13 @@ from retroscope.attribution.selection import NeuronSet, choose, ranked
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
+from retroscope.encoders.autocast import in_precision
+from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.inputs.texts import texts_of
 from retroscope.inputs.whole_search import whole_search
 from retroscope.representations.represent import represent
 from retroscope.retrieval.retrieve import retrieve
@@ -526,9 +533,71 @@ def test_a_precision_that_moves_the_harm_is_refused(
     retriever: Retriever, collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fixed at their mean, all vectors are equal but for rounding: the ranking is that of the precision."""
-    settings = replace(QUICK, fractions=(ALL_PLANTED,), precision="bfloat16")
+    settings = replace(QUICK, fractions=(0.02, ALL_PLANTED, 0.3), precision="bfloat16")
+    monkeypatch.setattr("retroscope.analyses.neurons.ablation.table.REFERENCE", ALL_PLANTED)
+    calls: list[tuple[str, int, int]] = []
     with pytest.raises(SettingsError, match=r"planted: in bfloat16, the harm(.|\n)*0\.01 is allowed(.|\n)*float32"):
+        ablation_curves(
+            retriever, collection, naming(*((2, i) for i in PLANTED)), settings, lambda *call: calls.append(call)
+        )
+    assert calls[-1][1] == 2 * N + 4 * N, "both towers; the top and one draw in either precision, and nothing more"
+
+
+def test_in_float32_vectors_are_those_without_any_precision(
+    retriever: Retriever, collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte, and no context that changes products is ever opened."""
+    opened: list[str] = []
+
+    def watched(precision: str, device: torch.device) -> Any:
+        opened.append(precision)
+        return in_precision(precision, device)
+
+    monkeypatch.setattr("retroscope.analyses.neurons.ablation.trial.in_precision", watched)
+    texts = texts_of(retriever, collection, "passage", None)
+    neurons = choose(ranked(naming(*((2, i) for i in PLANTED)), "magnitude"), 1 / 48, "top")
+    for chosen in (None, neurons):
+        with nullcontext() if chosen is None else ablated(texts.encoder, chosen, None):
+            plain = final_vectors(texts.encoder, texts.rows, texts.tokens)
+            float32 = encoded(texts, Counter(None), "float32").final()
+            rounded = encoded(texts, Counter(None), "bfloat16").final()
+        assert float32.tobytes() == plain.numpy().tobytes()
+        assert rounded.tobytes() != float32.tobytes(), "the control: bfloat16 is not"
+    opened.clear()
+    one, two = (
         ablation_curves(retriever, collection, naming(*((2, i) for i in PLANTED)), settings)
+        for settings in (QUICK, replace(QUICK, precision="float32"))
+    )
+    assert set(opened) == {"float32"}
+    assert one.scores.values.values.tobytes() == two.scores.values.values.tobytes()
+    pd.testing.assert_frame_equal(one.table, two.table)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_looks_stop_at_the_same_place_for_the_same_seed(
+    retriever: Retriever, collection: Collection, grouped: NeuronAblationSettings, precision: str
+) -> None:
+    settings = replace(grouped, precision=precision, draws=4, fractions=(0.02, ALL_PLANTED, 0.3))
+    results, counts = [], []
+    for seed in (5, 5, 6):
+        calls: list[tuple[str, int, int]] = []
+        results.append(
+            ablation_curves(
+                retriever,
+                collection,
+                naming(*((2, i) for i in PLANTED)),
+                replace(settings, seed=seed),
+                lambda *call: calls.append(call),  # noqa: B023 - called at once
+            )
+        )
+        counts.append(calls)
+    one, again, other = (result.scores.values for result in results)
+    assert one.values.tobytes() == again.values.tobytes()
+    assert counts[0] == counts[1], "the same texts are encoded"
+    left_out = np.isnan(one.values)
+    assert left_out.any(), "something is measured no further"
+    assert not left_out.all(axis=(0, 4)).all(), "and something is"
+    assert one.values.tobytes() != other.values.tobytes(), "the control: another seed draws other neurons and pools"
 
 
 def test_an_unknown_precision_is_refused() -> None:

@@ -72,7 +72,7 @@ def test_another_collection_has_a_statement_and_a_table_of_its_own(
     context = context_of(tiny, cache, SETTINGS)
     other = context.on(replace(context.collection, name="other"), first=False)
     again = INSTRUMENT.measure(other, NoSettings(), INSTRUMENT.plan(other, NoSettings()))
-    assert again.facts == {}, "queries are listed of the first collection alone"
+    assert again.frames["queries"].equals(searched.frames["queries"]), "queries of every collection are stored"
     result, section = reported(ANALYSIS, [searched, replace(again, collection="other")], subject_of(context))
     assert [one.collection for one in result.by_collection] == [context.collection.name, "other"]
     (statement,) = [s for s in section.statements if s.text.startswith("On other: ")]

@@ -1,5 +1,6 @@
 """Drift of the weights: in words on changes whose truth is known, and measured on a pair."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,6 +139,22 @@ def test_page_and_terminal(changes: dict[tuple[int, str], float], tmp_path: Path
     shown = diff_text(drifted)
     assert max(map(len, shown.splitlines())) <= 100
     assert "layer  attention  FFN in  FFN out  norms  embeddings  final norm" in shown
+
+
+@pytest.mark.parametrize("file", ["tables/mine.csv", "figures/mine.pdf", "report.html"])
+def test_files_of_others_are_not_replaced(tmp_path: Path, file: str) -> None:
+    mine = tmp_path / file
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(SettingsError, match=r"would (be )?replace"):
+        write_diff(drift({}), tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+
+
+def test_a_comparison_of_weights_is_written_again(tmp_path: Path) -> None:
+    write_diff(drift({}), tmp_path)
+    write_diff(drift({}), tmp_path)
+    assert json.loads((tmp_path / "diff.json").read_text())["title"] == "Drift of the weights from base to tuned"
 
 
 def test_towers_of_their_own_are_named() -> None:

@@ -119,7 +119,7 @@ def test_show_says_what_compare_said(cli: Cli, report: Path) -> None:
     [
         ("RR@10 >= -1", 0, "gate 'RR@10 >= -1' holds: the lower end of the interval is"),
         ("RR@10 >= 1", 1, "gate 'RR@10 >= 1' does not hold"),
-        ("rr@10 >= 0", 2, "did you mean 'RR@10'?"),
+        ("rr@10 >= 0", 2, "did you mean 'RR@10'"),
         ("RR@10 on collektion >= 0", 2, "did you mean 'collection'?"),
     ],
 )

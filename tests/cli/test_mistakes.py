@@ -1,8 +1,11 @@
 """A user's mistake: exit code 2, the message on standard error, no traceback, nothing written."""
 
+import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,9 +42,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "probe {model} --data {data} --pooling mean --passages a",
         r"invalid number 'a'\n  fix: write whole numbers",
     ),
-    "no passages": ("probe {model} --data {data} --pooling mean --passages 1", r"passages=\(1,\)"),
+    "no passages": ("probe {model} --data {data} --pooling mean --passages 1", "passages is 1"),
     "seeds": ("probe {model} --data {data} --pooling mean --seeds 0", "seeds is 0"),
-    "limit": ("retrieve {model} --data {data} --pooling mean --limit-queries 0", "limit_queries must be at least 1"),
+    "limit": ("retrieve {model} --data {data} --pooling mean --limit-queries 0", "limit_queries is 0"),
     "few": ("probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2", "too few choices remain"),
     "setting": (
         "retrieve {model} --data {data} --pooling mean --set mesures=[RR]",
@@ -58,7 +61,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         r"unknown prefix 'bier'\n  fix: did you mean 'beir'",
     ),
     "format": ("retrieve {model} --data {tmp} --pooling mean", "no format fits"),
-    "texts": ("embed {model} --pooling mean --texts {tmp}/none.txt", "none.txt: there is no such file"),
+    "texts": ("embed {model} --pooling mean --texts {tmp}/none.txt", "none.txt: no such file"),
     "tower": ("embed {model} --pooling mean --texts {texts} --tower qury", r"unknown tower 'qury'.*\n  fix: .*'query'"),
     "study": ("show {tmp}/none", "there is no finished study here"),
     "report": ("report {tmp}/none", "there is no finished study here"),
@@ -192,3 +195,51 @@ def test_names_with_markup_are_text_everywhere(cli: Cli, tiny: Tiny, tmp_path: P
     assert "<i>model" not in (out / "report.html").read_text()
     (run,) = out.rglob("before.run")
     assert run.read_text().splitlines()[0].endswith(" A/model")
+
+
+# Told before torch is imported, from the options, the settings and the paths alone.
+EARLY = {
+    "compare {tmp}/none {tmp} --data {tmp}": "there is no checkpoint at '.*none'",
+    "compare query={tmp},passage={tmp}/none {tmp} --data {tmp}": "there is no checkpoint at '.*none'",
+    "compare {tmp} {tmp} --data beir:{tmp}/none": "none: no such file or folder",
+    "compare {tmp} {tmp} --data {tmp}": "no format fits",
+    "compare {tmp} {tmp} --data bier:{tmp}": "did you mean 'beir'",
+    "compare a b --data {tmp} --set mesures=[RR]": "did you mean 'measures'",
+    "compare a b --data {tmp} --set probes.rank=many": r"rank: .*'many'",
+    "compare a b --data {tmp} --set neurons.ablation.precision=bf16": "unknown precision 'bf16'",
+    "compare a b --data {tmp} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
+    "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: no such file",
+    "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
+    "doctor {tmp}/none": "there is no checkpoint at '.*none'",
+    "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",
+}
+RUN_THEM = """
+import io, json, sys
+from contextlib import redirect_stderr
+from retroscope.cli.main import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv, err = ["retroscope", *arguments], io.StringIO()
+    try:
+        with redirect_stderr(err):
+            main()
+        code = 0
+    except SystemExit as end:
+        code = end.code
+    print(json.dumps({"code": code, "err": err.getvalue(), "torch": "torch" in sys.modules}))
+"""
+
+
+def test_mistakes_in_options_and_settings_are_told_before_torch_is_imported(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    commands = [
+        [*command.format(tmp=tmp_path).split(), *(out if command.startswith(("compare", "embed")) else [])]
+        for command in EARLY
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_THEM, json.dumps(commands)], capture_output=True, text=True, check=True
+    )
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    for command, message, outcome in zip(EARLY, EARLY.values(), outcomes, strict=True):
+        assert outcome["code"] == 2, (command, outcome)
+        assert re.search(message, outcome["err"]), (command, outcome)
+        assert not outcome["torch"], command

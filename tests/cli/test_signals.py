@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from command_line import Cli
 
-from retroscope.cli.signals import stopping
+from retroscope.cli.exit_codes import stopping
 from retroscope.study import doctor
 from tiny_study import Tiny
 

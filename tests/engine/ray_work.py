@@ -101,7 +101,7 @@ def copying(folder: Path, n: int = 12, *, needs: Mapping[int, int] | None = None
     worker = Copyist(str(folder), **work)  # type: ignore[arg-type]
     named = {i: (str(j),) for i, j in (needs or {}).items()}
     shards = [Shard(str(i), f"key {i}", SIZE, i, named.get(i, ())) for i in range(n)]
-    return Job(Ledger(Storage(str(folder)), {"device": "any"}), shards, SIZE * n, worker, recruit=worker)
+    return Job(Ledger(Storage(str(folder)), {"device": "any"}), shards, SIZE * n, n, worker, recruit=worker)
 
 
 def written(folder: Path) -> dict[str, bytes]:

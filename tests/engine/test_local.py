@@ -33,7 +33,7 @@ class Copyist:
 def job(folder: Path, *broken: int, n: int = 5) -> Job:
     storage = Storage(folder)
     shards = (Shard(str(i), f"key {i}", 10, i) for i in range(n))
-    return Job(Ledger(storage), shards, 10 * n, Copyist(storage, broken))
+    return Job(Ledger(storage), shards, 10 * n, n, Copyist(storage, broken))
 
 
 def test_every_shard_is_done_and_counted(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from retroscope.engine.ledger import Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import EngineError, RepresentationError
 from retroscope.representations import extraction
-from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
+from retroscope.representations.extraction import extract, plan_extraction
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, is_finished, open_store
 from toys import save_toy
 

@@ -23,7 +23,8 @@ from retroscope.engine.ledger import Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import EngineError
 from retroscope.representations import extraction
-from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction, window_job
+from retroscope.representations.extraction import extract, plan_extraction, window_job
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import open_store
 from toys import save_toy
 

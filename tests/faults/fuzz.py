@@ -1,6 +1,6 @@
 """Fuzz the doors: sound files and settings with random damage; every outcome but "refused" or "accepted" is a finding.
 
-Run: python tests/faults/fuzz.py --cases 100000 --seed 0
+Run: PYTHONPATH=tests python tests/faults/fuzz.py --cases 100000 --seed 0
 
 Every case is in this process, since a fork of each would take hours; an alarm ends one that goes on too long. Case n of
 a seed is the same whenever it is run, so that `--seed S --only N` repeats it.
@@ -21,9 +21,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from hostile_case import put
-from hostile_collections import ROWS, beir, jsonl, parquets, trec
-from hostile_doors import ABORT, BAD, HANG, answer_of
-from hostile_models import Case, adapter, st, toy
+from hostile_collections import ROWS, beir, collection_cases, jsonl, make_bombs, parquets, trec
+from hostile_doors import ABORT, BAD, HANG, answer_of, summary, tried, warm
+from hostile_models import Case, adapter, model_cases, st, toy
+from hostile_settings import settings_cases
 
 SECONDS = 20
 BYTES = [b"\0", b"\xff", b"\n", b"\t", b'"', b"{", b"[", b"]", b"}", b",", b":", b"\\", b"\x1b[31m", b"\xed\xa0\x80", b"9" * 5000, b"[" * 3000,
@@ -199,12 +200,33 @@ def fuzzed(cases: int, seed: int, first: int = 0) -> tuple[Counter[str], list[st
     return counts, findings
 
 
+def tabled(every: int) -> int:
+    """Try one in so many cases of the tables, each in a process of its own; print what is wrong and a line."""
+    warm()
+    make_bombs()
+    wrong = 0
+    for name, cases in {
+        "checkpoints": model_cases(),
+        "collections": collection_cases(),
+        "settings": settings_cases(),
+    }.items():
+        verdicts = [tried(case) for number, case in enumerate(cases) if number % every == 0]
+        for verdict in (v for v in verdicts if v.wrong):
+            wrong += 1
+            print(f"{verdict.case.title}: {verdict.what}: {verdict.message[:300]}".encode("unicode_escape").decode())
+        print(f"{name}: {summary(verdicts)}", flush=True)
+    return 1 if wrong else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="repeat one case")
+    parser.add_argument("--table", type=int, metavar="N", help="try one in N cases of the tables instead; 1 tries all")
     chosen = parser.parse_args()
+    if chosen.table is not None:
+        return tabled(chosen.table)
     start = time.monotonic()
     first, cases = (0, chosen.cases) if chosen.only is None else (chosen.only, 1)
     counts, findings = fuzzed(cases, chosen.seed, first)
@@ -216,5 +238,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     sys.exit(main())

@@ -21,7 +21,7 @@ def kinds() -> dict[str, tuple[type, dict[str, Any]]]:
     from retroscope.encoders.settings import LoadSettings
     from retroscope.inputs.settings import DataSettings, ModelSettings, NegativesSettings, StudySettings
     from retroscope.probing.options import ConcatTraining
-    from retroscope.representations.extraction import ExtractionSettings
+    from retroscope.representations.settings import ExtractionSettings
     from retroscope.statistics.resampling.flips import SignFlips
     from retroscope.statistics.resampling.intervals import IntervalSettings
     from retroscope.statistics.settings import ComparisonSettings

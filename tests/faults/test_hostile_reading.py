@@ -96,7 +96,7 @@ def test_broken_json_is_one_error(name: str) -> None:
     assert len(error.value.what) < 300
 
 
-@pytest.mark.parametrize(("size", "unit"), [(2**28, b"a"), (2**28, b"\n"), (2**28, b" ")])
+@pytest.mark.parametrize(("size", "unit"), [(2**26, b"a"), (2**26, b"\n"), (2**26, b" ")])
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path, size: int, unit: bytes) -> None:
     path = put(tmp_path / "x.gz", bomb(size, unit))
     with pytest.raises(

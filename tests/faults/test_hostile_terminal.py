@@ -98,7 +98,8 @@ ARGUMENTS = {
 def test_errors_on_a_terminal_are_visible(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On a pseudo-terminal, where colours would be switched on."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
+    for key, value in {"NO_COLOR": "1", "TERM": "dumb"}.items():  # bars move the cursor, on their own account
+        monkeypatch.setenv(key, value)
     monkeypatch.setattr(sys, "argv", ["retroscope", *ARGUMENTS[name]])
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as written:

@@ -24,11 +24,11 @@ from retroscope.errors import RepresentationError
 from retroscope.representations import extraction, own_store, windows
 from retroscope.representations.extraction import (
     ExtractionPlan,
-    ExtractionSettings,
     extract,
     plan_extraction,
 )
 from retroscope.representations.inventory import take_inventory
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import is_finished, open_store
 from retroscope.representations.windows import WindowWorker
 from toys import TEXTS, save_toy

@@ -10,8 +10,8 @@ from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.representations.extraction import ExtractionSettings
 from retroscope.representations.represent import plan_towers, represent
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.windows import WindowWorker
 from toys import save_toy
 

@@ -13,7 +13,7 @@ from retroscope.collection.collection import Collection
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.settings import ModelSettings, StudySettings
-from retroscope.representations.extraction import ExtractionSettings
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.study.embed import plan_embedding
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import compare, run_study

@@ -17,9 +17,15 @@ from retroscope.errors import SettingsError, TrainingError
 from retroscope.inputs.settings import DataSettings
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.study.training.grid import Grid, describe_grid, finished_cells, prepare_grid, run_grid, with_labels
-from retroscope.study.training.grid_report import GridFindings, write_grid_report
+from retroscope.study.training.grid_report import GridFindings
 from retroscope.study.training.grid_settings import GridSettings
-from retroscope.study.training.grid_summary import gather, grid_document, grid_findings, save_gathered
+from retroscope.study.training.grid_summary import (
+    gather,
+    grid_document,
+    grid_findings,
+    save_gathered,
+    write_grid_report,
+)
 from retroscope.study.training.pretraining import PretrainStudySettings
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
@@ -126,6 +132,13 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
     page = write_grid_report(findings, tmp_path).read_text()
     assert "What training made of mlm" in page
     assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"cells.csv", "worth.tex", "shares.parquet"}
+    assert json.loads((tmp_path / "grid.json").read_text()) == document
+    write_grid_report(findings, tmp_path)
+    (tmp_path / "grid.json").unlink()
+    for write in (lambda: write_grid_report(findings, tmp_path), lambda: run_grid(grid, tmp_path)):
+        with pytest.raises(SettingsError, match="belongs to something else"):
+            write()
+    assert not (tmp_path / "grid.json").exists()
 
 
 def test_a_cell_of_another_grid_is_left_alone(settings: GridSettings, whole: tuple[Grid, Path]) -> None:

@@ -69,3 +69,33 @@ def test_files_of_others_are_not_replaced(searched: Study, tmp_path: Path, file:
         searched.report(tmp_path, overwrite=True)
     assert contents(tmp_path) == {file: b"mine"}
     assert refusal.value.fix == "name another folder", "no advice to remove what is not ours"
+
+
+def test_a_report_alone_replaces_its_own_and_no_other(
+    backbone: Retriever, collection: Collection, searched: Study, cache: Path, tmp_path: Path
+) -> None:
+    page = searched.report_alone(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {page.name, "tables", "figures", "summary.json"}
+    searched.report_alone(tmp_path)
+    before = contents(tmp_path)
+    for other in (
+        compare(backbone, backbone, collection, SEARCH, cache=cache),
+        replace(searched, settings={**searched.settings, "random_weights": True}),
+    ):
+        with pytest.raises(
+            SettingsError, match=r"holds the report of another study \(.*\)\n  fix: name another folder"
+        ):
+            other.report_alone(tmp_path)
+    with pytest.raises(SettingsError, match="belongs to something else"):
+        searched.report(tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("file", ["tables/mine.csv", "figures/mine.pdf", "report.html"])
+def test_a_report_alone_replaces_no_files_of_others(searched: Study, tmp_path: Path, file: str) -> None:
+    mine = tmp_path / file
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(SettingsError, match=r"would (be )?replace"):
+        searched.report_alone(tmp_path)
+    assert contents(tmp_path) == {file: b"mine"}

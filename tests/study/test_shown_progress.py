@@ -1,5 +1,7 @@
 """In a notebook, every long function of the API shows what it does; a caller that shows progress speaks for it."""
 
+import gzip
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,10 @@ import retroscope
 from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
-from retroscope.display import listens, shown
+from retroscope.display import shown
 from retroscope.encoders.encoder import Retriever
 from retroscope.probing.settings import ProbeSettings
+from retroscope.progress import listens
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations
 from tiny_study import Tiny
@@ -93,3 +96,26 @@ def test_the_index_of_bm25_is_reported_to_the_caller_that_shows_progress(collect
     with shown(lambda *call: calls.append(call)), shown(False):
         assert listens() is None
     assert listens() is None
+
+
+def test_the_reading_of_large_files_is_shown(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[str]]
+) -> None:
+    retroscope.load_collection(tiny.data)
+    assert lines() == [], "these are small"
+    monkeypatch.setattr("retroscope.reading.MEGABYTE", 1000)
+    monkeypatch.setattr("retroscope.reading.REPORTED", 5000)
+    retroscope.load_collection(tiny.data)
+    assert lines() == ["reading corpus.jsonl, MB", "reading queries.jsonl, MB"]
+    packed = shutil.copytree(tiny.collection, tmp_path / "packed")
+    plain = (packed / "corpus.jsonl").read_bytes()
+    (packed / "corpus.jsonl").unlink()
+    (packed / "corpus.jsonl.gz").write_bytes(gzip.compress(plain, compresslevel=0))
+    calls: list[tuple[str, int, int]] = []
+    with shown(lambda *call: calls.append(call)):
+        collection = retroscope.load_collection(f"beir:{packed}")
+    assert collection.passages == retroscope.load_collection(tiny.data).passages
+    corpus = [(done, total) for what, done, total in calls if what == "reading corpus.jsonl.gz, MB"]
+    assert [done for done, _ in corpus] == sorted({done for done, _ in corpus})
+    size = (packed / "corpus.jsonl.gz").stat().st_size // 1000
+    assert corpus[-1] == (size, size)

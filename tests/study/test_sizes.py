@@ -16,8 +16,9 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.outcome import Runnable
+from retroscope.study.planning.depths import depth_values
 from retroscope.study.planning.plan import StudyPlan, plan_study
-from retroscope.study.planning.sizes import Bought, as_begun, depth_values, fit
+from retroscope.study.planning.sizes import Bought, as_begun, fit
 from tiny_study import QUICK
 
 SIZED = [name for name, one in analyses().items() if len(one.sizes) > 1]

@@ -27,7 +27,7 @@ from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining
 from retroscope.probing.settings import KNOWN_PROBES, ProbeSettings
 from retroscope.probing.settings import PROTOCOLS as PROBING_PROTOCOLS
-from retroscope.representations.extraction import ExtractionSettings
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import CORRECTIONS
@@ -38,7 +38,7 @@ from retroscope.study.settings import as_values, complete, from_values, to_yaml
 TEXTS = st.text(max_size=12)
 SOMETIMES = st.none() | TEXTS
 POSITIVE = st.floats(1e-6, 1e3)
-COUNTS = st.integers(1, 10**6)
+COUNTS = st.integers(1, 10_000)
 
 
 def some(names: Any) -> st.SearchStrategy[tuple[str, ...]]:
@@ -78,7 +78,7 @@ PROBES = st.builds(
     passages=numbers(2),
     seeds=COUNTS,
     layers=st.none() | numbers(0),
-    ridge=st.lists(POSITIVE, min_size=1, max_size=3).map(tuple),
+    ridge=st.lists(POSITIVE, min_size=1, max_size=3, unique=True).map(tuple),
     tolerance=POSITIVE,
 )
 STATISTICS = st.builds(
@@ -88,7 +88,7 @@ STATISTICS = st.builds(
     level=st.floats(0.5, 0.999),
     margin=st.none() | POSITIVE,
     family=TEXTS,
-    family_per=st.lists(TEXTS, max_size=2).map(tuple),
+    family_per=st.lists(TEXTS, max_size=2, unique=True).map(tuple),
 )
 NEURONS = st.builds(
     AttributionSettings,

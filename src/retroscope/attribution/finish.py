@@ -26,9 +26,15 @@ def finished(
         reached: `precision_effect` and `agreement_reached`, for the recipe.
     """
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
-    told = {"row_tokens": row_tokens, **reached, "lost": lost}
     facts = _facts(sums)
-    recipe = {**_recipe(plan), **facts, **told}
+    recipe: r.AttributionRecipe = {
+        **_recipe(plan),
+        **facts,
+        "row_tokens": row_tokens,
+        "precision_effect": reached["precision_effect"],
+        "agreement_reached": reached["agreement_reached"],
+        "lost": lost,
+    }
     warnings = tuple(_warnings(plan, sums, facts))
     layers = list(range(1, plan.encoder.anatomy.n_blocks + 1))
     scores = xr.DataArray(
@@ -97,7 +103,7 @@ def _each(totals: Float[np.ndarray, "half layer neuron"], counts: list[int]) -> 
     return np.stack([_over(total, count) for total, count in zip(totals, counts, strict=True)])
 
 
-def _recipe(plan: AttributionPlan) -> dict[str, Any]:
+def _recipe(plan: AttributionPlan) -> r.AttributionRecipe:
     settings = plan.settings
     return {
         "model": plan.encoder.name,
@@ -120,12 +126,20 @@ def _recipe(plan: AttributionPlan) -> dict[str, Any]:
     }
 
 
-def _facts(sums: Aggregates) -> dict[str, Any]:
+def _facts(sums: Aggregates) -> r.AttributionRecipe:
     """Record the values of F and the errors of the integral."""
     value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
     if not len(value):
-        names = ("f_mean", "f_deviation", "f_variation", "gap_median", "gap_largest", "gap_judged", "gap_site")
-        return dict.fromkeys(names) | {"completeness": {}}
+        return {
+            "f_mean": None,
+            "f_deviation": None,
+            "f_variation": None,
+            "gap_median": None,
+            "gap_largest": None,
+            "gap_judged": None,
+            "gap_site": None,
+            "completeness": {},
+        }
     mean, deviation = float(value.mean()), float(value.std())
     gap, total, nodes = (stats[:, sums.statistics.index(name)] for name in (r.GAP, r.TOTAL, r.NODES))
     by_site = site_gaps(gap, total)
@@ -153,7 +167,7 @@ def _completeness(
     }
 
 
-def _warnings(plan: AttributionPlan, sums: Aggregates, facts: dict[str, Any]) -> list[str]:
+def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecipe) -> list[str]:
     found = []
     noise, lost = (int(sums.arrays[name].sum()) for name in ("noise", "lost"))
     if lost:

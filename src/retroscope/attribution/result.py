@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import xarray as xr
 
+from retroscope.encoders.recipe import RecipeFacts
 from retroscope.errors import AnalysisError
 from retroscope.scores import QUERY, Scores
 
@@ -43,6 +44,46 @@ class AttributionCounts(TypedDict):
     bytes: int
 
 
+class AttributionRecipe(TypedDict, total=False):
+    """How an attribution was made, JSON-like: of what, by which settings, and how exact it is.
+
+    "row_tokens" are run at once, "f_..." are of the scalar that is attributed, "gap_..." and "completeness" of the
+    errors of its integral (None where a method claims none). What `attribute_neurons` made has every key but
+    "negative", which says how a study shared the negatives of two models.
+    """
+
+    model: str
+    fingerprint: str
+    recipe: RecipeFacts
+    method: str
+    target: str
+    tower: str
+    quadrature: str
+    parts: list[str]
+    thresholds: list[float]
+    negatives: int | None
+    negative: str
+    batch_size: int | None
+    padding_pooled: bool
+    precision: str
+    seed: int
+    agreement: float | None
+    examples: int
+    device: str
+    f_mean: float | None
+    f_deviation: float | None
+    f_variation: float | None
+    gap_median: float | None
+    gap_largest: float | None
+    gap_judged: float | None
+    gap_site: str | None
+    completeness: dict[str, dict[str, list[float | None]]]
+    row_tokens: int
+    precision_effect: float | None
+    agreement_reached: float | None
+    lost: int
+
+
 @dataclass(frozen=True, eq=False)
 class NeuronAttribution:
     """Attribution of every neuron of one retriever's tower.
@@ -59,7 +100,7 @@ class NeuronAttribution:
             `share_quantile` over `quantile`, and `half_signed`, `half_share`: means of the signed value and of the
             share over `half` (0, 1: two random halves of the examples).
         examples: examples that were attributed; `noise` of them were not normalised and count nowhere in shares.
-        recipe: how it was made (JSON-like).
+        recipe: how it was made.
         warnings: reasons not to trust it.
         noise_warned: whether a warning says how many examples are noise.
     """
@@ -68,7 +109,7 @@ class NeuronAttribution:
     neurons: Mapping[str, xr.Dataset]
     examples: int
     noise: int
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: AttributionRecipe = field(default_factory=lambda: AttributionRecipe())
     warnings: tuple[str, ...] = ()
     noise_warned: bool = False
 

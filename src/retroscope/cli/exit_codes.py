@@ -1,4 +1,14 @@
-"""The exit codes of the command line; docs/reference/json.md lists them."""
+"""The exit codes of the command line (docs/reference/json.md lists them), and the signals that some of them stand for.
+
+The signals of a terminal that closes and of a scheduler stop a run as Ctrl-C does.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import monotonic
+from types import FrameType
 
 DONE, UNSOUND, USER_ERROR, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 
@@ -11,3 +21,45 @@ MEANINGS = {
     INTERRUPTED: f"interrupted (Ctrl-C); {STOPPED}",
     TERMINATED: f"terminated (SIGTERM, as from a scheduler); {STOPPED}",
 }
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # those that the system has
+REPEATED = 1.0  # seconds in which a further signal says the same: `timeout` sends two
+
+
+@dataclass
+class Stop:
+    """The signal that stopped a run, if one did.
+
+    Attributes:
+        number: of the first signal; 0: none came.
+        at: when the last one came.
+    """
+
+    number: int = 0
+    at: float = 0.0
+
+    def stop(self, number: int, _: FrameType | None) -> None:
+        """Note the signal and raise `KeyboardInterrupt`, so that every block on the way out cleans up."""
+        again = bool(self.number) and monotonic() - self.at < REPEATED
+        self.number, self.at = self.number or number, monotonic()
+        if not again:
+            raise KeyboardInterrupt
+
+    @property
+    def code(self) -> int:
+        """Return the exit code that shells give to a command which this signal ended."""
+        return 128 + self.number if self.number else INTERRUPTED
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Let every signal stop the run as Ctrl-C does, except those that are ignored, as `nohup` has it."""
+    stop, before = Stop(), {}
+    for number in (getattr(signal, name) for name in SIGNALS if name in dir(signal)):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, stop.stop)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,9 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from retroscope.cli.exit_codes import INTERRUPTED, MEANINGS, USER_ERROR
+from retroscope.cli.exit_codes import INTERRUPTED, MEANINGS, USER_ERROR, stopping
 from retroscope.cli.parsing import Command, Commands
-from retroscope.cli.signals import stopping
 from retroscope.disk import is_full, refused_by_system
 from retroscope.errors import RetroscopeError
 from retroscope.visible import visible

@@ -3,9 +3,9 @@
 tests/cli/test_defaults.py compares each with the registry that it is a copy of.
 """
 
-POOLINGS = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
-SIMILARITIES = ("cosine", "dot")
-PROTOCOLS = ("default", "ielab-2025")
+from retroscope.encoders import settings as loading
+
+POOLINGS, SIMILARITIES, PROTOCOLS = loading.POOLING_NAMES, loading.SIMILARITY_NAMES, loading.PROTOCOLS
 ENGINES = ("local", "ray")
 TOWERS = ("query", "passage")
 ATTRIBUTED_TOWERS = ("query", "passage", "both")

@@ -15,7 +15,7 @@ from typing import Any
 
 from retroscope.errors import SettingsError
 from retroscope.locks import held
-from retroscope.partials import sweep
+from retroscope.partials import remove_abandoned
 from retroscope.study.folder import MEASURED
 from retroscope.visible import visible, visible_json
 
@@ -73,9 +73,9 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
                 _prove_writable(folder)
                 if locked:
                     locks.enter_context(held(folder))
-                sweep(folder, folder / MEASURED, *(folder / MEASURED).glob("*"))
+                remove_abandoned(folder, folder / MEASURED, *(folder / MEASURED).glob("*"))
             if cache is not None and _is_open(cache):
-                sweep(cache, *cache.glob("*/"), *cache.glob("*/*/"))
+                remove_abandoned(cache, *cache.glob("*/"), *cache.glob("*/*/"))
             yield
     except BaseException:
         for folder in made:

@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 
 from retroscope.collection.bm25_index import write_index
 from retroscope.collection.collection import Collection, join_title
-from retroscope.display import listens
-from retroscope.partials import new_beside, sweep
+from retroscope.partials import new_beside, remove_abandoned
+from retroscope.progress import listens
 
 IN_MEMORY = 100_000  # passages of the largest corpus whose index is in memory
 REPORTED = 1000  # passages between two reports of progress
@@ -76,7 +76,7 @@ def _texts(collection: Collection) -> Iterator[str]:
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
     """Give a bm25s index the scores of tokenised passages in files, which live as long as it does."""
     place = Path(tempfile.gettempdir()) / "retroscope-bm25"
-    sweep(place.parent)
+    remove_abandoned(place.parent)
     with new_beside(place) as folder:
         count = write_index(passages, folder, k1=index.k1, b=index.b)
         index.load_scores(folder, num_docs=count, mmap=True)  # what is mapped stays when the folder goes

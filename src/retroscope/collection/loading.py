@@ -11,6 +11,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers import READERS, Reader
 from retroscope.collection.readers.beir import qrels_files
 from retroscope.collection.readers.options import ReadOptions
+from retroscope.display import shown
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
 from retroscope.reading import foreign, path_of
 
@@ -30,6 +31,8 @@ def load_collection(
 ) -> Collection:
     """Read a collection from `PREFIX:PATH` (a prefix of `READERS`), or from a path that one reader recognises.
 
+    Large files show their progress in a terminal and a notebook.
+
     Args:
         spec: e.g. "beir:data/nq", "data/train.jsonl", "ir_datasets:beir/nq/test".
         split: the split whose judgments are read; by default "test", else the only one.
@@ -46,7 +49,8 @@ def load_collection(
     """
     if limit_queries is not None:
         _check_limit(limit_queries)
-    with foreign(CollectionError, "this collection cannot be read", spec, fix="check the files, or fetch them again"):
+    mend = "check the files, or fetch them again"
+    with shown(None), foreign(CollectionError, "this collection cannot be read", spec, fix=mend):
         reader, path = resolve_spec(spec)
         collection = reader.read(path, ReadOptions(split=split, columns=columns or {}))
     given: dict[str, Any] = {

@@ -18,8 +18,9 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers.trec_files import read_run
 from retroscope.collection.records import Candidates, Run
 from retroscope.collection.screen import LeftOut, Screen, relevant_by_text
-from retroscope.display import Shown, listens, shown
+from retroscope.display import Shown, shown
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
+from retroscope.progress import listens
 
 GIVEN = "given"  # the source's own negatives: nothing but judgments is held against them
 

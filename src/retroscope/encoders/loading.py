@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Unpack
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -14,7 +15,7 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.settings import DTYPES, LoadOptions, LoadSettings, find_device, source_of
+from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, source_of
 from retroscope.errors import EncoderError, SettingsError, unknown_name
 from retroscope.reading import foreign
 
@@ -91,7 +92,7 @@ def _sources(source: Source | None, query: Source | None, passage: Source | None
 
 def _load(source: Source, settings: LoadSettings, tower: str) -> Loaded:
     device = find_device(settings.device)
-    how = How(DTYPES[settings.dtype], settings.trust_remote_code)
+    how = How(getattr(torch, settings.dtype), settings.trust_remote_code)
     with foreign(EncoderError, "this checkpoint cannot be loaded", source):
         checkpoint = read_checkpoint(locate(source, settings.revision), how, base=settings.base, tower=tower)
         if settings.causal is False:

@@ -3,8 +3,8 @@
 `autocast.in_precision` is the context in which they run.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +24,18 @@ def check_precision(name: str) -> None:
     """Raise a SettingsError for a precision that is not in `PRECISION_NAMES`."""
     if name not in PRECISION_NAMES:
         raise unknown_name("precision", name, PRECISION_NAMES)
+
+
+class EffectFacts(TypedDict):
+    """A `PrecisionEffect` as JSON-like values."""
+
+    precision: str
+    quantity: str
+    queries: int
+    exact: float
+    reduced: float
+    standard_error: float
+    difference: float
 
 
 @dataclass(frozen=True)
@@ -51,9 +63,17 @@ class PrecisionEffect:
         """Return the mean in this precision less that in float32."""
         return self.reduced - self.exact
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> EffectFacts:
         """Return the effect as JSON-like values."""
-        return {**asdict(self), "difference": self.difference}
+        return {
+            "precision": self.precision,
+            "quantity": self.quantity,
+            "queries": self.queries,
+            "exact": self.exact,
+            "reduced": self.reduced,
+            "standard_error": self.standard_error,
+            "difference": self.difference,
+        }
 
     def words(self) -> str:
         """Return the effect in a sentence without its full stop."""

@@ -1,24 +1,24 @@
-"""Loading settings: everything left out is read from the checkpoint or has a printed default."""
+"""Loading settings: everything left out is read from the checkpoint or has a printed default.
+
+No torch: settings are checked before it is imported. tests/cli/test_defaults.py compares the names here with the
+registries that they are of.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-import torch
-
-from retroscope.encoders.pooling import POOLINGS
-from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.ranges import OneOrMore, check_ranges
 
+if TYPE_CHECKING:
+    import torch
+
 PROTOCOLS = ("default", "ielab-2025")
-DTYPES: Mapping[str, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+POOLING_NAMES = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
+SIMILARITY_NAMES = ("cosine", "dot")
+DTYPES = ("float32", "bfloat16", "float16", "float64")  # as torch calls them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class LoadSettings:
     default.
 
     Attributes:
-        pooling: a name in `POOLINGS`; required for a plain checkpoint, which does not record it.
+        pooling: a name in `POOLING_NAMES`; required for a plain checkpoint, which does not record it.
         max_length: tokens of a text that are kept, special tokens included; of both towers.
         query_prompt: text put before every query.
         passage_prompt: text put before every passage.
@@ -65,8 +65,8 @@ class LoadSettings:
     def __post_init__(self) -> None:
         check_ranges(self)
         known: Mapping[str, Collection[str]] = {
-            "pooling": POOLINGS,
-            "similarity": SIMILARITIES,
+            "pooling": POOLING_NAMES,
+            "similarity": SIMILARITY_NAMES,
             "protocol": PROTOCOLS,
             "dtype": DTYPES,
             "padding_side": ("left", "right"),
@@ -128,11 +128,13 @@ def source_of(source: str | Path, settings: LoadSettings, tower: str) -> Encoder
     return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str) -> "torch.device":
     """Return the device of that name.
 
     One that does not exist is an error: a quiet fall-back to the CPU takes days.
     """
+    import torch
+
     try:
         device = torch.device(name)
     except RuntimeError:

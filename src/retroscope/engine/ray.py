@@ -4,6 +4,7 @@ Ray starts processes, places them and notices when one is lost. All else is ours
 again, what counts as done. No vector passes Ray's object store.
 """
 
+import atexit
 import os
 import secrets
 import shutil
@@ -21,6 +22,7 @@ from retroscope.errors import EngineError, MissingExtraError, listed
 from retroscope.progress import Count
 
 OBJECT_STORE_BYTES = 100 * 2**20  # little more than Ray's least: only texts and reports pass through it
+QUIET = {"log_to_driver": False, "configure_logging": False}
 PATIENCE = 1800.0  # seconds without any worker, after which a run gives up
 
 
@@ -28,7 +30,7 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
     """Do all shards that are not done yet, on a Ray cluster.
 
     Args:
-        address: of the cluster; None: one is started on this machine and shut down afterwards.
+        address: of the cluster; None: one is started on this machine, and ends with the process.
         workers: number of actors; None: as many as the cluster has room for.
         progress: told (items done, items in all) after every shard.
 
@@ -39,7 +41,7 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
     ray = _ray()
     queue, tally, started = Queue(job.shards), RunTally(), time.perf_counter()
     with _cluster(ray, address):
-        crew = Crew(ray, job, workers or _room(ray, job))
+        crew = Crew(ray, job, min(workers or _room(ray, job), job.count))
         try:
             _carry_out(crew, queue, tally, job, progress)
         finally:
@@ -112,35 +114,43 @@ def _ray() -> Any:
 
 @contextmanager
 def _cluster(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster, or start one on this machine that ends with the block."""
+    """Connect to a cluster for the block; without an address, start one on this machine that ends with the process."""
     if ray.is_initialized():
         yield
-        return
-    quiet = {"log_to_driver": False, "configure_logging": False}
-    folder = None if address else tempfile.mkdtemp(prefix="rs-ray-")
-    try:
-        if address:
-            _connect(ray, address, quiet)
-        else:
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=folder,
-                _node_ip_address="127.0.0.1",
-                **quiet,
-            )
+    elif address:
+        try:
+            _connect(ray, address)
+            yield
+        finally:
+            ray.shutdown()
+    else:
+        _start(ray)
         yield
-    finally:
+
+
+def _start(ray: Any) -> None:
+    """Start a cluster for all jobs of this process; its processes and files go when the process ends."""
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
+    folder = tempfile.mkdtemp(prefix="rs-ray-")
+
+    def end() -> None:
         ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+        _temp_dir=folder,
+        _node_ip_address="127.0.0.1",
+        **QUIET,
+    )
 
 
-def _connect(ray: Any, address: str, quiet: dict[str, Any]) -> None:
+def _connect(ray: Any, address: str) -> None:
     try:
-        ray.init(address=address, **quiet)
+        ray.init(address=address, **QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(
             f"no Ray cluster answers: {' '.join(str(error).split())[:200]}",

@@ -58,6 +58,7 @@ class Job:
         ledger: where completion is recorded.
         shards: in an order in which each comes after those that it needs; read once.
         total: items of all shards.
+        count: number of shards.
         worker: at hand in this process.
         recruit: makes such a worker in another process; None: only this process can do the work.
         accelerators: number of GPUs that a worker takes.
@@ -67,6 +68,7 @@ class Job:
     ledger: Ledger
     shards: Iterable[Shard]
     total: int
+    count: int
     worker: Worker
     recruit: Recruit | None = None
     accelerators: int = 0

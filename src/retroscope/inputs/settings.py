@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from retroscope.ranges import OneOrMore, Range, Seed, check_ranges
-from retroscope.representations.extraction import ExtractionSettings
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.settings import ComparisonSettings
 

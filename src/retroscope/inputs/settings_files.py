@@ -9,7 +9,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from retroscope.errors import SettingsError, did_you_mean, excerpt, listed
-from retroscope.reading import foreign, read_whole
+from retroscope.reading import foreign, path_of, read_whole
 
 Kind = TypeVar("Kind")
 LARGEST = 2**17  # bytes of a settings file
@@ -82,6 +82,8 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def from_yaml(path: Path) -> dict[str, Any]:
     """Return the values of a settings file, not checked yet."""
+    if not path_of(path, SettingsError).exists():
+        raise SettingsError("there is no such settings file", where=str(path), fix="check the path")
     return yaml_values(read_whole(path, SettingsError, LARGEST), path)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -28,11 +27,11 @@ from retroscope.engine.storage import Location, Storage, is_url
 from retroscope.errors import RepresentationError
 from retroscope.kept import versions
 from retroscope.progress import Count
-from retroscope.ranges import Range, check_ranges
 from retroscope.representations.inventory import Inventory, take_inventory
 from retroscope.representations.own_store import create_store, open_own, own_store
 from retroscope.representations.place import refuse_other_files, remove_unfinished
 from retroscope.representations.repair import Remake, lock_of
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, VectorStore, open_store, store_exists
 from retroscope.representations.windows import (
     WindowFormat,
@@ -48,25 +47,6 @@ SOFTWARE = ("torch", "transformers", "tokenizers")  # whose versions are in the 
 WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
 WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
 ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExtractionSettings:
-    """Settings of an extraction: how vectors are computed and stored.
-
-    Attributes:
-        dtype: number format of the stored vectors; they are always computed in the model's own precision.
-        batch_tokens: padded tokens of one forward pass; None takes what suits the device.
-        norm_each_layer: where the last layer of a model passes through a final norm, store the layers below it with
-            that norm, too: only then are they comparable with the last one. Other models are not affected.
-    """
-
-    dtype: Literal["float32", "float16"] = "float32"
-    batch_tokens: Annotated[int, Range(1, 10**9)] | None = None
-    norm_each_layer: bool = True
-
-    def __post_init__(self) -> None:
-        check_ranges(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +229,7 @@ def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, stor
         ledger=Ledger(Storage(place), equipment(str(encoder.device))),
         shards=window_shards(plan, texts, place),
         total=len(plan.inventory.first),
+        count=-(-len(plan.inventory.first) // plan.window),
         worker=WindowWorker(encoder, form, store),
         recruit=recruit,
         accelerators=1 if encoder.device.type == "cuda" else 0,

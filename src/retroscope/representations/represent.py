@@ -14,11 +14,11 @@ from retroscope.representations.extraction import (
     SOFTWARE,
     VERSION,
     ExtractionPlan,
-    ExtractionSettings,
     extract,
     plan_inventory,
 )
 from retroscope.representations.inventory import Inventory, take_inventory
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
 InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`

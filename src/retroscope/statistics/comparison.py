@@ -1,16 +1,15 @@
 """Compare two sets of scores: the one entry to every test, interval and correction of this room."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values, families, to_table
-from retroscope.statistics.difference import Difference
+from retroscope.statistics.difference import ComparisonMethod, Difference
 from retroscope.statistics.resampling.clusters import Clusters, clusters_of
 from retroscope.statistics.resampling.flips import Differences, PValues, SignFlips
 from retroscope.statistics.resampling.intervals import bootstrap_mean
@@ -57,7 +56,7 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
         before=before,
         after=after,
         table=to_table(before, columns),
-        method=_method(before, columns, sizes, settings_used) | _facts(shared.clusters),
+        method=_method(before, columns, sizes, shared.clusters, settings_used),
         warnings=_doubts(before, after, columns, sizes, settings_used),
     )
 
@@ -73,12 +72,6 @@ class _Shared:
 
     clusters: Clusters
     family: Int[np.ndarray, "cell"]
-
-
-def _facts(clusters: Clusters) -> dict[str, Any]:
-    """Return how many texts and passages there are, for `Difference.method`."""
-    passages = 0 if clusters.passages is None else clusters.passages.shape[1]
-    return {"texts": clusters.n_texts, "passages": passages}
 
 
 def _means(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
@@ -161,12 +154,25 @@ def _counts(change: Differences) -> ResultColumns:
 
 
 def _method(
-    scores: Scores, columns: ResultColumns, sizes: Int[np.ndarray, "family"], settings: ComparisonSettings
-) -> dict[str, Any]:
+    scores: Scores,
+    columns: ResultColumns,
+    sizes: Int[np.ndarray, "family"],
+    clusters: Clusters,
+    settings: ComparisonSettings,
+) -> ComparisonMethod:
     """Return the settings and their results; with the scores, enough to repeat every number."""
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
-    return asdict(settings) | {
+    return {
+        "test": settings.test,
+        "correction": settings.correction,
+        "level": settings.level,
+        "resamples": settings.resamples,
+        "permutations": settings.permutations,
+        "margin": settings.margin,
+        "seed": settings.seed,
+        "family": settings.family,
         "family_per": list(settings.family_per),
+        "headline": settings.headline,
         "family_labels": {str(dim): scores.values.sizes[dim] for dim in scores.values.dims[1:]},
         "family_sizes": sizes.tolist(),
         "tests_used": dict(zip(names.tolist(), counts.tolist(), strict=True)),
@@ -174,6 +180,8 @@ def _method(
         "interval": "expanded percentile bootstrap over query texts",
         "queries": len(scores.query_ids),
         "versions": dict(_versions()),
+        "texts": clusters.n_texts,
+        "passages": 0 if clusters.passages is None else clusters.passages.shape[1],
     }
 
 

@@ -1,8 +1,7 @@
 """Difference: what changed from one retriever to the other, query by query, cell by cell."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,34 @@ class Flip:
     change: float
 
 
+class ComparisonMethod(TypedDict, total=False):
+    """All that is needed to repeat a comparison, JSON-like: its settings, then what they led to.
+
+    "family_labels" are the labels of each dimension, "family_sizes" the tested cells of each family, "tests_used" the
+    cells that each test was used for. What `compare_scores` made has every key.
+    """
+
+    test: str
+    correction: str
+    level: float
+    resamples: int
+    permutations: int
+    margin: float | None
+    seed: int
+    family: str
+    family_per: list[str]
+    headline: tuple[str, str] | None
+    family_labels: dict[str, int]
+    family_sizes: list[int]
+    tests_used: dict[str, int]
+    equivalence_correction: str | None
+    interval: str
+    queries: int
+    versions: dict[str, str]
+    texts: int
+    passages: int
+
+
 @dataclass(frozen=True, eq=False)
 class Difference:
     """The effect of whatever was done between `before` and `after`.
@@ -36,7 +63,7 @@ class Difference:
             `ci_low`, `ci_high`; `p`, `p_corrected`, `test_used`; `wins` (after is higher), `ties`,
             `losses`, `n`; `p_equivalence`, `p_equivalence_corrected`, `equivalent` (NaN, NaN and
             False without a margin).
-        method: all that is needed to repeat the comparison (JSON-like): test, correction, family, level ...
+        method: all that is needed to repeat the comparison.
         warnings: reasons to doubt it, those of the scores included.
     """
 
@@ -44,7 +71,7 @@ class Difference:
     before: Scores
     after: Scores
     table: xr.Dataset
-    method: Mapping[str, Any]
+    method: ComparisonMethod
     warnings: tuple[str, ...] = ()
 
     def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:

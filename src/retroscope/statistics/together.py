@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from retroscope.errors import SettingsError
-from retroscope.statistics.difference import Difference
+from retroscope.statistics.difference import ComparisonMethod, Difference
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.testing.correction import correct
 
@@ -31,5 +31,6 @@ def correct_together(found: Sequence[Difference], correction: str, family: str) 
 
 def _with(one: Difference, corrected: np.ndarray, correction: str, family: str, size: int) -> Difference:
     column = one.table["p"].copy(data=corrected.reshape(one.table["p"].shape))
-    method = {**one.method, "correction": correction, "family": family, "family_per": [], "family_sizes": [size]}
+    own: ComparisonMethod = {"correction": correction, "family": family, "family_per": [], "family_sizes": [size]}
+    method: ComparisonMethod = {**one.method, **own}
     return replace(one, table=one.table.assign(p_corrected=column), method=method)

@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from retroscope.analyses.weights import DIFF as DIFF
 from retroscope.checksums import read_checked
 from retroscope.documents import read_document
 from retroscope.inputs.settings_files import yaml_values
 
 FACTS, SETTINGS, SUMMARY, MEASURED, PAGE = "study.json", "settings.yaml", "summary.json", "measured", "report.html"
-GRID, DIFF = "grid.json", "diff.json"  # of a training ablation, and of a comparison of weights
-WRITTEN = (MEASURED, "tables", "figures")  # folders that a study replaces as a whole
+GRID = "grid.json"  # of a training ablation
+REPORTED = ("tables", "figures")  # folders that every report replaces as a whole
+WRITTEN = (MEASURED, *REPORTED)  # those that a study does
 RESTORE = "restore it from a copy, or repeat the command that made the study, with --overwrite"
 
 

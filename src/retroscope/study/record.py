@@ -1,7 +1,6 @@
 """Record the facts of a study besides its measurements: models, collections, caveats, times."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.context import Context
@@ -21,32 +20,31 @@ from retroscope.inputs.provenance import (
 from retroscope.progress import Progress
 from retroscope.study.planning.plan import StudyPlan, refused_step
 from retroscope.study.protocols import departures
-from retroscope.typesetting.subject import CollectionRecord
+from retroscope.typesetting.subject import CollectionRecord, StudyFacts
 
 
 def recorded_facts(
     plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None
-) -> dict[str, Any]:
+) -> StudyFacts:
     """Record the facts of a study besides its measurements, as JSON-like values."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
     models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in _described(plan).items()}
     on = " and ".join(names)
-    return {
-        key: impersonal(clean(value))
-        for key, value in {
-            "schema": SCHEMA,
-            "title": f"{on} on {plan.collections[0].name}",
-            "models": models,
-            "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
-            "collections": [_collection(plan, number) for number in range(len(plan.collections))],
-            "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
-            "refused": [refused_step(step) for step in plan.refused],
-            "command": command_line(),
-            "versions": software(),
-            "timings": _timings(context, measured),
-        }.items()
+    facts: StudyFacts = {
+        "schema": SCHEMA,
+        "title": f"{on} on {plan.collections[0].name}",
+        "models": models,
+        "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
+        "collections": [_collection(plan, number) for number in range(len(plan.collections))],
+        "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
+        "refused": [refused_step(step) for step in plan.refused],
+        "command": command_line(),
+        "versions": software(),
+        "timings": _timings(context, measured),
     }
+    cleaned: StudyFacts = impersonal(clean(facts))
+    return cleaned
 
 
 def _described(plan: StudyPlan) -> dict[str, Retriever]:

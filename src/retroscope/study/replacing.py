@@ -1,13 +1,15 @@
 """What a study never replaces: files that no study wrote, and another study. No torch."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from retroscope.documents import as_json, read_document
 from retroscope.errors import SettingsError
-from retroscope.files import refuse_foreign, refuse_other_report
-from retroscope.study.folder import FACTS, SETTINGS, WRITTEN, stored_facts, stored_settings
-from retroscope.typesetting.subject import CollectionRecord, ModelFacts
+from retroscope.files import refuse_other_report
+from retroscope.study.folder import FACTS, REPORTED, SETTINGS, SUMMARY, WRITTEN, stored_facts, stored_settings
+from retroscope.typesetting.subject import StudyFacts
 
 
 def refuse_foreign_files(folder: Path) -> None:
@@ -16,17 +18,16 @@ def refuse_foreign_files(folder: Path) -> None:
     Raises:
         SettingsError: that names the file or folder.
     """
-    refuse_other_report(folder, SETTINGS)
-    for name in WRITTEN:
-        refuse_foreign(folder / name)
+    refuse_other_report(folder, SETTINGS, WRITTEN)
 
 
-def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFacts) -> None:
     """Refuse to replace a study of other models, collections or settings.
 
     Args:
         folder: that a study is to be written to.
-        settings, facts: of that study, JSON-like.
+        settings: of that study, JSON-like.
+        facts: of that study.
 
     Raises:
         SettingsError: if `folder` holds one.
@@ -35,7 +36,7 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: Mapping
     """
     if not (folder / FACTS).exists():
         return
-    there, here = _made_of(stored_facts(folder)), _made_of(facts)
+    there, here = _made_of(cast(StudyFacts, stored_facts(folder))), _made_of(facts)
     for kind in there:
         if there[kind] != here[kind]:
             raise replaced(folder, f"other {kind}")
@@ -43,16 +44,37 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: Mapping
         raise replaced(folder, "other settings")
 
 
-def _made_of(facts: Mapping[str, Any]) -> dict[str, object]:
+def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Refuse to replace the report of another study, which a folder may hold without the study itself.
+
+    Args:
+        folder: that a report is to be written to.
+        summary: of the study, as `summary.json` holds it.
+
+    Raises:
+        SettingsError: if `folder` holds one, or files that no report wrote.
+        AnalysisError: if it holds one of another schema.
+    """
+    refuse_other_report(folder, SUMMARY, REPORTED)
+    if not (folder / SUMMARY).exists():
+        return
+    there, here = read_document(folder / SUMMARY), json.loads(as_json(summary))
+    if any(there[name] != here[name] for name in ("title", "collections", "settings")):
+        raise SettingsError(
+            f"this folder holds the report of another study ({there['title']})",
+            where=str(folder),
+            fix="name another folder",
+        )
+
+
+def _made_of(facts: StudyFacts) -> dict[str, object]:
     """Return names and fingerprints of the models and of the collections of a study."""
-    models: Mapping[str, ModelFacts] = facts["models"]
-    collections: Sequence[CollectionRecord] = facts["collections"]
     return {
         "models": {
             side: (one["name"], one["similarity"], [tower["fingerprint"] for tower in one["towers"]])
-            for side, one in models.items()
+            for side, one in facts["models"].items()
         },
-        "collections": [(one["name"], one.get("fingerprint", "")) for one in collections],
+        "collections": [(one["name"], one.get("fingerprint", "")) for one in facts["collections"]],
     }
 
 

@@ -15,7 +15,7 @@ from retroscope.checksums import note_remade, open_sealed
 from retroscope.collection.collection import Collection
 from retroscope.disk import is_full
 from retroscope.display import Shown, shown
-from retroscope.documents import SCHEMA, fingerprint
+from retroscope.documents import SCHEMA, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError, DamageError
 from retroscope.files import file_digest, remove_whole
@@ -29,7 +29,7 @@ from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
 from retroscope.study.study import Reported, Study
-from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.subject import AFTER, BEFORE, PendingFacts, StudyFacts
 
 KEPT = "measurements"  # folder of the cache where a stopped study goes on from
 
@@ -115,9 +115,11 @@ def _study(
         pending: the steps that are still to be run.
         reported: what smaller studies of this run reported, which is reused; completed.
     """
-    waiting = [{"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending]
-    facts = recorded_facts(plan, measured, progress) | {"not_yet_run": waiting}
-    return Study(facts, as_values(plan.settings), measured, reported)
+    waiting: list[PendingFacts] = [
+        {"analysis": step.analysis.name, "collection": step.context.collection.name} for step in pending
+    ]
+    facts: StudyFacts = {**recorded_facts(plan, measured, progress), "not_yet_run": waiting}
+    return Study(facts, impersonal(as_values(plan.settings)), measured, reported)
 
 
 def forget(plan: StudyPlan) -> None:

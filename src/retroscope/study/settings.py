@@ -64,7 +64,7 @@ def as_values(settings: StudySettings) -> dict[str, Any]:
 
 def to_yaml(settings: StudySettings) -> str:
     """Return settings as YAML."""
-    return as_yaml(impersonal(as_values(settings)))
+    return as_yaml(as_values(settings))
 
 
 def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySettings:

@@ -16,6 +16,7 @@ from retroscope.errors import DamageError
 from retroscope.files import checked_file, refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml
 from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
+from retroscope.typesetting.subject import StudyFacts
 
 Measurements = Mapping[str, Sequence[Measurement]]
 MeasurementPlace = tuple[str, int]  # an analysis and the number of its collection
@@ -54,7 +55,7 @@ def write_measured(
         file.write(as_yaml(settings).encode())
 
 
-def write_facts(folder: Path, measured: Measurements, facts: Mapping[str, Any]) -> None:
+def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None:
     """Write `study.json`, which names the measurements of the study."""
     counts = {name: len(measurements) for name, measurements in measured.items()}
     write_document(folder / FACTS, {**facts, "measured": counts})

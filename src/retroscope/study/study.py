@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
@@ -16,11 +16,11 @@ from retroscope.inputs.settings_files import read_as
 from retroscope.locks import held
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
-from retroscope.study.replacing import refuse_foreign_files, refuse_other_study
+from retroscope.study.replacing import refuse_foreign_files, refuse_other_study, refuse_report_of_another
 from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.study.reporting.report import Report, write_report
 from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
-from retroscope.typesetting.subject import Pending, Refused, Subject
+from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Study:
     """All measurements of a study (models x collections x analyses), and their report.
 
     Attributes:
-        facts: JSON-like: models, collections, caveats, versions, timings.
+        facts: models, collections, caveats, versions, timings.
         settings: of the study, JSON-like.
         measured: analysis -> its measurement on every collection, the first collection's first.
         reported_before: analysis -> its report in a smaller study of the same run, reused where it is the same.
@@ -61,7 +61,7 @@ class Study:
     `study["retrieval"]` is the result of an analysis: paired differences with intervals and tests.
     """
 
-    facts: Mapping[str, Any]
+    facts: StudyFacts
     settings: Mapping[str, Any]
     measured: Mapping[str, Sequence[Measurement]]
     reported_before: dict[str, Reported] = field(default_factory=dict, repr=False)
@@ -220,6 +220,17 @@ class Study:
             write_facts(target, self.measured, self.facts)
             return page
 
+    def report_alone(self, folder: str | Path) -> Path:
+        """Write page, tables, figures and summary.json below `folder`, no measurements, and return the page's path.
+
+        Raises:
+            SettingsError: if the folder holds files that no report wrote, or another study or its report.
+        """
+        target = Path(folder)
+        refuse_other_study(target, self.settings, self.facts)
+        refuse_report_of_another(target, self.summary())
+        return write_report(self.report_contents, target)
+
     def summary(self) -> dict[str, Any]:
         """Return the study in numbers and sentences, for other programs: what `summary.json` holds."""
         return self.report_contents.document()
@@ -251,7 +262,7 @@ def load_study(folder: str | Path) -> Study:
     missing = [name for name in ("protocol", "measures", "statistics") if name not in settings]
     if missing:
         raise AnalysisError(f"these settings lack {missing[0]!r}", where=str(home / SETTINGS), fix="restore the file")
-    return Study(facts, settings, measured)
+    return Study(cast(StudyFacts, facts), settings, measured)
 
 
 def _in_order_of_needs() -> list[str]:

@@ -12,7 +12,7 @@ from retroscope.progress import Progress
 from retroscope.study.protocols import departures
 from retroscope.study.settings import as_values, complete
 from retroscope.study.study import Study
-from retroscope.typesetting.subject import MODEL
+from retroscope.typesetting.subject import MODEL, StudyFacts
 
 
 def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress | None = None) -> Study:
@@ -20,7 +20,7 @@ def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress 
     self_tests = checked(plan.retriever)
     measurement = replace(plan.measure(progress), collection=Path(plan.source).name)
     counts = {"texts": plan.document()["plan"]["texts"]}
-    facts = {
+    facts: StudyFacts = {
         "schema": SCHEMA,
         "title": f"Neurons of {plan.retriever.name} on {measurement.collection}",
         "models": {MODEL: model_facts(plan.retriever, self_tests)},
@@ -31,5 +31,4 @@ def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress 
         "versions": software(),
         "timings": dict(measurement.seconds),
     }
-    kept = {name: impersonal(clean(value)) for name, value in facts.items()}
-    return Study(kept, as_values(complete(settings)), {"neurons": (measurement,)})
+    return Study(impersonal(clean(facts)), impersonal(as_values(complete(settings))), {"neurons": (measurement,)})

@@ -34,7 +34,6 @@ def transplanted(
     names: Sequence[str],
     *,
     tokens: int = DEFAULT_BUDGET,
-    on_batch: Callable[[int], None] | None = None,
 ) -> dict[str, Float[Tensor, "text out"]]:
     """Return the final vectors of tokenised texts under every transplant, in the order given, on the CPU.
 
@@ -42,9 +41,8 @@ def transplanted(
 
     Args:
         tokens: padded tokens of a batch.
-        on_batch: receives the number of texts of each batch that is done.
     """
-    hybrid_vectors = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens, on_batch=on_batch)
+    hybrid_vectors = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens)
     return {name: vectors for (_, name), vectors in hybrid_vectors.items()}
 
 
@@ -63,6 +61,7 @@ def hybrids(
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
         wanted: for each hybrid, which of the two receives, and the name of its transplant.
+        on_batch: receives the number of texts of each batch that is done.
         random: the random changes of the pair, to keep them from call to call.
         precision: of the passes through the backbone (see `encoders.precision`).
     """

@@ -23,7 +23,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import TrainingError
 from retroscope.files import new_folder, remove_whole, sync_folder
 from retroscope.locks import LOCK, held
-from retroscope.partials import sweep
+from retroscope.partials import remove_abandoned
 from retroscope.training.processes import is_first
 from retroscope.training.watch import WHOLE, disk_errors
 
@@ -63,7 +63,7 @@ def first_holds(folder: Path) -> Iterator[None]:
     new = not folder.exists()
     try:
         with held(folder):
-            sweep(folder)
+            remove_abandoned(folder)
             if (folder / ABOUT).is_file():
                 remove_whole(folder / CHECKPOINTS)
             yield

@@ -41,7 +41,7 @@ def explained(difference: Difference) -> str:
     stars = f"*, **, ***: {correction(difference)}-corrected p below {a:g}, {a / 5:g}, {a / 50:g}"
     stated = margin(difference)
     equal = "equivalence was not tested" if pd.isna(stated) else f"{EQUAL_MARK}: equivalent within {stated:g}"
-    n, texts = (int(difference.method.get(key, 0)) for key in ("queries", "texts"))
+    n, texts = difference.method.get("queries", 0), difference.method.get("texts", 0)
     over = f"{n:,} queries of {texts:,} distinct texts"
     return (
         f"Intervals: {level}, over {over}, not corrected; p is corrected. {stars}; {equal}. "

@@ -1,7 +1,7 @@
 """Rows of a Difference as data frames: the measured ones, by label and by side."""
 
 import math
-from typing import Any
+from typing import TypeVar
 
 import pandas as pd
 from scipy import stats
@@ -9,6 +9,8 @@ from scipy import stats
 from retroscope.errors import AnalysisError
 from retroscope.statistics import Difference
 from retroscope.typesetting.subject import AFTER, BEFORE
+
+Value = TypeVar("Value")
 
 PLAIN = "none"  # the name of "no control": the probe itself
 
@@ -42,7 +44,7 @@ def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
 
 def alpha(difference: Difference) -> float:
     """Return the error rate of the tests: 1 minus the level of the intervals."""
-    return round(1 - float(_of_method(difference, "level")), 12)
+    return round(1 - _stated("level", difference.method.get("level"), difference), 12)
 
 
 def margin(difference: Difference) -> float:
@@ -53,14 +55,14 @@ def margin(difference: Difference) -> float:
 
 def correction(difference: Difference) -> str:
     """Return the name of the correction for multiple tests, e.g. "holm"."""
-    return str(_of_method(difference, "correction"))
+    return _stated("correction", difference.method.get("correction"), difference)
 
 
-def _of_method(difference: Difference, key: str) -> Any:
-    if key not in difference.method:
+def _stated(key: str, value: Value | None, difference: Difference) -> Value:
+    if value is None:
         raise AnalysisError(
             f"the method of this difference does not state {key!r}",
             where=difference.before.name,
             fix="make it with compare_scores",
         )
-    return difference.method[key]
+    return value

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 import jinja2
 from markupsafe import Markup
@@ -28,7 +29,7 @@ ROLES = re.compile(r' (?:role|aria-\w+)="[^"]*"')  # of the parts of a drawing, 
 SIZE = re.compile(r' (?:width|height)="[\d.]+"')
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "answer.css")
-WITHOUT_SCRIPTS = Markup(".scripted, [data-figure] { display: none; }")
+WITHOUT_SCRIPTS = Markup(".scripted, [data-figure], [id^=figure-]:not(.main) { display: none; }")
 SCRIPTS = ("page.js", "queries.js")
 MACROS = (  # templates call them
     "alarms",
@@ -75,7 +76,6 @@ def fill(
     tables: Mapping[str, PaperTable],
     values: Mapping[str, object],
     sections: Sequence[SectionPage] = (),
-    data: Mapping[str, object] | None = None,
 ) -> str:
     """Return the page that a template makes of figures, tables, other values and sections.
 
@@ -83,19 +83,19 @@ def fill(
         template: its file name.
         figures: of all sections.
         tables: likewise.
-        values: name -> what the template reads besides.
+        values: name -> what the template reads besides; "data" maps names to JSON-like values for the page's scripts.
         sections: of the analyses, in reading order.
-        data: name -> JSON-like values that the page's scripts read besides figures and tables.
     """
     library, own = script_bundle(), [_inside_script((TEMPLATES / name).read_text("utf-8")) for name in SCRIPTS]
     style = Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES))
     environment = _environment()
-    shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, "data": data or {}, **values}
+    data = cast(Mapping[str, object], values.get("data", {}))
+    shared = {"figures": {figure.name: figure for figure in figures}, "tables": tables, **values, "data": data}
     return environment.get_template(template).render(
         sections=[{"page": one, "body": _part(one, "section", shared), "sources": _part(one, "sources", shared)}
                   for one in sections],
         scripts=own,
-        packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data or {})},
+        packed={"library": Markup(packed(library)), **_packed_data(figures, tables, data)},
         policy=policy([library, *own], [style, WITHOUT_SCRIPTS]),
         styles=(style, WITHOUT_SCRIPTS),
         **shared,
@@ -132,15 +132,17 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
 
 
-def inline_svg(drawn: str, words: str) -> Markup:
-    """Return an SVG that scales to the width of its place, with the words that describe it.
+def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
+    """Return an SVG with the words that describe it.
 
     Args:
         drawn: from `drawing.svg`, which escapes every text in it.
         words: for those who cannot see it.
+        scaled: let it take the width of its place, else it keeps its own.
     """
-    opened = drawn[drawn.index("<svg") :]
-    opened = SIZE.sub("", ROLES.sub("", opened), count=2)  # the box that is left says the proportions
+    opened = ROLES.sub("", drawn[drawn.index("<svg") :])
+    if scaled:
+        opened = SIZE.sub("", opened, count=2)  # the box that is left says the proportions
     return Markup('<svg role="img" aria-label="{}"').format(words) + Markup(opened.removeprefix("<svg"))
 
 
@@ -188,7 +190,7 @@ def _tied(text: str) -> str:
 
 def _picture(figure: Figure) -> Markup:
     """Draw a figure as SVG, for readers without JavaScript."""
-    return inline_svg(svg(figure.paper_specification), figure.alt)
+    return inline_svg(svg(figure.paper_specification), figure.alt, scaled=False)
 
 
 @cache

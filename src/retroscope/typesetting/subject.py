@@ -60,6 +60,21 @@ class ModelFacts(TypedDict):
     towers: list[TowerFacts]
 
 
+class PendingFacts(TypedDict):
+    """An analysis of a collection that is still to be run."""
+
+    analysis: str
+    collection: str
+
+
+class RefusedFacts(TypedDict):
+    """An analysis that cannot be measured on a collection, and why."""
+
+    analysis: str
+    collection: str
+    reason: str
+
+
 class CollectionRecord(TypedDict):
     """A `CollectionFacts` likewise; a file of texts has neither mapping nor fingerprint."""
 
@@ -69,6 +84,25 @@ class CollectionRecord(TypedDict):
     mapping: NotRequired[dict[str, str]]
     negatives: NotRequired[dict[str, Any]]
     fingerprint: NotRequired[str]
+
+
+class StudyFacts(TypedDict):
+    """The facts of a study besides its measurements, JSON-like: what `study.json` holds.
+
+    "trainings" counts the retriever's, "timings" are seconds of every stage.
+    """
+
+    schema: int
+    title: str
+    models: dict[str, ModelFacts]
+    trainings: int
+    collections: list[CollectionRecord]
+    caveats: list[str]
+    refused: NotRequired[list[RefusedFacts]]
+    command: str
+    versions: dict[str, str]
+    timings: dict[str, float]
+    not_yet_run: NotRequired[list[PendingFacts]]
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
 
 def queries(difference: Difference, n: int) -> str:
     """Print the number of queries, and of distinct texts if some are equal."""
-    texts = int(difference.method.get("texts", n))
+    texts = difference.method.get("texts", n)
     return count(n, "query") if texts >= n else f"{count(n, 'query')} of {count(texts, 'distinct text')}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from retroscope.analyses.neurons.ablation.words import TOPIC, of
+from retroscope.analyses.neurons.ablation.words import TOPIC, named_control, of
 from retroscope.analyses.neurons.frames import gaps_of
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
 from retroscope.statistics.completeness import WORST
@@ -86,7 +86,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
         f"all layers: {weighted} ({how})."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
-    about: Any = {"code": f"completeness.{name}", "control": f"completeness {of(name, side)}", "estimate": number}
+    about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}
     if median > WRONG:
         title = f"ATTRIBUTION INCOMPLETE {of(name, side)}"
         text = f"{title}: {sizes} Use more nodes, e.g. quadrature auto:0.01."

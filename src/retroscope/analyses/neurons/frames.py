@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ def effect(tower: TowerNeurons, name: str) -> Difference | None:
     profile = tower.profile
     if profile is None:
         return None
-    method = {key: profile.method[key] for key in METHOD if key in profile.method}
+    method: dict[str, Any] = {key: value for key, value in profile.method.items() if key in METHOD}
     settings = ComparisonSettings(**method, family=f"{name} of every FFN matrix")
     before, after = (DERIVED[name](attribution) for attribution in tower.attributions.values())
     return compare_scores(before, after, settings)

@@ -19,7 +19,7 @@ from retroscope.attribution.attribute import attribute_neurons
 from retroscope.attribution.examples import left_out
 from retroscope.attribution.overlap import overlap
 from retroscope.attribution.plan import AttributionPlan, facts
-from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.result import AttributionRecipe, NeuronAttribution
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.sampled import is_sampled
@@ -118,7 +118,7 @@ def _measured(
             curves = ablation_curves(retriever, context.collection, attribution, ablation, stages.named(), whole=whole)
         stages.ended("neurons: ablation")
     if context.is_pair and one_plan.settings.target == "margin":
-        recipe = {**attribution.recipe, "negative": SHARED_NEGATIVE}
+        recipe: AttributionRecipe = {**attribution.recipe, "negative": SHARED_NEGATIVE}
         attribution = replace(attribution, scores=replace(attribution.scores, recipe=recipe), recipe=recipe)
     if unranked:
         attribution = replace(attribution, warnings=(*attribution.warnings, unranked))
@@ -148,7 +148,7 @@ def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTow
         used = max(one.attribution.examples for one in sides.values())
         yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower, limit=used))
         for one in sides.values():
-            agreement, target = (one.attribution.recipe[name] for name in ("agreement_reached", "agreement"))
+            agreement, target = one.attribution.recipe["agreement_reached"], one.attribution.recipe["agreement"]
             if agreement is not None:
                 yield (
                     f"neurons of {one.name}, {tower} tower: random halves of {used} examples agree on the top neurons "

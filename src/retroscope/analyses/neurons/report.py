@@ -162,7 +162,7 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
 
 def _asked(attribution: NeuronAttribution) -> tuple[str, str]:
     """Describe how many examples were attributed, and how."""
-    asked = ", ".join(f"{name}: {attribution.recipe[name]}" for name in ASKED if name in attribution.recipe)
+    asked = ", ".join(f"{name}: {dict(attribution.recipe)[name]}" for name in ASKED if name in attribution.recipe)
     return f"{count(attribution.examples, 'example')}, {attribution.noise} of them noise", asked
 
 

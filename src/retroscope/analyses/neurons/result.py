@@ -3,12 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
-from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.result import AttributionRecipe, NeuronAttribution
+from retroscope.encoders.precision import EffectFacts
 from retroscope.errors import AnalysisError, SettingsError, demand_columns, unknown_name
+from retroscope.inputs.sampled import SampleRow
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics import Difference
 from retroscope.typesetting.subject import MODEL
@@ -57,6 +59,40 @@ class HeatMap:
 PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 
+class AblationRecipe(TypedDict, total=False):
+    """How neurons were chosen and fixed, and what was searched, JSON-like.
+
+    "neurons" were ranked `by` a quantity, and `beside` it for the curve beside; they lie in `layers` layers. Of
+    `of_queries` queries `queries` were measured, of which the attribution used `attributed_queries`. What
+    `ablation_curves` made has every key.
+    """
+
+    attribution: AttributionRecipe
+    by: str
+    beside: str
+    parts: list[str]
+    neurons: int
+    layers: int
+    fractions: list[float]
+    fixed_at: str
+    precision: str
+    draws: int
+    seed: int
+    level: float
+    collection: str
+    queries: int
+    of_queries: int
+    held_out: bool
+    attributed_queries: int
+    passages: int
+    of_passages: int
+    pools: list[int]
+    groups: list[int]
+    sample: list[SampleRow]
+    towers: list[str]
+    precision_effect: EffectFacts | None
+
+
 @dataclass(frozen=True, eq=False)
 class AblationCurves:
     """Retrieval as a function of the share of neurons that are fixed.
@@ -75,8 +111,7 @@ class AblationCurves:
         areas: a row for each measure and each `how` but "random", `AREA_COLUMNS`: by how much the curve `how` lies
             below the mean of the random ones, over log10 of the fraction, with its interval over queries: positive
             where it harms more.
-        recipe: how neurons were ranked (`by`, and `beside` for the curve beside it), in how many `layers` they
-            lie, and at what they were fixed (JSON-like).
+        recipe: how neurons were chosen and fixed, and what was searched.
         warnings: reasons not to trust it.
     """
 
@@ -84,7 +119,7 @@ class AblationCurves:
     intact: Scores
     table: pd.DataFrame
     areas: pd.DataFrame
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: AblationRecipe = field(default_factory=lambda: AblationRecipe())
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -129,7 +164,7 @@ class AblationCurves:
     @property
     def choosing_queries(self) -> int:
         """Count the measured queries that the attribution used."""
-        return int(self.recipe.get("attributed_queries", 0))
+        return self.recipe.get("attributed_queries", 0)
 
     @property
     def confirms(self) -> bool:
@@ -152,7 +187,7 @@ class AttributedModel:
     ablation: AblationCurves | None = None
 
     @property
-    def recipe(self) -> Mapping[str, Any]:
+    def recipe(self) -> AttributionRecipe:
         """Return how the attribution was made."""
         return self.attribution.recipe
 
@@ -244,7 +279,7 @@ def nearest(threshold: float, known: Iterable[float]) -> int | None:
     return best if math.isclose(places[best], threshold, rel_tol=WRITTEN) else None
 
 
-def _demand_recipe(what: str, recipe: Mapping[str, Any], names: Sequence[str]) -> None:
+def _demand_recipe(what: str, recipe: Mapping[str, object], names: Sequence[str]) -> None:
     lost = [name for name in names if name not in recipe]
     if lost:
         raise AnalysisError(f"the recipe of the {what} lacks {lost}", where="findings", fix="run the ablation again")

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import xarray as xr
 
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.neurons.result import AblationCurves, AttributedModel
-from retroscope.attribution.result import AGGREGATES, AttributionCounts, NeuronAttribution
+from retroscope.analyses.neurons.result import AblationCurves, AblationRecipe, AttributedModel
+from retroscope.attribution.result import AGGREGATES, AttributionCounts, AttributionRecipe, NeuronAttribution
 from retroscope.scores import Scores
 
 TOWERS, OVERLAP, PLAN = "towers", "overlap", "plan"
@@ -84,7 +84,7 @@ def _attributed(measurement: Measurement, place: str, facts: Mapping[str, Any]) 
         {part: data[[name for name in AGGREGATES if name in data]] for part, data in neurons.items()},
         facts["examples"],
         facts["noise"],
-        scores.recipe,
+        cast(AttributionRecipe, scores.recipe),
         tuple(facts["warnings"]),
         facts["noise_warned"],
     )
@@ -96,7 +96,7 @@ def _ablation(measurement: Measurement, place: str) -> AblationCurves | None:
         return None
     scores, intact = measurement.scores[f"{place}/{ABLATION}"], measurement.scores[f"{place}/{INTACT}"]
     table, areas = measurement.frames[f"{place}/{ABLATION}"], measurement.frames[f"{place}/{AREAS}"]
-    return AblationCurves(scores, intact, table, areas, scores.recipe, scores.warnings)
+    return AblationCurves(scores, intact, table, areas, cast(AblationRecipe, scores.recipe), scores.warnings)
 
 
 def overlap_of(measurement: Measurement, tower: str) -> pd.DataFrame | None:

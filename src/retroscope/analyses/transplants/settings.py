@@ -7,8 +7,9 @@ from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError
 from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
 from retroscope.retrieval.measures import parse_measure
-from retroscope.surgery.transplant import DIRECTIONS
+from retroscope.surgery.transplant import DIRECTIONS, named
 
+ANY_DEPTH = 10**6  # blocks, where only the form of a name is checked: the model is not known yet
 MOST_GROUPS = 6  # 2^6 subsets
 
 
@@ -58,5 +59,7 @@ class SweepSettings:
             raise SettingsError(f"draws is {self.draws}", fix="give at least 2, or 0 for no control")
         if not self.directions or self.measures == ():
             raise SettingsError("no direction or no measure", fix="name at least one of each")
+        for name in self.transplants or ():
+            named(name, ANY_DEPTH)
         for name in self.measures or ():
             parse_measure(name)

@@ -2,6 +2,8 @@
 
 from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
 
+DIFF = "diff.json"  # what `retroscope diff` writes beside its page
+
 
 def _settings() -> type:
     from retroscope.analyses.weights.settings import WeightSettings

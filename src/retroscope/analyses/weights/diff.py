@@ -1,21 +1,20 @@
 """Compare the files of two checkpoints, without data and without a study: what `retroscope diff` does."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from retroscope.analyses.section import Section
-from retroscope.analyses.weights import ANALYSIS
+from retroscope.analyses.weights import ANALYSIS, DIFF
 from retroscope.analyses.weights.report import weight_section
 from retroscope.analyses.weights.result import BOTH, WeightResult
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.display import ShownCount, shown_count
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.drift.result import WeightDrift
 from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
-from retroscope.files import write_whole
+from retroscope.files import refuse_other_report, write_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.typesetting import console
 from retroscope.typesetting.drawing import write_figures
@@ -95,24 +94,33 @@ def diff_text(drift: WeightDrift) -> str:
     )
 
 
-def write_diff(drift: WeightDrift, folder: Path, facts: Mapping[str, Any] | None = None) -> Path:
-    """Write report.html, tables/ and figures/ into `folder` and return the path of the page.
+def refuse_other_reports(folder: Path) -> None:
+    """Refuse to replace what no comparison of weights wrote.
 
-    Args:
-        drift: of two checkpoints.
-        folder: to write.
-        facts: `diff_document`, whose command and versions the page prints.
+    Raises:
+        SettingsError: if `folder` holds the report of something else, or files of others where tables or figures go.
     """
-    section, known = diff_section(drift), facts or {}
+    refuse_other_report(folder, DIFF, ("tables", "figures"))
+
+
+def write_diff(drift: WeightDrift, folder: Path) -> Path:
+    """Write report.html, diff.json, tables/ and figures/ into `folder` and return the path of the page.
+
+    Raises:
+        SettingsError: if that would replace what no comparison of weights wrote.
+    """
+    refuse_other_reports(folder)
+    section, document = diff_section(drift), diff_document(drift)
     values = {
         "title": diff_title(drift),
         "drift": drift,
         "statements": section.statements,
-        "command": known.get("command", ""),
-        "versions": known.get("versions", {}),
+        "command": document["command"],
+        "versions": document["versions"],
     }
     body = SectionPage(ANALYSIS.name, ANALYSIS.title, ANALYSIS.question, ANALYSIS.package, {"section": section})
     page = fill("diff.html.j2", section.figures, section.tables, values, (body,))
+    write_document(folder / DIFF, document)
     write_frames({"tensors": drift.tensors, "groups": drift.groups}, section.tables, folder / "tables")
     write_figures(section.figures, folder / "figures")
     return write_whole(folder / "report.html", page.encode())

@@ -130,27 +130,28 @@ def run(
 def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.documents import write_document
-    from retroscope.files import refuse_foreign, refuse_other_report
-    from retroscope.study.folder import GRID as SUMMARY
+    from retroscope.files import refuse_other_report
+    from retroscope.study.folder import GRID, REPORTED
     from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
-    from retroscope.study.training.grid_report import write_grid_report
-    from retroscope.study.training.grid_summary import gather, grid_document, grid_findings, save_gathered
+    from retroscope.study.training.grid_summary import (
+        gather,
+        grid_document,
+        grid_findings,
+        save_gathered,
+        write_grid_report,
+    )
 
     grid = prepare_grid(settings)
     if dry_run:
         say(describe_grid(grid, out))
         return
     note(describe_grid(grid, out))
-    refuse_other_report(out, SUMMARY)
+    refuse_other_report(out, GRID, REPORTED)
     with claimed(out), progress_bars() as progress:
-        for name in ("tables", "figures"):
-            refuse_foreign(out / name)
         gathered = gather(grid, run_grid(grid, out, progress))
         save_gathered(grid, gathered, out)
         findings = grid_findings(grid, gathered)
-        document = grid_document(findings)
-        write_document(out / SUMMARY, document)
         page = write_grid_report(findings, out)
+    document = grid_document(findings)
     emit(document) if as_json else say("\n".join(document["verdict"]))
     note(f"report: {page}")

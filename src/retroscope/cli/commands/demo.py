@@ -50,8 +50,8 @@ def run(
         before, after = pair_of(settings.before, settings.after)
         study = compare(before, after, collection_of(settings.data), settings, cache=cache, progress=progress)
         rows = demo.exposures(models, world, cache, progress)
-        named = {"title": demo.TITLE, "caveats": [*demo.about(rows), *study.facts["caveats"]]}
-        study = replace(study, facts={**study.facts, **named})
+        caveats = [*demo.about(rows), *study.facts["caveats"]]
+        study = replace(study, facts={**study.facts, "title": demo.TITLE, "caveats": caveats})
         note("statistics, tables and figures ...")
         page = study.report(out, overwrite=True)
         write_text(out / EXPOSURES, in_json(rows))

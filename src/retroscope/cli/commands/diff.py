@@ -1,5 +1,6 @@
 """retroscope diff BEFORE AFTER."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -13,20 +14,17 @@ EXAMPLE = "retroscope diff bert-base-uncased facebook/contriever --out runs/diff
 DIRECTIONS = 8
 
 
-@flat()
-def run(
-    before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")],
-    after: Annotated[
-        str, typer.Argument(help="Model fine-tuned from it, or an adapter: a folder or a hub name", metavar="AFTER")
-    ],
-    out: o.Out = None,
+@dataclass(frozen=True, kw_only=True)
+class DiffOptions:
+    """Base of an adapter, and what is measured of every change."""
+
     base: Annotated[
         str | None,
         option("--base", help="Backbone of an adapter", metavar="MODEL", default="the one that the adapter names"),
-    ] = None,
+    ] = None
     no_spectra: Annotated[
         bool, option("--no-spectra", help="Skip the rank and directions of every change, which take most of the time")
-    ] = False,
+    ] = False
     directions: Annotated[
         int,
         option(
@@ -35,7 +33,18 @@ def run(
             metavar="N",
             default=written("analyses.weights.settings:WeightSettings.directions", str(DIRECTIONS)),
         ),
-    ] = DIRECTIONS,
+    ] = DIRECTIONS
+
+
+@flat()
+def run(
+    before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")],
+    after: Annotated[
+        str, typer.Argument(help="Model fine-tuned from it, or an adapter: a folder or a hub name", metavar="AFTER")
+    ],
+    *,
+    out: o.Out = None,
+    options: DiffOptions,
     as_json: o.Json = False,
 ) -> None:
     """Measure how far every weight moved.
@@ -43,25 +52,19 @@ def run(
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """
     load_libraries()
-    from retroscope.analyses.weights.diff import diff, diff_document, diff_text, write_diff
+    from retroscope.analyses.weights.diff import diff, diff_document, diff_text, refuse_other_reports, write_diff
     from retroscope.analyses.weights.settings import WeightSettings
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.documents import write_document
-    from retroscope.files import refuse_foreign, refuse_other_report
-    from retroscope.study.folder import DIFF
 
     if out is not None:
-        refuse_other_report(out, DIFF)
-        for name in ("tables", "figures"):
-            refuse_foreign(out / name)
+        refuse_other_reports(out)
     with claimed(*([out] if out else [])), progress_bars() as progress:
         drift = diff(
-            before, after, base=base, settings=WeightSettings(spectra=not no_spectra, directions=directions),
+            before, after, base=options.base,
+            settings=WeightSettings(spectra=not options.no_spectra, directions=options.directions),
             progress=lambda done, total: progress("tensors", done, total),
         )  # fmt: skip
-        document = diff_document(drift)
         if out is not None:
-            write_document(out / DIFF, document)
-            note(f"report: {write_diff(drift, out, document)}")
-    emit(document) if as_json else say(diff_text(drift))
+            note(f"report: {write_diff(drift, out)}")
+    emit(diff_document(drift)) if as_json else say(diff_text(drift))

@@ -34,12 +34,13 @@ def run(
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
 
-    load_libraries()
-    from retroscope.cli.resolve import resolve
+    from retroscope.cli.resolve import resolve_found
     from retroscope.cli.terminal import emit, say
+
+    sides = resolve_found(values, settings, assignments)
+    load_libraries()
     from retroscope.study.doctor import diagnose, doctor_document, doctor_words
 
-    sides = resolve(values, settings, assignments)
     named = {"model": sides.after} if after is None else {"before": sides.before, "after": sides.after}
     diagnosis = diagnose({role: wanted for role, wanted in named.items() if wanted is not None})
     emit(doctor_document(diagnosis)) if as_json else say(doctor_words(diagnosis))

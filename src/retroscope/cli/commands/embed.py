@@ -74,16 +74,17 @@ def run(
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
-    load_libraries()
-    from retroscope.cli.resolve import resolve
+    from retroscope.cli.resolve import resolve_found
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
     from retroscope.engine.storage import is_url
+
+    study_settings = resolve_found(values, settings, assignments)
+    load_libraries()
     from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 
     out = source.out if is_url(source.out) else as_new_folder(Path(source.out))
     place = chosen_engine(engine)
-    study_settings = resolve(values, settings, assignments)
     planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
     if printed.dry_run:
         emit(planned.document(out)) if printed.as_json else say(describe_embedding(planned, out))

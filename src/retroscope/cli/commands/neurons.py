@@ -1,5 +1,6 @@
 """retroscope neurons MODEL --data SPEC | --texts FILE --out DIR."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -8,6 +9,7 @@ from retroscope.cli import names
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
 from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but, refuse_without_effect
@@ -173,20 +175,31 @@ def run(
     left_out = all_but("neurons") | ({"neurons.ablation": "--no-ablation"} if ablation.no_ablation else {})
     if source.texts is None:
         carry_out_study(values, left_out, options, output, asked=("neurons",))
-        return
+    else:
+        _of_texts(source.texts, values, left_out, options, output)
 
-    from retroscope.cli.resolve import resolve
+
+def _of_texts(
+    texts: Path,
+    values: o.SettingValues,
+    left_out: Mapping[str, str],
+    options: RunOptions,
+    output: o.ReportOptions,
+) -> None:
+    """Attribute the neurons of texts in a file: no queries, so no ablation."""
+    from retroscope.cli.resolve import resolve_found
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
     from retroscope.study.folder import SETTINGS, WRITTEN
 
-    left_out = {"neurons.ablation": "--texts", **left_out}
-    refuse_without_effect(values, options.assignments, left_out)
-    texts, cache = source.texts, options.cache or default_cache()
-    settings = resolve(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=tuple(left_out))
+    off = {"neurons.ablation": "--texts", **left_out}
+    refuse_without_effect(values, options.assignments, off)
+    cache = options.cache or default_cache()
+    settings = resolve_found(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=[*off])
 
     def prepare(progress: "Progress") -> "Plan":
-        from retroscope.cli.plans_of_texts import plan_neurons_of_texts
+        load_libraries()
+        from retroscope.cli.plans.texts import plan_neurons_of_texts
 
         return plan_neurons_of_texts(settings, texts, cache, options.engine)
 

@@ -25,18 +25,12 @@ def run(
     Page, tables, figures and summary.json, from the stored numbers; nothing is measured.
     """
     from retroscope.cli.terminal import claimed, emit, note
-    from retroscope.files import refuse_other_report
-    from retroscope.study.folder import SUMMARY
-    from retroscope.study.replacing import refuse_other_study
-    from retroscope.study.reporting.report import write_report
     from retroscope.study.study import load_study
 
     study = load_study(folder)
     target = out or folder
-    refuse_other_report(target, SUMMARY)
-    refuse_other_study(target, study.settings, study.facts)
     with claimed(target):
-        page = write_report(study.report_contents, target)
+        page = study.report_alone(target)
     if as_json:
         emit(study.summary())
     note(f"report: {page}")

@@ -1,5 +1,6 @@
 """retroscope world --out DIR."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from retroscope.cli import options as o
@@ -10,41 +11,48 @@ EXAMPLE = "retroscope world --people 500 --out data/world"
 WORLD = "collection.world.people:WorldSettings"
 
 
-@flat()
-def run(
-    out: o.RequiredOut,
+@dataclass(frozen=True, kw_only=True)
+class WorldOptions:
+    """Size of the world, and who reads about whom."""
+
     people: Annotated[
         int, option("--people", help="Number of people", metavar="N", default=written(f"{WORLD}.people", "2000"))
-    ] = 2000,
+    ] = 2000
     known: Annotated[
         float,
         option(
-            "--known", help="Share of the people whose facts are in the pre-training text", metavar="X",
+            "--known",
+            help="Share of the people whose facts are in the pre-training text",
+            metavar="X",
             default=written(f"{WORLD}.known", "0.5"),
         ),
-    ] = 0.5,
+    ] = 0.5
     trained: Annotated[
         float,
         option(
-            "--trained", help="Share of the people whose question and passage are a training pair", metavar="X",
+            "--trained",
+            help="Share of the people whose question and passage are a training pair",
+            metavar="X",
             default=written(f"{WORLD}.trained", "0.6"),
         ),
-    ] = 0.6,
+    ] = 0.6
     documents: Annotated[
         int,
         option(
-            "--documents", help="Number of pre-training documents about each person", metavar="N",
+            "--documents",
+            help="Number of pre-training documents about each person",
+            metavar="N",
             default=written(f"{WORLD}.documents", "16"),
         ),
-    ] = 16,
+    ] = 16
     seed: Annotated[
         int,
-        option(
-            "--seed", help="Random seed", metavar="N", default=written(f"{WORLD}.seed", "0")
-        ),
-    ] = 0,
-    as_json: o.Json = False,
-) -> None:  # fmt: skip
+        option("--seed", help="Random seed", metavar="N", default=written(f"{WORLD}.seed", "0")),
+    ] = 0
+
+
+@flat()
+def run(out: o.RequiredOut, options: WorldOptions, as_json: o.Json = False) -> None:
     """Write a collection about invented people.
 
     It is known which model read about whom. Writes a pre-training text and a BEIR folder with one split for each
@@ -55,8 +63,7 @@ def run(
     from retroscope.collection.world.people import WorldSettings
     from retroscope.collection.world.world import make_world, world_facts, world_summary
 
-    settings = WorldSettings(people=people, known=known, trained=trained, documents=documents, seed=seed)
-    world = make_world(settings)
+    world = make_world(WorldSettings(**asdict(options)))
     with claimed(out):
         folder = write_world(world, out)
     emit(world_facts(world)) if as_json else say(f"{world_summary(world)}\nwritten: {folder}")

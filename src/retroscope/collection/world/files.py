@@ -11,7 +11,7 @@ from retroscope.collection.world.world import World, world_facts
 from retroscope.errors import CollectionError
 from retroscope.files import write_whole
 from retroscope.locks import LOCK
-from retroscope.partials import sweep
+from retroscope.partials import remove_abandoned
 
 PRETRAINING, NEGATIVES_RUN, ABOUT = "pretraining.txt", "negatives.run", "world.json"
 
@@ -28,7 +28,7 @@ def write_world(world: World, folder: Path) -> Path:
     """
     _refuse_other_files(folder)
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
-    sweep(folder, folder / "qrels")
+    remove_abandoned(folder, folder / "qrels")
     (folder / MARK).touch()  # until the last file is there
     _lines(folder / "corpus.jsonl", ({"_id": p.id, "title": p.title, "text": p.text} for p in world.passages))
     asked = {query.id: query for split in world.splits.values() for query, _ in split}

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
-from transformers.utils import logging as transformers_logging
 
 from retroscope.errors import EncoderError, excerpt
 from retroscope.reading import DOWNLOAD_AGAIN, BrokenJsonError, check_file, foreign, parse_json, path_of, read_whole
@@ -82,6 +81,8 @@ def _parse(file: Path) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence progress bars, log lines and warnings of model loading: the loading proof says it all, and exactly."""
+    from transformers.utils import logging as transformers_logging
+
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(transformers_logging.CRITICAL)

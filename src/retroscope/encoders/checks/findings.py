@@ -19,7 +19,7 @@ from retroscope.encoders.checks.unrelated import NARROW, UNRELATED, unrelated_co
 from retroscope.encoders.encode import encode_layers, forward, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import freeze, look_both_ways
-from retroscope.encoders.settings import DTYPES, LoadSettings
+from retroscope.encoders.settings import LoadSettings
 
 ERROR, WARNING, NOTE, PASSED = "error", "warning", "note", "passed"
 SEVERITIES = (ERROR, WARNING, NOTE, PASSED)
@@ -235,7 +235,7 @@ def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
     if not (folder / CONFIG).is_file():
         return
-    base = load_backbone(locate_base(folder, load.base), How(DTYPES[load.dtype], load.trust_remote_code))
+    base = load_backbone(locate_base(folder, load.base), How(getattr(torch, load.dtype), load.trust_remote_code))
     if load.causal is False:
         look_both_ways(base.model)
     under = replace(encoder, backbone=freeze(base.model).to(encoder.device))

@@ -15,7 +15,7 @@ from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TOKENS, TokenMemory
-from retroscope.engine.choice import LOCAL, Engine
+from retroscope.engine.choice import Engine
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
@@ -23,7 +23,7 @@ from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
-from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, RefusedFacts, with_side
 
 # Seconds of the statistics of one analysis on one collection, its page and figures, by benchmarks/plan.py: in all, and
 # for each query that is resampled.
@@ -75,6 +75,11 @@ class StudyPlan:
     settings: StudySettings
     steps: tuple[Step, ...]
     towers: tuple[TowerWork, ...]
+
+    def with_engine(self, engine: Engine) -> "StudyPlan":
+        """Return the plan with the engine that encodes its texts; no number depends on it."""
+        steps = tuple(replace(step, context=replace(step.context, engine=engine)) for step in self.steps)
+        return replace(self, context=replace(self.context, engine=engine), steps=steps)
 
     @cached_property
     def seconds(self) -> Mapping[str, float]:
@@ -147,7 +152,6 @@ def plan_study(
     asked: Sequence[str] = (),
     cache: str | Path | None = None,
     progress: Shown = None,
-    engine: Engine = LOCAL,
 ) -> StudyPlan:
     """Check everything that can be checked before texts are encoded, and plan every analysis on every collection.
 
@@ -159,7 +163,6 @@ def plan_study(
         asked: analyses that the study is for: if one cannot be measured, that is an error and not a caveat.
         cache: folder of the vector stores; by default the user's cache folder.
         progress: told (what, done, total); by default shown in a terminal and a notebook (see `display.shown`).
-        engine: where texts are encoded; no number depends on it.
 
     Raises:
         EncoderError: if the layers of the models cannot be paired.
@@ -177,7 +180,7 @@ def plan_study(
         check_ids(collection)
         for other in collections[:number]:
             refuse_same_texts(other, collection)
-    context = Context(named, collections[0], whole, folder, trainings=_other_names(named, trainings), engine=engine)
+    context = Context(named, collections[0], whole, folder, trainings=_other_names(named, trainings))
     renamed = _distinct_collections(collections)
     context = context.on(renamed[0], first=True)
     with shown(progress) as report:
@@ -291,6 +294,6 @@ def _step(step: Step) -> dict[str, Any]:
     return what | {"seconds": round(planned.seconds, 1), **planned.document}
 
 
-def refused_step(step: Step) -> dict[str, str]:
+def refused_step(step: Step) -> RefusedFacts:
     """Return why a step cannot be measured, as JSON-like values."""
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}

@@ -11,27 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.analysis import DEPTHS, LEFT_OUT, STANDARD, Analysis, AnalysisSize
-from retroscope.errors import SettingsError, unknown_name
+from retroscope.analyses.analysis import LEFT_OUT, Analysis, AnalysisSize
+from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged, plain, read_as
 from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settings
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.settings import from_values, settings_of
 from retroscope.typesetting.numbers import estimate
-
-
-def depth_values(depth: str) -> dict[str, Any]:
-    """Return the settings that a depth changes, analysis by analysis; None leaves one out.
-
-    Raises:
-        SettingsError: if there is no such depth.
-    """
-    if depth not in DEPTHS:
-        raise unknown_name("depth", depth, DEPTHS)
-    at = {"glance": 0, "thorough": -1}
-    sizes = {name: STANDARD if depth == "standard" else one.sizes[at[depth]] for name, one in analyses().items()}
-    return {name: size.values for name, size in sizes.items() if size.values != {}}
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from retroscope.typesetting.statements import State, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
 
 MOST_WORDS = 120
-NAMED = (4, 3, 2, 1)  # controls and missing things that cards name: as many as there are words for
+# Controls and missing things that cards name, as many as there are words for; controls first.
+NAMED = ((4, 4), (4, 3), (4, 2), (4, 1), (3, 1), (2, 1), (1, 1))
 WORD = re.compile(r"\S*\w\S*")
 
 
@@ -90,9 +91,9 @@ def answer_of(
     if doubts:
         sentence += " Do not rely on it: a self-test failed."
     asked = [*_standard(cards, subject), *(card for card in cards if card.question not in set(Question))]
-    for most in NAMED:
-        answer = Answer(sentence, (*asked, trust(controls, alarms, most), lacking(absent, most)), tuple(absent),
-                        subject.command)  # fmt: skip
+    for of_controls, of_missing in NAMED:
+        last = (trust(controls, alarms, of_controls), lacking(absent, of_missing))
+        answer = Answer(sentence, (*asked, *last), tuple(absent), subject.command)
         if answer.words <= MOST_WORDS:
             break
     return answer

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from retroscope.documents import SCHEMA, clean
@@ -36,8 +37,7 @@ def card_document(report: Report) -> dict[str, Any]:
         AnalysisError: if the study compares no two models.
     """
     data = ModelCardData(model_name=report.subject.after.name, eval_results=list(_results(report)))
-    metadata = data.to_dict()  # type: ignore[no-untyped-call]
-    return {"schema": SCHEMA, "metadata": metadata, "section": section(report)}
+    return {"schema": SCHEMA, "metadata": yaml.safe_load(data.to_yaml()), "section": section(report)}
 
 
 def into_card(report: Report, text: str) -> str:

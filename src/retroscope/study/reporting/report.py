@@ -172,8 +172,9 @@ def render(report: Report) -> str:
         "picture": _drawn(report.picture),
         "verdict": report.verdict,
         "methods": report.methods,
+        "data": report.data,
     }
-    return fill("report.html.j2", report.figures, report.tables, values, pages, report.data)
+    return fill("report.html.j2", report.figures, report.tables, values, pages)
 
 
 def _drawn(figure: Figure | None) -> Mapping[str, object] | None:

@@ -17,17 +17,18 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
-from retroscope.files import file_digest, remove_whole
+from retroscope.files import file_digest, refuse_other_report, remove_whole
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
 from retroscope.locks import held
-from retroscope.partials import sweep
+from retroscope.partials import remove_abandoned
 from retroscope.progress import Progress
 from retroscope.scores import Scores
 from retroscope.study.embed import read_lines
+from retroscope.study.folder import GRID, REPORTED
 from retroscope.study.training.cells import is_complete, stored_scores, write_cell
 from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
 from retroscope.study.training.grid_settings import Cell, GridSettings, cells_of, levels
@@ -138,15 +139,17 @@ def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
-        SettingsError: if another run writes to it.
+        SettingsError: if another run writes to it, or it holds the report of something else, or files of others where
+            its own report goes.
     """
+    refuse_other_report(folder, GRID, REPORTED)
     found, backbones = {}, dict[tuple[str, int], Path]()
     with held(folder):
         for number, cell in enumerate(grid.cells):
             if progress:
                 progress("cells", number, len(grid.cells))
             place = folder / "cells" / cell.name
-            sweep(place)
+            remove_abandoned(place)
             scores = stored_scores(place, grid.key(cell), grid.tests)
             if scores is None:
                 backbone = _backbone(grid, cell, folder, backbones, progress)

@@ -191,7 +191,7 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
     return found
 
 
-def write_grid_report(f: GridFindings, folder: Path) -> Path:
+def write_grid_page(f: GridFindings, folder: Path) -> Path:
     """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
     figures, papers = [label_figure(f)], paper_tables(f)
     page = fill("grid.html.j2", figures, papers, {"title": f.title, "f": f, "statements": f.verdict()})

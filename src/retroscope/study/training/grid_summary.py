@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.documents import SCHEMA, clean
+from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.errors import AnalysisError
-from retroscope.files import remove_whole
+from retroscope.files import refuse_other_report, remove_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
@@ -22,9 +22,10 @@ from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.worth import worth
+from retroscope.study.folder import GRID, REPORTED
 from retroscope.study.training.cells import group_of
 from retroscope.study.training.grid import Grid, steps_of
-from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings
+from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings, write_grid_page
 from retroscope.study.training.grid_settings import AXES, Cell
 
 SETTINGS = AXES[:-1]  # all but the seed
@@ -184,6 +185,17 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
         had, lacked = (of_texts(values.values, text_clusters(values)) for values in both)
         for found in worth(had, lacked, labels, grid.settings.intervals):
             yield {"test": test, **at, **asdict(found), "shown": found.shown}
+
+
+def write_grid_report(findings: GridFindings, folder: Path) -> Path:
+    """Write report.html, grid.json, tables/ and figures/ into `folder` and return the path of the page.
+
+    Raises:
+        SettingsError: if that would replace what no training ablation wrote.
+    """
+    refuse_other_report(folder, GRID, REPORTED)
+    write_document(folder / GRID, grid_document(findings))
+    return write_grid_page(findings, folder)
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:

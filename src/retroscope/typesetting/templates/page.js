@@ -43,7 +43,8 @@ async function draw(place) {
   spec.config.legend.columns = Math.max(1, Math.floor(place.clientWidth / 150));
   const options = { renderer: "svg", ast: true, actions: false, defaultStyle: false, logLevel: 1, tooltip: { disableDefaultStyle: true } };
   try {
-    views[name] = (await window["vegaEmbed"](place, spec, options)).view;
+    views[name] = (await /** @type {any} */ (window).vegaEmbed(place, spec, options)).view;
+    place.querySelector("svg")?.setAttribute("aria-hidden", "true"); // the words are those of the place
     place.dispatchEvent(new CustomEvent("drawn", { bubbles: true }));
   } catch (error) {
     place.textContent = `This figure could not be drawn: ${error}`;
@@ -108,7 +109,8 @@ async function start() {
   addEventListener("scroll", markContents, { passive: true });
   const places = /** @type {HTMLElement[]} */ ([...document.querySelectorAll("[data-figure]")]);
   addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("main details")) /** @type {HTMLDetailsElement} */ (folded).open = true;
+    const folded = document.querySelectorAll("main details:not(#statements)"); // every section has its own statements
+    for (const one of folded) /** @type {HTMLDetailsElement} */ (one).open = true;
     places.forEach(draw);
   });
   [specifications, tableSources] = (await Promise.all([unpack("figures"), unpack("tables"), loadLibrary()])).slice(0, 2).map((text) => JSON.parse(String(text)));

@@ -22,6 +22,7 @@ let layersOf = [];
 let rows = [];
 /** @type {Row[]} */
 let chosen = [];
+/** @type {{key: keyof Row, down: boolean}} */
 let sorting = { key: "change", down: true };
 let shown = STEP;
 
@@ -71,7 +72,7 @@ function fits(row) {
 /** Order two rows by the heading that was pressed, then as stored. @param {Row} a @param {Row} b */
 function compare(a, b) {
   const [x, y] = [a[sorting.key], b[sorting.key]];
-  const order = typeof x === "string" ? x.localeCompare(y) : x - y || Number(Number.isNaN(x)) - Number(Number.isNaN(y));
+  const order = typeof x === "string" || typeof y === "string" ? String(x).localeCompare(String(y)) : x - y || 0;
   return (sorting.down ? -order : order) || a.number - b.number;
 }
 
@@ -223,7 +224,7 @@ function changeCollection() {
 
 /** Sort by a heading. @param {HTMLElement} heading */
 function sortBy(heading) {
-  const key = heading.dataset.key || "change";
+  const key = /** @type {keyof Row} */ (heading.dataset.key);
   sorting = { key, down: sorting.key === key ? !sorting.down : key !== "text" };
   for (const other of document.querySelectorAll("#queries th[data-key]")) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", sorting.down ? "descending" : "ascending");

@@ -24,7 +24,7 @@ from retroscope.analyses.neurons.ablation.table import (
     shared_by_chance,
 )
 from retroscope.analyses.neurons.ablation.trial import AblationTrial, Trials, check_towers
-from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, AblationCurves
+from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, AblationCurves, AblationRecipe
 from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, NeuronAblationSettings
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.selection import NeuronSet, Ranking, choose, how_many, matched, ranked, shared
@@ -72,7 +72,8 @@ def ablation_curves(
         AnalysisError: if no query is held out.
     """
     with shown(progress) as report:
-        return _curves(retriever, collection, attribution, settings or NeuronAblationSettings(), report, whole)
+        settings = settings or NeuronAblationSettings()
+        return _curves(retriever, collection, attribution, settings, progress=report, whole=whole)
 
 
 def _curves(
@@ -80,6 +81,7 @@ def _curves(
     collection: Collection,
     attribution: NeuronAttribution,
     settings: NeuronAblationSettings,
+    *,
     progress: Progress | None,
     whole: WholeSearch | None,
 ) -> AblationCurves:
@@ -96,7 +98,7 @@ def _curves(
     relevant = relevant_in(pools)
     effect = _precision_effect(trials.of(0), sets, settings)
     values = _values(trials, sets, settings, relevant)
-    recipe = {
+    recipe: AblationRecipe = {
         **_recipe(attribution, settings, ranking),
         **_sample_facts(pools, collection, queries),
         "sample": whole.compared(retriever.name, values["intact"]) if whole else [],
@@ -201,9 +203,9 @@ def _table(
     return table
 
 
-def _recipe(attribution: NeuronAttribution, settings: NeuronAblationSettings, ranking: Ranking) -> dict[str, Any]:
+def _recipe(attribution: NeuronAttribution, settings: NeuronAblationSettings, ranking: Ranking) -> AblationRecipe:
     return {
-        "attribution": dict(attribution.recipe),
+        "attribution": attribution.recipe,
         "by": settings.by,
         "beside": settings.beside,
         "parts": list(dict.fromkeys(part for part, _ in ranking.sites)),
@@ -218,7 +220,7 @@ def _recipe(attribution: NeuronAttribution, settings: NeuronAblationSettings, ra
     }
 
 
-def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evaluated) -> dict[str, Any]:
+def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evaluated) -> AblationRecipe:
     measured = {query for pool in pools for query in pool.queries}
     return {
         "collection": whole.name,
@@ -230,7 +232,7 @@ def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evalu
     }
 
 
-def _left_out(recipe: Mapping[str, Any]) -> list[str]:
+def _left_out(recipe: AblationRecipe) -> list[str]:
     if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
         return []
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from retroscope.analyses.neurons.result import AblationRecipe
 from retroscope.analyses.neurons.settings import ENOUGH, NeuronAblationSettings
 from retroscope.collection.collection import Collection
 from retroscope.inputs.sampled import HARD, Ranked, is_sampled, sampled, stratified
@@ -49,8 +50,8 @@ def relevant_in(pools: Sequence[Collection]) -> Mapping[str, tuple[str, ...]]:
     return {query: passages for pool in pools for query, passages in pool.relevant.items()}
 
 
-def pool_counts(pools: Sequence[Collection], collection: Collection) -> dict[str, int | list[int]]:
-    """Count what is searched, JSON-like: passages of all pools together, and of each."""
+def pool_counts(pools: Sequence[Collection], collection: Collection) -> AblationRecipe:
+    """Count what is searched, for the recipe: passages of all pools together, and of each."""
     return {
         "passages": len({p for pool in pools for p in pool.passages}),
         "of_passages": len(collection.passages),

@@ -31,9 +31,14 @@ def of(name: str, side: AttributedModel) -> str:
     return f"of {side.name}" if name == MODEL else f"of the {name} side"
 
 
+def named_control(what: str, side: str) -> str:
+    """Return the name of a control with its side; of one model, without."""
+    return what if side == MODEL else f"{what} ({side})"
+
+
 def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     """Say whether fixing the named neurons harms retrieval more than fixing others does, and at which shares."""
-    control = f"neuron ablation {of(name, side)}"
+    control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
             f"No ablation was run on the neurons {of(name, side)}. A count without an ablation is not evidence: "

@@ -42,14 +42,5 @@ def _planned(
     collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
     trainings = [retriever_of(one, "training run") for one in settings.trainings]
     note(counts(collections, [analysis.name for analysis in measured_analyses(settings)]))
-    plan = plan_study(
-        models,
-        collections,
-        settings,
-        trainings=trainings,
-        asked=asked,
-        cache=cache,
-        progress=progress,
-        engine=engine,
-    )
-    return Runnable(plan)
+    plan = plan_study(models, collections, settings, trainings=trainings, asked=asked, cache=cache, progress=progress)
+    return Runnable(plan.with_engine(engine))

@@ -1,0 +1,31 @@
+"""What settings name is looked for before torch is imported: a mistyped path is an error in a second. No torch."""
+
+from retroscope.collection.loading import resolve_spec
+from retroscope.encoders.checkpoints.folders import locate, looks_like_a_path
+from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
+
+
+def refuse_missing_paths(settings: StudySettings) -> None:
+    """Refuse settings that name a path where nothing is, or data in no known format; hub names are not looked up.
+
+    Raises:
+        EncoderError, CollectionError, SettingsError: for the first of them.
+    """
+    for model in (settings.before, settings.after, *settings.trainings):
+        _look_for_model(model)
+    for data in (settings.data, *settings.also):
+        look_for_data(data)
+
+
+def _look_for_model(settings: ModelSettings | None) -> None:
+    if settings is None:
+        return
+    for source in (settings.source, settings.query, settings.passage, settings.load.base):
+        if source is not None and looks_like_a_path(source):
+            locate(source)
+
+
+def look_for_data(settings: DataSettings | None) -> None:
+    """Refuse a source that does not exist, or that no reader recognises."""
+    if settings is not None:
+        resolve_spec(settings.source)

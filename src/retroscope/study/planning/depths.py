@@ -1,0 +1,20 @@
+"""The settings of a depth: `--depth` names three sizes of every analysis. No torch."""
+
+from typing import Any
+
+from retroscope.analyses import analyses
+from retroscope.analyses.analysis import DEPTHS, STANDARD
+from retroscope.errors import unknown_name
+
+
+def depth_values(depth: str) -> dict[str, Any]:
+    """Return the settings that a depth changes, analysis by analysis; None leaves one out.
+
+    Raises:
+        SettingsError: if there is no such depth.
+    """
+    if depth not in DEPTHS:
+        raise unknown_name("depth", depth, DEPTHS)
+    at = {"glance": 0, "thorough": -1}
+    sizes = {name: STANDARD if depth == "standard" else one.sizes[at[depth]] for name, one in analyses().items()}
+    return {name: size.values for name, size in sizes.items() if size.values != {}}
