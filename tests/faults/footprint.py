@@ -1,7 +1,7 @@
 """What a run left: every file below a folder, so that two runs can be compared byte by byte.
 
-What may differ from run to run is named here, and nothing else may: the times that a study records, and how token ids
-are spread over the files of their cache.
+What may differ from run to run is named here, and nothing else may: the times that a study records, with the
+checksums of the documents that hold them, and how token ids are spread over the files of their cache.
 """
 
 import hashlib
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TIMES = {"timings", "seconds"}  # names in JSON
+TIMES = {"timings", "seconds", "checksum"}  # names in JSON: times, and what depends on them
+DATED = re.compile(rb"\w+  measurement\.json\n")  # in the list of a measurement's files
 TIMES_TAKEN = re.compile(rb"<caption>Time taken</caption>.*?</table>", re.DOTALL)
 FREE = re.compile(r"cache/tokens/")
 # The file whose arrival finishes a task: a window of vectors, an attribution, a window of hybrids, an analysis, a
@@ -52,6 +53,8 @@ def digest(file: Path) -> str:
     content = file.read_bytes()
     if file.suffix == ".json" and b'"' in content:
         content = json.dumps(_timeless(json.loads(content))).encode()
+    if file.name == ".retroscope":
+        content = DATED.sub(b"", content)
     if file.name == "report.html":
         content = TIMES_TAKEN.sub(b"", content)
     return hashlib.sha256(content).hexdigest()

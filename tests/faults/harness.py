@@ -133,7 +133,7 @@ class Workshop:
         stage.begin(self.root)
 
     def undisturbed(self, name: str) -> Undisturbed:
-        """Return what an undisturbed run of a stage leaves; the study that is reported again is of the stage `drift`."""
+        """Return what an undisturbed run of a stage leaves; `report` reports the study of `drift` again."""
         if name not in self._known:
             stage = self.stages[name]
             if name == "report" and not self.inputs.study.exists():
