@@ -14,7 +14,7 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,9 +81,8 @@ def path_of(text: str | Path, kind: ErrorClass) -> Path:
     """
     try:
         path = Path(text).expanduser()
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
     except (OSError, RuntimeError, ValueError) as error:
         fix = "check the path"
         raise kind(f"no path can be called {excerpt(str(text))} ({reason(error)})", fix=fix) from error

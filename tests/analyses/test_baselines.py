@@ -329,7 +329,7 @@ def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(both_sides: M
     """The two exchanged: the worse model is called the retriever."""
     retrieval, scores = both_sides.retrieval.scores, both_sides.baselines.scores
     swapped = replace(
-        both_sides.retrieval, scores={"before": retrieval["after"], "after": retrieval["before"]}, facts={}
+        both_sides.retrieval, scores={"before": retrieval["after"], "after": retrieval["before"]}, frames={}, facts={}
     )
     changed = {f"{kind}/{one}": scores[f"{kind}/{other}"] for kind in ("variants", "best")
                for one, other in (("before", "after"), ("after", "before"))}  # fmt: skip
@@ -342,7 +342,7 @@ def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(both_sides: M
 
 def test_where_the_two_are_one_model_no_share_is_claimed(both_sides: Measured) -> None:
     before, scores = both_sides.retrieval.scores["before"], both_sides.baselines.scores
-    same = replace(both_sides.retrieval, scores={"before": before, "after": before}, facts={})
+    same = replace(both_sides.retrieval, scores={"before": before, "after": before}, frames={}, facts={})
     mine = replace(both_sides.baselines, scores={**scores, "best/after": scores["best/before"]})
     _, section = both_sides.reported(retrieval=same, baselines=mine)
     assert section.statements[0].state == State.NOT_SIGNIFICANT

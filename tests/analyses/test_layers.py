@@ -24,6 +24,6 @@ def test_layers_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_path
     assert np.allclose(effect.table["after"], means)
     best = int(means.sel(measure="RR@10").values.argmax())
     assert f"layer {best}" in section.statements[0].text
-    assert [figure.name for figure in section.figures] == ["layer_retrieval"]
+    assert [figure.name for figure in section.figures] == ["layer_retrieval", "chosen_layers"]
     assert len(section.tables["layer_retrieval"].frame) == 3
     assert section.document[0]["collection"] == context.collection.name

@@ -82,11 +82,11 @@ def test_a_damaged_study_names_the_file(made: tuple[Study, Path]) -> None:
 
 def test_a_byte_that_carries_nothing_may_differ(made: tuple[Study, Path]) -> None:
     """The white space of `study.json` is no content."""
-    _, folder = made
+    study, folder = made
     file = folder / "study.json"
     whole = file.read_bytes()
     file.write_bytes(json.dumps(json.loads(whole)).encode())
-    load_study(folder)
+    assert load_study(folder).facts == study.facts
     file.write_bytes(whole)
 
 

@@ -13,7 +13,8 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, RepresentationError
-from retroscope.representations.settings import ExtractionSettings, extract, plan_extraction
+from retroscope.representations.extraction import extract, plan_extraction
+from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, RetrieverRepresentations, open_store
 from toys import TEXTS, TOYS, save_toy
 

@@ -62,7 +62,7 @@ def test_it_is_planned_run_saved_and_reported(
     assert "tokens" in [step["analysis"] for step in plan.document()["analyses"]]
     *_, outcome = Runnable(plan).run(lambda *_: None)
     page = outcome.write(tmp_path / "out").read_text("utf-8")
-    assert '<section id="tokens">' in page
+    assert '<section id="tokens" ' in page
     assert "How long are the queries for each tokenizer?" in page
     assert "Tokens of a query" in outcome.text()
     assert "A query has" in outcome.text()

@@ -26,6 +26,7 @@ from retroscope.study.protocols import PROTOCOLS, under_protocol
 from retroscope.study.run import compare
 from retroscope.study.settings import from_values
 from retroscope.study.study import Study
+from retroscope.typesetting import drawing
 from tiny_study import Tiny
 
 CHEAP: dict[str, Any] = {
@@ -61,7 +62,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
 def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are specified and put into the page, but not drawn as SVG and PDF, which takes most of the time."""
     monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
-    monkeypatch.setattr(vl_convert, "svg_to_pdf", lambda *_, **__: b"")
+    monkeypatch.setattr(drawing, "pdf", lambda drawn: b"")
 
 
 @pytest.fixture(scope="module")

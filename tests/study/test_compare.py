@@ -21,7 +21,7 @@ from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
-from retroscope.errors import AnalysisError, CollectionError, EncoderError
+from retroscope.errors import AnalysisError, CollectionError, DamageError, EncoderError
 from retroscope.inputs.choices import choices_of
 from retroscope.inputs.pairing import compared_like, recipe_differences
 from retroscope.inputs.settings import NegativesSettings, StudySettings
@@ -175,6 +175,7 @@ def test_a_study_of_before_the_schema_was_raised_is_refused(study: Study, tmp_pa
     """With what wrote it and what to do, whatever else the folder holds."""
     study.save(tmp_path)
     facts = json.loads((tmp_path / "study.json").read_text("utf-8"))
+    del facts["checksum"]  # early versions wrote none
     old = {**facts, "schema": 1, "versions": {**facts["versions"], "retroscope": "0.0.9"}}
     (tmp_path / "study.json").write_text(json.dumps(old), "utf-8")
     says = r"schema 1, written by retroscope 0\.0\.9, and this version reads schema 2.*\n  fix: .*0\.0\.9.*run .*again"
@@ -187,7 +188,7 @@ def test_a_study_that_was_never_finished_is_not_loaded(study: Study, tmp_path: P
         load_study(tmp_path)
     study.save(tmp_path)
     (tmp_path / "study.json").write_text("{")
-    with pytest.raises(AnalysisError, match="this is not JSON"):
+    with pytest.raises(DamageError, match="this file is damaged: it is not what was written"):
         load_study(tmp_path)
     (tmp_path / "study.json").write_text('{"schema": 99}')
     with pytest.raises(AnalysisError, match="has schema 99, and this version reads schema 2"):

@@ -20,6 +20,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.settings import NegativesSettings, StudySettings
+from retroscope.kept import RECORD, record_of
 from retroscope.study.outcome import StudyOutcome
 from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.reporting import report
@@ -171,7 +172,9 @@ def test_a_plan_runs_twice_and_measures_once(
     again = run_study(later)
     assert [one.facts for one in again.measured["probes"]] == [one.facts for one in study.measured["probes"]]
     kept = plan.context.cache / KEPT
-    assert len([*kept.iterdir()]) == len(study.measured)
+    entries = [path for path in kept.iterdir() if not path.name.endswith(RECORD)]
+    assert len(entries) == len(study.measured)
+    assert all(record_of(entry).is_file() for entry in entries), "what made each is recorded"
     forget(plan)
     assert [*kept.iterdir()] == []
 

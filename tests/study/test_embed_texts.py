@@ -123,7 +123,6 @@ def test_a_line_is_a_text(tmp_path: Path, content: bytes, texts: list[str]) -> N
     [
         (b"", r"lines without text:\n  - line 1\n  fix: remove them"),
         (b"a\n\nb\n \n", r"lines without text:\n  - line 2\n  - line 4"),
-        (b"a\xff\n", "not UTF-8 at byte 1"),
     ],
 )
 def test_a_file_that_holds_no_texts_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
@@ -134,8 +133,16 @@ def test_a_file_that_holds_no_texts_is_an_error(tmp_path: Path, content: bytes, 
     assert wrong.value.where == str(file)
 
 
+def test_the_first_byte_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_bytes(b"a\nb\xff\n")
+    with pytest.raises(CollectionError, match=r"not UTF-8: invalid start byte \(byte 3 of the file\)") as wrong:
+        read_lines(file)
+    assert wrong.value.where == f"{file}, line 2"
+
+
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CollectionError, match="there is no such file"):
+    with pytest.raises(CollectionError, match="no such file"):
         read_lines(tmp_path / "none.txt")
     with pytest.raises(CollectionError, match="cannot be read: Is a directory"):
         read_lines(tmp_path)

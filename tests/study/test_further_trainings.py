@@ -42,7 +42,7 @@ def test_the_report_says_over_how_many_trainings(trained: Study, tmp_path: Path)
     over = [s for s in said.statements if s.topic == "trainings"]
     assert over[0].text.startswith("Over 3 trainings and their queries together, ")
     page = trained.report(tmp_path).read_text("utf-8")
-    assert '<section id="training_runs">' in page
+    assert '<section id="training_runs" ' in page
     assert "Retrieval over 3 trainings" in page
     assert "Statistics: Over trainings" in page
     assert load_study(tmp_path).summary()["analyses"] == trained.summary()["analyses"]

@@ -12,6 +12,7 @@ from retroscope.collection.loading import load_collection
 from retroscope.collection.world.files import write_world
 from retroscope.collection.world.people import WorldSettings
 from retroscope.collection.world.world import make_world
+from retroscope.documents import read_document
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
 from retroscope.inputs.settings import DataSettings
@@ -132,7 +133,7 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
     page = write_grid_report(findings, tmp_path).read_text()
     assert "What training made of mlm" in page
     assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"cells.csv", "worth.tex", "shares.parquet"}
-    assert json.loads((tmp_path / "grid.json").read_text()) == document
+    assert read_document(tmp_path / "grid.json") == document
     write_grid_report(findings, tmp_path)
     (tmp_path / "grid.json").unlink()
     for write in (lambda: write_grid_report(findings, tmp_path), lambda: run_grid(grid, tmp_path)):
@@ -218,7 +219,7 @@ def test_worth_in_words(row: dict, said: str) -> None:
 def test_an_effect_changes_only_where_its_corrected_p_says_so() -> None:
     empty = pd.DataFrame()
     row = {"test": "t", "backbone": "b", "strategy": "full", "reinitialise": "all", "labels": 100, "measure": "RR@10",
-           "change": -0.1, "ci_low": -0.19, "ci_high": -0.01, "p": 0.03}  # fmt: skip
+           "change": -0.1, "ci_low": -0.19, "ci_high": -0.01, "p": 0.03, "n": 40}  # fmt: skip
     effects = pd.DataFrame([row | {"p_corrected": 0.12}, row | {"p_corrected": 0.03}])
     findings = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
     assert [s.state for s in findings.verdict()] == ["not significant", "significant"]

@@ -255,7 +255,7 @@ def test_a_file_that_is_no_settings_file_is_an_error(tmp_path: Path, content: st
 def test_a_settings_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="there is no such settings file"):
         from_yaml(tmp_path / "none.yaml")
-    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+    with pytest.raises(SettingsError, match="this is a folder, not a file"):
         from_yaml(tmp_path)
 
 
@@ -281,7 +281,7 @@ def test_an_assignment_changes_one_value(assignment: str, expected: object) -> N
         ("probes.rank", "invalid assignment.*\n  fix: write --set name.field=value"),
         ("=3", "invalid assignment"),
         ("probes.seeds.many=3", "'seeds' is a value, not a group"),
-        ("measures=[RR@10", "not YAML\n  fix: write lists as"),
+        ("measures=[RR@10", r"not YAML \(ParserError: .*\)\n  fix: write lists as \[a, b\]"),
     ],
 )
 def test_a_broken_assignment_is_an_error(assignment: str, message: str) -> None:
@@ -347,7 +347,7 @@ def test_a_mixture_of_protocols_is_said() -> None:
 def test_a_name_that_occurs_twice_in_a_settings_file_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text(text)
-    with pytest.raises(SettingsError, match=r"'[ab]' occurs more than once\n.*line [13]"):
+    with pytest.raises(SettingsError, match=r"'[ab]' occurs more than once, line [13]\)\n"):
         from_yaml(file)
 
 

@@ -216,7 +216,7 @@ def test_a_full_disk_says_so(
 
     monkeypatch.setattr(SentenceTransformer, "save_pretrained", full)
     model, settings, folder = fresh(toy, tmp_path)
-    with pytest.raises(TrainingError, match=r"the disk is full\n  fix: free some space and repeat"):
+    with pytest.raises(SettingsError, match=r"the disk is full\n  fix: free some space and repeat"):
         train(model, training_pairs(pairs_of(24)), settings, folder)
 
 
@@ -255,7 +255,7 @@ def test_too_few_pairs(toy: Callable, pairs_of: Callable[..., Collection], tmp_p
         ({"precision": "fp8"}, "unknown precision"),
         ({"batch_size": 1}, "at least 2"),
         ({"temperature": 0.0}, "temperature is 0.0"),
-        ({"hard_negatives": -1}, "0 or more"),
+        ({"hard_negatives": -1}, "hard_negatives is -1\n  fix: give at least 0"),
     ],
 )
 def test_wrong_settings(wrong: dict, said: str) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 from retroscope.errors import SettingsError
 from retroscope.locks import held
 from retroscope.partials import remove_abandoned
-from retroscope.study.folder import MEASURED
 from retroscope.visible import visible, visible_json
 
 
@@ -65,6 +64,8 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
         cache: a folder that other runs write to, too; one that is read-only may hold all that is needed.
         locked: whether no other run may write to the folders meanwhile.
     """
+    from retroscope.study.folder import MEASURED
+
     named = [*folders, *([cache] if cache else [])]
     made = [part for folder in named for part in (folder, *folder.parents) if not os.path.exists(part)]  # inner first
     try:

@@ -119,7 +119,7 @@ def _loaded(text: str) -> object:
     """Return the value of a YAML text.
 
     Raises:
-        yaml.YAMLError: for what is not YAML, and for aliases that repeat more than any settings hold.
+        yaml.YAMLError: for what is not YAML, with the line, and for aliases that repeat more than any settings hold.
     """
     loader = _Loader(text)
     try:
@@ -128,6 +128,10 @@ def _loaded(text: str) -> object:
             return None
         _count(node, {})
         return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:  # of its message, a user is shown the first line, which has no place
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}" if mark else ""
+        raise type(error)(problem=f"{error.problem or error.context}{place}") from error
     finally:
         loader.dispose()
 
