@@ -64,8 +64,9 @@ def test_it_is_planned_run_saved_and_reported(
     page = outcome.write(tmp_path / "out").read_text("utf-8")
     assert '<section id="tokens" ' in page
     assert "How long are the queries for each tokenizer?" in page
-    assert "Tokens of a query" in outcome.text()
-    assert "A query has" in outcome.text()
+    everything = console_text(outcome.study.report_contents, everything=True)
+    assert "Tokens of a query" in everything
+    assert "A query has" in everything
     assert outcome.document()["analyses"]["tokens"][0]["count"] == "tokens"
     assert (tmp_path / "out" / "tables" / "tokens.csv").is_file()
     assert (tmp_path / "out" / "measured" / "tokens" / "0" / "measurement.json").is_file()
@@ -73,6 +74,7 @@ def test_it_is_planned_run_saved_and_reported(
     assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "nothing is kept once the study is written"
     loaded = load_study(tmp_path / "out")
     assert console_text(loaded.report_contents) == outcome.text()
+    assert console_text(loaded.report_contents, everything=True) == everything
     assert loaded.summary() == outcome.document()
 
 

@@ -144,7 +144,7 @@ def test_the_first_byte_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CollectionError, match="no such file"):
         read_lines(tmp_path / "none.txt")
-    with pytest.raises(CollectionError, match="cannot be read: Is a directory"):
+    with pytest.raises(CollectionError, match="this is a folder, not a file"):
         read_lines(tmp_path)
 
 

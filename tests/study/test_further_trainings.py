@@ -44,7 +44,7 @@ def test_the_report_says_over_how_many_trainings(trained: Study, tmp_path: Path)
     page = trained.report(tmp_path).read_text("utf-8")
     assert '<section id="training_runs" ' in page
     assert "Retrieval over 3 trainings" in page
-    assert "Statistics: Over trainings" in page
+    assert 'aria-label="statistics of Over trainings"' in page
     assert load_study(tmp_path).summary()["analyses"] == trained.summary()["analyses"]
 
 
