@@ -12,7 +12,7 @@ from command_line import Cli, every_command
 
 import retroscope.cli
 from retroscope.cli.main import _commands
-from retroscope.documents import SCHEMA
+from retroscope.documents import SCHEMA, write_document
 from tiny_study import Tiny
 
 COMMANDS = every_command()
@@ -40,6 +40,7 @@ REQUIRED = {
     "ablate": "a --data x --out y",
     "world": "--out y",
     "demo": "",
+    "cache": "",
 }
 
 
@@ -186,7 +187,7 @@ def test_functions_take_at_most_eight_parameters() -> None:
 
 
 def test_show_needs_no_torch(tmp_path: Path) -> None:
-    (tmp_path / "grid.json").write_text(f'{{"schema": {SCHEMA}, "verdict": ["found"], "caveats": ["but"]}}')
+    write_document(tmp_path / "grid.json", {"schema": SCHEMA, "verdict": ["found"], "caveats": ["but"]})
     code, held, text = entered("show", str(tmp_path))
     assert (code, held.split()) == (0, ["numpy", "retroscope.study"])
     assert text == "found\n- but\n"
