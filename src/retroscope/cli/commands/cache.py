@@ -31,7 +31,7 @@ class CareOptions:
     max_size: Annotated[
         str | None,
         option("--max-size", help="Remove entries until the others fit into this size, oldest unused first",
-               metavar="SIZE"),
+               metavar="SIZE", default="remove none for their size"),
     ] = None  # fmt: skip
 
 
