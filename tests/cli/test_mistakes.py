@@ -169,7 +169,7 @@ def test_an_interrupted_command_says_how_to_go_on(
         patch.setattr("retroscope.analyses.context.extract_towers", interrupt)
         done = cli(*words, line="--pooling mean --json")
     assert (done.code, done.out) == (130, "")
-    assert "interrupted; what was measured is kept, and the same command goes on from there" in done.err
+    assert "interrupted (Ctrl-C); what was measured is kept, and the same command goes on from there" in done.err
     assert "Traceback" not in done.err
     assert cli(*words, line="--pooling mean --json").code == 0
 
@@ -208,7 +208,7 @@ EARLY = {
     "compare a b --data {tmp} --set probes.rank=many": r"rank: .*'many'",
     "compare a b --data {tmp} --set neurons.ablation.precision=bf16": "unknown precision 'bf16'",
     "compare a b --data {tmp} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
-    "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: no such file",
+    "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: there is no such settings file",
     "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
     "doctor {tmp}/none": "there is no checkpoint at '.*none'",
     "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",

@@ -1,6 +1,6 @@
 """What the options of a command that measures become: settings, and analyses that are left out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
@@ -10,6 +10,7 @@ from command_line import Cli
 from retroscope.analyses import analyses
 from retroscope.cli.options import OutputOptions, ReportOptions, SizeOptions
 from retroscope.cli.run_options import RunOptions
+from retroscope.study.reporting.gate import Gate, parse_gate
 
 CAN_BE_LEFT_OUT = [name for name, one in analyses().items() if not (one.required or one.optional_input)]
 PAIR = "compare B A --data beir:x --out o"
@@ -31,10 +32,11 @@ class Taken:
         output: OutputOptions | ReportOptions,
         asked: tuple[str, ...] = (),
         size: SizeOptions | None = None,
+        gates: Sequence[Gate] = (),
     ) -> None:
         self.values = {name: value for name, value in values.items() if value not in (None, {})}
         self.left_out, self.asked = tuple(left_out), asked
-        self.options, self.output, self.size = options, output, size
+        self.options, self.output, self.size, self.gates = options, output, size, gates
 
 
 @pytest.fixture
@@ -55,6 +57,7 @@ def test_compare_with_nothing_but_what_it_needs(cli: Cli, taken: Taken) -> None:
     assert taken.left_out == ()
     assert (str(taken.output.out), taken.output.dry_run, taken.output.overwrite) == ("o", False, False)
     assert (taken.options.settings, taken.options.cache) == (None, None)
+    assert not taken.gates
 
 
 def test_the_options_of_compare_are_settings(cli: Cli, taken: Taken) -> None:
@@ -64,7 +67,8 @@ def test_the_options_of_compare_are_settings(cli: Cli, taken: Taken) -> None:
         "--no-append-eos --split dev --limit-queries 9 --probes cosine,mdl --controls none --passages 2,3 --seeds 4 "
         "--settings s.yaml --set a.b=1 --set c=2 --cache v --overwrite --dry-run --json"
     )
-    done = cli(line=f"{PAIR} {line}")
+    gates = ("RR@10 >= 0", "nDCG@10 on y > -.01")
+    done = cli(*PAIR.split(), *(word for gate in gates for word in ("--gate", gate)), line=line)
     assert done.code == 0, done.err
     load = {"pooling": "mean", "append_eos": False}
     assert taken.values == {
@@ -83,6 +87,7 @@ def test_the_options_of_compare_are_settings(cli: Cli, taken: Taken) -> None:
         "probes.passages": [2, 3],
         "probes.seeds": 4,
     }
+    assert taken.gates == [parse_gate(gate) for gate in gates]
     assert taken.options.assignments == ["a.b=1", "c=2"]
     assert (str(taken.options.settings), str(taken.options.cache)) == ("s.yaml", "v")
     assert (taken.output.overwrite, taken.output.dry_run, taken.output.as_json) == (True, True, True)

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from command_line import Cli, Done
 
+from retroscope.documents import read_document
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -65,7 +67,7 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     document = json.loads(ok(cli(*words, line=f"{line} --json --measures RR@10")).out)
     assert {row["backbone"] for row in document["cells"]} == {"backbone"}
     assert len(document["cells"]) == 2 * 2
-    assert document == json.loads((tmp_path / "g" / "grid.json").read_text())
+    assert document == read_document(tmp_path / "g" / "grid.json")
     again = ok(cli(*words, line=f"{line} --measures RR@10"))
     assert "8 cells, 8 of them done" in again.err
     assert again.out.splitlines() == document["verdict"]
