@@ -15,7 +15,7 @@ from command_line import QUICK, Cli, Done
 from safetensors.torch import load_file
 
 from retroscope.cli.values import in_bytes
-from retroscope.documents import SCHEMA
+from retroscope.documents import SCHEMA, read_document
 from retroscope.errors import SettingsError
 from tiny_study import Tiny
 
@@ -96,7 +96,7 @@ def test_report_writes_the_same_again(cli: Cli, report: Path, tmp_path: Path) ->
     after = files(report)
     assert [name for name in {**before, **after} if after.get(name) != before.get(name)] == []
     elsewhere = cli("report", report, "--out", tmp_path / "again", "--json")
-    assert document(elsewhere) == json.loads((report / "summary.json").read_text())
+    assert document(elsewhere) == read_document(report / "summary.json")
     again = files(tmp_path / "again")
     assert again == {name: content for name, content in before.items() if name in again}
     assert {Path(name).parts[0] for name in again} == {"report.html", "tables", "figures", "summary.json"}
@@ -108,10 +108,10 @@ def test_show_says_what_compare_said(cli: Cli, report: Path) -> None:
     assert "Did retrieval change?" in done.out
     everything = cli("show", report, "--all").out
     assert "Verdict" in everything
-    summary = json.loads((report / "summary.json").read_text())
+    summary = read_document(report / "summary.json")
     assert summary["answer"]["sentence"] in " ".join(done.out.split())
     assert [s["text"] for s in summary["statements"] if s["text"][:30] not in " ".join(everything.split())] == []
-    assert document(cli("show", report, "--json")) == json.loads((report / "summary.json").read_text())
+    assert document(cli("show", report, "--json")) == read_document(report / "summary.json")
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_a_finished_study_is_a_settings_file(cli: Cli, tiny: Tiny, report: Path,
         "compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "out",
         "--settings", report / "settings.yaml", "--dry-run", "--json",
     )  # fmt: skip
-    assert document(again)["settings"] == json.loads((report / "summary.json").read_text())["settings"]
+    assert document(again)["settings"] == read_document(report / "summary.json")["settings"]
 
 
 def test_compare_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path, "--json", line=QUICK)
     summary = document(done)
-    assert summary == json.loads((tmp_path / "summary.json").read_text())
+    assert summary == read_document(tmp_path / "summary.json")
     (retrieval,) = summary["analyses"]["retrieval"]
     assert (retrieval["collection"], set(retrieval["measures"])) == ("collection", {"RR@10", "R@10"})
     assert set(retrieval["measures"]["RR@10"]["before"]) == {"mean", "ci_low", "ci_high"}
@@ -235,7 +235,7 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     words = ["transplant", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", out]
     line = "--pooling mean --measures RR@10 --transplants block:1,attention --set statistics.resamples=200"
     summary = document(cli(*words, "--json", line=line))
-    assert summary == json.loads((out / "summary.json").read_text())
+    assert summary == read_document(out / "summary.json")
     (swept,) = summary["analyses"]["transplants"]
     rows = {(row["direction"], row["transplant"]): row for row in swept["effects"]}
     assert set(rows) == {(d, t) for d in ("restored", "grafted") for t in ("block:1", "attention", "all")}
@@ -245,7 +245,7 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert "All of the backbone's weights in the retriever take RR@10 from" in printed
     openings = [" ".join(s["text"].split()[:6]) for s in summary["statements"]]
     assert [opening for opening in openings if opening not in printed] == []
-    shown = cli("show", out)
+    shown = cli("show", out, "--all")
     assert (shown.code, " ".join(shown.out.split())) == (0, printed)
     assert "- transplants: 90 queries over 180 passages were measured" in printed
     assert cli(*words, line="--pooling mean --transplants block:9").code == 2
@@ -254,7 +254,7 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
 def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     done = cli("diff", tiny.backbone, tiny.retriever, "--out", tmp_path / "d", "--json")
     summary = document(done)
-    assert summary == json.loads((tmp_path / "d" / "diff.json").read_text())
+    assert summary == read_document(tmp_path / "d" / "diff.json")
     assert f"report: {tmp_path}/d/report.html" in done.err
     assert sum(summary["statuses"].values()) == len(summary["tensors"])
     printed = cli("diff", tiny.backbone, tiny.retriever, "--no-spectra")
@@ -263,7 +263,7 @@ def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "mine" / "report.html").write_text("mine")
     for words in (
         ("diff", tiny.backbone, tiny.retriever),
-        ("transplant", tiny.backbone, tiny.retriever, "--data", "x"),
+        ("transplant", tiny.backbone, tiny.retriever, "--data", tiny.data),
     ):
         refused = cli(*words, "--out", tmp_path / "mine")
         assert (refused.code, (tmp_path / "mine" / "report.html").read_text()) == (2, "mine")
@@ -333,7 +333,7 @@ def test_neurons_of_a_collection(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ["neurons", tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache", "--out", out, "--json"]
     summary = document(cli(*words, line=NEURONS))
-    assert summary == json.loads((out / "summary.json").read_text())
+    assert summary == read_document(out / "summary.json")
     assert folders(out / "measured") == {"neurons"}
     summary = summary["analyses"]["neurons"]
     assert (summary["examples"], len(summary["top"]), len(summary["ablation"]["table"])) == (4, 20, 4)

@@ -20,11 +20,13 @@ class StudyOutcome:
 
     Attributes:
         written: measurements that this run has already written; the outcomes of one run share it.
+        everything: whether the text is all of the report, not the answer alone.
     """
 
     plan: StudyPlan
     study: Study
     written: set[MeasurementPlace] = field(default_factory=set)
+    everything: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -56,7 +58,7 @@ class StudyOutcome:
 
     def text(self) -> str:
         """Return the study as plain text."""
-        return console_text(self.study.report_contents)
+        return console_text(self.study.report_contents, everything=self.everything)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +67,12 @@ class Runnable:
 
     Attributes:
         notes: lines printed below the plan.
+        everything: whether the text of the outcome is all of the report, as for one question, not the answer alone.
     """
 
     plan: StudyPlan
     notes: tuple[str, ...] = ()
+    everything: bool = False
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
         """Return the plan with the sizes that fit into a time; an unfinished study in `out` keeps those it began with.
@@ -80,7 +84,7 @@ class Runnable:
         fitted = fit(self.plan, seconds, given)
         settings = fitted.settings if out is None else as_begun(fitted.settings, out)
         notes = fitted.lines() if settings is fitted.settings else [f"sizes as {out} began with"]
-        return Runnable(replanned(self.plan, settings, asked), tuple(notes))
+        return Runnable(replanned(self.plan, settings, asked), tuple(notes), self.everything)
 
     def lines(self) -> list[str]:
         """Return the plan in words."""
@@ -94,4 +98,4 @@ class Runnable:
         """Measure what is planned; yield the study after every analysis."""
         written: set[MeasurementPlace] = set()
         for study in measure_study(self.plan, progress):
-            yield StudyOutcome(self.plan, study, written)
+            yield StudyOutcome(self.plan, study, written, self.everything)

@@ -43,4 +43,4 @@ def _planned(
     trainings = [retriever_of(one, "training run") for one in settings.trainings]
     note(counts(collections, [analysis.name for analysis in measured_analyses(settings)]))
     plan = plan_study(models, collections, settings, trainings=trainings, asked=asked, cache=cache, progress=progress)
-    return Runnable(plan.with_engine(engine))
+    return Runnable(plan.with_engine(engine), everything=bool(asked))
