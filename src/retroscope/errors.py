@@ -88,7 +88,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     near = [folded[name] for name in get_close_matches(word.casefold()[:LONGEST_LINE], folded, n=3, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(repr(name) for name in near)}? Known: {', '.join(names)}"
-    return f"use one of: {', '.join(names)}" if names else "there is none of its kind: check the path"
+    return f"use one of: {', '.join(names)}" if names else "check the path"
 
 
 def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:

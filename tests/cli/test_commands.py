@@ -146,7 +146,8 @@ def test_a_model_card_takes_the_section(cli: Cli, report: Path, tmp_path: Path) 
     assert (done.code, done.out) == (0, "")
     assert readme.read_text().count("## What fine-tuning changed") == 1
     assert "model-index:" in cli("card", report).out
-    assert cli("card", report, "--into", tmp_path / "none.md").code == 2
+    missing = cli("card", report, "--json", "--into", tmp_path / "none.md")
+    assert (missing.code, missing.out) == (2, ""), "nothing is printed before it is refused"
 
 
 def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:

@@ -32,14 +32,13 @@ def run(
     from retroscope.study.reporting.model_card import card_document, into_card, model_card
     from retroscope.study.study import load_study
 
+    if into is not None and not into.is_file():
+        raise SettingsError("there is no such model card", where=str(into), fix="name a README.md that exists")
     report = load_study(folder).report_contents
+    if into is not None:
+        write_text(into, into_card(report, into.read_text(encoding="utf-8")))
+        note(f"model card: {into}")
     if as_json:
         emit(card_document(report))
-    if into is None:
-        if not as_json:
-            say(model_card(report).rstrip())
-        return
-    if not into.is_file():
-        raise SettingsError("there is no such model card", where=str(into), fix="name a README.md that exists")
-    write_text(into, into_card(report, into.read_text(encoding="utf-8")))
-    note(f"model card: {into}")
+    elif into is None:
+        say(model_card(report).rstrip())
