@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from command_line import Cli
@@ -13,6 +13,14 @@ from retroscope.study import doctor
 from tiny_study import Tiny
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture(autouse=True)
+def not_ignored() -> Iterator[None]:
+    """Listen to Ctrl-C, which a shell ignores for what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def sending(number: int, then: Callable[[], object] = lambda: None) -> Callable[..., None]:
