@@ -6,7 +6,6 @@ from typing import Any
 
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import Kind, assigned, changed, from_yaml, merged, read_as
-from retroscope.inputs.sources import refuse_missing_paths
 from retroscope.study.protocols import study_settings
 
 
@@ -24,24 +23,6 @@ def resolve(
     """
     values = resolved(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
     return study_settings(values, where=_where(settings_file))
-
-
-def resolve_found(
-    given: Mapping[str, object],
-    settings_file: Path | None,
-    assignments: Sequence[str] | None,
-    *,
-    unless_given: Mapping[str, object] | None = None,
-    left_out: Sequence[str] = (),
-) -> StudySettings:
-    """Return the settings of a study, as `resolve` does, that name no path where nothing is.
-
-    Raises:
-        EncoderError, CollectionError, SettingsError: if they name one.
-    """
-    settings = resolve(given, settings_file, assignments, unless_given=unless_given, left_out=left_out)
-    refuse_missing_paths(settings)
-    return settings
 
 
 def resolved(

@@ -54,16 +54,17 @@ def carry_out_study(
     refuse_without_effect(values, options.assignments, left_out)
     size = size or SizeOptions()
     seconds = size.seconds()
-    from retroscope.cli.resolve import resolve_found, resolved
+    from retroscope.cli.resolve import resolve, resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
+    from retroscope.inputs.sources import found
     from retroscope.study.folder import SETTINGS, WRITTEN
     from retroscope.study.planning.depths import depth_values
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.settings import refuse_other_settings
 
     given, off = (values, options.settings, options.assignments), tuple(left_out)
-    settings = resolve_found(*given, left_out=off, unless_given=depth_values(size.depth or "standard"))
+    settings = found(resolve(*given, left_out=off, unless_given=depth_values(size.depth or "standard")))
     refuse_unknown(gates, settings.measures)
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:

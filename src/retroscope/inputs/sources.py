@@ -5,16 +5,18 @@ from retroscope.encoders.checkpoints.folders import locate, looks_like_a_path
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 
 
-def refuse_missing_paths(settings: StudySettings) -> None:
-    """Refuse settings that name a path where nothing is, or data in no known format; hub names are not looked up.
+def found(settings: StudySettings) -> StudySettings:
+    """Return the same settings, if something is at every path that they name; hub names are not looked up.
 
     Raises:
-        EncoderError, CollectionError, SettingsError: for the first of them.
+        EncoderError, CollectionError, SettingsError: for the first path with nothing there, or with data in no known
+            format.
     """
     for model in (settings.before, settings.after, *settings.trainings):
         _look_for_model(model)
     for data in (settings.data, *settings.also):
         look_for_data(data)
+    return settings
 
 
 def _look_for_model(settings: ModelSettings | None) -> None:

@@ -26,7 +26,7 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
         return (Card(Question.ALREADY, f"The frozen backbone {how} reaches", statement, share),)
     if statement.state is State.SIGNIFICANT:
         return (Card(Question.ALREADY, f"Less than the retriever reaches: the frozen backbone {how}", statement),)
-    return (Card(Question.ALREADY, f"All of it: fine-tuning adds nothing significant {how}", statement),)
+    return (Card(Question.ALREADY, f"Perhaps all: the frozen backbone {how} is not significantly worse", statement),)
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:

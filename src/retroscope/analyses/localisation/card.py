@@ -13,10 +13,10 @@ from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, Kind, Statement
 
 CLAIMS = {  # direction, and whether its total effect is a gain -> what is said of the block that does most, and of none
-    (RESTORED, False): ("{} is needed most", "no single block is needed"),
-    (GRAFTED, True): ("{} alone gives most", "none suffices alone"),
-    (RESTORED, True): ("{} holds it back most", "no single block holds it back"),
-    (GRAFTED, False): ("{} alone harms most", "none harms alone"),
+    (RESTORED, False): ("{} is needed most", "no single block is shown to be needed"),
+    (GRAFTED, True): ("{} alone gives most", "none is shown to suffice alone"),
+    (RESTORED, True): ("{} holds it back most", "no single block is shown to hold it back"),
+    (GRAFTED, False): ("{} alone harms most", "none is shown to harm alone"),
 }
 
 
@@ -28,7 +28,7 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
     if not about:
         return ()
     if not any(row["explained"] for row, _ in about):
-        return (Card(Question.WHERE, "Nowhere: there is no total effect to localise", about[0][1]),)
+        return (Card(Question.WHERE, "Unknown: no total effect is significant", about[0][1]),)
     answer = "; ".join(_claim(row) for row, _ in about if row["explained"])
     significant = [one for one in about if one[0]["significant"]]
     row, statement = (significant or about)[0]

@@ -44,6 +44,8 @@ def _sentence(effect: Difference, headline: Statement, subject: Subject) -> str:
         return f"Fine-tuning {'raised' if number.value > 0 else 'lowered'} {number.name} from {sides}: {tests}."
     if headline.state is State.EQUIVALENT:
         return f"Fine-tuning left {number.name} equivalent within {margin(effect):g}: {sides}, {tests}."
+    if headline.state is State.TOO_FEW:
+        return f"Too few queries to say whether fine-tuning changed {number.name}: {sides}, {tests}."
     return f"Fine-tuning did not change {number.name} significantly: {sides}, {tests}."
 
 

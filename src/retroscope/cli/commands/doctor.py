@@ -34,10 +34,11 @@ def run(
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
 
-    from retroscope.cli.resolve import resolve_found
+    from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, say
+    from retroscope.inputs.sources import found
 
-    sides = resolve_found(values, settings, assignments)
+    sides = found(resolve(values, settings, assignments))
     load_libraries()
     from retroscope.study.doctor import diagnose, doctor_document, doctor_words
 

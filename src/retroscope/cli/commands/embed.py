@@ -74,12 +74,13 @@ def run(
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 
-    from retroscope.cli.resolve import resolve_found
+    from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
     from retroscope.engine.storage import is_url
+    from retroscope.inputs.sources import found
 
-    study_settings = resolve_found(values, settings, assignments)
+    study_settings = found(resolve(values, settings, assignments))
     load_libraries()
     from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 
