@@ -53,7 +53,15 @@ def rankings(text: str = "", passage: str = "", listed: int = N_QUERIES) -> Quer
     ids = query_ids()
     ranks = [np.rint(1 / scores.select(measure="RR").values.values).astype(int) for scores in retrieval_scores()]
     texts = [text or f"when did event number {i} happen and who was there" for i, _ in enumerate(ids)]
-    queries = pd.DataFrame({"query_id": ids, "text": texts, "rank_before": ranks[0], "rank_after": ranks[1]})
+    queries = pd.DataFrame(
+        {
+            "query_id": ids,
+            "text": texts,
+            "words": [len(text.split()) for text in texts],
+            "rank_before": ranks[0],
+            "rank_after": ranks[1],
+        }
+    )
     found = {"before": ("p2", "p1"), "after": ("p1", "p2")}
     hits = [
         (one, side, rank, passage_id, 0.9 - rank / 10, passage_id == "p1")

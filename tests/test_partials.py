@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from retroscope import files
 from retroscope.files import new_folder, remove_whole, whole_file, whole_folder
 from retroscope.partials import PARTIAL, new_beside, remove_abandoned
 
@@ -85,3 +86,37 @@ def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
     remove_whole(tmp_path / "tables")
     remove_whole(tmp_path / "absent")
     assert entries(tmp_path) == []
+
+
+@pytest.mark.parametrize("where", ["sync_folder", "rename"])
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    with whole_folder(tmp_path / "tables") as first:
+        (first / "a.csv").write_text("old")
+    before = sorted((tmp_path / "tables").iterdir())
+    rename = Path.rename
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def stopped_when_new(path: Path, target: Path) -> Path:
+        return stopped() if path.name == "new" else rename(path, target)
+
+    if where == "rename":
+        monkeypatch.setattr(Path, "rename", stopped_when_new)
+    else:
+        monkeypatch.setattr(files, where, stopped)
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "tables") as second:
+        (second / "b.csv").write_text("new")
+    assert entries(tmp_path) == ["tables"]
+    assert sorted((tmp_path / "tables").iterdir()) == before
+
+
+def test_a_folder_that_a_killed_run_had_moved_away_comes_back(tmp_path: Path) -> None:
+    left = tmp_path / f".tables.abcdefgh{PARTIAL}"
+    for name in ("old", "new"):
+        (left / name).mkdir(parents=True)
+        (left / name / f"{name}.csv").touch()
+    (left / "owner").touch()
+    assert remove_abandoned(tmp_path, name="figures") == []
+    assert remove_abandoned(tmp_path) == [left]
+    assert entries(tmp_path / "tables") == ["old.csv"]

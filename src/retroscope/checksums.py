@@ -5,6 +5,7 @@ line with its own. A JSON document has its own in the field `checksum` (`documen
 zarr checks (`representations/store.py`).
 """
 
+import errno
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,6 +19,10 @@ from retroscope.errors import DamageError, RetroscopeError
 MARK = ".retroscope"  # in every folder that is written as a whole, and may therefore be replaced
 LINE = "\n# xxh3_128 {}\n"  # at the end of a file; a comment, where the file is of text
 LINE_BYTES = len(LINE.format(32 * "0"))
+
+# What the system says of a file that is gone, became a folder, or lies on broken blocks. Whatever else it says (too
+# many open files, no permission, a server that does not answer) is not about the file, whose content may be sound.
+UNREADABLE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO)
 
 log = logging.getLogger("retroscope")
 
@@ -136,7 +141,13 @@ def open_sealed(folder: Path, fix: str) -> Sealed:
 def _content(path: Path, fix: str) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise DamageError("this file is missing", where=str(path), fix=fix) from error
     except OSError as error:
-        raise DamageError(f"this file cannot be read: {error.strerror}", where=str(path), fix=fix) from error
+        raise unreadable(error, path, fix) from error
+
+
+def unreadable(error: OSError, path: Path, fix: str) -> Exception:
+    """Return the damage that an error of the system stands for, or the error itself where the file may be sound."""
+    if error.errno not in UNREADABLE:
+        return error
+    what = "is missing" if error.errno == errno.ENOENT else f"cannot be read: {error.strerror}"
+    return DamageError(f"this file {what}", where=str(path), fix=fix)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from retroscope.checksums import checksum, damaged
+from retroscope.checksums import checksum, damaged, unreadable
 from retroscope.errors import AnalysisError, DamageError
 from retroscope.files import write_whole
 
@@ -93,7 +93,7 @@ def read_document(path: Path, fix: str = "run the command again that made it") -
     except ValueError as error:
         raise damaged(path, fix) from error
     except OSError as error:
-        raise DamageError(f"this file cannot be read: {error.strerror}", where=str(path), fix=fix) from error
+        raise unreadable(error, path, fix) from error
     if not isinstance(document, dict):
         raise damaged(path, fix)
     written = document.pop(CHECKSUM, None)

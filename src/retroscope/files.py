@@ -16,7 +16,7 @@ import xxhash
 
 from retroscope.checksums import MARK, checksum_line, seal
 from retroscope.errors import SettingsError
-from retroscope.partials import PARTIAL, in_use, new_beside
+from retroscope.partials import PARTIAL, REMOVED, REPLACED, in_use, new_beside
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -113,11 +113,27 @@ def whole_folder(path: Path) -> Iterator[Path]:
         SettingsError: if `path` holds files that no report wrote.
     """
     refuse_foreign(path)
-    with new_folder(path) as new:
+    with new_beside(path) as beside:
+        new = beside / "new"
+        new.mkdir()
         yield new
         seal(new)
+        sync_folder(new)  # before the old folder moves: it takes long, and a disk may refuse here
+        _exchange(path, new, beside / REPLACED)
+
+
+def _exchange(path: Path, new: Path, old: Path) -> None:
+    """Put a folder in the place of another one, which moves to `old`; it comes back if that fails."""
+    try:
         if path.exists():
-            path.replace(new.with_name("old"))
+            path.rename(old)
+        new.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
+    if old.exists():
+        old.rename(old.with_name(REMOVED))
 
 
 @contextmanager
@@ -139,7 +155,7 @@ def remove_whole(path: Path) -> None:
     """Remove a folder at once: no reader and no crash ever sees half of it."""
     if path.exists():
         with new_beside(path) as beside:
-            path.rename(beside / "old")
+            path.rename(beside / REMOVED)
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 PARTIAL = ".partial"  # end of the names of what is being written; they begin with a dot and the name of its place
 OWNER = "owner"  # file in a partial folder that its writer locks
+REPLACED = "old"  # folder in it that stood in the place of the new one, and stands there again if that was not made
+REMOVED = "removed"  # folder in it that is to go
 
 
 @contextmanager
@@ -35,12 +37,21 @@ def new_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def remove_abandoned(*folders: Path) -> None:
-    """Remove the partial files and folders that killed runs left in these folders; those in use stay."""
-    for folder in folders:
-        for partial in folder.glob(f".*.????????{PARTIAL}"):
-            with suppress(OSError):  # what cannot be removed, or is gone by now, harms nobody
-                _remove_one(partial)
+def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
+    """Remove the partial files and folders that killed runs left in these folders, and return them; those in use stay.
+
+    A folder that such a run had moved away, to replace it, comes back.
+
+    Args:
+        name: of the places that they are beside; a pattern.
+    """
+    removed = []
+    for partial in (found for folder in folders for found in folder.glob(f".{name}.????????{PARTIAL}")):
+        with suppress(OSError):  # what cannot be removed, or is gone by now, harms nobody
+            _remove_one(partial)
+            if not partial.exists():
+                removed.append(partial)
+    return removed
 
 
 def _remove_one(partial: Path) -> None:
@@ -54,7 +65,15 @@ def _remove_one(partial: Path) -> None:
     else:
         with (partial / OWNER).open("rb+") as file:
             if _lock(file):
+                _put_back(partial)
                 shutil.rmtree(partial)
+
+
+def _put_back(partial: Path) -> None:
+    """Move the folder that was to be replaced to its place, where nothing has taken that."""
+    place = partial.with_name(partial.name[1 : -len(f".????????{PARTIAL}")])
+    if (partial / REPLACED).exists() and not place.exists():
+        (partial / REPLACED).rename(place)
 
 
 if sys.platform == "win32":

@@ -62,6 +62,9 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
             raise
         if isinstance(error, OSError) and error.errno in FULL:  # not the fault of what is read
             raise
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's is no MemoryError
+            what, fix = f"{what}: the memory does not suffice", "use a smaller model, or a machine with more memory"
+            raise kind(what, where=str(where), fix=fix) from error
         raise kind(f"{what} ({reason(error)})", where=str(where), fix=fix) from error
 
 

@@ -1,5 +1,6 @@
 """`retroscope cache`: what it lists, what it removes, and its exit codes."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from command_line import Cli
 
 from retroscope.cli.exit_codes import UNSOUND, USER_ERROR
 from retroscope.encoders.token_memory import TokenMemory
+from retroscope.files import whole_file, whole_folder
+from retroscope.study.cache.care import clean_cache, repair_cache
 
 
 @pytest.fixture
@@ -44,3 +47,27 @@ def test_a_size_of_nothing_and_a_folder_that_is_not_there_are_refused(cli: Cli, 
 def test_the_cache_is_made_to_fit(cli: Cli, cache: Path) -> None:
     assert "0 entries, 0 B" in cli("cache", "--cache", str(cache), "--max-size", "1B").out
     assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+def test_clean_leaves_what_is_being_written(cache: Path) -> None:
+    with whole_file(cache / "neurons-x.npz") as file, whole_folder(cache / "measurements" / "y") as new:
+        file.write(b"whole")
+        (new / "one").touch()
+        assert clean_cache(cache).paths == ()
+    assert (cache / "measurements" / "y" / "one").exists()
+    left = cache / ".z.abcdefgh.partial"
+    left.write_bytes(b"half")
+    assert left in clean_cache(cache).paths
+    assert not left.exists()
+
+
+def test_what_the_system_refuses_is_no_damage(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (file,) = cache.glob("tokens/*/*.arrow")
+
+    def refused(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(OSError, match="Too many open files"):
+        repair_cache(cache)
+    assert file.exists()

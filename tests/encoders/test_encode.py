@@ -9,8 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import nn
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import (
@@ -233,3 +236,16 @@ def test_final_vectors_are_those_of_sentence_transformers(minilm: Path) -> None:
     short = encode_layers(but(encoder, truncate_dim=64), texts).final
     np.testing.assert_allclose(short, library.encode(texts, truncate_dim=64), atol=limit)
     assert AutoTokenizer.from_pretrained(minilm)(texts[1])["input_ids"] == tokenise(encoder, texts)[1]
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_long_text_is_cut_between_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str) -> None:
+    """WordPiece reads a word of more than 100 characters as one unknown token, and half of it as many known ones."""
+    pieces = Tokenizer(WordPiece({"[UNK]": 0, "[PAD]": 1, "a": 2, "b": 3, "##a": 4, "##b": 5}, unk_token="[UNK]"))
+    pieces.pre_tokenizer = WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, unk_token="[UNK]", pad_token="[PAD]")
+    tokenizer.truncation_side = side
+    toy = load_encoder(save_toy("bert", tmp_path), LoadSettings(pooling="mean", max_length=8))
+    monkeypatch.setattr("retroscope.encoders.encode.LONGEST_TOKEN", 25)  # of 200 characters, 59 are of a broken word
+    text = " ".join(["ab" * 70] * 40)
+    assert tokenise(replace(toy, tokenizer=tokenizer, tokens=None), [text]) == [[0] * 8]

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
+from retroscope.disk import CLOSED
 from retroscope.errors import SettingsError
 from retroscope.locks import held
 from retroscope.partials import remove_abandoned
@@ -89,8 +90,9 @@ def _is_open(cache: Path) -> bool:
     """Return whether a cache can be written to; one that holds something may be read-only, which is noted."""
     try:
         _prove_writable(cache)
-    except SettingsError:
-        if not cache.is_dir() or not any(cache.iterdir()):
+    except SettingsError as error:
+        closed = isinstance(error.__cause__, OSError) and error.__cause__.errno in CLOSED
+        if not closed or not cache.is_dir() or not any(cache.iterdir()):
             raise
         note(f"{cache} is read-only: what it holds is used, and nothing is added")
         return False

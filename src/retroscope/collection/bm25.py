@@ -76,7 +76,7 @@ def _texts(collection: Collection) -> Iterator[str]:
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
     """Give a bm25s index the scores of tokenised passages in files, which live as long as it does."""
     place = Path(tempfile.gettempdir()) / "retroscope-bm25"
-    remove_abandoned(place.parent)
+    remove_abandoned(place.parent, name=place.name)
     with new_beside(place) as folder:
         count = write_index(passages, folder, k1=index.k1, b=index.b)
         index.load_scores(folder, num_docs=count, mmap=True)  # what is mapped stays when the folder goes

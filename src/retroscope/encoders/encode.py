@@ -80,8 +80,15 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def _part(encoder: Encoder, text: str, longest: int) -> str:
-    """Return the part of a text that its first tokens are in; the last ones where the tokenizer keeps those."""
-    return text[-longest:] if encoder.tokenizer.truncation_side == "left" else text[:longest]
+    """Return the part of a text that its first tokens are in; the last ones where the tokenizer keeps those.
+
+    It ends between words: half a word has other tokens.
+    """
+    if len(text) <= longest:
+        return text
+    if encoder.tokenizer.truncation_side == "left":
+        return text[-longest:].split(maxsplit=1)[-1]
+    return text[:longest].rsplit(maxsplit=1)[0]
 
 
 def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenIds]:

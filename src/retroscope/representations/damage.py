@@ -10,7 +10,7 @@ from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from retroscope.checksums import checksum
+from retroscope.checksums import UNREADABLE, checksum
 from retroscope.errors import RepresentationError
 
 GROUP, ARRAYS = "zarr.json", ("vectors", "final")
@@ -24,6 +24,8 @@ def damage_named(where: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, OSError) as damage:
+        if isinstance(damage, OSError) and damage.errno is not None and damage.errno not in UNREADABLE:
+            raise
         raise RepresentationError(f"the stored vectors cannot be read: {damage}", where=where, fix=FIX) from damage
 
 

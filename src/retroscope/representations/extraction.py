@@ -203,6 +203,8 @@ def _alone(place: Location) -> Iterator[None]:
 def _fill(plan: ExtractionPlan, texts: Iterable[str], place: Location, engine: Engine, progress: Count | None) -> None:
     """Do the windows that are missing, then declare the store finished and remove the records."""
     store = open_own(plan, place, "r+")
+    if store.complete:  # another run made it while this one waited for the lock
+        return
     if not is_url(place):
         remove_unfinished(Path(place))
     job = window_job(plan, texts, place, store)

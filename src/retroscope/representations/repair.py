@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from retroscope.checksums import damaged, note_remade
+from retroscope.engine.ledger import RECORDS
 from retroscope.engine.storage import Location, is_url
 from retroscope.errors import RepresentationError
 from retroscope.representations.damage import ARRAYS, GROUP
@@ -63,12 +64,11 @@ def is_of_key(folder: Path, key: str) -> bool:
 
 
 def renew_description(folder: Path, empty: Path) -> None:
-    """Take the description of an empty store of the same plan, and count the shards that are there."""
+    """Take the description of an empty store of the same plan; without records of shards the store was finished."""
     for name in (*(f"{array}/{GROUP}" for array in ARRAYS), GROUP):
         (empty / name).replace(folder / name)
     store = open_store(folder, "r+")
-    unsound = next((start for start in store.starts if store.unsound_files(start)), store.vectors.shape[0])
-    store.group.attrs["done"] = unsound
+    store.group.attrs["done"] = 0 if (folder / RECORDS).exists() else store.vectors.shape[0]
 
 
 def remake_damaged(store: VectorStore) -> None:

@@ -13,7 +13,7 @@ from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.checksums import note_remade, open_sealed
 from retroscope.collection.collection import Collection
-from retroscope.disk import is_full
+from retroscope.disk import CLOSED
 from retroscope.display import Shown, shown
 from retroscope.documents import SCHEMA, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
@@ -146,7 +146,7 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
     try:
         return _kept(measurement, place)
     except OSError as error:
-        if is_full(error):
+        if error.errno not in CLOSED:
             raise
     with TemporaryDirectory() as scratch:  # a read-only cache, which may hold all else that is needed
         return _kept(measurement, Path(scratch) / "measurement")
@@ -173,7 +173,8 @@ def _stored(place: Path) -> Measurement | None:
         return replace(load_measurement(place), runs=runs)
     except (DamageError, AnalysisError) as damage:  # damaged, or of another schema
         note_remade(damage)
-        remove_whole(place)
+        with suppress(OSError):  # in a read-only cache it stays, and is left out
+            remove_whole(place)
         return None
 
 

@@ -27,11 +27,11 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
     about = [(row, by_code[f"{row['direction']}.{BLOCKS}"]) for _, row in blocks.iterrows()]
     if not about:
         return ()
-    if not any(row["explained"] for row, _ in about):
+    explained = [one for one in about if one[0]["explained"]]
+    if not explained:
         return (Card(Question.WHERE, "Unknown: no total effect is significant", about[0][1]),)
-    answer = "; ".join(_claim(row) for row, _ in about if row["explained"])
-    significant = [one for one in about if one[0]["significant"]]
-    row, statement = (significant or about)[0]
+    answer = "; ".join(_claim(row) for row, _ in explained)
+    row, statement = next((one for one in explained if one[0]["significant"]), explained[0])
     return (Card(Question.WHERE, answer[:1].upper() + answer[1:], statement, _share(row)),)
 
 

@@ -46,6 +46,7 @@ def _page(one: RetrievalEffect, rankings: QueryRankings, measure: str, cut: int)
         "cut": cut,
         "ids": ids,
         "texts": [_short(text, QUERY_CHARACTERS) for text in queries["text"]],
+        "words": queries["words"].tolist(),
         "ranks": {side: queries[f"rank_{side}"].tolist() for side in scores},
         "scores": {side: _values(one_side, measure, ids) for side, one_side in scores.items()},
         "hits": {side: _lists(hits[hits["side"] == side], ids, "number") for side in scores},

@@ -15,7 +15,8 @@ class QueryRankings:
     """What both retrievers found for every query of a collection.
 
     Attributes:
-        queries: query_id, text, rank_before, rank_after: of the first relevant passage, 0 if it is deeper than `depth`.
+        queries: query_id, text (cut), words (of the whole text), rank_before, rank_after: of the first relevant
+            passage, 0 if it is deeper than `depth`.
         hits: query_id, side, rank, passage_id, score, relevant: the top of the rankings of all queries or of a sample.
         passages: passage_id, text: of the passages in `hits`.
         depth: passages of a ranking that were looked through for a relevant one.

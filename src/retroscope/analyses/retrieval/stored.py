@@ -34,6 +34,7 @@ def query_frames(
     queries = pd.DataFrame({
         "query_id": ids,
         "text": [collection.queries[i].text[:CHARACTERS] for i in ids],
+        "words": [len(collection.queries[i].text.split()) for i in ids],
         **{f"rank_{side}": [ranks[side].get(i, 0) for i in ids] for side in runs},
     })  # fmt: skip
     hits = _hits([ids[row] for row in listed_rows(change)], runs, collection)

@@ -13,6 +13,7 @@ from retroscope.reading import DOWNLOAD_AGAIN, BrokenJsonError, check_file, fore
 
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
+GGUF = "*.gguf"
 MOST_ENTRIES = 100_000  # files of a folder, those of its folders included
 COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same weights once more, in other formats
 
@@ -41,7 +42,8 @@ def _check_entries(path: Path) -> None:
             what = f"more than {MOST_ENTRIES:,} files, which no checkpoint has"
             raise EncoderError(what, where=str(path), fix="give the folder of the checkpoint itself")
         for entry in entries:
-            if not entry.is_dir():
+            opened = entry == path or any(entry.match(pattern) for pattern in (*WANTED, GGUF))
+            if opened and not entry.is_dir():
                 check_file(entry, EncoderError)
 
 

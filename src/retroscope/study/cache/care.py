@@ -1,16 +1,20 @@
 """Verify, repair, clean and shrink a cache: the next run that needs what was removed makes it again."""
 
-import shutil
+import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from retroscope.files import remove_whole
 from retroscope.kept import RECORD, record_of
+from retroscope.partials import PARTIAL, remove_abandoned
 from retroscope.progress import Progress
 from retroscope.study.cache.entries import cache_entries
+
+MAKING = 86_400.0  # seconds: a younger record without an entry may be of one that a run is making
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Removed:
     """What was removed from a cache, and how many bytes that freed.
 
     Attributes:
-        busy: what a run was using, and was therefore left.
+        busy: what a run was writing, and was therefore left.
     """
 
     paths: tuple[Path, ...] = ()
@@ -51,8 +55,8 @@ def repair_cache(cache: Path, progress: Progress | None = None) -> Removed:
 def clean_cache(cache: Path) -> Removed:
     """Remove what nothing uses: what killed runs left half written, and entries of earlier versions."""
     outdated = [entry.path for entry in cache_entries(cache) if entry.is_outdated]
-    lost_records = [record for record in cache.rglob(f"*{RECORD}") if not _entry_of(record).exists()]
-    return _remove([*outdated, *_leftovers(cache), *lost_records])
+    lost_records = [record for record in cache.rglob(f"*{RECORD}") if _is_lost(record)]
+    return _abandoned(cache) + _remove([*outdated, *_leftovers(cache), *lost_records])
 
 
 def shrink_cache(cache: Path, size: int) -> Removed:
@@ -71,14 +75,32 @@ def _entry_of(record: Path) -> Path:
     return record.with_name(record.name.removesuffix(RECORD))
 
 
+def _is_lost(record: Path) -> bool:
+    """Return whether a record has no entry, and is not that of one which a run makes now."""
+    return not _entry_of(record).exists() and time.time() - record.stat().st_mtime > MAKING
+
+
+def _abandoned(cache: Path) -> Removed:
+    """Remove the partial files and folders whose writers are gone."""
+    folders = (cache, *cache.glob("*/"), *cache.glob("*/*/"))
+    sizes = {path: _size(path) for folder in folders for path in folder.glob(f".*{PARTIAL}")}
+    gone = remove_abandoned(*folders)
+    return Removed(tuple(gone), sum(sizes.get(path, 0) for path in gone))
+
+
 def _leftovers(cache: Path) -> Iterable[Path]:
-    """Yield what killed runs left: partial files and folders, half-made stores, locks that nobody holds."""
-    for pattern in (".*.partial", "*.zarr.*", "*.zarr/**/*.partial", "*/.*.partial", ".*.lock", "*.lock"):
-        yield from (path for path in cache.glob(pattern) if not path.name.endswith(RECORD))
+    """Yield what killed runs left besides: half-made stores and their partial files, locks that nobody holds."""
+    for pattern in ("*.zarr.*", "*.zarr/**/*.partial", ".*.lock", "*.lock"):
+        yield from (path for path in cache.glob(pattern) if not _is_elsewhere(path, cache))
+
+
+def _is_elsewhere(path: Path, cache: Path) -> bool:
+    """Return whether a file is a record, or a partial one whose writer's lock decides."""
+    return path.name.endswith(RECORD) or (path.name.endswith(PARTIAL) and path.parent == cache)
 
 
 def _remove(paths: Iterable[Path]) -> Removed:
-    """Remove files and folders with their records, but for those that a run is using."""
+    """Remove files and folders with their records, but for those that a run is writing."""
     gone, busy, size = list[Path](), list[Path](), 0
     for path in dict.fromkeys(paths):
         with suppress(FileNotFoundError):
@@ -99,13 +121,14 @@ def _size(path: Path) -> int:
 
 def _removed(path: Path) -> bool:
     """Remove a file or folder and its record; return False where a run holds the lock of it."""
-    try:
-        for lock in _locks(path):
-            FileLock(lock, timeout=0).acquire().lock.release(force=True)
-    except Timeout:
-        return False
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    record_of(path).unlink(missing_ok=True)
+    with ExitStack() as held:
+        try:
+            for lock in _locks(path):
+                held.enter_context(FileLock(lock, timeout=0))
+        except Timeout:
+            return False
+        remove_whole(path) if path.is_dir() else path.unlink()
+        record_of(path).unlink(missing_ok=True)
     return True
 
 

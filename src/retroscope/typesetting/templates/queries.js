@@ -3,7 +3,7 @@
 
 /** @typedef {"before" | "after"} Side */
 /** @typedef {{collection: string, measure: string, depth: number, listed: number, cut: number, ids: string[],
- *   texts: string[], ranks: Record<Side, number[]>, scores: Record<Side, (number | null)[]>,
+ *   texts: string[], words: number[], ranks: Record<Side, number[]>, scores: Record<Side, (number | null)[]>,
  *   hits: Record<Side, number[][]>, similarities: Record<Side, number[][]>, relevant: number[][],
  *   passages: {ids: string[], texts: string[]}}} Queries */
 /** @typedef {{collection: string, measure: string, layers: string[], ids: string[],
@@ -56,15 +56,14 @@ function makeRows(q) {
   return q.ids.map((id, number) => {
     const [before, after] = SIDES.map((side) => q.ranks[side][number] || q.depth + 1);
     const change = (q.scores.after[number] ?? NaN) - (q.scores.before[number] ?? NaN);
-    const words = q.texts[number].split(/\s+/).filter(Boolean).length;
-    return { number, id, text: q.texts[number], words, before, after, gained: before - after, change };
+    return { number, id, text: q.texts[number], words: q.words[number], before, after, gained: before - after, change };
   });
 }
 
 /** Return whether the form's choices hold for a row. @param {Row} row */
 function fits(row) {
   const [text, change] = [choice("text").toLowerCase(), choice("change")];
-  const outcome = row.change > 0 ? "won" : row.change < 0 ? "lost" : "same";
+  const outcome = row.change > 0 ? "won" : row.change < 0 ? "lost" : row.change === 0 ? "same" : "unknown";
   const inside = row.words >= Number(choice("fewest") || 0) && row.words <= Number(choice("most") || Infinity);
   return inside && (change === "all" || change === outcome) && `${row.id} ${row.text}`.toLowerCase().includes(text);
 }
@@ -72,6 +71,7 @@ function fits(row) {
 /** Order two rows by the heading that was pressed, then as stored. @param {Row} a @param {Row} b */
 function compare(a, b) {
   const [x, y] = [a[sorting.key], b[sorting.key]];
+  if (Number.isNaN(x) || Number.isNaN(y)) return Number(Number.isNaN(x)) - Number(Number.isNaN(y)) || a.number - b.number; // unknown last
   const order = typeof x === "string" || typeof y === "string" ? String(x).localeCompare(String(y)) : x - y || 0;
   return (sorting.down ? -order : order) || a.number - b.number;
 }
@@ -83,6 +83,7 @@ function printedRank(rank, q) {
 
 /** Return ranks gained as printed: a bound where one rank is only known to be deep. @param {Row} row @param {Queries} q */
 function printedGain(row, q) {
+  if (row.before > q.depth && row.after > q.depth) return "unknown";
   const bound = row.before === row.after ? "" : row.before > q.depth ? "\u2265 " : row.after > q.depth ? "\u2264 " : "";
   return bound + signed(row.gained, 0);
 }
@@ -122,12 +123,18 @@ function makeRow(row) {
   return tr;
 }
 
+/** Return the address of a query on this page. @param {Row} row */
+function address(row) {
+  const number = collections.indexOf(current());
+  return `#query=${encodeURIComponent(row.id)}${number ? `&collection=${number}` : ""}`;
+}
+
 /** Open or close the details of a query. @param {HTMLElement} tr @param {Row} row @param {boolean} opening */
 function open(tr, row, opening) {
   tr.querySelector("button")?.setAttribute("aria-expanded", String(opening));
   if (!opening) return tr.nextElementSibling?.remove();
   if (tr.nextElementSibling?.classList.contains("details")) return undefined;
-  const link = make("a", `link to query ${row.id}`, { href: `#query=${encodeURIComponent(row.id)}` });
+  const link = make("a", `link to query ${row.id}`, { href: address(row) });
   const parts = [makeRankings(row), ...makeRanks(row), make("p", "", { class: "tools" }, [link])];
   return tr.after(make("tr", "", { class: "details" }, [make("td", "", { colspan: "6" }, parts)]));
 }
@@ -233,10 +240,15 @@ function sortBy(heading) {
 
 /** Show the query that the address names, once the choices are cleared. */
 function followQuery() {
-  const id = location.hash.startsWith("#query=") ? decodeURIComponent(location.hash.slice(7)) : null;
-  if (id === null || !rows.some((row) => row.id === id)) return;
+  if (!location.hash.startsWith("#query=")) return;
+  const [name, number = "0"] = location.hash.slice(7).split("&collection=");
+  const id = decodeURIComponent(name);
+  if (!collections[Number(number)]?.ids.includes(id)) return;
   form().reset();
   setTimeout(() => {
+    const select = form().elements.namedItem("collection");
+    if (select instanceof HTMLSelectElement) select.value = number;
+    changeCollection();
     const place = chosen.findIndex((row) => row.id === id);
     shown = Math.max(shown, place + 1);
     show();
@@ -250,7 +262,7 @@ function followQuery() {
 function queriesAsCsv() {
   const quoted = (/** @type {string} */ text) => `"${text.replaceAll('"', '""')}"`;
   const q = current();
-  const lines = chosen.map((row) => [quoted(row.id), quoted(row.text), ...SIDES.map((side) => q.ranks[side][row.number]), row.change.toFixed(4)].join(","));
+  const lines = chosen.map((row) => [quoted(row.id), quoted(row.text), ...SIDES.map((side) => q.ranks[side][row.number] || ""), Number.isNaN(row.change) ? "" : row.change.toFixed(4)].join(","));
   return ["query_id,text,rank_before,rank_after,change", ...lines].join("\n") + "\n";
 }
 
