@@ -32,7 +32,7 @@ def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
     statement = statement_of(tower_neurons(), "Concentration (intermediate)")
     assert statement.state == State.SIGNIFICANT
     assert "fewer neurons hold the attribution at layer 3, of 6 layers" in statement.text
-    assert "Largest change at layer 3: Gini index 0." in statement.text
+    assert "Largest significant change at layer 3: Gini index 0." in statement.text
     assert "holm-corrected p < 0.001" in statement.text
     assert "Top-1 % share: 1 up, 0 down; participation: 0 up, 1 down." in statement.text
 

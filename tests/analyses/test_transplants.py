@@ -124,7 +124,7 @@ def test_the_verdict_names_it(effects: TransplantEffects) -> None:
     (text,) = [
         t for t in by_name if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")
     ]
-    assert "The largest change is block 2's" in text
+    assert "The largest significant change is block 2's" in text
     assert by_name[text] == State.SIGNIFICANT
     (ends,) = [t for t in by_name if t.startswith("Half of that effect of the backbone's weights")]
     assert "from the top 1 block of 2" in ends

@@ -44,6 +44,16 @@ def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estim
     )
 
 
+def most_changed(table: pd.DataFrame, level: float) -> "pd.Series[Any]":
+    """Return the row with the largest effect of those that are significant; of all, where none is.
+
+    A statement whose state is "significant" has the number of a row that is.
+    """
+    significant = table[table["p_corrected"] < level]
+    found = table if significant.empty else significant
+    return found.loc[found["effect"].abs().idxmax()]
+
+
 def side_score(row: "pd.Series[Any]", side: str, name: str) -> Estimate:
     """Return the score of one side with its interval."""
     value, low, high = (float(row[f"{side}{end}"]) for end in ("", "_low", "_high"))

@@ -58,13 +58,14 @@ def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
         return [_unchanged(f"{opening}, Gini index", table, "layer")]
     moves = [f"fewer neurons hold the attribution at {_layers(up)}"] if len(up) else []
     moves += [f"more neurons share it at {_layers(down)}"] if len(down) else []
+    largest = _largest(up, down)
     text = (
         f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'layer')}. "
-        f"Largest change at layer {_largest(table)['layer']}: Gini index {_effect(tower, _largest(table))}. "
+        f"Largest significant change at layer {largest['layer']}: Gini index {_effect(tower, largest)}. "
         f"{_beside(tower, part, TOP_SHARE, 'Top-1 % share')}; "
         f"{_beside(tower, part, PARTICIPATION, 'participation')}.{_negligible(tower, up, down)}"
     )
-    about = _about(part, "concentration", _largest(table), f"Gini index, {part}")
+    about = _about(part, "concentration", largest, f"Gini index, {part}")
     return [Statement(TOPIC, State.SIGNIFICANT, text, **about)]
 
 
@@ -118,10 +119,10 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
         return _unchanged(f"{opening}, shares of the total", table, "layer")
     moves = [f"towards {_layers(up)}"] if len(up) else []
     moves += [f"away from {_layers(down)}"] if len(down) else []
-    largest = _largest(table)
+    largest = _largest(up, down)
     text = (
-        f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. Largest change at layer {largest['layer']}: "
-        f"share of the total {_effect(tower, largest)}.{_negligible(tower, up, down)}"
+        f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. Largest significant change at layer "
+        f"{largest['layer']}: share of the total {_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
     about = _about(part, "layers", largest, f"share of the total, layer {largest['layer']}")
     return Statement(TOPIC, State.SIGNIFICANT, text, **about)
@@ -142,10 +143,10 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
     moves = [f"more at {_thresholds(up)}"] if len(up) else []
     moves += [f"fewer at {_thresholds(down)}"] if len(down) else []
     turn = " The answer depends on the threshold." if len(up) and len(down) else ""
-    largest = _largest(table)
+    largest = _largest(up, down)
     text = (
         f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'threshold')}.{turn} Largest "
-        f"change at {largest['threshold']:g}: part of the neurons {_effect(tower, largest)}."
+        f"significant change at {largest['threshold']:g}: part of the neurons {_effect(tower, largest)}."
         f"{_negligible(tower, up, down)}"
     )
     about = _about(part, "active", largest, f"part of the neurons active at {largest['threshold']:g}")
@@ -234,7 +235,8 @@ def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:
     return f"{name}: {len(up)} up, {len(down)} down"
 
 
-def _largest(table: pd.DataFrame) -> "pd.Series[Any]":
+def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
+    table = pd.concat(changed)
     return table.loc[table["effect"].abs().idxmax()]
 
 

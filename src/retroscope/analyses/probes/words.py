@@ -11,7 +11,16 @@ from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import best, effect_limits, estimate_of, is_equivalent, layer, limits, side_score
+from retroscope.typesetting.words import (
+    best,
+    effect_limits,
+    estimate_of,
+    is_equivalent,
+    layer,
+    limits,
+    most_changed,
+    side_score,
+)
 
 BLIND = "passage_only"
 WITHOUT = "without the final norm"
@@ -102,7 +111,7 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     undecided = by_layer.drop(index=changed.index)
     equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
     rest = f"{equal} equivalent, {len(undecided) - equal} neither"
-    largest = best(by_layer, "effect")
+    largest = most_changed(by_layer, level)
     number = estimate_of(largest, f"accuracy at {layer(subject, largest)}")
     about: Any = {"code": "onset", "estimate": number, "figure": "similarity_probe"}
     if changed.empty:

@@ -9,7 +9,7 @@ from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import count, p_value, score, signed
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import effect_limits, estimate_of
+from retroscope.typesetting.words import effect_limits, estimate_of, most_changed
 
 TOPIC = "trainings"
 
@@ -51,7 +51,7 @@ def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
         by_layer = by_layer[by_layer["passages"] == by_layer["passages"].max()].reset_index(drop=True)
         changed = by_layer[by_layer["p_corrected"] < result.alpha]
         gains = int((changed["effect"] > 0).sum())
-        most = by_layer.loc[by_layer["effect"].abs().idxmax()]
+        most = most_changed(by_layer, result.alpha)
         text = (
             f"Over {count(len(result.names), 'training')} and their queries together, the probe {probe} "
             f"(N = {int(most['passages'])}) gains at {gains} of {count(len(by_layer), 'layer')} and loses at "

@@ -14,7 +14,7 @@ from retroscope.typesetting.numbers import count, interval, p_value, score, sign
 from retroscope.typesetting.places import PART_WORDS, blocks_named, place_words
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE
-from retroscope.typesetting.words import effect_limits, effect_tests, estimate_of
+from retroscope.typesetting.words import effect_limits, effect_tests, estimate_of, most_changed
 
 WEIGHTS = {  # direction -> whose weights, in which model
     RESTORED: ("the backbone's weights", "the retriever"),
@@ -47,13 +47,14 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     blocks = f.headline(direction, "block")
     if blocks.empty:
         return
-    largest = blocks.loc[blocks["effect"].abs().idxmax()]
+    largest = most_changed(blocks, _alpha(f, direction))
     significant = blocks[blocks["p_corrected"] < _alpha(f, direction)]
     what, where = WEIGHTS[direction]
     one = "one group" if blocks["transplant"].str.contains("-").any() else "one block"
+    of_these = "The largest significant change is" if len(significant) else "The largest change is"
     text = (
         f"{one.capitalize()} of {what} in {where}: {len(significant)} of {count(len(blocks), one.split()[-1])} change "
-        f"{f.measures[0]}. The largest change is {blocks_named(largest['transplant'])}'s, "
+        f"{f.measures[0]}. {of_these} {blocks_named(largest['transplant'])}'s, "
         f"{_effect(f, direction, largest)}."
     )
     state = State.SIGNIFICANT if len(significant) else State.NOT_SIGNIFICANT
@@ -96,7 +97,8 @@ def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
     text = f"One part of {what} in all blocks of {where}, the largest change first: {said}."
     state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
-    yield Statement(direction, state, text, (), **_about(f, direction, "parts", found.iloc[0]))
+    largest = most_changed(found, _alpha(f, direction))
+    yield Statement(direction, state, text, (), **_about(f, direction, "parts", largest))
 
 
 def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
