@@ -58,7 +58,7 @@ def test_a_path_need_not_exist(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [KeyError("a"), ValueError("first\nsecond"), MemoryError(), RecursionError("deep"), OSError(5, "Input"), PanicException("in Rust")],
+    [KeyError("a"), ValueError("first\nsecond"), RecursionError("deep"), OSError(5, "Input"), PanicException("in Rust")],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
 def test_whatever_a_library_raises_becomes_one_of_ours(error: BaseException) -> None:
@@ -67,6 +67,12 @@ def test_whatever_a_library_raises_becomes_one_of_ours(error: BaseException) -> 
             raise error
     assert ours.value.__cause__ is error
     assert "second" not in str(ours.value)
+
+
+def test_a_lack_of_memory_says_so_and_asks_for_other_than_the_file_to_be_mended() -> None:
+    with pytest.raises(CollectionError, match=r"^the file: cannot read it: the memory does not suffice\n  fix: use a smaller"):  # noqa: SIM117
+        with foreign(CollectionError, "cannot read it", "the file", "mend it"):
+            raise MemoryError
 
 
 @pytest.mark.parametrize(

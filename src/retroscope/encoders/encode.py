@@ -82,13 +82,13 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 def _part(encoder: Encoder, text: str, longest: int) -> str:
     """Return the part of a text that its first tokens are in; the last ones where the tokenizer keeps those.
 
-    It ends between words: half a word has other tokens.
+    It ends between words: half a word has other tokens. Where nothing but spaces would be left, it is empty.
     """
     if len(text) <= longest:
         return text
     if encoder.tokenizer.truncation_side == "left":
-        return text[-longest:].split(maxsplit=1)[-1]
-    return text[:longest].rsplit(maxsplit=1)[0]
+        return "".join(text[-longest:].split(maxsplit=1)[-1:])
+    return "".join(text[:longest].rsplit(maxsplit=1)[:1])
 
 
 def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenIds]:
