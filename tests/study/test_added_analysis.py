@@ -10,15 +10,19 @@ import pytest
 import yaml
 
 from retroscope.analyses import SHARED_SETTINGS, analyses
+from retroscope.analyses.analysis import DEPTHS
 from retroscope.cli.commands import compare
+from retroscope.cli.switches import switches
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.outcome import Runnable
+from retroscope.study.planning.depths import depth_values
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.reporting.console import console_text
+from retroscope.study.reporting.missing import missing
 from retroscope.study.run import KEPT, run_study
 from retroscope.study.settings import from_values, to_yaml
 from retroscope.study.study import load_study
@@ -109,6 +113,35 @@ def test_it_is_switched_off_by_its_name(
     plan = plan_study({"before": backbone, "after": retriever}, [collection], off, cache=tmp_path)
     assert "tokens" not in [step.analysis.name for step in plan.steps]
     assert from_values(yaml.safe_load(to_yaml(off))).analyses["tokens"] is None
+
+
+ON_REQUEST = (
+    "from dataclasses import replace\nfrom toy_analysis import ANALYSIS\n"
+    "ONE = replace(ANALYSIS, name='rare', on_request=True)\n"
+)
+
+
+def test_what_is_on_request_is_measured_only_if_it_is_asked_for(
+    unusable: Callable[[str, str], None], backbone: Retriever, retriever: Retriever, collection: Collection,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    unusable("wrong_analysis:ONE", ON_REQUEST)
+    models = {"before": backbone, "after": retriever}
+    plan = plan_study(models, [collection], OFF, cache=tmp_path)
+    assert "rare" not in [step.analysis.name for step in plan.steps]
+    assert yaml.safe_load(to_yaml(OFF))["rare"] is None
+    wanted = replace(OFF, analyses={**OFF.analyses, "rare": from_values({"rare": {}}).analyses["rare"]})
+    asked = plan_study(models, [collection], wanted, cache=tmp_path)
+    assert "rare" in [step.analysis.name for step in asked.steps]
+    for depth in DEPTHS:
+        assert "rare" not in depth_values(depth)
+    kind = switches()
+    assert kind(rare=True).asked == ("rare",)
+    assert kind(rare=False).asked == ()
+    assert kind(rare=True, no_probes=True).left_out == {"probes": "--no-probes"}
+    assert not hasattr(kind(), "no_rare")
+    subject = run_study(plan).report_contents.subject
+    assert "rare (--rare)" in map(str, missing(subject, {}))
 
 
 def test_without_its_package_its_settings_are_unknown() -> None:

@@ -139,6 +139,8 @@ class Analysis:
         sums_up: names of the analyses, of those that it needs, whose `Section.details` it says in its own words.
         optional_input: whether it measures what a study may lack, e.g. further trainings: where that was not given it
             is absent, and `Instrument.refusal` is no caveat.
+        on_request: whether it is measured only where its settings are given or `--NAME` asks for it, e.g. since it
+            would take more than a quarter of a study.
         option: what the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.
         answers: questions of the first screen that it can answer.
     """
@@ -159,8 +161,15 @@ class Analysis:
     reads_negatives: bool = False
     sums_up: tuple[str, ...] = ()
     optional_input: bool = False
+    on_request: bool = False
     option: str = ""
     answers: tuple[str, ...] = ()
+
+
+def switch_of(analysis: Analysis) -> str:
+    """Return the option that leaves an analysis out, or that asks for it where it is measured on request only."""
+    name = analysis.name.replace("_", "-")
+    return f"--{name}" if analysis.on_request else f"--no-{name}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,7 +64,8 @@ def carry_out_study(
     from retroscope.study.settings import refuse_other_settings
 
     given, off = (values, options.settings, options.assignments), tuple(left_out)
-    settings = found(resolve(*given, left_out=off, unless_given=depth_values(size.depth or "standard")))
+    defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
+    settings = found(resolve(*given, left_out=off, unless_given=defaults))
     refuse_unknown(gates, settings.measures)
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:

@@ -1,11 +1,11 @@
-"""`--no-NAME` for every analysis that can be left out, from the table of analyses."""
+"""`--no-NAME` for every analysis that can be left out, `--NAME` for one on request, from the table of analyses."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, make_dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import Annotated, ClassVar
 
 from retroscope.analyses import analyses, refuse_option_names
-from retroscope.analyses.analysis import Analysis
+from retroscope.analyses.analysis import Analysis, switch_of
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import spellings
 from retroscope.errors import SettingsError
@@ -15,20 +15,24 @@ NULLS = ("", "~", "null", "Null", "NULL")  # of YAML
 
 
 @dataclass(frozen=True)
-class SwitchedOff:
-    """Analyses that are left out; `switches` adds a field for each that can be."""
+class Switches:
+    """Analyses that are left out or asked for; `switches` adds a field for each that can be."""
 
     HEADING: ClassVar[str] = "Analyses"
 
     @property
-    def options(self) -> dict[str, str]:
+    def left_out(self) -> dict[str, str]:
         """Map the analyses that are switched off to the options that do so."""
-        names = [one.name.removeprefix(PREFIX) for one in fields(self) if getattr(self, one.name)]
-        return {name: f"--no-{name}" for name in names}
+        return {name: switch_of(one) for name, one in _optional().items() if getattr(self, f"{PREFIX}{name}", False)}
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Return the analyses that are measured on request only, and are asked for."""
+        return tuple(name for name, one in _optional().items() if one.on_request and getattr(self, name))
 
 
-def switches(*groups: type) -> type[SwitchedOff]:
-    """Return the group of options `--no-NAME`; analyses of other packages have theirs, too.
+def switches(*groups: type) -> type[Switches]:
+    """Return the group of options `--no-NAME` and `--NAME`; analyses of other packages have theirs, too.
 
     Args:
         groups: the other options of the command.
@@ -37,11 +41,14 @@ def switches(*groups: type) -> type[SwitchedOff]:
         SettingsError: if another package calls an analysis like one of these.
     """
     refuse_option_names({name for group in groups for name in spellings(group)})
-    options = [
-        (f"{PREFIX}{name}", Annotated[bool, option(f"--no-{name}", help=f"Leave out: {analysis.question}")], False)
-        for name, analysis in _optional().items()
-    ]
-    return make_dataclass("Switches", options, bases=(SwitchedOff,), frozen=True)
+    options = [(*_switch(name, analysis), False) for name, analysis in _optional().items()]
+    return make_dataclass("AnalysisSwitches", options, bases=(Switches,), frozen=True)
+
+
+def _switch(name: str, analysis: Analysis) -> tuple[str, object]:
+    """Return the name and the type of an option."""
+    help = f"{'Answer, too' if analysis.on_request else 'Leave out'}: {analysis.question}"
+    return name if analysis.on_request else f"{PREFIX}{name}", Annotated[bool, option(switch_of(analysis), help=help)]
 
 
 def refuse_without_effect(

@@ -20,6 +20,8 @@ SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES
 
 def settings_of(settings: StudySettings, analysis: Analysis) -> Any:
     """Return the settings of an analysis, with its defaults where none were given; None where it is left out."""
+    if analysis.on_request and analysis.name not in settings.analyses:
+        return None
     return settings.of(analysis.name, analysis.settings())
 
 

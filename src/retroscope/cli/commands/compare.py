@@ -8,7 +8,7 @@ from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import Gates, carry_out_study, judge
-from retroscope.cli.switches import SwitchedOff, switches
+from retroscope.cli.switches import Switches, switches
 from retroscope.cli.values import given, measures, model_values
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
@@ -79,14 +79,14 @@ GROUPS = (
 )  # fmt: skip
 
 
-@flat(left_out=switches(*GROUPS))
+@flat(chosen=switches(*GROUPS))
 def run(
     pair: o.Pair,
     data: o.DataOptions,
     models: o.ModelOptions,
     study: StudyOptions,
     probes: o.ProbeOptions,
-    left_out: SwitchedOff,
+    chosen: Switches,
     options: RunOptions,
     output: o.ReportOptions,
 ) -> None:
@@ -98,7 +98,7 @@ def run(
     from retroscope.study.reporting.gate import parse_gate
 
     gates = [parse_gate(text) for text in study.gate or ()]
-    outcome = carry_out_study(values, left_out.options, options, output, size=study, gates=gates)
+    outcome = carry_out_study(values, chosen.left_out, options, output, chosen.asked, size=study, gates=gates)
     from retroscope.study.outcome import StudyOutcome  # imports torch, which the plan has done by now
 
     if isinstance(outcome, StudyOutcome):

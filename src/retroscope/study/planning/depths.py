@@ -10,11 +10,17 @@ from retroscope.errors import unknown_name
 def depth_values(depth: str) -> dict[str, Any]:
     """Return the settings that a depth changes, analysis by analysis; None leaves one out.
 
+    No depth turns on what is measured on request only.
+
     Raises:
         SettingsError: if there is no such depth.
     """
     if depth not in DEPTHS:
         raise unknown_name("depth", depth, DEPTHS)
     at = {"glance": 0, "thorough": -1}
-    sizes = {name: STANDARD if depth == "standard" else one.sizes[at[depth]] for name, one in analyses().items()}
+    sizes = {
+        name: STANDARD if depth == "standard" else one.sizes[at[depth]]
+        for name, one in analyses().items()
+        if not one.on_request
+    }
     return {name: size.values for name, size in sizes.items() if size.values != {}}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from retroscope.analyses import analyses
+from retroscope.analyses.analysis import switch_of
 from retroscope.analyses.answer import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
@@ -39,7 +40,8 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
     known = [one for name, one in analyses().items() if name not in sections and one.instrument is not None]
     left_out = [one for one in known if subject.settings.get(one.name, {}) is None]
     absent = [Missing(_words(one.name), one.option) for one in known if one.option and one not in left_out]
-    off = [Missing(_words(one.name), f"without --no-{one.name.replace('_', '-')}") for one in left_out]
+    off = [Missing(_words(one.name), f"without {switch_of(one)}") for one in left_out if not one.on_request]
+    unasked = [Missing(_words(one.name), switch_of(one)) for one in left_out if one.on_request]
     alone = [Missing("another collection", "--also SPEC")] if len(subject.collections) == 1 else []
     untested = [Missing("equivalence", "--margin X")] if subject.statistics.margin is None else []
     controls = (
@@ -48,7 +50,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
         else []
     )
     refused = [Missing(_words(one.analysis), "", one.reason) for one in subject.refused]
-    return (*waiting, *refused, *off, *controls, *absent, *untested, *alone)
+    return (*waiting, *refused, *off, *controls, *absent, *untested, *alone, *unasked)
 
 
 def lacking(found: Sequence[Missing], most: int) -> Card:
