@@ -90,7 +90,8 @@ def test_known_facts_are_read_before_and_after_and_unknown_ones_are_not(told: tu
             assert at(result, "unknown-held-out", side, readout) < 0.1
     assert at(result, "known-held-out", "random", REFITTED) < 0.1
     for readout in (HEAD, REFITTED):
-        assert result.retained[readout, "known-held-out"].low > 0.75
+        assert result.retained[readout, "known-held-out"].value > 0.75
+        assert result.retained[readout, "known-held-out"].low > 0.5
     assert not [one for one in result.controls if one.failed]
     assert {one.name for one in result.controls} == {"other subject", "facts that cannot be known", "random weights"}
     assert result.consistency.set_index(["side", "readout"])["mean"]["before", HEAD] > 0.3
@@ -116,7 +117,7 @@ def test_section_has_words_tables_figure_and_numbers(told: tuple[RetentionResult
     assert set(section.tables) == {"facts", "facts_by_layer", "facts_controls", "facts_vocabulary", "facts_strata",
                                    "facts_consistency", "facts_found"}  # fmt: skip
     assert [figure.name for figure in section.figures] == ["facts_by_layer"]
-    assert section.figures[0].specification["data"]["values"]
+    assert "refitted read-out" in json.dumps(section.figures[0].specification)
     assert json.dumps(section.document)
     assert list(result.effect.before.values["layer"].values) == [0, 1, 2, 3]
     lower = result.effect.to_frame().query(f"readout == '{HEAD}' and measure == '{P1}' and layer < 2")
