@@ -53,6 +53,7 @@ def _commands() -> tuple[ModuleType, ...]:
         demo,
         diff,
         doctor,
+        edit,
         embed,
         neurons,
         pretrain,
@@ -66,7 +67,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, card, train, pretrain, ablate, world, demo, cache)
+    return (*measure, report, show, card, train, pretrain, edit, ablate, world, demo, cache)
 
 
 def _print_version(wanted: bool) -> None:
