@@ -104,7 +104,7 @@ def test_report_and_show_of_a_set(cli: Cli, words: list[str | Path], tmp_path: P
     apart = cli("report", out / "retriever", out / "training-2", "--out", tmp_path / "two.html", "--json")
     assert [one["name"] for one in document(apart)["studies"]] == ["retriever", "training-2"]
     whole = document(cli("report", out, "--out", tmp_path / "three.html", "--json"))
-    assert [one["page"] for one in whole["studies"]][0] == "set/retriever/report.html"
+    assert next(one["page"] for one in whole["studies"]) == "set/retriever/report.html"
     nameless = cli("report", out / "retriever", out / "training-2")
     assert (nameless.code, "--out runs/overview.html" in nameless.err) == (2, True)
     own = cli("report", out / "retriever", out / "training-2", "--out", out / "retriever" / "report.html")
