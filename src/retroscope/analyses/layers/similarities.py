@@ -25,8 +25,8 @@ def similarities_figure(found: Similarities, subject: Subject) -> Figure:
     ends = found.above[found.above["layer"] == last].set_index("side")["above"]
     shares = [percent(float(ends[side])) for side in (BEFORE, AFTER)]
     words = (
-        f"Histograms of similarity at layer {subject.layer_label(last)}: a relevant passage is more similar to its query "
-        f"than {shares[0]} of other passages before, and {shares[1]} after."
+        f"Histograms of similarity at layer {subject.layer_label(last)}: a relevant passage is more similar to its "
+        f"query than {shares[0]} of other passages before, and {shares[1]} after."
     )
     totals = frame.groupby("passages")["pairs"].first()
     caption = (
@@ -48,7 +48,7 @@ def _rows(found: Similarities) -> pd.DataFrame:
     above = found.above.set_index(["side", "layer"])["above"]
     first = ~frame.duplicated(["side", "layer"])
     frame["words"] = [
-        f"{side}: above {percent(float(above[side, layer]))} of others" if is_first else ""
+        f"{side}: relevant above {percent(float(above[side, layer]))} of others" if is_first else ""
         for side, layer, is_first in zip(frame["side"], frame["layer"], first, strict=True)
     ]
     return frame[(frame["count"] > 0) | first].drop(columns="count")
