@@ -12,7 +12,7 @@ from retroscope.analyses.measurement import Measurement, facts_in
 from retroscope.checksums import open_sealed
 from retroscope.collection.records import Run
 from retroscope.documents import write_document
-from retroscope.errors import DamageError
+from retroscope.errors import AnalysisError, DamageError
 from retroscope.files import checked_file, refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml
 from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
@@ -72,6 +72,16 @@ def is_ahead(
     """
     stored = _continued(folder, measured, settings, written)
     return stored is not None and _places(measured).keys() < stored
+
+
+def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings: Mapping[str, Any]) -> bool:
+    """Return whether the folder holds a finished study with these settings, and measurements of these keys."""
+    try:
+        if not (folder / FACTS).exists() or stored_facts(folder).get("not_yet_run"):
+            return False
+        return stored_settings(folder) == settings and _stored_keys(folder, set()) == keys
+    except (DamageError, AnalysisError):  # damaged, or of another schema
+        return False
 
 
 def _continued(
