@@ -58,6 +58,7 @@ def _commands() -> tuple[ModuleType, ...]:
         pretrain,
         probe,
         report,
+        reproduce,
         retrieve,
         show,
         train,
@@ -66,7 +67,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, card, train, pretrain, ablate, world, demo, cache)
+    return (*measure, reproduce, report, show, card, train, pretrain, ablate, world, demo, cache)
 
 
 def _print_version(wanted: bool) -> None:
