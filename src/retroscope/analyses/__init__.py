@@ -15,6 +15,7 @@ from retroscope.analyses import (
     neurons,
     probes,
     representations,
+    retention,
     retrieval,
     training_runs,
     transplants,
@@ -36,6 +37,7 @@ OWN: tuple[Analysis, ...] = (
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,
+    retention.ANALYSIS,
 )
 
 # Shared settings stand beside those of each analysis in a settings file, so none of them can name an analysis.
