@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from retroscope.analyses import (
     baselines,
+    erasure,
     health,
     layers,
     localisation,
@@ -32,6 +33,7 @@ OWN: tuple[Analysis, ...] = (
     baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    erasure.ANALYSIS,
     neurons.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
