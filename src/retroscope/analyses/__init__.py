@@ -19,6 +19,7 @@ from retroscope.analyses import (
     retrieval,
     training_runs,
     transplants,
+    vocabulary,
     weights,
 )
 from retroscope.analyses.analysis import Analysis
@@ -34,6 +35,7 @@ OWN: tuple[Analysis, ...] = (
     layers.ANALYSIS,
     probes.ANALYSIS,
     erasure.ANALYSIS,
+    vocabulary.ANALYSIS,
     neurons.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,

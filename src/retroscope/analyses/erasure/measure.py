@@ -255,7 +255,8 @@ def _states(
     """Return the accuracy of one layer and rank: intact, erased, with the first random subspace erased."""
     names = {ERASED: ERASED, RANK: f"{RANK}:0"}
     seen: Sequence[Any] = [accuracy(erasures[rank, variant]) if erasures else intact for variant in names.values()]
-    return xr.concat([intact, *seen], xr.Variable("state", [INTACT, *names]))
+    states: xr.DataArray = xr.concat([intact, *seen], xr.Variable("state", [INTACT, *names]))
+    return states
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)
