@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from retroscope.analyses import (
     baselines,
+    erasure,
     health,
     layers,
     localisation,
@@ -19,6 +20,7 @@ from retroscope.analyses import (
     retrieval,
     training_runs,
     transplants,
+    vocabulary,
     weights,
 )
 from retroscope.analyses.analysis import Analysis
@@ -33,6 +35,8 @@ OWN: tuple[Analysis, ...] = (
     baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    erasure.ANALYSIS,
+    vocabulary.ANALYSIS,
     neurons.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
