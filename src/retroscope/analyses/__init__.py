@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from retroscope.analyses import (
     baselines,
+    heads,
     health,
     layers,
     localisation,
@@ -33,6 +34,7 @@ OWN: tuple[Analysis, ...] = (
     layers.ANALYSIS,
     probes.ANALYSIS,
     neurons.ANALYSIS,
+    heads.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,
