@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -147,7 +148,7 @@ def _exact(context: Context, side: _Side, chosen: HeadChoice, margins: np.ndarra
     show = side.stages.inside("heads: exact")
     columns = []
     for done, head in enumerate(chosen.every, start=1):
-        changed = side.cells.of(f"exact-{head}", lambda head=head: texts.margins([head], side.texts.means))  # type: ignore[misc]
+        changed = side.cells.of(f"exact-{head}", partial(texts.margins, [head], side.texts.means))
         columns.append(changed - margins[[number[i] for i in keep]])
         if show:
             show(done, len(chosen.every))

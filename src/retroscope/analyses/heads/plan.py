@@ -5,6 +5,7 @@ from typing import Any
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.heads.settings import HeadSettings
+from retroscope.attribution.heads.choice import how_many_top
 from retroscope.attribution.heads.sites import find_heads
 from retroscope.attribution.heads.work import ATTENTION_PASSES, estimated_passes, exact_heads
 from retroscope.encoders.encoder import Retriever
@@ -36,8 +37,9 @@ def _size(context: Context, retriever: Retriever, settings: HeadSettings) -> dic
     sites = find_heads(retriever.tower(settings.towers[0]))
     n_heads = len(sites.paths) * sites.heads
     queries = min(settings.limit or judged, judged)
-    exact = exact_heads(settings.top, settings.sample, settings.controls, n_heads)
-    searches = 2 + settings.draws + settings.top
+    top = how_many_top(settings.top, n_heads)
+    exact = exact_heads(top, settings.sample, settings.controls, n_heads)
+    searches = 2 + settings.draws + top
     each = {tower: context.seconds_each(retriever, tower) for tower in TEXTS_EACH}
     margin = sum(TEXTS_EACH[tower] * each[tower] for tower in settings.towers)
     passes = 2 + estimated_passes() + (ATTENTION_PASSES if settings.attention else 0) + exact / 2

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class HeadSearches:
         columns = []
         for done, (name, heads) in enumerate(sets.items(), start=1):
             cell = name if name == INTACT else "+".join(map(str, sorted(heads)))
-            columns.append(cells.of(cell, lambda heads=heads: trial.values(heads)))  # type: ignore[misc]
+            columns.append(cells.of(cell, partial(trial.values, heads)))
             if show:
                 show(done, len(sets))
         coords = {QUERY: list(self.searched.queries), "set": list(sets), "measure": list(self.measures)}

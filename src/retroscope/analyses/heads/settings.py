@@ -20,7 +20,8 @@ class HeadSettings:
         limit: judged queries whose margins are measured, at most, drawn with `seed`; 0 takes all. One half of them
             chooses the top heads, the other half tests them.
         negatives: hard negatives among which the one of the margin is found.
-        top: heads of each model that are ablated exactly, those whose ablation is estimated to lower the margin most.
+        top: heads of each model that are ablated exactly, those whose ablation is estimated to lower the margin most;
+            a quarter of its heads at most.
         sample: heads drawn at random from the others that are ablated exactly, so that the error of the estimate is not
             that of top heads alone.
         controls: heads drawn at random from the others of a top head's layer, at most, that it is compared with.

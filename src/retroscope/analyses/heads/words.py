@@ -25,7 +25,7 @@ def head_statements(result: HeadResult) -> tuple[Statement, ...]:
     return (*of_sides, *_change(result), *_shift(result))
 
 
-def place(side: str) -> str:
+def _at(side: str) -> str:
     """Return " before", " after", or nothing for one model alone."""
     return "" if side == MODEL else f" {side}"
 
@@ -43,9 +43,9 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
         f"margin without head {top['head']}, {UNIT}", top["effect"], top["ci_low"], top["ci_high"], top["p_corrected"]
     )
     text = (
-        f"Heads{place(side)}: {len(carrying)} of {count(len(tested), 'top head')} carry the margin, by fixing each at "
+        f"Heads{_at(side)}: {len(carrying)} of {count(len(tested), 'top head')} carry the margin, by fixing each at "
         f"its mean ({' and '.join(result.towers)} tower): it falls, and more than without other heads of the layer "
-        f"(both corrected p below {level:.2g}). {'They are' if len(carrying) else 'The largest'}: {said}{more}."
+        f"(both corrected p below {level:.2g}). The largest effects: {said}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
@@ -66,7 +66,7 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
         f"{first.measure} beyond random heads", first.beyond, first.low, first.high, first.p, first.queries
     )
     text = (
-        f"Retrieval{place(side)} with the {count(first.heads[0], 'top head')} fixed together: {first.measure} "
+        f"Retrieval{_at(side)} with the {count(first.heads[0], 'top head')} fixed together: {first.measure} "
         f"{score(first.intact)} to {score(first.top)}; with random heads of the same layers {score(first.random)} "
         f"{interval(first.lowest, first.highest)} (lowest and highest draw). Beyond those {_set_tests(first)}."
     )
@@ -93,7 +93,7 @@ def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
         )
     every = one.errors["all"]
     weak = every.correlation < WEAK
-    text = f"First-order estimates{place(side)} against exact ablation of the same heads: {'; '.join(parts)}."
+    text = f"First-order estimates{_at(side)} against exact ablation of the same heads: {'; '.join(parts)}."
     text += " They rank these heads poorly: trust the heads that were ablated exactly." if weak else ""
     number = Estimate("correlation of estimates with exact changes", every.correlation, kind=Kind.SCORE)
     yield Statement(
@@ -106,7 +106,7 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
     """State that the pass that reads attention computes the same vectors."""
     if one.eager:
         text = (
-            f"Attention{place(side)} was read in the plain implementation (eager): vectors differ from the usual one "
+            f"Attention{_at(side)} was read in the plain implementation (eager): vectors differ from the usual one "
             f"by {one.eager['gap']:.1g} (relative) at most, {one.eager['limit']:.1g} being rounding."
         )
         yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"eager.{side}")
@@ -130,7 +130,7 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     )  # fmt: skip
     text = (
         f"Of {count(len(table), 'head')} ablated exactly in both models, {len(changed)} changed how much the margin "
-        f"depends on them. {'They are' if len(changed) else 'The largest difference'}: {said}.{alike}"
+        f"depends on them. The largest differences: {said}.{alike}"
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")

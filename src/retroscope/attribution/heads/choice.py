@@ -39,6 +39,9 @@ class HeadChoice:
         return tuple(sorted({*tops, *self.sample, *(head for heads in self.controls.values() for head in heads)}))
 
 
+MOST_TOP = 0.25  # share of all heads that may be top, so that others of their layers are left to compare them with
+
+
 def choose_heads(
     estimates: Mapping[str, Float[np.ndarray, "layer head"]], *, top: int, sample: int, controls: int, seed: int
 ) -> HeadChoice:
@@ -46,11 +49,11 @@ def choose_heads(
 
     Args:
         estimates: side -> change of the margin if a head is ablated.
-        top: heads of every side.
+        top: heads of every side, at most; see `MOST_TOP`.
         sample: heads drawn at random from the others.
         controls: heads drawn at random from the others of each layer that has a top head.
     """
-    best = {side: _lowest(values, top) for side, values in estimates.items()}
+    best = {side: _lowest(values, how_many_top(top, values.size)) for side, values in estimates.items()}
     taken = {head for heads in best.values() for head in heads}
     layers, heads = next(iter(estimates.values())).shape
     others = [Head(layer, head) for layer in range(1, layers + 1) for head in range(heads)]
@@ -62,6 +65,11 @@ def choose_heads(
         some = [head for head in others if head.layer == layer]
         by_layer[layer] = tuple(some[i] for i in rng.permutation(len(some))[:controls])
     return HeadChoice(best, drawn, by_layer)
+
+
+def how_many_top(top: int, heads: int) -> int:
+    """Return how many of so many heads are top ones: one at least, a quarter of them at most."""
+    return max(1, min(top, int(MOST_TOP * heads)))
 
 
 def random_sets(top: Sequence[Head], heads: int, draws: int, seed: int) -> list[tuple[Head, ...]]:
