@@ -36,8 +36,9 @@ def run(
         if as_json:
             emit(documents[0] if len(documents) == 1 else {"documents": documents})
         else:
-            texts = [[*one["verdict"], *(f"- {caveat}" for caveat in one.get("caveats", ()))] for one in documents]
-            say("\n\n".join("\n".join(lines) for lines in texts))
+            said = [[s["text"] for s in one["statements"]] for one in documents]
+            caveats = [[f"- {caveat}" for caveat in one.get("caveats", ())] for one in documents]
+            say("\n\n".join("\n".join((*lines, *more)) for lines, more in zip(said, caveats, strict=True)))
         return
 
     from retroscope.study.reporting.console import console_text
