@@ -14,6 +14,7 @@ class Layout:
     Attributes:
         blocks: the list of blocks.
         attention: the attention of a block, its output projection included.
+        attention_out: the matrix that the heads' outputs, side by side, go through last.
         ffn_in: the matrix that widens; where a gate multiplies it, the one that does *not* pass the activation.
         ffn_out: the matrix that narrows again.
         ffn_gate: the matrix that passes the activation in a gated FFN; None when there is no gate of its own.
@@ -30,6 +31,7 @@ class Layout:
 
     blocks: str
     attention: str
+    attention_out: str
     ffn_in: str
     ffn_out: str
     ffn_gate: str | None = None
@@ -55,6 +57,7 @@ class Layout:
 BERT = Layout(
     blocks="encoder.layer",
     attention="attention",
+    attention_out="attention.output.dense",
     ffn_in="intermediate.dense",
     ffn_out="output.dense",
     norms=("attention.output.LayerNorm", "output.LayerNorm"),
@@ -64,6 +67,7 @@ ROBERTA = replace(BERT, takes_positions=False)
 ELECTRA_PROJECTED = replace(BERT, embeddings=("embeddings", "embeddings_project"))
 MPNET = replace(
     ROBERTA,
+    attention_out="attention.attn.o",
     norms=("attention.LayerNorm", "output.LayerNorm"),
     embeddings=("embeddings", "encoder.relative_attention_bias"),
 )
@@ -72,6 +76,7 @@ DEBERTA_NORMED = replace(BERT, embeddings=("embeddings", "encoder.rel_embeddings
 DISTILBERT = Layout(
     blocks="transformer.layer",
     attention="attention",
+    attention_out="attention.out_lin",
     ffn_in="ffn.lin1",
     ffn_out="ffn.lin2",
     norms=("sa_layer_norm", "output_layer_norm"),
@@ -80,6 +85,7 @@ DISTILBERT = Layout(
 MODERNBERT = Layout(
     blocks="layers",
     attention="attn",
+    attention_out="attn.Wo",
     ffn_in="mlp.Wi",
     ffn_out="mlp.Wo",
     fused_gate=True,
@@ -90,6 +96,7 @@ MODERNBERT = Layout(
 LLAMA = Layout(
     blocks="layers",
     attention="self_attn",
+    attention_out="self_attn.o_proj",
     ffn_in="mlp.up_proj",
     ffn_gate="mlp.gate_proj",
     ffn_out="mlp.down_proj",
@@ -110,6 +117,7 @@ GEMMA2 = replace(
 GPT_NEOX = Layout(
     blocks="layers",
     attention="attention",
+    attention_out="attention.dense",
     ffn_in="mlp.dense_h_to_4h",
     ffn_out="mlp.dense_4h_to_h",
     norms=("input_layernorm", "post_attention_layernorm"),
@@ -120,6 +128,7 @@ GPT_NEOX = Layout(
 GPT2 = Layout(
     blocks="h",
     attention="attn",
+    attention_out="attn.c_proj",
     ffn_in="mlp.c_fc",
     ffn_out="mlp.c_proj",
     norms=("ln_1", "ln_2"),
@@ -131,6 +140,7 @@ GPT2 = Layout(
 OPT = Layout(
     blocks="decoder.layers",
     attention="self_attn",
+    attention_out="self_attn.out_proj",
     ffn_in="fc1",
     ffn_out="fc2",
     norms=("self_attn_layer_norm", "final_layer_norm"),
@@ -142,6 +152,7 @@ OPT = Layout(
 T5 = Layout(
     blocks="encoder.block",
     attention="layer.0.SelfAttention",
+    attention_out="layer.0.SelfAttention.o",
     ffn_in="layer.1.DenseReluDense.wi",
     ffn_out="layer.1.DenseReluDense.wo",
     norms=("layer.0.layer_norm", "layer.1.layer_norm"),
