@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from retroscope.collection.named import ROWS
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.presets.preset import Preset
 from retroscope.encoders.presets.printed import compare_command
@@ -35,7 +36,7 @@ library that published it (sentence-transformers, transformers or PEFT) to 1e-5.
 
 def page() -> str:
     """Return the page: a section for every preset, and the families that load without one."""
-    return "\n".join([HEAD, *(section(name, preset) for name, preset in PRESETS.items()), families()])
+    return "\n".join([HEAD, *(section(name, preset) for name, preset in PRESETS.items()), families(), collections()])
 
 
 def section(name: str, preset: Preset) -> str:
@@ -94,6 +95,25 @@ FFN matrices and which of them passes the activation, the norms, the embeddings 
 forward pass, and proved as a row of the table is. What cannot be found is an error that names it (shared blocks,
 experts, an activation that transformers does not know, padding that moves vectors).
 """
+
+
+def collections() -> str:
+    """Return the table of named collections."""
+    lines = [
+        "## Named collections",
+        "",
+        "`--data named:NAME` reads a collection of this table from the hub, at its revision. What is *not known* here was not",
+        "stated by the source, and nothing was made up for it: without a revision, the newest files would be read.",
+        "",
+        "| name | read from | revision | licence | split | title and text | measure | stated by |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in ROWS:
+        cells = (row.licence, row.split, row.title and f"joined by {row.title}", row.measure, row.stated_by)
+        source = f"`{row.source}`" if row.source else f"not read: {row.get}"
+        shown = " | ".join(cell or "not known" for cell in (row.revision and f"`{row.revision[:12]}`", *cells))
+        lines.append(f"| `{row.name}` | {source} | {shown} |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from retroscope.cli import options as o
+from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 
 EXAMPLE = "retroscope presets contriever"
@@ -15,6 +16,9 @@ def run(
     name: Annotated[
         str | None, typer.Argument(help="Preset, or the hub name of a retriever, to show alone", metavar="NAME")
     ] = None,
+    collections: Annotated[
+        bool, option("--collections", help="List the collections that --data named:NAME reads, instead")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """List known retrievers with backbone and published recipe.
@@ -23,6 +27,7 @@ def run(
     does not record; one that contradicts the checkpoint is an error.
     """
     from retroscope.cli.terminal import emit, say
+    from retroscope.collection.named import NAMED, named_text
     from retroscope.encoders.presets.printed import (
         find_preset,
         preset_document,
@@ -31,6 +36,9 @@ def run(
         presets_text,
     )
 
+    if collections:
+        emit({key: vars(row) for key, row in NAMED.items()}) if as_json else say(named_text())
+        return
     if name is None:
         emit(presets_document()) if as_json else say(presets_text())
         return
