@@ -55,6 +55,7 @@ def _commands() -> tuple[ModuleType, ...]:
         doctor,
         embed,
         neurons,
+        presets,
         pretrain,
         probe,
         report,
@@ -67,7 +68,7 @@ def _commands() -> tuple[ModuleType, ...]:
     )
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, reproduce, report, show, card, train, pretrain, ablate, world, demo, cache)
+    return (*measure, reproduce, report, show, card, train, pretrain, ablate, world, demo, presets, cache)
 
 
 def _print_version(wanted: bool) -> None:
