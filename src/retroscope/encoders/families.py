@@ -166,6 +166,7 @@ T5_GATED = replace(T5, ffn_in="layer.1.DenseReluDense.wi_1", ffn_gate="layer.1.D
 NOMIC = Layout(
     blocks="layers",
     attention="self_attn",
+    attention_out="self_attn.o_proj",
     ffn_in="mlp.up_proj",
     ffn_gate="mlp.gate_proj",
     ffn_out="mlp.down_proj",

@@ -62,9 +62,7 @@ def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None
     write_document(folder / FACTS, {**facts, "measured": counts})
 
 
-def is_ahead(
-    folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
-) -> bool:
+def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]) -> bool:
     """Return whether the folder holds the same study with more analyses, as an earlier run left it.
 
     Args:
