@@ -124,7 +124,7 @@ def _attention(inside: NamedModules) -> str:
 
 
 def _attention_out(matrices: list[RanMatrix], width: int) -> str:
-    """Return the matrix that the heads' outputs go through: alone with its input, which queries, keys and values share."""
+    """Return the matrix that the heads' outputs go through; queries, keys and values share an input that it has not."""
     ending = [one for one in matrices if one.outputs == width and not any(_share_input(one, two) for two in matrices)]
     if len(ending) != 1:
         paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]

@@ -182,7 +182,9 @@ def _popqa(path: Path) -> Facts:
         names = [required_text(row, "obj"), *answers]
         subject, relation = required_text(row, "subj"), required_text(row, "prop")
         identifier = f"{row.values.get('id') or row.number}"
-        fact = _asked(identifier, relation, subject, required_text(row, "question"), names, _number(row, "s_pop"))
+        fact = _asked(
+            identifier, relation, subject, required_text(row, "question"), names, popularity=_number(row, "s_pop")
+        )
         gathered.add(fact, row.where)
     return gathered.finish(str(path), "popqa")
 
@@ -200,7 +202,7 @@ def _json_list(row: Row, column: str) -> list[str]:
 
 
 def _asked(
-    identifier: str, relation: str, subject: str, question: str, answers: list[str], popularity: float | None = None
+    identifier: str, relation: str, subject: str, question: str, answers: list[str], *, popularity: float | None = None
 ) -> Fact:
     others = tuple(dict.fromkeys(one for one in answers[1:] if one != answers[0]))
     cloze = ASKED.format(question)
