@@ -98,7 +98,11 @@ def test_the_section_is_complete(planted: Planted) -> None:
 
 
 def test_a_stopped_run_goes_on(context: Context, planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PatchingRun, "recovered", None)
+
+    def never(run: PatchingRun, tokens: str, donor: str) -> None:
+        raise AssertionError(f"{tokens} from {donor} is patched again")
+
+    monkeypatch.setattr(PatchingRun, "recovered", never)
     instrument = ANALYSIS.instrument()
     again = instrument.measure(context, SETTINGS, instrument.plan(context, SETTINGS))
     first, second = (one.scores["after/recovered"].values for one in (planted[0], again))

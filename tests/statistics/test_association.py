@@ -64,6 +64,8 @@ def test_what_does_not_vary_has_no_ratio() -> None:
     assert np.isnan(mantel_haenszel(some, some, np.zeros(10), np.arange(10)).value)  # infinite
     assert odds_ratio(some, some, np.arange(10)).value > 50  # finite by the correction
     assert mantel_haenszel(some, some, np.zeros(10), np.arange(10)).n == 10
+    rare = np.arange(10) < 4
+    assert np.isnan(odds_ratio(rare, some, np.arange(10)).value)  # too few
 
 
 def test_quantiles_keep_equal_values_together() -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import t as student
 
 LogRatio = Callable[[np.ndarray], np.ndarray]
+FEWEST = 5  # items with each value of an outcome, in the one table; with fewer there is no ratio
 CORRECTION = 0.5  # added to every cell of the one table (Haldane 1956, Anscombe 1956)
 
 
@@ -42,13 +43,15 @@ def odds_ratio(
     clusters: Int[np.ndarray, "item"],
     level: float = 0.95,
 ) -> OddsRatio:
-    """Return the odds ratio of two outcomes of the same items, 0.5 added to every cell; NaN where one does not vary.
+    """Return the odds ratio of two outcomes of the same items, 0.5 added to every cell.
+
+    NaN where a value of an outcome occurs fewer than `FEWEST` times.
 
     Args:
         clusters: number of each item's cluster.
     """
     counts = _counts(first, second, np.zeros(len(first), dtype=int), clusters)
-    if not _varies(counts.sum(0)).all():
+    if not _varies(counts.sum(0), FEWEST).all():
         return _none(len(first), 1)
     return _with_interval(counts, lambda tables: _log_odds(tables[..., 0, :, :]), len(first), 1, level)
 
@@ -83,9 +86,9 @@ def _counts(first: np.ndarray, second: np.ndarray, strata: np.ndarray, clusters:
     return counts
 
 
-def _varies(tables: Float[np.ndarray, "stratum 2 2"]) -> Bool[np.ndarray, "stratum"]:
-    """Return whether both outcomes have both values."""
-    varies: np.ndarray = (tables.sum(1) > 0).all(-1) & (tables.sum(2) > 0).all(-1)
+def _varies(tables: Float[np.ndarray, "stratum 2 2"], fewest: int = 1) -> Bool[np.ndarray, "stratum"]:
+    """Return whether both outcomes have both values, each so many times."""
+    varies: np.ndarray = (tables.sum(1) >= fewest).all(-1) & (tables.sum(2) >= fewest).all(-1)
     return varies
 
 

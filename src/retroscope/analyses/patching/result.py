@@ -25,10 +25,10 @@ class SidePatches:
         donor: name of the other model; "" where there is none.
         totals: a row a corruption, columns `TOTAL_COLUMNS`: what it takes from the margin.
         table: a row a corruption, choice of tokens and component, columns `PATCH_COLUMNS`: the `total` that the
-            corruption takes, the recovered margin with the component's `own` clean activation and with a `random` change
-            of that size, how far the first goes `beyond` the second, and its `share` of the total (NaN where that is not
-            significant); whether the component `carries` what was corrupted: goes beyond, significantly, in the
-            direction of the total; and the same with the `other` model's activation.
+            corruption takes, the recovered margin with the component's `own` clean activation and with a `random`
+            change of that size, how far the first goes `beyond` the second, and its `share` of the total (NaN where
+            that is not significant); whether the component `carries` what was corrupted: goes beyond, significantly, in
+            the direction of the total; and the same with the `other` model's activation.
         random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
             recover, over components.
         against_random: own less random, over (corruption, tokens, component).
