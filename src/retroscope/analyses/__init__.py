@@ -9,16 +9,20 @@ from importlib.metadata import EntryPoint, entry_points
 
 from retroscope.analyses import (
     baselines,
+    erasure,
+    heads,
     health,
     layers,
     localisation,
     neurons,
+    patching,
     probes,
     representations,
     retention,
     retrieval,
     training_runs,
     transplants,
+    vocabulary,
     weights,
 )
 from retroscope.analyses.analysis import Analysis
@@ -33,7 +37,11 @@ OWN: tuple[Analysis, ...] = (
     baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    erasure.ANALYSIS,
+    vocabulary.ANALYSIS,
     neurons.ANALYSIS,
+    heads.ANALYSIS,
+    patching.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,

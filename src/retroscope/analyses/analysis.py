@@ -44,7 +44,7 @@ DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis,
 class TowerWork(TypedDict):
     """The encoding of the texts of one tower of one model on one collection, as a plan has it.
 
-    "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after".
+    "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after"; "key" names the store.
     """
 
     model: str
@@ -58,6 +58,7 @@ class TowerWork(TypedDict):
     seconds: float
     stored: bool
     recipe: "RecipeFacts"
+    key: str
 
 
 @dataclass(frozen=True)

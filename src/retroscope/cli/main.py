@@ -46,28 +46,26 @@ def make_app() -> typer.Typer:
 def _commands() -> tuple[ModuleType, ...]:
     """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
-        ablate,
         cache,
         card,
         compare,
         demo,
         diff,
         doctor,
-        edit,
         embed,
         neurons,
-        pretrain,
+        presets,
         probe,
         report,
+        reproduce,
         retrieve,
         show,
-        train,
         transplant,
-        world,
     )
+    from retroscope.cli.commands.training import ablate, edit, pretrain, train, world
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, card, train, pretrain, edit, ablate, world, demo, cache)
+    return (*measure, reproduce, report, show, card, train, pretrain, edit, ablate, world, demo, presets, cache)
 
 
 def _print_version(wanted: bool) -> None:

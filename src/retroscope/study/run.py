@@ -28,6 +28,7 @@ from retroscope.retrieval.runs import run_of, write_run
 from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
+from retroscope.study.stored import is_finished_as
 from retroscope.study.study import Reported, Study
 from retroscope.typesetting.subject import AFTER, BEFORE, PendingFacts, StudyFacts
 
@@ -130,6 +131,17 @@ def forget(plan: StudyPlan) -> None:
             with suppress(OSError):  # in a read-only cache nothing was stored
                 remove_whole(place)
                 record_of(place).unlink(missing_ok=True)
+
+
+def is_measured(plan: StudyPlan, folder: Path) -> bool:
+    """Return whether a folder holds a finished study that is what this plan would measure: settings and all keys.
+
+    One that is damaged is not: it is measured again.
+    """
+    planned = [step for step in plan.steps if step.planned is not None]
+    names = [step.analysis.name for step in planned]
+    keys = {(name, names[:n].count(name)): _key(planned[n]) for n, name in enumerate(names)}
+    return is_finished_as(folder, keys, impersonal(as_values(plan.settings)))
 
 
 def _measured(step: Step, progress: Progress | None) -> Measurement:
