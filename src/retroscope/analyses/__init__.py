@@ -10,12 +10,15 @@ from importlib.metadata import EntryPoint, entry_points
 from retroscope.analyses import (
     baselines,
     erasure,
+    heads,
     health,
     layers,
     localisation,
     neurons,
+    patching,
     probes,
     representations,
+    retention,
     retrieval,
     training_runs,
     transplants,
@@ -37,9 +40,12 @@ OWN: tuple[Analysis, ...] = (
     erasure.ANALYSIS,
     vocabulary.ANALYSIS,
     neurons.ANALYSIS,
+    heads.ANALYSIS,
+    patching.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,
+    retention.ANALYSIS,
 )
 
 # Shared settings stand beside those of each analysis in a settings file, so none of them can name an analysis.
