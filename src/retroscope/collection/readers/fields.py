@@ -65,7 +65,7 @@ def text_of(row: Row, column: str | None) -> str:
     return value
 
 
-def group_of(row: Row) -> str:
+def query_group(row: Row) -> str:
     """Return the group of a query, from BEIR's `metadata`; "" where that names none."""
     metadata = row.values.get("metadata")
     return text_of(replace(row, values=metadata), "group") if isinstance(metadata, dict) else ""
