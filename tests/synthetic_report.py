@@ -9,6 +9,7 @@ from retroscope.analyses.probes.report import REPORTER as PROBES
 from retroscope.analyses.representations.report import REPORTER as REPRESENTATIONS
 from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
 from retroscope.analyses.section import Reading
+from retroscope.analyses.vocabulary.report import REPORTER as VOCABULARY
 from retroscope.study.reporting.report import Report
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import probes_result
@@ -20,6 +21,7 @@ REPORTERS: dict[str, Reporter] = {
     "layers": LAYERS,
     "probes": PROBES,
     "representations": REPRESENTATIONS,
+    "vocabulary": VOCABULARY,
 }
 
 

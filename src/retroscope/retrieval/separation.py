@@ -95,11 +95,11 @@ def pair_sample(collection: Collection, seed: int, most: int = QUERIES + OTHERS)
 def similarities(query: Vectors, passage: Vectors, similarity: str) -> Float[np.ndarray, "query passage"]:
     """Return the similarity of every query with every passage, "cosine" or "dot"."""
     if similarity == "cosine":
-        query, passage = unit(query), unit(passage)
+        query, passage = of_unit_length(query), of_unit_length(passage)
     return np.asarray(query @ passage.T)
 
 
-def unit(vectors: Vectors) -> Vectors:
+def of_unit_length(vectors: Vectors) -> Vectors:
     """Return vectors of length 1; one of length 0 stays."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1))

@@ -204,6 +204,7 @@ def _key(step: Step) -> str:
         "roles": list(context.models),
         "run": None if shared.negatives.run is None else file_digest(Path(shared.negatives.run)),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
+        "inputs": None if step.instrument.inputs is None else step.instrument.inputs(step.settings),
         "software": made_by() | {"schema": str(SCHEMA), "analysis": _source(step.analysis)},
     }
     return fingerprint(made_of)[:32]

@@ -19,7 +19,7 @@ PANEL = 330  # pixels of one side of the file's two panels
 MOVED = "#7a7a7a"
 
 
-def map_figure(found: TextMap) -> Figure:
+def text_map_figure(found: TextMap) -> Figure:
     """Return the map of one side at a time, with links and movement of a query and its relevant passages."""
     points, moves = _points(found.places), _moves(found)
     queries = list(dict.fromkeys(moves["query"]))
