@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from retroscope.analyses import (
     baselines,
+    erasure,
     heads,
     health,
     layers,
@@ -17,9 +18,11 @@ from retroscope.analyses import (
     patching,
     probes,
     representations,
+    retention,
     retrieval,
     training_runs,
     transplants,
+    vocabulary,
     weights,
 )
 from retroscope.analyses.analysis import Analysis
@@ -34,12 +37,15 @@ OWN: tuple[Analysis, ...] = (
     baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    erasure.ANALYSIS,
+    vocabulary.ANALYSIS,
     neurons.ANALYSIS,
     heads.ANALYSIS,
     patching.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,
+    retention.ANALYSIS,
 )
 
 # Shared settings stand beside those of each analysis in a settings file, so none of them can name an analysis.

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 
 from retroscope.encoders.capture import Calls, capture_calls
 from retroscope.encoders.families import FAMILIES, Layout
-from retroscope.errors import EncoderError, did_you_mean, listed
+from retroscope.encoders.tracing.layouts import traced_layout
+from retroscope.errors import EncoderError, listed
 
 PARTS = ("attention", "ffn_in", "ffn_gate", "ffn_out", "norm", "embedding", "final_norm", "other")
 PROOF_TOKENS = 8
@@ -76,19 +77,18 @@ def _longest(parameter: str, parts: Mapping[str, str]) -> str:
 
 
 def find_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Find the model's family and resolve its paths; `prove_anatomy` proves them."""
+    """Find the model's family and resolve its paths; `prove_anatomy` proves them.
+
+    A family without a row in the table is traced.
+    """
     family = model.config.model_type
-    if family not in FAMILIES:
-        raise EncoderError(
-            f"unknown model family {family!r} ({type(model).__name__})",
-            fix=f"{did_you_mean(family, FAMILIES)}; to add it, see docs/how-to/add-a-family.md",
-        )
-    for layout in FAMILIES[family]:
+    layouts = FAMILIES[family] if family in FAMILIES else (traced_layout(model, _proof_ids(model)),)
+    for layout in layouts:
         if not _absent(model, layout):
             blocks = model.get_submodule(layout.blocks)
             n_blocks = len(list(blocks.children()))
             return Anatomy(family, layout, n_blocks, post_norm=layout.final_norm is not None, causal=layout.causal)
-    absent = _absent(model, FAMILIES[family][-1])
+    absent = _absent(model, layouts[-1])
     raise EncoderError(
         f"{type(model).__name__} of family {family!r} lacks modules that the family keeps:{listed(absent)}",
         fix="load the bare backbone; if the library renamed its modules, mend FAMILIES in encoders/families.py",
@@ -139,17 +139,19 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
     problems = _layer_problems(anatomy, layers, output.last_hidden_state, calls) + _ffn_problems(anatomy, layers, calls)
     problems += _head_problems(model, anatomy, calls)
     if problems:
+        known = anatomy.family in FAMILIES
+        says = f"as the table of family {anatomy.family!r} says" if known else "as a forward pass suggests"
         raise EncoderError(
-            f"{type(model).__name__} is not built as the table of family {anatomy.family!r} says:{listed(problems)}",
-            fix="mend its row of FAMILIES, see docs/how-to/add-a-family.md",
+            f"{type(model).__name__} is not built {says}:{listed(problems)}",
+            fix=f"{'mend its row of' if known else 'add a row for it to'} FAMILIES, see docs/how-to/add-a-family.md",
         )
     return replace(anatomy, post_norm=_post_norm(anatomy, layers, calls), causal=_looks_back_only(model, ids, layers))
 
 
 def _proof_ids(model: PreTrainedModel) -> Int[Tensor, "1 token"]:
     """Return distinct ids that are no padding (RoBERTa counts positions by them)."""
-    pad = model.config.pad_token_id
-    ids = [i for i in range(min(model.config.vocab_size, PROOF_TOKENS + 1)) if i != pad][:PROOF_TOKENS]
+    config = model.config.get_text_config()
+    ids = [i for i in range(min(config.vocab_size, PROOF_TOKENS + 1)) if i != config.pad_token_id][:PROOF_TOKENS]
     return torch.tensor([ids], device=model.device)
 
 

@@ -1,6 +1,7 @@
 """The table of model families: where each architecture keeps its blocks, attention, FFN matrices and norms.
 
-A row is a claim; `retroscope.encoders.anatomy.prove_anatomy` checks it on every model that is loaded.
+A row is a claim; `retroscope.encoders.anatomy.prove_anatomy` checks it on every model that is loaded. A family without
+a row is traced (`encoders/tracing/`), and what is found is checked in the same way.
 """
 
 from collections.abc import Mapping
@@ -162,6 +163,19 @@ T5 = Layout(
 )
 T5_GATED = replace(T5, ffn_in="layer.1.DenseReluDense.wi_1", ffn_gate="layer.1.DenseReluDense.wi_0")
 
+NOMIC = Layout(
+    blocks="layers",
+    attention="self_attn",
+    attention_out="self_attn.o_proj",
+    ffn_in="mlp.up_proj",
+    ffn_gate="mlp.gate_proj",
+    ffn_out="mlp.down_proj",
+    norms=("post_attention_layernorm", "post_mlp_layernorm"),
+    embeddings=("embeddings",),
+)
+JINA = replace(NOMIC, ffn_in="mlp.fc1", ffn_gate=None, ffn_out="mlp.fc2")
+EUROBERT = replace(LLAMA, causal=False)
+
 # model_type -> the layouts that it may have; the first whose paths all exist (the most specific first) is taken
 FAMILIES: Mapping[str, tuple[Layout, ...]] = {
     "bert": (BERT,),
@@ -186,4 +200,9 @@ FAMILIES: Mapping[str, tuple[Layout, ...]] = {
     "opt": (OPT,),
     "t5": (T5_GATED, T5),
     "mt5": (T5_GATED, T5),
+    "umt5": (T5_GATED, T5),
+    "nomic_bert": (NOMIC,),
+    "gte": (NOMIC,),
+    "jina_embeddings_v3": (JINA,),
+    "eurobert": (EUROBERT,),
 }

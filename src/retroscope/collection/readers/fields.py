@@ -49,7 +49,8 @@ def missing_column(row: Row, wanted: Sequence[str], word: str) -> CollectionErro
     return CollectionError(
         f"no column {' or '.join(repr(name) for name in wanted)}; found: {', '.join(map(str, row.values))}",
         where=row.where,
-        fix=f"{did_you_mean(wanted[0], map(str, row.values))}; or say which column it is: columns={{{word!r}: '...'}}",
+        fix=f"{did_you_mean(wanted[0], map(str, row.values))}; or say which column it is: "
+        f"--set data.columns='{{{word}: COLUMN}}' (in Python: columns={{{word!r}: '...'}})",
     )
 
 

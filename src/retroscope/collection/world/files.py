@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.checksums import MARK
+from retroscope.collection.readers.facts.layouts import fact_lines
+from retroscope.collection.world.facts import facts_of_world
 from retroscope.collection.world.world import World, world_facts
 from retroscope.errors import CollectionError
 from retroscope.files import write_whole
 from retroscope.locks import LOCK
 from retroscope.partials import remove_abandoned
 
-PRETRAINING, NEGATIVES_RUN, ABOUT = "pretraining.txt", "negatives.run", "world.json"
+PRETRAINING, NEGATIVES_RUN, FACTS, ABOUT = "pretraining.txt", "negatives.run", "facts.jsonl", "world.json"
 
 
 def write_world(world: World, folder: Path) -> Path:
-    """Write a BEIR folder with a qrels file a split, the pre-training text, the people, and `negatives.run`.
+    """Write a BEIR folder with a qrels file a split, the pre-training text, the people, their facts, and negatives.
 
-    The latter is a TREC run of `World.negatives`.
+    `negatives.run` is a TREC run of `World.negatives`.
 
     The same world writes the same bytes; an earlier world is replaced.
 
@@ -39,6 +41,7 @@ def write_world(world: World, folder: Path) -> Path:
     _text(folder / PRETRAINING, "".join(f"{document}\n" for document in world.pretraining))
     _text(folder / NEGATIVES_RUN, "".join(_run_lines(world)))
     _lines(folder / "people.jsonl", ({**asdict(person), "stratum": person.stratum} for person in world.people))
+    _text(folder / FACTS, "".join(fact_lines(facts_of_world(world))))
     _text(folder / ABOUT, json.dumps(world_facts(world), indent=1) + "\n")
     (folder / MARK).unlink()
     return folder
