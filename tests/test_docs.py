@@ -76,15 +76,16 @@ def test_the_api_page_lists_the_facade_and_where_its_names_live() -> None:
     assert listed == {name: f"{home}.{name}" for name, home in homes.items()}
 
 
-def test_the_page_of_settings_is_what_the_code_says() -> None:
-    spec = importlib.util.spec_from_file_location("settings_page", ROOT / "tools" / "settings_page.py")
+@pytest.mark.parametrize("name", ["settings_page", "presets_page"])
+def test_a_page_made_from_the_code_is_what_the_code_says(name: str) -> None:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     written = tool.PAGE.read_text(encoding="utf-8")
-    assert written == tool.page(), "run `python tools/settings_page.py`"
-    assert [line for line in written.splitlines() if line.endswith("| |")] == [], "a setting without a meaning"
+    assert written == tool.page(), f"run `python tools/{name}.py`"
+    assert [line for line in written.splitlines() if line.endswith("| |")] == [], "a cell without content"
 
 
 def test_every_page_is_in_the_navigation() -> None:

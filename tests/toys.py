@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
     T5EncoderModel,
+    UMT5EncoderModel,
 )
 
 from retroscope.encoders.checkpoints.folders import quiet
@@ -58,6 +59,12 @@ STYLES = {
         "<s> $A </s>",
     ),
     "llama": Style({"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}, "<s> $A"),
+    "gemma": Style(
+        {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}, "<bos> $A <eos>"
+    ),
+    "mistral": Style(
+        {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}, "<s> $A </s>", "left"
+    ),
     "padded": Style({"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}, "$A </s>", "left"),
     "gpt2": Style({"eos_token": "<|endoftext|>", "unk_token": "<unk>"}, "$A"),
     "opt": Style({"bos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}, "</s> $A"),
@@ -148,6 +155,17 @@ TOYS: dict[str, Toy] = {
         {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2, "feed_forward_proj": "gated-gelu"},
         "t5",
         T5EncoderModel,
+        post_norm=True,
+    ),
+    "nomic_bert": Toy("nomic_bert", BERT_LIKE),
+    "gte": Toy("gte", BERT_LIKE),
+    "jina_embeddings_v3": Toy("jina_embeddings_v3", BERT_LIKE),
+    "eurobert": Toy("eurobert", GROUPED, post_norm=True),
+    "umt5": Toy(
+        "umt5",
+        {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2, "feed_forward_proj": "gated-gelu"},
+        "t5",
+        UMT5EncoderModel,
         post_norm=True,
     ),
     "mt5": Toy(

@@ -45,6 +45,7 @@ TABLES = {
     "POOLINGS": "encoders.pooling:POOLINGS",
     "SIMILARITIES": "encoders.similarity:SIMILARITIES",
     "PROTOCOLS": "encoders.settings:PROTOCOLS",
+    "PRESETS": "encoders.presets.table:PRESETS",
     "ENGINES": "engine.choice:ENGINES",
     "TOWERS": "study.embed:TOWERS",
     "ATTRIBUTED_TOWERS": "attribution.settings:TOWERS",

@@ -350,10 +350,10 @@ class Hub:
             },
         }
 
-    def get_dataset_config_names(self, name):
+    def get_dataset_config_names(self, name, revision=None):
         return list(self.tables)
 
-    def load_dataset(self, name, part):
+    def load_dataset(self, name, part, revision=None):
         return self.tables[part]
 
 

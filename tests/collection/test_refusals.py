@@ -63,11 +63,11 @@ def test_no_reader_takes_such_a_grade(tmp_path: Path, text: str, monkeypatch: py
         "queries": {"test": [{"_id": q.id, "text": q.text} for q in TOY[1]]},
         "qrels": {"test": [{"query-id": "q1", "corpus-id": "d2", "score": text}]},
     }
-    monkeypatch.setattr(hugging_face, "_hub_splits", lambda name, part: {
+    monkeypatch.setattr(hugging_face, "_hub_splits", lambda name, revision, part: {
         s: lambda rows=r: hugging_face._numbered(rows, part) for s, r in parts[part].items()
     })  # fmt: skip
     monkeypatch.setattr(
-        hugging_face, "_hub", lambda name: type("", (), {"get_dataset_config_names": lambda n: [*parts]})
+        hugging_face, "_hub", lambda name: type("", (), {"get_dataset_config_names": lambda n, revision: [*parts]})
     )
     with pytest.raises(CollectionError, match=rf"qrels, row 1: {message}"):
         load_collection("hf:some/set")

@@ -202,7 +202,12 @@ def test_sources_that_are_not_there_are_errors(tmp_path: Path) -> None:
 
 def test_an_unknown_family_is_refused_before_anything_is_loaded(bert: Path) -> None:
     edit_json(bert / "config.json", model_type="bart")
-    with pytest.raises(EncoderError, match=r"unknown model family 'bart'(.|\n)*did you mean 'bert'(.|\n)*add-a-family"):
+    with pytest.raises(EncoderError, match=r"family 'bart' has no row(.|\n)*an encoder-decoder(.|\n)*add-a-family"):
+        load_encoder(bert, LoadSettings(pooling="cls"))
+    edit_json(bert / "config.json", model_type="bertt")
+    with pytest.raises(
+        EncoderError, match=r"unknown model family 'bertt'(.|\n)*did you mean 'bert'(.|\n)*add-a-family"
+    ):
         load_retriever(bert, pooling="mean")
 
 

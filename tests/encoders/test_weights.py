@@ -31,6 +31,32 @@ def without(name: str) -> Callable[[Tensors], Tensors]:
     return lambda tensors: {key: value for key, value in tensors.items() if key != name}
 
 
+# Saved under the names of the published repositories, q, k and v in one tensor.
+RENAMED = ("nomic_bert", "gte", "jina_embeddings_v3")
+
+
+def holds(tensor: torch.Tensor, value: torch.Tensor) -> bool:
+    """Whether the rows of a value are a run of rows of a tensor."""
+    if tensor.shape[1:] != value.shape[1:]:
+        return False
+    return any(torch.equal(tensor[k : k + len(value)], value) for k in range(0, len(tensor), len(value)))
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_piece_of_a_larger_tensor_is_compared_too(part: int, tmp_path: Path) -> None:
+    folder = save_toy("nomic_bert", tmp_path / "nomic")
+    assert load_encoder(folder, MEAN).proof.unexpected == ()
+    saved = load_file(folder / "model.safetensors")
+    fused = "encoder.layers.1.attn.Wqkv.weight"
+    model, info = AutoModel.from_pretrained(folder, output_loading_info=True)
+    rows = slice(16 * part, 16 * part + 16)
+    saved[fused][rows] = saved[fused][rows] + 1  # the file, after the model was loaded
+    save_file(saved, folder / "model.safetensors", metadata={"format": "pt"})
+    letter = "qkv"[part]
+    with pytest.raises(EncoderError, match=rf"layers\.1\.self_attn\.{letter}_proj\.weight(.|\n)*not used.*Wqkv"):
+        prove_loaded(model, info, open_disk(folder), "nomic_bert")
+
+
 @pytest.mark.parametrize("name", TOYS)
 def test_loaded_weights_are_those_on_disk_bit_for_bit(name: str, tmp_path: Path) -> None:
     folder = save_toy(name, tmp_path / name)
@@ -40,8 +66,11 @@ def test_loaded_weights_are_those_on_disk_bit_for_bit(name: str, tmp_path: Path)
     prefixes = ("", "question_encoder.bert_model.", "ctx_encoder.bert_model.")
     for key, value in state.items():
         names = [*(prefix + key for prefix in prefixes), "shared.weight"]
-        full = next(name for name in names if name in saved)
-        assert torch.equal(value, saved[full]), key
+        full = next((name for name in names if name in saved), None)
+        if TOYS[name].model_type in RENAMED and full is None:
+            assert any(holds(tensor, value) for tensor in saved.values()), key
+        else:
+            assert torch.equal(value, saved[full]), key
     assert encoder.proof.loaded >= len(state)
     assert encoder.proof.unexpected == ()
     assert not encoder.backbone.training

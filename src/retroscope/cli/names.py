@@ -4,8 +4,10 @@ tests/cli/test_defaults.py compares each with the registry that it is a copy of.
 """
 
 from retroscope.encoders import settings as loading
+from retroscope.encoders.presets import table
 
 POOLINGS, SIMILARITIES, PROTOCOLS = loading.POOLING_NAMES, loading.SIMILARITY_NAMES, loading.PROTOCOLS
+PRESETS = tuple(table.PRESETS)
 ENGINES = ("local", "ray")
 TOWERS = ("query", "passage")
 ATTRIBUTED_TOWERS = ("query", "passage", "both")

@@ -72,6 +72,11 @@ AppendEos = Annotated[
         "--append-eos/--no-append-eos", help="End every text with the EOS token (RepLLaMA)", default=THE_CHECKPOINTS
     ),
 ]
+PresetOption = Annotated[
+    str | None,
+    option("--preset", help="Recipe for what the checkpoints do not record: a name of `retroscope presets`",
+           metavar="NAME", default="that of a known hub name", known=names.PRESETS, kind="preset"),
+]  # fmt: skip
 Device = Annotated[
     str | None, option("--device", help="Device to run on: cpu, cuda, cuda:1, mps", metavar="NAME", default=DEVICE)
 ]
@@ -140,6 +145,7 @@ class ModelOptions:
     query_prompt: QueryPrompt = None
     passage_prompt: PassagePrompt = None
     append_eos: AppendEos = None
+    preset: PresetOption = None
     device: Device = None
 
     def values(self) -> SettingValues:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.hints import unread
+from retroscope.collection.named import named_collection
 from retroscope.collection.readers import READERS, Reader
 from retroscope.collection.readers.beir import qrels_files
 from retroscope.collection.readers.options import ReadOptions
@@ -50,11 +52,13 @@ def load_collection(
     if limit_queries is not None:
         _check_limit(limit_queries)
     mend = "check the files, or fetch them again"
+    known = named_collection(spec)
     with shown(None), foreign(CollectionError, "this collection cannot be read", spec, fix=mend):
         reader, path = resolve_spec(spec)
-        collection = reader.read(path, ReadOptions(split=split, columns=columns or {}))
+        options = ReadOptions(split=split, columns=columns or {})
+        collection = reader.read(path, options if known is None else known.options(options))
     given: dict[str, Any] = {
-        "name": name,
+        "name": name or (known.name if known else None),
         "title_separator": title_separator,
         "ignore_identical_ids": ignore_identical_ids,
     }
@@ -101,7 +105,8 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
 
 def resolve_spec(spec: str | Path) -> tuple[Reader, Path]:
     """Return the reader that a spec names, or that recognises its path, and the path."""
-    prefix, path = split_prefix(spec)
+    known = named_collection(spec)
+    prefix, path = split_prefix(spec if known is None else known.source)
     if prefix is not None and prefix not in READERS:
         raise unknown_name("prefix", prefix, READERS)
     if prefix not in NAMES_NOT_PATHS:
@@ -122,18 +127,19 @@ def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
 
 def detect(path: Path) -> Reader:
     """Return the one reader that recognises what is at this path."""
-    fitting = [prefix for prefix, reader in READERS.items() if reader.recognises(path)]
+    fitting = recognised(path)
     if len(fitting) == 1:
         return READERS[fitting[0]]
     if fitting:
         raise CollectionError(
             f"several formats fit: {', '.join(fitting)}", where=str(path), fix=f"say which, e.g. {fitting[0]}:{path}"
         )
-    raise CollectionError(
-        f"no format fits; tried: {', '.join(READERS)}",
-        where=str(path),
-        fix=f"say which it is, e.g. st:{path}, and which columns it has: columns={{'query': '...'}}",
-    )
+    raise unread(path, f"no format fits; tried: {', '.join(READERS)}", recognised)
+
+
+def recognised(path: Path) -> list[str]:
+    """Return the prefixes of the readers that recognise a path."""
+    return [prefix for prefix, reader in READERS.items() if reader.recognises(path)]
 
 
 def _check_exists(path: Path) -> None:

@@ -15,7 +15,8 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
-from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, source_of
+from retroscope.encoders.presets.applying import preset_name, with_preset
+from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, short_name, source_of
 from retroscope.errors import EncoderError, SettingsError, unknown_name
 from retroscope.reading import foreign
 
@@ -95,11 +96,18 @@ def _load(source: Source, settings: LoadSettings, tower: str) -> Loaded:
     how = How(getattr(torch, settings.dtype), settings.trust_remote_code)
     with foreign(EncoderError, "this checkpoint cannot be loaded", source):
         checkpoint = read_checkpoint(locate(source, settings.revision), how, base=settings.base, tower=tower)
-        if settings.causal is False:
+        preset = preset_name(source, settings)
+        checkpoint = checkpoint if preset is None else with_preset(checkpoint, preset)
+        if _causal(checkpoint, settings) is False:
             look_both_ways(checkpoint.model)
         for module in (checkpoint.model, checkpoint.head):
             freeze(module).to(device)
-        return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or _short(source), source)
+        return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or short_name(source), source)
+
+
+def _causal(checkpoint: Checkpoint, settings: LoadSettings) -> bool | None:
+    stated = checkpoint.choices.get("causal")
+    return settings.causal if settings.causal is not None or stated is None else bool(stated.value)
 
 
 def _tower(loaded: Loaded, settings: LoadSettings, tower: str) -> Encoder:
@@ -124,7 +132,12 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 def look_both_ways(model: PreTrainedModel) -> None:
-    """Lift the causal mask of a decoder; `prove_anatomy` then measures whether it worked."""
+    """Lift the causal mask of a decoder; `prove_anatomy` then measures whether it worked.
+
+    One that looks both ways by its configuration (EmbeddingGemma) is left alone: its sliding windows do so, too.
+    """
+    if getattr(model.config, "use_bidirectional_attention", False):
+        return
     model.config.is_causal = False
     for module in model.modules():
         if "is_causal" in vars(module):
@@ -141,10 +154,6 @@ def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> Choice:
     return query
 
 
-def _short(source: Source) -> str:
-    return Path(source).name or Path(source).resolve().name
-
-
 def _name(settings: LoadSettings, sources: dict[str, Source]) -> str:
-    names = dict.fromkeys(_short(source) for source in sources.values())
+    names = dict.fromkeys(short_name(source) for source in sources.values())
     return settings.name or " + ".join(names)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
+from retroscope.encoders.presets.table import PRESETS
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.ranges import OneOrMore, check_ranges
 
@@ -19,6 +20,11 @@ PROTOCOLS = ("default", "ielab-2025")
 POOLING_NAMES = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
 SIMILARITY_NAMES = ("cosine", "dot")
 DTYPES = ("float32", "bfloat16", "float16", "float64")  # as torch calls them
+
+
+def short_name(source: str | Path) -> str:
+    """Return the name of a checkpoint that none was given for: the last part of its path."""
+    return Path(source).name or Path(source).resolve().name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,8 @@ class LoadSettings:
         name: the model's name in tables; by default the last part of the source.
         base: the backbone of an adapter, where the one that its settings name no longer exists.
         revision: branch, tag or commit of a hub checkpoint.
+        preset: a name in `PRESETS`, whose recipe fills what the checkpoint does not record; None: that of the hub name,
+            if it has one.
     """
 
     pooling: str | None = None
@@ -61,6 +69,7 @@ class LoadSettings:
     name: str | None = None
     base: str | None = None
     revision: str | None = None
+    preset: str | None = None
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -70,6 +79,7 @@ class LoadSettings:
             "protocol": PROTOCOLS,
             "dtype": DTYPES,
             "padding_side": ("left", "right"),
+            "preset": PRESETS,
         }
         for field, names in known.items():
             value = getattr(self, field)
@@ -100,6 +110,7 @@ class LoadOptions(TypedDict, total=False):
     name: str | None
     base: str | None
     revision: str | None
+    preset: str | None
 
 
 @dataclass(frozen=True)

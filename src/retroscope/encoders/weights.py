@@ -31,6 +31,7 @@ UNUSED: Mapping[str, str] = {
 UNUSED_IN: Mapping[str, Mapping[str, str]] = {
     "t5": {r"^decoder\.": "decoder: only the encoder is used"},
     "mt5": {r"^decoder\.": "decoder: only the encoder is used"},
+    "umt5": {r"^decoder\.": "decoder: only the encoder is used"},
     "modernbert": {r"^(head|decoder)\.": "masked-language-model head"},
 }
 COMPLEX = ("C64", "C128")
@@ -122,7 +123,36 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
             equal.append(name)
             used.update([match, *candidates.get(name, [])[:1]])
     unused = [name for name in disk.files if name not in used]
-    return Comparison(tuple(equal), tuple(strange), tuple(unused))
+    return _with_pieces(Comparison(tuple(equal), tuple(strange), tuple(unused)), model.state_dict(), disk)
+
+
+def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk) -> Comparison:
+    """Return the comparison after looking for tensors that the library cut out of larger ones (q, k and v of one).
+
+    A piece is a run of rows of a tensor that nothing else uses; that tensor is used if its pieces are all of its rows.
+    """
+    shapes = disk.shapes()
+    cut, whole = set[str](), set[str]()
+    for name in comparison.unused:
+        pieces = [one for one in comparison.strange if state[one].shape[1:] == shapes[name][1:]]
+        places = {one: _place(state[one], disk.tensor(name)) for one in pieces}
+        rows = {
+            row for one, start in places.items() if start is not None for row in range(start, start + len(state[one]))
+        }
+        cut |= {one for one, start in places.items() if start is not None}
+        whole |= {name} if len(rows) == shapes[name][0] else set()
+    return Comparison(
+        (*comparison.equal, *(one for one in comparison.strange if one in cut)),
+        tuple(one for one in comparison.strange if one not in cut),
+        tuple(one for one in comparison.unused if one not in whole),
+    )
+
+
+def _place(piece: Tensor, tensor: Tensor) -> int | None:
+    """Return the row at which a piece lies in a tensor, at a multiple of its own length; None where it does not."""
+    mine, theirs = piece.detach().cpu(), tensor.to(piece.dtype)
+    starts = range(0, len(theirs) - len(mine) + 1, max(1, len(mine)))
+    return next((start for start in starts if _same_values(theirs[start : start + len(mine)], mine)), None)
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:

@@ -2,28 +2,79 @@
 
 Each has `question`, `positive_ctxs` and optionally `hard_negative_ctxs` and `negative_ctxs`, lists of
 {`title`, `text`, `passage_id`}; recognised by the first two in the first object. Hard negatives come
-before the others. A context's `passage_id` (or `psg_id`) is kept as its id, `answers` as those of the query.
+before the others. A folder of such files is read by split: the word train, dev or test in a file's name. A context's
+`passage_id` (or `psg_id`) is kept as its id, `answers` as those of the query.
 """
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import answers_of, id_of, records_of, required_text, text_of
-from retroscope.collection.readers.options import ReadOptions
-from retroscope.collection.readers.rows import Row
+from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
+from retroscope.collection.readers.rows import Row, form_of
 from retroscope.collection.records import Passage, Query
+from retroscope.errors import CollectionError
+
+SPLITS = ("train", "dev", "test")  # words of a file name
 
 
 def recognises(path: Path) -> bool:
-    """Return whether the first object has a question and positive contexts."""
-    return recognises_rows(path, FORMAT)
+    """Return whether the first object has a question and positive contexts, of a file or of some file in a folder."""
+    return bool(_splits(path)) if path.is_dir() else recognises_rows(path, FORMAT)
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a JSON list or JSON lines."""
-    return read_rows(path, FORMAT, options)
+    """Read a JSON list or JSON lines; of a folder, the file of the split.
+
+    Passages are the contexts of the questions; a file of all passages beside them (psgs_w100.tsv) is not read.
+    """
+    if not path.is_dir():
+        return read_rows(path, FORMAT, options)
+    splits = _splits(path)
+    split = choose_split(options.split, splits, str(path))
+    collection = read_rows(splits[split], FORMAT, replace(options, split=None))
+    besides = sorted(file.name for file in path.glob("psgs*"))
+    notes = (f"{besides[0]} is not read: the passages are the contexts of the questions",) if besides else ()
+    return replace(
+        collection,
+        name=collection_name(path),
+        mapping={**collection.mapping, "split": split, "file": splits[split].name},
+        notes=(*collection.notes, *notes),
+    )
+
+
+def _is_dpr(file: Path) -> bool:
+    """Return whether a file of a folder is one of DPR's; one that is no rows at all is of something else."""
+    with suppress(CollectionError):
+        return recognises_rows(file, FORMAT)
+    return False
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    """Split -> its file, of a folder of DPR files.
+
+    Raises:
+        CollectionError: where two files are of one split.
+    """
+    splits: dict[str, Path] = {}
+    for file in sorted(p for p in folder.iterdir() if form_of(p) in (".json", ".jsonl")):
+        if not _is_dpr(file):
+            continue
+        words = re.split(r"[^a-z]+", file.name.lower())
+        split = next((word for word in SPLITS if word in words), file.name.split(".")[0])
+        if split in splits:
+            raise CollectionError(
+                f"both {splits[split].name} and {file.name} are of the split {split!r}",
+                where=str(folder),
+                fix=f"give one of the files, e.g. dpr:{file}",
+            )
+        splits[split] = file
+    return splits
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:

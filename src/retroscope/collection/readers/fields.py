@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from retroscope.collection.ids import check_id
@@ -49,7 +50,8 @@ def missing_column(row: Row, wanted: Sequence[str], word: str) -> CollectionErro
     return CollectionError(
         f"no column {' or '.join(repr(name) for name in wanted)}; found: {', '.join(map(str, row.values))}",
         where=row.where,
-        fix=f"{did_you_mean(wanted[0], map(str, row.values))}; or say which column it is: columns={{{word!r}: '...'}}",
+        fix=f"{did_you_mean(wanted[0], map(str, row.values))}; or say which column it is: "
+        f"--set data.columns='{{{word}: COLUMN}}' (in Python: columns={{{word!r}: '...'}})",
     )
 
 
@@ -61,6 +63,12 @@ def text_of(row: Row, column: str | None) -> str:
     if not isinstance(value, str):
         raise _wrong(row, str(column), "text", value)
     return value
+
+
+def query_group(row: Row) -> str:
+    """Return the group of a query, from BEIR's `metadata`; "" where that names none."""
+    metadata = row.values.get("metadata")
+    return text_of(replace(row, values=metadata), "group") if isinstance(metadata, dict) else ""
 
 
 def required_text(row: Row, column: str) -> str:

@@ -1,7 +1,8 @@
 """Hugging Face data sets: on disk, or by their name on the Hub.
 
 Four layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or `default`, each a
-folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name.
+folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name, also in a copy
+of its repository, whose card (README.md) says which files each one has.
 Or one data set saved with `save_to_disk`, or a folder of parquet files SPLIT-00000-of-00002.parquet, as downloaded
 from the Hub, whose rows are of one of `ROW_FORMATS`. Recognised by the three folders, or by the files that
 `save_to_disk` leaves. Everything but parquet needs the extra `datasets`. No loading script is ever run.
@@ -15,17 +16,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers import dpr, flag_embedding, ielab, ms_marco, sentence_transformers, tevatron
+from retroscope.collection.readers import beir, dpr, flag_embedding, ielab, ms_marco, sentence_transformers, tevatron
 from retroscope.collection.readers.examples import collection_from_rows
 from retroscope.collection.readers.fields import missing_column, required_id
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
-from retroscope.collection.readers.rows import Row, file_rows
+from retroscope.collection.readers.rows import Row, file_rows, form_of
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
-from retroscope.reading import foreign
+from retroscope.reading import foreign, read_whole
 
 ROW_FORMATS = (
     ielab.FORMAT,
@@ -52,7 +55,10 @@ Splits = Mapping[str, RowSource]
 
 def recognises(path: Path) -> bool:
     """Return whether this is a folder that `save_to_disk` wrote, or BEIR's three parts as folders."""
-    return path.is_dir() and (_saved(path) or _has_parts([p.name for p in path.iterdir() if p.is_dir()]))
+    if not path.is_dir():
+        return False
+    folders = [p.name for p in path.iterdir() if p.is_dir()]
+    return _saved(path) or _has_parts(folders) or (_has_parts([*_of_card(path)]) and not beir.recognises(path))
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
@@ -61,10 +67,13 @@ def read(path: Path, options: ReadOptions) -> Collection:
         name = path.as_posix()
         library = _hub(name)
         with foreign(CollectionError, "the hub does not give this data set", name, CHECK_NAME):
-            parts = library.get_dataset_config_names(name)
-        return _from_parts(parts, partial(_hub_splits, name), name, options)
+            parts = library.get_dataset_config_names(name, revision=options.revision)
+        return _from_parts(parts, partial(_hub_splits, name, options.revision), name, options)
     if _saved(path):
         return _from_rows(_saved_splits(path), path, options)
+    configurations = _of_card(path)
+    if _has_parts([*configurations]):
+        return _from_parts([*configurations], lambda part: configurations[part], str(path), options)
     folders = sorted(p.name for p in path.iterdir() if p.is_dir())
     if not _has_parts(folders) and (splits := _folder_splits(path)):
         return _from_rows(splits, path, options)
@@ -178,10 +187,40 @@ def _saved_splits(folder: Path) -> Splits:
     return {str(name): partial(_numbered, dataset, str(folder)) for name, dataset in datasets.items()}
 
 
-def _hub_splits(name: str, part: str) -> Splits:
+def _of_card(folder: Path) -> dict[str, Splits]:
+    """Return the configurations that the card of a hub repository names, with their files that are there.
+
+    A card begins with YAML between lines of three dashes; `configs` lists `config_name` and `data_files`.
+    """
+    card = folder / "README.md"
+    if not card.is_file():
+        return {}
+    _, fence, rest = read_whole(card, CollectionError).partition("---\n")
+    with foreign(CollectionError, "the card is no YAML", card, "mend the part between its lines of dashes"):
+        facts = yaml.safe_load(rest.partition("\n---")[0]) if fence else None
+    listed = facts.get("configs") if isinstance(facts, dict) else None
+    rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
+    return {str(row.get("config_name", "default")): _card_splits(folder, row.get("data_files")) for row in rows}
+
+
+def _card_splits(folder: Path, listed: object) -> Splits:
+    """Split -> rows of the files that its patterns match; patterns that lead out of the folder match nothing."""
+    entries = listed if isinstance(listed, list) else [{"split": "train", "path": listed}]
+    splits: dict[str, RowSource] = {}
+    for entry in (one for one in entries if isinstance(one, dict)):
+        paths = entry.get("path")
+        patterns = [str(one) for one in (paths if isinstance(paths, list) else [paths]) if one]
+        inside = [one for one in patterns if not one.startswith("/") and ".." not in Path(one).parts]
+        files = sorted({file for one in inside for file in folder.glob(one) if form_of(file)})
+        if files:
+            splits[str(entry.get("split", "train"))] = partial(_chained, files)
+    return splits
+
+
+def _hub_splits(name: str, revision: str | None, part: str) -> Splits:
     library = _hub(name)
     with foreign(CollectionError, "the hub does not give this part", f"{name}, {part}", CHECK_NAME):
-        loaded = library.load_dataset(name, part)
+        loaded = library.load_dataset(name, part, revision=revision)
     return {str(split): partial(_numbered, dataset, f"{name}, {part}") for split, dataset in loaded.items()}
 
 

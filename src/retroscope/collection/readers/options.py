@@ -13,9 +13,16 @@ QUERIES_ARE_PASSAGES = frozenset({"arguana", "quora"})
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """Attributes: the `split` of the judgments, and `columns`: field -> the file's column."""
+    """What a reader is told besides the path.
+
+    Attributes:
+        split: of the judgments.
+        columns: field -> the file's column.
+        revision: commit of a hub data set.
+    """
 
     split: str | None = None
+    revision: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def refuse_split(self, form: str) -> None:

@@ -1,7 +1,8 @@
 """sentence-transformers training data: pairs, triplets and n-tuples, by the names of their columns.
 
 Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`;
-recognised by the first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file.
+recognised by the first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a
+pair must be 1 (relevant) or 0 (not); any other number does not say which pairs are relevant, and is refused.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from retroscope.collection.readers.fields import numbered_texts, required_text
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
+from retroscope.errors import CollectionError, excerpt
 
 
 def recognises(path: Path) -> bool:
@@ -26,16 +28,34 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
+    paired = Passage("", required_text(row, columns["positive"]))
     return TrainingExample(
         Query("", required_text(row, columns["query"])),
-        (Passage("", required_text(row, columns["positive"])),),
+        (paired,) if _is_relevant(row, columns.get("score")) else (),
         tuple(Passage("", text) for text in numbered_texts(row, columns["negative"])),
+    )
+
+
+def _is_relevant(row: Row, column: str | None) -> bool:
+    """Return whether the pair of a row is relevant; one without a score is.
+
+    Raises:
+        CollectionError: for a score that is neither 0 nor 1.
+    """
+    value = 1 if column is None else row.values.get(column)
+    if str(value) in ("1", "1.0", "0", "0.0"):
+        return float(str(value)) == 1
+    raise CollectionError(
+        f"the pair has the score {excerpt(value)}: which pairs are relevant is not recorded",
+        where=row.where,
+        fix=f"write 1 (relevant) or 0 into {column!r}, or keep the relevant pairs and drop the column",
     )
 
 
 FORMAT = RowFormat(
     name="st",
     required={"query": ["anchor", "query"], "positive": ["positive", "answer"]},
+    optional={"score": ["score", "label"]},
     stems={"negative": "negative"},
     example=_example,
 )

@@ -2,8 +2,9 @@
 
 A name with "qrels" in it is qrels (`qid 0 docid rel`), one with "topics" or "queries" is the topics
 (<top> blocks, `qid<TAB>text`, or rows), one with "corpus", "collection", "docs" or "passages" is the
-corpus (`docid<TAB>text`, or rows); each plain or gzipped. Recognised by one file of each kind whose
-qrels have three or four columns. Several qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics.
+corpus (`docid<TAB>text`, rows, or <DOC> blocks of SGML, in one file or in a folder of that name); each
+plain or gzipped. Recognised by one file of each kind whose qrels have three or four columns. Several
+qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics.
 """
 
 import re
@@ -15,6 +16,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
 from retroscope.collection.readers.rows import Row, file_rows, form_of, lines
+from retroscope.collection.readers.sgml import holds_documents, read_sgml
 from retroscope.collection.readers.trec_files import line_cells, read_qrels, read_topics
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
@@ -57,11 +59,15 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 def _files(path: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {role: [] for role in ROLES}
-    for file in sorted(p for p in path.iterdir() if p.is_file()):
+    for file in sorted(p for p in path.iterdir() if p.is_file() or (p.is_dir() and _is_corpus(p))):
         role = next((r for r, pattern in ROLES.items() if set(_words(file)) & set(_matches(pattern, file))), None)
         if role:
             files[role].append(file)
     return files
+
+
+def _is_corpus(folder: Path) -> bool:
+    return bool(_matches(ROLES["corpus"], folder)) and holds_documents(folder)
 
 
 def _words(file: Path) -> list[str]:
@@ -111,6 +117,8 @@ def _looks_like_qrels(file: Path) -> bool:
 
 
 def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
+    if holds_documents(file):
+        return read_sgml(file)
     if _has_rows(file, PASSAGE_WORDS):
         return reader.passages(file_rows(file))
     return reader.passages(_pairs(file, "docid", "text"))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import (
+    CONFIG_MAPPING,
     MODEL_MAPPING,
     AutoConfig,
     AutoModel,
@@ -21,6 +22,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     T5EncoderModel,
+    UMT5EncoderModel,
 )
 
 from retroscope.encoders.checkpoints.folders import quiet, read_json
@@ -32,7 +34,12 @@ from retroscope.encoders.weights import Disk, open_disk, prove_loaded
 from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
 from retroscope.reading import foreign
 
-ENCODER_CLASSES: Mapping[str, type[PreTrainedModel]] = {"t5": T5EncoderModel, "mt5": MT5EncoderModel}
+ENCODER_CLASSES: Mapping[str, type[PreTrainedModel]] = {
+    "t5": T5EncoderModel,
+    "mt5": MT5EncoderModel,
+    "umt5": UMT5EncoderModel,
+}
+NEEDED = ("hidden_size", "num_hidden_layers", "vocab_size")  # of a configuration, to trace a family without a row
 DPR_CLASSES: Mapping[str, type[PreTrainedModel]] = {
     "question_encoder": DPRQuestionEncoder,
     "ctx_encoder": DPRContextEncoder,
@@ -49,10 +56,15 @@ class How:
 
 @dataclass(frozen=True)
 class Choice:
-    """A recipe field's value and where it came from."""
+    """A recipe field's value and where it came from.
+
+    Attributes:
+        recorded: the checkpoint says so; False: its library's default, which a preset may replace.
+    """
 
     value: Any
     source: str
+    recorded: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,18 +98,44 @@ def load_plain(folder: Path, how: How) -> Backbone:
 
 
 def read_config(folder: Path, how: How) -> PretrainedConfig:
-    """Read the configuration of a folder; an EncoderError where its family is not in the table."""
+    """Read the configuration of a folder.
+
+    Raises:
+        EncoderError: where its family is neither in the table nor a text encoder that transformers knows.
+    """
+    where = folder / "config.json"
     raw = read_json(folder, "config.json")
     family = raw.get("model_type")
-    if not isinstance(family, str) or family not in FAMILIES:
+    if not isinstance(family, str) or not (family in FAMILIES or family in CONFIG_MAPPING):
         raise EncoderError(
             f"unknown model family {excerpt(family)}",
-            where=str(folder / "config.json"),
+            where=str(where),
             fix=f"{did_you_mean(str(family), FAMILIES)}; to add it, see docs/how-to/add-a-family.md",
         )
-    check_config(raw, folder / "config.json")
-    with foreign(EncoderError, "transformers cannot read this configuration", folder / "config.json", MEND), quiet():
-        return AutoConfig.from_pretrained(folder, trust_remote_code=how.trust_remote_code, local_files_only=True)
+    check_config(raw, where)
+    with foreign(EncoderError, "transformers cannot read this configuration", where, MEND), quiet():
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=how.trust_remote_code, local_files_only=True)
+        _check_traceable(config, where)
+    return config
+
+
+def _check_traceable(config: PretrainedConfig, where: Path) -> None:
+    """Refuse a family without a row whose class is no text encoder of blocks, before it is built."""
+    if config.model_type in FAMILIES:
+        return
+    absent = [name for name in NEEDED if not isinstance(getattr(config.get_text_config(), name, None), int)]
+    reasons = {
+        "transformers has no bare backbone for it": type(config) not in MODEL_MAPPING,
+        "it is an encoder-decoder, and no table says which half makes vectors": config.is_encoder_decoder,
+        f"its configuration has no {', '.join(absent)}": bool(absent),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise EncoderError(
+                f"the model family {config.model_type!r} has no row in the table and cannot be traced: {reason}",
+                where=str(where),
+                fix="to add it, see docs/how-to/add-a-family.md",
+            )
 
 
 def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
@@ -134,7 +172,18 @@ def has_pooler(disk: Disk) -> bool:
 def _from_pretrained(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, LoadingProof]:
-    """Load, then prove. Mismatched sizes are let through here only to be named, all of them, by the proof."""
+    """Load, then prove."""
+    model, info = from_disk(cls, config, disk, how, **extra)
+    return model, prove_loaded(model, info, disk, config.model_type)
+
+
+def from_disk(
+    cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
+) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """Load a folder as a class, and return what transformers reports of it, for `prove_loaded`.
+
+    Mismatched sizes are let through here only to be named, all of them, by the proof.
+    """
     what = f"transformers cannot load {cls.__name__} from this checkpoint"
     fix = "a config.json of another model than the weights is the usual cause"
     with foreign(EncoderError, what, disk.folder, fix), quiet():
@@ -151,7 +200,7 @@ def _from_pretrained(
             output_loading_info=True,
             **extra,
         )
-    return model, prove_loaded(model, info, disk, config.model_type)
+    return model, info
 
 
 def load_dpr(folder: Path, how: How) -> Backbone:

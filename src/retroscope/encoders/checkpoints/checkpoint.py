@@ -25,6 +25,7 @@ class Checkpoint:
         head: what it applies to the pooled vector; `nn.Identity` when nothing.
         head_names: the parts of the head, in order.
         choices: recipe fields that it records, each with its source.
+        head_recorded: it lists its modules, so that what is not in `head_names` is not there.
         pad_source: where the pad token comes from.
     """
 
@@ -35,6 +36,7 @@ class Checkpoint:
     proof: LoadingProof
     choices: Mapping[str, Choice]
     pad_source: str
+    head_recorded: bool = False
 
 
 def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str = "passage") -> Checkpoint:
@@ -49,7 +51,8 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
         backbone = load_backbone(modules.transformer, how, base)
     else:
         backbone = load_backbone(path, how, str(modules.transformer))
-    checkpoint = _assemble(backbone, modules.head, modules.head_names, modules.choices, how)
+    assembled = _assemble(backbone, modules.head, modules.head_names, modules.choices, how)
+    checkpoint = replace(assembled, head_recorded=True)
     if modules.lower_case:
         lower_case(checkpoint.tokenizer)
     return checkpoint

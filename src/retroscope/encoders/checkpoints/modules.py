@@ -101,7 +101,7 @@ def read_modules(folder: Path, tower: str) -> Modules:
     choices = {**_root_choices(folder), **settings, **_pooling_choices(pooling.folder)}
     if kept and kept[-1][0] == "Normalize":
         choices.setdefault("similarity", Choice("cosine", "checkpoint: its last module normalises"))
-    choices.setdefault("similarity", Choice("cosine", "default of sentence-transformers"))
+    choices.setdefault("similarity", Choice("cosine", "default of sentence-transformers", recorded=False))
     names = tuple(kind.lower() for kind, _ in kept)
     return Modules(transformer.folder, nn.Sequential(*(part for _, part in kept)), names, choices, lower)
 

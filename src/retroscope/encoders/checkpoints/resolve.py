@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint
+from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.similarity import SIMILARITIES
@@ -28,7 +29,7 @@ DEFAULTS: Mapping[str, Any] = {
 LONGEST_PROMPT = 10_000  # characters
 UNBOUNDED = 10**9  # tokenizers that know no limit say 10^30
 POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet"})
-RELATIVE = frozenset({"t5", "mt5"})  # relative positions: the configuration sets no limit
+RELATIVE = frozenset({"t5", "mt5", "umt5"})  # relative positions: the configuration sets no limit
 
 # arXiv 2505.07166: a fixed width for each tower; prompts, suffix and unit length for EOS pooling only.
 PUBLISHED = "protocol ielab-2025"
@@ -88,6 +89,8 @@ def _by_checkpoint(checkpoint: Checkpoint, tower: str) -> dict[str, Choice]:
         "padding_side": ("padding_side",),
         "pool_prompt": ("pool_prompt",),
         "truncate_dim": ("truncate_dim",),
+        "append_eos": ("append_eos",),
+        "causal": ("causal",),
     }
     recorded = checkpoint.choices
     return {field: recorded[name] for field, keys in names.items() for name in keys if name in recorded}
@@ -136,7 +139,7 @@ def _limit(checkpoint: Checkpoint) -> Choice | None:
     limits = {}
     if checkpoint.tokenizer.model_max_length < UNBOUNDED:
         limits["checkpoint: tokenizer (model_max_length)"] = int(checkpoint.tokenizer.model_max_length)
-    positions = _positions(checkpoint.model.config)
+    positions = _positions(checkpoint.model)
     if positions is not None:
         limits["checkpoint: config.json (positions)"] = positions
     if not limits:
@@ -145,13 +148,21 @@ def _limit(checkpoint: Checkpoint) -> Choice | None:
     return Choice(limits[source], source)
 
 
-def _positions(config: PretrainedConfig) -> int | None:
-    if config.model_type in RELATIVE:
+def _positions(model: PreTrainedModel) -> int | None:
+    config = model.config
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if positions is None or config.model_type in RELATIVE:
         return None
-    positions = int(config.max_position_embeddings)
-    if config.model_type in POSITIONS_AFTER_PADDING:
-        positions -= int(config.pad_token_id) + 1
-    return positions
+    after_padding = config.model_type in POSITIONS_AFTER_PADDING
+    if config.model_type not in FAMILIES:
+        after_padding = _counts_after_padding(model, positions)
+    return int(positions) - (int(config.pad_token_id) + 1 if after_padding else 0)
+
+
+def _counts_after_padding(model: PreTrainedModel, positions: int) -> bool:
+    """Return whether a table of positions has a row for padding, as RoBERTa's, where the family has no row in ours."""
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    return any(one.num_embeddings == positions and one.padding_idx is not None for one in tables)
 
 
 def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy) -> None:
@@ -167,7 +178,7 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
         raise EncoderError(
             "pooler pooling was asked for, but the checkpoint has no pooler", where=where, fix="use pooling='cls'"
         )
-    limit = _positions(checkpoint.model.config)
+    limit = _positions(checkpoint.model)
     length = choices["max_length"]
     if length.value < 1:
         raise EncoderError(

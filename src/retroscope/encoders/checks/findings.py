@@ -236,7 +236,7 @@ def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     if not (folder / CONFIG).is_file():
         return
     base = load_backbone(locate_base(folder, load.base), How(getattr(torch, load.dtype), load.trust_remote_code))
-    if load.causal is False:
+    if encoder.recipe.causal is False:
         look_both_ways(base.model)
     under = replace(encoder, backbone=freeze(base.model).to(encoder.device))
     moved = _relative(encode_layers(encoder, SENTENCES).final, encode_layers(under, SENTENCES).final)

@@ -1,0 +1,46 @@
+"""retroscope presets [NAME]."""
+
+from typing import Annotated
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+
+EXAMPLE = "retroscope presets contriever"
+
+
+@flat()
+def run(
+    name: Annotated[
+        str | None, typer.Argument(help="Preset, or the hub name of a retriever, to show alone", metavar="NAME")
+    ] = None,
+    collections: Annotated[
+        bool, option("--collections", help="List the collections that --data named:NAME reads, instead")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """List known retrievers with backbone and published recipe.
+
+    A hub name in the table is loaded by its preset; a local copy with --preset NAME. A preset fills what a checkpoint
+    does not record; one that contradicts the checkpoint is an error.
+    """
+    from retroscope.cli.terminal import emit, say
+    from retroscope.collection.named import NAMED, named_text
+    from retroscope.encoders.presets.printed import (
+        find_preset,
+        preset_document,
+        preset_text,
+        presets_document,
+        presets_text,
+    )
+
+    if collections:
+        emit({key: vars(row) for key, row in NAMED.items()}) if as_json else say(named_text())
+        return
+    if name is None:
+        emit(presets_document()) if as_json else say(presets_text())
+        return
+    key, preset = find_preset(name)
+    emit({key: preset_document(preset)}) if as_json else say(preset_text(key, preset))

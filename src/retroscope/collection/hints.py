@@ -1,0 +1,53 @@
+"""What to do about a path that no format fits: the folder that was meant, or the words for the columns of a file."""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from retroscope.collection.readers.rows import first_row, form_of
+from retroscope.errors import CollectionError
+
+QUERIES = ("question", "query", "queries", "anchor", "sentence1", "text1", "q", "premise", "claim", "title")
+PASSAGES = ("passage", "positive", "answer", "context", "document", "doc", "text", "sentence2", "text2", "paragraph",
+            "hypothesis", "evidence", "body", "abstract", "content", "response")  # fmt: skip
+NAME = re.compile(r"[\w .-]{1,40}")  # of a column: a longer cell, or one with other signs, is a text
+MOST_FOLDERS = 200
+
+
+def unread(path: Path, what: str, recognised: Callable[[Path], list[str]]) -> CollectionError:
+    """Return the error for a path that no reader recognises, with the path or the columns that were probably meant.
+
+    Args:
+        recognised: the readers that recognise a path, by their prefixes.
+    """
+    meant = [place for place in _places(path) if recognised(place)]
+    if meant:
+        which = " or ".join(str(place) for place in meant[:3])
+        inside = path.is_file() or path in meant[0].parents
+        kind = "this is a file of a collection" if path.is_file() else "the collection lies in a folder of this one"
+        return CollectionError(kind if inside else what, where=str(path), fix=f"give {which}")
+    return CollectionError(what, where=str(path), fix=_columns(path))
+
+
+def _places(path: Path) -> Iterable[Path]:
+    """Yield the folder of a file, or the folders of a folder, two deep: a parent of a BEIR folder, a hub snapshot."""
+    if path.is_file():
+        return [path.parent, path.parent.parent]
+    inside = [one for one in sorted(path.glob("*")) + sorted(path.glob("*/*")) if one.is_dir()]
+    return inside[:MOST_FOLDERS]
+
+
+def _columns(path: Path) -> str:
+    """Return how to read a file of rows whose columns have other names, in the words of the command line."""
+    row = first_row(path)
+    if row is None:
+        return f"say which it is, e.g. st:{path}; the layouts are in docs/reference/data.md"
+    columns = [str(name) for name in row.values]
+    if form_of(path) in (".tsv", ".csv") and not all(NAME.fullmatch(name) for name in columns):
+        mark = "\\t" if form_of(path) == ".tsv" else ","
+        names = mark.join(["query", "positive", *(f"negative_{k}" for k in range(1, len(columns) - 1))][: len(columns)])
+        return f"the first line has no names of columns: put one before it, e.g. sed -i '1i {names}' {path}"
+    query, passage = (next((c for c in columns if c.lower() in names), "COLUMN") for names in (QUERIES, PASSAGES))
+    words = f"{{query: {query}, positive: {passage}}}"
+    found = f"say which it is, e.g. st:{path}, and which of its columns ({', '.join(columns[:8])}) are the texts"
+    return f"{found}: --data st:{path} --set data.columns='{words}'"

@@ -1,0 +1,175 @@
+"""NAMED: well-known collections by name, with revision, licence, split, title rule and measure: `named:scifact`.
+
+A row states what its source states. What is empty is not known here: a revision that nobody could look up stays empty,
+and the newest files are then read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from retroscope.collection.readers.options import ReadOptions
+from retroscope.errors import CollectionError, unknown_name
+
+PREFIX = "named:"
+MTEB = "mteb, tasks/Retrieval"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """One published collection.
+
+    Attributes:
+        name: as it is typed after `named:`.
+        source: what is read, `hf:NAME`; "" where its published layout is not one that is read.
+        revision: commit of the hub repository; "" where it is not known.
+        licence: as published; "" where it is not stated.
+        split: of the judgments, as its benchmark reports it.
+        title: how title and text are joined; "" where there is no title.
+        measure: that its benchmark reports.
+        stated_by: where these facts are from.
+        get: how to make it readable, where `source` is "".
+    """
+
+    name: str
+    source: str = ""
+    revision: str = ""
+    licence: str = ""
+    split: str = "test"
+    title: str = "a space"
+    measure: str = "nDCG@10"
+    stated_by: str
+    get: str = ""
+
+    def options(self, given: ReadOptions) -> ReadOptions:
+        """Return the reader's options: the published split and revision, where none is given."""
+        return replace(given, split=given.split or self.split, revision=given.revision or self.revision or None)
+
+
+SQUAD_TYPE = "each row has a question and its context: write BEIR's three files from it (docs/reference/data.md)"
+ROWS: tuple[Named, ...] = (
+    Named(
+        name="scifact",
+        source="hf:mteb/scifact",
+        revision="d56462d0e63a25450459c4f213e49ffdb866f7f9",
+        licence="claims CC BY 4.0, abstracts ODC-By 1.0 (allenai/scifact)",
+        stated_by=f"{MTEB}/eng/SciFactRetrieval.py; LICENSE.md of allenai/scifact",
+    ),
+    Named(
+        name="nfcorpus",
+        source="hf:mteb/nfcorpus",
+        revision="ec0fa4fe99da2ff19ca1214b7966684033a58814",
+        stated_by=f"{MTEB}/eng/NFCorpusRetrieval.py",
+    ),
+    Named(
+        name="nq",
+        source="hf:mteb/nq",
+        revision="b774495ed302d8c44a3a7ea25c90dbce03968f31",
+        licence="cc-by-nc-sa-3.0",
+        stated_by=f"{MTEB}/eng/NQRetrieval.py",
+    ),
+    Named(
+        name="arguana",
+        source="hf:mteb/arguana",
+        revision="c22ab2a51041ffd869aaddef7af8d8215647e41a",
+        stated_by=f"{MTEB}/eng/ArguAnaRetrieval.py (drops a passage with the query's id)",
+    ),
+    Named(
+        name="fiqa",
+        source="hf:mteb/fiqa",
+        revision="27a168819829fe9bcd655c2df245fb19452e8e06",
+        stated_by=f"{MTEB}/eng/FiQA2018Retrieval.py",
+    ),
+    Named(
+        name="bsard",
+        source="hf:mteb/BSARDRetrieval",
+        revision="8c492add6a14ac188f2debdaf6cbdfb406fd6be3",
+        licence="cc-by-nc-sa-4.0",
+        measure="R@100",
+        stated_by=f"{MTEB}/fra/BSARDRetrieval.py",
+    ),
+    Named(
+        name="miracl",
+        licence="cc-by-sa-4.0",
+        split="dev",
+        stated_by=f"{MTEB}/multilingual/MIRACLRetrieval.py (its revision there is main)",
+        get="its configurations are corpus-LANG, queries-LANG and LANG: write one language's as BEIR's three files; "
+        "do not drop passages with the query's id (mteb issue 642)",
+    ),
+    Named(
+        name="mr-tydi",
+        revision="fc24a3ce8f09746410daee3d5cd823ff7a0675b7",
+        licence="cc-by-sa-3.0",
+        stated_by=f"{MTEB}/multilingual/MrTidyRetrieval.py (mteb/mrtidy)",
+        get="its configurations are LANGUAGE-corpus, LANGUAGE-queries and LANGUAGE-qrels: write those of one language "
+        "as BEIR's three files",
+    ),
+    Named(
+        name="xquad",
+        revision="51adfef1c1287aab1d2d91b5bead9bcfb9c68583",
+        licence="cc-by-sa-4.0",
+        split="validation",
+        title="",
+        stated_by=f"{MTEB}/multilingual/XQuADRetrieval.py (google/xquad)",
+        get=SQUAD_TYPE,
+    ),
+    Named(
+        name="pubmedqa",
+        licence="MIT",
+        title="",
+        measure="",
+        stated_by="github pubmedqa/pubmedqa, data/ori_pqal.json (1,000 questions)",
+        get="the contexts of a question, joined, are its only relevant passage: write BEIR's three files from them",
+    ),
+    Named(
+        name="bioasq",
+        measure="",
+        stated_by="",
+        get="its questions need an account at bioasq.org: convert them to BEIR's three files",
+    ),
+    Named(
+        name="policyqa",
+        measure="",
+        stated_by="",
+        title="",
+        get=SQUAD_TYPE,
+    ),
+    Named(
+        name="legalbench-rag",
+        split="",
+        title="",
+        measure="R@k of character spans",
+        stated_by="arXiv 2408.10343; github zeroentropy-ai/legalbenchrag",
+        get="its evidence is spans of characters: cut the documents into passages and judge those that a span touches",
+    ),
+)  # fmt: skip
+NAMED: Mapping[str, Named] = {row.name: row for row in ROWS}
+
+
+def named_text() -> str:
+    """Return the table of named collections for the terminal."""
+    heads = ("collection", "split", "measure", "licence", "revision")
+    rows = [heads, *((r.name, r.split, r.measure, r.licence, r.revision or "not known") for r in ROWS)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
+    lines = ["".join(f"{cell:<{w + 2}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    unread = ", ".join(row.name for row in ROWS if not row.source)
+    return "\n".join([*lines, "", f"--data named:NAME reads one. Not read in their published layout: {unread}."])
+
+
+def named_collection(spec: str | Path) -> Named | None:
+    """Return the row that a spec `named:NAME` names; None for any other spec.
+
+    Raises:
+        SettingsError: for a name without a row.
+        CollectionError: for one whose published layout is not read, with what to do.
+    """
+    text = str(spec)
+    if isinstance(spec, Path) or not text.startswith(PREFIX):
+        return None
+    name = text.removeprefix(PREFIX)
+    if name not in NAMED:
+        raise unknown_name("named collection", name, NAMED)
+    row = NAMED[name]
+    if not row.source:
+        raise CollectionError(f"the published layout of {name} is not one that is read", where=text, fix=row.get)
+    return row

@@ -1,0 +1,79 @@
+"""TREC documents in SGML: <DOC> blocks with <DOCNO>, a headline and <TEXT>, in one file or in the files of a folder."""
+
+import codecs
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from retroscope.collection.ids import check_id
+from retroscope.collection.readers.rows import CHUNK, lines, open_bytes
+from retroscope.collection.records import Passage
+from retroscope.errors import CollectionError
+
+START, END = "<doc>", "</doc>"
+TITLES = ("title", "headline", "head", "ti", "ttl")  # the first that a document has
+TEXTS = ("text", "body", "graphic")  # all of them, in the document's order
+NUMBER = re.compile(r"<docno>(.*?)</docno>", re.DOTALL | re.IGNORECASE)
+TAG = re.compile(r"<[^<>]*>")
+NOT_SGML = (".jsonl", ".json", ".parquet", ".csv")
+
+
+def holds_documents(path: Path) -> bool:
+    """Return whether a file begins with a <DOC> block, or the first file of a folder does."""
+    if path.is_dir():
+        files = documents_of(path)
+        return bool(files) and holds_documents(files[0])
+    if any(ending in NOT_SGML for ending in path.suffixes):
+        return False
+    with open_bytes(path) as file:  # it may hold no text at all
+        return file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(START.encode())
+
+
+def documents_of(folder: Path) -> list[Path]:
+    """Return the files of a folder and of the folders in it, in order of their paths."""
+    return sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+
+
+def read_sgml(path: Path) -> Iterator[Passage]:
+    """Yield the documents of a file, or of every file of a folder.
+
+    Raises:
+        CollectionError: with file and line, for a document without a number, or that does not end.
+    """
+    for file in documents_of(path) if path.is_dir() else [path]:
+        yield from _documents(file)
+
+
+def _documents(file: Path) -> Iterator[Passage]:
+    block: list[str] = []
+    start = 0
+    for number, line in lines(file):
+        if START in line.lower():
+            _check_ended(block, file, start)
+            start = number
+        if START in line.lower() or block:
+            block.append(line)
+        if END in line.lower():
+            yield _passage("".join(block), f"{file}, line {start}")
+            block = []
+    _check_ended(block, file, start)
+
+
+def _check_ended(block: list[str], file: Path, start: int) -> None:
+    if block:
+        raise CollectionError("a <DOC> without </DOC>", where=f"{file}, line {start}", fix="fetch the file again")
+
+
+def _passage(block: str, where: str) -> Passage:
+    number = NUMBER.search(block)
+    if number is None or not number[1].strip():
+        raise CollectionError("a document without <DOCNO>", where=where, fix="give every document a number")
+    titles = [title for tag in TITLES if (title := _between(block, (tag,)))]
+    return Passage(check_id(number[1].strip(), where), _between(block, TEXTS), titles[0] if titles else "")
+
+
+def _between(block: str, tags: tuple[str, ...]) -> str:
+    """Return the text in all elements of these names, without tags, entities and line breaks."""
+    found = re.findall(rf"<({'|'.join(tags)})>(.*?)</\1>", block, flags=re.DOTALL | re.IGNORECASE)
+    return " ".join(html.unescape(TAG.sub(" ", " ".join(text for _, text in found))).split())

@@ -1,0 +1,77 @@
+"""A preset and a checkpoint: what the checkpoint does not record is filled; a contradiction is an error."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from retroscope.encoders.checkpoints.backbones import Choice
+from retroscope.encoders.checkpoints.checkpoint import Checkpoint
+from retroscope.encoders.presets.preset import Preset
+from retroscope.encoders.presets.table import PRESETS, preset_of
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import EncoderError, listed
+
+LEAVE_OUT = "leave the preset out, or load the checkpoint that it describes; retroscope presets shows the table"
+PROMPTS = ("query_prompt", "passage_prompt")
+BY_TOWER = ("query_max_length", "passage_max_length")
+
+
+def preset_name(source: str | Path, settings: LoadSettings) -> str | None:
+    """Return the preset that the user names, else that of a hub name; a local folder has none by itself.
+
+    None under the published protocol, which has its own recipe.
+    """
+    if settings.preset is not None or settings.protocol != "default":
+        return settings.preset
+    return None if isinstance(source, Path) or Path(source).exists() else preset_of(source)
+
+
+def with_preset(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Return the checkpoint with the fields of a preset that it does not record itself.
+
+    Raises:
+        EncoderError: that lists every field that the two say differently, or for another family.
+    """
+    preset = PRESETS[name]
+    problems = [*_wrong_family(checkpoint, preset), *_contradictions(checkpoint, preset)]
+    if problems:
+        raise EncoderError(
+            f"the checkpoint is not what preset {name!r} describes{listed(problems)}",
+            where=checkpoint.proof.source,
+            fix=LEAVE_OUT,
+        )
+    recorded = {field for field, choice in checkpoint.choices.items() if _says(field, choice)}
+    if recorded & {*BY_TOWER}:
+        recorded.add("max_length")
+    filled = {
+        field: Choice(value, f"preset {name}: {preset.source(field)}")
+        for field, value in preset.stated.items()
+        if field not in recorded and field != "head"
+    }
+    return replace(checkpoint, choices={**checkpoint.choices, **filled})
+
+
+def _wrong_family(checkpoint: Checkpoint, preset: Preset) -> list[str]:
+    family = checkpoint.model.config.model_type
+    expected = " or ".join(preset.families)
+    return [] if family in preset.families else [f"family: {family} in the checkpoint, {expected} in the preset"]
+
+
+def _contradictions(checkpoint: Checkpoint, preset: Preset) -> list[str]:
+    """List the fields that checkpoint and preset both state, with different values."""
+    found = []
+    for field, value in preset.stated.items():
+        choice = checkpoint.choices.get(field)
+        if choice is not None and _says(field, choice) and choice.value != value:
+            found.append(f"{field}: {choice.value!r} ({choice.source}), {value!r} ({preset.source(field)})")
+    if preset.head is not None and checkpoint.head_recorded and checkpoint.head_names != preset.head:
+        found.append(f"head: {_modules(checkpoint.head_names)} in modules.json, {_modules(preset.head)} in the preset")
+    return found
+
+
+def _says(field: str, choice: Choice) -> bool:
+    """Return whether a checkpoint states a field: a library writes empty prompts into every folder that it saves."""
+    return choice.recorded and not (field in PROMPTS and not choice.value)
+
+
+def _modules(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "no module"

@@ -1,0 +1,277 @@
+"""The layout of a model whose family has no row in the table, from the shapes and values of one forward pass.
+
+Found: the list of blocks, the attention of a block, its FFN matrices and which of them passes the activation, norms,
+embeddings, the final norm, and whether positions are taken. Whatever is not found, or is found twice, is an error that
+names it. `prove_anatomy` checks the result as it checks a row of the table.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+
+from retroscope.encoders.capture import Call, capture_calls
+from retroscope.encoders.families import Layout
+from retroscope.errors import EncoderError, listed
+
+ATTENTION = ("attn", "attention")  # in the name of a module that has matrices
+TOLERANCE = 1e-4  # of what a gated FFN computes, relative to its largest value
+SHIFT = 3  # columns of padding that must not move a vector
+
+NamedModules = Mapping[str, nn.Module]
+Recorded = Mapping[str, list[Call]]
+
+
+@dataclass(frozen=True)
+class RanMatrix:
+    """A matrix of a block that ran once: its path, the sizes of its input and output, and what it was given and gave.
+
+    Attributes:
+        transposed: stored as [in, out].
+    """
+
+    path: str
+    inputs: int
+    outputs: int
+    call: Call
+    transposed: bool
+
+
+@dataclass(frozen=True)
+class Ffn:
+    """The FFN of a block, by paths as in `Layout`."""
+
+    ffn_in: str
+    ffn_out: str
+    ffn_gate: str | None = None
+    fused_gate: bool = False
+
+
+def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout:
+    """Return the layout of a model, found by running it on some token ids.
+
+    Raises:
+        EncoderError: that says what could not be found.
+    """
+    width = int(model.config.get_text_config().hidden_size)
+    blocks = _blocks(model)
+    last = dict(model.get_submodule(blocks).named_children())[str(_count(model) - 1)]
+    inside = {path: module for path, module in last.named_modules() if path}
+    with torch.no_grad(), capture_calls(inside) as calls:
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    attention = _attention(inside)
+    ran = list(_matrices(inside, calls.of))
+    of_attention = [one for one in ran if one.path.startswith(f"{attention}.")]
+    matrices = [one for one in ran if not one.path.startswith(f"{attention}.")]
+    ffn = _ffn(matrices, width)
+    outside = _outside(model, blocks)
+    final_norm = _final_norm(outside, width)
+    embeddings = tuple(path for path in outside if path != final_norm and (_embeds(outside[path]) or "emb" in path))
+    if not any(_embeds(outside[path]) for path in embeddings):
+        raise _missing("no module with an embedding outside the blocks")
+    layout = Layout(
+        blocks=blocks,
+        attention=attention,
+        attention_out=_attention_out(of_attention, width),
+        ffn_in=ffn.ffn_in,
+        ffn_gate=ffn.ffn_gate,
+        ffn_out=ffn.ffn_out,
+        fused_gate=ffn.fused_gate,
+        transposed=next(one.transposed for one in matrices if one.path == ffn.ffn_out),
+        norms=tuple(_norms(inside, width)),
+        embeddings=embeddings,
+        final_norm=final_norm,
+        causal=_has_cache(model),
+        takes_positions=_takes_positions(model, ids),
+    )
+    return layout
+
+
+def _missing(what: str) -> EncoderError:
+    return EncoderError(
+        f"the anatomy of this family cannot be traced: {what}",
+        fix="add a row for it to the table of families, see docs/how-to/add-a-family.md",
+    )
+
+
+def _count(model: PreTrainedModel) -> int:
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def _blocks(model: PreTrainedModel) -> str:
+    """Return the path of the only list with as many modules as the configuration has blocks."""
+    lists = {path: module for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    fitting = [path for path, module in lists.items() if len(module) == _count(model)]
+    outer = [path for path in fitting if not any(path.startswith(f"{other}.") for other in fitting)]
+    if len(outer) != 1:
+        sizes = [f"{path}: {len(module)}" for path, module in lists.items()]
+        raise _missing(f"{len(outer)} lists of {_count(model)} blocks, not one; lists of modules:{listed(sizes)}")
+    return str(outer[0])
+
+
+def _attention(inside: NamedModules) -> str:
+    """Return the outermost module of a block that is called attention and has matrices."""
+    named = [path for path in inside if any(word in path.rpartition(".")[2].lower() for word in ATTENTION)]
+    whole = [path for path in named if any(p.dim() > 1 for p in inside[path].parameters())]
+    outer = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
+    if len(outer) != 1:
+        raise _missing(f"{len(outer)} modules of a block look like its attention, not one:{listed(outer)}")
+    return str(outer[0])
+
+
+def _attention_out(matrices: list[RanMatrix], width: int) -> str:
+    """Return the matrix that the heads' outputs go through; queries, keys and values share an input that it has not."""
+    ending = [one for one in matrices if one.outputs == width and not any(_share_input(one, two) for two in matrices)]
+    if len(ending) != 1:
+        paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
+        raise _missing(f"{len(ending)} matrices look like the last one of the attention, not one:{listed(paths)}")
+    return ending[0].path
+
+
+def _share_input(one: RanMatrix, two: RanMatrix) -> bool:
+    return one is not two and torch.equal(one.call.input, two.call.input)
+
+
+def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:
+    """Yield the modules of a block that multiply by a matrix of their own."""
+    for path, module in inside.items():
+        weight = getattr(module, "weight", None)
+        if not isinstance(weight, nn.Parameter) or weight.dim() != 2 or len(calls[path]) != 1:
+            continue
+        call = calls[path][0]
+        inputs, outputs = call.input.shape[-1], call.value.shape[-1]
+        if sorted(weight.shape) == sorted((inputs, outputs)):
+            yield RanMatrix(path, inputs, outputs, call, tuple(weight.shape) == (inputs, outputs) and inputs != outputs)
+
+
+def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
+    """Return the FFN: the one matrix that narrows to the width of the model, and those that its input comes from."""
+    last = [one for one in matrices if one.outputs == width]
+    narrowing = [one for one in last if one.inputs != width] or last[-1:]
+    if len(narrowing) != 1:
+        paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
+        raise _missing(f"{len(narrowing)} matrices of the FFN narrow to the width {width}, not one:{listed(paths)}")
+    out = narrowing[0]
+    widening = [one for one in matrices if one is not out and one.inputs == width and one.outputs == out.inputs]
+    fused = [one for one in matrices if one is not out and one.inputs == width and one.outputs == 2 * out.inputs]
+    if len(widening) == 1 and not fused:
+        return Ffn(widening[0].path, out.path)
+    if len(widening) == 2 and not fused:
+        gate, other = _gate(widening, out)
+        return Ffn(other.path, out.path, gate.path)
+    if len(fused) == 1 and not widening:
+        _check_fused(fused[0], out)
+        return Ffn(fused[0].path, out.path, fused_gate=True)
+    paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
+    raise _missing(f"the matrices outside the attention make no FFN, plain or gated:{listed(paths)}")
+
+
+def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
+    """Return the matrix that passes the activation, and the other; the input of the FFN's last matrix decides."""
+    one, two = pair
+    for gate, other in ((one, two), (two, one)):
+        if _is_gated(gate.call.value, other.call.value, out.call.input):
+            return gate, other
+    raise _missing(f"which of {one.path} and {two.path} passes the activation: no known activation gives the product")
+
+
+def _check_fused(fused: RanMatrix, out: RanMatrix) -> None:
+    first, second = fused.call.value.chunk(2, dim=-1)
+    if not _is_gated(first, second, out.call.input):
+        raise _missing(f"the first half of {fused.path} does not pass the activation that the second half multiplies")
+
+
+def _is_gated(gate: Tensor, other: Tensor, product: Tensor) -> bool:
+    """Return whether an activation of transformers makes the product of these two."""
+    return any(_close(activation(gate) * other, product) for activation in _activations())
+
+
+def _activations() -> Iterator[nn.Module]:
+    for name in ACT2FN:
+        if name not in ("swish",):  # silu by another name
+            yield ACT2FN[name]
+
+
+def _close(one: Tensor, two: Tensor) -> bool:
+    return bool((one - two).abs().max() <= TOLERANCE * two.abs().max())
+
+
+def _norms(inside: NamedModules, width: int) -> Iterator[str]:
+    """Yield the norms of a block: modules with a weight whose parameters are all vectors of the model's width.
+
+    Those of queries and keys belong to the attention.
+    """
+    for path, module in inside.items():
+        own = dict(module.named_parameters(recurse=False))
+        of_heads = path.rpartition(".")[2].startswith(("q_", "k_"))
+        if "weight" in own and not of_heads and all(tuple(p.shape) == (width,) for p in own.values()):
+            yield path
+
+
+def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
+    """Return the outermost modules with parameters that do not contain the blocks, poolers aside."""
+    found: dict[str, nn.Module] = {}
+
+    def descend(prefix: str, module: nn.Module) -> None:
+        for name, child in module.named_children():
+            path = f"{prefix}{name}"
+            if path == blocks or name == "pooler":
+                continue
+            if f"{blocks}.".startswith(f"{path}."):
+                descend(f"{path}.", child)
+            elif any(True for _ in child.parameters()):
+                found[path] = child
+
+    descend("", model)
+    return found
+
+
+def _final_norm(outside: NamedModules, width: int) -> str | None:
+    """Return the norm outside the blocks and the embeddings; whether it comes last is proved later."""
+    norms = [
+        path
+        for path, module in outside.items()
+        if all(tuple(p.shape) == (width,) for p in module.parameters()) and "emb" not in path.lower()
+    ]
+    if len(norms) > 1:
+        raise _missing(f"{len(norms)} norms outside the blocks:{listed(norms)}")
+    return norms[0] if norms else None
+
+
+def _embeds(module: nn.Module) -> bool:
+    return any(isinstance(part, nn.Embedding) for part in module.modules())
+
+
+def _has_cache(model: PreTrainedModel) -> bool:
+    """Return whether the forward pass takes `use_cache`, as decoders do; whether it looks back only is measured."""
+    return "use_cache" in model.forward.__code__.co_varnames or bool(getattr(model.config, "use_cache", False))
+
+
+def _takes_positions(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> bool:
+    """Return whether positions must be given where padding shifts them: tried with padding on the left.
+
+    Raises:
+        EncoderError: if padding moves the vectors either way.
+    """
+    for given in (True, False):
+        if _padding_is_harmless(model, ids, positions=given):
+            return given
+    raise _missing("padding on the left moves its vectors, whether positions are given or not")
+
+
+def _padding_is_harmless(model: PreTrainedModel, ids: Int[Tensor, "1 token"], *, positions: bool) -> bool:
+    filler = torch.full((1, SHIFT), model.config.get_text_config().pad_token_id or 0, device=ids.device)
+    padded = torch.cat([filler, ids], dim=1)
+    mask = torch.cat([torch.zeros_like(filler), torch.ones_like(ids)], dim=1)
+    extra = {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)} if positions else {}
+    with torch.no_grad():
+        alone = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        try:
+            beside = model(input_ids=padded, attention_mask=mask, **extra).last_hidden_state
+        except TypeError:  # the forward pass takes no positions
+            return False
+    return _close(beside[:, SHIFT:], alone)
