@@ -104,10 +104,10 @@ def test_other_rules_stand_apart_and_are_named(together: StudySet, other_margin:
     overview = overview_of(members_of(named(one=together["retriever"], two=other_margin)))
     assert [[m.name for m in one.members] for one in overview.comparables] == [["retriever (one)"], ["retriever (two)"]]
     (caution,) = overview.cautions
-    reason = "(statistics.margin: 0.2 here, 0.05 there)"
+    reason = "(margin: 0.2 here, 0.05 there)"
     assert caution == f"collection: retriever (two) may not be compared with retriever (one) {reason}"
     page = render_overview(overview, Path("page.html"))
-    assert "statistics.margin: 0.2 here, 0.05 there" in page
+    assert "margin: 0.2 here, 0.05 there" in page
     effects = overview.comparables[0].effects
     assert set(effects["model"]) == {"retriever (one)"}, "nothing of the other is in its table"
 

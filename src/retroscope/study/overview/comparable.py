@@ -90,7 +90,7 @@ def _rules(member: NamedStudy, collection: str, difference: Difference) -> dict[
         "content of the collection": facts.fingerprint or facts.source,
         "protocol": subject.protocol,
         "passages with the query's id are dropped": difference.after.recipe.get("ignore_identical_ids"),
-        **{f"statistics.{name}": value for name, value in statistics.items()},
+        **statistics,
     }
 
 
