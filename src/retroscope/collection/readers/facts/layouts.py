@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,10 @@ def _popqa(path: Path) -> Facts:
         names = [required_text(row, "obj"), *answers]
         subject, relation = required_text(row, "subj"), required_text(row, "prop")
         identifier = f"{row.values.get('id') or row.number}"
-        fact = _asked(identifier, relation, subject, required_text(row, "question"), names)
-        gathered.add(replace(fact, popularity=_number(row, "s_pop")), row.where)
+        fact = _asked(
+            identifier, relation, subject, required_text(row, "question"), names, popularity=_number(row, "s_pop")
+        )
+        gathered.add(fact, row.where)
     return gathered.finish(str(path), "popqa")
 
 
@@ -199,9 +201,14 @@ def _json_list(row: Row, column: str) -> list[str]:
     return text_list(Row({column: parsed}, row.file, row.number, row.unit), column)
 
 
-def _asked(identifier: str, relation: str, subject: str, question: str, answers: list[str]) -> Fact:
+def _asked(
+    identifier: str, relation: str, subject: str, question: str, answers: list[str], *, popularity: float | None = None
+) -> Fact:
     others = tuple(dict.fromkeys(one for one in answers[1:] if one != answers[0]))
-    return Fact(identifier, relation, subject, answers[0], ASKED.format(question), question=question, others=others)
+    cloze = ASKED.format(question)
+    return Fact(
+        identifier, relation, subject, answers[0], cloze, question=question, others=others, popularity=popularity
+    )
 
 
 def fact_lines(facts: Facts) -> Iterator[str]:
