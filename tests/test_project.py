@@ -97,7 +97,7 @@ def test_an_error_that_names_an_extra_names_one_that_exists() -> None:
         for names in re.findall(r"retroscope\[([\w,-]+)\]'", path.read_text(encoding="utf-8"))
         for name in names.split(",")
     }
-    assert named == {"datasets", "ir-datasets", "object-store", "ray"}
+    assert named == {"datasets", "erasure", "ir-datasets", "object-store", "ray"}
     assert named <= set(EXTRAS)
 
 

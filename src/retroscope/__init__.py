@@ -79,6 +79,9 @@ if TYPE_CHECKING:
     from retroscope.study.run import compare as compare
     from retroscope.study.run import measure_study as measure_study
     from retroscope.study.run import run_study as run_study
+    from retroscope.study.several.compare_all import compare_all as compare_all
+    from retroscope.study.several.study_set import StudySet as StudySet
+    from retroscope.study.several.study_set import load_set as load_set
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
     from retroscope.study.training.grid_settings import GridSettings as GridSettings
@@ -122,6 +125,7 @@ _HOMES = {
     "RetroscopeError": "errors",
     "Scores": "scores",
     "Study": "study.study",
+    "StudySet": "study.several.study_set",
     "StudySettings": "inputs.settings",
     "SweepSettings": "analyses.transplants.settings",
     "TrainingSettings": "training.settings",
@@ -133,6 +137,7 @@ _HOMES = {
     "cache_entries": "study.cache.entries",
     "clean_cache": "study.cache.care",
     "compare": "study.run",
+    "compare_all": "study.several.compare_all",
     "compare_scores": "statistics.comparison",
     "diagnose": "study.doctor",
     "diff": "analyses.weights.diff",
@@ -140,6 +145,7 @@ _HOMES = {
     "hard_negatives": "collection.negatives",
     "load_collection": "collection.loading",
     "load_encoder": "encoders.loading",
+    "load_set": "study.several.study_set",
     "load_retriever": "encoders.loading",
     "load_study": "study.study",
     "make_collection": "collection.collection",

@@ -259,7 +259,7 @@ def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert f"report: {tmp_path}/d/report.html" in done.err
     assert sum(summary["statuses"].values()) == len(summary["tensors"])
     printed = cli("diff", tiny.backbone, tiny.retriever, "--no-spectra")
-    assert summary["verdict"][0][:20] in printed.out
+    assert summary["statements"][0]["text"][:20] in printed.out
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "report.html").write_text("mine")
     for words in (

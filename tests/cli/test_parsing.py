@@ -187,7 +187,7 @@ def test_functions_take_at_most_eight_parameters() -> None:
 
 
 def test_show_needs_no_torch(tmp_path: Path) -> None:
-    write_document(tmp_path / "grid.json", {"schema": SCHEMA, "verdict": ["found"], "caveats": ["but"]})
+    write_document(tmp_path / "grid.json", {"schema": SCHEMA, "statements": [{"text": "found"}], "caveats": ["but"]})
     code, held, text = entered("show", str(tmp_path))
     assert (code, held.split()) == (0, ["numpy", "retroscope.study"])
     assert text == "found\n- but\n"

@@ -12,7 +12,10 @@ from retroscope.cli.options import OutputOptions, ReportOptions, SizeOptions
 from retroscope.cli.run_options import RunOptions
 from retroscope.study.reporting.gate import Gate, parse_gate
 
-CAN_BE_LEFT_OUT = [name for name, one in analyses().items() if not (one.required or one.optional_input)]
+ON_REQUEST = {name for name, one in analyses().items() if one.on_request}
+CAN_BE_LEFT_OUT = [
+    name for name, one in analyses().items() if not (one.required or one.optional_input or name in ON_REQUEST)
+]
 PAIR = "compare B A --data beir:x --out o"
 
 
@@ -91,6 +94,13 @@ def test_the_options_of_compare_are_settings(cli: Cli, taken: Taken) -> None:
     assert taken.options.assignments == ["a.b=1", "c=2"]
     assert (str(taken.options.settings), str(taken.options.cache)) == ("s.yaml", "v")
     assert (taken.output.overwrite, taken.output.dry_run, taken.output.as_json) == (True, True, True)
+
+
+@pytest.mark.parametrize("name", sorted(ON_REQUEST))
+def test_every_analysis_on_request_is_asked_for_by_its_name(cli: Cli, taken: Taken, name: str) -> None:
+    assert cli(line=f"{PAIR} --{name}").code == 0
+    assert (taken.asked, taken.left_out) == ((name,), ())
+    assert " ".join(analyses()[name].question.split()) in " ".join(cli(line="compare --help").out.split())
 
 
 @pytest.mark.parametrize("name", CAN_BE_LEFT_OUT)

@@ -138,7 +138,7 @@ def test_no_question_is_trained_and_tested(world: World) -> None:
 def test_the_same_settings_write_the_same_bytes(world: World, tmp_path: Path) -> None:
     again = write_world(make_world(world.settings), tmp_path / "b")
     files = {path.relative_to(tmp_path / "a") for path in write_world(world, tmp_path / "a").rglob("*.*")}
-    assert len(files) == 6 + len(SPLITS)
+    assert len(files) == 7 + len(SPLITS)
     assert all((again / name).read_bytes() == (tmp_path / "a" / name).read_bytes() for name in files)
     other = make_world(WorldSettings(people=400, seed=1))
     assert {p.name for p in other.people} != {p.name for p in world.people}

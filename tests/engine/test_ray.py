@@ -85,6 +85,13 @@ def nodes(cluster: Any) -> Callable[[], list[Any]]:
     return two
 
 
+def test_a_process_of_one_cluster_is_not_taken_for_one_of_another(cluster: Any, tmp_path: Path) -> None:
+    job = copying(tmp_path, 1)
+    with pytest.raises(EngineError, match=r"10.0.0.1:6379: this process is connected to the Ray cluster at "):
+        Engine("ray", address="10.0.0.1:6379").run(job)
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_vectors_are_those_of_one_process(
     nodes: Callable[[], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,9 +70,13 @@ def test_whatever_a_library_raises_becomes_one_of_ours(error: BaseException) -> 
 
 
 def test_a_lack_of_memory_says_so_and_asks_for_other_than_the_file_to_be_mended() -> None:
-    with pytest.raises(CollectionError, match=r"^the file: cannot read it: the memory does not suffice\n  fix: use a smaller"):  # noqa: SIM117
-        with foreign(CollectionError, "cannot read it", "the file", "mend it"):
-            raise MemoryError
+    with (
+        pytest.raises(
+            CollectionError, match=r"^the file: cannot read it: the memory does not suffice\n  fix: use a smaller"
+        ),
+        foreign(CollectionError, "cannot read it", "the file", "mend it"),
+    ):
+        raise MemoryError
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from jsonschema import ValidationError
 
 from retroscope.analyses import analyses
 from retroscope.analyses.context import Context
@@ -88,6 +90,16 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
     assert set(study.measured["baselines"][0].scores) == {
         *(f"{kind}/{model}" for kind in ("variants", "best") for model in models), "shuffled", "bm25",
     }  # fmt: skip
+
+
+def test_every_figure_is_vega_lite_as_its_schema_has_it(study: Study) -> None:
+    specifications = [s for one in study.report_contents.figures for s in (one.specification, one.paper_specification)]
+    assert len(specifications) > 20
+    for specification in specifications:
+        alt.Chart.from_dict(specification, validate=True)
+    broken = {**specifications[0], "layer": [{"mark": "no such mark"}]}
+    with pytest.raises(ValidationError, match="no such mark"):
+        alt.Chart.from_dict(broken, validate=True)
 
 
 def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
     for row in document["effects"]:
         family = [e["p"] for e in document["effects"] if (e["measure"] == "RR@10") == (row["measure"] == "RR@10")]
         assert row["p"] <= row["p_corrected"] <= min(1, len(family) * row["p"]) * (1 + 1e-12)
-    assert any("the whole backbone" in said for said in document["verdict"])
+    assert any("the whole backbone" in said["text"] for said in document["statements"])
     page = write_grid_report(findings, tmp_path).read_text()
     assert "What training made of mlm" in page
     assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"cells.csv", "worth.tex", "shares.parquet"}
@@ -211,7 +211,7 @@ def test_worth_in_words(row: dict, said: str) -> None:
     """What the interval does not leave standing is not claimed."""
     empty = pd.DataFrame()
     findings = GridFindings("t", "RR@10", 0.95, 2, empty, empty, empty, pd.DataFrame([row, row | {"beyond": 0}]))
-    (statement,) = findings.verdict()
+    (statement,) = findings.statements()
     assert said in statement.text
     assert statement.text.count("at 100 labels") == 1, "nothing was tried beyond the most labels"
 
@@ -222,8 +222,8 @@ def test_an_effect_changes_only_where_its_corrected_p_says_so() -> None:
            "change": -0.1, "ci_low": -0.19, "ci_high": -0.01, "p": 0.03, "n": 40}  # fmt: skip
     effects = pd.DataFrame([row | {"p_corrected": 0.12}, row | {"p_corrected": 0.03}])
     findings = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
-    assert [s.state for s in findings.verdict()] == ["not significant", "significant"]
-    assert "p = 0.030, holm-corrected p = 0.120" in findings.verdict()[0].text
+    assert [s.state for s in findings.statements()] == ["not significant", "significant"]
+    assert "p = 0.030, holm-corrected p = 0.120" in findings.statements()[0].text
 
 
 def test_tests_in_another_order_are_the_same_tests(settings: GridSettings, whole: tuple[Grid, Path]) -> None:

@@ -9,15 +9,21 @@ from importlib.metadata import EntryPoint, entry_points
 
 from retroscope.analyses import (
     baselines,
+    erasure,
+    groups,
+    heads,
     health,
     layers,
     localisation,
     neurons,
+    patching,
     probes,
     representations,
+    retention,
     retrieval,
     training_runs,
     transplants,
+    vocabulary,
     weights,
 )
 from retroscope.analyses.analysis import Analysis
@@ -27,15 +33,21 @@ GROUP, RENAME = "retroscope.analyses", "rename the analysis"
 OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
+    groups.ANALYSIS,
     training_runs.ANALYSIS,
     localisation.ANALYSIS,
     baselines.ANALYSIS,
     layers.ANALYSIS,
     probes.ANALYSIS,
+    erasure.ANALYSIS,
+    vocabulary.ANALYSIS,
     neurons.ANALYSIS,
+    heads.ANALYSIS,
+    patching.ANALYSIS,
     weights.ANALYSIS,
     representations.ANALYSIS,
     transplants.ANALYSIS,
+    retention.ANALYSIS,
 )
 
 # Shared settings stand beside those of each analysis in a settings file, so none of them can name an analysis.

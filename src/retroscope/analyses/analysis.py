@@ -44,7 +44,7 @@ DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis,
 class TowerWork(TypedDict):
     """The encoding of the texts of one tower of one model on one collection, as a plan has it.
 
-    "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after".
+    "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after"; "key" names the store.
     """
 
     model: str
@@ -58,6 +58,7 @@ class TowerWork(TypedDict):
     seconds: float
     stored: bool
     recipe: "RecipeFacts"
+    key: str
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,15 @@ class Instrument:
         measure: (context, settings, plan) -> what was measured on `context.collection`.
         as_measured: (context, model) -> the model under the recipe that it is measured with, None where that is its
             own. A study of this analysis alone describes its models so.
+        inputs: settings -> a hash of the files that they name: a stored measurement of other files is not taken for
+            this one. None where the settings name no file.
     """
 
     refusal: Callable[["Context", Any], str]
     plan: Callable[["Context", Any], Planned]
     measure: Callable[["Context", Any, Planned], "Measurement"]
     as_measured: "Callable[[Context, Retriever], Retriever] | None" = None
+    inputs: Callable[[Any], str] | None = None
 
 
 @dataclass(frozen=True)

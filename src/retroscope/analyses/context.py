@@ -126,6 +126,7 @@ class Context:
             "seconds": round(self.seconds_of(encoder, tower.operations), 3),
             "stored": tower.is_stored,
             "recipe": encoder.recipe.as_dict(),
+            "key": tower.folder.stem,
         }
 
     def seconds_of(self, encoder: Encoder, operations: float, precision: str = EXACT) -> float:

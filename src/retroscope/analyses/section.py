@@ -26,6 +26,7 @@ class Section:
         cards: its short answers for the first screen.
         curves: its panel of the picture beside them.
         estimates: effects that a gate may name, by measure and collection.
+        compared: collection -> paired difference over "measure", for an overview of several studies.
         details: conclusions that an analysis which needs this one sums up: shown in its section, and in the verdict
             only where that one reports nothing.
         unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
@@ -47,6 +48,7 @@ class Section:
     cards: tuple[Card, ...] = ()
     curves: LayerCurves | None = None
     estimates: tuple[Estimate, ...] = ()
+    compared: Mapping[str, Difference] = field(default_factory=dict)
     details: tuple[Statement, ...] = ()
     unconfirmed: tuple[Statement, ...] = ()
     draw: Callable[[], tuple[Figure, ...]] = tuple

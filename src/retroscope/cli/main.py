@@ -46,7 +46,6 @@ def make_app() -> typer.Typer:
 def _commands() -> tuple[ModuleType, ...]:
     """Return the modules of the commands, in the order of the help text."""
     from retroscope.cli.commands import (
-        ablate,
         cache,
         card,
         compare,
@@ -56,18 +55,17 @@ def _commands() -> tuple[ModuleType, ...]:
         embed,
         neurons,
         presets,
-        pretrain,
         probe,
         report,
+        reproduce,
         retrieve,
         show,
-        train,
         transplant,
-        world,
     )
+    from retroscope.cli.commands.training import ablate, pretrain, train, world
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, report, show, card, train, pretrain, ablate, world, demo, presets, cache)
+    return (*measure, reproduce, report, show, card, train, pretrain, ablate, world, demo, presets, cache)
 
 
 def _print_version(wanted: bool) -> None:

@@ -82,7 +82,8 @@ def _unknown(
         left = rest[:1]  # what follows is the command's
     else:
         arguments = [one.name for one in command.get_params(ctx) if one.param_type_name == "argument"]
-        left = [*rest, *(word for name in arguments if isinstance(word := values.get(str(name)), str))]
+        given = [values.get(str(name)) for name in arguments]
+        left = [*rest, *(word for one in given for word in ([one] if isinstance(one, str) else one or ()))]
     after = words[words.index("--") + 1 :] if "--" in words else []
     return [word.partition("=")[0] for word in left if word[:1] == "-" and len(word) > 1 and word not in after]
 

@@ -9,6 +9,7 @@ from retroscope.cli.terminal import claimed, emit, note, say
 from retroscope.display import progress_bars
 from retroscope.files import refuse_foreign, refuse_other_report
 from retroscope.progress import Progress
+from retroscope.study.folder import SETTINGS, WRITTEN
 
 Document = Mapping[str, Any]
 
@@ -58,12 +59,14 @@ class Destination:
         cache: folder of the vector stores, if any are made.
         replaced: folders below `out` that are replaced as a whole.
         owner: the document without which a report in `out` is of something else; empty: `out` is not checked for one.
+        parts: folders below `out` that hold a study each.
     """
 
     out: Path | None
     cache: Path | None = None
     replaced: tuple[str, ...] = ("tables", "figures")
     owner: str = ""
+    parts: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Refuse to replace files that no run wrote.
@@ -76,11 +79,13 @@ class Destination:
                 refuse_other_report(self.out, self.owner)
             for name in self.replaced:
                 refuse_foreign(self.out / name)
+            for part in self.parts:
+                refuse_other_report(self.out / part, SETTINGS, WRITTEN)
 
     @property
     def claims(self) -> tuple[Path, ...]:
-        """Return the folder that is locked, and must be writable before the long work starts."""
-        return () if self.out is None else (self.out,)
+        """Return the folders that are locked, and must be writable before the long work starts."""
+        return () if self.out is None else (self.out, *(self.out / part for part in self.parts))
 
 
 def carry_out(

@@ -14,6 +14,7 @@ from retroscope.cli.switches import refuse_without_effect
 
 if TYPE_CHECKING:
     from retroscope.cli.running import Outcome, Plan
+    from retroscope.inputs.settings import StudySettings
     from retroscope.progress import Progress
     from retroscope.study.reporting.gate import Gate
     from retroscope.study.reporting.report import Report
@@ -51,22 +52,17 @@ def carry_out_study(
     Raises:
         SettingsError: for a setting of what is left out, or a gate on what is not measured.
     """
-    refuse_without_effect(values, options.assignments, left_out)
     size = size or SizeOptions()
     seconds = size.seconds()
-    from retroscope.cli.resolve import resolve, resolved
+    settings = checked_settings(values, left_out, options, asked, size=size, gates=gates)
+    from retroscope.cli.resolve import resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
-    from retroscope.inputs.sources import found
     from retroscope.study.folder import SETTINGS, WRITTEN
-    from retroscope.study.planning.depths import depth_values
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.settings import refuse_other_settings
 
     given, off = (values, options.settings, options.assignments), tuple(left_out)
-    defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
-    settings = found(resolve(*given, left_out=off, unless_given=defaults))
-    refuse_unknown(gates, settings.measures)
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)
@@ -89,16 +85,54 @@ def carry_out_study(
     return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
 
 
+def checked_settings(
+    values: SettingValues,
+    left_out: Mapping[str, str],
+    options: RunOptions,
+    asked: Sequence[str],
+    *,
+    size: SizeOptions,
+    gates: Sequence["Gate"],
+) -> "StudySettings":
+    """Resolve the settings of a study and check them, before torch is imported.
+
+    The arguments and errors are those of `carry_out_study`.
+    """
+    refuse_without_effect(values, options.assignments, left_out)
+    from retroscope.cli.resolve import resolve
+    from retroscope.inputs.sources import found
+    from retroscope.study.planning.depths import depth_values
+    from retroscope.study.reporting.gate import refuse_unknown
+
+    defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
+    given = (values, options.settings, options.assignments)
+    settings = found(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
+    refuse_unknown(gates, settings.measures)
+    return settings
+
+
 def judge(report: "Report", gates: Sequence["Gate"]) -> None:
     """Print the outcome of every gate on standard error, and exit with status 1 unless all hold."""
+    judge_all({"": report}, gates)
+
+
+def judge_all(reports: Mapping[str, "Report"], gates: Sequence["Gate"]) -> None:
+    """Print the outcome of every gate of every report on standard error, and exit with status 1 unless all hold.
+
+    Args:
+        reports: what each line begins with, the name of a retriever or "" -> its report.
+    """
     from retroscope.cli.terminal import note
     from retroscope.study.reporting.gate import outcome_of_gate
 
-    subject = report.subject
-    estimates = [one for section in report.sections.values() for one in section.estimates]
-    doubts = [f"{model.name} failed a self-test" for model in subject.models.values() if model.failed_tests]
-    outcomes = [outcome_of_gate(gate, estimates, subject.collection.name, doubts) for gate in gates]
-    for outcome in outcomes:
-        note(outcome.text)
-    if not all(outcome.holds for outcome in outcomes):
+    held = []
+    for name, report in reports.items():
+        subject = report.subject
+        estimates = [one for section in report.sections.values() for one in section.estimates]
+        doubts = [f"{model.name} failed a self-test" for model in subject.models.values() if model.failed_tests]
+        outcomes = [outcome_of_gate(gate, estimates, subject.collection.name, doubts) for gate in gates]
+        for outcome in outcomes:
+            note(f"{name}: {outcome.text}" if name else outcome.text)
+        held += [outcome.holds for outcome in outcomes]
+    if not all(held):
         raise typer.Exit(UNSOUND)

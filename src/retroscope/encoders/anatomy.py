@@ -52,6 +52,11 @@ class Anatomy:
         paths = [self.path(part, k) for k in range(self.n_blocks) for part in self.layout.ffn()]
         return {path: model.get_submodule(path) for path in paths}
 
+    def attention_outputs(self, model: nn.Module) -> dict[str, nn.Module]:
+        """Return path -> module of the matrix that the heads of each block go through, block by block."""
+        paths = [f"{self.layout.blocks}.{k}.{self.layout.attention_out}" for k in range(self.n_blocks)]
+        return {path: model.get_submodule(path) for path in paths}
+
     def part_of(self, parameter: str) -> tuple[int | None, str]:
         """Return the block (0-based; None outside) and the part (one of `PARTS`) that a parameter of the backbone
         belongs to.
@@ -97,7 +102,7 @@ def _absent(model: nn.Module, layout: Layout) -> list[str]:
         return absent
     # the last block: a first block may lack a norm that all others have (ModernBERT's attn_norm is an Identity there)
     last = len(list(model.get_submodule(layout.blocks).children())) - 1
-    inside = [f"{layout.blocks}.{last}.{path}" for path in layout.in_block().values()]
+    inside = [f"{layout.blocks}.{last}.{path}" for path in (*layout.in_block().values(), layout.attention_out)]
     return absent + [path for path in inside if not _exists(model, path)]
 
 
@@ -113,7 +118,8 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
 
     Proved: there are L + 1 hidden states; layer 0 is the input of the first block; layer k the output of block k;
     the last layer that output, through the final norm or not (`post_norm`); every FFN matrix ran, once, and narrows
-    to the hidden size. Measured: whether an early position sees a later token (`causal`). All comparisons are exact.
+    to the hidden size; every attention output matrix ran, once, and reads as many values of each head. Measured:
+    whether an early position sees a later token (`causal`). All comparisons are exact.
 
     Raises:
         EncoderError: if a layer has a NaN, or the model is not built as the table of families says.
@@ -131,6 +137,7 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
             fix="see whether the checkpoint's weights are finite; half precision may overflow: use dtype=float32",
         )
     problems = _layer_problems(anatomy, layers, output.last_hidden_state, calls) + _ffn_problems(anatomy, layers, calls)
+    problems += _head_problems(model, anatomy, calls)
     if problems:
         known = anatomy.family in FAMILIES
         says = f"as the table of family {anatomy.family!r} says" if known else "as a forward pass suggests"
@@ -151,7 +158,8 @@ def _proof_ids(model: PreTrainedModel) -> Int[Tensor, "1 token"]:
 def _watched(model: nn.Module, anatomy: Anatomy) -> dict[str, nn.Module]:
     blocks = {str(k + 1): block for k, block in enumerate(anatomy.blocks(model))}
     norm = anatomy.layout.final_norm
-    return {**blocks, **anatomy.ffn(model), **({"final norm": model.get_submodule(norm)} if norm else {})}
+    matrices = {**anatomy.ffn(model), **anatomy.attention_outputs(model)}
+    return {**blocks, **matrices, **({"final norm": model.get_submodule(norm)} if norm else {})}
 
 
 def _layer_problems(anatomy: Anatomy, layers: tuple[Tensor, ...], last: Tensor, calls: Calls) -> list[str]:
@@ -193,6 +201,22 @@ def _ffn_problems(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) ->
             elif part == "ffn_out" and calls.only(path).value.shape[-1] != layers[0].shape[-1]:
                 problems.append(f"{path} does not return the hidden size {layers[0].shape[-1]}")
     return problems
+
+
+def _head_problems(model: PreTrainedModel, anatomy: Anatomy, calls: Calls) -> list[str]:
+    heads = n_heads(model)
+    problems = []
+    for path in anatomy.attention_outputs(model):
+        if len(calls.of[path]) != 1:
+            problems.append(f"{path} ran {len(calls.of[path])} times (expected 1)")
+        elif calls.only(path).input.shape[-1] % heads:
+            problems.append(f"{path} reads {calls.only(path).input.shape[-1]} values, no multiple of {heads} heads")
+    return problems
+
+
+def n_heads(model: PreTrainedModel) -> int:
+    """Return the number of attention heads of a block (of queries, where several share keys and values)."""
+    return int(model.config.get_text_config().num_attention_heads)
 
 
 def _post_norm(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) -> bool:

@@ -15,6 +15,7 @@ class Layout:
     Attributes:
         blocks: the list of blocks.
         attention: the attention of a block, its output projection included.
+        attention_out: the matrix that the heads' outputs, side by side, go through last.
         ffn_in: the matrix that widens; where a gate multiplies it, the one that does *not* pass the activation.
         ffn_out: the matrix that narrows again.
         ffn_gate: the matrix that passes the activation in a gated FFN; None when there is no gate of its own.
@@ -31,6 +32,7 @@ class Layout:
 
     blocks: str
     attention: str
+    attention_out: str
     ffn_in: str
     ffn_out: str
     ffn_gate: str | None = None
@@ -56,6 +58,7 @@ class Layout:
 BERT = Layout(
     blocks="encoder.layer",
     attention="attention",
+    attention_out="attention.output.dense",
     ffn_in="intermediate.dense",
     ffn_out="output.dense",
     norms=("attention.output.LayerNorm", "output.LayerNorm"),
@@ -65,6 +68,7 @@ ROBERTA = replace(BERT, takes_positions=False)
 ELECTRA_PROJECTED = replace(BERT, embeddings=("embeddings", "embeddings_project"))
 MPNET = replace(
     ROBERTA,
+    attention_out="attention.attn.o",
     norms=("attention.LayerNorm", "output.LayerNorm"),
     embeddings=("embeddings", "encoder.relative_attention_bias"),
 )
@@ -73,6 +77,7 @@ DEBERTA_NORMED = replace(BERT, embeddings=("embeddings", "encoder.rel_embeddings
 DISTILBERT = Layout(
     blocks="transformer.layer",
     attention="attention",
+    attention_out="attention.out_lin",
     ffn_in="ffn.lin1",
     ffn_out="ffn.lin2",
     norms=("sa_layer_norm", "output_layer_norm"),
@@ -81,6 +86,7 @@ DISTILBERT = Layout(
 MODERNBERT = Layout(
     blocks="layers",
     attention="attn",
+    attention_out="attn.Wo",
     ffn_in="mlp.Wi",
     ffn_out="mlp.Wo",
     fused_gate=True,
@@ -91,6 +97,7 @@ MODERNBERT = Layout(
 LLAMA = Layout(
     blocks="layers",
     attention="self_attn",
+    attention_out="self_attn.o_proj",
     ffn_in="mlp.up_proj",
     ffn_gate="mlp.gate_proj",
     ffn_out="mlp.down_proj",
@@ -111,6 +118,7 @@ GEMMA2 = replace(
 GPT_NEOX = Layout(
     blocks="layers",
     attention="attention",
+    attention_out="attention.dense",
     ffn_in="mlp.dense_h_to_4h",
     ffn_out="mlp.dense_4h_to_h",
     norms=("input_layernorm", "post_attention_layernorm"),
@@ -121,6 +129,7 @@ GPT_NEOX = Layout(
 GPT2 = Layout(
     blocks="h",
     attention="attn",
+    attention_out="attn.c_proj",
     ffn_in="mlp.c_fc",
     ffn_out="mlp.c_proj",
     norms=("ln_1", "ln_2"),
@@ -132,6 +141,7 @@ GPT2 = Layout(
 OPT = Layout(
     blocks="decoder.layers",
     attention="self_attn",
+    attention_out="self_attn.out_proj",
     ffn_in="fc1",
     ffn_out="fc2",
     norms=("self_attn_layer_norm", "final_layer_norm"),
@@ -143,6 +153,7 @@ OPT = Layout(
 T5 = Layout(
     blocks="encoder.block",
     attention="layer.0.SelfAttention",
+    attention_out="layer.0.SelfAttention.o",
     ffn_in="layer.1.DenseReluDense.wi",
     ffn_out="layer.1.DenseReluDense.wo",
     norms=("layer.0.layer_norm", "layer.1.layer_norm"),
@@ -155,6 +166,7 @@ T5_GATED = replace(T5, ffn_in="layer.1.DenseReluDense.wi_1", ffn_gate="layer.1.D
 NOMIC = Layout(
     blocks="layers",
     attention="self_attn",
+    attention_out="self_attn.o_proj",
     ffn_in="mlp.up_proj",
     ffn_gate="mlp.gate_proj",
     ffn_out="mlp.down_proj",

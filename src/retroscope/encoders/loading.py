@@ -16,7 +16,7 @@ from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.presets.applying import preset_name, with_preset
-from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, source_of
+from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, short_name, source_of
 from retroscope.errors import EncoderError, SettingsError, unknown_name
 from retroscope.reading import foreign
 
@@ -102,7 +102,7 @@ def _load(source: Source, settings: LoadSettings, tower: str) -> Loaded:
             look_both_ways(checkpoint.model)
         for module in (checkpoint.model, checkpoint.head):
             freeze(module).to(device)
-        return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or _short(source), source)
+        return Loaded(checkpoint, prove_anatomy(checkpoint.model), settings.name or short_name(source), source)
 
 
 def _causal(checkpoint: Checkpoint, settings: LoadSettings) -> bool | None:
@@ -154,10 +154,6 @@ def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> Choice:
     return query
 
 
-def _short(source: Source) -> str:
-    return Path(source).name or Path(source).resolve().name
-
-
 def _name(settings: LoadSettings, sources: dict[str, Source]) -> str:
-    names = dict.fromkeys(_short(source) for source in sources.values())
+    names = dict.fromkeys(short_name(source) for source in sources.values())
     return settings.name or " + ".join(names)

@@ -22,6 +22,11 @@ SIMILARITY_NAMES = ("cosine", "dot")
 DTYPES = ("float32", "bfloat16", "float16", "float64")  # as torch calls them
 
 
+def short_name(source: str | Path) -> str:
+    """Return the name of a checkpoint that none was given for: the last part of its path."""
+    return Path(source).name or Path(source).resolve().name
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
     """The user's choices; None leaves a choice to the protocol, then the checkpoint, then the

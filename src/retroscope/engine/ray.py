@@ -26,6 +26,7 @@ from retroscope.progress import Count
 
 OBJECT_STORE_BYTES = 100 * 2**20  # little more than Ray's least: only texts and reports pass through it
 QUIET = {"log_to_driver": False, "configure_logging": False}
+ANY = "auto"  # Ray's word for the cluster of this machine
 FOLDERS = "rs-ray-"  # of our clusters, in the temporary folder: short, since paths of sockets are
 PATIENCE = 1800.0  # seconds without any worker, after which a run gives up
 
@@ -118,8 +119,13 @@ def _ray() -> Any:
 
 @contextmanager
 def _cluster(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster for the block; without an address, start one on this machine that ends with the process."""
+    """Connect to a cluster for the block; without an address, start one on this machine that ends with the process.
+
+    Raises:
+        EngineError: if the process is connected to another cluster, or none answers.
+    """
     if ray.is_initialized():
+        _refuse_another(ray, address)
         yield
     elif address:
         try:
@@ -130,6 +136,16 @@ def _cluster(ray: Any, address: str | None) -> Iterator[None]:
     else:
         _start(ray)
         yield
+
+
+def _refuse_another(ray: Any, address: str | None) -> None:
+    connected = ray.get_runtime_context().gcs_address
+    if address not in (None, ANY, connected):
+        raise EngineError(
+            f"this process is connected to the Ray cluster at {connected} already",
+            where=str(address),
+            fix="leave out the address, or call ray.shutdown() before",
+        )
 
 
 def _start(ray: Any) -> None:

@@ -20,9 +20,15 @@ def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriev
     return load_retriever(settings.source, query=settings.query, passage=settings.passage, **load)
 
 
-def pair_of(before: ModelSettings | None, after: ModelSettings | None) -> tuple[Retriever, Retriever]:
-    """Load both models; two folders of one name are named by the shortest ends of their paths that differ."""
-    one, two = retriever_of(before, "backbone"), retriever_of(after, "retriever")
+def pair_of(
+    before: ModelSettings | None, after: ModelSettings | None, backbone: Retriever | None = None
+) -> tuple[Retriever, Retriever]:
+    """Load both models; two folders of one name are named by the shortest ends of their paths that differ.
+
+    Args:
+        backbone: the first, where it is loaded already.
+    """
+    one, two = backbone or retriever_of(before, "backbone"), retriever_of(after, "retriever")
     if before is None or after is None or one.name != two.name or before.load.name or after.load.name:
         return one, two
     names = distinct_ends(before.source or "", after.source or "")

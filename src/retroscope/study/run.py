@@ -28,6 +28,7 @@ from retroscope.retrieval.runs import run_of, write_run
 from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
+from retroscope.study.stored import is_finished_as
 from retroscope.study.study import Reported, Study
 from retroscope.typesetting.subject import AFTER, BEFORE, PendingFacts, StudyFacts
 
@@ -132,6 +133,17 @@ def forget(plan: StudyPlan) -> None:
                 record_of(place).unlink(missing_ok=True)
 
 
+def is_measured(plan: StudyPlan, folder: Path) -> bool:
+    """Return whether a folder holds a finished study that is what this plan would measure: settings and all keys.
+
+    One that is damaged is not: it is measured again.
+    """
+    planned = [step for step in plan.steps if step.planned is not None]
+    names = [step.analysis.name for step in planned]
+    keys = {(name, names[:n].count(name)): _key(planned[n]) for n, name in enumerate(names)}
+    return is_finished_as(folder, keys, impersonal(as_values(plan.settings)))
+
+
 def _measured(step: Step, progress: Progress | None) -> Measurement:
     """Return the measurement of a step: read if a stopped run stored it, else measured and stored."""
     place = step.context.cache / KEPT / _key(step)
@@ -192,6 +204,7 @@ def _key(step: Step) -> str:
         "roles": list(context.models),
         "run": None if shared.negatives.run is None else file_digest(Path(shared.negatives.run)),
         "collection": [context.collection.name, context.collection.fingerprint, context.first],
+        "inputs": None if step.instrument.inputs is None else step.instrument.inputs(step.settings),
         "software": made_by() | {"schema": str(SCHEMA), "analysis": _source(step.analysis)},
     }
     return fingerprint(made_of)[:32]

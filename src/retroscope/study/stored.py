@@ -4,7 +4,7 @@
 written beside its place and moved there. So a stopped run leaves the study as it was after an earlier analysis.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from retroscope.analyses.measurement import Measurement, facts_in
 from retroscope.checksums import open_sealed
 from retroscope.collection.records import Run
 from retroscope.documents import write_document
-from retroscope.errors import DamageError
+from retroscope.errors import AnalysisError, DamageError
 from retroscope.files import checked_file, refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml
 from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
@@ -41,7 +41,8 @@ def write_measured(
     for name in WRITTEN:
         refuse_foreign(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (_continues(folder, measured, settings) and _stored_keys(folder).keys() <= _places(measured).keys()):
+    stored = _continued(folder, measured, settings, written)
+    if stored is None or not stored <= _places(measured).keys():
         (folder / FACTS).unlink(missing_ok=True)
         for name in WRITTEN:
             remove_whole(folder / name)
@@ -61,38 +62,57 @@ def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None
     write_document(folder / FACTS, {**facts, "measured": counts})
 
 
-def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
-    """Return whether the folder holds the same study with more analyses, as an earlier run left it."""
-    return _continues(folder, measured, settings) and _places(measured).keys() < _stored_keys(folder).keys()
+def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]) -> bool:
+    """Return whether the folder holds the same study with more analyses, as an earlier run left it.
+
+    Args:
+        written: what this process has written there, which is not read again to find damages.
+    """
+    stored = _continued(folder, measured, settings, written)
+    return stored is not None and _places(measured).keys() < stored
 
 
-def _continues(folder: Path, measured: Measurements, settings: Mapping[str, Any]) -> bool:
-    """Return whether the folder holds the same study: equal settings, and what both have measured has one key.
+def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings: Mapping[str, Any]) -> bool:
+    """Return whether the folder holds a finished study with these settings, and measurements of these keys."""
+    try:
+        if not (folder / FACTS).exists() or stored_facts(folder).get("not_yet_run"):
+            return False
+        return stored_settings(folder) == settings and _stored_keys(folder, set()) == keys
+    except (DamageError, AnalysisError):  # damaged, or of another schema
+        return False
 
-    A damaged study is not continued: it is replaced.
+
+def _continued(
+    folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
+) -> Set[MeasurementPlace] | None:
+    """Return what the folder holds of the same study: equal settings, and what both have measured has one key.
+
+    None where it holds none. A damaged study is not continued: it is replaced.
     """
     try:
         if not ((folder / FACTS).exists() and stored_settings(folder) == settings):
-            return False
-        stored = _stored_keys(folder)
+            return None
+        stored = _stored_keys(folder, written)
     except DamageError:
-        return False
-    return all(one.key and one.key == stored[place] for place, one in _places(measured).items() if place in stored)
+        return None
+    shared = [(one.key, stored[place]) for place, one in _places(measured).items() if place in stored]
+    return stored.keys() if all(mine and mine == theirs for mine, theirs in shared) else None
 
 
-def _stored_keys(folder: Path) -> dict[MeasurementPlace, str]:
+def _stored_keys(folder: Path, written: Set[MeasurementPlace]) -> dict[MeasurementPlace, str]:
     """Map every measurement that `study.json` names to its key.
 
     Raises:
         DamageError: if any of them is gone, or its files are not what was written.
     """
     counts = stored_facts(folder)["measured"]
-    return {(name, n): _stored_key(folder / MEASURED / name / str(n)) for name in counts for n in range(counts[name])}
+    places = [(name, number) for name in counts for number in range(counts[name])]
+    return {(name, n): _stored_key(folder / MEASURED / name / str(n), (name, n) in written) for name, n in places}
 
 
-def _stored_key(folder: Path) -> str:
+def _stored_key(folder: Path, is_sound: bool) -> str:
     sealed = open_sealed(folder, RESTORE)
-    for damage in sealed.damages():
+    for damage in () if is_sound else sealed.damages():
         raise damage
     return str(facts_in(sealed).get("key", ""))
 

@@ -212,10 +212,11 @@ class Study:
         """
         target = Path(folder)
         self._refuse_replacing(target, overwrite)
+        done = set() if written is None else written
         with held(target):
-            if is_ahead(target, self.measured, self.settings):
+            if is_ahead(target, self.measured, self.settings, done):
                 return target / PAGE
-            self._save_measured(target, set() if written is None else written)
+            self._save_measured(target, done)
             page = write_report(self.report_contents, target, page_only=not self.subject.is_finished)
             write_facts(target, self.measured, self.facts)
             return page

@@ -21,8 +21,12 @@ DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
 
 
 def embedded(frame: pd.DataFrame) -> Any:
-    """Return the rows, rounded, as data inside the chart; the row limit of altair does not apply to them."""
-    return alt.InlineData(values=json.loads(frame.round(DIGITS).to_json(orient="records")))
+    """Return the rows, rounded, as data inside the chart; the row limit of altair does not apply to them.
+
+    They are one JSON text until the figure is written (`figure.with_rows`): altair copies a chart whenever it is put
+    into another one, and a text needs no copy.
+    """
+    return alt.InlineData(values=frame.round(DIGITS).to_json(orient="records"))
 
 
 def layer_axis(names: Sequence[str] = ()) -> Any:

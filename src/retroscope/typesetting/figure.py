@@ -1,5 +1,7 @@
 """Figure: a chart with its title, caption and alternative text, without which it is never shown."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -41,10 +43,18 @@ class Figure:
         return self.specification if self.paper is None else self._styled(self.paper)
 
     def _styled(self, chart: Any) -> dict[str, Any]:
-        from retroscope.typesetting.palette import style  # altair is slow to import
+        from retroscope.typesetting.palette import STYLE  # altair is slow to import
 
-        spec: dict[str, Any] = style(chart.properties(description=self.alt)).to_dict()
-        return spec
+        spec = with_rows(chart.to_dict(validate=False))
+        return {**spec, "description": self.alt, "config": STYLE}
+
+
+def with_rows(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a Vega-Lite specification with the rows of its data, which `curves.embedded` left as JSON texts."""
+    data = {
+        name: json.loads(rows) if isinstance(rows, str) else rows for name, rows in spec.get("datasets", {}).items()
+    }
+    return {**spec, "datasets": data} if data else {**spec}
 
 
 WITHOUT_NORM = "without the final norm"

@@ -4,6 +4,7 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.layers.result import LayerEffects
+from retroscope.analyses.layers.similarities import similarities_figure
 from retroscope.statistics import Difference
 from retroscope.typesetting.curves import SIZE, Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure, without_final_norm
@@ -14,6 +15,8 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 def layer_figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
     """Return the curves of both sides, and those without the final norm where they differ."""
     figures = [_curves(effects.effect, subject), _chosen(effects.effect, subject)]
+    if effects.similarities is not None:
+        figures.append(similarities_figure(effects.similarities, subject))
     if effects.bare is not None:
         figures.append(without_final_norm(_curves(effects.bare, subject)))
     return tuple(figures)

@@ -6,6 +6,7 @@ from retroscope.analyses.analysis import Instrument, NoSettings, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.retrieval.retrieve import rank_by_layers, retrieve_layers
+from retroscope.retrieval.separation import separation_by_layer
 from retroscope.scores import Scores
 
 
@@ -25,7 +26,8 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
     """Return the scores of every side, (query, layer, measure), as "SIDE" and, without the final norm, "SIDE/bare".
 
-    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column a side.
+    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column a side. Of a pair
+    "similarities" and "above" have what `retrieval.separation` counts, on the first collection.
     """
     scores: dict[str, Scores] = {}
     ranks: dict[str, xr.DataArray] = {}
@@ -47,7 +49,13 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
         stages.ended("retrieval by layer")
         seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
     frames = {"first_ranks": xr.Dataset(ranks).to_dataframe().reset_index()}
-    return Measurement(scores=scores, frames=frames, caveats=tuple(caveats), seconds=seconds)
+    facts: dict[str, object] = {}
+    if context.is_pair and context.first:
+        sides = {side: context.encoded(one).vectors for side, one in context.models.items()}
+        found = separation_by_layer(sides, context.collection)
+        frames |= {"similarities": found.counts, "above": found.above}
+        facts = {"similarities": {"queries": len(found.sample.queries), "passages": len(found.sample.passages)}}
+    return Measurement(scores=scores, frames=frames, facts=facts, caveats=tuple(caveats), seconds=seconds)
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

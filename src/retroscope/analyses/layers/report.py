@@ -8,7 +8,7 @@ import pandas as pd
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.layers.card import cards, layer_curves
 from retroscope.analyses.layers.queries import page_layers
-from retroscope.analyses.layers.result import LayerEffects, LayerResult
+from retroscope.analyses.layers.result import LayerEffects, LayerResult, Similarities
 from retroscope.analyses.layers.tables import layer_means, layer_tables
 from retroscope.analyses.layers.words import best_layers
 from retroscope.analyses.measurement import Measurement
@@ -31,11 +31,17 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult 
         return None if before is None or after is None else compare_scores(before, after, settings)
 
     effects = [
-        LayerEffects(one.collection, effect, paired(one, "/bare"), one.frames.get("first_ranks"))
+        LayerEffects(one.collection, effect, paired(one, "/bare"), one.frames.get("first_ranks"), _similarities(one))
         for one in measurements
         if (effect := paired(one, "")) is not None
     ]
     return LayerResult(tuple(effects)) if effects else None
+
+
+def _similarities(one: Measurement) -> Similarities | None:
+    if "similarities" not in one.frames:
+        return None
+    return Similarities(one.frames["similarities"], one.frames["above"], **one.facts["similarities"])
 
 
 def report(result: LayerResult, reading: Reading) -> Section:
@@ -43,6 +49,8 @@ def report(result: LayerResult, reading: Reading) -> Section:
     first = result.first
     conclusions = tuple(s for one in result.by_collection for s in best_layers(one, reading.subject))
     frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}
+    if first.similarities is not None:
+        frames |= {"similarities": first.similarities.counts, "similarities_above": first.similarities.above}
     for number, other in enumerate(result.by_collection[1:], start=2):
         frames[f"layer_retrieval_{number}"] = labelled(reading.subject, rows(other.effect))
     return Section(

@@ -8,6 +8,22 @@ from retroscope.statistics import Difference
 
 
 @dataclass(frozen=True, eq=False)
+class Similarities:
+    """Similarities of relevant and of other passages to their queries, of a sample.
+
+    Attributes:
+        counts: side, layer, passages ("relevant", "other"), low, high (ends of a bin), count.
+        above: side, layer, above: the share of other passages that a relevant one is more similar than.
+        queries, passages: numbers of what was drawn.
+    """
+
+    counts: pd.DataFrame
+    above: pd.DataFrame
+    queries: int
+    passages: int
+
+
+@dataclass(frozen=True, eq=False)
 class LayerEffects:
     """Retrieval with the vectors of every layer on one collection, paired by query.
 
@@ -15,6 +31,7 @@ class LayerEffects:
         collection: its name.
         effect: over (layer, measure); the layers of a measure are a family.
         bare: the same of layers without the final norm, where the model has one and `effect` is with it on each.
+        similarities: of relevant and other passages; None on further collections, and in a study stored without them.
         first_ranks: query, layer, before, after: the rank of the first relevant passage, 0 where the ranking holds
             none; None in a study that was stored without them.
     """
@@ -23,6 +40,7 @@ class LayerEffects:
     effect: Difference
     bare: Difference | None = None
     first_ranks: pd.DataFrame | None = None
+    similarities: Similarities | None = None
 
 
 @dataclass(frozen=True, eq=False)

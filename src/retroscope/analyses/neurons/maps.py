@@ -1,6 +1,5 @@
 """Heat maps of neurons, layer by bin."""
 
-import json
 from typing import Any
 
 import altair as alt
@@ -82,7 +81,7 @@ def _legend() -> Any:
 def _embedded(frame: pd.DataFrame) -> Any:
     """Return rows inside the chart, values to `DIGITS` significant digits: they may be small."""
     rounded = [float(f"{value:.{DIGITS}g}") for value in frame["value"]]
-    return alt.InlineData(values=json.loads(frame.assign(value=rounded).to_json(orient="records")))
+    return alt.InlineData(values=frame.assign(value=rounded).to_json(orient="records"))
 
 
 def _reading(tower: TowerNeurons) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from retroscope.analyses.representations.map_figure import text_map_figure
 from retroscope.analyses.representations.result import CollectionDrift
 from retroscope.drift.result import RepresentationDrift
 from retroscope.typesetting.curves import Selector, choosing, curves, embedded, facets, layer_axis
@@ -30,6 +31,8 @@ MAP_SIDE = (120, 400)
 def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
     """Return similarity, layer map and geometry, and those by layer without the final norm where they differ."""
     figures = [_similarity(drifted.drift, subject), _layer_map(drifted.drift), _geometry(drifted.drift, subject)]
+    if drifted.text_map is not None:
+        figures.append(text_map_figure(drifted.text_map))
     if drifted.bare is not None:
         figures += [without_final_norm(draw(drifted.bare, subject)) for draw in (_similarity, _geometry)]
     return tuple(figures)

@@ -10,6 +10,7 @@ import pandas as pd
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.representations.map_sample import map_frames
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import first_of_each
 from retroscope.drift.geometry import can_be_whitened, whitened_pair
@@ -49,8 +50,8 @@ def plan(context: Context, settings: DriftSettings) -> Planned:
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:
     """Return similarity, geometry and layer map as frames.
 
-    On the first collection also: the controls of similarity, the same frames without the final norm as "bare/FRAME",
-    and retrieval with whitened vectors as "SIDE/whitened".
+    On the first collection also: a map of a sample of texts, the controls of similarity, the same frames without the
+    final norm as "bare/FRAME", and retrieval with whitened vectors as "SIDE/whitened".
     """
     stages = context.stages("representations")
     vectors = _vectors(context)
@@ -62,13 +63,16 @@ def measure(context: Context, settings: DriftSettings, planned: Planned) -> Meas
         without_norm = _compared(bare, context.collection, settings, stages.inside("layers, no norm"))
         frames |= _frames(without_norm, "bare/")
     stages.ended("layers")
+    facts: dict[str, object] = {"texts": dict(drift.texts)}
     if context.first:
+        mapped, facts["map"] = map_frames(vectors.before, vectors.after, context)
+        frames |= mapped
         scores = _whitened(vectors, context)
         stages.ended("whitened retrieval")
     return Measurement(
         scores=scores,
         frames=frames,
-        facts={"texts": dict(drift.texts)},
+        facts=facts,
         caveats=(TOO_MANY,) if context.first and len(scores) < len(context.models) else (),
         seconds=stages.seconds,
     )

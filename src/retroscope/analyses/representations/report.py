@@ -8,7 +8,7 @@ import pandas as pd
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
+from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult, TextMap
 from retroscope.analyses.representations.tables import representation_tables
 from retroscope.analyses.representations.words import representation_statements
 from retroscope.analyses.retrieval.result import RetrievalResult
@@ -28,7 +28,9 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Representati
         return None
     return RepresentationResult(
         tuple(
-            CollectionDrift(one.collection, _drift(one, ""), _bare(one), _whitened(one, reading.subject))
+            CollectionDrift(
+                one.collection, _drift(one, ""), _bare(one), _whitened(one, reading.subject), _text_map(one)
+            )
             for one in measurements
         )
     )
@@ -43,6 +45,12 @@ def _drift(measurement: Measurement, prefix: str) -> RepresentationDrift:
 
 def _bare(measurement: Measurement) -> RepresentationDrift | None:
     return _drift(measurement, "bare/") if "bare/similarity" in measurement.frames else None
+
+
+def _text_map(measurement: Measurement) -> TextMap | None:
+    if "map" not in measurement.frames:
+        return None
+    return TextMap(measurement.frames["map"], measurement.frames["map_links"], measurement.facts["map"])
 
 
 def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
@@ -79,6 +87,8 @@ def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
     }
     if first.bare is not None:
         frames |= {"similarity_bare": first.bare.similarity, "geometry_bare": first.bare.geometry}
+    if first.text_map is not None:
+        frames |= {"text_map": first.text_map.places, "text_map_links": first.text_map.links}
     if first.whitened is not None:
         frames["whitened"] = rows(first.whitened)
     for number, other in enumerate(result.by_collection[1:], start=2):

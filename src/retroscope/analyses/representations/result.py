@@ -1,9 +1,28 @@
 """Result of the drift of representations."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import pandas as pd
 
 from retroscope.drift.result import RepresentationDrift
 from retroscope.statistics import Difference
+
+
+@dataclass(frozen=True, eq=False)
+class TextMap:
+    """Where both models place a sample of texts, in one plane.
+
+    Attributes:
+        places: text_id, kind ("query", "relevant", "other"), text (cut), before_x, before_y, after_x, after_y.
+        links: query_id, passage_id: queries of the map and their relevant passages.
+        loss: "queries", "passages", "of" (passages of the collection); share of variance that is kept and correlation
+            of distances on both sides; shift of the means (see `drift.embedding_map`).
+    """
+
+    places: pd.DataFrame
+    links: pd.DataFrame
+    loss: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,12 +35,14 @@ class CollectionDrift:
         bare: the same of layers without the final norm; None where the model has none, and on further collections.
         whitened: retrieval with the whitened vectors of both, over `measure`; None where the passages are too many
             for it, and on further collections.
+        text_map: of a sample; None on further collections, and in a study that was stored without it.
     """
 
     collection: str
     drift: RepresentationDrift
     bare: RepresentationDrift | None = None
     whitened: Difference | None = None
+    text_map: TextMap | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,6 +54,7 @@ def report(result: RetrievalResult, reading: Reading) -> Section:
         statements=conclusions,
         cards=cards(result, conclusions, subject),
         estimates=estimates(result),
+        compared={one.collection: one.effect for one in result.by_collection},
         draw=lambda: _figures(result),
         tables=retrieval_tables(result, subject),
         frames={**frames, "flips": flip_frame(result)},

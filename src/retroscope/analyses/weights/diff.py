@@ -70,7 +70,7 @@ def diff_document(drift: WeightDrift) -> dict[str, Any]:
     document = {
         "schema": SCHEMA,
         "title": diff_title(drift),
-        "verdict": [s.text for s in diff_section(drift).statements],
+        "statements": [s.document() for s in diff_section(drift).statements],
         "caveats": list(drift.notes),
         "statuses": {str(k): int(n) for k, n in drift.tensors["status"].value_counts().items()},
         "groups": drift.groups.to_dict(orient="records"),
@@ -87,7 +87,7 @@ def diff_text(drift: WeightDrift) -> str:
     return console.page(
         [
             diff_title(drift),
-            console.statement_list("Verdict", section.statements),
+            console.statement_list("Statements", section.statements),
             console.bullet_list("Caveats", drift.notes),
             *(console.table(section.tables[name]) for name in section.printed if name in section.tables),
         ]

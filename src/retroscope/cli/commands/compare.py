@@ -1,17 +1,37 @@
-"""retroscope compare BEFORE AFTER --data SPEC --out DIR."""
+"""retroscope compare BEFORE AFTER ... --data SPEC --out DIR."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
+
+import typer
 
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
-from retroscope.cli.studies import Gates, carry_out_study, judge
+from retroscope.cli.several import carry_out_set
+from retroscope.cli.studies import Gates, carry_out_study, judge, judge_all
 from retroscope.cli.switches import Switches, switches
 from retroscope.cli.values import given, measures, model_values
+from retroscope.errors import SettingsError
+from retroscope.typesetting.numbers import count
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrievers:
+    """A backbone, and the retrievers fine-tuned from it."""
+
+    before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
+    after: Annotated[
+        list[str],
+        typer.Argument(
+            help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME. Several (checkpoints, rivals): "
+            "a study of each",
+            metavar="AFTER",
+        ),
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +74,24 @@ class StudyOptions(o.SizeOptions):
                            default="the last part of BEFORE")
     ] = None  # fmt: skip
     name_after: Annotated[
-        str | None, option("--name-after", help="Name of the retriever in the report", metavar="NAME",
-                           default="the last part of AFTER")
+        list[str] | None, option("--name-after", help="Name of the retriever in the report; once for every AFTER",
+                                 metavar="NAME", default="the last part of AFTER")
     ] = None  # fmt: skip
 
-    def values(self, pair: o.Pair, models: o.ModelOptions) -> o.SettingValues:
-        """Return the settings of the study and its models."""
+    def values(self, pair: Retrievers, number: int, models: o.ModelOptions) -> o.SettingValues:
+        """Return the settings of the study of one retriever, by its number from 0.
+
+        Raises:
+            SettingsError: if there are more or fewer names than retrievers.
+        """
+        names = list(self.name_after or ()) or len(pair.after) * [None]
+        if len(names) != len(pair.after):
+            raise SettingsError(f"{count(len(names), '--name-after')} for {count(len(pair.after), 'retriever')}",
+                                fix="give it once for every AFTER, in their order, or not at all")  # fmt: skip
         load = models.values()
         return {
             "before": model_values(pair.before, load | given(name=self.name_before)),
-            "after": model_values(pair.after, load | given(name=self.name_after)),
+            "after": model_values(pair.after[number], load | given(name=names[number])),
             "trainings": [model_values(one, load) for one in self.training] if self.training else None,
             "also": [{"source": spec} for spec in self.also] if self.also else None,
             "protocol": self.protocol,
@@ -75,13 +103,13 @@ class StudyOptions(o.SizeOptions):
 
 
 GROUPS = (
-    o.Pair, o.DataOptions, o.ModelOptions, StudyOptions, o.SizeOptions, o.ProbeOptions, RunOptions, o.ReportOptions
+    Retrievers, o.DataOptions, o.ModelOptions, StudyOptions, o.SizeOptions, o.ProbeOptions, RunOptions, o.ReportOptions
 )  # fmt: skip
 
 
 @flat(chosen=switches(*GROUPS))
 def run(
-    pair: o.Pair,
+    pair: Retrievers,
     data: o.DataOptions,
     models: o.ModelOptions,
     study: StudyOptions,
@@ -92,13 +120,23 @@ def run(
 ) -> None:
     """Measure what fine-tuning changed, and report it.
 
-    Both models are measured the same way on the same collection and paired by query.
+    Both models are measured the same way on the same collection and paired by query. With several AFTER, each has a
+    study of its own, DIR/NAME, and DIR/report.html lays them side by side.
     """
-    values = study.values(pair, models) | data.values() | probes.values()
+    values = [study.values(pair, n, models) | data.values() | probes.values() for n in range(len(pair.after))]
     from retroscope.study.reporting.gate import parse_gate
 
     gates = [parse_gate(text) for text in study.gate or ()]
-    outcome = carry_out_study(values, chosen.left_out, options, output, chosen.asked, size=study, gates=gates)
+    if len(values) > 1:
+        if study.training:
+            raise SettingsError("--training is of one retriever", fix="give one AFTER, or leave out --training")
+        together = carry_out_set(values, chosen.left_out, options, output, chosen.asked, size=study, gates=gates)
+        from retroscope.study.several.outcome import SetOutcome
+
+        if isinstance(together, SetOutcome):
+            judge_all({name: together.studies[name].report_contents for name in together.studies}, gates)
+        return
+    outcome = carry_out_study(values[0], chosen.left_out, options, output, chosen.asked, size=study, gates=gates)
     from retroscope.study.outcome import StudyOutcome  # imports torch, which the plan has done by now
 
     if isinstance(outcome, StudyOutcome):

@@ -1,4 +1,4 @@
-"""retroscope report DIR."""
+"""retroscope report DIR ...."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,29 +8,65 @@ import typer
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope report runs/nq"
 
 
 @flat()
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder of a finished study", metavar="DIR")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Folder of a finished study, or of a set of studies; may be repeated", metavar="DIR"),
+    ],
     out: Annotated[
-        Path | None, option("--out", help="Folder to write to", metavar="DIR", default="the folder itself")
+        Path | None,
+        option("--out", help="Folder to write to; of several studies, the page to write, e.g. runs/overview.html",
+               metavar="DIR", default="the folder itself"),
     ] = None,
     as_json: o.Json = False,
-) -> None:
-    """Write the report of a finished study again.
+) -> None:  # fmt: skip
+    """Write the report of a study again, or one overview of several.
 
-    Page, tables, figures and summary.json, from the stored numbers; nothing is measured.
+    Page, tables, figures and summary.json, from the stored numbers; nothing is measured. An overview is one page with
+    links into the page of each study; numbers that may not be compared stand apart.
     """
+    from retroscope.study.several.study_set import is_set
+
+    if len(folders) > 1 or is_set(folders[0]):
+        _overview(folders, out, as_json)
+        return
     from retroscope.cli.terminal import claimed, emit, note
     from retroscope.study.study import load_study
 
-    study = load_study(folder)
-    target = out or folder
+    study = load_study(folders[0])
+    target = out or folders[0]
     with claimed(target):
         page = study.report_alone(target)
     if as_json:
         emit(study.summary())
+    note(f"report: {page}")
+
+
+def _overview(folders: list[Path], out: Path | None, as_json: bool) -> None:
+    """Write the overview of several studies, or that of a set again."""
+    from retroscope.cli.terminal import claimed, emit, note
+    from retroscope.study.overview.page import read_overview, refuse_other_page, write_overview
+    from retroscope.study.several.study_set import expanded, load_set
+
+    if out is None and len(folders) > 1:
+        raise SettingsError("an overview of several studies needs a page", fix="name it: --out runs/overview.html")
+    if out is None:
+        studies = load_set(folders[0])
+        with claimed(folders[0]):
+            page = studies.write_pages(folders[0])
+        document = studies.overview(folders[0]).document(page)
+    else:
+        refuse_other_page(out)
+        overview = read_overview(expanded(folders))
+        with claimed(out.parent):
+            page = write_overview(overview, out)
+        document = overview.document(page)
+    if as_json:
+        emit(document)
     note(f"report: {page}")

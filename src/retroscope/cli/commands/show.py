@@ -1,22 +1,27 @@
 """retroscope show DIR."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retroscope.cli import options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
-from retroscope.cli.studies import Gates, judge
+from retroscope.cli.studies import Gates, judge, judge_all
 from retroscope.errors import SettingsError
+
+if TYPE_CHECKING:
+    from retroscope.study.reporting.gate import Gate
 
 EXAMPLE = "retroscope show runs/nq"
 
 
 @flat()
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder of a finished study, of ablate or of diff", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of a finished study or set of studies, of ablate or of diff", metavar="DIR")
+    ],
     everything: Annotated[bool, option("--all", help="Print every statement, the caveats and the tables, too")] = False,
     gate: Gates = None,
     as_json: o.Json = False,
@@ -26,8 +31,12 @@ def run(
     from retroscope.documents import read_document
     from retroscope.study.folder import DIFF, FACTS, GRID
     from retroscope.study.reporting.gate import parse_gate, refuse_unknown
+    from retroscope.study.several.study_set import is_set
 
     gates = [parse_gate(text) for text in gate or ()]
+    if is_set(folder):
+        _show_set(folder, gates, as_json)
+        return
     others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
         if gates:
@@ -36,8 +45,9 @@ def run(
         if as_json:
             emit(documents[0] if len(documents) == 1 else {"documents": documents})
         else:
-            texts = [[*one["verdict"], *(f"- {caveat}" for caveat in one.get("caveats", ()))] for one in documents]
-            say("\n\n".join("\n".join(lines) for lines in texts))
+            said = [[s["text"] for s in one["statements"]] for one in documents]
+            caveats = [[f"- {caveat}" for caveat in one.get("caveats", ())] for one in documents]
+            say("\n\n".join("\n".join((*lines, *more)) for lines, more in zip(said, caveats, strict=True)))
         return
 
     from retroscope.study.reporting.console import console_text
@@ -48,3 +58,19 @@ def run(
     refuse_unknown(gates, subject.measures, [one.name for one in subject.collections])
     emit(study.summary()) if as_json else say(console_text(study.report_contents, everything=everything))
     judge(study.report_contents, gates)
+
+
+def _show_set(folder: Path, gates: list["Gate"], as_json: bool) -> None:
+    """Print the overview of a set of studies, and judge each of them."""
+    from retroscope.cli.terminal import emit, say
+    from retroscope.study.folder import PAGE
+    from retroscope.study.overview.console import overview_text
+    from retroscope.study.reporting.gate import refuse_unknown
+    from retroscope.study.several.study_set import load_set
+
+    studies = load_set(folder)
+    for one in studies.studies.values():
+        refuse_unknown(gates, one.subject.measures, [collection.name for collection in one.subject.collections])
+    overview = studies.overview(folder)
+    emit(overview.document(folder / PAGE)) if as_json else say(overview_text(overview))
+    judge_all({name: one.report_contents for name, one in studies.studies.items()}, gates)

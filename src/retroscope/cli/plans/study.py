@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retroscope.cli.terminal import note
+from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.engine.choice import Engine
 from retroscope.inputs.load import collection_of, pair_of, retriever_of
@@ -12,6 +13,7 @@ from retroscope.progress import Progress
 from retroscope.study.outcome import Runnable
 from retroscope.study.planning.plan import measured_analyses, plan_study
 from retroscope.study.planning.plan_text import counts
+from retroscope.study.several.plan import MakePlan
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
@@ -20,18 +22,43 @@ def plan_study_of_pair(
 ) -> Runnable:
     """Load a backbone, its retriever and further training runs, and plan their study."""
     before, after = pair_of(settings.before, settings.after)
-    return _planned({BEFORE: before, AFTER: after}, settings, cache, asked, progress, engine=engine)
+    collections = _collections(settings)
+    return _planned({BEFORE: before, AFTER: after}, collections, settings, cache, asked, progress, engine=engine)
+
+
+def planner_of_set(settings: StudySettings, cache: Path, asked: Sequence[str], *, engine: Engine) -> MakePlan:
+    """Load the backbone and the collections that the studies of a set share; return what plans each of them.
+
+    Args:
+        settings: of any study of the set.
+    """
+    backbone, collections = retriever_of(settings.before, "backbone"), _collections(settings)
+
+    def planned(one: StudySettings, progress: Progress) -> Runnable:
+        before, after = pair_of(one.before, one.after, backbone)
+        return _planned({BEFORE: before, AFTER: after}, collections, one, cache, asked, progress, engine=engine)
+
+    return planned
 
 
 def plan_study_of_model(
     settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress, *, engine: Engine
 ) -> Runnable:
     """Load one retriever, and plan its study."""
-    return _planned({MODEL: retriever_of(settings.after)}, settings, cache, asked, progress, engine=engine)
+    model, collections = retriever_of(settings.after), _collections(settings)
+    return _planned({MODEL: model}, collections, settings, cache, asked, progress, engine=engine)
+
+
+def _collections(settings: StudySettings) -> list[Collection]:
+    """Load the collections of a study, and say how much is measured."""
+    collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
+    note(counts(collections, [analysis.name for analysis in measured_analyses(settings)]))
+    return collections
 
 
 def _planned(
     models: Mapping[str, Retriever],
+    collections: Sequence[Collection],
     settings: StudySettings,
     cache: Path,
     asked: Sequence[str],
@@ -39,8 +66,6 @@ def _planned(
     *,
     engine: Engine,
 ) -> Runnable:
-    collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
     trainings = [retriever_of(one, "training run") for one in settings.trainings]
-    note(counts(collections, [analysis.name for analysis in measured_analyses(settings)]))
     plan = plan_study(models, collections, settings, trainings=trainings, asked=asked, cache=cache, progress=progress)
     return Runnable(plan.with_engine(engine), everything=bool(asked))

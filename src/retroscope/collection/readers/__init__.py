@@ -16,6 +16,7 @@ from retroscope.collection.readers import (
     tevatron,
     trec,
 )
+from retroscope.collection.readers.facts import reader as facts
 from retroscope.collection.readers.options import ReadOptions
 
 
@@ -38,6 +39,7 @@ READERS: dict[str, Reader] = {
     "st": sentence_transformers,
     "msmarco": ms_marco,
     "flag": flag_embedding,
+    "facts": facts,
     "hf": hugging_face,
     "ir_datasets": irds,
 }

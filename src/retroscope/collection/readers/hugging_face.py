@@ -1,11 +1,11 @@
 """Hugging Face data sets: on disk, or by their name on the Hub.
 
-Three layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or `default`, each a
+Four layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or `default`, each a
 folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name, also in a copy
 of its repository, whose card (README.md) says which files each one has.
-Or one data set saved with `save_to_disk`, whose rows are of one of `ROW_FORMATS`. Recognised by the
-three folders, or by the files that `save_to_disk` leaves. Everything but parquet needs the extra
-`datasets`. No loading script is ever run.
+Or one data set saved with `save_to_disk`, or a folder of parquet files SPLIT-00000-of-00002.parquet, as downloaded
+from the Hub, whose rows are of one of `ROW_FORMATS`. Recognised by the three folders, or by the files that
+`save_to_disk` leaves. Everything but parquet needs the extra `datasets`. No loading script is ever run.
 """
 
 import re
@@ -75,6 +75,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
     if _has_parts([*configurations]):
         return _from_parts([*configurations], lambda part: configurations[part], str(path), options)
     folders = sorted(p.name for p in path.iterdir() if p.is_dir())
+    if not _has_parts(folders) and (splits := _folder_splits(path)):
+        return _from_rows(splits, path, options)
     return _from_parts(folders, lambda part: _folder_splits(path / part), str(path), options)
 
 

@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.checksums import MARK
+from retroscope.collection.readers.facts.layouts import fact_lines
+from retroscope.collection.records import Query
+from retroscope.collection.world.facts import facts_of_world
 from retroscope.collection.world.world import World, world_facts
 from retroscope.errors import CollectionError
 from retroscope.files import write_whole
 from retroscope.locks import LOCK
 from retroscope.partials import remove_abandoned
 
-PRETRAINING, NEGATIVES_RUN, ABOUT = "pretraining.txt", "negatives.run", "world.json"
+PRETRAINING, NEGATIVES_RUN, FACTS, ABOUT = "pretraining.txt", "negatives.run", "facts.jsonl", "world.json"
 
 
 def write_world(world: World, folder: Path) -> Path:
-    """Write a BEIR folder with a qrels file a split, the pre-training text, the people, and `negatives.run`.
+    """Write a BEIR folder with a qrels file a split, the pre-training text, the people, their facts, and negatives.
 
-    The latter is a TREC run of `World.negatives`.
+    `negatives.run` is a TREC run of `World.negatives`.
 
     The same world writes the same bytes; an earlier world is replaced.
 
@@ -32,16 +35,21 @@ def write_world(world: World, folder: Path) -> Path:
     (folder / MARK).touch()  # until the last file is there
     _lines(folder / "corpus.jsonl", ({"_id": p.id, "title": p.title, "text": p.text} for p in world.passages))
     asked = {query.id: query for split in world.splits.values() for query, _ in split}
-    _lines(folder / "queries.jsonl", ({"_id": q.id, "text": q.text} for q in asked.values()))
+    _lines(folder / "queries.jsonl", map(_query_row, asked.values()))
     for split, pairs in world.splits.items():
         rows = "".join(f"{query.id}\t{relevant}\t1\n" for query, relevant in pairs)
         _text(folder / "qrels" / f"{split}.tsv", f"query-id\tcorpus-id\tscore\n{rows}")
     _text(folder / PRETRAINING, "".join(f"{document}\n" for document in world.pretraining))
     _text(folder / NEGATIVES_RUN, "".join(_run_lines(world)))
     _lines(folder / "people.jsonl", ({**asdict(person), "stratum": person.stratum} for person in world.people))
+    _text(folder / FACTS, "".join(fact_lines(facts_of_world(world))))
     _text(folder / ABOUT, json.dumps(world_facts(world), indent=1) + "\n")
     (folder / MARK).unlink()
     return folder
+
+
+def _query_row(query: Query) -> dict[str, Any]:
+    return {"_id": query.id, "text": query.text} | ({"metadata": {"group": query.group}} if query.group else {})
 
 
 def _refuse_other_files(folder: Path) -> None:

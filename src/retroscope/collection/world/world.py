@@ -123,16 +123,21 @@ def world_summary(world: World) -> str:
     return "\n".join([sizes, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])
 
 
+def tested_wording(person: Person) -> int:
+    """Return the place of the question that tests a person in `QUESTIONS`, the same whatever the other people."""
+    return sum(map(ord, person.name)) % len(QUESTIONS)
+
+
 def _asked(person: Person) -> Iterator[tuple[str, Query]]:
     """Yield (split, question)."""
     by_name, by_alias = questions(person), lexical_questions(person)
-    tested = sum(map(ord, person.name)) % len(QUESTIONS)  # which wording, the same whatever the other people
+    tested = tested_wording(person)
     order = [(tested + 1 + i) % len(QUESTIONS) for i in range(len(QUESTIONS))]
     if person.role == "trained":
         for at in order[:ASKED_OF_TRAINED]:
             yield "train", Query(f"{person.id}-name-{at}", by_name[at])
             yield "train", Query(f"{person.id}-alias-{at}", by_alias[at])
-    named = Query(f"{person.id}-name-{tested}", by_name[tested])
+    named = Query(f"{person.id}-name-{tested}", by_name[tested], group="known" if person.known else "unknown")
     if person.role == "dev":
         yield "dev", named
         return

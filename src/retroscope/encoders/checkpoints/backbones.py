@@ -172,7 +172,18 @@ def has_pooler(disk: Disk) -> bool:
 def _from_pretrained(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, LoadingProof]:
-    """Load, then prove. Mismatched sizes are let through here only to be named, all of them, by the proof."""
+    """Load, then prove."""
+    model, info = from_disk(cls, config, disk, how, **extra)
+    return model, prove_loaded(model, info, disk, config.model_type)
+
+
+def from_disk(
+    cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
+) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+    """Load a folder as a class, and return what transformers reports of it, for `prove_loaded`.
+
+    Mismatched sizes are let through here only to be named, all of them, by the proof.
+    """
     what = f"transformers cannot load {cls.__name__} from this checkpoint"
     fix = "a config.json of another model than the weights is the usual cause"
     with foreign(EncoderError, what, disk.folder, fix), quiet():
@@ -189,7 +200,7 @@ def _from_pretrained(
             output_loading_info=True,
             **extra,
         )
-    return model, prove_loaded(model, info, disk, config.model_type)
+    return model, info
 
 
 def load_dpr(folder: Path, how: How) -> Backbone:

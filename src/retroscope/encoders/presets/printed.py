@@ -68,8 +68,8 @@ def _lines(name: str, preset: Preset) -> Iterator[str]:
     yield "  models and their backbones"
     for model, backbone in preset.models.items():
         yield f"    {model:<52}{backbone or 'not published'}"
-    if backbone := preset.sources.get("backbone"):
-        yield f"    source of the backbone: {backbone}"
+    if source := preset.sources.get("backbone"):
+        yield f"    source of the backbone: {source}"
     yield f"  held against: {preset.checked or 'no copy at hand; it rests on the sources named'}"
     if preset.note:
         yield f"  note: {preset.note}"

@@ -64,7 +64,9 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
     with torch.no_grad(), capture_calls(inside) as calls:
         model(input_ids=ids, attention_mask=torch.ones_like(ids))
     attention = _attention(inside)
-    matrices = [one for one in _matrices(inside, calls.of) if not one.path.startswith(f"{attention}.")]
+    ran = list(_matrices(inside, calls.of))
+    of_attention = [one for one in ran if one.path.startswith(f"{attention}.")]
+    matrices = [one for one in ran if not one.path.startswith(f"{attention}.")]
     ffn = _ffn(matrices, width)
     outside = _outside(model, blocks)
     final_norm = _final_norm(outside, width)
@@ -74,6 +76,7 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
     layout = Layout(
         blocks=blocks,
         attention=attention,
+        attention_out=_attention_out(of_attention, width),
         ffn_in=ffn.ffn_in,
         ffn_gate=ffn.ffn_gate,
         ffn_out=ffn.ffn_out,
@@ -118,6 +121,19 @@ def _attention(inside: NamedModules) -> str:
     if len(outer) != 1:
         raise _missing(f"{len(outer)} modules of a block look like its attention, not one:{listed(outer)}")
     return str(outer[0])
+
+
+def _attention_out(matrices: list[RanMatrix], width: int) -> str:
+    """Return the matrix that the heads' outputs go through; queries, keys and values share an input that it has not."""
+    ending = [one for one in matrices if one.outputs == width and not any(_share_input(one, two) for two in matrices)]
+    if len(ending) != 1:
+        paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
+        raise _missing(f"{len(ending)} matrices look like the last one of the attention, not one:{listed(paths)}")
+    return ending[0].path
+
+
+def _share_input(one: RanMatrix, two: RanMatrix) -> bool:
+    return one is not two and torch.equal(one.call.input, two.call.input)
 
 
 def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from retroscope.analyses.transplants.vectors import FOLDER as TRANSPLANTS
 from retroscope.analyses.transplants.vectors import FORMAT as TRANSPLANTS_FORM
 from retroscope.attribution.attribute import STATE
+from retroscope.attribution.heads.cells import FOLDER as HEADS
+from retroscope.attribution.heads.cells import FORMAT as HEADS_FORM
 from retroscope.attribution.plan import FORMAT as STATE_FORM
 from retroscope.checksums import open_sealed, read_checked
 from retroscope.documents import SCHEMA
@@ -92,6 +94,7 @@ def _of_tokens(folder: Path) -> list[Path]:
 KINDS: Sequence[EntryKind] = (
     EntryKind("vectors", "*.zarr", VERSION, False, damaged_files),
     EntryKind("neurons", f"{STATE}*.npz", STATE_FORM, True, _of_file),
+    EntryKind("heads", f"{HEADS}/*", HEADS_FORM, True, _of_windows),
     EntryKind("transplants", f"{TRANSPLANTS}/*", TRANSPLANTS_FORM, True, _of_windows),
     EntryKind("measurements", f"{MEASUREMENTS}/*", SCHEMA, True, _of_measurement),
     EntryKind("tokens", f"{TOKENS}/*", 1, False, _of_tokens),

@@ -124,8 +124,8 @@ class StudyPlan:
         """Return the steps that cannot be measured, except those whose input is optional."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
-    def lines(self) -> list[str]:
-        """Return the plan in words, a line a thing."""
+    def lines(self, *, times: bool = True) -> list[str]:
+        """Return the plan in words, a line a thing, with or without a table of times."""
         plan = self.document()
         lines = [line for one in plan["collections"] for line in collection_lines(one)]
         lines += [line for tower in plan["towers"] for line in tower_lines(tower, several=len(self.collections) > 1)]
@@ -135,7 +135,7 @@ class StudyPlan:
         ]
         lines += [f"{self._on(step)}{line}" for step in self.steps if step.planned for line in step.planned.lines]
         lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
-        return [*lines, *time_lines(plan)]
+        return [*lines, *(time_lines(plan) if times else ())]
 
     def _on(self, step: Step) -> str:
         """Return what names the collection of a step where it is measured on several."""

@@ -68,12 +68,8 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     Raises:
         SettingsError: if what has no sizes takes longer.
     """
-    ladders = {
-        name: _ladder(plan, analysis)
-        for name, analysis in analyses().items()
-        if len(analysis.sizes) > 1 and name not in given and _seconds(plan, name) is not None
-    }
-    fixed = sum(plan.seconds.values()) - sum(_seconds(plan, name) or 0.0 for name in ladders)
+    ladders = {name: _ladder(plan, analyses()[name]) for name in _sized(plan, given)}
+    fixed = fixed_seconds(plan, given)
     if fixed > seconds:
         raise SettingsError(
             f"{estimate(seconds)} is too short: encoding, searching and what has one size take about {estimate(fixed)}",
@@ -86,6 +82,17 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     return Fitted(replace(plan.settings, analyses={**plan.settings.analyses, **settings}), bought, seconds)
 
 
+def fixed_seconds(plan: StudyPlan, given: Collection[str] = ()) -> float:
+    """Return what a study takes besides the analyses that have several sizes: encoding, searching, statistics."""
+    return sum(plan.seconds.values()) - sum(_seconds(plan, name) or 0.0 for name in _sized(plan, given))
+
+
+def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
+    """Return the analyses of a plan whose size can be chosen."""
+    return [name for name, one in analyses().items()
+            if len(one.sizes) > 1 and name not in given and _seconds(plan, name) is not None]  # fmt: skip
+
+
 def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
     """Return the settings of an unfinished study in a folder, if they are these but for sizes; else these.
 
@@ -93,10 +100,17 @@ def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
     """
     if not (folder / FACTS).exists() or not stored_facts(folder).get("not_yet_run"):
         return settings
+    return as_stored(settings, folder) or settings
+
+
+def as_stored(settings: StudySettings, folder: Path) -> StudySettings | None:
+    """Return the settings of the study in a folder, if they are these but for sizes; else None."""
+    if not (folder / FACTS).exists():
+        return None
     begun = from_values(stored_settings(folder), where=str(folder / SETTINGS))
     sized = [name for name, one in analyses().items() if len(one.sizes) > 1]
-    as_begun = {name: begun.analyses[name] for name in sized}
-    return begun if replace(settings, analyses={**settings.analyses, **as_begun}) == begun else settings
+    sizes = {name: begun.analyses[name] for name in sized}
+    return begun if replace(settings, analyses={**settings.analyses, **sizes}) == begun else None
 
 
 def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:

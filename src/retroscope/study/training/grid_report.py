@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.files import write_whole
+from retroscope.typesetting import console
 from retroscope.typesetting.curves import curves, facets
 from retroscope.typesetting.drawing import write_figures
 from retroscope.typesetting.figure import Figure
@@ -29,7 +30,7 @@ class GridFindings:
 
     Attributes:
         title: of the report.
-        headline: the measure of verdict and figures.
+        headline: the measure of statements and figures.
         level: of the intervals.
         seeds: how many.
         cells: mean over seeds and queries.
@@ -52,7 +53,7 @@ class GridFindings:
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def verdict(self) -> tuple[Statement, ...]:
+    def statements(self) -> tuple[Statement, ...]:
         """Return the conclusions of the grid."""
         return (*_effect_words(self), *_worth_words(self), *_share_words(self))
 
@@ -191,10 +192,22 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
     return found
 
 
+def grid_text(f: GridFindings) -> str:
+    """Return the statements, the caveats and the means of every combination of settings, as a terminal shows them."""
+    return console.page(
+        [
+            f.title,
+            console.statement_list("Statements", f.statements()),
+            console.bullet_list("Caveats", f.caveats),
+            *map(console.table, paper_tables(f).values()),
+        ]
+    )
+
+
 def write_grid_page(f: GridFindings, folder: Path) -> Path:
     """Write report.html, tables/ and figures/ into `folder` and return the path of the page."""
     figures, papers = [label_figure(f)], paper_tables(f)
-    page = fill("grid.html.j2", figures, papers, {"title": f.title, "f": f, "statements": f.verdict()})
+    page = fill("grid.html.j2", figures, papers, {"title": f.title, "f": f, "statements": f.statements()})
     frames = {name: getattr(f, name) for name in TABLES}
     write_frames(frames, papers, folder / "tables")
     write_figures(figures, folder / "figures")

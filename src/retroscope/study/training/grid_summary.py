@@ -92,7 +92,7 @@ def grid_document(findings: GridFindings) -> dict[str, Any]:
             "schema": SCHEMA,
             "headline": findings.headline,
             "level": findings.level,
-            "verdict": [statement.text for statement in findings.verdict()],
+            "statements": [statement.document() for statement in findings.statements()],
             **tables,
             "caveats": list(findings.caveats),
             "settings": findings.settings,

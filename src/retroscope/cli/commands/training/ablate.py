@@ -133,6 +133,7 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
     from retroscope.files import refuse_other_report
     from retroscope.study.folder import GRID, REPORTED
     from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
+    from retroscope.study.training.grid_report import grid_text
     from retroscope.study.training.grid_summary import (
         gather,
         grid_document,
@@ -152,6 +153,5 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
         save_gathered(grid, gathered, out)
         findings = grid_findings(grid, gathered)
         page = write_grid_report(findings, out)
-    document = grid_document(findings)
-    emit(document) if as_json else say("\n".join(document["verdict"]))
+    emit(grid_document(findings)) if as_json else say(grid_text(findings))
     note(f"report: {page}")

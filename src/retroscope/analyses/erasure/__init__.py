@@ -1,0 +1,40 @@
+"""Is what a probe reads used? It is erased at one layer, the model goes on from there, and retrieval is measured."""
+
+from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
+
+
+def _settings() -> type:
+    from retroscope.analyses.erasure.settings import ErasureSettings
+
+    return ErasureSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.erasure.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.erasure.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="erasure",
+    title="Erasure",
+    question="Is what a probe reads at a layer used by retrieval?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    sizes=(
+        AnalysisSize(None, LEFT_OUT),
+        AnalysisSize({"passages": 375, "ranks": [16]}, 1.41),
+        STANDARD,
+        AnalysisSize({"passages": 1500}, 0.71),
+    ),
+    phase=Phase.INTERVENTIONS,
+    reporter=_reporter,
+    on_request=True,
+)

@@ -1,0 +1,57 @@
+"""Which pairs fit the erasers, which queries are held out, and what their probe chooses among."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retroscope.analyses.erasure.settings import ErasureSettings
+from retroscope.collection.collection import Collection
+from retroscope.collection.records import Candidates, folded
+
+OTHERS = 40  # passages of other queries in the list of a choice: a split keeps those of its own part
+
+
+@dataclass(frozen=True)
+class ErasureParts:
+    """Queries in two parts that share neither a text nor a relevant passage.
+
+    Attributes:
+        train: (query, relevant passage), one pair a query.
+        held_out: queries whose retrieval and probes are measured.
+    """
+
+    train: tuple[tuple[str, str], ...]
+    held_out: tuple[str, ...]
+
+
+def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureParts:
+    """Divide the judged queries by their texts; a training pair with a passage of a held-out query is left out."""
+    queries, texts = collection.judged_queries, collection.query_texts
+    distinct = sorted({texts[query] for query in queries})
+    order = np.random.default_rng(settings.seed).permutation(distinct)
+    trained = {*order[: round(settings.train_share * len(order))].tolist()}
+    held_out = tuple(query for query in queries if texts[query] not in trained)
+    kept_out = {folded(collection.passage_text(p)) for query in held_out for p in collection.relevant[query]}
+    pairs = []
+    for query in queries:
+        free = (p for p in collection.relevant[query] if folded(collection.passage_text(p)) not in kept_out)
+        passage = next(free, None) if texts[query] in trained else None
+        if passage is not None:
+            pairs.append((query, passage))
+    return ErasureParts(tuple(pairs), held_out)
+
+
+def unrelated_choices(collection: Collection, queries: Sequence[str], seed: int) -> tuple[Candidates, ...]:
+    """Return each query with its first relevant passage among those of other queries, in random order.
+
+    All candidates are relevant to some query, so the passage alone does not tell which is right.
+    """
+    relevant = {query: collection.relevant[query] for query in queries}
+    pool = np.array(list(dict.fromkeys(passages[0] for passages in relevant.values())))
+    rng = np.random.default_rng([seed, 1])
+    choices = []
+    for query, passages in relevant.items():
+        others = [str(p) for p in rng.permutation(pool) if p not in passages]
+        choices.append(Candidates(query, passages[0], tuple(others[:OTHERS])))
+    return tuple(choices)

@@ -1,0 +1,37 @@
+"""Figure of erasure: what is readable and what is used, by layer."""
+
+import altair as alt
+import pandas as pd
+
+from retroscope.analyses.erasure.result import ErasureResult
+from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.subject import Subject
+
+
+def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
+    """Draw the accuracy of the probe, and the loss beyond random subspaces, of every side."""
+    panels = {
+        "readable": f"readable: probe accuracy (chance {result.chance:.2g})",
+        "used": f"used: loss of {result.measure} beyond random",
+    }
+    table = result.table
+    readable = table.assign(value=table["readable"], low=table["readable_low"], high=table["readable_high"])
+    used = table.assign(value=-table["beyond"], low=-table["ci_high"], high=-table["ci_low"])
+    parts = [one.assign(panel=panels[name]) for name, one in (("readable", readable), ("used", used))]
+    frame = pd.concat(parts, ignore_index=True).assign(series=lambda one: one["side"], line=lambda one: one["side"])
+    frame = frame[["panel", "layer", "rank", "series", "line", "value", "low", "high"]]
+    y = alt.Y("value:Q", title="accuracy, or loss", scale=alt.Scale(zero=True))
+    panel = curves(layer_axis(subject.layer_names), frame, y)
+    selectors = [Selector("panel", "panel", panels["used"]), Selector("rank", "rank", result.rank)]
+    largest = frame[frame["rank"] == result.rank]
+    return Figure(
+        "erasure",
+        "Readable and used",
+        "A probe reads which passage belongs to a query (readable). The directions that it reads are erased at that "
+        "layer and the model goes on from there (used): what retrieval loses beyond random subspaces of equal rank. "
+        "Bands are intervals over queries.",
+        f"Probe accuracy and loss of {result.measure} under erasure, by layer",
+        choosing(panel, frame, selectors),
+        facets(panel, largest, "panel", list(panels.values()), columns=2),
+    )

@@ -1,0 +1,141 @@
+"""Whether erasure can be measured, and how long it takes."""
+
+from dataclasses import dataclass
+
+from retroscope.analyses.analysis import Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.erasure.examples import ErasureParts, erasure_parts, unrelated_choices
+from retroscope.analyses.erasure.settings import ErasureSettings
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.pooling import JOIN
+from retroscope.errors import SettingsError
+from retroscope.inputs.choices import too_few_choices
+from retroscope.inputs.sampled import sampled
+from retroscope.probing.settings import ProbeSettings
+from retroscope.probing.work import probes_seconds
+from retroscope.retrieval.retrieve import check_measures
+from retroscope.retrieval.work import search_seconds
+from retroscope.surgery.erasers import PAIRS_A_COMPONENT, check_erasers_installed
+from retroscope.typesetting.numbers import estimate
+
+TOWERS = ("query", "passage")
+PROBE = "elementwise"
+SPARE = 2  # components of the vectors for each erased direction, at least: of the others random ones are drawn
+
+
+@dataclass(frozen=True)
+class ErasureWork:
+    """The prepared work of the plan.
+
+    Attributes:
+        parts: queries of which pairs fit the erasers, and the others.
+        measure: ir-measures name.
+    """
+
+    parts: ErasureParts
+    measure: str
+
+
+def refusal(context: Context, settings: ErasureSettings) -> str:
+    """Return why nothing can be erased; empty where it can.
+
+    Raises:
+        MissingExtraError: without the package that fits erasers.
+        SettingsError: for a layer or rank that a model has not, or a measure that cannot be computed.
+    """
+    check_erasers_installed()
+    check_measures((measure_of(context, settings),), context.collection)
+    for retriever in context.models.values():
+        _check_model(retriever, settings)
+        reason = _unpooled(retriever)
+        if reason:
+            return reason
+    parts, wanted = erasure_parts(context.collection, settings), SPARE * PAIRS_A_COMPONENT * max(settings.ranks)
+    if len(parts.train) < wanted:
+        few = f"{len(parts.train)} training pairs are too few to find {max(settings.ranks)} directions"
+        return f"{few} (at least {wanted}): use more queries, smaller erasure.ranks or a larger erasure.train_share"
+    choices = unrelated_choices(context.collection, parts.held_out, settings.seed)
+    return too_few_choices(choices, context.collection.query_texts, probe_settings(settings))
+
+
+def _check_model(retriever: Retriever, settings: ErasureSettings) -> None:
+    for tower in TOWERS:
+        encoder = retriever.tower(tower)
+        wrong = [k for k in settings.layers or () if k > encoder.anatomy.n_blocks]
+        if wrong:
+            fix = f"layers go from 0 to {encoder.anatomy.n_blocks}"
+            raise SettingsError(f"there is no layer {wrong[0]}", where=encoder.name, fix=fix)
+        if SPARE * max(settings.ranks) > encoder.width:
+            raise SettingsError(
+                f"rank {max(settings.ranks)} is more than half of the vectors' width, {encoder.width}",
+                where=encoder.name,
+                fix=f"use erasure.ranks of at most {encoder.width // SPARE}",
+            )
+
+
+def _unpooled(retriever: Retriever) -> str:
+    """Return why the pooled vectors of a model are not those of erased tokens, or ""."""
+    for tower in TOWERS:
+        recipe = retriever.tower(tower).recipe
+        if recipe.pooling == "max" or JOIN in recipe.pooling:
+            return f"{retriever.name} pools by {recipe.pooling}: what is erased from tokens is not erased from vectors"
+        if recipe.normalize_layers:
+            return f"{retriever.name} is measured with normalised layers: its states are not those that a probe reads"
+    return ""
+
+
+def measure_of(context: Context, settings: ErasureSettings) -> str:
+    """Return the measure of the harm."""
+    return settings.measure or context.settings.measures[0]
+
+
+def probe_settings(settings: ErasureSettings) -> ProbeSettings:
+    """Return the settings of the probe of erased vectors: one probe, no control."""
+    return ProbeSettings(probes=(PROBE,), controls=("none",), passages=(settings.choices,), seeds=settings.seeds)
+
+
+def layers_of(retriever: Retriever, settings: ErasureSettings) -> tuple[int, ...]:
+    """Return the layers at which is erased."""
+    return settings.layers or tuple(range(retriever.passage.anatomy.n_blocks + 1))
+
+
+def searched_sample(context: Context, settings: ErasureSettings, parts: ErasureParts, *, ranked: bool) -> Collection:
+    """Return the held-out queries and the passages that are searched.
+
+    Args:
+        ranked: fill a sample by what the intact models find; without, which a plan takes, only its size is right.
+    """
+    rankings = context.whole_search().rankings if ranked else ()
+    return sampled(context.collection, parts.held_out, settings.passages, settings.seed, rankings)
+
+
+def plan(context: Context, settings: ErasureSettings) -> Planned:
+    """Return how many subspaces are erased from how many texts, and the estimated seconds."""
+    parts, measure = erasure_parts(context.collection, settings), measure_of(context, settings)
+    searched = searched_sample(context, settings, parts, ranked=False)
+    sizes = {"query": len(searched.queries), "passage": len(searched.passages)}
+    erased = len(settings.ranks) * len(settings.variants)
+    seconds, total = 0.0, 0
+    for retriever in context.models.values():
+        layers, depth = layers_of(retriever, settings), retriever.passage.anatomy.n_blocks
+        times = sum(1 + erased * (depth - layer) / depth for layer in layers)
+        seconds += sum(n * times * context.seconds_each(retriever, tower) for tower, n in sizes.items())
+        width, rate = retriever.passage.width, context.product_rate
+        one = search_seconds(sizes["query"], sizes["passage"], width, (measure,), rate)
+        seconds += len(layers) * erased * one
+        probed = len(layers) * (1 + 2 * len(settings.ranks))
+        seconds += probes_seconds(probe_settings(settings), sizes["query"], width, probed, rate)
+        total += len(layers) * erased
+    document = {
+        "subspaces": total,
+        "training_pairs": len(parts.train),
+        "queries": sizes["query"],
+        "passages": sizes["passage"],
+        "seconds": round(seconds, 3),
+    }
+    line = (
+        f"erasure: {total:,} subspaces fitted on {len(parts.train):,} pairs, over {sizes['passage']:,} passages and "
+        f"{sizes['query']:,} held-out queries, about {estimate(seconds)}"
+    )
+    return Planned((line,), seconds, document, work=ErasureWork(parts, measure))

@@ -1,0 +1,54 @@
+"""Result of erasure: what a probe reads, and what retrieval loses without it. Computes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from retroscope.statistics import Difference
+
+INTACT, RETRIEVED, READABLE = "intact", "retrieved", "readable"  # scores of every side
+ERASED = "erased"
+USED, UNCLEAR, UNUSED = "used", "unclear", "not significant"
+TABLE_COLUMNS = (
+    "side", "layer", "rank", "readable", "readable_low", "readable_high", "readable_erased", "readable_random",
+    "intact", "erased", "random", "variance", "removed", "removed_random", "beyond", "ci_low", "ci_high", "p_queries",
+    "p_draws", "p_variance", "p_rank", "p_corrected", "is_readable", "use", "shuffled_beyond", "p_shuffled", "n",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class ErasureResult:
+    """What was erased at every layer and rank, paired by query.
+
+    Attributes:
+        collection: its name.
+        measure: of retrieval.
+        chance: accuracy of a probe that reads nothing.
+        level: error rate of the tests.
+        table: a row a side, layer and rank, columns `TABLE_COLUMNS`. `p_rank` is of more harm than random subspaces of
+            equal rank, over queries and draws, `p_corrected` than those of equal rank and variance, too; both are
+            Holm-corrected over the rows of a side. `use` is `USED` where both are significant, `UNCLEAR` where the
+            first alone is.
+        beyond: side -> the erased against the mean of the random subspaces of equal rank, over (layer, rank).
+        use: the loss beyond random, before and after fine-tuning, over (layer, rank); None for one model.
+        notes: what was measured.
+    """
+
+    collection: str
+    measure: str
+    chance: float
+    level: float
+    table: pd.DataFrame
+    beyond: Mapping[str, Difference]
+    use: Difference | None
+    notes: tuple[str, ...]
+
+    @property
+    def rank(self) -> int:
+        """Return the largest rank: the one that statements speak of."""
+        return int(self.table["rank"].max())
+
+    def by_layer(self, side: str) -> pd.DataFrame:
+        """Return the rows of a side at the largest rank, by layer."""
+        return self.table[(self.table["side"] == side) & (self.table["rank"] == self.rank)]

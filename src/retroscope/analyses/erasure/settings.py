@@ -1,0 +1,56 @@
+"""Settings of erasure. No torch."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from retroscope.errors import SettingsError
+from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
+from retroscope.retrieval.measures import parse_measure
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErasureSettings:
+    """What is erased, where, and how the harm is measured.
+
+    Attributes:
+        layers: layers at which it is erased; None: all.
+        ranks: numbers of directions that are erased from a text's vector, each by itself.
+        draws: random subspaces of each rank, and as many that also remove an equal share of the variance.
+        train_share: share of the query texts whose pairs fit the erasers; the others are held out.
+        measure: ir-measures name; None: the headline of the study.
+        passages: size of the sample that is searched of a larger corpus (`inputs.sampled`); 0 searches the whole
+            corpus.
+        choices: passages that a probe chooses among: a relevant one and those of other queries.
+        seeds: splits of the held-out queries for the probe.
+        seed: seed of the split, the random subspaces and the sample.
+        batch_tokens: padded tokens of a batch; None takes what suits the device.
+    """
+
+    layers: Annotated[tuple[AnyNumber, ...], Distinct()] | None = None
+    ranks: Annotated[tuple[OneOrMore, ...], Distinct()] = (4, 16)
+    draws: Annotated[int, Range(2, 10_000, why="one draw has no spread")] = 8
+    train_share: OpenFraction = 0.5
+    measure: str | None = None
+    passages: AnyNumber = 750
+    choices: Annotated[int, Range(2, 1000)] = 5
+    seeds: Annotated[int, Range(1, 10_000)] = 5
+    seed: Seed = 0
+    batch_tokens: OneOrMore | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if not self.ranks or self.layers == ():
+            raise SettingsError("no rank or no layer", fix="name at least one of each, or leave layers out for all")
+        if self.passages == 1:
+            raise SettingsError("passages is 1", fix="give at least 2, or 0 for the whole corpus")
+        if self.measure is not None:
+            parse_measure(self.measure)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Return the names of what is erased, each at every layer and rank."""
+        return "erased", "shuffled", *(f"{kind}:{draw}" for kind in CONTROLS for draw in range(self.draws))
+
+
+RANK, VARIANCE = "random", "variance"  # random subspaces of equal rank, and of equal rank and variance
+CONTROLS = (RANK, VARIANCE)

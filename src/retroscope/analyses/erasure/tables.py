@@ -1,0 +1,45 @@
+"""Table of erasure: readable and used, layer by layer."""
+
+import pandas as pd
+
+from retroscope.analyses.erasure.result import ErasureResult
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
+from retroscope.typesetting.subject import Subject
+
+
+def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
+    """Return a row a side, layer and rank, with what is readable and what is used side by side."""
+    found = result.table
+    used = f"used: loss of {result.measure} beyond random"
+    frame = pd.DataFrame(
+        {
+            "side": found["side"],
+            "layer": [subject.layer_label(int(layer)) for layer in found["layer"]],
+            "rank": [str(rank) for rank in found["rank"]],
+            "readable": [f"{score(r.readable)} {interval(r.readable_low, r.readable_high)}" for r in _each(found)],
+            "readable, erased": [score(value) for value in found["readable_erased"]],
+            used: [f"{signed(-r.beyond)} {interval(-r.ci_high, -r.ci_low, effect=True)}" for r in _each(found)],
+            "verdict": found["use"],
+            "p (holm)": [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
+            "intact": [score(value) for value in found["intact"]],
+            "erased": [score(value) for value in found["erased"]],
+            "random": [score(value) for value in found["random"]],
+            "equal variance": [score(value) for value in found["variance"]],
+            "removed": [percent(value) if value == value else "n/a" for value in found["removed"]],
+            "shuffled": [signed(-value) for value in found["shuffled_beyond"]],
+        }
+    )
+    note = (
+        f"readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), intact and after "
+        "erasure. used: what erasing the same directions costs beyond random subspaces of equal rank, with an "
+        "interval over queries; p is the largest of the tests over queries and over draws, against subspaces of equal "
+        "rank, and of equal rank and variance; unclear: only the first is significant. removed: share of the "
+        "variance. shuffled: the loss for shuffled pairs."
+    )
+    caption = f"Readable and used, by layer, on {result.collection}"
+    return PaperTable(frame, caption, note, tuple(frame.columns[3:]))
+
+
+def _each(frame: pd.DataFrame) -> list[pd.Series]:
+    return [row for _, row in frame.iterrows()]

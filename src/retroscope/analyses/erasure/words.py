@@ -1,0 +1,127 @@
+"""Erasure in words: which layers hold what retrieval uses."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.erasure.result import UNCLEAR, UNUSED, USED, ErasureResult
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.typesetting.statements import Estimate, State, Statement
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
+from retroscope.typesetting.words import estimate_of, most_changed
+
+OPENINGS = {BEFORE: "Before fine-tuning", AFTER: "After fine-tuning", MODEL: "In this model"}
+
+
+def erasure_statements(result: ErasureResult, subject: Subject) -> tuple[Statement, ...]:
+    """Return what is used of what is readable, after fine-tuning first, then the control and the change."""
+    sides = [side for side in (AFTER, BEFORE, MODEL) if side in result.beyond]
+    rules = (_used, _unclear, _unused)
+    statements = [s for side in sides for rule in rules for s in rule(result, side, subject)]
+    statements += [s for side in sides for s in _control(result, side)]
+    return (*statements, *_change(result, subject))
+
+
+def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
+    """State at how many layers relevance is readable, and at which it is used."""
+    table = result.by_layer(side)
+    used, readable = table[table["use"] == USED], table[table["is_readable"]]
+    most = (table if used.empty else used).sort_values("beyond").iloc[0]
+    layers = f"it is used at {_layers(used, subject)}" if len(used) else "no layer shows significant use"
+    text = (
+        f"{OPENINGS[side]}, a probe reads which passage belongs to a query at {len(readable)} of "
+        f"{count(len(table), 'layer')}; {layers}. {_harm(result, most, subject)}"
+    )
+    number = Estimate(f"{result.measure} beyond random subspaces", most["beyond"], most["ci_low"], most["ci_high"],
+                      p=most["p_corrected"], n=int(most["n"]), before=most["random"], after=most["erased"],
+                      collection=result.collection)  # fmt: skip
+    state = State.SIGNIFICANT if len(used) else State.NOT_SIGNIFICANT
+    yield Statement("erasure", state, text, (side,), code=f"{side}.used", estimate=number, figure="erasure")
+
+
+def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
+    """State at which layers a random subspace of equal variance may do as much."""
+    table = result.by_layer(side)
+    found = table[table["use"] == UNCLEAR]
+    if len(found):
+        text = (
+            f"{OPENINGS[side]}, erasing what a probe reads costs more than random subspaces of equal rank at "
+            f"{_layers(found, subject)}, but not significantly more than those of equal rank and variance: the size of "
+            "the change may explain the loss."
+        )
+        yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.unclear", caution=True)
+
+
+def _harm(result: ErasureResult, row: "pd.Series[Any]", subject: Subject) -> str:
+    """Print what erasing a layer costs, beside random subspaces of equal rank, and of equal variance, too."""
+    limits = interval(row["ci_low"], row["ci_high"], effect=True)
+    return (
+        f"Erasing {count(result.rank, 'direction')} at layer {subject.layer_label(int(row['layer']))} takes "
+        f"{result.measure} from {score(row['intact'])} to {score(row['erased'])}; random subspaces of equal rank leave "
+        f"{score(row['random'])}, those of equal rank and variance {score(row['variance'])}: "
+        f"{signed(row['beyond'])} {limits} beyond equal rank, Holm-corrected {p_value(row['p_corrected'])}."
+    )
+
+
+def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
+    """State at which layers something is readable without significant use."""
+    table = result.by_layer(side)
+    idle = table[table["is_readable"] & (table["use"] == UNUSED)]
+    if idle.empty:
+        return
+    best = idle.sort_values("readable").iloc[-1]
+    text = (
+        f"{OPENINGS[side]}, relevance is readable without significant use at {_layers(idle, subject)}: at layer "
+        f"{subject.layer_label(int(best['layer']))} the probe reaches {score(best['readable'])} "
+        f"{interval(best['readable_low'], best['readable_high'])} (chance {score(result.chance)}), "
+        f"{score(best['readable_erased'])} once {count(result.rank, 'direction')} are erased, which changes "
+        f"{result.measure} by {signed(best['beyond'])} {interval(best['ci_low'], best['ci_high'], effect=True)} "
+        "against random subspaces."
+    )
+    yield Statement("erasure", State.NOT_SIGNIFICANT, text, (side,), code=f"{side}.unused", figure="erasure")
+
+
+def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
+    """State whether erasing what shuffled pairs share does no more than random."""
+    table = result.table[result.table["side"] == side]
+    harmed = table[table["p_shuffled"] < result.level]
+    about: dict[str, Any] = {"code": f"{side}.shuffled", "control": "shuffled pairs"}
+    if harmed.empty:
+        text = (
+            f"{OPENINGS[side]}, erasing what shuffled pairs share does no more than random subspaces at any of "
+            f"{count(len(table), 'cell')} (layer and rank)."
+        )
+        yield Statement("erasure", State.MEASURED, text, (side,), **about)
+        return
+    title = "Erasing shuffled pairs harms retrieval"
+    text = (
+        f"{title} more than random subspaces do in {len(harmed)} of {len(table)} cells: the harm is not of the pairs."
+    )
+    yield Statement("erasure", State.FAILED, text, (side,), title=title, **about)
+
+
+def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
+    """State at which layers fine-tuning changed the use."""
+    if result.use is None:
+        return
+    table = rows(result.use, rank=result.rank)
+    changed = table[table["p_corrected"] < result.level]
+    most = most_changed(table, result.level)
+    verb = (
+        f"changed the use at {_layers(changed, subject)}" if len(changed) else "changed the use significantly nowhere"
+    )
+    text = (
+        f"Fine-tuning {verb}: at layer {subject.layer_label(int(most['layer']))} the loss of {result.measure} beyond "
+        f"random goes from {score(most['before'])} to {score(most['after'])}, {signed(most['effect'])} "
+        f"{interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected {p_value(most['p_corrected'])}."
+    )
+    state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
+    number = estimate_of(most, f"use by {result.measure}", result.collection)
+    yield Statement("erasure", state, text, code="change", estimate=number, figure="erasure")
+
+
+def _layers(table: pd.DataFrame, subject: Subject) -> str:
+    names = [subject.layer_label(int(layer)) for layer in table["layer"]]
+    return f"layer {names[0]}" if len(names) == 1 else f"layers {', '.join(names)}"

@@ -1,0 +1,56 @@
+"""What the heads of one model attend to in queries and relevant passages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.attribution.heads.attention import ATTENDING, TOKEN_KINDS, attention_by_kind, name_tokens
+from retroscope.attribution.heads.choice import Head
+from retroscope.attribution.heads.margins import MarginTexts
+from retroscope.scores import QUERY
+
+
+@dataclass(frozen=True, eq=False)
+class Attended:
+    """Shares of attention by kind of token.
+
+    Attributes:
+        by_query: (query, tower, attending, head, kind), of chosen heads.
+        means: over queries, of all heads: tower, attending, kind, layer, head, "share", and "uniform", that of a head
+            that would attend to all tokens alike.
+        gap, limit: relative distance of the vectors in the plain implementation, at most, and what it may be.
+    """
+
+    by_query: xr.DataArray
+    means: pd.DataFrame
+    gap: float
+    limit: float
+
+
+def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, str]) -> Attended:
+    """Measure what every head of the towers attends to.
+
+    Args:
+        heads: those that are kept query by query.
+        subjects: query id -> its subject; a query without one has none.
+    """
+    made = {}
+    for tower in texts.towers:
+        encoder = texts.retriever.tower(tower)
+        named = [name_tokens(encoder, subjects[i]) if i in subjects else [] for i in texts.ids]
+        made[tower] = attention_by_kind(encoder, texts.rows[tower][: len(texts.ids)], named)
+    shares = np.stack([one.shares for one in made.values()], axis=1)
+    uniform = np.stack([one.uniform for one in made.values()], axis=1)
+    of = {"tower": list(made), "attending": list(ATTENDING)}
+    _, _, _, layers, n_heads, _ = shares.shape
+    every = {**of, "layer": list(range(1, layers + 1)), "head": list(range(n_heads)), "kind": list(TOKEN_KINDS)}
+    share = xr.DataArray(shares.mean(0), every, tuple(every))
+    alike = xr.DataArray(uniform.mean(0), {**of, "kind": list(TOKEN_KINDS)}, (*of, "kind"))
+    means = xr.Dataset({"share": share, "uniform": alike}).to_dataframe().reset_index()
+    at = ([head.layer - 1 for head in heads], [head.head for head in heads])
+    coords = {QUERY: list(texts.ids), **of, "head": [str(head) for head in heads], "kind": list(TOKEN_KINDS)}
+    by_query = xr.DataArray(shares[:, :, :, at[0], at[1]], coords, tuple(coords))
+    return Attended(by_query, means, max(m.gap for m in made.values()), max(m.limit for m in made.values()))

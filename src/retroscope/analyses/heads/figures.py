@@ -1,0 +1,69 @@
+"""Figures of attention heads: all estimates, and estimates against exact changes."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from retroscope.analyses.heads.result import HeadResult
+from retroscope.typesetting.curves import PANEL, embedded, facets
+from retroscope.typesetting.figure import Figure
+
+
+def head_figures(result: HeadResult) -> tuple[Figure, ...]:
+    """Return the map of all heads, and the check of the estimates."""
+    return _map(result), _errors(result)
+
+
+def _map(result: HeadResult) -> Figure:
+    parts = []
+    for side, one in result.sides.items():
+        layers, heads = one.estimates.shape
+        parts.append(
+            pd.DataFrame(
+                {
+                    "side": side,
+                    "layer": np.repeat(np.arange(1, layers + 1), heads),
+                    "head": np.tile(np.arange(heads), layers),
+                    "value": one.estimates.ravel(),
+                }
+            )
+        )
+    frame = pd.concat(parts, ignore_index=True)
+    largest = float(frame["value"].abs().max()) or 1.0
+    scale = alt.Scale(scheme="redblue", domain=[-largest, largest])
+    panel = alt.Chart(embedded(frame)).mark_rect().encode(
+        x=alt.X("head:O", title="head", axis=alt.Axis(labelAngle=0, labelOverlap="parity")),
+        y=alt.Y("layer:O", title="layer", sort="descending"),
+        color=alt.Color("value:Q", title="change of the margin (SD)", scale=scale),
+        tooltip=["side:N", "layer:O", "head:O", alt.Tooltip("value:Q", format=".3f")],
+    ).properties(**PANEL)  # fmt: skip
+    low = frame.loc[frame["value"].idxmin()]
+    return Figure(
+        "head_estimates",
+        "Heads that the margin depends on",
+        "First-order change of the margin when one head is fixed at its mean, in standard deviations of the intact "
+        "margin; red: it falls without the head.",
+        f"Layer by head; the lowest value is {low['value']:.3f} in layer {low['layer']}, head {low['head']}.",
+        facets(panel, frame, "side", list(result.sides)),
+    )
+
+
+def _errors(result: HeadResult) -> Figure:
+    frame = pd.concat([one.table.assign(side=side) for side, one in result.sides.items()], ignore_index=True)
+    ends = [float(frame[["estimate", "effect"]].min().min()), float(frame[["estimate", "effect"]].max().max())]
+    points = alt.Chart().mark_point(filled=True, size=45).encode(
+        x=alt.X("estimate:Q", title="first order (SD)"),
+        y=alt.Y("effect:Q", title="exact (SD)"),
+        color=alt.Color("role:N", title="head"),
+        tooltip=["head:N", "role:N", alt.Tooltip("estimate:Q", format=".3f"), alt.Tooltip("effect:Q", format=".3f")],
+    )  # fmt: skip
+    line = alt.Chart(embedded(pd.DataFrame({"at": ends}))).mark_line(strokeDash=[4, 3], color="#888888").encode(
+        x="at:Q", y="at:Q"
+    )  # fmt: skip
+    return Figure(
+        "head_errors",
+        "First-order estimates against exact ablation",
+        "One point a head that was ablated exactly; on the line both agree.",
+        f"Estimates against exact changes of {len(frame)} heads.",
+        facets(alt.layer(line, points).properties(**PANEL), frame, "side", list(result.sides)),
+    )

@@ -1,0 +1,206 @@
+"""Measure the attention heads of one model, or of two in the same way."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.heads.attended import attended
+from retroscope.analyses.heads.plan import plan_heads
+from retroscope.analyses.heads.searches import HeadSearches, head_searches
+from retroscope.analyses.heads.settings import HeadSettings
+from retroscope.analyses.measurement import Measurement
+from retroscope.attribution.examples import Example, collection_examples, with_shared_negatives
+from retroscope.attribution.heads.cells import HeadCells, cell_origin, head_cells
+from retroscope.attribution.heads.choice import HeadChoice, choose_heads
+from retroscope.attribution.heads.first_order import first_order
+from retroscope.attribution.heads.margins import MarginTexts, check_alike, margin_texts
+from retroscope.attribution.settings import AttributionSettings
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import EncoderError
+from retroscope.progress import Stages
+from retroscope.scores import QUERY, Scores
+
+FEWEST_TESTED = 25  # queries: with fewer, an effect must be large to show
+
+
+def refusal(context: Context, settings: HeadSettings) -> str:
+    """Return why heads of one number cannot be fixed in both towers; empty where they can."""
+    try:
+        for retriever in context.models.values() if len(settings.towers) > 1 else ():
+            check_alike(retriever)
+    except EncoderError as error:
+        return error.what
+    return ""
+
+
+def plan(context: Context, settings: HeadSettings) -> Planned:
+    """Return how many heads are ablated, and how long that takes."""
+    return plan_heads(context, settings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One model: the examples of both towers, their texts, and what was measured of it earlier.
+
+    Attributes:
+        examples: tower -> an example a query.
+        texts: of all examples.
+        cells: of this model.
+    """
+
+    retriever: Retriever
+    examples: Mapping[str, Sequence[Example]]
+    texts: MarginTexts
+    cells: HeadCells
+    stages: Stages
+
+
+def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measurement:
+    """Return the change of every query's margin, and of retrieval, when heads are fixed at their means.
+
+    Scores of every side: "SIDE/margin" (query); "SIDE/estimates" (query, layer, head) to first order; "SIDE/exact"
+    (query, head) of the heads that were ablated, of the tested queries; "SIDE/retrieval" (query, set, measure);
+    "SIDE/attention" (query, tower, attending, head, kind). The frame "SIDE/attention" has the means of all heads.
+    """
+    sides = dict(_sides(context, settings))
+    margins = {side: one.cells.of("margins", one.texts.margins) for side, one in sides.items()}
+    estimates = {side: _estimates(one) for side, one in sides.items()}
+    ids = next(iter(sides.values())).texts.ids
+    choosing, tested = np.arange(len(ids)) % 2 == 0, np.arange(len(ids)) % 2 == 1
+    means = {side: values[choosing].mean(0) for side, values in estimates.items()}
+    chosen = choose_heads(
+        means, top=settings.top, sample=settings.sample, controls=settings.controls, seed=settings.seed
+    )
+    scores: dict[str, Scores] = {}
+    facts: dict[str, Any] = _facts(settings, chosen, sides)
+    frames: dict[str, pd.DataFrame] = {}
+    seconds: dict[str, float] = {}
+    search = _search(context, settings, [i for i, used in zip(ids, choosing, strict=True) if used])
+    for side, one in sides.items():
+        scores |= _margin_scores(context, side, one, (margins[side], estimates[side]))
+        scores[f"{side}/exact"] = _exact(context, one, chosen, margins[side], tested)
+        one.stages.ended("heads: exact")
+        scores[f"{side}/retrieval"] = search.measured(one.retriever, one.texts.means, chosen.top[side])
+        one.stages.ended("heads: retrieval")
+        if settings.attention:
+            attention = attended(one.texts, chosen.every, settings.subjects)
+            scores[f"{side}/attention"] = _of(context, "attention", attention.by_query)
+            frames[f"{side}/attention"] = attention.means
+            facts["eager"][side] = {"gap": attention.gap, "limit": attention.limit}
+            one.stages.ended("heads: attention")
+        seconds |= {f"{side}: {stage}": taken for stage, taken in one.stages.seconds.items()}
+    facts |= search.facts()
+    return Measurement(scores, frames, {}, facts, tuple(_caveats(context, settings, facts, int(tested.sum()))), seconds)
+
+
+def _sides(context: Context, settings: HeadSettings) -> Iterator[tuple[str, _Side]]:
+    """Yield every model with its examples; the margins of a pair are against the same negatives."""
+    wanted = AttributionSettings(
+        target="margin", tower="query", negatives=settings.negatives, limit=settings.limit, seed=settings.seed,
+        agreement=None,
+    )  # fmt: skip
+    candidates: Sequence[Any] = context.negatives().candidates
+    if context.is_pair:
+        candidates = with_shared_negatives(list(context.models.values()), context.collection, candidates, wanted)
+    for side, retriever in context.models.items():
+        stages = context.stages(retriever.name)
+        examples = {
+            tower: collection_examples(retriever, context.collection, candidates, replace(wanted, tower=tower))
+            for tower in ("query", "passage")
+        }
+        texts = margin_texts(retriever, context.collection, examples["query"], settings.towers)
+        rows = {tower: list(some) for tower, some in texts.rows.items()}
+        made_of = [retriever.query.fingerprint, retriever.passage.fingerprint, retriever.similarity, texts.ids, rows,
+                   settings.towers]  # fmt: skip
+        origin = cell_origin((retriever.name,), context.collection.name, "heads")
+        yield side, _Side(retriever, examples, texts, head_cells(context.cache, made_of, origin), stages)
+
+
+def _estimates(side: _Side) -> np.ndarray:
+    """Return the first-order changes of the margins, (query, layer, head), summed over the towers."""
+
+    def made() -> np.ndarray:
+        cosine = side.retriever.similarity == "cosine"
+        towers = side.texts.towers
+        of_towers = [
+            first_order(side.retriever.tower(t), side.examples[t], side.texts.means[t], cosine=cosine) for t in towers
+        ]
+        return np.asarray(sum(of_towers[1:], start=of_towers[0]))
+
+    estimates = side.cells.of("first-order", made)
+    side.stages.ended("heads: first order")
+    return estimates
+
+
+def _exact(context: Context, side: _Side, chosen: HeadChoice, margins: np.ndarray, tested: np.ndarray) -> Scores:
+    """Return the exact changes of the tested queries' margins, (query, head), NaN for no head."""
+    number = {i: place for place, i in enumerate(side.texts.ids)}
+    keep = [i for i, used in zip(side.texts.ids, tested, strict=True) if used]
+    examples = [one for one in side.examples["query"] if one.id in {*keep}]
+    texts = margin_texts(side.retriever, context.collection, examples, side.texts.towers)
+    show = side.stages.inside("heads: exact")
+    columns = []
+    for done, head in enumerate(chosen.every, start=1):
+        changed = side.cells.of(f"exact-{head}", partial(texts.margins, [head], side.texts.means))
+        columns.append(changed - margins[[number[i] for i in keep]])
+        if show:
+            show(done, len(chosen.every))
+    values = xr.DataArray(
+        np.stack(columns, axis=1), {QUERY: keep, "head": [str(h) for h in chosen.every]}, (QUERY, "head")
+    )
+    return _of(context, "exact head ablation", values)
+
+
+def _margin_scores(context: Context, side: str, one: _Side, values: tuple[np.ndarray, np.ndarray]) -> dict[str, Scores]:
+    margins, estimates = values
+    ids, (_, layers, heads) = list(one.texts.ids), estimates.shape
+    coords = {QUERY: ids, "layer": list(range(1, layers + 1)), "head": list(range(heads))}
+    return {
+        f"{side}/margin": _of(context, "margin", xr.DataArray(margins, {QUERY: ids}, (QUERY,))),
+        f"{side}/estimates": _of(context, "head ablation, first order", xr.DataArray(estimates, coords, tuple(coords))),
+    }
+
+
+def _of(context: Context, name: str, values: xr.DataArray) -> Scores:
+    relevant = context.collection.relevant
+    passages = {i: relevant[i] for i in values.coords[QUERY].values.tolist()}
+    return Scores(name, values, passages=passages).with_texts(context.collection.query_texts)
+
+
+def _search(context: Context, settings: HeadSettings, choosing: Sequence[str]) -> HeadSearches:
+    return head_searches(context, settings, choosing)
+
+
+def _facts(settings: HeadSettings, chosen: HeadChoice, sides: Mapping[str, _Side]) -> dict[str, Any]:
+    one = next(iter(sides.values()))
+    return {
+        "towers": list(settings.towers),
+        "queries": len(one.texts.ids),
+        "top": {side: [str(head) for head in heads] for side, heads in chosen.top.items()},
+        "sample": [str(head) for head in chosen.sample],
+        "controls": {str(layer): [str(head) for head in heads] for layer, heads in chosen.controls.items()},
+        "eager": {},
+        "subjects": bool(settings.subjects),
+    }
+
+
+def _caveats(context: Context, settings: HeadSettings, facts: Mapping[str, Any], tested: int) -> Iterator[str]:
+    yield (
+        f"heads: {facts['queries']} queries were drawn, of which one half chose the top heads and {tested} tested them"
+    )
+    if tested < FEWEST_TESTED:
+        yield f"heads: {tested} tested queries are few; an effect must be large to be significant"
+    for retriever in context.models.values():
+        if len(settings.towers) > 1 and retriever.query.fingerprint != retriever.passage.fingerprint:
+            yield f"heads: the towers of {retriever.name} differ; a head is fixed in both of them"
+    yield from (f"heads: {note}" for note in facts["notes"])
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,0 +1,55 @@
+"""Count the work of the analysis of heads before it starts."""
+
+from typing import Any
+
+from retroscope.analyses.analysis import Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.heads.settings import HeadSettings
+from retroscope.attribution.heads.choice import how_many_top
+from retroscope.attribution.heads.sites import find_heads
+from retroscope.attribution.heads.work import ATTENTION_PASSES, estimated_passes, exact_heads
+from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.sampled import is_sampled
+from retroscope.retrieval.work import search_seconds
+from retroscope.typesetting.numbers import count, estimate
+
+TEXTS_EACH = {"query": 1, "passage": 2}  # of a margin, by tower
+
+
+def plan_heads(context: Context, settings: HeadSettings) -> Planned:
+    """Return what every model takes."""
+    sizes = {side: _size(context, one, settings) for side, one in context.models.items()}
+    lines = [f"attention heads fixed at their means, {' and '.join(settings.towers)} tower"]
+    lines += [f"  {side}: {_line(size)}" for side, size in sizes.items()]
+    return Planned(tuple(lines), sum(size["seconds"] for size in sizes.values()), {"heads": sizes})
+
+
+def _line(size: dict[str, Any]) -> str:
+    return (
+        f"{count(size['heads'], 'head')} to first order over {count(size['queries'], 'query')}, up to {size['exact']} "
+        f"exactly, {count(size['searches'], 'search')} with heads fixed; about {estimate(size['seconds'])}"
+    )
+
+
+def _size(context: Context, retriever: Retriever, settings: HeadSettings) -> dict[str, Any]:
+    """Count heads, queries and searches of one model, and estimate their seconds."""
+    judged = len(context.collection.judged_queries)
+    sites = find_heads(retriever.tower(settings.towers[0]))
+    n_heads = len(sites.paths) * sites.heads
+    queries = min(settings.limit or judged, judged)
+    top = how_many_top(settings.top, n_heads)
+    exact = exact_heads(top, settings.sample, settings.controls, n_heads)
+    searches = 2 + settings.draws + top
+    each = {tower: context.seconds_each(retriever, tower) for tower in TEXTS_EACH}
+    margin = sum(TEXTS_EACH[tower] * each[tower] for tower in settings.towers)
+    passes = 2 + estimated_passes() + (ATTENTION_PASSES if settings.attention else 0) + exact / 2
+    passages = len(context.collection.passages)
+    sampled = is_sampled(context.collection, settings.passages)
+    numbers = {"query": judged, "passage": settings.passages if sampled else passages}
+    search = sum(numbers[tower] * each[tower] for tower in settings.towers)
+    measures = settings.measures or context.settings.measures
+    search += search_seconds(judged, numbers["passage"], retriever.passage.width, measures, context.product_rate)
+    seconds = queries * passes * margin + searches * search
+    return {
+        "heads": n_heads, "queries": queries, "exact": exact, "searches": searches, "seconds": round(seconds, 3)
+    }  # fmt: skip

@@ -1,0 +1,128 @@
+"""Result of the analysis of attention heads. Computes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from retroscope.attribution.heads.accuracy import EstimateError
+from retroscope.statistics import Difference
+
+HEAD_COLUMNS = ("head", "role", "estimate", "effect", "ci_low", "ci_high", "p_corrected", "beyond", "beyond_low",
+                "beyond_high", "p_beyond", "carries")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SetEffect:
+    """Retrieval with all top heads fixed, against random heads of the same layers, by one measure.
+
+    Attributes:
+        intact, top, random: means over queries; of random sets, over the draws, too.
+        lowest, highest: of the means of the draws.
+        beyond: top less random, with its interval.
+        p_queries: of `beyond`, paired by query, corrected over the measures.
+        p_draws: of the top being one more draw.
+        heads: of the top; of the smallest random set.
+    """
+
+    measure: str
+    intact: float
+    top: float
+    random: float
+    lowest: float
+    highest: float
+    beyond: float
+    low: float
+    high: float
+    p_queries: float
+    p_draws: float
+    heads: tuple[int, int]
+    queries: int
+
+    @property
+    def p(self) -> float:
+        """Return the p of a claim, which needs both tests."""
+        return max(self.p_queries, self.p_draws)
+
+
+@dataclass(frozen=True, eq=False)
+class SideHeads:
+    """The attention heads of one model; changes of the margin are in standard deviations of its intact margin.
+
+    Attributes:
+        name: of the model.
+        spread: standard deviation of the intact margin over queries.
+        estimates: mean first-order change of the margin, of every head.
+        table: a row a head that was ablated exactly, columns `HEAD_COLUMNS`: `role` ("top", "control", "random"; a
+            top head of the other model is "random" here), its `effect`, how far that goes `beyond` the mean of the
+            controls of its layer, and whether it `carries` the margin: lowers it, significantly, in both.
+        exact: the paired difference of fixing each of them.
+        errors: of the estimates: "all", "top" and "random" heads.
+        sets: retrieval with the top heads fixed, a value a measure.
+        top: top heads, the most harmful by the estimate first.
+        single: measure -> mean with each top head fixed alone.
+        eager: distance of vectors in the plain implementation of attention, and what it may be; empty where attention
+            was not measured.
+        attention: shares of attention of all heads; None likewise.
+    """
+
+    name: str
+    spread: float
+    estimates: Float[np.ndarray, "layer head"]
+    table: pd.DataFrame
+    exact: Difference
+    errors: Mapping[str, EstimateError]
+    sets: tuple[SetEffect, ...]
+    top: tuple[str, ...]
+    single: pd.DataFrame
+    eager: Mapping[str, float] = field(default_factory=dict)
+    attention: pd.DataFrame | None = None
+
+    @property
+    def carrying(self) -> pd.DataFrame:
+        """Return the rows of the heads that carry the margin, the largest effect first."""
+        return self.table[self.table["carries"]].sort_values("effect")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadResult:
+    """The attention heads of one model, or of two.
+
+    Attributes:
+        sides: "before" and "after", or "model".
+        towers: whose heads were fixed.
+        level: of the intervals.
+        change: of the exact effects, after less before, over the heads that were ablated; None for one model.
+        agreement: rank correlation of all heads' estimates between both models; NaN for one.
+        shift: of the attention of the heads with a significant change (of all top heads, where none has) over (head,
+            kind); None where it was not measured.
+        notes: what a reader must know before any number.
+    """
+
+    sides: Mapping[str, SideHeads]
+    towers: tuple[str, ...]
+    level: float
+    change: Difference | None = None
+    agreement: float = float("nan")
+    shift: Difference | None = None
+    notes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return the numbers of every side as JSON-like values."""
+        return {side: _side_document(one) for side, one in self.sides.items()}
+
+
+def _side_document(one: SideHeads) -> dict[str, Any]:
+    return {
+        "model": one.name,
+        "spread": one.spread,
+        "top": list(one.top),
+        "heads": one.table.to_dict(orient="records"),
+        "errors": {name: vars(error) for name, error in one.errors.items()},
+        "retrieval": [{**vars(effect), "p": effect.p} for effect in one.sets],
+        "single": one.single.to_dict(orient="records"),
+        "eager": dict(one.eager),
+    }

@@ -1,0 +1,83 @@
+"""Tables of attention heads."""
+
+import math
+
+import pandas as pd
+
+from retroscope.analyses.heads.result import HeadResult, SideHeads
+from retroscope.typesetting.effects import explained, printed_effects
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import MISSING, p_value, score, signed
+from retroscope.typesetting.words import effect_limits
+
+
+def head_tables(result: HeadResult) -> dict[str, PaperTable]:
+    """Return the exact effects of every side, retrieval, and what changed."""
+    tables = {}
+    for side, one in result.sides.items():
+        tables[f"heads_{side}"] = _exact(one)
+        tables[f"head_retrieval_{side}"] = _retrieval(one)
+    if result.change is not None:
+        printed = printed_effects(result.change, rows(result.change))
+        printed.insert(0, "head", rows(result.change)["head"])
+        caption = "Change of the margin without each head, in SD of the intact margin, before and after"
+        tables["head_change"] = PaperTable(printed, caption, explained(result.change), tuple(printed.columns[1:]))
+    if result.shift is not None:
+        found = rows(result.shift)
+        printed = printed_effects(result.shift, found)
+        printed.insert(0, "kind", found["kind"])
+        printed.insert(0, "head", found["head"])
+        caption = "Share of the attention that goes to each kind of token"
+        tables["head_attention"] = PaperTable(printed, caption, explained(result.shift), tuple(printed.columns[2:]))
+    return tables
+
+
+def _exact(one: SideHeads) -> PaperTable:
+    found = one.table.sort_values("effect")
+    frame = pd.DataFrame(
+        {
+            "head": found["head"],
+            "role": found["role"],
+            "first order": [signed(v) for v in found["estimate"]],
+            "exact": [signed(v) for v in found["effect"]],
+            "interval": [effect_limits(row) for _, row in found.iterrows()],
+            "p": [_bare(p) for p in found["p_corrected"]],
+            "beyond its layer": [_or_missing(v) for v in found["beyond"]],
+            "p (beyond)": [_bare(p) for p in found["p_beyond"]],
+            "carries": ["yes" if v else "" for v in found["carries"]],
+        }
+    )
+    note = (
+        "Change of the margin when the head is fixed at its mean, in standard deviations of the intact margin "
+        f"({one.spread:.3g}). p is corrected over the heads. Beyond its layer: less the mean of the layer's measured "
+        "heads that are not top."
+    )
+    numeric = tuple(frame.columns[2:8])
+    return PaperTable(frame, f"Heads of {one.name}, ablated exactly", note, numeric)
+
+
+def _retrieval(one: SideHeads) -> PaperTable:
+    frame = pd.DataFrame(
+        {
+            "measure": [e.measure for e in one.sets],
+            "intact": [score(e.intact) for e in one.sets],
+            "top fixed": [score(e.top) for e in one.sets],
+            "random fixed": [score(e.random) for e in one.sets],
+            "difference": [signed(e.beyond) for e in one.sets],
+            "p (queries)": [_bare(e.p_queries) for e in one.sets],
+            "p (draws)": [_bare(e.p_draws) for e in one.sets],
+            **{f"only {head}": [score(one.single.loc[i, e.measure]) for e in one.sets]
+               for i, head in enumerate(one.single["head"])},
+        }
+    )  # fmt: skip
+    note = "Top: all top heads together; random: as many others of the same layers; then each top head alone."
+    return PaperTable(frame, f"Retrieval of {one.name} with heads fixed", note, tuple(frame.columns[1:]))
+
+
+def _bare(p: float) -> str:
+    return MISSING if math.isnan(p) else p_value(p).removeprefix("p ").removeprefix("= ")
+
+
+def _or_missing(value: float) -> str:
+    return MISSING if math.isnan(value) else signed(value)

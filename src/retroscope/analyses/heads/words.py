@@ -1,0 +1,177 @@
+"""Attention heads in words."""
+
+import math
+from collections.abc import Iterator
+
+import pandas as pd
+
+from retroscope.analyses.heads.result import HeadResult, SetEffect, SideHeads
+from retroscope.statistics import Difference
+from retroscope.typesetting.frames import alpha, rows
+from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.subject import MODEL
+from retroscope.typesetting.words import effect_limits, most_changed
+
+TOPIC = "heads"
+SHOWN = 4  # heads that a sentence names
+WEAK = 0.8  # correlation of estimates with exact changes below which they rank heads poorly
+UNIT = "SD of the intact margin"
+
+
+def head_statements(result: HeadResult) -> tuple[Statement, ...]:
+    """Return what is said of every model, then of the difference between them."""
+    of_sides = [s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one)]
+    return (*of_sides, *_change(result), *_shift(result))
+
+
+def _at(side: str) -> str:
+    """Return " before", " after", or nothing for one model alone."""
+    return "" if side == MODEL else f" {side}"
+
+
+def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
+    """State which heads carry the margin."""
+    level = 1 - result.level
+    tested = one.table[one.table["role"] == "top"]
+    carrying = one.carrying
+    named = carrying if len(carrying) else tested.sort_values("effect")
+    said = "; ".join(_head(row) for _, row in named.head(SHOWN).iterrows())
+    more = f"; and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+    top = named.iloc[0]
+    number = Estimate(
+        f"margin without head {top['head']}, {UNIT}", top["effect"], top["ci_low"], top["ci_high"], top["p_corrected"]
+    )
+    text = (
+        f"Heads{_at(side)}: {len(carrying)} of {count(len(tested), 'top head')} carry the margin, by fixing each at "
+        f"its mean ({' and '.join(result.towers)} tower): it falls, and more than without other heads of the layer "
+        f"(both corrected p below {level:.2g}). The largest effects: {said}{more}."
+    )
+    state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
+    yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
+
+
+def _head(row: "pd.Series[float]") -> str:
+    beyond = "no other head of its layer was measured"
+    if not math.isnan(row["beyond"]):
+        beyond = f"beyond its layer {signed(row['beyond'])}, {p_value(row['p_beyond'])}"
+    return f"{row['head']} {signed(row['effect'])} SD {effect_limits(row)}, {beyond}"
+
+
+def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
+    """State what retrieval loses without all top heads, against random heads."""
+    first = one.sets[0]
+    holds = first.p < 1 - result.level and first.beyond < 0
+    number = Estimate(
+        f"{first.measure} beyond random heads", first.beyond, first.low, first.high, first.p, first.queries
+    )
+    text = (
+        f"Retrieval{_at(side)} with the {count(first.heads[0], 'top head')} fixed together: {first.measure} "
+        f"{score(first.intact)} to {score(first.top)}; with random heads of the same layers {score(first.random)} "
+        f"{interval(first.lowest, first.highest)} (lowest and highest draw). Beyond those {_set_tests(first)}."
+    )
+    state = State.SIGNIFICANT if holds else State.NOT_SIGNIFICANT
+    control = "random heads" + (f" ({side})" if side != MODEL else "")
+    yield Statement(TOPIC, state, text, (side,), code=f"retrieval.{side}", estimate=number, control=control)
+
+
+def _set_tests(effect: SetEffect) -> str:
+    limits = interval(effect.low, effect.high, effect=True)
+    tests = f"{p_value(effect.p_queries)} over queries, {p_value(effect.p_draws)} over draws"
+    few = f" (random sets have {effect.heads[1]} heads)" if effect.heads[1] < effect.heads[0] else ""
+    return f"{signed(effect.beyond)} {limits}, {tests}{few}"
+
+
+def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
+    """State how good the first-order estimates are."""
+    parts = []
+    for name, error in one.errors.items():
+        correlation = "" if math.isnan(error.correlation) else f"correlation {error.correlation:.2f}, "
+        parts.append(
+            f"{name} ({count(error.heads, 'head')}): {correlation}largest difference {error.largest:.3f} SD where the "
+            f"largest change is {error.largest_effect:.3f}"
+        )
+    every = one.errors["all"]
+    weak = every.correlation < WEAK
+    text = f"First-order estimates{_at(side)} against exact ablation of the same heads: {'; '.join(parts)}."
+    text += " They rank these heads poorly: trust the heads that were ablated exactly." if weak else ""
+    number = Estimate("correlation of estimates with exact changes", every.correlation, kind=Kind.SCORE)
+    yield Statement(
+        TOPIC, State.MEASURED, text, (side,), code=f"estimates.{side}", estimate=number, caution=weak,
+        figure="head_errors",
+    )  # fmt: skip
+
+
+def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
+    """State that the pass that reads attention computes the same vectors."""
+    if one.eager:
+        text = (
+            f"Attention{_at(side)} was read in the plain implementation (eager): vectors differ from the usual one "
+            f"by {one.eager['gap']:.1g} (relative) at most, {one.eager['limit']:.1g} being rounding."
+        )
+        yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"eager.{side}")
+
+
+def _change(result: HeadResult) -> Iterator[Statement]:
+    """State which heads' effects changed, and how alike all estimates are."""
+    if result.change is None:
+        return
+    table = rows(result.change)
+    changed = table[table["p_corrected"] < alpha(result.change)].sort_values("effect")
+    row = most_changed(table, alpha(result.change))
+    shown = changed if len(changed) else table.loc[[row.name]]
+    said = "; ".join(_changed(one) for _, one in shown.head(SHOWN).iterrows())
+    number = Estimate(
+        f"effect of head {row['head']}, {UNIT}", row["effect"], row["ci_low"], row["ci_high"], row["p_corrected"],
+        int(row["n"]), before=row["before"], after=row["after"],
+    )  # fmt: skip
+    alike = "" if math.isnan(result.agreement) else (
+        f" Over all heads, the estimates of both models have a rank correlation of {result.agreement:.2f}."
+    )  # fmt: skip
+    text = (
+        f"Of {count(len(table), 'head')} ablated exactly in both models, {len(changed)} changed how much the margin "
+        f"depends on them. The largest differences: {said}.{alike}"
+    )
+    state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
+    yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")
+
+
+def _changed(row: "pd.Series[float]") -> str:
+    return f"{row['head']} {signed(row['before'])} to {signed(row['after'])} SD, {p_value(row['p_corrected'])}"
+
+
+def _shift(result: HeadResult) -> Iterator[Statement]:
+    """State what the changed heads attend to more, and less."""
+    if result.shift is None:
+        return
+    table = rows(result.shift)
+    moved = table[table["p_corrected"] < alpha(result.shift)]
+    row = most_changed(table, alpha(result.shift))
+    said = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
+    text = (
+        f"Attention of {count(table['head'].nunique(), 'head')} (those that changed, or the top ones): {len(moved)} of "
+        f"{count(len(table), 'share')} by kind of token moved. The largest: {said}."
+    )
+    number = Estimate(
+        f"attention of head {row['head']} to {row['kind']}", row["effect"], row["ci_low"], row["ci_high"],
+        row["p_corrected"], int(row["n"]), before=row["before"], after=row["after"],
+    )  # fmt: skip
+    state = State.SIGNIFICANT if len(moved) else State.NOT_SIGNIFICANT
+    yield Statement(TOPIC, state, text, code="attention", estimate=number)
+
+
+def _largest(shift: Difference) -> pd.DataFrame:
+    table = rows(shift)
+    moved = table[table["p_corrected"] < alpha(shift)]
+    chosen = moved if len(moved) else table
+    return chosen.loc[chosen["effect"].abs().sort_values(ascending=False).index].head(SHOWN)
+
+
+def _attends(row: "pd.Series[float]") -> str:
+    return (
+        f"{row['head']} to {row['kind']} tokens {row['before']:.2f} to {row['after']:.2f}, "
+        f"{p_value(row['p_corrected'])}"
+    )
+
+
+RULES = (_carrying, _retrieval, _error, _eager)

@@ -1,0 +1,79 @@
+"""Figure of similarities: relevant and other passages at a layer that the reader chooses, before above after."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.analyses.layers.result import Similarities
+from retroscope.typesetting.curves import Selector, choosing
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.numbers import count, percent
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
+
+KINDS = {"relevant": "#009E73", "other": "#8a8a8a"}
+UP = {BEFORE: 1, AFTER: -1}  # before is drawn upwards from the axis, after downwards
+HEIGHT = 300
+
+
+def similarities_figure(found: Similarities, subject: Subject) -> Figure:
+    """Return both histograms of one layer at a time: before above the axis, after below it."""
+    frame, last = _rows(found), int(found.above["layer"].max())
+    names = tuple((layer, subject.layer_label(layer)) for layer in sorted(set(frame["layer"])))
+    panel = _mirrored().properties(height=HEIGHT)
+    chart = choosing(panel, frame, [Selector("layer", "layer", last, names)]).properties(height=HEIGHT)
+    ends = found.above[found.above["layer"] == last].set_index("side")["above"]
+    shares = [percent(float(ends[side])) for side in (BEFORE, AFTER)]
+    words = (
+        f"Histograms of similarity at layer {subject.layer_label(last)}: a relevant passage is more similar to its "
+        f"query than {shares[0]} of other passages before, and {shares[1]} after."
+    )
+    totals = frame.groupby("passages")["pairs"].first()
+    caption = (
+        "Upwards before, downwards after: the share of pairs in each bin of similarity, of "
+        f"{count(found.queries, 'query')} and {count(found.passages, 'passage')} drawn with seed 0: "
+        f"{totals['relevant']:,} pairs with relevant passages, "
+        f"{totals['other']:,} with others. The better a layer tells them apart, the less the two colours overlap."
+    )
+    paper = choosing(_mirrored(), frame[frame["layer"] == last], ()).properties(width=400, height=HEIGHT)
+    return Figure("similarities", "Relevant and other passages, layer by layer", caption, words, chart, paper)
+
+
+def _rows(found: Similarities) -> pd.DataFrame:
+    """Return a row a bin, as shares of all pairs of its kind; those after are negative, and so drawn below."""
+    frame = found.counts.copy()
+    frame["pairs"] = frame.groupby(["side", "layer", "passages"])["count"].transform("sum")
+    frame["share"] = frame["count"] / frame["pairs"].clip(lower=1)
+    frame["up"] = frame["share"] * frame["side"].map(UP)
+    above = found.above.set_index(["side", "layer"])["above"]
+    first = ~frame.duplicated(["side", "layer"])
+    frame["words"] = [
+        f"{side}: relevant above {percent(float(above[side, layer]))} of others" if is_first else ""
+        for side, layer, is_first in zip(frame["side"], frame["layer"], first, strict=True)
+    ]
+    return frame[(frame["count"] > 0) | first].drop(columns="count")
+
+
+def _mirrored() -> Any:
+    """Draw one layer: bars up and down from the axis, and how far relevant passages stand above others."""
+    scale = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
+    x = alt.X("low:Q", title="similarity to the query", scale=alt.Scale(zero=False))
+    share = alt.Axis(format="%", labelExpr="replace(datum.label, '\u2212', '')")
+    y = alt.Y("up:Q", title="after | share of pairs | before", axis=share)
+    tips = [
+        alt.Tooltip("side:N"), alt.Tooltip("passages:N"), alt.Tooltip("low:Q", format=".3f"),
+        alt.Tooltip("high:Q", format=".3f"), alt.Tooltip("share:Q", format=".1%"),
+    ]  # fmt: skip
+    bars = alt.Chart().mark_rect(opacity=0.55).encode(
+        x=x, x2="high:Q", y=y, y2=alt.datum(0), tooltip=tips,
+        color=alt.Color("passages:N", scale=scale, title=None),
+    )  # fmt: skip
+    axis = alt.Chart().mark_rule(color="#9a9a9a").encode(y=alt.datum(0))
+    words = [
+        alt.Chart().mark_text(align="left", baseline=baseline, fontSize=12, dx=6, dy=dy)
+        .transform_filter(f"datum.words !== '' && datum.side === '{side}'")
+        .encode(x=alt.value(0), y=alt.value(place), text="words:N")
+        .properties(name=f"words_{side}")
+        for side, place, baseline, dy in ((BEFORE, 0, "top", 6), (AFTER, HEIGHT, "bottom", -6))
+    ]  # fmt: skip
+    return alt.layer(bars, axis, *words)

@@ -1,0 +1,37 @@
+"""What does an activation carry? Activations of clean queries are put into runs on corrupted ones."""
+
+from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
+
+
+def _settings() -> type:
+    from retroscope.analyses.patching.settings import PatchingSettings
+
+    return PatchingSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.patching.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.patching.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="patching",
+    title="Activation patching",
+    question="Which activations carry what a corrupted query lacks, and can the other model's do it?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    sizes=(AnalysisSize(None, LEFT_OUT), AnalysisSize({"limit": 32}, 1.41), STANDARD),
+    phase=Phase.INTERVENTIONS,
+    reporter=_reporter,
+    reads_vectors=False,
+    reads_negatives=True,
+    on_request=True,
+)

@@ -1,0 +1,49 @@
+"""Figure of activation patching: what FFNs and blocks recover, by layer, with own, other and random activations."""
+
+import altair as alt
+import pandas as pd
+
+from retroscope.analyses.patching.result import PatchingResult
+from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.figure import Figure
+
+LINES = {"own": "own clean activation", "other": "the other model's", "random": "random change"}
+BY_LAYER = ("head", "ffn", "block")
+
+
+def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
+    """Return the recovered margin by layer; none where nothing was patched."""
+    frame = _recovered(result)
+    if frame.empty:
+        return ()
+    choices = list(dict.fromkeys(frame["choice"]))
+    panels = [f"{side}, {kind}" for side in result.sides for kind in BY_LAYER]
+    panels = [panel for panel in panels if panel in set(frame["panel"])]
+    y = alt.Y("value:Q", title="recovered margin (SD)")
+    selectors = [Selector("panel", "receiver", panels[0]), Selector("choice", "corruption", choices[0])]
+    first = frame[frame["choice"] == choices[0]]
+    paper = facets(curves(layer_axis(), first, y), first, "panel", panels, 3)
+    return (
+        Figure(
+            "patching",
+            "What patched activations recover",
+            "Margin recovered by a component's clean activation in a run on the corrupted query, in standard "
+            "deviations of what the corruption takes; of heads the one of the layer that recovers most.",
+            f"Recovered margin by layer; corruption and tokens: {', '.join(choices)}.",
+            choosing(curves(layer_axis(), frame, y), frame, selectors),
+            paper.properties(title=f"What patched activations recover ({choices[0]})"),
+        ),
+    )
+
+
+def _recovered(result: PatchingResult) -> pd.DataFrame:
+    """Return rows of curves: panel, choice, layer, series, line, value, low, high."""
+    parts = []
+    for side, one in result.sides.items():
+        for column, line in LINES.items():
+            some = one.table.dropna(subset=[column])
+            best = some.loc[some.groupby(["corruption", "tokens", "kind", "layer"])["own"].idxmax()]
+            panel, choice = side + ", " + best["kind"], best["corruption"] + ", " + best["tokens"]
+            named = best[["layer"]].assign(panel=panel, choice=choice, series=line, line=line, value=best[column])
+            parts.append(named.assign(low=float("nan"), high=float("nan")))
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,140 @@
+"""From recovered margins to tested shares."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.patching.result import (
+    PATCH_COLUMNS,
+    RANDOM_COLUMNS,
+    TOTAL_COLUMNS,
+    PatchingResult,
+    SidePatches,
+)
+from retroscope.analyses.section import Reading
+from retroscope.scores import QUERY, Scores
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.difference import Difference
+from retroscope.statistics.ratio import NO_RATIO, Ratio, ratio_of_means
+from retroscope.statistics.resampling.clusters import clusters_by_row
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.typesetting.frames import alpha, rows
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
+
+CELL = ["corruption", "tokens", "component"]
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
+    """Return what is recovered in both models; None where one was measured."""
+    if not measurements or f"{BEFORE}/recovered" not in measurements[0].scores:
+        return None
+    return patching_result(measurements[0], (BEFORE, AFTER), reading)
+
+
+def patching_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> PatchingResult:
+    """Return the tested recoveries of these receivers."""
+    statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
+    names = {side: reading.subject.models[side].name for side in sides}
+    found = {}
+    for side in sides:
+        donor = "" if side == MODEL else names[AFTER if side == BEFORE else BEFORE]
+        found[side] = _side(measurement, side, (names[side], donor), statistics)
+    return PatchingResult(found, statistics.level)
+
+
+def _side(measurement: Measurement, side: str, names: tuple[str, str], statistics: ComparisonSettings) -> SidePatches:
+    total, recovered = measurement.scores[f"{side}/total"], measurement.scores[f"{side}/recovered"]
+    spread = float(total.values.std(ddof=1)) or 1.0
+    total, recovered = (replace(one, values=one.values / spread) for one in (total, recovered))
+    by_donor = {
+        str(donor): replace(recovered, values=recovered.values.sel(donor=donor, drop=True))
+        for donor in recovered.values["donor"].values
+    }
+    against_random = compare_scores(by_donor["random"], by_donor["own"], statistics)
+    against_own = compare_scores(by_donor["own"], by_donor["other"], statistics) if "other" in by_donor else None
+    totals = _totals(total, statistics)
+    table = _table(total, by_donor, (against_random, against_own), statistics)
+    return SidePatches(names[0], names[1], totals, table, _random(total, by_donor["random"], statistics),
+                       against_random, against_own)  # fmt: skip
+
+
+def _totals(total: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
+    nothing = replace(total, values=xr.zeros_like(total.values))
+    found = rows(compare_scores(nothing, total, statistics))
+    named = {"effect": "clean_less_corrupted", "ci_low": "low", "ci_high": "high", "p_corrected": "p"}
+    return found.drop(columns="p").rename(columns=named)[list(TOTAL_COLUMNS)]
+
+
+def _table(
+    total: Scores,
+    by_donor: dict[str, Scores],
+    tests: tuple[Difference, Difference | None],
+    statistics: ComparisonSettings,
+) -> pd.DataFrame:
+    against_random, against_own = tests
+    named = {"before": "random", "after": "own", "effect": "beyond", "ci_low": "beyond_low", "ci_high": "beyond_high",
+             "p_corrected": "p"}  # fmt: skip
+    frame = rows(against_random).drop(columns="p").rename(columns=named)
+    frame = frame[[*CELL, *named.values(), "n"]]
+    frame = frame.merge(_other(against_own), "left", CELL)
+    means = total.values.mean(QUERY).to_series()
+    frame["total"] = frame["corruption"].map(means)
+    shares = {donor: [_share(total, by_donor, donor, row, statistics) for _, row in frame.iterrows()]
+              for donor in ("own", "other")}  # fmt: skip
+    for donor, prefix in (("own", ""), ("other", "other_")):
+        for field, ratio in (("share", "value"), ("share_low", "low"), ("share_high", "high")):
+            frame[f"{prefix}{field}"] = [getattr(one, ratio) for one in shares[donor]]
+    kinds = frame["component"].astype(str).str.partition(" ")
+    frame["kind"] = kinds[0]
+    frame["layer"] = kinds[2].str.partition(".")[0].astype(int)
+    beyond = frame["beyond"] * np.sign(frame["total"])
+    frame["carries"] = (beyond > 0) & (frame["p"] < alpha(against_random)) & (frame["share"] > 0)
+    return frame[list(PATCH_COLUMNS)]
+
+
+def _other(against_own: Difference | None) -> pd.DataFrame:
+    named = {"after": "other", "effect": "other_less_own", "ci_low": "other_low", "ci_high": "other_high",
+             "p_corrected": "p_other"}  # fmt: skip
+    if against_own is None:
+        return pd.DataFrame(columns=[*CELL, *named.values()])
+    return rows(against_own).rename(columns=named)[[*CELL, *named.values()]]
+
+
+def _share(
+    total: Scores, by_donor: dict[str, Scores], donor: str, row: "pd.Series[Any]", statistics: ComparisonSettings
+) -> Ratio:
+    """Return the share of the total effect that a patch recovers, over the queries that have both."""
+    if donor not in by_donor:
+        return NO_RATIO
+    part = by_donor[donor].values.sel({name: row[name] for name in CELL})
+    whole = total.values.sel(corruption=row["corruption"])
+    return _ratio(part, whole, total, statistics)
+
+
+def _ratio(part: xr.DataArray, whole: xr.DataArray, scores: Scores, statistics: ComparisonSettings) -> Ratio:
+    kept = np.isfinite(part.values) & np.isfinite(whole.values)
+    if kept.sum() < 2:
+        return NO_RATIO
+    clusters = clusters_by_row(replace(scores, values=whole[kept]))
+    return ratio_of_means(part.values[kept], whole.values[kept], statistics.level, clusters)
+
+
+def _random(total: Scores, random: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
+    """Return the mean and the largest share of the total that random changes recover, over components."""
+    records = []
+    values = random.values
+    for kind in values["corruption"].values.tolist():
+        whole = total.values.sel(corruption=kind)
+        for tokens in values["tokens"].values.tolist():
+            cells = values.sel(corruption=kind, tokens=tokens)
+            shares = [_ratio(cells.sel(component=one), whole, total, statistics).value
+                      for one in cells["component"].values]  # fmt: skip
+            known = [share for share in shares if np.isfinite(share)]
+            if known:
+                records.append((kind, tokens, float(np.mean(known)), float(np.max(known))))
+    return pd.DataFrame(records, columns=list(RANDOM_COLUMNS))

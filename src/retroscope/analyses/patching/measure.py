@@ -1,0 +1,215 @@
+"""Patch activations of clean queries into runs on corrupted ones, from the same model and from the other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.patching.settings import PatchingSettings
+from retroscope.attribution.examples import Example, collection_examples, with_shared_negatives
+from retroscope.attribution.heads.cells import HeadCells, cell_origin, head_cells
+from retroscope.attribution.heads.sites import find_heads
+from retroscope.attribution.patching.alignment import align_texts
+from retroscope.attribution.patching.components import find_components
+from retroscope.attribution.patching.corruption import COUNTED, Corruption, corruptions, word_counts
+from retroscope.attribution.patching.recovery import OTHER, OWN, RANDOM_PATCH, PatchingRun
+from retroscope.attribution.settings import AttributionSettings
+from retroscope.collection.collection import Collection
+from retroscope.encoders.encode import tokenise
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.inputs.pairing import same_tokens
+from retroscope.progress import Stages
+from retroscope.scores import QUERY, Scores
+from retroscope.typesetting.numbers import count, estimate
+
+TRIED = 32  # words that are tried until one has as many tokens
+SIDES = ("clean", "corrupted")
+TRACED_PASSES = 2  # of a donor and of the corrupted query, for every kind of patch
+
+
+def refusal(context: Context, settings: PatchingSettings) -> str:
+    """Return why activations of one model cannot be put into the other; empty where they can, or where one is alone."""
+    encoders = [one.query for one in context.models.values()]
+    shapes = {_shape(one) for one in encoders}
+    if len(shapes) > 1:
+        return "the models have other numbers of blocks, heads or coordinates, so no activation fits into both"
+    if len(encoders) > 1 and not same_tokens(*encoders):
+        return "the models read other tokens in the same query, so no activation has its place in both"
+    return ""
+
+
+def _shape(encoder: Encoder) -> tuple[int, int, int, int]:
+    sites = find_heads(encoder)
+    return len(sites.paths), sites.heads, sites.width, encoder.width
+
+
+def plan(context: Context, settings: PatchingSettings) -> Planned:
+    """Return how many patched passes are made, and how long they take."""
+    judged = len(context.collection.judged_queries)
+    queries = min(settings.limit or judged, judged)
+    donors = 3 if context.is_pair else 2
+    lines, sizes = ["activation patching of the query tower"], {}
+    for side, retriever in context.models.items():
+        components = len(find_components(retriever.query, settings.components))
+        kinds = len(settings.corruptions) * len(settings.tokens) * donors
+        passes = kinds * (components + TRACED_PASSES) * queries
+        seconds = passes * context.seconds_each(retriever, "query")
+        sizes[side] = {"components": components, "passes": passes, "seconds": round(seconds, 3)}
+        lines.append(
+            f"  {side}: {count(components, 'component')}, {count(passes, 'patched query')}; about {estimate(seconds)}"
+        )
+    return Planned(tuple(lines), sum(size["seconds"] for size in sizes.values()), {"patching": sizes})
+
+
+def measure(context: Context, settings: PatchingSettings, planned: Planned) -> Measurement:
+    """Return the margins that patched activations bring back.
+
+    Scores of every side: "SIDE/total" (query, corruption): the clean margin less the corrupted one; "SIDE/recovered"
+    (query, corruption, tokens, donor, component): the patched margin less the corrupted one. The frame "corruptions"
+    has the texts.
+    """
+    examples = _examples(context, settings)
+    first = next(iter(context.models.values())).query
+    texts = _corrupted(context.collection, first, [one.id for one in next(iter(examples.values()))], settings)
+    scores: dict[str, Scores] = {}
+    seconds: dict[str, float] = {}
+    for side, retriever in context.models.items():
+        stages = context.stages(retriever.name)
+        other = next((one.query for name, one in context.models.items() if name != side), None)
+        work = _Side(context, settings, retriever, other, examples[side], stages)
+        total, recovered = work.measured(texts)
+        scores[f"{side}/total"] = _scores(context, "total effect of the corruption", total)
+        scores[f"{side}/recovered"] = _scores(context, "recovered margin", recovered)
+        stages.ended("patching")
+        seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
+    made = {kind: len(some) for kind, some in texts.items()}
+    facts = {"queries": len(next(iter(examples.values()))), "corrupted": made}
+    return Measurement(scores, {"corruptions": _frame(texts)}, {}, facts, tuple(_caveats(facts, settings)), seconds)
+
+
+def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Example]]:
+    """Return side -> an example a query; the margins of a pair are against the same negatives."""
+    wanted = AttributionSettings(
+        target="margin", tower="query", negatives=settings.negatives, limit=settings.limit, seed=settings.seed,
+        agreement=None,
+    )  # fmt: skip
+    candidates: Sequence[Any] = context.negatives().candidates
+    if context.is_pair:
+        candidates = with_shared_negatives(list(context.models.values()), context.collection, candidates, wanted)
+    return {
+        side: collection_examples(one, context.collection, candidates, wanted) for side, one in context.models.items()
+    }
+
+
+def _corrupted(
+    collection: Collection, encoder: Encoder, ids: Sequence[str], settings: PatchingSettings
+) -> dict[str, list[Corruption]]:
+    """Return kind -> corrupted queries; a swapped word has as many tokens as the one in whose place it is."""
+    passages = (collection.passage_text(p) for p in islice(collection.passages, COUNTED))
+    counts = word_counts([*(query.text for query in collection.queries.values()), *passages])
+    queries = {i: collection.queries[i].text for i in ids}
+    made: dict[str, list[Corruption]] = {}
+    for kind in settings.corruptions:
+        some = made[kind] = []
+        for i, candidates in corruptions(queries, counts, kind, settings.seed):
+            fitting = _fitting(encoder, queries[i], candidates[:TRIED], in_place=kind == "swapped")
+            if fitting is not None:
+                some.append(Corruption(i, kind, queries[i], fitting))
+    return made
+
+
+def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_place: bool) -> str | None:
+    """Return the first text whose tokens differ from the clean one's, in place if that is asked for."""
+    own = tokenise(encoder, [clean])[0]
+    for text in candidates:
+        aligned = align_texts(own, tokenise(encoder, [text])[0])
+        if aligned.clean != aligned.corrupted and (aligned.in_place or not in_place):
+            return text
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One receiver."""
+
+    context: Context
+    settings: PatchingSettings
+    retriever: Retriever
+    other: Encoder | None
+    examples: Sequence[Example]
+    stages: Stages
+
+    def measured(self, texts: Mapping[str, Sequence[Corruption]]) -> tuple[xr.DataArray, xr.DataArray]:
+        """Return the total effect of each corruption, and what every patch recovers of it; NaN where there is none."""
+        components = find_components(self.retriever.query, self.settings.components)
+        donors = [OWN, *([OTHER] if self.other is not None else []), RANDOM_PATCH]
+        coords: dict[str, list[str]] = {
+            QUERY: [one.id for one in self.examples], "corruption": list(texts), "tokens": list(self.settings.tokens),
+            "donor": donors, "component": [one.name for one in components],
+        }  # fmt: skip
+        recovered = xr.DataArray(np.full([len(v) for v in coords.values()], np.nan), coords, tuple(coords))
+        total = recovered.isel(tokens=0, donor=0, component=0, drop=True).copy()
+        show = self.stages.inside("patching")
+        steps = [(kind, tokens, donor) for kind in texts for tokens in self.settings.tokens for donor in donors]
+        for done, (kind, tokens, donor) in enumerate(steps, start=1):
+            if texts[kind]:
+                ids = [one.query for one in texts[kind]]
+                run = self._run(texts[kind])
+                cells = self._cells(run)
+                total.loc[ids, kind] = cells.of("total", run.total)
+                recovered.loc[ids, kind, tokens, donor] = cells.of(
+                    f"{tokens}-{donor}", partial(run.recovered, tokens, donor)
+                )
+            if show:
+                show(done, len(steps))
+        return total, recovered
+
+    def _run(self, some: Sequence[Corruption]) -> PatchingRun:
+        against = {one.id: one.others[0] for one in self.examples}
+        clean, corrupted = (tokenise(self.retriever.query, [getattr(one, side) for one in some]) for side in SIDES)
+        return PatchingRun(
+            self.retriever.query,
+            self.other,
+            [align_texts(*both) for both in zip(clean, corrupted, strict=True)],
+            torch.stack([against[one.query] for one in some]).float(),
+            self.retriever.similarity == "cosine",
+            find_components(self.retriever.query, self.settings.components),
+            self.settings.seed,
+        )
+
+    def _cells(self, run: PatchingRun) -> HeadCells:
+        encoders = [self.retriever.query, *([self.other] if self.other is not None else [])]
+        made_of = [[one.fingerprint for one in encoders], run.cosine, run.seed, [c.name for c in run.components],
+                   [[one.clean, one.corrupted] for one in run.texts], run.against.tolist()]  # fmt: skip
+        names = tuple(one.name for one in encoders)
+        return head_cells(self.context.cache, made_of, cell_origin(names, self.context.collection.name, "patching"))
+
+
+def _scores(context: Context, name: str, values: xr.DataArray) -> Scores:
+    relevant = context.collection.relevant
+    passages = {i: relevant[i] for i in values.coords[QUERY].values.tolist()}
+    return Scores(name, values, passages=passages).with_texts(context.collection.query_texts)
+
+
+def _frame(texts: Mapping[str, Sequence[Corruption]]) -> pd.DataFrame:
+    rows = [vars(one) for some in texts.values() for one in some]
+    return pd.DataFrame(rows, columns=["query", "kind", "clean", "corrupted"])
+
+
+def _caveats(facts: Mapping[str, Any], settings: PatchingSettings) -> Iterator[str]:
+    for kind in settings.corruptions:
+        made = facts["corrupted"][kind]
+        if made < facts["queries"]:
+            yield f"patching: {made} of {facts['queries']} queries could be corrupted by {kind!r}"
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

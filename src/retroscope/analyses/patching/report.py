@@ -1,0 +1,46 @@
+"""Report activation patching."""
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.patching.infer import infer, patching_result
+from retroscope.analyses.patching.result import PatchingResult
+from retroscope.analyses.patching.tables import patching_tables
+from retroscope.analyses.patching.words import patching_statements
+from retroscope.analyses.section import Reading, Section
+from retroscope.documents import clean
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.subject import MODEL
+
+
+def report(result: PatchingResult, reading: Reading) -> Section:
+    """Return the statements, the figure and the tables of every receiver."""
+    differences = {f"Patching {side}: own, random": one.against_random for side, one in result.sides.items()}
+    differences |= {
+        f"Patching {side}: other, own": one.against_own
+        for side, one in result.sides.items()
+        if one.against_own is not None
+    }
+    return Section(
+        statements=patching_statements(result),
+        draw=lambda: _figures(result),
+        tables=patching_tables(result),
+        frames={f"patching_{side}": one.table for side, one in result.sides.items()},
+        differences=differences,
+        document=clean(result.document()),
+        values={"sides": list(result.sides)},
+    )
+
+
+def alone(measurement: Measurement, reading: Reading) -> Section:
+    """Return the patches of one model."""
+    return report(patching_result(measurement, (MODEL,), reading), reading)
+
+
+def _figures(result: PatchingResult) -> tuple[Figure, ...]:
+    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    from retroscope.analyses.patching.figures import patching_figures
+
+    return patching_figures(result)
+
+
+REPORTER = Reporter(infer, report, alone)

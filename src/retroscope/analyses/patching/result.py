@@ -1,0 +1,75 @@
+"""Result of activation patching. Computes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from retroscope.statistics import Difference
+
+PATCH_COLUMNS = ("corruption", "tokens", "component", "kind", "layer", "total", "own", "random", "beyond", "beyond_low",
+                 "beyond_high", "p", "share", "share_low", "share_high", "carries", "other", "other_less_own",
+                 "other_low", "other_high", "p_other", "other_share", "other_share_low", "other_share_high",
+                 "n")  # fmt: skip
+TOTAL_COLUMNS = ("corruption", "clean_less_corrupted", "low", "high", "p", "n")
+RANDOM_COLUMNS = ("corruption", "tokens", "share", "largest")
+
+
+@dataclass(frozen=True, eq=False)
+class SidePatches:
+    """What patched activations recover in one receiver; margins are in standard deviations of the total effect.
+
+    Attributes:
+        name: of the receiver.
+        donor: name of the other model; "" where there is none.
+        totals: a row a corruption, columns `TOTAL_COLUMNS`: what it takes from the margin.
+        table: a row a corruption, choice of tokens and component, columns `PATCH_COLUMNS`: the `total` that the
+            corruption takes, the recovered margin with the component's `own` clean activation and with a `random`
+            change of that size, how far the first goes `beyond` the second, and its `share` of the total (NaN where
+            that is not significant); whether the component `carries` what was corrupted: goes beyond, significantly, in
+            the direction of the total; and the same with the `other` model's activation.
+        random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
+            recover, over components.
+        against_random: own less random, over (corruption, tokens, component).
+        against_own: other less own, likewise; None where there is no other model.
+    """
+
+    name: str
+    donor: str
+    totals: pd.DataFrame
+    table: pd.DataFrame
+    random: pd.DataFrame
+    against_random: Difference
+    against_own: Difference | None = None
+
+    @property
+    def carrying(self) -> pd.DataFrame:
+        """Return the rows of components that carry what was corrupted, the largest share first."""
+        return self.table[self.table["carries"]].sort_values("share", ascending=False)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchingResult:
+    """Activation patching of one model, or of two.
+
+    Attributes:
+        sides: receiver ("before", "after", or "model") -> its patches.
+        level: of the intervals.
+    """
+
+    sides: Mapping[str, SidePatches]
+    level: float
+
+    def document(self) -> dict[str, Any]:
+        """Return every number as JSON-like values."""
+        return {
+            side: {
+                "receiver": one.name,
+                "donor": one.donor or None,
+                "totals": one.totals.to_dict(orient="records"),
+                "patches": one.table.to_dict(orient="records"),
+                "random": one.random.to_dict(orient="records"),
+            }
+            for side, one in self.sides.items()
+        }

@@ -1,0 +1,47 @@
+"""Settings of activation patching. No torch."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from retroscope.attribution.patching.corruption import CORRUPTIONS
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import AnyNumber, Distinct, Range, Seed, check_ranges
+
+# Written out, since the modules that use them take torch to import; a test compares them.
+COMPONENT_NAMES = ("head", "ffn", "block")  # see `attribution.patching.components`
+TOKEN_NAMES = ("changed", "rest", "all")  # see `attribution.patching.alignment`
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchingSettings:
+    """Settings of activation patching.
+
+    Attributes:
+        corruptions: how queries are corrupted: "swapped" (the rarest word for another query's of as many tokens),
+            "removed" (the rarest word), "order" (of the words).
+        components: what is patched: every "head", "ffn" or "block".
+        tokens: where: the tokens that were "changed" (where the corrupted text has as many), the "rest", or "all".
+        limit: judged queries, at most, drawn with `seed`; 0 takes all.
+        negatives: hard negatives among which the one of the margin is found.
+        seed: seed of the draw, of swapped words and orders, and of the random patches.
+    """
+
+    corruptions: Annotated[tuple[str, ...], Distinct()] = CORRUPTIONS
+    components: Annotated[tuple[str, ...], Distinct()] = COMPONENT_NAMES
+    tokens: Annotated[tuple[str, ...], Distinct()] = ("changed", "rest")
+    limit: AnyNumber = 64
+    negatives: Annotated[int, Range(1, 10_000)] = 4
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        for kind, names, known in (
+            ("corruption", self.corruptions, CORRUPTIONS),
+            ("component", self.components, COMPONENT_NAMES),
+            ("choice of tokens", self.tokens, TOKEN_NAMES),
+        ):
+            if not names:
+                raise SettingsError(f"no {kind} is named", fix=f"name at least one of {', '.join(known)}")
+            for name in names:
+                if name not in known:
+                    raise unknown_name(kind, name, known)

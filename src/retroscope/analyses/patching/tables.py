@@ -1,0 +1,68 @@
+"""Tables of activation patching."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.patching.result import PatchingResult, SidePatches
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import MISSING, interval, p_value, signed
+
+MOST = 40  # rows of the page's table; the files have all
+
+
+def patching_tables(result: PatchingResult) -> dict[str, PaperTable]:
+    """Return, for every receiver, the components that recover most, and what corruptions take."""
+    tables = {}
+    for side, one in result.sides.items():
+        tables[f"patching_{side}"] = _patches(one)
+        tables[f"patching_totals_{side}"] = _totals(one)
+    return tables
+
+
+def _patches(one: SidePatches) -> PaperTable:
+    found = one.table.sort_values(["carries", "share"], ascending=False).head(MOST)
+    frame = pd.DataFrame(
+        {
+            "corruption": found["corruption"],
+            "tokens": found["tokens"],
+            "component": found["component"],
+            "share": [_share(row, "share") for _, row in found.iterrows()],
+            "own": [signed(v) for v in found["own"]],
+            "random": [signed(v) for v in found["random"]],
+            "p (own, random)": [_bare(p) for p in found["p"]],
+            "other's share": [_share(row, "other_share") for _, row in found.iterrows()],
+            "p (other, own)": [_bare(p) for p in found["p_other"]],
+        }
+    )
+    note = (
+        "Share: of the margin that the corruption takes, recovered by the clean activation, with Fieller's interval. "
+        "Own and random: margin recovered, in standard deviations of the total effect; random changes are as large. "
+        f"p is corrected over all rows. The {MOST} components that recover most; the files have all."
+    )
+    return PaperTable(frame, f"Activations patched into {one.name}", note, tuple(frame.columns[3:]))
+
+
+def _totals(one: SidePatches) -> PaperTable:
+    found = one.totals
+    frame = pd.DataFrame(
+        {
+            "corruption": found["corruption"],
+            "clean less corrupted (SD)": [signed(v) for v in found["clean_less_corrupted"]],
+            "interval": [interval(r["low"], r["high"], effect=True) for _, r in found.iterrows()],
+            "p": [_bare(p) for p in found["p"]],
+            "queries": found["n"].astype(int),
+        }
+    )
+    return PaperTable(frame, f"What corrupted queries lose in {one.name}", "", tuple(frame.columns[1:]))
+
+
+def _share(row: "pd.Series[Any]", name: str) -> str:
+    if math.isnan(row[name]):
+        return MISSING
+    return f"{row[name]:.2f} {interval(row[f'{name}_low'], row[f'{name}_high'], effect=True)}"
+
+
+def _bare(p: float) -> str:
+    return MISSING if math.isnan(p) else p_value(p).removeprefix("p ").removeprefix("= ")

@@ -1,0 +1,140 @@
+"""Activation patching in words."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retroscope.analyses.patching.result import PatchingResult, SidePatches
+from retroscope.typesetting.frames import alpha
+from retroscope.typesetting.numbers import count, interval, p_value, signed
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.subject import MODEL
+
+TOPIC = "patching"
+SHOWN = 2  # components that a sentence names
+CORRUPTED = {
+    "swapped": "the rarest word swapped",
+    "removed": "the rarest word removed",
+    "order": "the words in another order",
+}
+TOKENS = {"changed": "at the changed tokens", "rest": "at the other tokens", "all": "at all tokens"}
+
+
+def patching_statements(result: PatchingResult) -> tuple[Statement, ...]:
+    """Return what is said of every receiver."""
+    return tuple(s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one))
+
+
+def _at(side: str) -> str:
+    """Return " before", " after", or nothing for one model alone."""
+    return "" if side == MODEL else f" {side}"
+
+
+def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
+    """State what each corruption takes from the margin."""
+    level = 1 - result.level
+    said = "; ".join(
+        f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
+        f"{interval(-row['high'], -row['low'], effect=True)}, {p_value(row['p'])}"
+        for _, row in one.totals.iterrows()
+    )
+    shown = one.totals[one.totals["p"] < level]
+    largest = one.totals.loc[one.totals["clean_less_corrupted"].abs().idxmax()]
+    number = Estimate(
+        f"margin, {largest['corruption']}", -largest["clean_less_corrupted"], -largest["high"], -largest["low"],
+        largest["p"], int(largest["n"]),
+    )  # fmt: skip
+    none = "" if len(shown) else " Nothing is lost, so nothing can be recovered."
+    text = f"Corrupted queries{_at(side)} change the margin: {said}.{none}"
+    state = State.SIGNIFICANT if len(shown) else State.NOT_SIGNIFICANT
+    yield Statement(TOPIC, state, text, (side,), code=f"corrupted.{side}", estimate=number)
+
+
+def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
+    """State which components carry what was corrupted, a sentence a corruption and choice of tokens."""
+    for (kind, tokens), rows in one.table.groupby(["corruption", "tokens"], sort=False):
+        if rows["share"].isna().all():
+            continue  # of an effect that is not significant there is no share
+        carrying = rows[rows["carries"]].sort_values("share", ascending=False)
+        shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
+        text = (
+            f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: {len(carrying)} of {count(len(rows), 'component')} "
+            f"recover more of the margin with their clean activation {TOKENS[str(tokens)]} than with a random change of its "
+            f"size. The most: {_by_kind(shown)}."
+        )
+        state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
+        number = _estimate(shown.iloc[0])
+        code = f"carry.{side}.{kind}.{tokens}"
+        yield Statement(TOPIC, state, text, (side,), code=code, estimate=number, figure="patching")
+
+
+def _by_kind(rows: pd.DataFrame) -> str:
+    """Name the components of every kind that recover most."""
+    best = [some.head(SHOWN) for _, some in rows.groupby("kind", sort=False)]
+    return "; ".join(_component(row) for some in best for _, row in some.iterrows())
+
+
+def _component(row: "pd.Series[Any]") -> str:
+    return f"{row['component']} {row['share']:.2f} {interval(row['share_low'], row['share_high'], effect=True)}"
+
+
+def _estimate(row: "pd.Series[Any]") -> Estimate:
+    return Estimate(
+        f"of the margin lost, {row['component']}", row["share"], row["share_low"], row["share_high"], row["p"],
+        int(row["n"]), Kind.SHARE,
+    )  # fmt: skip
+
+
+def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
+    """State whether the other model's activations do what the receiver's own do, where those carry something."""
+    if one.against_own is None:
+        return
+    level = alpha(one.against_own)
+    carrying = one.carrying
+    carrying = carrying[carrying["kind"] != "block"]  # a block's state is not in the other's terms
+    if carrying.empty:
+        return
+    beyond = carrying["other_less_own"] * np.sign(carrying["total"])
+    less = carrying[(carrying["p_other"] < level) & (beyond < 0)]
+    more = carrying[(carrying["p_other"] < level) & (beyond > 0)]
+    said = "; ".join(
+        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} for {row['share']:.2f}"
+        for _, row in carrying.head(SHOWN).iterrows()
+    )
+    text = (
+        f"Activations of {one.donor} in {one.name}: of {count(len(carrying), 'head or FFN')} that carry something "
+        f"there, {len(less)} recover less with the other model's activation than with their own, {len(more)} more, and "
+        f"{len(carrying) - len(less) - len(more)} do not differ significantly. Share recovered: {said}."
+    ).replace("head or FFNs", "heads or FFNs")
+    row = carrying.iloc[0]
+    number = Estimate(
+        f"recovered by the other model's activation, {row['component']} (SD)", row["other_less_own"], row["other_low"],
+        row["other_high"], row["p_other"], int(row["n"]),
+    )  # fmt: skip
+    state = State.SIGNIFICANT if len(less) + len(more) else State.NOT_SIGNIFICANT
+    yield Statement(TOPIC, state, text, code=f"across.{side}", estimate=number, figure="patching")
+
+
+def _ratio(value: float) -> str:
+    return "none" if math.isnan(value) else f"{value:.2f}"
+
+
+def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
+    """State what random changes recover."""
+    if one.random.empty:
+        return
+    mean = float(one.random["share"].mean())
+    said = "; ".join(
+        f"{row['corruption']}, {row['tokens']} {row['share']:.2f} (largest {row['largest']:.2f})"
+        for _, row in one.random.iterrows()
+    )
+    text = f"Random changes of equal size{_at(side)} recover, in the mean over components: {said}."
+    control = "random patches" + (f" ({side})" if side != MODEL else "")
+    number = Estimate("of the margin lost, random changes", mean, kind=Kind.SHARE)
+    yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"random.{side}", estimate=number, control=control)
+
+
+RULES = (_totals, _carrying, _across, _random)

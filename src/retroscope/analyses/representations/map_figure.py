@@ -1,0 +1,133 @@
+"""Figure of the embedding space: a map of a sample of texts, and the movement of a query and its relevant passages."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.analyses.representations.result import TextMap
+from retroscope.typesetting.curves import SIZE, embedded
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.numbers import MISSING, count, percent
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+LOOKS = {"query": ("#CC79A7", "diamond"), "relevant": ("#009E73", "square"), "other": ("#8a8a8a", "circle")}
+NOBODY = "none"
+LABEL = 50  # characters of a query in the list of choices
+HEIGHT = 420
+PANEL = 330  # pixels of one side of the file's two panels
+MOVED = "#7a7a7a"
+
+
+def text_map_figure(found: TextMap) -> Figure:
+    """Return the map of one side at a time, with links and movement of a query and its relevant passages."""
+    points, moves = _points(found.places), _moves(found)
+    queries = list(dict.fromkeys(moves["query"]))
+    loss = {name: MISSING if value is None or value != value else value for name, value in found.loss.items()}
+    kept, alike = ([loss[f"{name}_{side}"] for side in (BEFORE, AFTER)] for name in ("variance", "distances"))
+    shares = " and ".join(percent(one) if isinstance(one, float) else one for one in kept)
+    close = " and ".join(f"{one:.2f}" if isinstance(one, float) else one for one in alike)
+    caption = (
+        f"Vectors of the last layer of {count(int(loss['queries']), 'query')} and of "
+        f"{count(int(loss['passages']), 'passage')} (of {loss['of']:,}), drawn with seed 0, in the plane of the two "
+        "largest principal components of both sides together. Each side is centred on its own mean. "
+        f"The plane keeps {shares} of the variance before and after; its distances correlate with those of the space "
+        f"by {close}. Lines: from a query to its relevant passages; dashed, from the place before to the place after."
+    )
+    words = f"Map of {len(found.places)} texts before and after fine-tuning; {shares} of the variance are kept."
+    chart = _chart(points, moves, queries).properties(**{**SIZE, "height": HEIGHT})
+    return Figure("text_map", "A map of the embedding space", caption, words, chart, _paper(points, moves))
+
+
+def _points(places: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a text and side: side, x, y, kind, text."""
+    return pd.concat(
+        [places[["kind", "text"]].assign(side=side, x=places[f"{side}_x"], y=places[f"{side}_y"])
+         for side in (BEFORE, AFTER)], ignore_index=True,
+    )  # fmt: skip
+
+
+def _moves(found: TextMap) -> pd.DataFrame:
+    """Return a row a query of the map, and each of its relevant passages: both places, and the query's."""
+    place = found.places.set_index("text_id")
+    texts = {
+        query: f"{n}. {place['text'][query][:LABEL]}"
+        for n, query in enumerate(dict.fromkeys(found.links["query_id"]), 1)
+    }
+    pairs = [(query, query) for query in texts]
+    pairs += list(zip(found.links["query_id"], found.links["passage_id"], strict=True))
+    rows = []
+    for query, text in pairs:
+        own, its = _of(place, text, passage=query != text), _of(place, query, passage=False)
+        ends = {f"{side}_{axis}": own[f"{side}_{axis}"] for side in (BEFORE, AFTER) for axis in "xy"}
+        start = {f"query_{side}_{axis}": its[f"{side}_{axis}"] for side in (BEFORE, AFTER) for axis in "xy"}
+        rows.append({"query": texts[query], "kind": own["kind"], "text": own["text"], **ends, **start})
+    return pd.DataFrame(rows)
+
+
+def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
+    """Return the row of a text; a query and a passage may have one id."""
+    found = place.loc[[text]]
+    return found[(found["kind"] != "query") if passage else (found["kind"] == "query")].iloc[0]
+
+
+def _chart(points: pd.DataFrame, moves: pd.DataFrame, queries: list[str]) -> Any:
+    """Draw one side at a time, with the links and movements of a chosen query."""
+    side = alt.param(name="side", value=AFTER, bind=alt.binding_select(options=[BEFORE, AFTER], name="model "))
+    offered = [NOBODY, *queries]
+    chosen = alt.param(name="query", value=offered[1], bind=alt.binding_select(options=offered, name="query "))
+    here = {axis: f"side === 'before' ? datum.before_{axis} : datum.after_{axis}" for axis in "xy"}
+    its = {
+        f"query_{axis}": f"side === 'before' ? datum.query_before_{axis} : datum.query_after_{axis}" for axis in "xy"
+    }
+    mine = alt.Chart(embedded(moves)).transform_filter("datum.query === query").transform_calculate(**here, **its)
+    layers = [_dots(points).transform_filter("datum.side === side"), *_highlights(mine)]
+    return alt.layer(*layers).add_params(side, chosen)
+
+
+def _highlights(mine: Any) -> list[Any]:
+    """Draw the movements, links and points of the rows that are chosen."""
+    moved = mine.mark_rule(color=MOVED, strokeDash=[4, 3]).encode(
+        x=_x("before_x"), y=_y("before_y"), x2="after_x:Q", y2="after_y:Q"
+    )
+    linked = mine.mark_rule(color=LOOKS["relevant"][0], strokeWidth=1.8).encode(
+        x=_x("query_x"), y=_y("query_y"), x2="x:Q", y2="y:Q"
+    )
+    return [moved, linked, _marks(mine, size=130, opacity=1)]
+
+
+def _dots(points: pd.DataFrame) -> Any:
+    return _marks(alt.Chart(embedded(points)), size=28, opacity=0.55)
+
+
+def _marks(chart: Any, *, size: int, opacity: float) -> Any:
+    """Draw texts as points, a colour and a shape a kind."""
+    kinds, colours, shapes = list(LOOKS), [c for c, _ in LOOKS.values()], [s for _, s in LOOKS.values()]
+    return chart.mark_point(filled=True, size=size, opacity=opacity).encode(
+        x=_x("x"), y=_y("y"),
+        color=alt.Color("kind:N", scale=alt.Scale(domain=kinds, range=colours), title=None),
+        shape=alt.Shape("kind:N", scale=alt.Scale(domain=kinds, range=shapes), title=None),
+        tooltip=[alt.Tooltip("kind:N"), alt.Tooltip("text:N")],
+    )  # fmt: skip
+
+
+def _x(field: str) -> Any:
+    return alt.X(f"{field}:Q", title="component 1", scale=alt.Scale(zero=False))
+
+
+def _y(field: str) -> Any:
+    return alt.Y(f"{field}:Q", title="component 2", scale=alt.Scale(zero=False))
+
+
+def _paper(points: pd.DataFrame, moves: pd.DataFrame) -> Any:
+    """Draw both sides beside one another, with every link of a query to its relevant passages."""
+    panels = []
+    for side in (BEFORE, AFTER):
+        links = moves.assign(x=moves[f"{side}_x"], y=moves[f"{side}_y"],
+                             query_x=moves[f"query_{side}_x"], query_y=moves[f"query_{side}_y"])  # fmt: skip
+        lines = alt.Chart(embedded(links[["x", "y", "query_x", "query_y"]])).mark_rule(
+            color=LOOKS["relevant"][0], opacity=0.5
+        ).encode(x=_x("query_x"), y=_y("query_y"), x2="x:Q", y2="y:Q")  # fmt: skip
+        dots = _dots(points[points["side"] == side])
+        panels.append(alt.layer(lines, dots).properties(width=PANEL, height=PANEL, title=side))
+    return alt.hconcat(*panels).resolve_scale(x="shared", y="shared")

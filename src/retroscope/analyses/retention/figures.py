@@ -1,0 +1,28 @@
+"""Figure of the retention of facts."""
+
+import altair as alt
+
+from retroscope.analyses.retention.result import P1, RetentionResult
+from retroscope.analyses.retention.tables import READ_OUTS
+from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.frames import by_side, rows
+from retroscope.typesetting.subject import Subject
+
+
+def fact_figures(result: RetentionResult, subject: Subject) -> tuple[Figure, ...]:
+    """Return P@1 by layer, before and after, by each read-out."""
+    frame = by_side(rows(result.effect, measure=P1), ["layer", "readout"]).rename(columns={"side": "series"})
+    frame["line"] = frame["series"]
+    frame["readout"] = [READ_OUTS[name] for name in frame["readout"]]
+    names = list(dict.fromkeys(frame["readout"]))
+    y = alt.Y("value:Q", title=f"{P1} among the objects of the relation", scale=alt.Scale(zero=True))
+    panel = curves(layer_axis(subject.layer_names), frame, y)
+    chart = choosing(panel, frame, [Selector("readout", "read with", names[0])])
+    paper = facets(panel, frame, "readout", names).properties(title="Facts by layer")
+    words = f"Share of facts whose answer comes first, by layer, before and after, read with {' and '.join(names)}."
+    caption = (
+        "The answer of each fact is ranked among the objects of its relation. The own head is the backbone's for both "
+        "models; the read-out is fitted to each layer of each model. Bands are intervals."
+    )
+    return (Figure("facts_by_layer", "Facts by layer", caption, words, chart, paper),)

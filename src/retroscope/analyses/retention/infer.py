@@ -1,0 +1,175 @@
+"""From what was read to effects, controls and the association of known and found."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retention.result import (
+    CONSISTENCY,
+    FACTS,
+    FOUND,
+    HEAD,
+    LOSSES,
+    P1,
+    RANDOM,
+    REFITTED,
+    SHUFFLED,
+    VOCABULARY,
+    Association,
+    FactControl,
+    RetentionResult,
+)
+from retroscope.analyses.section import Reading
+from retroscope.scores import Scores
+from retroscope.statistics import ComparisonSettings, Difference, IntervalSettings, bootstrap_mean
+from retroscope.statistics.association import by_quantile, mantel_haenszel, odds_ratio
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.ratio import Ratio, ratio_of_means
+from retroscope.statistics.resampling.clusters import Clusters, clusters_by_row
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+PARTS = 3  # of popularity, and of shared words
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
+    """Return effects paired by fact, with the controls; None where no two models were read."""
+    scores = measurements[0].scores if measurements else {}
+    if BEFORE not in scores or AFTER not in scores:
+        return None
+    measurement = measurements[0]
+    settings = replace(reading.subject.paired_statistics, family_per=("readout", "measure"))
+    facts = measurement.frames[FACTS].set_index("fact")
+    in_vocabulary = [measurement.scores.get(f"{side}/{VOCABULARY}") for side in (BEFORE, AFTER)]
+    last = int(scores[AFTER].values["layer"].values[-1])
+    cells = _Cells(scores, facts, last, settings.intervals)
+    consistency = measurement.frames[CONSISTENCY].groupby(["side", "readout"])["consistency"]
+    return RetentionResult(
+        effect=compare_scores(scores[BEFORE], scores[AFTER], settings),
+        vocabulary=_vocabulary(in_vocabulary, settings),
+        last=last,
+        retained=_retained(cells),
+        controls=tuple(_controls(cells, measurement.facts["unknowable"])),
+        losses=measurement.frames[LOSSES],
+        consistency=consistency.agg(["mean", "size"]).reset_index(),
+        associations=tuple(_associations(cells, measurement)),
+        strata=pd.DataFrame(_strata(cells)),
+        about=measurement.facts,
+    )
+
+
+def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) -> Difference | None:
+    """Return the paired ranks among all tokens; None where no head was read, or no answer is one token."""
+    before, after = sides
+    if before is None or after is None:
+        return None
+    return compare_scores(before, after, replace(settings, family_per=()))
+
+
+class _Cells:
+    """P@1 of the last layer, by side and read-out, with the facts' own columns."""
+
+    def __init__(self, scores: Mapping[str, Scores], facts: pd.DataFrame, last: int, level: IntervalSettings) -> None:
+        self.scores, self.facts, self.last, self.settings = scores, facts, last, level
+        self.sides = [side for side in (BEFORE, AFTER, RANDOM) if side in scores]
+        self.ids = scores[BEFORE].query_ids
+        self.clusters = clusters_by_row(scores[BEFORE])
+        self.strata = facts.loc[self.ids, "stratum"].to_numpy()
+
+    def hits(self, side: str, readout: str, measure: str = P1) -> np.ndarray:
+        """Return a value a fact, in the order of `ids`."""
+        values = self.scores[side].select(layer=self.last, readout=readout, measure=measure).values
+        hits: np.ndarray = values.sel(query=self.ids).values
+        return hits
+
+    def readouts(self, side: str) -> list[str]:
+        """Return the read-outs of a side."""
+        return [str(name) for name in self.scores[side].values["readout"].values]
+
+    def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
+        """Return mean, interval and number of some of the values."""
+        found = bootstrap_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
+        return float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0])
+
+    def frequent(self, kept: np.ndarray) -> float:
+        """Return P@1 of the most frequent object."""
+        return float(self.facts.loc[self.ids, "most_frequent"].to_numpy()[kept].mean())
+
+
+def _retained(cells: _Cells) -> dict[tuple[str, str], Ratio]:
+    every = np.ones(len(cells.ids), dtype=bool)
+    groups = {"": every, **{str(name): cells.strata == name for name in np.unique(cells.strata) if name}}
+    return {
+        (readout, stratum): ratio_of_means(
+            cells.hits(AFTER, readout)[kept],
+            cells.hits(BEFORE, readout)[kept],
+            cells.settings.level,
+            cells.clusters.only(kept),
+        )
+        for readout in cells.readouts(AFTER)
+        for stratum, kept in groups.items()
+    }
+
+
+def _controls(cells: _Cells, unknowable: Sequence[str]) -> Iterator[FactControl]:
+    every = np.ones(len(cells.ids), dtype=bool)
+    for side in (BEFORE, AFTER):
+        for readout in cells.readouts(side):
+            values = cells.hits(side, readout, SHUFFLED)
+            if np.isfinite(values).any():
+                told = cells.mean(values, every)
+                yield FactControl("other subject", side, readout, *told[:3], cells.frequent(every), told[3])
+            kept = np.isin(cells.strata, list(unknowable))
+            if kept.any():
+                told = cells.mean(cells.hits(side, readout), kept)
+                yield FactControl("facts that cannot be known", side, readout, *told[:3], cells.frequent(kept), told[3])
+    if RANDOM in cells.sides:
+        told = cells.mean(cells.hits(RANDOM, REFITTED), every)
+        yield FactControl("random weights", RANDOM, REFITTED, *told[:3], cells.frequent(every), told[3])
+
+
+def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
+    names = [str(name) for name in np.unique(cells.strata)]
+    for stratum in names if len(names) > 1 else ():
+        for side in cells.sides:
+            for readout in cells.readouts(side):
+                mean, low, high, n = cells.mean(cells.hits(side, readout), cells.strata == stratum)
+                yield {"stratum": stratum or "(none)", "side": side, "readout": readout, "mean": mean, "ci_low": low,
+                       "ci_high": high, "n": n}  # fmt: skip
+
+
+def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
+    """Relate what the backbone knew, by its head where it has one, to what each model finds; then by stratum."""
+    if FOUND not in measurement.frames:
+        return
+    found = measurement.frames[FOUND].set_index("fact").reindex(cells.ids)
+    asked = found["shared"].notna().to_numpy()
+    readout = HEAD if HEAD in cells.readouts(BEFORE) else REFITTED
+    known = cells.hits(BEFORE, readout) == 1
+    names = [str(name) for name in np.unique(cells.strata[asked])]
+    groups = {"": asked, **{name: asked & (cells.strata == name) for name in names if len(names) > 1}}
+    for stratum, kept in groups.items():
+        alike = [by_quantile(found[column].to_numpy()[kept], PARTS) for column in ("popularity", "shared")]
+        for side in (BEFORE, AFTER):
+            hit = found[f"found/{side}"].to_numpy() > 0
+            outcomes = pd.DataFrame({"known": known, "found": hit, "cluster": cells.clusters.text})[kept]
+            yield _association((side, stratum), outcomes, alike[0] * PARTS + alike[1], cells.settings.level)
+
+
+def _association(names: tuple[str, str], outcomes: pd.DataFrame, alike: np.ndarray, level: float) -> Association:
+    known, hit, clusters = (outcomes[column].to_numpy() for column in ("known", "found", "cluster"))
+    return Association(
+        side=names[0],
+        stratum=names[1],
+        known=_share(hit[known]),
+        unknown=_share(hit[~known]),
+        n_known=int(known.sum()),
+        crude=odds_ratio(known, hit, clusters, level),
+        within=mantel_haenszel(known, hit, alike, clusters, level),
+    )
+
+
+def _share(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else float("nan")

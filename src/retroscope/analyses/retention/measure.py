@@ -1,0 +1,191 @@
+"""Read the facts from both models and from a copy with random weights."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.analyses.analysis import Instrument, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retention.plan import RetentionWork, plan, refusal, retention_work
+from retroscope.analyses.retention.result import CONSISTENCY, FACTS, FOUND, LOSSES, RANDOM, VOCABULARY
+from retroscope.analyses.retention.search import search_facts
+from retroscope.analyses.retention.settings import RetentionSettings
+from retroscope.collection.facts.loading import load_facts
+from retroscope.documents import fingerprint
+from retroscope.encoders.checkpoints.language_heads import LanguageHead, NoLanguageHead, load_language_head
+from retroscope.encoders.encoder import Encoder
+from retroscope.files import file_digest
+from retroscope.knowledge.readouts import HEAD, REFITTED, HeadReadout, Lesson, LinearReadout, Readout, fit_readout
+from retroscope.knowledge.recall import MEASURES, most_frequent, recall
+from retroscope.knowledge.states import states_at
+from retroscope.scores import Scores
+
+FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
+
+
+def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
+    """Return what is read, (query, layer, readout, measure), of every side and of "random"; a query is a fact.
+
+    "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). Frames: "facts" with a row a fact, "losses"
+    of the read-outs on held-out text, "consistency" over wordings, and "found" where the questions of the facts were
+    searched with.
+    """
+    work = retention_work(planned)
+    encoders = {side: one.tower(settings.tower) for side, one in context.models.items()}
+    first = next(iter(encoders))
+    head = head_of(encoders[first])
+    control = context.with_random_weights(first)
+    if control is not None:
+        encoders[RANDOM] = control.tower(settings.tower)
+    stages = context.stages("retention")
+    scores: dict[str, Scores] = {}
+    losses, consistency = [], []
+    for side, encoder in encoders.items():
+        readout = _fitted(encoder, encoders[first], head, work, settings)
+        losses += [{"side": side, "layer": k, "loss": loss} for k, loss in enumerate(readout.loss)]
+        own = {HEAD: HeadReadout(head)} if isinstance(head, LanguageHead) and side != RANDOM else {}
+        readouts: dict[str, Readout] = {**own, REFITTED: readout}
+        told, agreement = _read(encoder, readouts, work, settings)
+        scores |= {side if name == FACTS else f"{side}/{name}": one for name, one in told.items()}
+        consistency.append(agreement.assign(side=side))
+        stages.ended(f"facts, {side}")
+    frames = {FACTS: _facts(work), LOSSES: pd.DataFrame(losses), CONSISTENCY: pd.concat(consistency)}
+    if settings.search and any(fact.question and fact.passages for fact in work.facts.facts):
+        frames[FOUND] = search_facts(context, work.facts, settings.found_at)
+        stages.ended("search")
+    return Measurement(
+        scores=scores, frames=frames, facts=_about(head, work, settings), caveats=work.notes, seconds=stages.seconds
+    )
+
+
+def head_of(encoder: Encoder) -> LanguageHead | NoLanguageHead | None:
+    """Return the language-model head of the checkpoint that an encoder was loaded from; None for one in memory."""
+    if encoder.source is None:
+        return None
+    return load_language_head(encoder.source.source, encoder.source.settings, tower=encoder.source.tower)
+
+
+def _fitted(
+    encoder: Encoder,
+    backbone: Encoder,
+    head: LanguageHead | NoLanguageHead | None,
+    work: RetentionWork,
+    settings: RetentionSettings,
+) -> LinearReadout:
+    """Fit the read-out of one model; the output matrix is the backbone's for all."""
+    output = head.matrix if isinstance(head, LanguageHead) else backbone.backbone.get_input_embeddings().weight
+    lesson = Lesson(states_at(encoder, work.places), work.targets, work.held_out)
+    return fit_readout(lesson, output.detach().cpu(), work.words, settings.readout)
+
+
+def _read(
+    encoder: Encoder, readouts: Mapping[str, Readout], work: RetentionWork, settings: RetentionSettings
+) -> tuple[dict[str, Scores], pd.DataFrame]:
+    """Return the scores of the first wording, and the share of pairs of wordings with the same first object."""
+    n_layers, facts = encoder.anatomy.n_blocks + 1, work.facts.facts
+    values = np.full((len(facts), n_layers, len(readouts), len(MEASURES)), np.nan)
+    ranks = np.full((len(facts), n_layers, len(readouts)), np.nan)
+    first: dict[int, list[np.ndarray]] = {}
+    for wording in work.wordings:
+        recalled, rows = recall(encoder, wording.clozes, readouts, settings.seed), list(wording.clozes.rows)
+        if wording.number == 0:
+            values[rows] = recalled.measures.transpose(2, 1, 0, 3)
+            ranks[rows] = recalled.vocabulary.transpose(2, 1, 0)
+        for place, row in enumerate(rows):
+            first.setdefault(row, []).append(recalled.first[:, -1, place])
+    read = np.isfinite(values[:, 0, 0, 0])
+    ids = [fact.id for fact, there in zip(facts, read, strict=True) if there]
+    coords = {"query": ids, "layer": list(range(n_layers)), "readout": list(readouts), "measure": list(MEASURES)}
+    array = xr.DataArray(values[read], coords=coords, dims=tuple(coords))
+    clusters = _clusters(work, settings)
+    recipe = {"tower": settings.tower, "facts": work.facts.fingerprint}
+    scores = {FACTS: Scores("facts", array, recipe).with_texts(clusters)}
+    one_token = np.isfinite(ranks[..., 0]).all(1)  # the head comes first
+    if HEAD in readouts and one_token.any():
+        ids = [fact.id for fact, there in zip(facts, one_token, strict=True) if there]
+        among_all = xr.DataArray(
+            1 / ranks[one_token][..., 0],
+            coords={"query": ids, "layer": list(range(n_layers))},
+            dims=("query", "layer"),
+        )
+        scores[VOCABULARY] = Scores("facts in the vocabulary", among_all, recipe).with_texts(clusters)
+    return scores, _consistency(first, [fact.id for fact in facts], list(readouts))
+
+
+def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], readouts: Sequence[str]) -> pd.DataFrame:
+    """Return a row a fact and read-out, of facts that are read in several wordings."""
+    rows = [
+        {"fact": ids[row], "readout": name, "wordings": len(tops), "consistency": _agreement([top[k] for top in tops])}
+        for row, tops in first.items()
+        if len(tops) > 1
+        for k, name in enumerate(readouts)
+    ]
+    return pd.DataFrame(rows, columns=["fact", "readout", "wordings", "consistency"])
+
+
+def _agreement(tops: list[int]) -> float:
+    """Return the share of pairs that are equal."""
+    equal = np.equal.outer(tops, tops)
+    n = len(tops)
+    return float((equal.sum() - n) / (n * (n - 1)))
+
+
+def _clusters(work: RetentionWork, settings: RetentionSettings) -> dict[str, int]:
+    """Number the cluster of every fact: its relation or its subject."""
+    names = {fact.id: getattr(fact, clustered_by(work, settings)) for fact in work.facts.facts}
+    numbers: dict[str, int] = {}
+    return {fact: numbers.setdefault(name, len(numbers)) for fact, name in names.items()}
+
+
+def clustered_by(work: RetentionWork, settings: RetentionSettings) -> str:
+    """Return "relation" or "subject": what counts as one observation."""
+    if settings.clusters != "auto":
+        return settings.clusters
+    return "relation" if len(work.facts.by_relation) >= FEWEST_RELATIONS else "subject"
+
+
+def _facts(work: RetentionWork) -> pd.DataFrame:
+    """Return a row a fact with what does not depend on a model: chance and P@1 of the most frequent object."""
+    rows = []
+    for wording in work.wordings:
+        if wording.number == 0:
+            frequent, objects = most_frequent(wording.clozes), len(wording.clozes.objects)
+            for place, row in enumerate(wording.clozes.rows):
+                fact = work.facts.facts[row]
+                rows.append({"fact": fact.id, "relation": fact.relation, "subject": fact.subject, "object": fact.object,
+                             "stratum": fact.stratum, "objects": objects, "chance": 1 / objects,
+                             "most_frequent": float(frequent[place])})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _about(
+    head: LanguageHead | NoLanguageHead | None, work: RetentionWork, settings: RetentionSettings
+) -> dict[str, Any]:
+    about: dict[str, Any] = {"head": None, "no_head": "the model was not loaded from a checkpoint"}
+    if isinstance(head, LanguageHead):
+        about = {"head": {"kind": head.kind, "tied": head.tied}, "no_head": ""}
+    if isinstance(head, NoLanguageHead):
+        about["no_head"] = head.reason.value
+    return about | {
+        "relations": len(work.facts.by_relation),
+        "layout": work.facts.layout,
+        "clusters": clustered_by(work, settings),
+        "words": len(work.words),
+        "positions": len(work.targets) - work.held_out,
+        "found_at": settings.found_at,
+        "unknowable": list(settings.unknowable),
+    }
+
+
+def _inputs(settings: RetentionSettings) -> str:
+    """Hash the files that the settings name."""
+    text = None if settings.text is None else file_digest(Path(settings.text))
+    return fingerprint([None if settings.facts is None else load_facts(settings.facts).fingerprint, text])
+
+
+INSTRUMENT = Instrument(refusal, plan, measure, inputs=_inputs)

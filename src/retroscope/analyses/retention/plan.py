@@ -1,0 +1,168 @@
+"""Plan the reading of facts: which facts, their tokens, the neutral text, and what it takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from retroscope.analyses.analysis import Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.retention.settings import RetentionSettings
+from retroscope.collection.facts.loading import load_facts
+from retroscope.collection.facts.records import Facts
+from retroscope.encoders.checkpoints.language_heads import Prediction
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.work import operations
+from retroscope.errors import CollectionError
+from retroscope.inputs.load import read_lines
+from retroscope.knowledge.clozes import RelationClozes, relation_clozes
+from retroscope.knowledge.neutral import neutral_places, without_facts
+from retroscope.knowledge.states import ReadInput
+from retroscope.typesetting.numbers import count
+
+
+@dataclass(frozen=True, eq=False)
+class Wording:
+    """The facts of one relation in one wording."""
+
+    relation: str
+    number: int
+    clozes: RelationClozes
+
+
+@dataclass(frozen=True, eq=False)
+class RetentionWork:
+    """What is read.
+
+    Attributes:
+        facts: the sample.
+        wordings: of every relation, the cloze first.
+        places: inputs of neutral text.
+        targets: the token that each of their places predicts.
+        held_out: how many of the last ones no read-out is fitted to.
+        words: token ids that a read-out knows.
+        notes: what was left out.
+    """
+
+    facts: Facts
+    wordings: tuple[Wording, ...]
+    places: list[ReadInput]
+    targets: Int[Tensor, "row"]
+    held_out: int
+    words: Int[Tensor, "word"]
+    notes: tuple[str, ...]
+
+
+def refusal(context: Context, settings: RetentionSettings) -> str:
+    """Return why no fact can be read: none is given, or the tokens of the two models differ."""
+    if settings.facts is None:
+        return "no facts are given: name a file, --set retention.facts=FILE"
+    encoders = [one.tower(settings.tower) for one in context.models.values()]
+    first = encoders[0].tokenizer
+    if not first.is_fast:
+        return f"the tokenizer of {encoders[0].name} cannot say which characters a token has"
+    if prediction(encoders[0]) == "masked" and first.mask_token_id is None:
+        return f"the tokenizer of {encoders[0].name} has no mask token, so that no word can be asked for"
+    vocabularies = [one.tokenizer.get_vocab() for one in encoders]
+    if any(one != vocabularies[0] for one in vocabularies):
+        return "the two models have different vocabularies: one head cannot read both"
+    return ""
+
+
+def prediction(encoder: Encoder) -> Prediction:
+    """Return how the family of an encoder was pre-trained to predict words."""
+    return "causal" if encoder.anatomy.layout.causal else "masked"
+
+
+def plan(context: Context, settings: RetentionSettings) -> Planned:
+    """Return the facts that are read, and the time of reading and fitting.
+
+    Raises:
+        CollectionError: for facts or text that cannot be read.
+        AnalysisError: for too little neutral text.
+    """
+    encoder = next(iter(context.models.values())).tower(settings.tower)
+    every = load_facts(str(settings.facts))
+    facts = sampled_facts(every, settings.per_relation, settings.seed)
+    wordings = tuple(_wordings(encoder, facts, settings))
+    if not wordings:
+        raise CollectionError(
+            "no fact can be read by this model",
+            where=str(settings.facts),
+            fix="a causal model reads clozes that end with the object: give the facts such a wording",
+        )
+    texts = _neutral(context, settings, facts)
+    places, targets, held_out = neutral_places(encoder.tokenizer, prediction(encoder), texts, settings.readout)
+    objects = torch.tensor([token for one in wordings for tokens in one.clozes.tokens for token in tokens])
+    words = torch.unique(torch.cat([objects, targets]))
+    notes = (*facts.notes, *_left_out(facts, wordings))
+    work = RetentionWork(facts, wordings, places, targets, held_out, words, notes)
+    lines = (
+        f"facts: {len(facts):,} of {len(every):,}, {count(len(facts.by_relation), 'relation')}, "
+        f"{count(sum(len(one.clozes.rows) for one in wordings), 'cloze')}",
+        f"read-out: {count(len(targets) - held_out, 'token')} of neutral text, {count(len(words), 'word')}",
+    )
+    document = {"facts": len(facts), "relations": len(facts.by_relation), "words": len(words)}
+    return Planned(lines=lines, seconds=_seconds(context, settings, work), document=document, work=work)
+
+
+def sampled_facts(facts: Facts, most: int, seed: int) -> Facts:
+    """Return at most so many facts of each relation, drawn at random, in their order."""
+    kept = set[str]()
+    for relation in facts.by_relation.values():
+        order = np.random.default_rng(seed).permutation(len(relation))[:most]
+        kept.update(relation[at].id for at in order)
+    return replace(facts, facts=tuple(fact for fact in facts.facts if fact.id in kept))
+
+
+def _wordings(encoder: Encoder, facts: Facts, settings: RetentionSettings) -> Sequence[Wording]:
+    found = []
+    for relation, group in facts.by_relation.items():
+        rows = [(row, fact) for row, fact in enumerate(facts.facts) if fact.relation == relation]
+        for number in range(min(settings.wordings, max(len(fact.clozes) for fact in group))):
+            clozes = relation_clozes(encoder.tokenizer, prediction(encoder), rows, number)
+            if clozes is not None:
+                found.append(Wording(relation, number, clozes))
+    return found
+
+
+def _left_out(facts: Facts, wordings: Sequence[Wording]) -> list[str]:
+    read = {row for one in wordings if one.number == 0 for row in one.clozes.rows}
+    lost = len(facts) - len(read)
+    return [f"{count(lost, 'fact')} cannot be read by this model in the first wording, left out"] if lost else []
+
+
+def _neutral(context: Context, settings: RetentionSettings, facts: Facts) -> list[str]:
+    if settings.text is not None:
+        return without_facts(read_lines(Path(settings.text)), facts.facts)
+    collection = context.collection
+    return without_facts((collection.passage_text(i) for i in collection.passages), facts.facts)
+
+
+def _seconds(context: Context, settings: RetentionSettings, work: RetentionWork) -> float:
+    """Estimate the passes through both models and the control, and the products of heads and read-outs."""
+    inputs = [
+        place for one in work.wordings for fact in range(len(one.clozes.rows)) for place in one.clozes.places(fact)
+    ]
+    lengths = [len(place.ids) for place in (*work.places, *inputs)]
+    seconds = 0.0
+    sides = [one.tower(settings.tower) for one in context.models.values()]
+    for encoder in (*sides, *(sides[:1] if context.settings.random_weights else ())):
+        seconds += context.seconds_of(encoder, operations(encoder, lengths))
+        layers, width = encoder.anatomy.n_blocks + 1, encoder.width
+        points = sum(len(place.at) for place in inputs)
+        vocabulary = len(encoder.tokenizer)
+        looked_up = 2.0 * layers * points * width * (vocabulary + len(work.words))
+        fitted = 6.0 * layers * settings.readout.steps * settings.readout.batch * width * (len(work.words) + width)
+        seconds += (looked_up + fitted) / context.product_rate
+    return seconds
+
+
+def retention_work(planned: Planned) -> RetentionWork:
+    """Return the prepared work of a plan."""
+    return cast(RetentionWork, planned.work)

@@ -1,0 +1,102 @@
+"""Result of the retention of facts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from retroscope.statistics import Difference
+from retroscope.statistics.association import OddsRatio
+from retroscope.statistics.ratio import Ratio
+
+RANDOM = "random"  # side of the copy with random weights
+FACTS, LOSSES, CONSISTENCY, FOUND = "facts", "losses", "consistency", "found"  # frames of the measurement
+HEAD, REFITTED = "head", "refitted"  # as in `knowledge.readouts`, which takes torch to import
+P1, SHUFFLED = "P@1", "P@1, other subject"  # as in `knowledge.recall`
+VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
+
+
+@dataclass(frozen=True)
+class FactControl:
+    """P@1 where nothing can be known, beside that of always answering the relation's most frequent object.
+
+    Attributes:
+        name: of the control.
+        side: "before", "after" or "random".
+        readout: "head" or "refitted".
+        value, low, high: P@1 with its interval, at the last layer.
+        most_frequent: P@1 of the most frequent object, of the same facts.
+        n: facts.
+    """
+
+    name: str
+    side: str
+    readout: str
+    value: float
+    low: float
+    high: float
+    most_frequent: float
+    n: int
+
+    @property
+    def failed(self) -> bool:
+        """Return whether more is read than without any knowledge of the subject."""
+        return self.low > self.most_frequent
+
+
+@dataclass(frozen=True)
+class Association:
+    """Known before, and found: the odds ratio, of all facts and within strata of popularity and shared words.
+
+    Attributes:
+        side: whose search found the passage.
+        stratum: of the facts; "" for all of them.
+        known, unknown: share of the facts that are found, of those that are known and of those that are not.
+        n_known: facts that are known.
+        crude: of all facts.
+        within: within thirds of popularity and of shared words.
+    """
+
+    side: str
+    stratum: str
+    known: float
+    unknown: float
+    n_known: int
+    crude: OddsRatio
+    within: OddsRatio
+
+
+@dataclass(frozen=True, eq=False)
+class RetentionResult:
+    """What both models recall.
+
+    Attributes:
+        effect: over (layer, readout, measure); the cells of a measure and read-out are a family.
+        vocabulary: reciprocal rank of answers of one token among all tokens by layer, by the head; None without one.
+        last: number of the last layer.
+        retained: (readout, stratum) -> P@1 after as a share of P@1 before, at the last layer; stratum "" is all facts.
+        controls: every control.
+        losses: side, layer, loss of the refitted read-outs on held-out text.
+        consistency: side, readout, consistency over wordings, and the number of facts.
+        associations: known x found, of each side.
+        strata: stratum, side, readout, P@1 with its interval.
+        about: what the measurement says of head, clusters and neutral text.
+    """
+
+    effect: Difference
+    vocabulary: Difference | None
+    last: int
+    retained: Mapping[tuple[str, str], Ratio]
+    controls: tuple[FactControl, ...]
+    losses: pd.DataFrame
+    consistency: pd.DataFrame
+    associations: tuple[Association, ...]
+    strata: pd.DataFrame
+    about: Mapping[str, Any]
+
+    @property
+    def readouts(self) -> list[str]:
+        """Return the read-outs, that of the head first."""
+        present = [str(name) for name in self.effect.before.values["readout"].values]
+        return [name for name in (HEAD, REFITTED) if name in present]

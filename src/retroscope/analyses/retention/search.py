@@ -1,0 +1,55 @@
+"""Search the passages that state the facts with the questions of the facts."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from retroscope.analyses.context import Context
+from retroscope.collection.facts.questions import facts_as_collection
+from retroscope.collection.facts.records import Fact, Facts
+from retroscope.encoders.encoder import Retriever
+from retroscope.retrieval.retrieve import retrieve
+
+WORD = re.compile(r"\w+")
+
+
+def search_facts(context: Context, facts: Facts, found_at: int) -> pd.DataFrame:
+    """Return a row a fact that has a question and passages.
+
+    Columns: fact; found/SIDE, whether a passage that states it is among the first `found_at`; shared, the share of the
+    question's words that are in its passages; popularity, as given, else the passages that name the subject.
+    """
+    collection = facts_as_collection(facts, "facts")
+    measure = f"Success@{found_at}"
+    asked = [fact for fact in facts.facts if fact.id in collection.queries]
+    found = {f"found/{side}": _found(context.on(collection, first=False), one, measure, asked)
+             for side, one in context.models.items()}  # fmt: skip
+    texts = [passage.text.casefold() for passage in collection.passages.values()]
+    return pd.DataFrame(
+        {
+            "fact": [fact.id for fact in asked],
+            **found,
+            "shared": [_shared(fact) for fact in asked],
+            "popularity": [_popularity(fact, texts) for fact in asked],
+        }
+    )
+
+
+def _found(context: Context, retriever: Retriever, measure: str, asked: list[Fact]) -> np.ndarray:
+    scores = retrieve(context.encoded(retriever).vectors, context.collection, (measure,)).scores
+    values: np.ndarray = scores.select(measure=measure).values.sel(query=[fact.id for fact in asked]).values
+    return values
+
+
+def _shared(fact: Fact) -> float:
+    """Return the largest share of the words of a question that one passage has."""
+    words = set(WORD.findall(fact.question.casefold()))
+    return max(len(words & set(WORD.findall(text.casefold()))) / max(1, len(words)) for text in fact.passages)
+
+
+def _popularity(fact: Fact, texts: list[str]) -> float:
+    if fact.popularity is not None:
+        return fact.popularity
+    subject = fact.subject.casefold()
+    return float(sum(subject in text for text in texts))

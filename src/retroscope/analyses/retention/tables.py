@@ -1,0 +1,115 @@
+"""Tables of the retention of facts."""
+
+import math
+
+import pandas as pd
+
+from retroscope.analyses.retention.result import P1, RANDOM, RetentionResult
+from retroscope.statistics import Difference
+from retroscope.statistics.association import OddsRatio
+from retroscope.typesetting.effects import effects_by, explained, printed_effects
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import MISSING, interval, p_value, score
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+READ_OUTS = {"head": "own head (grafted after)", "refitted": "refitted read-out"}
+
+
+def fact_tables(result: RetentionResult) -> dict[str, PaperTable]:
+    """Return the tables: measures of the last layer, P@1 by layer, controls, strata, known x found."""
+    tables = {"facts": _last_layer(result), "facts_by_layer": _by_layer(result), "facts_controls": _controls(result)}
+    if result.vocabulary is not None:
+        tables["facts_vocabulary"] = _vocabulary(result.vocabulary)
+    if not result.consistency.empty:
+        tables["facts_consistency"] = _consistency(result)
+    if not result.strata.empty:
+        tables["facts_strata"] = _strata(result)
+    if result.associations:
+        tables["facts_found"] = _found(result)
+    return tables
+
+
+def _last_layer(result: RetentionResult) -> PaperTable:
+    frame = rows(result.effect, layer=result.last)
+    printed = printed_effects(result.effect, frame)
+    printed.insert(0, "measure", list(frame["measure"]))
+    printed.insert(0, "read with", [READ_OUTS[name] for name in frame["readout"]])
+    caption = "Facts read from the last layer: own head, grafted head and refitted read-out."
+    return PaperTable(printed, caption, explained(result.effect), (BEFORE, AFTER, "effect", "interval", "p"))
+
+
+def _by_layer(result: RetentionResult) -> PaperTable:
+    frame = rows(result.effect, measure=P1)
+    printed = printed_effects(result.effect, frame)
+    printed.insert(0, "layer", list(frame["layer"]))
+    printed.insert(0, "read with", [READ_OUTS[name] for name in frame["readout"]])
+    losses = result.losses.pivot(index="layer", columns="side", values="loss")
+    text = "; ".join(f"{side} {losses[side].iloc[-1]:.3f}" for side in losses.columns)
+    note = f"{explained(result.effect)} Loss of the refitted read-out of the last layer on held-out text: {text} nats."
+    numeric = ("layer", BEFORE, AFTER, "effect", "interval", "p")
+    return PaperTable(printed, f"{P1} by layer; every layer passes through the final norm.", note, numeric)
+
+
+def _controls(result: RetentionResult) -> PaperTable:
+    rows_ = [
+        {"control": one.name, "side": one.side, "read with": READ_OUTS[one.readout], P1: score(one.value),
+         "interval": interval(one.low, one.high), "most frequent object": score(one.most_frequent), "facts": one.n}
+        for one in result.controls
+    ]  # fmt: skip
+    note = "A control fails where its interval is above the most frequent object of each relation."
+    return PaperTable(pd.DataFrame(rows_), "Controls at the last layer.", note, (P1, "interval", "facts"))
+
+
+def _vocabulary(effect: Difference) -> PaperTable:
+    caption = "Reciprocal rank of answers of one token among all tokens of the vocabulary, by the head, by layer."
+    return effects_by("layer", effect, rows(effect), caption)
+
+
+def _consistency(result: RetentionResult) -> PaperTable:
+    frame = result.consistency
+    printed = pd.DataFrame(
+        {
+            "side": frame["side"].replace(RANDOM, "random weights"),
+            "read with": [READ_OUTS[name] for name in frame["readout"]],
+            "consistency": [score(value) for value in frame["mean"]],
+            "facts": frame["size"],
+        }
+    )
+    caption = "Share of pairs of wordings of a fact with the same first object, at the last layer."
+    return PaperTable(printed, caption, "", ("consistency", "facts"))
+
+
+def _strata(result: RetentionResult) -> PaperTable:
+    frame = result.strata
+    printed = pd.DataFrame(
+        {
+            "stratum": frame["stratum"],
+            "side": frame["side"].replace(RANDOM, "random weights"),
+            "read with": [READ_OUTS[name] for name in frame["readout"]],
+            P1: [score(value) for value in frame["mean"]],
+            "interval": [interval(*ends) for ends in zip(frame["ci_low"], frame["ci_high"], strict=True)],
+            "facts": frame["n"],
+        }
+    )
+    return PaperTable(printed, f"{P1} by stratum at the last layer.", "", (P1, "interval", "facts"))
+
+
+def _found(result: RetentionResult) -> PaperTable:
+    columns = [
+        {"facts": one.stratum or "all", "searched by": one.side, "known": one.n_known,
+         "found, of the known": score(one.known), "found, of the others": score(one.unknown),
+         "odds ratio": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
+         "p within": p_value(one.within.p), "of": one.crude.n, "of within": one.within.n}
+        for one in result.associations
+    ]  # fmt: skip
+    note = (
+        "Known: the backbone's answer comes first. Within thirds of popularity and of shared words: Mantel-Haenszel; "
+        "strata in which everything or nothing is known, or found, say nothing."
+    )
+    caption = f"Known by the backbone, and found among the first {result.about['found_at']} passages."
+    return PaperTable(pd.DataFrame(columns), caption, note, ("known", "of", "of within"))
+
+
+def _printed(one: OddsRatio) -> str:
+    return MISSING if math.isnan(one.value) else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"

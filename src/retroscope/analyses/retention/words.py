@@ -1,0 +1,88 @@
+"""The retention of facts in words."""
+
+import math
+
+from retroscope.analyses.retention.result import HEAD, P1, REFITTED, Association, FactControl, RetentionResult
+from retroscope.statistics.association import OddsRatio
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.numbers import count, interval, p_value, percent, score
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.words import effect_tests, estimate_of, state_of
+
+TOPIC, FIGURE = "facts", "facts_by_layer"
+READ_WITH = {
+    HEAD: "Read with the backbone's own language-model head",
+    REFITTED: "Read with a linear read-out, fitted to each model on the same neutral text",
+}
+WHOSE = {BEFORE: "the backbone", AFTER: "the retriever"}
+
+
+def statements(result: RetentionResult) -> tuple[Statement, ...]:
+    """Return what is read before and after by each read-out, the controls, and known x found."""
+    found = [_read(result, readout) for readout in result.readouts]
+    if HEAD not in result.readouts:
+        text = f"The backbone's own head is not read: {result.about['no_head']}. The refitted read-out is all there is."
+        found.append(Statement(TOPIC, State.NOT_RUN, text, (), code="no_head"))
+    found.append(_controls(result))
+    found += [_association(one) for one in result.associations if not one.stratum]
+    return tuple(found)
+
+
+def _read(result: RetentionResult, readout: str) -> Statement:
+    row = rows(result.effect, measure=P1, readout=readout, layer=result.last).iloc[0]
+    ratio = result.retained[readout, ""]
+    kept = ""
+    if not math.isnan(ratio.value):
+        kept = f" That is {percent(max(0.0, ratio.value))} {interval(ratio.low, ratio.high)} of what was read before."
+    text = (
+        f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for {score(row[BEFORE])} of "
+        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}.{kept}"
+    )
+    state = state_of(result.effect, row)
+    number = estimate_of(row, f"{P1} of facts, {readout}")
+    return Statement(TOPIC, state, text, code=readout, estimate=number, figure=FIGURE)
+
+
+def _controls(result: RetentionResult) -> Statement:
+    """Return one statement of all controls, or of those that failed."""
+    failed = [one for one in result.controls if one.failed]
+    if not failed:
+        highest = max(result.controls, key=lambda one: one.value - one.most_frequent, default=None)
+        text = "No control was measured."
+        if highest is not None:
+            text = (
+                f"{count(len(result.controls), 'control')}: none reads more than the most frequent object of each "
+                f"relation would; nearest is {_control_words(highest)}."
+            )
+        return Statement(TOPIC, State.MEASURED, text, code="controls", control="facts", figure=FIGURE)
+    text = f"Controls read what they cannot know: {'; '.join(map(_control_words, failed))}."
+    return Statement(TOPIC, State.FAILED, text, code="controls", control="facts", title="Controls of facts")
+
+
+def _control_words(one: FactControl) -> str:
+    return (
+        f"{one.name} ({one.side}, {one.readout}) with {P1} {score(one.value)} {interval(one.low, one.high)}, "
+        f"most frequent object {score(one.most_frequent)}"
+    )
+
+
+def _association(one: Association) -> Statement:
+    number = None
+    if not math.isnan(one.crude.value):
+        crude = one.crude
+        number = Estimate("odds ratio", crude.value, crude.low, crude.high, crude.p, crude.n, Kind.SCORE)
+    significant = one.crude.low > 1 or one.crude.high < 1
+    text = (
+        f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage of {score(one.known)} of the facts that "
+        f"the backbone knows and of {score(one.unknown)} of the others: {_odds(one.crude)}; within thirds of "
+        f"popularity and shared words, {_odds(one.within)}."
+    )
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
+    return Statement(TOPIC, state, text, code=f"found_{one.side}", estimate=number)
+
+
+def _odds(one: OddsRatio) -> str:
+    if math.isnan(one.value):
+        return f"no odds ratio can be estimated ({count(one.n, 'fact')})"
+    return f"odds ratio {one.value:.2f} [{one.low:.2f}, {one.high:.2f}], {p_value(one.p)} ({count(one.n, 'fact')})"

@@ -1,0 +1,34 @@
+"""What does a vector say? Vectors are projected onto the vocabulary by the head of the backbone."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+
+
+def _settings() -> type:
+    from retroscope.analyses.vocabulary.settings import VocabularySettings
+
+    return VocabularySettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.vocabulary.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.vocabulary.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="vocabulary",
+    title="Vocabulary",
+    question="What do the vectors say, in words of the vocabulary?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+    needs=("retrieval",),
+    on_request=True,
+)

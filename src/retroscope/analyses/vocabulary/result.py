@@ -1,0 +1,64 @@
+"""Result of the projection onto the vocabulary. Computes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from retroscope.scores import Scores
+from retroscope.statistics import Difference
+
+OVERLAP, SHUFFLED = "overlap", "shuffled overlap"
+
+
+@dataclass(frozen=True)
+class Explained:
+    """How well the change of an overlap orders queries by their change of retrieval.
+
+    Attributes:
+        pairs: `OVERLAP`, of a query and its relevant passage; or `SHUFFLED`, with another query's.
+        rho: Spearman's rank correlation over queries.
+        low, high: its bootstrap interval.
+        p: of a permutation.
+        n: queries.
+    """
+
+    pairs: str
+    rho: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class VocabularyResult:
+    """What the vectors say at every layer, paired by query.
+
+    Attributes:
+        collection: its name.
+        k: words that a vector says.
+        centred: whether the mean logits were subtracted.
+        scores: side -> shares, (query, layer, quantity).
+        effect: of fine-tuning, over (layer, quantity); the layers of a quantity are one family. None for one model.
+        beyond: side -> the overlap of relevant pairs against shuffled ones, over (layer,).
+        explained: of the last layer, where retrieval was measured.
+        measure: of retrieval, by which queries flipped.
+        says: query_id, side, query_says, passage_says, added: the first words of the last layer.
+    """
+
+    collection: str
+    k: int
+    centred: bool
+    scores: Mapping[str, Scores]
+    effect: Difference | None
+    beyond: Mapping[str, Difference]
+    explained: tuple[Explained, ...]
+    measure: str
+    says: pd.DataFrame
+
+    @property
+    def last(self) -> int:
+        """Return the last layer that was projected."""
+        scores = next(iter(self.scores.values()))
+        return int(scores.values["layer"].values.max())

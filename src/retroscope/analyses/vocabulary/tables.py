@@ -1,0 +1,40 @@
+"""Tables of the projection onto the vocabulary: shares by layer, and what the overlap explains."""
+
+import pandas as pd
+
+from retroscope.analyses.vocabulary.result import VocabularyResult
+from retroscope.analyses.vocabulary.words import explained_rows
+from retroscope.typesetting.effects import effects_by_layer, pair
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import score
+from retroscope.typesetting.subject import Subject
+
+
+def vocabulary_tables(result: VocabularyResult, subject: Subject) -> dict[str, PaperTable]:
+    """Return every share by layer, and the correlations with the change of retrieval."""
+    tables = {"vocabulary": _shares(result, subject)}
+    if result.explained:
+        frame = pd.DataFrame(explained_rows(result), columns=["pairs", "rank correlation", "p", "queries"])
+        caption = f"Change of the overlap against the change of {result.measure}, query by query"
+        tables["vocabulary_explained"] = PaperTable(frame, caption, "", ("rank correlation", "p", "queries"))
+    return tables
+
+
+def _shares(result: VocabularyResult, subject: Subject) -> PaperTable:
+    caption = f"Shares of the {result.k} words that a vector says, by layer, on {result.collection}"
+    if result.effect is not None:
+        frame = rows(result.effect)
+        table = effects_by_layer(subject, result.effect, frame, f"{caption}: {pair(subject)}.")
+        table.frame.insert(0, "share", frame["quantity"])
+        return table
+    (scores,) = result.scores.values()
+    means = scores.mean().to_series().rename("mean").reset_index()
+    frame = pd.DataFrame(
+        {
+            "share": means["quantity"],
+            "layer": [subject.layer_label(int(layer)) for layer in means["layer"]],
+            "mean": [score(value) for value in means["mean"]],
+        }
+    )
+    return PaperTable(frame, caption, "", ("mean",))

@@ -1,0 +1,164 @@
+"""What heads attend to: the attention probabilities of a text, summed over kinds of tokens.
+
+Probabilities exist only in the plain ("eager") implementation of attention, so that pass uses it, and its vectors are
+compared with those of the usual implementation.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from retroscope.attribution.heads.sites import find_heads
+from retroscope.attribution.integrals.trace import pool
+from retroscope.encoders.checks.selftest import tolerance
+from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, model_inputs, pad
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import ATTRIBUTION
+from retroscope.errors import EncoderError
+
+# Of each pair (token that attends, token attended to) the first that fits; together they are all of the attention.
+TOKEN_KINDS = ("special", "subject", "itself", "neighbour", "repeated", "other")
+ATTENDING = ("all", "pooled")  # tokens that attend: all real ones, or those that the pooling reads
+EAGER = "eager"
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionByKind:
+    """The share of the attention that goes to each kind of token, in the mean over tokens that attend.
+
+    Attributes:
+        shares: of every text.
+        uniform: the same if every head attended to all tokens alike that it can see.
+        gap: relative distance of the vectors from those of the usual implementation, at most.
+        limit: that the distance must not exceed.
+    """
+
+    shares: Float[np.ndarray, "text attending layer head kind"]
+    uniform: Float[np.ndarray, "text attending kind"]
+    gap: float
+    limit: float
+
+
+def attention_by_kind(
+    encoder: Encoder, rows: Sequence[TokenIds], subjects: Sequence[Sequence[TokenIds]] = ()
+) -> AttentionByKind:
+    """Measure what every head attends to in tokenised texts.
+
+    Args:
+        subjects: name_tokens, as token ids, of the part of each text that is named; none: the kind stays empty.
+
+    Raises:
+        EncoderError: if the model gives no probabilities, or other vectors in the plain implementation.
+    """
+    sites = find_heads(encoder)
+    shape = (len(rows), len(ATTENDING), len(sites.paths), sites.heads, len(TOKEN_KINDS))
+    shares, uniform = np.zeros(shape), np.zeros((*shape[:2], shape[-1]))
+    gap, limit = 0.0, tolerance(encoder)
+    for some in batches_by_length([len(row) for row in rows], ATTRIBUTION[encoder.device.type]):
+        batch = pad(encoder, [rows[i] for i in some])
+        vectors, seen = _seen(encoder, batch)
+        gap = max(gap, _gap(vectors, _usual(encoder, batch)))
+        kinds = torch.stack([_kinds(encoder, batch, place, subjects[i] if subjects else ())
+                             for place, i in enumerate(some)])  # fmt: skip
+        shares[some], uniform[some] = _summed(seen, kinds, batch, causal=encoder.anatomy.causal)
+    if gap > limit:
+        raise EncoderError(
+            f"with attention implementation {EAGER!r} vectors differ by {gap:.2g} (relative), more than {limit:.2g}",
+            where=encoder.name,
+            fix="load the model in float32; else leave the attention out",
+        )
+    return AttentionByKind(shares, uniform, gap, limit)
+
+
+@contextmanager
+def eager_attention(encoder: Encoder) -> Iterator[None]:
+    """Compute attention in the plain implementation, which returns probabilities, while the context is open."""
+    model = encoder.backbone
+    usual = model.config._attn_implementation
+    model.set_attn_implementation(EAGER)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(usual)
+
+
+@torch.inference_mode()
+def _seen(encoder: Encoder, batch: Batch) -> tuple[Float[Tensor, "text dim"], list[Float[Tensor, "text head from to"]]]:
+    """Return the pooled vectors and the probabilities of every block."""
+    inputs = model_inputs(encoder, batch)
+    with eager_attention(encoder):
+        output = encoder.backbone(**inputs, output_hidden_states=True, output_attentions=True)
+    seen = [one for one in (output.attentions or ()) if one is not None]
+    if len(seen) != encoder.anatomy.n_blocks:
+        raise EncoderError(
+            f"this model returns the attention of {len(seen)} of {encoder.anatomy.n_blocks} blocks",
+            where=encoder.name,
+            fix="leave the attention out (heads.attention=false)",
+        )
+    return pool(encoder, output.hidden_states[-1], batch.pooled), seen
+
+
+@torch.inference_mode()
+def _usual(encoder: Encoder, batch: Batch) -> Float[Tensor, "text dim"]:
+    hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]
+    return pool(encoder, hidden, batch.pooled)
+
+
+def _gap(vectors: Float[Tensor, "text dim"], usual: Float[Tensor, "text dim"]) -> float:
+    return float(((vectors - usual).norm(dim=-1) / usual.norm(dim=-1).clamp(min=1e-12)).max())
+
+
+def _kinds(encoder: Encoder, batch: Batch, place: int, subjects: Sequence[TokenIds]) -> Int[Tensor, "from to"]:
+    """Return the kind of every pair of tokens of one text, a number in `TOKEN_KINDS`."""
+    ids = batch.ids[place].cpu()
+    at = torch.arange(len(ids))
+    kinds = torch.full((len(ids), len(ids)), TOKEN_KINDS.index("other"))
+    kinds[ids[:, None] == ids[None, :]] = TOKEN_KINDS.index("repeated")
+    kinds[(at[:, None] - at[None, :]).abs() == 1] = TOKEN_KINDS.index("neighbour")
+    kinds[at, at] = TOKEN_KINDS.index("itself")
+    kinds[:, _named(ids.tolist(), subjects)] = TOKEN_KINDS.index("subject")
+    tokenizer = encoder.tokenizer
+    special = torch.tensor([i for i in tokenizer.all_special_ids if i != tokenizer.unk_token_id] or [-1])
+    kinds[:, torch.isin(ids, special)] = TOKEN_KINDS.index("special")
+    return kinds
+
+
+def _named(ids: TokenIds, subjects: Sequence[TokenIds]) -> Bool[Tensor, "token"]:
+    """Return the tokens of every place where one of the name_tokens is."""
+    named = torch.zeros(len(ids), dtype=torch.bool)
+    for subject in subjects:
+        for start in range(len(ids) - len(subject) + 1):
+            if subject and ids[start : start + len(subject)] == list(subject):
+                named[start : start + len(subject)] = True
+    return named
+
+
+def name_tokens(encoder: Encoder, name: str) -> list[TokenIds]:
+    """Return the token ids of a name, at the beginning of a text and within one."""
+    texts = (name, f" {name}")
+    return [encoder.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+
+
+def _summed(
+    seen: Sequence[Float[Tensor, "text head from to"]],
+    kinds: Int[Tensor, "text from to"],
+    batch: Batch,
+    *,
+    causal: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of each kind, and those of uniform attention."""
+    mask = batch.mask.cpu()
+    real = mask[:, :, None] & mask[:, None, :]
+    visible = real.tril() if causal else real
+    each = torch.nn.functional.one_hot(kinds, len(TOKEN_KINDS)).double() * visible[..., None]
+    count = visible.sum(-1, keepdim=True).clamp(min=1)
+    uniform = each.sum(2) / count
+    attending = torch.stack([mask, batch.pooled.cpu()], dim=1).double()
+    weights = attending / attending.sum(-1, keepdim=True)
+    layers = [torch.einsum("naf,nhft,nftk->nahk", weights, one.cpu().double(), each) for one in seen]
+    return torch.stack(layers, dim=2).numpy(), torch.einsum("naf,nfk->nak", weights, uniform).numpy()

@@ -1,0 +1,60 @@
+"""Cells: what one ablation measured, kept on disk, so that a run that was stopped goes on from there."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from retroscope.checksums import read_if_sound
+from retroscope.documents import fingerprint
+from retroscope.files import checked_file
+from retroscope.kept import CacheOrigin, used
+
+FOLDER = "heads"  # of the cache
+FORMAT = 1  # of the cells: another number is another key
+
+
+@dataclass(frozen=True)
+class HeadCells:
+    """The folder of the cells of one model, made by one plan.
+
+    Attributes:
+        folder: of the cells; its name is a hash of all that makes them but their own names.
+    """
+
+    folder: Path
+
+    def of(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the array of a cell, read where it is sound, else made and written.
+
+        Args:
+            name: of its file; letters, digits, "." and "-" only.
+        """
+        file = self.folder / f"{name}.npy"
+        content = read_if_sound(file)
+        if content is not None:
+            stored: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+            return stored
+        made = make()
+        with checked_file(file) as new:
+            np.save(new, made, allow_pickle=False)
+        return made
+
+
+def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
+    """Return the cells that are made of something JSON-like, and record their use.
+
+    Args:
+        made_of: all that determines the numbers: models, texts, settings.
+    """
+    cells = HeadCells(cache / FOLDER / fingerprint([FORMAT, made_of])[:32])
+    cells.folder.mkdir(parents=True, exist_ok=True)
+    used(cells.folder, origin)
+    return cells
+
+
+def cell_origin(models: tuple[str, ...], collection: str, analysis: str) -> CacheOrigin:
+    """Return what made some cells, for the record of the cache."""
+    return CacheOrigin(models=models, collection=collection, analysis=analysis, form=FORMAT)

@@ -1,0 +1,137 @@
+"""Attention heads: where the output of each is, what it is on average, and how it is replaced.
+
+A head's output is its slice of what the attention output matrix reads: the values that it attended to, before they are
+mixed with those of the other heads. Where heads share keys and values (grouped queries), each still has a slice.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from retroscope.attribution.heads.choice import Head
+from retroscope.encoders.anatomy import n_heads
+from retroscope.encoders.capture import capture_calls, rewrite_inputs
+from retroscope.encoders.encode import TokenIds, batches_by_length, model_inputs, pad
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import DEFAULT_BUDGET
+from retroscope.errors import AnalysisError, SettingsError
+
+HeadValues = Float[np.ndarray, "layer head width"]
+
+
+@dataclass(frozen=True)
+class HeadSites:
+    """The attention heads of one encoder.
+
+    Attributes:
+        paths: of the attention output matrix of every block, in order.
+        heads: of each block.
+        width: numbers of one head's output.
+    """
+
+    paths: tuple[str, ...]
+    heads: int
+    width: int
+
+    @property
+    def every(self) -> list[Head]:
+        """Return all heads, block by block."""
+        return [Head(layer, head) for layer in range(1, len(self.paths) + 1) for head in range(self.heads)]
+
+    def path(self, head: Head) -> str:
+        """Return the matrix that reads the output of a head."""
+        return self.paths[head.layer - 1]
+
+    def part(self, head: int) -> slice:
+        """Return the place of a head's output in what the matrix reads."""
+        return slice(head * self.width, (head + 1) * self.width)
+
+    def apart(self, states: Tensor) -> Float[Tensor, "*batch head width"]:
+        """Split what a matrix reads into heads."""
+        return states.reshape(*states.shape[:-1], self.heads, self.width)
+
+    def modules(self, encoder: Encoder) -> dict[str, nn.Module]:
+        """Return path -> matrix, block by block."""
+        return {path: encoder.backbone.get_submodule(path) for path in self.paths}
+
+
+def find_heads(encoder: Encoder) -> HeadSites:
+    """Return the attention heads of an encoder."""
+    modules = encoder.anatomy.attention_outputs(encoder.backbone)
+    shape: Sequence[int] = next(iter(modules.values())).weight.shape  # type: ignore[assignment]
+    inputs, heads = shape[0 if encoder.anatomy.layout.transposed else 1], n_heads(encoder.backbone)
+    return HeadSites(tuple(modules), heads, inputs // heads)
+
+
+def head_means(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET) -> HeadValues:
+    """Return the mean output of every head over all real tokens of tokenised texts, summed in float64."""
+    if not rows:
+        raise AnalysisError("there is no text to average over", where=encoder.name, fix="give at least one text")
+    sites = find_heads(encoder)
+    modules = sites.modules(encoder)
+    sums: dict[str, Tensor] = {}
+    for some in batches_by_length([len(row) for row in rows], tokens):
+        batch = pad(encoder, [rows[i] for i in some])
+        with torch.inference_mode(), capture_calls(modules) as calls:
+            encoder.backbone(**model_inputs(encoder, batch))
+        for path in modules:
+            states = calls.only(path).input
+            found = states.reshape(-1, states.shape[-1])[batch.mask.reshape(-1)].double().sum(0)
+            sums[path] = sums[path] + found if path in sums else found
+    total = sum(map(len, rows))
+    return np.stack([sites.apart(sums[path]).cpu().numpy() / total for path in sites.paths])
+
+
+@contextmanager
+def fixed_heads(encoder: Encoder, heads: Collection[Head], values: HeadValues) -> Iterator[None]:
+    """Fix the outputs of some heads at their values, on every token, while the context is open.
+
+    No weight is changed. Encoders that share this backbone are ablated with it.
+
+    Raises:
+        SettingsError: if the encoder has no such head, or the values are of another shape.
+    """
+    sites = find_heads(encoder)
+    check_heads(encoder, sites, heads)
+    shape = (len(sites.paths), sites.heads, sites.width)
+    if values.shape != shape:
+        raise SettingsError(
+            f"values of shape {values.shape} for heads of shape {shape}",
+            where=encoder.name,
+            fix="take the means with `head_means` of this encoder",
+        )
+    fixed: dict[str, dict[int, Tensor]] = {}
+    for head in heads:
+        value = torch.from_numpy(values[head.layer - 1, head.head].astype(np.float32)).to(encoder.device)
+        fixed.setdefault(sites.path(head), {})[head.head] = value
+    modules = {path: encoder.backbone.get_submodule(path) for path in fixed}
+    with rewrite_inputs(modules, lambda path, states: _fixed(sites, states, fixed[path])):
+        yield
+
+
+def check_heads(encoder: Encoder, sites: HeadSites, heads: Collection[Head]) -> None:
+    """Refuse heads that an encoder does not have.
+
+    Raises:
+        SettingsError: that names the first of them.
+    """
+    known = {*sites.every}
+    wrong = [head for head in heads if head not in known]
+    if wrong:
+        raise SettingsError(
+            f"there is no head {wrong[0].head} in layer {wrong[0].layer}",
+            where=encoder.name,
+            fix=f"layers go from 1 to {len(sites.paths)}, heads from 0 to {sites.heads - 1}",
+        )
+
+
+def _fixed(sites: HeadSites, states: Tensor, fixed: Mapping[int, Tensor]) -> Tensor:
+    changed = states.clone()  # others may read the tensor itself
+    for head, value in fixed.items():
+        changed[..., sites.part(head)] = value.to(states.dtype)
+    return changed

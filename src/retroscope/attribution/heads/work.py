@@ -1,0 +1,16 @@
+"""Work of head ablation: passes of the whole network, before anything runs."""
+
+# Rate of passes with gradients over that of plain encoding, as for `attribution.work.RELATIVE_RATE`.
+GRADIENT_RATE = 0.8
+FIRST_ORDER_PASSES = 2  # forward, and backward to activations alone
+ATTENTION_PASSES = 2  # in the plain implementation, and in the usual one
+
+
+def estimated_passes() -> float:
+    """Return the passes of a text for the first-order estimates of all heads."""
+    return FIRST_ORDER_PASSES / GRADIENT_RATE
+
+
+def exact_heads(top: int, sample: int, controls: int, n_heads: int) -> int:
+    """Return how many heads are ablated exactly, at most, for two models that share none of their top heads."""
+    return min(n_heads, 2 * top * (1 + controls) + sample)

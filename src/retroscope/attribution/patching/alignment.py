@@ -1,0 +1,59 @@
+"""Alignment of a clean and a corrupted text: which tokens are the same, and which stand in each other's place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from retroscope.encoders.encode import Batch, TokenIds
+
+# Tokens whose activations are patched: those that the corruption changed, all others, or all.
+PATCHED = ("changed", "rest", "all")
+
+
+@dataclass(frozen=True)
+class AlignedTexts:
+    """Token ids of both texts and their common beginning and end.
+
+    Attributes:
+        first: tokens that both begin with.
+        last: tokens that both end with, beyond `first`.
+    """
+
+    clean: TokenIds
+    corrupted: TokenIds
+    first: int
+    last: int
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether what was changed has as many tokens in both, so that every token has a counterpart."""
+        return len(self.clean) == len(self.corrupted)
+
+    def pairs(self, tokens: str) -> list[tuple[int, int]]:
+        """Return the places (in the clean, in the corrupted text) of some tokens, a name in `PATCHED`."""
+        end, other = len(self.clean) - self.last, len(self.corrupted) - self.last
+        rest = [(i, i) for i in range(self.first)] + [(end + i, other + i) for i in range(self.last)]
+        changed = [(i, i) for i in range(self.first, end)] if self.in_place else []
+        return {"changed": changed, "rest": rest, "all": sorted(changed + rest)}[tokens]
+
+
+def align_texts(clean: TokenIds, corrupted: TokenIds) -> AlignedTexts:
+    """Align two texts by the longest common beginning, then by the longest common end."""
+    shorter = min(len(clean), len(corrupted))
+    first = next((i for i in range(shorter) if clean[i] != corrupted[i]), shorter)
+    room = shorter - first
+    last = next((i for i in range(room) if clean[-1 - i] != corrupted[-1 - i]), room)
+    return AlignedTexts(clean, corrupted, first, last)
+
+
+def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupted: Batch) -> Int[Tensor, "text token"]:
+    """Return, for every token of the corrupted batch, the place of its counterpart in the clean batch, else -1."""
+    found = torch.full(corrupted.ids.shape, -1, dtype=torch.long)
+    starts = [batch.mask.long().argmax(dim=1).tolist() for batch in (clean, corrupted)]  # padding on the left
+    for text, one in enumerate(aligned):
+        for source, place in one.pairs(tokens):
+            found[text, starts[1][text] + place] = starts[0][text] + source
+    return found.to(corrupted.ids.device)

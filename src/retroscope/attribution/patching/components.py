@@ -1,0 +1,125 @@
+"""Components of a network whose activations are patched: heads, FFNs and blocks."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from retroscope.attribution.heads.sites import find_heads
+from retroscope.encoders.capture import Calls, capture_calls, rewrite_inputs, rewrite_outputs
+from retroscope.encoders.encode import Batch, model_inputs
+from retroscope.encoders.encoder import Encoder
+
+COMPONENTS = ("head", "ffn", "block")
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component.
+
+    Attributes:
+        kind: a name in `COMPONENTS`. Of a head its output before the attention output matrix is patched; of an FFN what
+            it adds; of a block what it returns.
+        layer: that its block makes, 1..L.
+        path: of the module that is read or patched, from the backbone.
+        part: the coordinates of a head in what the module reads; None: all that the module returns.
+        name: "head 2.0", "ffn 2", "block 2".
+    """
+
+    kind: str
+    layer: int
+    path: str
+    part: slice | None
+    name: str
+
+    def of(self, states: Tensor) -> Tensor:
+        """Return its coordinates."""
+        return states if self.part is None else states[..., self.part]
+
+
+def find_components(encoder: Encoder, kinds: Sequence[str]) -> list[Component]:
+    """Return the components of these kinds, kind by kind and layer by layer."""
+    anatomy, sites = encoder.anatomy, find_heads(encoder)
+    layers = range(1, anatomy.n_blocks + 1)
+    found = {
+        "head": [Component("head", h.layer, sites.path(h), sites.part(h.head), f"head {h}") for h in sites.every],
+        "ffn": [Component("ffn", k, anatomy.path("ffn_out", k - 1), None, f"ffn {k}") for k in layers],
+        "block": [Component("block", k, f"{anatomy.layout.blocks}.{k - 1}", None, f"block {k}") for k in layers],
+    }
+    return [component for kind in kinds for component in found[kind]]
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """The activations of every component in one pass over a batch.
+
+    Attributes:
+        batch: its tokens.
+        calls: of every module.
+    """
+
+    batch: Batch
+    calls: Calls
+
+    def of(self, component: Component) -> Float[Tensor, "text token width"]:
+        """Return the activation of a component."""
+        call = self.calls.only(component.path)
+        states = call.value if component.part is None else component.of(call.input)
+        return states.reshape(*self.batch.ids.shape, states.shape[-1])  # OPT has texts and tokens in one dimension
+
+
+@torch.inference_mode()
+def activations(encoder: Encoder, batch: Batch, components: Sequence[Component]) -> Activations:
+    """Run a batch once and record every component."""
+    modules: dict[str, nn.Module] = {one.path: encoder.backbone.get_submodule(one.path) for one in components}
+    with capture_calls(modules) as calls:
+        encoder.backbone(**model_inputs(encoder, batch))
+    return Activations(batch, calls)
+
+
+def brought(
+    values: Float[Tensor, "text other width"], source: Int[Tensor, "text token"]
+) -> Float[Tensor, "text token width"]:
+    """Bring the activations of one batch to the places of another; where there is no source, any value."""
+    index = source.clamp(min=0)[..., None].expand(-1, -1, values.shape[-1])
+    return values.gather(1, index)
+
+
+@contextmanager
+def patched(
+    encoder: Encoder, component: Component, values: Float[Tensor, "text token width"], where: Bool[Tensor, "text token"]
+) -> Iterator[None]:
+    """Replace the activation of a component at some tokens while the context is open."""
+    module = {component.path: encoder.backbone.get_submodule(component.path)}
+
+    def put(path: str, states: Tensor) -> Tensor:
+        changed = states.reshape(*where.shape, states.shape[-1]).clone()
+        own = component.of(changed)
+        new: Tensor = torch.where(where[..., None], values.to(states.dtype), own)
+        if component.part is None:
+            return new.reshape(states.shape)
+        changed[..., component.part] = new
+        return changed.reshape(states.shape)
+
+    rewrite = rewrite_outputs if component.part is None else rewrite_inputs
+    with rewrite(module, put):
+        yield
+
+
+def random_patch(
+    own: Float[Tensor, "text token width"], clean: Float[Tensor, "text token width"], seed: int
+) -> Float[Tensor, "text token width"]:
+    """Return activations moved in a random direction, at every token by as much as the clean one is away.
+
+    Args:
+        own: those of the corrupted run.
+        clean: those that would be patched, at the same places.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn(own.shape, generator=generator).to(own.device)
+    size: Tensor = (clean - own).norm(dim=-1, keepdim=True)
+    moved: Tensor = own + direction * (size / direction.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+    return moved

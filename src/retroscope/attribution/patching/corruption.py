@@ -1,0 +1,90 @@
+"""Corrupted queries: one thing is changed that a retriever should notice, after Chen et al. (SIGIR 2024). No torch.
+
+- `swapped`: the rarest word is replaced by another query's, of as many tokens, so that every token keeps its place.
+  Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements over noise, which leaves the data's distribution.
+- `removed`: the rarest word is removed. The axiom: a text without a query term is less relevant.
+- `order`: the words are put into another order, which should change little for a bag of words.
+
+Rarity is counted over the words of the collection's queries and passages.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+CORRUPTIONS = ("swapped", "removed", "order")
+WORD = re.compile(r"\w+")
+COUNTED = 20_000  # passages whose words are counted, at most
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A query and what it was corrupted to.
+
+    Attributes:
+        query: its id.
+        kind: a name in `CORRUPTIONS`.
+        clean, corrupted: both texts.
+    """
+
+    query: str
+    kind: str
+    clean: str
+    corrupted: str
+
+
+def word_counts(texts: Iterable[str]) -> Counter[str]:
+    """Count the texts that each word is in, in lower case."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update({word.lower() for word in WORD.findall(text)})
+    return counts
+
+
+def rarest(text: str, counts: Mapping[str, int]) -> re.Match[str] | None:
+    """Return the place of the rarest word of a text, the first of several; None in a text without words."""
+    return min(WORD.finditer(text), key=lambda found: counts.get(found.group().lower(), 0), default=None)
+
+
+def corruptions(
+    queries: Mapping[str, str], counts: Mapping[str, int], kind: str, seed: int
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield query id -> texts that it may be corrupted to, in the order in which they are tried; none where none is.
+
+    Args:
+        queries: id -> text.
+        counts: of words, see `word_counts`.
+        kind: a name in `CORRUPTIONS`.
+        seed: of the words that are swapped in, and of orders.
+    """
+    found = {i: rarest(text, counts) for i, text in queries.items()}
+    words = {i: one.group() for i, one in found.items() if one is not None}
+    for place, (i, text) in enumerate(queries.items()):
+        rng, word = np.random.default_rng((seed, place)), found[i]
+        if word is None:
+            yield i, ()
+        elif kind == "order":
+            yield i, _reordered(text, rng)
+        elif kind == "removed":
+            yield i, tuple(t for t in [_spliced(text, word, "")] if WORD.search(t))
+        else:
+            others = [w for j, w in words.items() if j != i and w.lower() != word.group().lower()]
+            yield i, tuple(_spliced(text, word, others[k]) for k in rng.permutation(len(others)))
+
+
+def _spliced(text: str, word: re.Match[str], other: str) -> str:
+    """Return the text with another word in the place of one; without one, its space goes, too."""
+    before, after = text[: word.start()], text[word.end() :]
+    return f"{before}{other}{after}" if other else f"{before.rstrip()} {after.lstrip()}".strip()
+
+
+def _reordered(text: str, rng: np.random.Generator) -> tuple[str, ...]:
+    words = text.split()
+    if len({*words}) < 2:
+        return ()
+    orders = (rng.permutation(len(words)) for _ in range(8))
+    texts = (" ".join(words[k] for k in order) for order in orders)
+    return tuple(t for t in texts if t != " ".join(words))

@@ -1,0 +1,121 @@
+"""Recovery: how much of a query's margin an activation brings back into a run on its corrupted text.
+
+The receiver runs on the corrupted query; one component's activation at some tokens is replaced by that of a run on the
+clean query ("denoising": Zhang and Nanda 2024). The donor of that run is the receiver itself, or the other model
+(cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811). The passages' vectors stay the receiver's own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from retroscope.attribution.patching.alignment import AlignedTexts, sources
+from retroscope.attribution.patching.components import (
+    Activations,
+    Component,
+    activations,
+    brought,
+    patched,
+    random_patch,
+)
+from retroscope.encoders.encode import Batch, batches_by_length, forward, pad
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import encoding_budget
+
+OWN, OTHER, RANDOM_PATCH = "own", "other", "random"  # whose activation is put in
+DONORS = (OWN, OTHER, RANDOM_PATCH)
+
+
+@dataclass(frozen=True, eq=False)
+class PatchingRun:
+    """Pairs of clean and corrupted queries, for one receiver.
+
+    Attributes:
+        encoder: the query tower of the receiver.
+        other: that of the other model; None where there is none.
+        texts: both texts of every query, aligned.
+        against: relevant passage less negative, by the receiver.
+        cosine: vectors of queries are made unit length.
+        components: that are patched.
+        seed: of the random patches.
+    """
+
+    encoder: Encoder
+    other: Encoder | None
+    texts: Sequence[AlignedTexts]
+    against: Float[Tensor, "query out"]
+    cosine: bool
+    components: Sequence[Component]
+    seed: int = 0
+
+    def recovered(self, tokens: str, donor: str) -> Float[np.ndarray, "query component"]:
+        """Return the margin with each component patched, less that of the corrupted query; NaN without a token.
+
+        Args:
+            tokens: that are patched, a name in `PATCHED`.
+            donor: a name in `DONORS`.
+        """
+        changes = np.full((len(self.texts), len(self.components)), np.nan)
+        for number, some in enumerate(self._batches):
+            part = [i for i in some if self.texts[i].pairs(tokens)]
+            if part:
+                changes[part] = self._changes(part, tokens, donor, number)
+        return changes
+
+    def total(self) -> Float[np.ndarray, "query"]:
+        """Return what the corruption takes from every margin: that of the clean query less that of the corrupted."""
+        return np.asarray(self.margins("clean") - self.margins("corrupted"))
+
+    def margins(self, side: str) -> Float[np.ndarray, "query"]:
+        """Return the margins of the "clean" or the "corrupted" queries."""
+        found = np.empty(len(self.texts))
+        for some in self._batches:
+            found[some] = self._margins(self._padded(some, side), some)
+        return found
+
+    @cached_property
+    def _batches(self) -> list[list[int]]:
+        lengths = [max(len(one.clean), len(one.corrupted)) for one in self.texts]
+        return list(batches_by_length(lengths, encoding_budget(self.encoder.device)))
+
+    def _padded(self, some: Sequence[int], side: str) -> Batch:
+        return pad(self.encoder, [getattr(self.texts[i], side) for i in some])
+
+    def _changes(
+        self, some: Sequence[int], tokens: str, donor: str, batch: int
+    ) -> Float[np.ndarray, "query component"]:
+        clean, corrupted = self._padded(some, "clean"), self._padded(some, "corrupted")
+        source = sources([self.texts[i] for i in some], tokens, clean, corrupted)
+        giver = self.other if donor == OTHER and self.other is not None else self.encoder
+        given = activations(giver, clean, self.components)
+        own = activations(self.encoder, corrupted, self.components) if donor == RANDOM_PATCH else None
+        before = self._margins(corrupted, some)
+        columns = []
+        for number, component in zip(count(), self.components, strict=False):
+            values = self._values(component, given, own, source, (batch, number))
+            with patched(self.encoder, component, values, source >= 0):
+                columns.append(self._margins(corrupted, some) - before)
+        return np.stack(columns, axis=1)
+
+    def _values(
+        self, component: Component, given: Activations, own: Activations | None, source: Tensor, at: tuple[int, int]
+    ) -> Tensor:
+        clean = brought(given.of(component), source)
+        if own is None:
+            return clean
+        seed = int(np.random.SeedSequence((self.seed, *at)).generate_state(1)[0])
+        return random_patch(own.of(component), clean, seed)
+
+    @torch.inference_mode()
+    def _margins(self, batch: Batch, some: Sequence[int]) -> Float[np.ndarray, "query"]:
+        vectors = forward(self.encoder, batch).final.float()
+        vectors = normalize(vectors, dim=-1) if self.cosine else vectors
+        against = self.against[list(some)].to(vectors.device)
+        return np.asarray((vectors * against).double().sum(-1).cpu().numpy())

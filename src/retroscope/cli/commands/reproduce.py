@@ -1,0 +1,132 @@
+"""retroscope reproduce STUDY --out DIR."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import option
+from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
+from retroscope.cli.values import numbers
+from retroscope.errors import SettingsError
+
+if TYPE_CHECKING:
+    from retroscope.reproduction.published import PublishedFigure, PublishedStudy
+    from retroscope.reproduction.trials import Scale
+
+EXAMPLE = "retroscope reproduce ielab-2025 --figure 1 --scale smoke --out runs/reproduced"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperOptions:
+    """What is reproduced, and how much of it."""
+
+    HEADING: ClassVar[str] = "Reproduction"
+
+    figure: Annotated[
+        str | None, option("--figure", help="Numbers of its figures, comma-separated", metavar="NUMBERS", default="all")
+    ] = None
+    scale: Annotated[
+        str,
+        option("--scale", help="Scale: smoke, tiny made-up models and texts, offline, in minutes; or full, the paper's "
+               "own, from the hub", metavar="NAME", default="full", known=("smoke", "full"), kind="scale"),
+    ] = "full"  # fmt: skip
+    limit_queries: Annotated[
+        int | None,
+        option("--limit-queries", help="Number of queries that the probes read, drawn at random", metavar="N",
+               default="all"),
+    ] = None  # fmt: skip
+    device: o.Device = None
+    cache: o.Cache = None
+
+    def size(self) -> "Scale":
+        """Return the scale with the user's own limits."""
+        from retroscope.reproduction.trials import scale_named
+
+        return scale_named(self.scale, limit_queries=self.limit_queries, device=self.device or "cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperOutput:
+    """Whether something is measured, or only told."""
+
+    list_figures: Annotated[bool, option("--list", help="Print figures, models and data sets, and stop")] = False
+    dry_run: Annotated[
+        bool, option("--dry-run", help="Print downloads, disk, memory and time of every figure, and stop")
+    ] = False
+    display_commands: Annotated[
+        bool, option("--display-commands", help="Print the commands that measure the same, and stop")
+    ] = False
+    out: o.Out = None
+    as_json: o.Json = False
+
+
+@flat()
+def run(
+    study: Annotated[str, typer.Argument(help="Published study: ielab-2025 (arXiv 2505.07166)", metavar="STUDY")],
+    options: PaperOptions,
+    output: PaperOutput,
+) -> None:
+    """Measure a published study again, figure by figure.
+
+    The page shows every published point beside ours, the same figures under the corrected protocol, the paper's claims,
+    and the known defects with their measured effects.
+    """
+    from retroscope.reproduction.published import published_study
+    from retroscope.reproduction.results import figures_of
+
+    paper = published_study(study)
+    figures = figures_of(paper, numbers(options.figure, "--figure") or ())
+    if output.list_figures or output.dry_run or output.display_commands:
+        _tell(paper, figures, options.size(), output)
+    else:
+        _reproduce(paper, figures, options, output)
+
+
+def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: "Scale", output: PaperOutput) -> None:
+    """Print what can be reproduced, what it costs, or how it is typed."""
+    from retroscope.cli.terminal import emit, say
+    from retroscope.reproduction.costs import cost_document, figure_costs
+    from retroscope.reproduction.listing import listed_commands, listed_costs, listed_figures
+
+    if output.list_figures:
+        name, lines = "figures", listed_figures(study, figures)
+    elif output.dry_run:
+        name, lines = "costs", listed_costs(study, figures, scale)
+    else:
+        name, lines = "commands", listed_commands(study, figures, scale, output.out)
+    if not output.as_json:
+        say("\n".join(lines))
+    elif output.dry_run:
+        emit(cost_document(figure_costs(study, figures, scale)))
+    else:
+        emit({name: lines})
+
+
+def _reproduce(
+    study: "PublishedStudy", figures: "Sequence[PublishedFigure]", options: PaperOptions, output: PaperOutput
+) -> None:
+    """Measure the figures, write everything, and print what came of it."""
+    out = output.out
+    if out is None:
+        raise SettingsError("no output folder is named", fix="give --out DIR, or --list, --dry-run, --display-commands")
+    load_libraries()
+    from retroscope.cli.terminal import claimed, emit, note, say
+    from retroscope.display import progress_bars
+    from retroscope.documents import read_document
+    from retroscope.files import refuse_other_report
+    from retroscope.inputs.cache import default_cache
+    from retroscope.reproduction.page import summary_lines
+    from retroscope.reproduction.places import RESULTS, VECTORS, Workplace
+    from retroscope.reproduction.reproduce import reproduce
+
+    cache = options.cache or (out / VECTORS if options.scale == "smoke" else default_cache())
+    refuse_other_report(out, RESULTS, ("tables", "figures"))
+    with claimed(out, cache=cache), progress_bars() as progress:
+        page = reproduce(Workplace(study, options.size(), out, cache), figures, progress)
+    results = read_document(out / RESULTS)
+    emit(results) if output.as_json else say("\n".join(summary_lines(results)))
+    note(f"report: {page}")

@@ -1,0 +1,1 @@
+"""Commands that train models, or make what they are trained with."""

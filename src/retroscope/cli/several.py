@@ -1,0 +1,76 @@
+"""Carry out the plan of a set of studies: one backbone and several retrievers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retroscope.cli.loading import load_libraries
+from retroscope.cli.options import ReportOptions, SettingValues, SizeOptions
+from retroscope.cli.run_options import RunOptions, chosen_engine
+from retroscope.cli.studies import checked_settings
+
+if TYPE_CHECKING:
+    from retroscope.cli.running import Outcome, Plan
+    from retroscope.inputs.settings import StudySettings
+    from retroscope.progress import Progress
+    from retroscope.study.reporting.gate import Gate
+
+
+def carry_out_set(
+    values: Sequence[SettingValues],
+    left_out: Mapping[str, str],
+    options: RunOptions,
+    output: ReportOptions,
+    asked: Sequence[str] = (),
+    *,
+    size: SizeOptions,
+    gates: Sequence["Gate"] = (),
+) -> "Outcome | None":
+    """Resolve the settings of every study, refuse to replace others, carry out the set, and return its outcome.
+
+    The arguments are those of `carry_out_study`, but for `values`: one a retriever.
+
+    Raises:
+        SettingsError: if two retrievers have one name, and as `carry_out_study`.
+    """
+    seconds = size.seconds()
+    wanted = [checked_settings(one, left_out, options, asked, size=size, gates=gates) for one in values]
+    from retroscope.cli.resolve import resolved
+    from retroscope.cli.running import Destination, carry_out
+    from retroscope.inputs.cache import default_cache
+    from retroscope.study.reporting.gate import refuse_unknown
+    from retroscope.study.several.names import check_distinct, name_of
+    from retroscope.study.several.study_set import SET
+
+    names = [name_of(one.after) for one in wanted if one.after is not None]
+    places = check_distinct(names)
+    guarded = not (output.overwrite or output.dry_run)
+    if seconds is None and guarded:
+        _refuse_others(output.out, places, wanted)
+    given = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()
+    load_libraries()
+    cache, engine = options.cache or default_cache(), chosen_engine(options)
+
+    def prepare(progress: "Progress") -> "Plan":
+        from retroscope.cli.plans.study import planner_of_set
+        from retroscope.study.several.plan import plan_set, sized_settings
+
+        make = planner_of_set(wanted[0], cache, asked, engine=engine)
+        begun = [] if output.overwrite else [output.out / place for place in places]
+        settings, notes = sized_settings(wanted, make, progress, seconds, given, begun=begun)
+        if seconds is not None and guarded:
+            _refuse_others(output.out, places, settings)
+        plan = plan_set(names, settings, make, progress, out=output.out, again=output.overwrite, notes=notes)
+        refuse_unknown(gates, wanted[0].measures, plan.collections)
+        return plan
+
+    place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
+    return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
+
+
+def _refuse_others(out: Path, places: Sequence[str], settings: Sequence["StudySettings"]) -> None:
+    """Refuse to replace a study with other settings in the folder of any retriever."""
+    from retroscope.study.settings import refuse_other_settings
+
+    for place, one in zip(places, settings, strict=True):
+        refuse_other_settings(out / place, one)

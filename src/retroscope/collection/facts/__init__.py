@@ -1,0 +1,1 @@
+"""Facts as data: a subject, a relation, an object, and the sentences and questions that ask for the object."""

@@ -1,0 +1,48 @@
+"""load_facts: reads facts by the prefix of their layout, or by what their files look like."""
+
+from pathlib import Path
+
+from retroscope.collection.facts.records import Facts
+from retroscope.collection.readers.facts.layouts import LAYOUTS
+from retroscope.errors import CollectionError, did_you_mean, unknown_name
+from retroscope.reading import foreign, path_of
+
+
+def load_facts(spec: str | Path) -> Facts:
+    """Read facts from `LAYOUT:PATH` (a layout of `LAYOUTS`), or from a path that one layout recognises.
+
+    Raises:
+        SettingsError: if there is no such layout.
+        CollectionError: if nothing recognises the path, or a fact is not sound; it names file and line.
+    """
+    layout, path = facts_place(spec)
+    with foreign(CollectionError, "these facts cannot be read", path, "check the files, or fetch them again"):
+        return LAYOUTS[layout or _detected(path)].read(path)
+
+
+def facts_place(spec: str | Path) -> tuple[str, Path]:
+    """Return the layout that a spec names ("" where it names none) and the path, where something is.
+
+    Raises:
+        SettingsError: if there is no such layout.
+        CollectionError: if there is nothing at the path.
+    """
+    prefix, colon, rest = str(spec).partition(":")
+    named = bool(colon) and not Path(spec).exists() and "/" not in prefix and len(prefix) > 1
+    if named and prefix not in LAYOUTS:
+        raise unknown_name("layout of facts", prefix, LAYOUTS)
+    path = path_of(rest if named else spec, CollectionError)
+    if not path.exists():
+        known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise CollectionError("no such file or folder", where=str(path), fix=did_you_mean(path.name, known))
+    return (prefix if named else ""), path
+
+
+def _detected(path: Path) -> str:
+    fitting = [name for name, layout in LAYOUTS.items() if layout.recognises(path)]
+    if len(fitting) != 1:
+        found = f"several layouts of facts fit: {', '.join(fitting)}" if fitting else "no layout of facts fits"
+        raise CollectionError(
+            found, where=str(path), fix=f"say which it is: one of {', '.join(LAYOUTS)}, as facts:FILE"
+        )
+    return fitting[0]

@@ -1,0 +1,50 @@
+"""Facts as a retrieval collection: the question of a fact, and the passages that state it."""
+
+from collections.abc import Sequence
+
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.facts.records import Fact, Facts
+from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.errors import CollectionError
+
+
+def facts_as_collection(facts: Facts, name: str) -> Collection:
+    """Return a query for each fact that has a question and passages, and every passage once.
+
+    The id of a query is that of its fact. Facts that lack either are left out and counted.
+
+    Raises:
+        CollectionError: if no fact has both.
+    """
+    asked = [fact for fact in facts.facts if fact.question and fact.passages]
+    if not asked:
+        raise CollectionError(
+            "no fact has a question and a passage that states it",
+            where=facts.source,
+            fix="give the facts `question` and `passages`, or choose a collection of its own",
+        )
+    numbers = passage_numbers(asked)
+    left_out = len(facts) - len(asked)
+    notes = (f"{left_out} facts without a question or a passage, left out",) if left_out else ()
+    return make_collection(
+        name,
+        (Passage(f"p{number}", text) for text, number in numbers.items()),
+        (Query(fact.id, fact.question, (fact.object, *fact.others)) for fact in asked),
+        (
+            Judgment(fact.id, f"p{number}")
+            for fact in asked
+            for number in dict.fromkeys(numbers[text] for text in fact.passages)
+        ),
+        source=facts.source,
+        mapping={"format": "facts", "layout": facts.layout},
+        notes=(*facts.notes, *notes),
+    )
+
+
+def passage_numbers(facts: Sequence[Fact]) -> dict[str, int]:
+    """Return text of a passage -> its number, in order of first appearance."""
+    numbers: dict[str, int] = {}
+    for fact in facts:
+        for text in fact.passages:
+            numbers.setdefault(text, len(numbers))
+    return numbers

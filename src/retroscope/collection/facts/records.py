@@ -1,0 +1,165 @@
+"""A fact, and a set of facts that was checked once, when it was made."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from retroscope.errors import CollectionError, excerpt
+
+MASK = "[MASK]"  # where a cloze has the object
+SUBJECT = "[X]"  # stands for the subject in `Fact.template`
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact: subject, relation, object.
+
+    Attributes:
+        id: unique in its set.
+        relation: name of the relation, e.g. "P19".
+        subject, object: as they are written in the cloze.
+        cloze: a sentence that states the fact, with `MASK` instead of the object.
+        paraphrases: other such sentences.
+        question: that the object answers; "" where there is none.
+        passages: texts that state the fact.
+        others: further right answers: other names of the object, or other objects.
+        stratum: group that the fact belongs to, e.g. "unknown-held-out"; "" where there are none.
+        popularity: of the subject, in the unit of the source; None where it is not given.
+    """
+
+    id: str
+    relation: str
+    subject: str
+    object: str
+    cloze: str
+    paraphrases: tuple[str, ...] = ()
+    question: str = ""
+    passages: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    stratum: str = ""
+    popularity: float | None = None
+
+    @property
+    def clozes(self) -> tuple[str, ...]:
+        """Return the cloze, then its paraphrases."""
+        return (self.cloze, *self.paraphrases)
+
+
+def template(cloze: str, subject: str) -> str:
+    """Return a cloze with `SUBJECT` instead of its subject: what facts of one relation share."""
+    return cloze.replace(subject, SUBJECT, 1)
+
+
+def check_fact(fact: Fact, where: str) -> Fact:
+    """Return the fact.
+
+    Raises:
+        CollectionError: if a part is empty, or a cloze lacks its subject, or has not exactly one `MASK`.
+    """
+    for name in ("id", "relation", "subject", "object", "cloze"):
+        if not getattr(fact, name).strip():
+            raise CollectionError(f"the fact has no {name}", where=where, fix=f"give every fact a {name}")
+    for cloze in fact.clozes:
+        if cloze.count(MASK) != 1:
+            raise CollectionError(
+                f"the cloze {excerpt(cloze)} has {cloze.count(MASK)} times {MASK}",
+                where=where,
+                fix=f"write {MASK} once, in the place of the object",
+            )
+        if fact.subject not in cloze:
+            raise CollectionError(
+                f"the cloze {excerpt(cloze)} lacks its subject {excerpt(fact.subject)}",
+                where=where,
+                fix="write the subject in the cloze as in `subject`: the control with another subject replaces it",
+            )
+    return fact
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Facts with distinct ids, none stated twice. Make one with `make_facts`.
+
+    Attributes:
+        facts: in the order of the source.
+        source: path that they were read from.
+        layout: name of its layout.
+        notes: what the reader left out, with counts, in words.
+    """
+
+    facts: tuple[Fact, ...]
+    source: str = ""
+    layout: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of facts."""
+        return len(self.facts)
+
+    @cached_property
+    def by_relation(self) -> Mapping[str, tuple[Fact, ...]]:
+        """Return relation -> its facts."""
+        groups: dict[str, list[Fact]] = {}
+        for fact in self.facts:
+            groups.setdefault(fact.relation, []).append(fact)
+        return {relation: tuple(facts) for relation, facts in groups.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of every fact, in order."""
+        return hashlib.sha256(repr(self.facts).encode(errors="surrogatepass")).hexdigest()
+
+
+@dataclass
+class Gathered:
+    """Facts read so far; each is checked, and one that is stated twice is refused, or left out and counted."""
+
+    keep_first: bool = False
+    facts: list[Fact] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
+    triples: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    repeated: int = 0
+
+    def add(self, fact: Fact, where: str) -> None:
+        """Add one fact.
+
+        Raises:
+            CollectionError: if it is not sound, or its id or its triple occurred before.
+        """
+        check_fact(fact, where)
+        triple = (fact.relation, fact.subject, fact.object)
+        earlier = self.places.get(fact.id)
+        if earlier is not None:
+            raise CollectionError(
+                f"the id {excerpt(fact.id)} occurs twice, first at {earlier}", where=where, fix="give it its own id"
+            )
+        if triple in self.triples and self.keep_first:
+            self.repeated += 1
+            return
+        if triple in self.triples:
+            raise CollectionError(
+                f"the fact {excerpt(triple)} is stated twice, first at {self.triples[triple]}",
+                where=where,
+                fix="remove one of the two",
+            )
+        self.places[fact.id] = self.triples[triple] = where
+        self.facts.append(fact)
+
+    def finish(self, source: str, layout: str, notes: Iterable[str] = ()) -> Facts:
+        """Return the set.
+
+        Raises:
+            CollectionError: if there is no fact.
+        """
+        if not self.facts:
+            raise CollectionError("there is no fact here", where=source, fix="give a file with a fact a line")
+        repeated = (f"{self.repeated} facts that are stated twice, kept once",) if self.repeated else ()
+        return Facts(tuple(self.facts), source, layout, (*notes, *repeated))
+
+
+def make_facts(facts: Iterable[Fact], source: str = "", layout: str = "made") -> Facts:
+    """Check facts and join them to a set."""
+    gathered = Gathered()
+    for number, fact in enumerate(facts, start=1):
+        gathered.add(fact, f"{source or layout}, fact {number}")
+    return gathered.finish(source, layout)

@@ -1,0 +1,227 @@
+"""Layouts of published facts: our own JSON lines, LAMA's T-REx, ParaRel, EntityQuestions and PopQA."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retroscope.collection.facts.records import MASK, Fact, Facts, Gathered
+from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list, text_of
+from retroscope.collection.readers.rows import Row, file_rows, first_row
+from retroscope.errors import CollectionError, excerpt
+from retroscope.reading import BrokenJsonError, parse_json
+
+X, Y = "[X]", "[Y]"  # of the templates of LAMA and ParaRel
+OWN_FIELDS = ("id", "relation", "subject", "object", "cloze")
+ASKED = f"Question: {{}} Answer: {MASK} ."  # the cloze of sources that have questions only
+PARAREL_FACTS, PARAREL_PATTERNS = "trex_lms_vocab", "graphs_json"
+
+
+@dataclass(frozen=True)
+class FactLayout:
+    """One layout.
+
+    Attributes:
+        recognises: whether the content at a path has it.
+        read: a path -> its facts.
+    """
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], Facts]
+
+
+def _has(path: Path, *columns: str) -> bool:
+    row = first_row(path)
+    return row is not None and all(name in row.values for name in columns)
+
+
+def _own(path: Path) -> Facts:
+    gathered = Gathered()
+    for row in file_rows(path):
+        popularity = row.values.get("popularity")
+        fact = Fact(
+            id_of(row, "id"),
+            required_text(row, "relation"),
+            required_text(row, "subject"),
+            required_text(row, "object"),
+            required_text(row, "cloze"),
+            paraphrases=_texts(row, "paraphrases"),
+            question=text_of(row, "question"),
+            passages=_texts(row, "passages"),
+            others=_texts(row, "others"),
+            stratum=text_of(row, "stratum"),
+            popularity=None if popularity is None else _number(row, "popularity"),
+        )
+        gathered.add(fact, row.where)
+    return gathered.finish(str(path), "facts")
+
+
+def _texts(row: Row, column: str) -> tuple[str, ...]:
+    return tuple(text_list(row, column)) if column in row.values else ()
+
+
+def _number(row: Row, column: str) -> float:
+    value = row.values.get(column)
+    try:
+        if isinstance(value, bool) or value is None:
+            raise ValueError
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise CollectionError(
+            f"{column} is {excerpt(value)}, not a number", where=row.where, fix="give a number, or leave it out"
+        ) from error
+
+
+def _is_lama(path: Path) -> bool:
+    file = next(iter(_relation_files(path)), None)
+    return (path / "relations.jsonl").is_file() and file is not None and _has(file, "sub_label", "obj_label")
+
+
+def _lama(path: Path) -> Facts:
+    """Read LAMA's T-REx: `relations.jsonl` beside a file of facts for every relation, or a folder `TREx` of them."""
+    templates = {
+        required_text(row, "relation"): required_text(row, "template") for row in file_rows(path / "relations.jsonl")
+    }
+    gathered = Gathered(keep_first=True)
+    for file in _relation_files(path):
+        relation = file.stem
+        for row in file_rows(file) if relation in templates else ():
+            sentences = _evidence(row)
+            gathered.add(_labelled(row, relation, [templates[relation]], sentences), row.where)
+    return gathered.finish(str(path), "lama")
+
+
+def _evidence(row: Row) -> tuple[str, ...]:
+    """Return the sentences of LAMA that state the fact, with the object in its place."""
+    found = records_of(row, "evidences") if "evidences" in row.values else []
+    sentences = [text_of(one, "masked_sentence").replace(MASK, text_of(one, "obj_surface")) for one in found]
+    return tuple(dict.fromkeys(text for text in sentences if text.strip()))
+
+
+def _relation_files(path: Path) -> list[Path]:
+    folder = path / "TREx" if (path / "TREx").is_dir() else path
+    return [file for file in sorted(folder.glob("*.jsonl")) if file.name != "relations.jsonl"]
+
+
+def _labelled(row: Row, relation: str, templates: list[str], passages: tuple[str, ...] = ()) -> Fact:
+    subject, answer = required_text(row, "sub_label"), required_text(row, "obj_label")
+    clozes = [one.replace(X, subject, 1).replace(Y, MASK, 1) for one in templates]
+    number = id_of(row, "uuid") or f"{row.number}"
+    return Fact(f"{relation}-{number}", relation, subject, answer, clozes[0], tuple(clozes[1:]), passages=passages)
+
+
+def _is_pararel(path: Path) -> bool:
+    return (path / PARAREL_FACTS).is_dir() and (path / PARAREL_PATTERNS).is_dir()
+
+
+def _pararel(path: Path) -> Facts:
+    """Read ParaRel: a file of facts and one of patterns for every relation; a relation without patterns is left out."""
+    gathered, left_out = Gathered(keep_first=True), []
+    for file in sorted((path / PARAREL_FACTS).glob("*.jsonl")):
+        patterns = path / PARAREL_PATTERNS / file.name
+        if not patterns.is_file():
+            left_out.append(file.stem)
+            continue
+        templates = list(dict.fromkeys(required_text(row, "pattern") for row in file_rows(patterns)))
+        if not templates:
+            raise CollectionError("there is no pattern here", where=str(patterns), fix="fetch the file again")
+        for row in file_rows(file):
+            gathered.add(_labelled(row, file.stem, templates), row.where)
+    notes = [f"relations without patterns, left out: {', '.join(left_out)}"] if left_out else []
+    return gathered.finish(str(path), "pararel", notes)
+
+
+def _question_files(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else sorted(path.glob("P*.json"))
+    return [file for file in files if file.suffix == ".json" and _has(file, "question", "answers")]
+
+
+def _entity_questions(path: Path) -> Facts:
+    """Read EntityQuestions: a list of questions for every relation, all of one wording, which leaves the subject."""
+    gathered = Gathered(keep_first=True)
+    for file in _question_files(path):
+        rows = list(file_rows(file))
+        relation, wording = file.name.split(".")[0], _wording([required_text(row, "question") for row in rows], file)
+        for row in rows:
+            question, answers = required_text(row, "question"), text_list(row, "answers")
+            if not answers:
+                raise CollectionError("the question has no answer", where=row.where, fix="remove it, or answer it")
+            subject = question[len(wording[0]) : len(question) - len(wording[1])]
+            fact = _asked(f"{relation}-{row.number}", relation, subject, question, answers)
+            gathered.add(fact, row.where)
+    return gathered.finish(str(path), "entityquestions")
+
+
+def _wording(questions: list[str], file: Path) -> tuple[str, str]:
+    """Return what all questions of a relation begin and end with, in whole words."""
+    start, end, _ = _common(questions).rpartition(" ")
+    after = _common([text[::-1] for text in questions])[::-1]
+    if after[:1].isalnum():
+        after = after[len(after.split(" ")[0]) :]
+    if len(set(questions)) < 2 or not start:
+        raise CollectionError(
+            "the questions of this file have no common wording that leaves a subject",
+            where=str(file),
+            fix="give a file of EntityQuestions with the questions of one relation",
+        )
+    return start + end, after
+
+
+def _common(texts: list[str]) -> str:
+    """Return the longest beginning that all texts share: that of the first and the last in alphabetical order."""
+    first, last = min(texts), max(texts)
+    return next((first[:at] for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), first)
+
+
+def _popqa(path: Path) -> Facts:
+    """Read PopQA: a row a question, with subject, property, object, other answers and the subject's page views."""
+    gathered = Gathered(keep_first=True)
+    for row in file_rows(path):
+        answers = _json_list(row, "possible_answers")
+        names = [required_text(row, "obj"), *answers]
+        subject, relation = required_text(row, "subj"), required_text(row, "prop")
+        identifier = f"{row.values.get('id') or row.number}"
+        fact = _asked(
+            identifier, relation, subject, required_text(row, "question"), names, popularity=_number(row, "s_pop")
+        )
+        gathered.add(fact, row.where)
+    return gathered.finish(str(path), "popqa")
+
+
+def _json_list(row: Row, column: str) -> list[str]:
+    value: Any = row.values.get(column)
+    if value is None:
+        raise missing_column(row, [column], column)
+    try:
+        parsed = parse_json(value) if isinstance(value, str) else value
+    except BrokenJsonError as error:
+        fix = "write the answers as a JSON list of texts"
+        raise CollectionError(f"broken JSON in {column}: {error.what}", where=row.where, fix=fix) from error
+    return text_list(Row({column: parsed}, row.file, row.number, row.unit), column)
+
+
+def _asked(
+    identifier: str, relation: str, subject: str, question: str, answers: list[str], *, popularity: float | None = None
+) -> Fact:
+    others = tuple(dict.fromkeys(one for one in answers[1:] if one != answers[0]))
+    cloze = ASKED.format(question)
+    return Fact(
+        identifier, relation, subject, answers[0], cloze, question=question, others=others, popularity=popularity
+    )
+
+
+def fact_lines(facts: Facts) -> Iterator[str]:
+    """Yield the facts as JSON lines, without what is empty."""
+    for fact in facts.facts:
+        values = {name: getattr(fact, name) for name in Fact.__dataclass_fields__}
+        yield json.dumps({k: v for k, v in values.items() if v not in ("", (), None)}, ensure_ascii=False) + "\n"
+
+
+LAYOUTS: Mapping[str, FactLayout] = {
+    "facts": FactLayout(lambda path: path.is_file() and _has(path, *OWN_FIELDS), _own),
+    "lama": FactLayout(lambda path: path.is_dir() and _is_lama(path), _lama),
+    "pararel": FactLayout(lambda path: path.is_dir() and _is_pararel(path), _pararel),
+    "entityquestions": FactLayout(lambda path: bool(_question_files(path)), _entity_questions),
+    "popqa": FactLayout(lambda path: path.is_file() and _has(path, "subj", "prop", "obj", "s_pop"), _popqa),
+}

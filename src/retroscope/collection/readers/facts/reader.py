@@ -1,0 +1,24 @@
+"""Facts as a retrieval collection: a question and the passages that state its fact, in JSON lines.
+
+Recognised by the fields `relation`, `subject`, `object` and `cloze`. See `retroscope.collection.facts`.
+"""
+
+from pathlib import Path
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.facts.questions import facts_as_collection
+from retroscope.collection.readers.facts.layouts import LAYOUTS
+from retroscope.collection.readers.fields import refuse_unknown_words
+from retroscope.collection.readers.options import ReadOptions, collection_name
+
+
+def recognises(path: Path) -> bool:
+    """Return whether the file has facts."""
+    return LAYOUTS["facts"].recognises(path)
+
+
+def read(path: Path, options: ReadOptions) -> Collection:
+    """Read the facts that have a question and passages."""
+    options.refuse_split("facts")
+    refuse_unknown_words(options.columns, ())
+    return facts_as_collection(LAYOUTS["facts"].read(path), collection_name(path))

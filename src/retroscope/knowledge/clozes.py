@@ -1,0 +1,161 @@
+"""Clozes in token ids: what stands before and after the object, and which tokens each object of a relation has.
+
+A masked model reads the cloze with a mask for each token of the object, and predicts all of them at once. A causal
+model reads the cloze up to the object, then its tokens one by one. An object of several tokens has the mean of their
+log-probabilities, so that long objects are not at a disadvantage.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int
+from transformers import PreTrainedTokenizerBase
+
+from retroscope.collection.facts.records import MASK, Fact
+from retroscope.encoders.checkpoints.language_heads import Prediction
+from retroscope.encoders.encode import TokenIds
+from retroscope.errors import AnalysisError
+from retroscope.knowledge.states import ReadInput
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A cloze with an object in its place, tokenised: what is before the object, the object, what is after it."""
+
+    before: TokenIds
+    object: tuple[int, ...]
+    after: TokenIds
+
+
+def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Answered:
+    """Tokenise a cloze with an object, special tokens of the tokenizer included.
+
+    Raises:
+        AnalysisError: if the tokenizer cannot say which tokens the object has.
+    """
+    start = cloze.index(MASK)
+    end = start + len(answer)
+    encoded = tokenizer(cloze.replace(MASK, answer, 1), return_offsets_mapping=True)
+    ids, spans = encoded["input_ids"], encoded["offset_mapping"]
+    inside = [at for at, (a, b) in enumerate(spans) if a < end and b > start and b > a]
+    if not inside:
+        raise AnalysisError(f"the tokenizer gives {answer!r} no token", fix="remove the fact, or use another tokenizer")
+    first, last = inside[0], inside[-1] + 1
+    return Answered(list(ids[:first]), tuple(ids[first:last]), list(ids[last:]))
+
+
+@dataclass(frozen=True, eq=False)
+class RelationClozes:
+    """Facts of one relation in one wording, ready to be read.
+
+    Attributes:
+        rows: places of the facts in their set.
+        contexts: of each fact, with its own object.
+        objects: the distinct objects of the relation, which are its candidates.
+        tokens: of each object.
+        answers: place of each fact's object in `objects`.
+        right: [fact, object], True for other right answers, which are no competitors.
+        kind: how the model predicts.
+        mask: id of the mask token; of a causal model it is not used.
+    """
+
+    rows: tuple[int, ...]
+    contexts: tuple[Answered, ...]
+    objects: tuple[str, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    answers: Int[np.ndarray, "fact"]
+    right: Bool[np.ndarray, "fact object"]
+    kind: Prediction
+    mask: int
+
+    @cached_property
+    def inserts(self) -> tuple[tuple[int, ...], ...]:
+        """Return what stands for the object in the inputs of one fact: masks, or the beginnings of objects."""
+        if self.kind == "masked":
+            return tuple((self.mask,) * size for size in sorted({len(one) for one in self.tokens}))
+        return tuple(sorted({one[:k] for one in self.tokens for k in range(len(one))}, key=lambda t: (len(t), t)))
+
+    @cached_property
+    def points(self) -> dict[tuple[tuple[int, ...], int], int]:
+        """Return (insert, token in it) -> number of the state that predicts a token."""
+        if self.kind == "causal":
+            return {(insert, len(insert)): number for number, insert in enumerate(self.inserts)}
+        pairs = [(insert, k) for insert in self.inserts for k in range(len(insert))]
+        return {pair: number for number, pair in enumerate(pairs)}
+
+    @cached_property
+    def steps(self) -> Int[np.ndarray, "object step 2"]:
+        """Return the (point, token) pairs of every object; -1 beyond its last token."""
+        steps = np.full((len(self.objects), max(map(len, self.tokens)), 2), -1, dtype=np.int64)
+        for row, tokens in enumerate(self.tokens):
+            for k, token in enumerate(tokens):
+                insert = (self.mask,) * len(tokens) if self.kind == "masked" else tokens[:k]
+                steps[row, k] = self.points[insert, k], token
+        return steps
+
+    def places(self, fact: int) -> list[ReadInput]:
+        """Return the inputs of one fact, in the order of `points`."""
+        context = self.contexts[fact]
+        before = context.before
+        if self.kind == "causal":
+            return [ReadInput([*before, *insert], (len(before) + len(insert) - 1,)) for insert in self.inserts]
+        return [
+            ReadInput([*before, *insert, *context.after], tuple(range(len(before), len(before) + len(insert))))
+            for insert in self.inserts
+        ]
+
+
+def relation_clozes(
+    tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[tuple[int, Fact]], wording: int
+) -> RelationClozes | None:
+    """Tokenise the facts of one relation that have a wording which this kind of model can read.
+
+    A causal model reads only what is before the object, so a cloze must name its subject there. Facts whose object has
+    other tokens beside their subject than elsewhere are left out.
+
+    Args:
+        facts: (place in the set, fact).
+        wording: 0 for the cloze, k for the k-th paraphrase.
+
+    Returns:
+        None where no fact has such a wording.
+    """
+    asked = [(row, fact, fact.clozes[wording]) for row, fact in facts if wording < len(fact.clozes)]
+    if kind == "causal":
+        asked = [one for one in asked if one[1].subject in one[2].partition(MASK)[0]]
+    objects = tuple(dict.fromkeys(fact.object for _, fact in facts))
+    if not asked:
+        return None
+    table = [answered(tokenizer, asked[0][2], one).object for one in objects]
+    number = {one: at for at, one in enumerate(objects)}
+    read = [(row, fact, answered(tokenizer, cloze, fact.object)) for row, fact, cloze in asked]
+    kept = [one for one in read if one[2].object == table[number[one[1].object]] and one[2].before]
+    if not kept:
+        return None
+    return RelationClozes(
+        rows=tuple(row for row, _, _ in kept),
+        contexts=tuple(context for _, _, context in kept),
+        objects=objects,
+        tokens=tuple(table),
+        answers=np.array([number[fact.object] for _, fact, _ in kept]),
+        right=_right_answers([fact for _, fact, _ in kept], [fact for _, fact in facts], number),
+        kind=kind,
+        mask=-1 if tokenizer.mask_token_id is None else int(tokenizer.mask_token_id),
+    )
+
+
+def _right_answers(
+    kept: Sequence[Fact], facts: Sequence[Fact], number: dict[str, int]
+) -> Bool[np.ndarray, "fact object"]:
+    """Mark further right answers of each fact: those it names, and the objects of other facts on its subject."""
+    by_subject: dict[str, set[str]] = {}
+    for fact in facts:
+        by_subject.setdefault(fact.subject, set()).update((fact.object, *fact.others))
+    right = np.zeros((len(kept), len(number)), dtype=bool)
+    for row, fact in enumerate(kept):
+        for name in by_subject[fact.subject] - {fact.object}:
+            if name in number:
+                right[row, number[name]] = True
+    return right

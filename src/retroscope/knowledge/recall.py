@@ -1,0 +1,154 @@
+"""Rank the answer of every fact among the objects of its relation, by layer and read-out."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retroscope.encoders.encoder import Encoder
+from retroscope.knowledge.clozes import RelationClozes
+from retroscope.knowledge.readouts import Readout
+from retroscope.knowledge.states import states_at
+
+CHUNK = 2048  # states whose words are looked up at once
+P1, RR, LOG_P, LOG_P_TOKEN = "P@1", "RR", "log p", "log p a token"
+SHUFFLED = "P@1, other subject"
+MEASURES = (P1, RR, LOG_P, LOG_P_TOKEN, SHUFFLED)
+
+
+@dataclass(frozen=True, eq=False)
+class Recalled:
+    """What was read of the facts of one relation in one wording.
+
+    Attributes:
+        measures: [read-out, layer, fact, measure] in the order of `MEASURES`.
+        vocabulary: [read-out, layer, fact] rank of an answer of one token among all tokens; NaN for other answers, and
+            for a read-out that does not know all tokens.
+        first: [read-out, layer, fact] place of the object with the highest score.
+    """
+
+    measures: Float[np.ndarray, "readout layer fact measure"]
+    vocabulary: Float[np.ndarray, "readout layer fact"]
+    first: Int[np.ndarray, "readout layer fact"]
+
+
+def recall(
+    encoder: Encoder,
+    clozes: RelationClozes,
+    readouts: Mapping[str, Readout],
+    seed: int,
+    on_facts: Callable[[int], None] | None = None,
+) -> Recalled:
+    """Read the facts of a relation from every layer.
+
+    Args:
+        readouts: name -> read-out of this encoder.
+        seed: of the draw of other subjects.
+        on_facts: receives the number of facts of each part that is done.
+    """
+    n_layers, n_facts = encoder.anatomy.n_blocks + 1, len(clozes.rows)
+    scores = np.empty((len(readouts), n_layers, n_facts, len(clozes.objects)), dtype=np.float32)
+    vocabulary = np.full((len(readouts), n_layers, n_facts), np.nan)
+    for facts in _parts(clozes):
+        places = [place for fact in facts for place in clozes.places(fact)]
+        states = states_at(encoder, places)
+        for k, readout in enumerate(readouts.values()):
+            for layer in range(n_layers):
+                words = readout.log_probabilities(layer, states[layer])
+                words = words.reshape(len(facts), len(clozes.points), -1)
+                scores[k, layer, facts] = _object_scores(words, clozes, readout)
+                if readout.columns is None:
+                    vocabulary[k, layer, facts] = _ranks_in_vocabulary(words, clozes, facts)
+        if on_facts:
+            on_facts(len(facts))
+    other = other_subjects(clozes.answers, seed)
+    parts = [measured(scores[k, layer], clozes, other)
+             for k in range(len(readouts)) for layer in range(n_layers)]  # fmt: skip
+    shape = (len(readouts), n_layers, n_facts)
+    first = np.where(clozes.right[None, None], -np.inf, scores).argmax(-1)
+    return Recalled(np.stack(parts).reshape(*shape, len(MEASURES)), vocabulary, first)
+
+
+def _parts(clozes: RelationClozes) -> Iterator[list[int]]:
+    size = max(1, CHUNK // len(clozes.points))
+    for start in range(0, len(clozes.rows), size):
+        yield list(range(start, min(start + size, len(clozes.rows))))
+
+
+def _object_scores(
+    words: Float[Tensor, "fact point word"], clozes: RelationClozes, readout: Readout
+) -> Float[np.ndarray, "fact object"]:
+    """Return the mean log-probability of the tokens of every object."""
+    steps = torch.from_numpy(clozes.steps)
+    point, token = steps[..., 0], steps[..., 1]
+    there = point >= 0
+    column = token.clamp(min=0) if readout.columns is None else readout.columns[token.clamp(min=0)]
+    each = words[:, point.clamp(min=0), column] * there
+    mean: np.ndarray = (each.sum(-1) / there.sum(-1)).numpy()
+    return mean
+
+
+def _ranks_in_vocabulary(
+    words: Float[Tensor, "fact point word"], clozes: RelationClozes, facts: Sequence[int]
+) -> Float[np.ndarray, "fact"]:
+    """Return the rank of the answer among all tokens; NaN for one of several tokens."""
+    ranks = np.full(len(facts), np.nan)
+    for row, fact in enumerate(facts):
+        (point, token), *more = clozes.steps[clozes.answers[fact]]
+        if not any(step[0] >= 0 for step in more):
+            line = words[row, point]
+            ranks[row] = 1 + int((line > line[token]).sum())
+    return ranks
+
+
+def other_subjects(answers: Int[np.ndarray, "fact"], seed: int) -> Int[np.ndarray, "fact"]:
+    """Draw another fact for each, with another object; -1 where every fact has the same object."""
+    rng = np.random.default_rng(seed)
+    others = np.full(len(answers), -1)
+    for fact, answer in enumerate(answers):
+        fitting = np.flatnonzero(answers != answer)
+        if fitting.size:
+            others[fact] = rng.choice(fitting)
+    return others
+
+
+def measured(
+    scores: Float[np.ndarray, "fact object"],
+    clozes: RelationClozes,
+    others: Int[np.ndarray, "fact"],
+) -> Float[np.ndarray, "fact measure"]:
+    """Return the measures of one layer and read-out. Objects of equal score share their ranks."""
+    facts = np.arange(len(scores))
+    own = scores[facts, clozes.answers].astype(np.float64)
+    hit, rank = _hit_and_rank(scores, clozes)
+    competing = np.where(clozes.right, -np.inf, scores).astype(np.float64)
+    log_p = own - np.logaddexp.reduce(competing, axis=1)
+    swapped, _ = _hit_and_rank(scores[others], clozes)
+    columns = {
+        P1: hit,
+        RR: 1 / rank,
+        LOG_P: log_p,
+        LOG_P_TOKEN: own,
+        SHUFFLED: np.where(others >= 0, swapped, np.nan),
+    }
+    return np.stack([columns[name] for name in MEASURES], axis=1)
+
+
+def _hit_and_rank(scores: np.ndarray, clozes: RelationClozes) -> tuple[np.ndarray, np.ndarray]:
+    own = scores[np.arange(len(scores)), clozes.answers][:, None]
+    rivals = ~clozes.right
+    rivals[np.arange(len(scores)), clozes.answers] = False
+    better = ((scores > own) & rivals).sum(1)
+    equal = ((scores == own) & rivals).sum(1)
+    return np.where(better == 0, 1 / (1 + equal), 0.0), 1 + better + equal / 2
+
+
+def most_frequent(clozes: RelationClozes) -> Float[np.ndarray, "fact"]:
+    """Return P@1 of always answering the relation's most frequent object, counted over these very facts."""
+    counts = np.bincount(clozes.answers, minlength=len(clozes.objects))
+    top = counts == counts.max()
+    shares: np.ndarray = top[clozes.answers] / top.sum()
+    return shares

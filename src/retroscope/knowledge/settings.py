@@ -1,0 +1,32 @@
+"""Settings of the refitted read-out. Light to import."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from retroscope.ranges import OneOrMore, Positive, Range, Seed, check_ranges
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadoutSettings:
+    """How the linear read-out of every layer is fitted; the same for every model.
+
+    Attributes:
+        positions: tokens of neutral text whose states it is fitted to.
+        held_out: further tokens, of other texts, that its loss is measured on.
+        steps: steps of the optimiser (Adam).
+        batch: tokens of a step.
+        learning_rate: of the first step; it falls to 0 with the cosine.
+        longest: tokens of a text that are read.
+        seed: seed of masks, batches and the split of texts.
+    """
+
+    positions: Annotated[int, Range(100, 10**7)] = 8000
+    held_out: Annotated[int, Range(50, 10**6)] = 1000
+    steps: OneOrMore = 500
+    batch: OneOrMore = 256
+    learning_rate: Positive = 0.005
+    longest: Annotated[int, Range(8, 4096)] = 64
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)

@@ -1,0 +1,201 @@
+"""The paper's claims, each a statistic and a rule: on its numbers, on ours, and on the corrected ones. No torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from math import inf, sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from retroscope.reproduction.neuron_counts import example_shares
+from retroscope.reproduction.places import MeasuredTrial
+from retroscope.reproduction.points import (
+    CONCAT,
+    NONE,
+    binomial_error,
+    reported_choices,
+    simultaneous_quantile,
+)
+from retroscope.reproduction.published import Claim, PublishedStudy
+from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY
+
+AS_PUBLISHED = "as published"  # of the paper's own numbers
+FEWEST = 10  # examples below which a mean has no interval here
+MADE_UP = "smoke weights: no number here is of the paper's models"
+
+DoneTrials = Mapping[tuple[str, str, str, str], MeasuredTrial]  # (data, model, tower, protocol) -> a trial that is done
+
+
+class ClaimOutcome(StrEnum):
+    """What a claim's rule says of a statistic."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNDECIDED = "undecided"
+    NOT_RUNNABLE = "not runnable here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """One claim by one set of numbers.
+
+    Attributes:
+        numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
+        outcome: of the rule.
+        value, low, high: the statistic with its interval; None: it has none.
+        what: which cell or numbers it is of, or why there is none.
+    """
+
+    numbers: str
+    outcome: ClaimOutcome
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    what: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return asdict(self) | {"outcome": str(self.outcome)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellChange:
+    """The change of one accuracy from the backbone to the retriever."""
+
+    passages: int
+    layer: int
+    change: float
+    error: float
+
+
+RULES = {
+    "changed": "Holds if the interval of the largest change lies beyond the margin on one side; does not hold if the "
+    "intervals of all changes lie within it.",
+    "unchanged": "Holds if the intervals of all changes lie within the margin; does not hold if that of the largest "
+    "lies beyond it on one side.",
+    "higher": "Holds if the interval of the difference lies above zero; does not hold if it lies below.",
+    "lower": "Holds if the interval of the difference lies below zero; does not hold if it lies above.",
+}
+STATISTICS = {
+    "largest_change": "Largest change of accuracy from the backbone over all N and layers, with intervals that hold "
+    "together (Bonferroni).",
+    "active_share": "Difference in the share of an FFN matrix's neurons that an example activates, mean over layers, "
+    "paired by example where both models have the same.",
+}
+
+
+def rulings(study: PublishedStudy, claim: Claim, trials: DoneTrials) -> list[Ruling]:
+    """Return what is known of a claim: by the published numbers, and by ours under both protocols."""
+    judge = JUDGES[claim.statistic]
+    return [judge(study, claim, trials, numbers) for numbers in (AS_PUBLISHED, PUBLISHED, CORRECTED)]
+
+
+def _largest_change(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
+    """Apply a rule to the largest change of a probe's accuracy."""
+    if numbers == AS_PUBLISHED:
+        return judged_changes(study, claim, published_changes(study, claim), numbers)
+    pair = _pair(study, claim, trials, numbers)
+    if pair is None:
+        return _absent(study, claim, trials, numbers)
+    probe = CONCAT if numbers == PUBLISHED else SIMILARITY
+    return judged_changes(study, claim, _measured_changes(study, pair, probe), numbers)
+
+
+def published_changes(study: PublishedStudy, claim: Claim) -> list[CellChange]:
+    """Return the published changes of a claim's model, each with the binomial error of both accuracies."""
+    data = study.figure(claim.figure).data
+    choices = reported_choices(study, data).low
+    backbone = study.models[claim.model].backbone
+    of = {(one.model, one.passages, one.layer): one.accuracy for one in study.points if one.data == data}
+    changes = []
+    for (model, passages, layer), accuracy in of.items():
+        if model == claim.model:
+            before = of[backbone, passages, layer]
+            error = sqrt(binomial_error(accuracy, choices) ** 2 + binomial_error(before, choices) ** 2)
+            changes.append(CellChange(passages=passages, layer=layer, change=accuracy - before, error=error))
+    return changes
+
+
+def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, MeasuredTrial], probe: str) -> list[CellChange]:
+    """Return the changes that were measured, paired by query."""
+    changes = []
+    before, after = (one.measurement.scores["model"].values.sel(probe=probe, control=NONE) for one in pair)
+    difference = after - before  # xarray keeps the queries that both have
+    for passages in study.passages:
+        for layer in difference.coords["layer"].values.tolist():
+            values = difference.sel(passages=passages, layer=layer).values
+            kept = values[np.isfinite(values)]
+            error = float(kept.std(ddof=1) / sqrt(len(kept))) if len(kept) >= FEWEST else inf
+            change = float(kept.mean()) if len(kept) else 0.0
+            changes.append(CellChange(passages=passages, layer=layer, change=change, error=error))
+    return changes
+
+
+def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellChange], numbers: str) -> Ruling:
+    """Apply the rule of a claim to the change of every cell."""
+    quantile = simultaneous_quantile(study, len(changes))
+    largest = max(changes, key=lambda one: abs(one.change))
+    low, high = largest.change - quantile * largest.error, largest.change + quantile * largest.error
+    changed = low > study.margin or high < -study.margin
+    unchanged = all(abs(one.change) + quantile * one.error < study.margin for one in changes)
+    wanted = {"changed": (changed, unchanged), "unchanged": (unchanged, changed)}[claim.expects]
+    return Ruling(
+        numbers=numbers, outcome=_outcome(*wanted), value=largest.change, low=low, high=high,
+        what=f"largest at N = {largest.passages}, layer {largest.layer}; margin {study.margin:g}",
+    )  # fmt: skip
+
+
+def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
+    """Apply a rule to the difference in active neurons; the paper prints its counts in bitmaps alone."""
+    if numbers == AS_PUBLISHED:
+        return Ruling(
+            numbers=numbers, outcome=ClaimOutcome.UNDECIDED, what="claimed in words; counts stand only in bitmaps"
+        )
+    pair = _pair(study, claim, trials, numbers)
+    if pair is None:
+        return _absent(study, claim, trials, numbers)
+    threshold = study.models[claim.model].threshold
+    before, after = (example_shares(one, threshold, claim.part, claim.layers) for one in pair)
+    values = (after - before).values
+    kept = values[np.isfinite(values)]
+    if len(kept) < FEWEST:
+        return Ruling(numbers=numbers, outcome=ClaimOutcome.UNDECIDED, what=f"{len(kept)} examples of both models")
+    quantile = NormalDist().inv_cdf(0.5 + study.level / 2)
+    mean, half = float(kept.mean()), quantile * float(kept.std(ddof=1)) / sqrt(len(kept))
+    relative = mean / float(before.mean()) if float(before.mean()) else float("nan")
+    higher, lower = mean - half > 0, mean + half < 0
+    wanted = {"higher": (higher, lower), "lower": (lower, higher)}[claim.expects]
+    return Ruling(numbers=numbers, outcome=_outcome(*wanted), value=mean, low=mean - half, high=mean + half,
+                  what=f"{relative:+.0%} of the backbone's, over {len(kept):,} examples")  # fmt: skip
+
+
+def _outcome(holds: bool, fails: bool) -> ClaimOutcome:
+    return ClaimOutcome.HOLDS if holds else ClaimOutcome.FAILS if fails else ClaimOutcome.UNDECIDED
+
+
+def _pair(
+    study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str
+) -> tuple[MeasuredTrial, MeasuredTrial] | None:
+    """Return the trials of backbone and retriever; None unless both are done, on the paper's own weights."""
+    figure = study.figure(claim.figure)
+    models = (study.models[claim.model].backbone, claim.model)
+    found = [trials.get((figure.data, model, figure.tower, protocol)) for model in models]
+    before, after = found
+    if before is None or after is None or before.made_up or after.made_up:
+        return None
+    return before, after
+
+
+def _absent(study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str) -> Ruling:
+    figure = study.figure(claim.figure)
+    made_up = any(one.made_up for key, one in trials.items() if key[0] == figure.data and key[3] == protocol)
+    what = MADE_UP if made_up else "not run"
+    return Ruling(numbers=protocol, outcome=ClaimOutcome.NOT_RUNNABLE, what=what)
+
+
+JUDGES: dict[str, Callable[[PublishedStudy, Claim, DoneTrials, str], Ruling]] = {
+    "largest_change": _largest_change,
+    "active_share": _active_share,
+}

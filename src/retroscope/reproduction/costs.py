@@ -1,0 +1,121 @@
+"""What a figure costs: downloads, disk, time and memory, counted from the sizes of models and data. No torch.
+
+Operations of encoding are two for each weight of the blocks and token; those of the attribution three times as many for
+each node and matrix, half of the blocks lying above it on average. Real rates differ by a factor of some: run a few
+queries first (`--limit-queries`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from retroscope.reproduction.published import NEURONS, PROBES, PublishedFigure, PublishedModel, PublishedStudy
+from retroscope.reproduction.trials import CORRECTED, PUBLISHED, ModelTrial, Scale, trials_of
+from retroscope.typesetting.numbers import estimate
+
+RATES = {"cpu": 2e11, "cuda": 2e13}  # operations a second: two cores, and one data-centre GPU in float32
+TEXTS = 6  # of a row: a query, its passage, four negatives
+FLOAT = 4  # bytes
+GIGA = 1e9
+PUBLISHED_TOKENS = {"query": 128, "passage": 512}  # padded to the maximum
+USUAL_TOKENS = {"query": 16, "passage": 150}
+NODES = {PUBLISHED: 20, CORRECTED: 8}  # of the attribution's integral
+ATTRIBUTED_TEXTS = {PUBLISHED: 1, CORRECTED: 3}  # of an example: a text, or a query, its passage and a negative
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureCost:
+    """What a figure costs, about.
+
+    Attributes:
+        figure: its number.
+        downloads, disk, memory: gigabytes.
+        seconds: of encoding and attribution; probes and statistics come besides.
+    """
+
+    figure: int
+    downloads: float
+    disk: float
+    memory: float
+    seconds: float
+
+    def line(self) -> str:
+        """Return it in words."""
+        return (
+            f"Figure {self.figure}: downloads {_gigabytes(self.downloads)}, disk {_gigabytes(self.disk)}, memory "
+            f"{_gigabytes(self.memory)}, time {estimate(self.seconds)}"
+        )
+
+
+def figure_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale) -> list[FigureCost]:
+    """Return the cost of each figure alone; figures share downloads, models and vectors."""
+    return [figure_cost(study, figure, scale) for figure in figures]
+
+
+def figure_cost(study: PublishedStudy, figure: PublishedFigure, scale: Scale) -> FigureCost:
+    """Return the cost of a figure, under both protocols."""
+    data = study.data[figure.data]
+    sources = {source for name in figure.models for source in study.models[name].sources}
+    trials = trials_of(study, [figure])
+    return FigureCost(
+        figure=figure.number,
+        downloads=data.gigabytes + sum(study.downloads[source] for source in sources),
+        disk=sum(_disk(study, trial, scale) for trial in trials),
+        memory=max(_memory(study, trial, scale) for trial in trials),
+        seconds=sum(_operations(study, trial, scale) for trial in trials) / RATES[scale.device.partition(":")[0]],
+    )
+
+
+def cost_document(costs: Sequence[FigureCost]) -> dict[str, Any]:
+    """Return the costs as JSON-like values."""
+    return {"figures": [asdict(one) for one in costs]}
+
+
+def _rows(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> int:
+    data = study.data[trial.data]
+    known = data.rows[data.splits[trial.kind]]
+    return known if scale.limit_queries is None else min(known, scale.limit_queries)
+
+
+def _copies(model: PublishedModel, protocol: str) -> int:
+    """Return how often a model is encoded: once more with random weights where the published numbers may be of that."""
+    return 2 if model.published_at_random and protocol == PUBLISHED else 1
+
+
+def _disk(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
+    """Return the gigabytes of the vectors of every layer."""
+    model = study.models[trial.model]
+    if trial.kind == NEURONS:
+        return 0.0
+    vectors = _rows(study, trial, scale) * TEXTS * (model.blocks + 1) * _copies(model, trial.protocol)
+    return vectors * model.width * FLOAT / GIGA
+
+
+def _memory(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
+    """Return the gigabytes of the weights, and of the vectors of one layer for probes."""
+    model = study.models[trial.model]
+    layer = _rows(study, trial, scale) * TEXTS * model.width * FLOAT if trial.kind == PROBES else 0
+    return (model.parameters * FLOAT + layer) / GIGA
+
+
+def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
+    """Count the operations of a trial."""
+    model = study.models[trial.model]
+    blocks = _block_weights(model)
+    tokens = PUBLISHED_TOKENS if trial.protocol == PUBLISHED else USUAL_TOKENS
+    if trial.kind == PROBES:
+        per_row = tokens["query"] + (TEXTS - 1) * tokens["passage"]
+        return 2.0 * blocks * per_row * _rows(study, trial, scale) * _copies(model, trial.protocol)
+    texts = scale.examples[trial.protocol] * ATTRIBUTED_TEXTS[trial.protocol]
+    passes = 2 * model.blocks * NODES[trial.protocol]
+    return passes * 3.0 * blocks * USUAL_TOKENS[trial.tower] * texts
+
+
+def _block_weights(model: PublishedModel) -> float:
+    """Count the weights of the blocks of one tower: attention, and an FFN of two or, gated, three matrices."""
+    matrices = 3 if model.pooling == "eos" else 2
+    return float(model.blocks * (4 * model.width**2 + matrices * model.width * model.inner))
+
+
+def _gigabytes(value: float) -> str:
+    return f"{value:,.0f} GB" if value >= 9.95 else f"{value:.1f} GB"

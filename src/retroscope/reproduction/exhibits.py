@@ -1,0 +1,225 @@
+"""Exhibits: each known defect of the published protocol and each departure, with its measured effect. No torch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import TypeAdapter
+
+from retroscope.reproduction.claims import DoneTrials
+from retroscope.reproduction.neuron_counts import layer_rows, neurons_of
+from retroscope.reproduction.places import MeasuredTrial
+from retroscope.reproduction.points import CONCAT, NONE, accuracy_of, reported_choices
+from retroscope.reproduction.published import NEURONS, PROBES, PublishedStudy, data_text
+from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.settings import ComparisonSettings
+
+PASSAGE_ONLY, SHUFFLED, RANDOM = "passage_only", "shuffled_queries", "random_weights"
+RESAMPLES = 200  # of intervals that are not printed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibit:
+    """One defect or departure.
+
+    Attributes:
+        name: stable name.
+        kind: "defect" of the published protocol, or "departure" of this reproduction.
+        title: in words.
+        published, corrected: what the paper does, and what is done instead.
+        measure: name in `MEASURES` of the function that measures its effect.
+    """
+
+    name: str
+    kind: Literal["defect", "departure"]
+    title: str
+    published: str
+    corrected: str
+    measure: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredEffect:
+    """One number about an exhibit.
+
+    Attributes:
+        of: what was measured, e.g. a model on a data set.
+        quantity: name of the number.
+        value: the number; None where it cannot be measured here.
+        made_up: whether it is of made-up weights or texts.
+    """
+
+    of: str
+    quantity: str
+    value: float | None
+    made_up: bool = False
+
+
+def exhibits_of(name: str) -> tuple[Exhibit, ...]:
+    """Return the exhibits of a published study."""
+    return TypeAdapter(tuple[Exhibit, ...]).validate_python(yaml.safe_load(data_text(name, "exhibits.yaml")))
+
+
+def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[dict[str, Any]]:
+    """Return every exhibit with its measured effects, JSON-like."""
+    return [
+        asdict(one) | {"effects": [asdict(effect) for effect in MEASURES[one.measure](study, trials)]}
+        for one in exhibits_of(study.name)
+    ]
+
+
+def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, MeasuredTrial]]:
+    """Return (words, trial) of every trial of a kind under a protocol."""
+    return [
+        (f"{one.trial.model}{f', {one.trial.tower} tower' if one.trial.tower else ''} on {one.trial.data}", one)
+        for one in trials.values()
+        if (one.trial.kind, one.trial.protocol) == (kind, protocol)
+    ]
+
+
+def _largest_difference(trial: MeasuredTrial, one: Mapping[str, str], other: Mapping[str, str]) -> float:
+    """Return the largest difference of the accuracies of two cells, over N and layers; signed."""
+    means = trial.measurement.scores["model"].mean()
+    gaps = (means.sel(one) - means.sel(other)).values
+    return float(gaps.flat[int(np.nanargmax(np.abs(gaps)))])
+
+
+def _shuffled_queries(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Measure what shuffling the queries takes from the published probe, and from the similarity probe."""
+    effects = []
+    for protocol, probe in ((PUBLISHED, CONCAT), (CORRECTED, SIMILARITY)):
+        for of, trial in _named(trials, PROBES, protocol):
+            gap = _largest_difference(trial, {"probe": probe, "control": NONE}, {"probe": probe, "control": SHUFFLED})
+            quantity = f"{probe}: largest change of accuracy when queries are shuffled"
+            effects.append(MeasuredEffect(of=of, quantity=quantity, value=-gap, made_up=trial.made_up))
+    return effects
+
+
+def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Count the weights that the published loading misses, and measure which encoder the paper's numbers are near."""
+    effects = []
+    for of, trial in _named(trials, PROBES, PUBLISHED):
+        loading = trial.facts["loading"]
+        if loading is None:
+            continue
+        share = loading["missing"] / loading["weights"]
+        effects.append(MeasuredEffect(of=of, quantity="share of the weights that AutoModel does not find", value=share,
+                                      made_up=trial.made_up))  # fmt: skip
+        for control, what in ((NONE, "with the checkpoint's weights"), (RANDOM, "with random weights")):
+            quantity = f"mean distance of the published accuracies from ours {what}"
+            value = None if trial.made_up else _mean_distance(study, trial, control)
+            effects.append(MeasuredEffect(of=of, quantity=quantity, value=value, made_up=trial.made_up))
+    return effects
+
+
+def _mean_distance(study: PublishedStudy, trial: MeasuredTrial, control: str) -> float:
+    own = [one for one in study.points if (one.data, one.model) == (trial.trial.data, trial.trial.model)]
+    ours = [accuracy_of(trial, probe=CONCAT, control=control, passages=one.passages, layer=one.layer)[0] for one in own]
+    return float(np.mean([abs(mine - one.accuracy) for mine, one in zip(ours, own, strict=True)]))
+
+
+def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Measure how many texts are noise under the norm target, and how far its neurons are those of the margin."""
+    effects = []
+    for of, trial in _named(trials, NEURONS, PUBLISHED):
+        made = neurons_of(trial).attribution
+        share = made.noise / made.examples if made.examples else None
+        effects.append(MeasuredEffect(of=of, quantity="share of texts whose norm does not change along the path",
+                                      value=share, made_up=trial.made_up))  # fmt: skip
+        key = (trial.trial.data, trial.trial.model, trial.trial.tower, CORRECTED)
+        if key in trials:
+            effects.append(MeasuredEffect(of=of, quantity="Jaccard index of the neurons active by norm and by margin",
+                                          value=_jaccard(study, trial, trials[key]),
+                                          made_up=trial.made_up))  # fmt: skip
+    return effects
+
+
+def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) -> float | None:
+    """Return how far the neurons agree that at least one example activates; None where there are none."""
+    threshold = study.models[one.trial.model].threshold
+    both, either = 0, 0
+    first, second = neurons_of(one).attribution, neurons_of(other).attribution
+    for part in first.parts:
+        sets = [made.neurons[part]["count"].sel(threshold=threshold, method="nearest").values > 0
+                for made in (first, second)]  # fmt: skip
+        both += int((sets[0] & sets[1]).sum())
+        either += int((sets[0] | sets[1]).sum())
+    return both / either if either else None
+
+
+def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Count the cells that are significant by the published test and by the paired one, on the same accuracies."""
+    tests = {
+        "unpaired t, Bonferroni (as published)": ComparisonSettings(test="unpaired_t", correction="bonferroni"),
+        "paired t, Holm": ComparisonSettings(test="paired_t", correction="holm"),
+    }
+    effects = []
+    for of, trial in _named(trials, PROBES, PUBLISHED):
+        before = trials.get((trial.trial.data, study.models[trial.trial.model].backbone, "", PUBLISHED))
+        if before is None:
+            continue
+        pair = [one.measurement.scores["model"].select(probe=CONCAT, control=NONE) for one in (before, trial)]
+        for name, settings in tests.items():
+            family = replace(settings, family_per=("passages",), resamples=RESAMPLES, permutations=RESAMPLES)
+            p = compare_scores(pair[0], pair[1], family).table["p_corrected"].values
+            value = float(np.nanmean(p < 1 - study.level)) if np.isfinite(p).any() else None
+            quantity = f"share of cells that are significant by {name}"
+            effects.append(MeasuredEffect(of=of, quantity=quantity, value=value, made_up=trial.made_up))
+    return effects
+
+
+def _undertrained_probe(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Measure how far the published probe stays below the same probe fitted to convergence, on the same split."""
+    effects = []
+    for of, trial in _named(trials, PROBES, PUBLISHED):
+        gap = _largest_difference(trial, {"probe": PASSAGE_ONLY, "control": NONE}, {"probe": CONCAT, "control": NONE})
+        quantity = "largest difference in accuracy: converged minus as published"
+        effects.append(MeasuredEffect(of=of, quantity=quantity, value=gap, made_up=trial.made_up))
+    return effects
+
+
+def _dropped_tail(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Count the active neurons that the published heat map leaves out."""
+    effects = []
+    for of, trial in _named(trials, NEURONS, PUBLISHED):
+        rows = layer_rows(trial, study.models[trial.trial.model].threshold)
+        quantity = "active neurons that the published heat map leaves out"
+        value = float(sum(row["dropped"] for row in rows))
+        effects.append(MeasuredEffect(of=of, quantity=quantity, value=value, made_up=trial.made_up))
+    return effects
+
+
+def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Compare the numbers of reported choices: what the stars imply, and ours."""
+    effects = []
+    for data in study.data:
+        bracket = reported_choices(study, data)
+        for end, value in (("at least", bracket.low), ("at most", bracket.high)):
+            effects.append(MeasuredEffect(of=data, quantity=f"published choices that the stars imply, {end}",
+                                          value=float(round(value))))  # fmt: skip
+    for of, trial in _named(trials, PROBES, PUBLISHED):
+        reported = sum(sizes["test"] for sizes in trial.measurement.facts["split_sizes"])
+        effects.append(MeasuredEffect(of=of, quantity="choices reported here", value=float(reported),
+                                      made_up=trial.made_up))  # fmt: skip
+    return effects
+
+
+def _nothing(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
+    """Measure nothing: the effect needs a measurement that this reproduction does not make."""
+    return []
+
+
+MEASURES: dict[str, Callable[[PublishedStudy, DoneTrials], Sequence[MeasuredEffect]]] = {
+    "shuffled_queries": _shuffled_queries,
+    "random_context": _random_context,
+    "norm_target": _norm_target,
+    "unpaired_test": _unpaired_test,
+    "undertrained_probe": _undertrained_probe,
+    "dropped_tail": _dropped_tail,
+    "choices": _choices,
+    "commits": _nothing,
+    "not_measured": _nothing,
+}

@@ -1,0 +1,150 @@
+"""Figures of the page: the published curves with ours over them, the residuals, and the corrected curves."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.reproduction.published import NEURONS, PublishedFigure, PublishedStudy
+from retroscope.reproduction.trials import CORRECTED, PUBLISHED
+from retroscope.typesetting.curves import curves, facets, layer_axis, zero_line
+from retroscope.typesetting.figure import Figure
+
+OURS = "ours"
+POOLING_WORDS = {"cls": "CLS", "mean": "mean", "eos": "EOS"}
+SMOKE_CAPTION = "Ours is of smoke weights, tiny and random: the curves show that the machinery runs, and nothing else. "
+
+
+def page_figures(study: PublishedStudy, results: Mapping[str, Any], chosen: Sequence[PublishedFigure]) -> list[Figure]:
+    """Return every figure of the page, those of one published figure together."""
+    return [drawn for figure in chosen for drawn in figures_of_one(study, results, figure)]
+
+
+def figures_of_one(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> list[Figure]:
+    """Return the figures that stand for one published figure, of those for which there is anything to draw."""
+    if figure.kind == NEURONS:
+        both = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
+        return [one for one in both if one is not None]
+    drawn: list[Figure | None] = []
+    for pooling in dict.fromkeys(study.models[name].pooling for name in figure.models):
+        models = [name for name in figure.models if study.models[name].pooling == pooling]
+        drawn += [_overlay(study, results, figure, models), _residuals(study, results, figure, models),
+                  _corrected(study, results, figure, models)]  # fmt: skip
+    return [one for one in drawn if one is not None]
+
+
+def _points(results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]) -> pd.DataFrame:
+    rows = [one for one in results["points"] if one["figure"] == figure.number and one["model"] in models]
+    return pd.DataFrame(rows)
+
+
+def _overlay(
+    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
+) -> Figure | None:
+    """Draw the published curves, and ours over them."""
+    points = _points(results, figure, models)
+    label = points["model"].map(lambda name: study.models[name].label)
+    published = points.assign(series=label + ", published", value=points["accuracy"], low=None, high=None)
+    own = points.assign(series=label + f", {OURS}", value=points["ours"], low=None, high=None)
+    frame = pd.concat([published, own.dropna(subset=["value"])], ignore_index=True)
+    pooling = POOLING_WORDS[study.models[models[0]].pooling]
+    return _by_passages(
+        frame, _name(figure, study, models, "overlay"), f"Figure {figure.number}, {pooling}: published and ours",
+        f"{_smoke(results)}Accuracy of the published probe by layer, for N candidates; chance is 1/N.", "accuracy",
+    )  # fmt: skip
+
+
+def _residuals(
+    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
+) -> Figure | None:
+    """Draw ours minus the published accuracy, with the tolerance as a band."""
+    points = _points(results, figure, models)
+    frame = points.assign(
+        series=points["model"].map(lambda name: study.models[name].label),
+        value=points["ours"] - points["accuracy"],
+        low=-points["tolerance"].astype(float),
+        high=points["tolerance"].astype(float),
+    )
+    pooling = POOLING_WORDS[study.models[models[0]].pooling]
+    return _by_passages(
+        frame.dropna(subset=["value"]), _name(figure, study, models, "residuals"),
+        f"Figure {figure.number}, {pooling}: ours minus published",
+        f"{_smoke(results)}The band is the tolerance of every point: its derivation stands below.",
+        "difference in accuracy", zero=True,
+    )  # fmt: skip
+
+
+def _corrected(
+    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
+) -> Figure | None:
+    """Draw the figure under the corrected protocol: the similarity probe, and what the query is not needed for."""
+    rows = [one for one in results["corrected"] if one["figure"] == figure.number and one["model"] in models]
+    frame = pd.DataFrame(rows, columns=["figure", "model", "probe", "control", "passages", "layer", "accuracy", "low",
+                                        "high"])  # fmt: skip
+    series = frame["model"].map(lambda name: study.models[name].label) + ", " + frame["probe"]
+    pooling = POOLING_WORDS[study.models[models[0]].pooling]
+    return _by_passages(
+        frame.assign(series=series, value=frame["accuracy"]), _name(figure, study, models, "corrected"),
+        f"Figure {figure.number}, {pooling}, under the default protocol",
+        f"{_smoke(results)}dot: the retriever's own similarity at every layer. passage_only: what can be had without "
+        "reading the query, converged. Bands are intervals over queries.",
+        "accuracy",
+    )  # fmt: skip
+
+
+def _name(figure: PublishedFigure, study: PublishedStudy, models: Sequence[str], what: str) -> str:
+    return f"figure-{figure.number}-{study.models[models[0]].pooling}-{what}"
+
+
+def _smoke(results: Mapping[str, Any]) -> str:
+    return SMOKE_CAPTION if results["made_up"] else ""
+
+
+def _by_passages(
+    frame: pd.DataFrame, name: str, title: str, caption: str, quantity: str, *, zero: bool = False
+) -> Figure | None:
+    """Return a figure with a panel for each N; None without rows."""
+    if frame.empty:
+        return None
+    shown = frame.reindex(columns=["passages", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])
+    shown = shown.assign(passages=[f"N = {n}" for n in shown["passages"]])
+    y = alt.Y("value:Q", title=quantity, scale=alt.Scale(zero=False))
+    panel = curves(layer_axis(), shown, y)
+    panel = alt.layer(zero_line(), panel) if zero else panel
+    chart = facets(panel, shown, "passages", list(dict.fromkeys(shown["passages"])), columns=2)
+    alt_text = f"{title}. Lines: {', '.join(dict.fromkeys(shown['series']))}."
+    return Figure(name, title, caption, alt_text, chart)
+
+
+def _neurons(
+    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, protocol: str
+) -> Figure | None:
+    """Draw the share of a layer's neurons that at least one example activates, backbone and retriever."""
+    rows = [one for one in results["neurons"] if (one["figure"], one["protocol"]) == (figure.number, protocol)]
+    if not rows:
+        return None
+    frame = pd.DataFrame(rows, columns=["model", "part", "layer", "active", "neurons"])
+    frame = frame.assign(
+        series=frame["model"].map(lambda name: study.models[name].label),
+        value=frame["active"].astype(float) / frame["neurons"].astype(float), low=None, high=None,
+    )  # fmt: skip
+    shown = frame.reindex(columns=["part", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])
+    panel = curves(layer_axis(), shown, alt.Y("value:Q", title="share of active neurons"))
+    chart = facets(panel, shown, "part", list(dict.fromkeys(shown["part"])), columns=2)
+    target = "norm of the embedding, as published" if protocol == PUBLISHED else "margin, corrected"
+    title = f"Figure {figure.number}: active neurons ({target})"
+    caption = (
+        f"{_smoke(results)}Share of the neurons of a layer that at least one example activates. The paper prints its "
+        "counts in bitmaps alone, so no published number can be laid over."
+    )
+    return Figure(f"figure-{figure.number}-neurons-{protocol}", title, caption, f"{title}, by layer and matrix.", chart)
+
+
+def figure_names(study: PublishedStudy, figure: PublishedFigure) -> Iterator[str]:
+    """Yield the names of the figures that stand for one published figure, in the order of the page."""
+    if figure.kind == NEURONS:
+        yield from (f"figure-{figure.number}-neurons-{protocol}" for protocol in (PUBLISHED, CORRECTED))
+        return
+    for pooling in dict.fromkeys(study.models[name].pooling for name in figure.models):
+        yield from (f"figure-{figure.number}-{pooling}-{what}" for what in ("overlay", "residuals", "corrected"))

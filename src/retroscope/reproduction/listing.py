@@ -1,0 +1,68 @@
+"""What can be reproduced, what it costs and how it is typed, in words. No torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from retroscope.reproduction.costs import RATES, figure_costs
+from retroscope.reproduction.places import HUB, made_up_snapshot
+from retroscope.reproduction.published import NEURONS, PublishedFigure, PublishedStudy
+from retroscope.reproduction.trials import SMOKE, Scale, as_typed_line, command, trials_of
+
+
+def listed_figures(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[str]:
+    """Return every figure with what it shows, its models and its data set."""
+    lines = [f"{study.title}", f"{study.authors}, {study.venue}", ""]
+    for figure in figures:
+        count = len(study.points_of(figure))
+        published = f"{count} published points" if count else "no published numbers"
+        data = study.data[figure.data]
+        lines += [f"Figure {figure.number}: {figure.title} ({published})"]
+        lines += [f"  data: {data.source}, split {data.splits[figure.kind]} ({data.about})"]
+        lines += [f"  model: {study.models[name].argument}, {study.models[name].pooling} pooling"
+                  for name in figure.models]  # fmt: skip
+        lines += [f"  tower: {figure.tower}"] if figure.kind == NEURONS else []
+    return [*lines, "", study.numbering]
+
+
+def listed_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale) -> list[str]:
+    """Return what every figure costs, and what the estimate assumes."""
+    if scale.name == SMOKE:
+        return ["smoke: nothing is downloaded; tiny made-up models and texts take a few minutes and under 1 GB"]
+    rate = RATES[scale.device.partition(":")[0]]
+    lines = [one.line() for one in figure_costs(study, figures, scale)]
+    return [
+        *lines,
+        f"counted at {rate:.0e} operations a second on {scale.device}; rows of the data sets are estimates; probes and "
+        "statistics come besides",
+    ]
+
+
+def listed_commands(
+    study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale, out: Path | None
+) -> list[str]:
+    """Return the commands that measure the same, ready to copy: downloads first, then one line a trial."""
+    place = out or Path(f"runs/{study.name}")
+    trials = trials_of(study, figures)
+    names = list(dict.fromkeys(trial.data for trial in trials))
+    folders = {name: _data_folder(study, name, scale, place) for name in names}
+    lines = [] if scale.name == SMOKE else [_download(study, name) for name in names]
+    if scale.name == SMOKE:  # what `reproduce --scale smoke` makes
+        lines = [f"export HF_HUB_OFFLINE=1 HF_HUB_CACHE={as_typed_line([str(place / HUB)])}"]
+    for trial in trials:
+        words = command(study, trial, scale, str(folders[trial.data]), str(place / "commands" / trial.name))
+        lines.append(as_typed_line(words))
+    return lines
+
+
+def _data_folder(study: PublishedStudy, name: str, scale: Scale, out: Path) -> Path:
+    """Return the folder of a data set's parquet files: downloaded, or made up."""
+    data = study.data[name]
+    if scale.name == SMOKE:
+        return made_up_snapshot(out / HUB, "datasets", data.source) / data.folder
+    return Path("data") / name / data.folder
+
+
+def _download(study: PublishedStudy, name: str) -> str:
+    """Return the command that downloads a data set."""
+    words = ["hf", "download", study.data[name].source, "--repo-type", "dataset"]
+    return as_typed_line([*words, "--revision", study.revision, "--local-dir", f"data/{name}"])

@@ -1,0 +1,191 @@
+"""The page of a reproduction, made from its stored results alone. No torch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from retroscope.documents import read_document, write_document
+from retroscope.files import write_whole
+from retroscope.reproduction.claims import ClaimOutcome
+from retroscope.reproduction.figures import figure_names, page_figures
+from retroscope.reproduction.places import RESULTS
+from retroscope.reproduction.points import PointState
+from retroscope.reproduction.published import PROBES, PublishedFigure, PublishedStudy, published_study
+from retroscope.typesetting.drawing import write_figures
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import MISSING, interval, score, signed
+from retroscope.typesetting.page import fill
+from retroscope.typesetting.tables import write_frames
+
+PAGE = "report.html"
+
+
+def write_results(document: Mapping[str, Any], folder: Path) -> Path:
+    """Store the results, with their checksum."""
+    write_document(folder / RESULTS, document)
+    return folder / RESULTS
+
+
+def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
+    """Write page, tables and figures of the results that a folder holds, and return the path of the page.
+
+    Args:
+        folder: with `results.json`.
+        chosen: figures that the page shows; none: all.
+
+    Raises:
+        DamageError: if the results are not what was written.
+    """
+    results = read_document(folder / RESULTS)
+    study = published_study(results["study"])
+    shown = tuple(chosen) or study.figures
+    figures = page_figures(study, results, shown)
+    tables = page_tables(study, results, shown)
+    values = {
+        "title": f"Reproduction of {study.name}",
+        "study": study,
+        "results": results,
+        "shown": [_shown(study, results, figure) for figure in shown],
+        "states": _state_words(results),
+        "outcomes": _outcome_words(results),
+    }
+    page = fill("reproduction.html.j2", figures, tables, values)
+    frames = {name: pd.DataFrame(results[name]) for name in ("points", "corrected", "neurons")}
+    write_frames(frames, tables, folder / "tables")
+    write_figures(figures, folder / "figures")
+    return write_whole(folder / PAGE, page.encode())
+
+
+def _shown(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> dict[str, Any]:
+    """Return what the template reads of one figure."""
+    points = [one for one in results["points"] if one["figure"] == figure.number]
+    states = {str(state): sum(one["state"] == str(state) for one in points) for state in PointState}
+    return {
+        "number": figure.number,
+        "title": figure.title,
+        "figures": list(figure_names(study, figure)),
+        "table": f"points-{figure.number}" if figure.kind == PROBES else f"neurons-{figure.number}",
+        "points": len(points),
+        "measured": any(one["ours"] is not None for one in points)
+        or any(one["figure"] == figure.number for one in results["neurons"]),
+        "states": {name: count for name, count in states.items() if count},
+    }
+
+
+def _state_words(results: Mapping[str, Any]) -> str:
+    counts = [f"{count:,} {name}" for name, count in results["states"].items() if count]
+    return ", ".join(counts)
+
+
+def summary_lines(results: Mapping[str, Any]) -> list[str]:
+    """Return what came of a reproduction, in words for a terminal."""
+    lines = [f"{len(results['points']):,} published points: {_state_words(results)}"]
+    lines += [f"{len(results['claims'])} claims by the paper's own numbers: {_outcome_words(results)}"]
+    smoke = "smoke weights: tiny and made up; no number is comparable with the paper's"
+    return [*lines, smoke] if results["made_up"] else lines
+
+
+def _outcome_words(results: Mapping[str, Any]) -> str:
+    """Count the outcomes of the claims by the published numbers alone."""
+    own = [one["rulings"][0]["outcome"] for one in results["claims"]]
+    return ", ".join(f"{own.count(str(one))} {one}" for one in ClaimOutcome if own.count(str(one)))
+
+
+def page_tables(
+    study: PublishedStudy, results: Mapping[str, Any], chosen: Sequence[PublishedFigure]
+) -> dict[str, PaperTable]:
+    """Return every table of the page, as text."""
+    tables = {"claims": _claims_table(results)}
+    for figure in chosen:
+        if figure.kind == PROBES:
+            tables[f"points-{figure.number}"] = _points_table(study, results, figure)
+        else:
+            tables[f"neurons-{figure.number}"] = _neurons_table(study, results, figure)
+    for one in results["exhibits"]:
+        if one["effects"]:
+            tables[f"exhibit-{one['name']}"] = _exhibit_table(one)
+    return tables
+
+
+def _points_table(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> PaperTable:
+    """Return every point of a figure."""
+    rows = [
+        {
+            "model": study.models[one["model"]].label,
+            "pooling": study.models[one["model"]].pooling,
+            "N": one["passages"],
+            "layer": one["layer"],
+            "published": f"{one['accuracy']:.4f}",
+            "star": "*" if one["star"] else "",
+            "ours": _digits(one["ours"]),
+            "difference": MISSING if one["ours"] is None else f"{one['ours'] - one['accuracy']:+.4f}",
+            "tolerance": _digits(one["tolerance"]),
+            "state": one["state"],
+            "reason": one["reason"],
+        }
+        for one in results["points"]
+        if one["figure"] == figure.number
+    ]
+    numeric = ("N", "layer", "published", "ours", "difference", "tolerance")
+    return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: every published point", study.credit, numeric)
+
+
+def _digits(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.4f}"
+
+
+def _neurons_table(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> PaperTable:
+    """Return the active neurons of a figure by model, protocol, matrix and layer."""
+    rows = [
+        {
+            "model": study.models[one["model"]].label,
+            "protocol": one["protocol"],
+            "matrix": one["part"],
+            "layer": one["layer"],
+            "neurons": one["neurons"],
+            "active": one["active"],
+            "active in an example": MISSING if one["share"] is None else score(one["share"]),
+            "examples": one["examples"],
+            "state": "not comparable" if one["made_up"] else "measured",
+        }
+        for one in results["neurons"]
+        if one["figure"] == figure.number
+    ]
+    numeric = ("layer", "neurons", "active", "active in an example", "examples")
+    return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: active neurons", "", numeric)
+
+
+def _claims_table(results: Mapping[str, Any]) -> PaperTable:
+    """Return every claim with its rule, and what it comes to by three sets of numbers."""
+    rows = []
+    for one in results["claims"]:
+        row = {"claim": one["claim"], "figure": one["figure"], "statistic": one["statistic"], "rule": one["rule"]}
+        names = ("by the paper's numbers", "measured as published", "measured, corrected")
+        rows.append(row | {name: _ruling_words(r) for name, r in zip(names, one["rulings"], strict=True)})
+    return PaperTable(pd.DataFrame(rows), "The paper's claims, each with its statistic and rule", "", ("figure",))
+
+
+def _ruling_words(ruling: Mapping[str, Any]) -> str:
+    """Print the outcome first, then the number, its interval and what it is of."""
+    if ruling["value"] is None:
+        return f"{ruling['outcome']}: {ruling['what']}"
+    if ruling["low"] is None or ruling["high"] is None:
+        return f"{ruling['outcome']}: {signed(ruling['value'])}, {ruling['what']}"
+    number = f"{signed(ruling['value'])} {interval(ruling['low'], ruling['high'], effect=True)}"
+    return f"{ruling['outcome']}: {number}, {ruling['what']}"
+
+
+def _exhibit_table(exhibit: Mapping[str, Any]) -> PaperTable:
+    """Return the measured effects of an exhibit."""
+    rows = [
+        {
+            "of": one["of"],
+            "quantity": one["quantity"],
+            "value": MISSING if one["value"] is None else f"{one['value']:,.3f}".rstrip("0").rstrip("."),
+            "weights": "smoke" if one["made_up"] else "the paper's",
+        }
+        for one in exhibit["effects"]
+    ]
+    return PaperTable(pd.DataFrame(rows), f"{exhibit['title']}: measured here", "", ("value",))

@@ -1,0 +1,99 @@
+"""Where a reproduction keeps its trials, and which of them are done. No torch."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retroscope.analyses.measurement import Measurement
+from retroscope.documents import SCHEMA, fingerprint, ordered, read_document
+from retroscope.errors import AnalysisError, DamageError
+from retroscope.reproduction.published import PublishedStudy
+from retroscope.reproduction.trials import ModelTrial, Scale, trial_values
+from retroscope.study.study import load_study
+
+TRIALS, ABOUT, VECTORS, HUB, RESULTS = "trials", ".about.json", "vectors", "hub", "results.json"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a reproduction reads and writes.
+
+    Attributes:
+        study: that is reproduced.
+        scale: how much is measured.
+        out: folder of all results.
+        cache: folder of the vectors.
+    """
+
+    study: PublishedStudy
+    scale: Scale
+    out: Path
+    cache: Path
+
+    def folder(self, trial: ModelTrial) -> Path:
+        """Return the folder of a trial's study."""
+        return self.out / TRIALS / trial.name
+
+    def about(self, trial: ModelTrial) -> Path:
+        """Return the document that says a trial is done, and of what."""
+        return self.out / TRIALS / f"{trial.name}{ABOUT}"
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredTrial:
+    """One trial that is done.
+
+    Attributes:
+        trial: what was measured.
+        measurement: of its analysis.
+        facts: what it was read from, and whether that is made up.
+    """
+
+    trial: ModelTrial
+    measurement: Measurement
+    facts: dict[str, Any]
+
+    @property
+    def made_up(self) -> bool:
+        """Return whether weights or data are made up."""
+        return bool(self.facts["made_up"])
+
+
+def made_up_snapshot(hub: Path, kind: str, source: str) -> Path:
+    """Return the folder of a snapshot in the made-up hub.
+
+    Args:
+        kind: "models" or "datasets".
+        source: hub name.
+    """
+    commit = hashlib.sha1(f"made up: {source}".encode(), usedforsecurity=False).hexdigest()
+    return hub / f"{kind}--{source.replace('/', '--')}" / "snapshots" / commit
+
+
+def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
+    """Hash what a trial measures; the device changes only the last bits."""
+    values = trial_values(study, trial, scale, "")
+    values["after"]["load"].pop("device", None)
+    return fingerprint(ordered({"settings": values, "revision": study.revision, "schema": SCHEMA}))[:32]
+
+
+def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
+    """Return the record of a trial; None where it was not measured at this scale, or its record is damaged."""
+    try:
+        facts = read_document(place.about(trial))
+    except (DamageError, AnalysisError):  # absent, damaged or of another version: it is measured again
+        return None
+    return facts if facts["key"] == trial_key(place.study, trial, place.scale) else None
+
+
+def read_trial(place: Workplace, trial: ModelTrial) -> MeasuredTrial | None:
+    """Return what a trial measured; None where it is not done.
+
+    Raises:
+        DamageError: if its study is not what was written.
+    """
+    facts = facts_if_done(place, trial)
+    if facts is None:
+        return None
+    return MeasuredTrial(trial, load_study(place.folder(trial)).measured[trial.kind][0], facts)

@@ -1,0 +1,175 @@
+"""Every published point beside ours: how far apart they may be by chance, and what the difference means. No torch.
+
+The tolerance is derived. Both accuracies are means of choices. The published one has the binomial standard error of as
+many choices as the paper's own stars imply at least; ours has that of its queries, each the mean of its choices. Their
+difference may be as large as the normal quantile, corrected for the number of points of the figure (Bonferroni),
+allows, and besides by the errors of printing and of reading a point.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from math import sqrt
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from retroscope.reproduction.places import MeasuredTrial
+from retroscope.reproduction.published import PublishedPoint, PublishedStudy
+
+CONCAT, NONE = "concat", "none"
+
+
+class PointState(StrEnum):
+    """What is known of a published point."""
+
+    OK = "OK"  # equal within the errors of printing and reading
+    WITHIN = "within tolerance"
+    FAILS = "fails"
+    NOT_RUN = "not run"
+    NOT_COMPARABLE = "not comparable"  # ours is of made-up weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedChoices:
+    """How many choices the paper's accuracies are over, as its stars imply.
+
+    A star at a small difference needs at least `low` choices, a missing star at a large one at most `high`.
+    """
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointResult:
+    """One published point and ours.
+
+    Attributes:
+        figure: number of the figure.
+        point: the published accuracy.
+        ours: accuracy measured here; None: not run.
+        error: its standard error.
+        tolerance: how far both may be apart.
+        state, reason: what the difference means, and why.
+    """
+
+    figure: int
+    point: PublishedPoint
+    ours: float | None
+    error: float | None
+    tolerance: float | None
+    state: PointState
+    reason: str
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        own = {"ours": self.ours, "error": self.error, "tolerance": self.tolerance}
+        return {"figure": self.figure, **asdict(self.point), **own, "state": str(self.state), "reason": self.reason}
+
+
+def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
+    """Return the bracket of the number of choices that agrees with every star of a data set.
+
+    The published test is Student's t for two samples of n zeros and ones each; at thousands of choices it is the
+    normal test with the variance p (1 - p) of each side. Differences are taken as large, or as small, as the errors of
+    printing and reading allow.
+    """
+    of = {(one.model, one.passages, one.layer): one for one in study.points if one.data == data}
+    slack = 2 * (study.reading_error + study.rounding_error)
+    low, high = 0.0, float("inf")
+    for (model, passages, layer), point in of.items():
+        backbone = study.models[model].backbone
+        if not backbone:
+            continue
+        other = of[backbone, passages, layer].accuracy
+        needed = star_quantile(study, model) ** 2 * (_variance(point.accuracy) + _variance(other))
+        difference = abs(point.accuracy - other)
+        if point.star:
+            low = max(low, needed / (difference + slack) ** 2)
+        elif difference > slack:
+            high = min(high, needed / (difference - slack) ** 2)
+    return ReportedChoices(low=low, high=high)
+
+
+def star_quantile(study: PublishedStudy, model: str) -> float:
+    """Return the normal quantile of a published star: two-sided, Bonferroni over the layers."""
+    tests = study.layer_tests[study.models[model].pooling]
+    return NormalDist().inv_cdf(1 - (1 - study.level) / tests / 2)
+
+
+def simultaneous_quantile(study: PublishedStudy, number: int) -> float:
+    """Return the normal quantile of two-sided intervals that hold together for a number of points (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - (1 - study.level) / max(1, number) / 2)
+
+
+def binomial_error(accuracy: float, choices: float) -> float:
+    """Return the standard error of a share of choices."""
+    return sqrt(_variance(accuracy) / choices) if choices else float("inf")
+
+
+def _variance(accuracy: float) -> float:
+    return accuracy * (1 - accuracy)
+
+
+def accuracy_of(measured: MeasuredTrial, **labels: object) -> tuple[float, float]:
+    """Return the mean over queries of one cell, and its standard error."""
+    values = measured.measurement.scores["model"].values.sel(labels).values
+    kept = np.asarray(values, dtype=float).ravel()
+    kept = kept[np.isfinite(kept)]
+    if not len(kept):
+        return float("nan"), float("nan")
+    return float(kept.mean()), float(kept.std(ddof=1) / sqrt(len(kept))) if len(kept) > 1 else float("inf")
+
+
+def point_results(
+    study: PublishedStudy, number: int, measured: Mapping[tuple[str, str], MeasuredTrial]
+) -> list[PointResult]:
+    """Return every published point of a figure beside ours.
+
+    Args:
+        number: of the figure.
+        measured: (data, model) -> its trial under the published protocol, of those that are done.
+    """
+    points = study.points_of(study.figure(number))
+    return [_point_result(study, number, point, measured.get((point.data, point.model)), len(points))
+            for point in points]  # fmt: skip
+
+
+def _point_result(
+    study: PublishedStudy, number: int, point: PublishedPoint, trial: MeasuredTrial | None, family: int
+) -> PointResult:
+    if trial is None:
+        return PointResult(figure=number, point=point, ours=None, error=None, tolerance=None,
+                           state=PointState.NOT_RUN, reason="this model was not measured on this data set")  # fmt: skip
+    ours, error = accuracy_of(trial, probe=CONCAT, control=NONE, passages=point.passages, layer=point.layer)
+    choices = reported_choices(study, point.data).low
+    printed = study.reading_error + study.rounding_error
+    both = sqrt(binomial_error(point.accuracy, choices) ** 2 + error**2)
+    tolerance = simultaneous_quantile(study, family) * both + printed
+    state, reason = _judged(study, point, ours, tolerance, made_up=trial.made_up)
+    return PointResult(
+        figure=number, point=point, ours=ours, error=error, tolerance=tolerance, state=state, reason=reason
+    )
+
+
+def _judged(
+    study: PublishedStudy, point: PublishedPoint, ours: float, tolerance: float, *, made_up: bool
+) -> tuple[PointState, str]:
+    """Return the state of a point, and the reason."""
+    if made_up:
+        return PointState.NOT_COMPARABLE, "smoke weights"
+    difference = abs(ours - point.accuracy)
+    if difference <= study.reading_error + study.rounding_error:
+        return PointState.OK, "equal as printed"
+    if difference <= tolerance:
+        return PointState.WITHIN, "sampling of choices"
+    if study.models[point.model].published_at_random:
+        return PointState.FAILS, "published with random weights"
+    return PointState.FAILS, "beyond sampling of choices"
+
+
+def count_states(results: Sequence[PointResult]) -> dict[str, int]:
+    """Return how many points are in each state."""
+    return {str(state): sum(one.state is state for one in results) for state in PointState}

@@ -1,0 +1,247 @@
+"""PublishedStudy: what a paper measured and the numbers it printed, read from package data. No torch."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+from pydantic import TypeAdapter
+
+from retroscope.errors import SettingsError, unknown_name
+
+STUDIES = {"ielab-2025": "ielab_2025"}  # name -> folder of its data in this room
+PROBES, NEURONS = "probes", "neurons"  # kinds of a figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedModel:
+    """One model of the paper.
+
+    Attributes:
+        label: its name in the paper's figures.
+        source: hub name; of the passage tower where `query` is given.
+        query: hub name of the query tower.
+        needs: hub names that `source` reads besides, e.g. the base of an adapter.
+        pooling: "cls", "mean" or "eos", as the paper calls them.
+        backbone: name of the model that it was fine-tuned from; "" for a backbone.
+        published_at_random: whether the published code loads an encoder of it with random weights.
+        blocks, width, inner: number of transformer blocks, size of a hidden state, and hidden units of an FFN.
+        parameters: number of parameters of all towers.
+        threshold: share of an example's largest value above which the paper calls a neuron active.
+    """
+
+    label: str
+    source: str
+    pooling: Literal["cls", "mean", "eos"]
+    blocks: int
+    width: int
+    inner: int
+    parameters: int
+    query: str = ""
+    needs: tuple[str, ...] = ()
+    backbone: str = ""
+    published_at_random: bool = False
+    threshold: float = 0.1
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return every hub name that it is loaded from."""
+        return tuple(name for name in (self.query, self.source, *self.needs) if name)
+
+    @property
+    def argument(self) -> str:
+        """Return the model as a command line names it."""
+        return f"query={self.query},passage={self.source}" if self.query else self.source
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedData:
+    """One data set of the paper.
+
+    Attributes:
+        label: its name in words.
+        source: hub name.
+        folder: of its parquet files in the repository.
+        splits: kind of a figure -> the split that it reads.
+        rows: split -> about how many rows it has (question, positive and negatives).
+        gigabytes: about how much is downloaded.
+        about: how it was made.
+    """
+
+    label: str
+    source: str
+    folder: str
+    splits: Mapping[str, str]
+    rows: Mapping[str, int]
+    gigabytes: float
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFigure:
+    """One figure of the paper.
+
+    Attributes:
+        number: the paper's.
+        kind: "probes" or "neurons".
+        data: name of its data set.
+        models: names of its models, backbones first.
+        tower: whose neurons are counted; "" for probes.
+    """
+
+    number: int
+    kind: Literal["probes", "neurons"]
+    title: str
+    data: str
+    models: tuple[str, ...]
+    tower: Literal["", "query", "passage"] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A sentence of the paper with the statistic and the rule that decide it.
+
+    Attributes:
+        name: stable name.
+        claim: the sentence.
+        figure, model: the fine-tuned model and the figure that it is read from.
+        statistic: a name in `claims.STATISTICS`.
+        expects: what the claim says of the statistic: "changed", "unchanged", "higher" or "lower".
+        part: FFN matrix of a statistic of neurons.
+        layers: first and last layer of it; empty: all.
+    """
+
+    name: str
+    claim: str
+    figure: int
+    model: str
+    statistic: Literal["largest_change", "active_share"]
+    expects: Literal["changed", "unchanged", "higher", "lower"]
+    part: str = ""
+    layers: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedPoint:
+    """One published probe accuracy.
+
+    Attributes:
+        data, model: names in the study.
+        passages: N, the candidates of a choice.
+        layer: 0 is the embedding output.
+        accuracy: as printed.
+        star: whether the paper marks it as significantly different from the backbone.
+    """
+
+    data: str
+    model: str
+    passages: int
+    layer: int
+    accuracy: float
+    star: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedStudy:
+    """A published study.
+
+    Attributes:
+        name: as it is typed.
+        title, authors, venue: of the paper.
+        credit: where its numbers come from.
+        numbering: what a reader must know of the numbers of figures.
+        margin: the smallest difference of accuracies that matters here.
+        level: of intervals and tests.
+        reading_error, rounding_error: the largest error of reading a point, and of printing it.
+        layer_tests: pooling -> the number of tests that the paper corrects for.
+        passages: every N of its probes.
+        models, data: by name.
+        downloads: hub name of a model -> about how many gigabytes it has.
+        revision: of everything on the hub.
+        figures: in order.
+        claims: in order.
+        points: every published accuracy.
+    """
+
+    name: str
+    title: str
+    authors: str
+    venue: str
+    credit: str
+    numbering: str
+    margin: float
+    level: float
+    reading_error: float
+    rounding_error: float
+    layer_tests: Mapping[str, int]
+    passages: tuple[int, ...]
+    models: Mapping[str, PublishedModel]
+    data: Mapping[str, PublishedData]
+    downloads: Mapping[str, float]
+    revision: str
+    figures: tuple[PublishedFigure, ...]
+    claims: tuple[Claim, ...] = ()
+    points: tuple[PublishedPoint, ...] = field(default=(), repr=False)
+
+    def figure(self, number: int) -> PublishedFigure:
+        """Return the figure of that number.
+
+        Raises:
+            SettingsError: if there is none.
+        """
+        found = {one.number: one for one in self.figures}
+        if number not in found:
+            raise SettingsError(
+                f"there is no figure {number}", where=self.name, fix=f"choose from {min(found)} to {max(found)}"
+            )
+        return found[number]
+
+    def points_of(self, figure: PublishedFigure) -> list[PublishedPoint]:
+        """Return the published accuracies of a figure."""
+        return [one for one in self.points if one.data == figure.data and one.model in figure.models
+                and figure.kind == PROBES]  # fmt: skip
+
+
+@cache
+def published_study(name: str) -> PublishedStudy:
+    """Read a published study.
+
+    Raises:
+        SettingsError: if there is none of that name.
+    """
+    if name not in STUDIES:
+        raise unknown_name("published study", name, STUDIES)
+    values = {**_yaml(name, "study.yaml"), "claims": _yaml(name, "claims.yaml")}
+    reader = TypeAdapter(PublishedStudy)
+    return reader.validate_python({**values, "points": _points(name, reader.validate_python(values))})
+
+
+def data_text(study: str, file: str) -> str:
+    """Return a data file of a published study."""
+    folder = files("retroscope.reproduction") / STUDIES[study]
+    return (folder / file).read_text(encoding="utf-8")
+
+
+def _yaml(study: str, file: str) -> Any:
+    return yaml.safe_load(data_text(study, file))
+
+
+def _points(name: str, study: PublishedStudy) -> list[dict[str, Any]]:
+    """Read the accuracies; pooling and label name a model."""
+    named: dict[tuple[str, str], str] = {(one.pooling, one.label): name for name, one in study.models.items()}
+    rows = csv.DictReader(io.StringIO(data_text(name, "probe_curves.csv")))
+    return [
+        {
+            "data": row["dataset"],
+            "model": named[row["pooling"], row["model"]],
+            "passages": int(row["n_passages"]),
+            "layer": int(row["layer"]),
+            "accuracy": float(row["accuracy"]),
+            "star": row["sig_star"] == "1",
+        }
+        for row in rows
+    ]

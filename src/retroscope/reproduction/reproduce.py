@@ -1,0 +1,31 @@
+"""Reproduce figures of a published study: measure what is not done yet, store the results, write the page."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from retroscope.progress import Progress
+from retroscope.reproduction.hub import hub_at
+from retroscope.reproduction.made_up_hub import made_up_hub
+from retroscope.reproduction.measuring import measure_trials
+from retroscope.reproduction.page import write_page, write_results
+from retroscope.reproduction.places import HUB, Workplace
+from retroscope.reproduction.published import PublishedFigure
+from retroscope.reproduction.results import results_document
+from retroscope.reproduction.trials import SMOKE, trials_of
+
+
+def reproduce(place: Workplace, figures: Sequence[PublishedFigure], progress: Progress) -> Path:
+    """Measure the figures, and return the path of the page; a stopped run goes on with the same call.
+
+    Args:
+        figures: to measure; the results hold whatever of the others the folder has.
+        progress: told (what, done, total).
+    """
+    study, out = place.study, place.out
+    hub = made_up_hub(out / HUB, study) if place.scale.name == SMOKE else None
+    trials = trials_of(study, figures)
+    with hub_at(hub):
+        for done, trial in enumerate(measure_trials(place, trials, progress), start=1):
+            progress(f"trials ({trial.name})", done, len(trials))
+    write_results(results_document(place), out)
+    return write_page(out, figures)

@@ -1,0 +1,205 @@
+"""Measurement of one model on one data set under one protocol: as a command line, and as settings. No torch.
+
+Both come from the same words: a test parses the command with the real command line and compares the settings.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retroscope.errors import unknown_name
+from retroscope.reproduction.published import NEURONS, PROBES, PublishedFigure, PublishedModel, PublishedStudy
+
+PUBLISHED, CORRECTED = "ielab-2025", "default"  # protocols
+SMOKE, FULL = "smoke", "full"
+POOLINGS = {"cls": "cls", "mean": "mean", "eos": "last_token"}  # the paper's word -> ours
+SIMILARITY = "dot"  # that all of the paper's retrievers were trained with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much is measured.
+
+    Attributes:
+        name: "smoke" or "full".
+        limit_queries: queries that the probes read; None: all.
+        examples: protocol -> texts or queries whose neurons are attributed.
+        seeds: of the probes' splits; None: as many as the protocol has.
+        device: that models run on.
+        assignments: further settings.
+    """
+
+    name: str
+    limit_queries: int | None
+    examples: Mapping[str, int]
+    seeds: int | None = None
+    device: str = "cpu"
+    assignments: tuple[str, ...] = ()
+
+
+SCALES = {
+    SMOKE: Scale(
+        name=SMOKE, limit_queries=None, examples={PUBLISHED: 6, CORRECTED: 6}, seeds=1,
+        assignments=("statistics.resamples=200", "statistics.permutations=200"),
+    ),
+    FULL: Scale(name=FULL, limit_queries=None, examples={PUBLISHED: 1000, CORRECTED: 256}),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelTrial:
+    """One model on one data set under one protocol.
+
+    Attributes:
+        kind: "probes" or "neurons".
+        data, model: names in the published study.
+        protocol: "ielab-2025" or "default".
+        tower: whose neurons are attributed; "" for probes.
+    """
+
+    kind: str
+    data: str
+    model: str
+    protocol: str
+    tower: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name of its folder."""
+        parts = (self.kind, self.data, self.model, self.tower, self.protocol)
+        return "-".join(part for part in parts if part)
+
+
+def scale_named(name: str, *, limit_queries: int | None = None, device: str = "cpu") -> Scale:
+    """Return a scale with the user's own limits.
+
+    Raises:
+        SettingsError: if there is none of that name.
+    """
+    if name not in SCALES:
+        raise unknown_name("scale", name, SCALES)
+    known = SCALES[name]
+    return Scale(
+        name=name,
+        limit_queries=known.limit_queries if limit_queries is None else limit_queries,
+        examples=known.examples,
+        seeds=known.seeds,
+        device=device,
+        assignments=known.assignments,
+    )
+
+
+def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
+    """Return what the figures need, each once: the published protocol first, then the corrected one."""
+    named = {
+        trial.name: trial
+        for protocol in (PUBLISHED, CORRECTED)
+        for figure in figures
+        for model in figure.models
+        for trial in [ModelTrial(kind=figure.kind, data=figure.data, model=model, protocol=protocol,
+                                 tower=figure.tower)]
+    }  # fmt: skip
+    return list(named.values())
+
+
+def command(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str, out: str) -> list[str]:
+    """Return the words of the command that measures a trial.
+
+    Args:
+        data: folder of the data set's parquet files.
+        out: folder to write to.
+    """
+    model = study.models[trial.model]
+    words = ["retroscope", "probe" if trial.kind == PROBES else "neurons", model.argument]
+    words += ["--data", f"hf:{data}", "--split", study.data[trial.data].splits[trial.kind]]
+    words += ["--pooling", POOLINGS[model.pooling], "--similarity", SIMILARITY, "--protocol", trial.protocol]
+    words += _recipe_words(model, trial.protocol)
+    words += _probe_words(study, trial, model, scale) if trial.kind == PROBES else _neuron_words(trial, model, scale)
+    words += ["--limit-queries", str(scale.limit_queries)] if scale.limit_queries and trial.kind == PROBES else []
+    words += ["--device", scale.device] if scale.device != "cpu" else []
+    for assignment in scale.assignments:
+        words += ["--set", assignment]
+    return [*words, "--out", out]
+
+
+def as_typed_line(words: Sequence[str]) -> str:
+    """Return a command as one line for a shell."""
+    return shlex.join(words)
+
+
+def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str) -> dict[str, Any]:
+    """Return the settings of a trial as nested values; what they leave out is the protocol's."""
+    model = study.models[trial.model]
+    towers = {"query": model.query, "passage": model.source} if model.query else {"source": model.source}
+    load: dict[str, Any] = {"pooling": POOLINGS[model.pooling], "similarity": SIMILARITY}
+    load |= {"device": scale.device} if scale.device != "cpu" else {}
+    load |= _recipe_values(model, trial.protocol)
+    split = study.data[trial.data].splits[trial.kind]
+    values: dict[str, Any] = {
+        "after": {**towers, "load": load},
+        "data": {"source": f"hf:{data}", "split": split},
+        "protocol": trial.protocol,
+        "statistics": _assigned(scale.assignments, "statistics"),
+    }
+    if trial.kind == PROBES and scale.limit_queries:
+        values["data"]["limit_queries"] = scale.limit_queries
+    own = _probe_values(study, trial, model, scale) if trial.kind == PROBES else _neuron_values(trial, model, scale)
+    return {**values, **own}
+
+
+def _assigned(assignments: Sequence[str], section: str) -> dict[str, int]:
+    """Return the assignments below one section of the settings; all of them are whole numbers."""
+    named = (assignment.partition("=")[::2] for assignment in assignments)
+    return {name.removeprefix(f"{section}."): int(value) for name, value in named if name.startswith(f"{section}.")}
+
+
+def _recipe_values(model: PublishedModel, protocol: str) -> dict[str, Any]:
+    """Return the recipe fields that the checkpoint does not record; the published protocol sets its own."""
+    if model.pooling != "eos" or protocol == PUBLISHED:
+        return {}
+    return {"query_prompt": "query: ", "passage_prompt": "passage: ", "append_eos": True}
+
+
+def _recipe_words(model: PublishedModel, protocol: str) -> list[str]:
+    values = _recipe_values(model, protocol)
+    prompts = [("--query-prompt", "query_prompt"), ("--passage-prompt", "passage_prompt")]
+    words = [word for option, name in prompts if name in values for word in (option, str(values[name]))]
+    return [*words, "--append-eos"] if values.get("append_eos") else words
+
+
+def _controls(trial: ModelTrial, model: PublishedModel) -> list[str]:
+    """Return the controls; random weights only where the published numbers may be of such an encoder."""
+    at_random = ["random_weights"] if model.published_at_random and trial.protocol == PUBLISHED else []
+    return ["none", "shuffled_queries", *at_random]
+
+
+def _probes(trial: ModelTrial) -> list[str]:
+    """Return the probes: under both protocols `passage_only`, which is the published probe fitted to convergence."""
+    return ["concat", "passage_only"] if trial.protocol == PUBLISHED else [SIMILARITY, "passage_only", "elementwise"]
+
+
+def _probe_values(study: PublishedStudy, trial: ModelTrial, model: PublishedModel, scale: Scale) -> dict[str, Any]:
+    controls = _controls(trial, model)
+    probes: dict[str, Any] = {"probes": _probes(trial), "controls": controls, "passages": list(study.passages)}
+    probes |= {} if scale.seeds is None else {"seeds": scale.seeds}
+    return {"random_weights": "random_weights" in controls, PROBES: probes}
+
+
+def _probe_words(study: PublishedStudy, trial: ModelTrial, model: PublishedModel, scale: Scale) -> list[str]:
+    controls = _controls(trial, model)
+    words = ["--probes", ",".join(_probes(trial)), "--controls", ",".join(controls)]
+    words += ["--passages", ",".join(map(str, study.passages))]
+    words += [] if scale.seeds is None else ["--seeds", str(scale.seeds)]
+    return [*words, "--set", "random_weights=true"] if "random_weights" in controls else words
+
+
+def _neuron_values(trial: ModelTrial, model: PublishedModel, scale: Scale) -> dict[str, Any]:
+    attribution: dict[str, Any] = {"tower": trial.tower, "limit": scale.examples[trial.protocol]}
+    attribution |= {"thresholds": [model.threshold]}
+    return {"random_weights": False, NEURONS: {"attribution": attribution, "ablation": None}}
+
+
+def _neuron_words(trial: ModelTrial, model: PublishedModel, scale: Scale) -> list[str]:
+    words = ["--tower", trial.tower, "--examples", str(scale.examples[trial.protocol])]
+    return [*words, "--thresholds", f"{model.threshold:g}", "--no-ablation"]

@@ -1,0 +1,152 @@
+"""How far relevant passages stand apart from others: similarities to their queries, layer by layer, as counts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from retroscope.collection.collection import Collection
+from retroscope.representations.store import RetrieverRepresentations, Vectors
+
+QUERIES, OTHERS = 300, 700  # that are drawn
+EACH = 5  # relevant passages of a query, at most
+BINS = 30
+BYTES = 256 * 2**20  # of the vectors of one side
+RELEVANT, OTHER = "relevant", "other"
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """Queries, their relevant passages, and others, by id.
+
+    Attributes:
+        queries: judged queries.
+        passages: relevant ones first, then those that were drawn; each is compared with every query.
+    """
+
+    queries: tuple[str, ...]
+    passages: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Separation:
+    """Similarities of relevant and of other passages to their queries.
+
+    Attributes:
+        counts: side, layer, passages ("relevant", "other"), low, high (ends of the bin), count.
+        above: side, layer, above: the share of other passages that a relevant one is more similar than, averaged over
+            queries; ties count one half.
+        sample: what was compared.
+    """
+
+    counts: pd.DataFrame
+    above: pd.DataFrame
+    sample: PairSample
+
+
+def separation_by_layer(
+    sides: Mapping[str, RetrieverRepresentations], collection: Collection, *, seed: int = 0
+) -> Separation:
+    """Count the similarities of relevant and of other passages at every layer, of a sample.
+
+    The bins of a layer are those of all sides where vectors are compared by cosine, else each side has its own.
+
+    Args:
+        sides: name -> vectors of this collection; all of the same layers.
+        collection: which passages are relevant.
+        seed: of the sample.
+    """
+    first = next(iter(sides.values()))
+    sample = pair_sample(collection, seed, most=_affordable(sides.values()))
+    relevant, counted = _masks(sample, collection)
+    read = {name: _read(one, sample) for name, one in sides.items()}
+    shared = all(one.similarity == "cosine" for one in sides.values())
+    counts: list[pd.DataFrame] = []
+    above: list[dict[str, object]] = []
+    for layer in range(first.passage.n_layers):
+        values = {name: similarities(query[:, layer], passage[:, layer], sides[name].similarity)
+                  for name, (query, passage) in read.items()}  # fmt: skip
+        edges = {name: _edges([v[counted] for v in (values.values() if shared else [values[name]])]) for name in sides}
+        for name, found in values.items():
+            parts = {RELEVANT: found[relevant], OTHER: found[counted & ~relevant]}
+            counts += [_counts(part, edges[name]).assign(side=name, layer=layer, passages=kind)
+                       for kind, part in parts.items()]  # fmt: skip
+            above.append({"side": name, "layer": layer, "above": _above(found, relevant, counted)})
+    frame = pd.concat(counts, ignore_index=True)
+    return Separation(frame[["side", "layer", "passages", "low", "high", "count"]], pd.DataFrame(above), sample)
+
+
+def pair_sample(collection: Collection, seed: int, most: int = QUERIES + OTHERS) -> PairSample:
+    """Draw judged queries and passages; a smaller sample is the beginning of a larger one.
+
+    Args:
+        most: texts at most; three tenths of them queries.
+    """
+    rng = np.random.default_rng(seed)
+    judged, passages = list(collection.judged_queries), list(collection.passages)
+    queries = [judged[i] for i in rng.permutation(len(judged))[: min(QUERIES, max(1, most * 3 // 10))]]
+    relevant = [p for q in queries for p in collection.relevant[q][:EACH]]
+    drawn = [passages[i] for i in rng.permutation(len(passages))[: min(OTHERS, max(1, most - 2 * len(queries)))]]
+    return PairSample(tuple(queries), tuple(dict.fromkeys([*relevant, *drawn])))
+
+
+def similarities(query: Vectors, passage: Vectors, similarity: str) -> Float[np.ndarray, "query passage"]:
+    """Return the similarity of every query with every passage, "cosine" or "dot"."""
+    if similarity == "cosine":
+        query, passage = of_unit_length(query), of_unit_length(passage)
+    return np.asarray(query @ passage.T)
+
+
+def of_unit_length(vectors: Vectors) -> Vectors:
+    """Return vectors of length 1; one of length 0 stays."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
+
+
+def _affordable(sides: Iterable[RetrieverRepresentations]) -> int:
+    """Return the number of texts of which all layers are held."""
+    widest = max(one.passage.n_layers * int(one.passage.store.vectors.shape[-1]) for one in sides)
+    return max(100, BYTES // (4 * widest))
+
+
+def _read(side: RetrieverRepresentations, sample: PairSample) -> tuple[np.ndarray, np.ndarray]:
+    """Read all layers of the sample: (text, layer, dim) of queries and of passages."""
+    return side.query.texts(side.query.rows(sample.queries)), side.passage.texts(side.passage.rows(sample.passages))
+
+
+def _masks(
+    sample: PairSample, collection: Collection
+) -> tuple[Bool[np.ndarray, "query passage"], Bool[np.ndarray, "query passage"]]:
+    """Return which passages are relevant to each query, and which count: all but one that is the query itself."""
+    place = {passage: n for n, passage in enumerate(sample.passages)}
+    relevant = np.zeros((len(sample.queries), len(sample.passages)), dtype=bool)
+    counted = np.ones_like(relevant)
+    for row, query in enumerate(sample.queries):
+        relevant[row, [place[p] for p in collection.relevant[query] if p in place]] = True
+        if collection.ignore_identical_ids and query in place:
+            counted[row, place[query]] = False
+    return relevant & counted, counted
+
+
+def _edges(values: Sequence[np.ndarray]) -> np.ndarray:
+    low, high = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+    return np.linspace(low, high if high > low else low + 1e-6, BINS + 1)
+
+
+def _counts(values: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
+
+
+def _above(
+    values: Float[np.ndarray, "query passage"], relevant: Bool[np.ndarray, "query passage"], counted: np.ndarray
+) -> float:
+    """Return the share of other passages below a relevant one, averaged over relevant passages, then over queries."""
+    shares = []
+    for row, mine, all_counted in zip(values, relevant, counted, strict=True):
+        others = row[all_counted & ~mine]
+        if mine.any() and len(others):
+            shares.append(float(np.mean((row[mine][:, None] > others) + 0.5 * (row[mine][:, None] == others))))
+    return float(np.mean(shares)) if shares else float("nan")

@@ -1,0 +1,166 @@
+"""Which numbers of several studies may be compared: those on one collection, under one protocol and one test.
+
+Numbers on other queries, passages or judgments, or tested by other rules, never stand in one table.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from retroscope.inputs.settings_files import plain
+from retroscope.scores import Scores
+from retroscope.statistics import Difference
+from retroscope.statistics.comparison import compare_scores
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.testing.correction import correct
+from retroscope.study.overview.members import NamedStudy, identity
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.words import state_of
+
+OWN = "its own backbone"  # the baseline that every study has
+MEASURE = "measure"
+TESTED_BY = ("test", "correction", "level", "margin")  # fields of the statistics that decide what is significant
+FLIPPED = {BEFORE: AFTER, AFTER: BEFORE}
+COLUMNS = ("baseline", "model", MEASURE, BEFORE, AFTER, "effect", "ci_low", "ci_high", "p_corrected", "n", "state")
+
+
+@dataclass(frozen=True, eq=False)
+class Comparable:
+    """Studies whose numbers on one collection may be compared.
+
+    Attributes:
+        collection: its name.
+        rules: what they share, in words -> value; another `Comparable` differs in one of these at least.
+        members: the studies.
+        effects: rows with `COLUMNS`: every retriever against its own backbone, as its study tests it, and against every
+            other retriever, corrected over all pairs of retrievers.
+    """
+
+    collection: str
+    rules: Mapping[str, Any]
+    members: tuple[NamedStudy, ...]
+    effects: pd.DataFrame
+
+    @property
+    def measures(self) -> list[str]:
+        """Return the measures, the first study's first."""
+        return list(dict.fromkeys(self.effects[MEASURE]))
+
+    @property
+    def headline(self) -> str:
+        """Return the first measure of the first study, or the first that any study has."""
+        wanted = self.members[0].study.subject.measures[0]
+        return wanted if wanted in self.measures else self.measures[0]
+
+    def against(self, baseline: str, measure: str) -> pd.DataFrame:
+        """Return the effects of one measure against one baseline."""
+        return self.effects[(self.effects["baseline"] == baseline) & (self.effects[MEASURE] == measure)]
+
+    def differs_from(self, other: "Comparable") -> list[str]:
+        """Return why the numbers of two may not be compared: one line a rule."""
+        return [f"{name}: {_shown(self.rules[name])} here, {_shown(other.rules[name])} there"
+                for name in self.rules if self.rules[name] != other.rules[name]]  # fmt: skip
+
+
+def _shown(value: object) -> str:
+    return str(value)[:16] if isinstance(value, str) else "not stated" if value is None else str(value)
+
+
+def comparables(members: Sequence[NamedStudy]) -> tuple[Comparable, ...]:
+    """Group what every study measured by collection and rules, in the order of the studies."""
+    groups: dict[str, tuple[str, dict[str, Any], list[tuple[NamedStudy, Difference]]]] = {}
+    for member in members:
+        for section in member.study.report_contents.sections.values():
+            for collection, difference in section.compared.items():
+                rules = _rules(member, collection, difference)
+                groups.setdefault(repr((collection, rules)), (collection, rules, []))[2].append((member, difference))
+    found = [_comparable(*group) for group in groups.values()]
+    return tuple(one for one in found if len(one.effects))
+
+
+def _rules(member: NamedStudy, collection: str, difference: Difference) -> dict[str, Any]:
+    subject = member.study.subject
+    facts = next(one for one in subject.collections if one.name == collection)
+    statistics = {name: value for name, value in plain(subject.paired_statistics).items() if name in TESTED_BY}
+    return {
+        "content of the collection": facts.fingerprint or facts.source,
+        "protocol": subject.protocol,
+        "passages with the query's id are dropped": difference.after.recipe.get("ignore_identical_ids"),
+        **statistics,
+    }
+
+
+def _comparable(
+    collection: str, rules: Mapping[str, Any], measured: Sequence[tuple[NamedStudy, Difference]]
+) -> Comparable:
+    own = [_effects(rows(difference), difference, OWN, member.name) for member, difference in measured]
+    members = tuple(member for member, _ in measured)
+    parts = [one for one in [*own, *_pairs(measured)] if len(one)]
+    effects = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
+    return Comparable(collection, rules, members, effects)
+
+
+def _effects(table: pd.DataFrame, difference: Difference, baseline: str, model: str) -> pd.DataFrame:
+    """Return the rows of a difference with the state of each."""
+    states = [str(state_of(difference, row)) for _, row in table.iterrows()]
+    return table.assign(baseline=baseline, model=model, state=states)[list(COLUMNS)]
+
+
+def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFrame]:
+    """Compare every two retrievers, both ways; what is the same model is compared once."""
+    distinct: dict[Any, tuple[NamedStudy, Scores]] = {}
+    for member, difference in measured:
+        distinct.setdefault(identity(member.model(AFTER)), (member, difference.after))
+    models = list(distinct.values())
+    settings = replace(measured[0][0].study.subject.paired_statistics, family_per=(MEASURE,), correction="none")
+    compared = [
+        (one.name, other.name, compare_scores(*_shared(first, second), settings))
+        for n, (one, first) in enumerate(models)
+        for other, second in models[n + 1 :]
+    ]
+    tables = [rows(difference).assign(pair=n) for n, (_, _, difference) in enumerate(compared)]
+    if not tables:
+        return []
+    whole = _corrected(pd.concat(tables, ignore_index=True), measured[0][0].study.subject.paired_statistics)
+    found = []
+    for n, (one_name, other_name, difference) in enumerate(compared):
+        forth = _effects(whole[whole["pair"] == n], difference, one_name, other_name)
+        found += [forth, _reversed(forth)]
+    return found
+
+
+def _shared(one: Scores, other: Scores) -> tuple[Scores, Scores]:
+    """Return both scores with the measures that both have."""
+    common = [name for name in one.values[MEASURE].values if name in set(other.values[MEASURE].values)]
+    return tuple(replace(scores, values=scores.values.sel({MEASURE: common})) for scores in (one, other))  # type: ignore[return-value]
+
+
+def _corrected(table: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFrame:
+    """Correct the p-values of every measure over all pairs."""
+    name = "holm" if settings.correction == "max_t" else settings.correction  # which needs the queries of all pairs
+    parts = []
+    for _, part in table.groupby(MEASURE, sort=False):
+        unused = np.empty((0, len(part)))
+        p, equivalence = (
+            correct(name, part[column].to_numpy(dtype=np.float64), unused, settings.flips)
+            for column in ("p", "p_equivalence")
+        )
+        with np.errstate(invalid="ignore"):
+            alike = equivalence <= 1 - settings.level
+        parts.append(part.assign(p_corrected=p, p_equivalence_corrected=equivalence, equivalent=alike))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _reversed(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return the effects of the second against the first as those of the first against the second."""
+    return effects.rename(columns=FLIPPED).assign(
+        baseline=effects["model"],
+        model=effects["baseline"],
+        effect=-effects["effect"],
+        ci_low=-effects["ci_high"],
+        ci_high=-effects["ci_low"],
+    )[list(COLUMNS)]

@@ -1,0 +1,23 @@
+"""An overview as plain text for the terminal."""
+
+from retroscope.study.overview.overview import Overview
+from retroscope.study.overview.tables import own_table
+from retroscope.typesetting.console import bullet_list, page, paragraph, table
+from retroscope.typesetting.latex import PaperTable
+
+
+def overview_text(overview: Overview) -> str:
+    """Return the answer, what must be known first, and the effects by the headline measure."""
+    headlines = [table(_by(own_table(one), one.headline)) for one in overview.comparables]
+    return page([
+        overview.title,
+        paragraph(" ".join(overview.sentences)),
+        bullet_list("Read this first", overview.cautions),
+        *headlines,
+    ])  # fmt: skip
+
+
+def _by(printed: PaperTable, measure: str) -> PaperTable:
+    """Return the rows of one measure, which the caption names."""
+    frame = printed.frame[printed.frame["measure"] == measure].drop(columns="measure")
+    return PaperTable(frame, f"{measure}: {printed.caption}", printed.note, printed.numeric)

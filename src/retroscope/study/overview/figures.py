@@ -1,0 +1,119 @@
+"""Figures of an overview: effects against a baseline that the reader chooses, and curves laid over one another."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from retroscope.analyses.answer import LayerCurves
+from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
+from retroscope.study.overview.members import SIDES, Identity, NamedStudy, identity
+from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES
+from retroscope.typesetting.palette import CHANCE
+from retroscope.typesetting.statements import State
+
+TOO_FEW = "too few queries"
+SHOWN = {**OUTCOMES, TOO_FEW: ("#8a8a8a", "triangle-up")}
+ROW = 34  # pixels of one retriever
+LABEL = 220  # pixels of its name
+
+
+def effects_figure(one: Comparable, name: str) -> Figure:
+    """Return the effect on every retriever, with intervals, by measure and against a baseline."""
+    frame = one.effects.assign(outcome=[_outcome(row) for _, row in one.effects.iterrows()])
+    frame = frame.drop(columns=["state"])
+    models = [member.name for member in one.members]
+    panel = _effects(models).properties(height=ROW * max(len(models), 2), width=PANEL["width"])
+    offered = [Selector("baseline", "against", OWN), Selector(MEASURE, "measure", one.headline)]
+    chart = choosing(panel, frame, offered).properties(height=ROW * max(len(models), 2))
+    own = frame[frame["baseline"] == OWN]
+    words = f"Effects on {one.collection} against its own backbone: " + "; ".join(
+        f"{row['model']} {row[MEASURE]} {row['effect']:+.3f}, {row['outcome']}" for _, row in own.iterrows()
+    )
+    caption = (
+        f"Change on {one.collection}, after less before, of the same queries; bars are intervals over queries. Against "
+        "its own backbone: as each study tests it. Against another retriever: p is corrected over all pairs."
+    )
+    paper = facets(panel, own, MEASURE, one.measures).properties(title=f"Effects on {one.collection}")
+    return Figure(name, f"Effects on {one.collection}", caption, words, chart, paper)
+
+
+def _outcome(row: "pd.Series[Any]") -> str:
+    """Return the state of an effect, with its direction where it is significant."""
+    if row["state"] == str(State.SIGNIFICANT):
+        return GAIN if row["effect"] > 0 else LOSS
+    return {str(State.EQUIVALENT): EQUAL, str(State.TOO_FEW): TOO_FEW}.get(row["state"], NEITHER)
+
+
+def _effects(models: Sequence[str]) -> Any:
+    """Draw intervals and points, a row a retriever, and a line at no change."""
+    names = list(SHOWN)
+    colours = alt.Scale(domain=names, range=[colour for colour, _ in SHOWN.values()])
+    shapes = alt.Scale(domain=names, range=[shape for _, shape in SHOWN.values()])
+    y = alt.Y("model:N", sort=list(models), title=None, axis=alt.Axis(labelLimit=LABEL))
+    base = alt.Chart().encode(y=y, color=alt.Color("outcome:N", scale=colours, title=None))
+    x = alt.X("ci_low:Q", title="after - before", scale=alt.Scale(padding=8))
+    numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("effect", "ci_low", "ci_high", "p_corrected")]
+    tips = [alt.Tooltip("model:N"), alt.Tooltip("baseline:N"), alt.Tooltip("outcome:N"), *numbers, alt.Tooltip("n:Q")]
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        x="effect:Q", shape=alt.Shape("outcome:N", scale=shapes, title=None), tooltip=tips
+    )
+    zero = alt.Chart().mark_rule(color="#9a9a9a").encode(x=alt.datum(0))
+    return alt.layer(zero, base.mark_rule(strokeWidth=2).encode(x=x, x2="ci_high:Q"), points)
+
+
+def curves_figure(
+    members: Sequence[NamedStudy], collection: str, labels: Mapping[Identity, str], name: str
+) -> Figure | None:
+    """Return the curves by layer of all models laid over one another, a panel a quantity; None where there are none.
+
+    Curves that were measured with other settings than the first study's are a panel of their own.
+
+    Args:
+        members: whose first collection this is, or another; those of another are left out.
+        collection: its name.
+    """
+    here = [one for one in members if one.study.subject.collection.name == collection]
+    parts = [part for one in here for part in _curves(one, here[0], labels)]
+    if not parts:
+        return None
+    frame = pd.concat(parts, ignore_index=True).drop_duplicates(["panel", "series", "layer"])
+    panels = list(dict.fromkeys(frame["panel"]))
+    names = here[0].study.subject.layer_names
+    alike = all(one.study.subject.layer_names == names for one in here)
+    y = alt.Y("value:Q", title="value", scale=alt.Scale(zero=True))
+    panel = curves(layer_axis(names if alike else ()), frame, y)
+    chart = choosing(panel, frame, [Selector("panel", "curve", panels[0])])
+    caption = f"On {collection}. Bands are intervals over queries; a backbone that studies share is drawn once."
+    ends = frame[frame["layer"] == frame.groupby(["panel", "series"])["layer"].transform("max")]
+    words = "; ".join(f"{row['panel']}, {row['series']}: {row['value']:.3f} at the last layer"
+                      for _, row in ends[ends["series"] != CHANCE].iterrows())  # fmt: skip
+    paper = facets(panel, frame, "panel", panels).properties(title=f"Layer by layer on {collection}")
+    return Figure(name, "Layer by layer", caption, words, chart, paper)
+
+
+def _curves(one: NamedStudy, first: NamedStudy, labels: Mapping[Identity, str]) -> list[pd.DataFrame]:
+    """Return the curves of a study's sections: panel, series, line, layer, value, low, high."""
+    sections = one.study.report_contents.sections
+    drawn = {name: section.curves for name, section in sections.items() if section.curves is not None}
+    series = {side: labels[identity(one.model(side))] for side in SIDES}
+    return [_points(found, _panel(found, name, one, first), series) for name, found in drawn.items()]
+
+
+def _panel(found: LayerCurves, name: str, one: NamedStudy, first: NamedStudy) -> str:
+    """Return the heading of a curve; it names the study where its settings are not the first study's."""
+    shared = (name, "negatives", "extraction", "protocol")
+    mine, theirs = ([member.study.settings.get(key) for key in shared] for member in (one, first))
+    return found.title if mine == theirs else f"{found.title} ({one.name}: other settings)"
+
+
+def _points(found: LayerCurves, panel: str, series: Mapping[str, str]) -> pd.DataFrame:
+    frame = found.frame.assign(series=found.frame["side"].map(series)).drop(columns="side")
+    if found.chance is not None:
+        layers = sorted(set(frame["layer"]))
+        chance = pd.DataFrame({"layer": layers, "series": CHANCE, "value": found.chance})
+        frame = pd.concat([frame, chance], ignore_index=True)
+    return frame.assign(line=frame["series"], panel=panel)

@@ -1,0 +1,94 @@
+"""NamedStudy: one study of an overview, under a name of its own; and the names of all models. No torch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retroscope.errors import AnalysisError, SettingsError, listed
+from retroscope.study.folder import PAGE
+from retroscope.study.study import Study, load_study
+from retroscope.typesetting.subject import AFTER, BEFORE, Model
+
+Identity = tuple[str, tuple[str, ...]]  # how vectors are compared, and the fingerprint of every tower
+SIDES = (BEFORE, AFTER)
+
+
+@dataclass(frozen=True, eq=False)
+class NamedStudy:
+    """One study of a pair.
+
+    Attributes:
+        name: of its retriever; no other study of the overview has it.
+        folder: where it is stored.
+        study: what is stored there.
+    """
+
+    name: str
+    folder: Path
+    study: Study
+
+    @property
+    def page(self) -> Path | None:
+        """Return the path of its page; None where there is none."""
+        page = self.folder / PAGE
+        return page if page.is_file() else None
+
+    def model(self, side: str) -> Model:
+        """Return the model of a side."""
+        return self.study.subject.side(side)
+
+
+def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
+    """Read the studies of some folders; no model is needed for it.
+
+    Args:
+        folders: one a study.
+        names: of their retrievers, where those are known; else the names that the studies give.
+
+    Raises:
+        SettingsError: if a folder is named twice.
+        AnalysisError: if a folder holds no study of a pair.
+    """
+    places = [folder.resolve() for folder in folders]
+    twice = [str(folder) for n, folder in enumerate(folders) if places[n] in places[:n]]
+    if twice:
+        raise SettingsError(f"a study is named twice:{listed(twice)}", fix="name every folder once")
+    return members_of([(folder, load_study(folder)) for folder in folders], names)
+
+
+def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
+    """Return studies under distinct names.
+
+    Raises:
+        AnalysisError: if one of them is of one model.
+    """
+    for folder, study in studies:
+        if list(study.subject.models) != [BEFORE, AFTER]:
+            raise AnalysisError(
+                "this study compares no two models", where=str(folder), fix="leave it out of the overview"
+            )
+    known = list(names) or distinct([study.subject.after.name for _, study in studies], [f.name for f, _ in studies])
+    return tuple(NamedStudy(name, *one) for name, one in zip(known, studies, strict=True))
+
+
+def distinct(names: Sequence[str], marks: Sequence[str]) -> list[str]:
+    """Return names under which all differ: one that occurs again has its mark in brackets, else a number."""
+    marked = [f"{name} ({mark})" if names.count(name) > 1 else name for name, mark in zip(names, marks, strict=True)]
+    return [name if marked.count(name) == 1 else f"{name}, {n}" for n, name in enumerate(marked, start=1)]
+
+
+def identity(model: Model) -> Identity:
+    """Return what tells a model from every other: weights, tokenizer and recipe of its towers, and its similarity."""
+    return model.similarity, tuple(tower.fingerprint for tower in model.towers)
+
+
+def model_labels(members: Iterable[NamedStudy]) -> Mapping[Identity, str]:
+    """Return a distinct label for every model: a retriever's is the name of its study, a backbone's its own name."""
+    every = tuple(members)
+    labels = {identity(one.model(AFTER)): one.name for one in reversed(every)}
+    for one in every:
+        backbone = one.model(BEFORE)
+        taken = set(labels.values())
+        own = [backbone.name, f"{backbone.name} (before {one.name})"]
+        labels.setdefault(identity(backbone), next((name for name in own if name not in taken), f"before {one.name}"))
+    return labels

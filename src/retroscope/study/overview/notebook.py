@@ -1,0 +1,20 @@
+"""An overview in a notebook: its answer, and a row a retriever, as a small table."""
+
+from retroscope.notebook import html_table
+from retroscope.study.overview.comparable import OWN
+from retroscope.study.overview.overview import Overview
+from retroscope.typesetting.numbers import interval, score, signed
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+
+def overview_html(overview: Overview) -> str:
+    """Return the effects by the headline measure as HTML, collection by collection."""
+    found = [(one, row) for one in overview.comparables for _, row in one.against(OWN, one.headline).iterrows()]
+    rows = [
+        (row["model"], one.collection, one.headline, score(row[BEFORE]), score(row[AFTER]),
+         f"{signed(row['effect'])} {interval(row['ci_low'], row['ci_high'], effect=True)}", row["state"])
+        for one, row in found
+    ]  # fmt: skip
+    return html_table(
+        " ".join(overview.sentences), rows, ("", "collection", "measure", BEFORE, AFTER, "change", "state")
+    )

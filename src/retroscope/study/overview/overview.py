@@ -1,0 +1,169 @@
+"""Overview: several studies side by side, as page, text and JSON document."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from retroscope.analyses.questions import Question
+from retroscope.documents import SCHEMA, clean
+from retroscope.study.overview.comparable import OWN, Comparable, comparables
+from retroscope.study.overview.members import SIDES, Identity, NamedStudy, model_labels
+from retroscope.study.reporting.answer import Answer
+from retroscope.typesetting.numbers import count, interval, score, signed
+from retroscope.typesetting.statements import State
+from retroscope.typesetting.subject import AFTER
+
+
+@dataclass(frozen=True, eq=False)
+class Overview:
+    """Several studies of pairs.
+
+    Attributes:
+        members: the studies, in the order they were named in.
+        title: heading of the page.
+        pending: names of retrievers that are not measured yet.
+    """
+
+    members: tuple[NamedStudy, ...]
+    title: str
+    pending: tuple[str, ...] = ()
+
+    @cached_property
+    def comparables(self) -> tuple[Comparable, ...]:
+        """Return what may be compared, collection by collection; compared once."""
+        return comparables(self.members)
+
+    @cached_property
+    def labels(self) -> Mapping[Identity, str]:
+        """Return the label of every model."""
+        return model_labels(self.members)
+
+    @property
+    def answers(self) -> dict[str, Answer]:
+        """Return the answer of every study, by its name."""
+        found = ((one.name, one.study.report_contents.answer) for one in self.members)
+        return {name: answer for name, answer in found if answer is not None}
+
+    @property
+    def questions(self) -> list[str]:
+        """Return the questions that any study answers, in order; what was not measured is on the page of each."""
+        asked = dict.fromkeys(card.question for one in self.answers.values() for card in one.cards)
+        return [question for question in asked if question != Question.MISSING]
+
+    @cached_property
+    def sentences(self) -> tuple[str, ...]:
+        """Return the answer: how many retrievers changed, the best, and whether it is better than the next."""
+        return () if not self.comparables else answer_sentences(self.comparables[0])
+
+    @cached_property
+    def cautions(self) -> tuple[str, ...]:
+        """Return what must be known before any number: failed checks, and what may not be compared."""
+        waiting = [f"not yet measured: {', '.join(self.pending)}; the same command goes on"] if self.pending else []
+        return (*_failed(self.members), *waiting, *_unfinished(self.members), *apart(self.comparables))
+
+    def link(self, member: NamedStudy, page: Path) -> str:
+        """Return the address of a study's page, relative to that of the overview; "" where it has none."""
+        return "" if member.page is None else quote(Path(os.path.relpath(member.page, page.parent)).as_posix())
+
+    def document(self, page: Path | None = None) -> dict[str, Any]:
+        """Return the overview as JSON-like values.
+
+        Args:
+            page: of the overview, from which the addresses of the studies' pages start.
+        """
+        studies = [
+            {
+                "name": one.name,
+                "title": one.study.facts["title"],
+                **{side: one.model(side).name for side in SIDES},
+                "page": "" if page is None else self.link(one, page),
+                "answer": None if (answer := self.answers.get(one.name)) is None else answer.document(),
+            }
+            for one in self.members
+        ]
+        return {
+            "schema": SCHEMA,
+            "title": self.title,
+            "sentences": list(self.sentences),
+            "caveats": list(self.cautions),
+            "not_yet_run": list(self.pending),
+            "studies": studies,
+            "comparable": [_document(one) for one in self.comparables],
+        }
+
+
+def _document(one: Comparable) -> dict[str, Any]:
+    records: list[dict[str, Any]] = one.effects.to_dict(orient="records")
+    effects = [clean(record) for record in records]
+    return {"collection": one.collection, "rules": dict(one.rules), "studies": [m.name for m in one.members],
+            "effects": effects}  # fmt: skip
+
+
+def answer_sentences(first: Comparable) -> tuple[str, ...]:
+    """Return how many retrievers changed by the headline measure, the best, and whether it is better than the next."""
+    own = first.against(OWN, first.headline)
+    significant = own["state"] == str(State.SIGNIFICANT)
+    tally = {
+        "rose significantly in": int((significant & (own["effect"] > 0)).sum()),
+        "fell significantly in": int((significant & (own["effect"] <= 0)).sum()),
+        "is equivalent in": int((own["state"] == str(State.EQUIVALENT)).sum()),
+        "did not change significantly in": int((own["state"] == str(State.NOT_SIGNIFICANT)).sum()),
+        "had too few queries in": int((own["state"] == str(State.TOO_FEW)).sum()),
+    }
+    counted = ", ".join(f"{words} {number}" for words, number in tally.items() if number)
+    sentences = [f"On {first.collection}, {first.headline} {counted} of {count(len(own), 'retriever')}."]
+    ranked = own.sort_values(AFTER, ascending=False, kind="stable")
+    best = ranked.iloc[0]
+    gain = f"{signed(best['effect'])} {interval(best['ci_low'], best['ci_high'], effect=True)} over its backbone"
+    sentences.append(f"Highest: {best['model']} with {score(best[AFTER])}, {gain}.")
+    if len(ranked) > 1:
+        sentences += _against_next(first, str(best["model"]), str(ranked.iloc[1]["model"]))
+    return tuple(sentences)
+
+
+def _against_next(first: Comparable, best: str, other: str) -> list[str]:
+    """Return whether the best is better than the next; nothing where both are one model."""
+    rows = first.against(other, first.headline)
+    rows = rows[rows["model"] == best]
+    if rows.empty:
+        return []
+    row = rows.iloc[0]
+    ends = interval(row["ci_low"], row["ci_high"], effect=True)
+    return [f"Against the next, {other}: {signed(row['effect'])} {ends}, {row['state']}."]
+
+
+def _failed(members: Sequence[NamedStudy]) -> list[str]:
+    """Return a line for every study in which a control, a self-test or a check failed."""
+    alarms = {one.name: one.study.report_contents.verdict.alarms for one in members}
+    lines = []
+    for name, found in alarms.items():
+        failed = dict.fromkeys(one.control or one.section for one in found)
+        lines += [f"{name}: {count(len(found), 'check')} failed: {', '.join(failed)}"] if found else []
+    return lines
+
+
+def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
+    return [f"{one.name}: not yet run: {', '.join(one.study.subject.pending)}" for one in members
+            if one.study.subject.pending]  # fmt: skip
+
+
+def apart(groups: Sequence[Comparable]) -> list[str]:
+    """Return why the numbers of two groups on one collection stand apart, and which retrievers lack a collection."""
+    lines = []
+    for n, one in enumerate(groups):
+        for other in groups[:n]:
+            if one.collection == other.collection:
+                who = [", ".join(m.name for m in group.members) for group in (one, other)]
+                reasons = "; ".join(one.differs_from(other))
+                lines.append(f"{one.collection}: {who[0]} may not be compared with {who[1]} ({reasons})")
+    everyone = list(dict.fromkeys(member.name for group in groups for member in group.members))
+    for collection in dict.fromkeys(one.collection for one in groups):
+        there = {member.name for one in groups if one.collection == collection for member in one.members}
+        absent = [name for name in everyone if name not in there]
+        if absent:
+            lines.append(f"{collection}: not measured for {', '.join(absent)}")
+    return lines

@@ -1,0 +1,103 @@
+"""The page of an overview: one file, with links into the page of each study."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retroscope.errors import SettingsError
+from retroscope.files import write_whole
+from retroscope.study.overview.comparable import OWN, Comparable
+from retroscope.study.overview.figures import curves_figure, effects_figure
+from retroscope.study.overview.members import NamedStudy, read_members
+from retroscope.study.overview.overview import Overview
+from retroscope.study.overview.tables import own_table, pairs_table
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import count
+
+KIND = "retroscope overview"  # by which a page is known that may be replaced
+HEAD = 1024  # bytes of a file in which it stands
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The figures and tables of what may be compared."""
+
+    comparable: Comparable
+    place: str
+    figures: tuple[Figure, ...]
+    tables: Mapping[str, PaperTable]
+
+
+def overview_of(members: Sequence[NamedStudy], pending: Sequence[str] = ()) -> Overview:
+    """Return the overview of some studies.
+
+    Args:
+        pending: names of retrievers that are not measured yet.
+    """
+    return Overview(tuple(members), f"Overview of {count(len(members), 'study')}", tuple(pending))
+
+
+def read_overview(folders: Sequence[Path]) -> Overview:
+    """Read stored studies and return their overview; no model is needed for it, nor torch.
+
+    Raises:
+        SettingsError: if a folder is named twice.
+        AnalysisError: if a folder holds no study of a pair.
+    """
+    return overview_of(read_members(folders))
+
+
+def refuse_other_page(page: Path) -> None:
+    """Refuse to replace a file that is no overview.
+
+    Raises:
+        SettingsError: if there is one, or a folder.
+    """
+    if page.is_dir():
+        raise SettingsError("this is a folder", where=str(page), fix=f"name a file, e.g. {page / 'overview.html'}")
+    if page.exists():
+        with page.open("rb") as file:
+            if f'content="{KIND}"'.encode() not in file.read(HEAD):
+                raise SettingsError("this file is no overview", where=str(page), fix="name another file")
+
+
+def write_overview(overview: Overview, page: Path) -> Path:
+    """Write the page of an overview, whole or not at all, and return its path.
+
+    Raises:
+        SettingsError: if it would replace a file that is no overview.
+    """
+    refuse_other_page(page)
+    return write_whole(page, render_overview(overview, page).encode())
+
+
+def render_overview(overview: Overview, page: Path) -> str:
+    """Return the page as HTML.
+
+    Args:
+        page: its path, from which the links into the studies start.
+    """
+    from retroscope.typesetting.page import fill  # altair is slow to import
+
+    parts = [_part(overview, number) for number in range(len(overview.comparables))]
+    figures = [figure for one in parts for figure in one.figures]
+    tables = {name: table for one in parts for name, table in one.tables.items()}
+    values = {
+        "title": overview.title,
+        "kind": KIND,
+        "overview": overview,
+        "own": OWN,
+        "links": {one.name: overview.link(one, page) for one in overview.members},
+        "parts": parts,
+    }
+    return fill("overview.html.j2", figures, tables, values)
+
+
+def _part(overview: Overview, number: int) -> Part:
+    """Draw and print what may be compared; names end in a number from the second on."""
+    one, end = overview.comparables[number], f"_{number + 1}" if number else ""
+    drawn = [effects_figure(one, f"effects{end}"),
+             curves_figure(one.members, one.collection, overview.labels, f"curves{end}")]  # fmt: skip
+    tables = {f"own{end}": own_table(one), f"pairs{end}": pairs_table(one)}
+    return Part(one, f"collection-{number + 1}", tuple(figure for figure in drawn if figure), tables)

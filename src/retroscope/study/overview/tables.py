@@ -1,0 +1,45 @@
+"""Tables of an overview: every effect as text, as the page, CSV and LaTeX have it."""
+
+import pandas as pd
+
+from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import interval, p_value, score, signed
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "queries")
+
+
+def own_table(one: Comparable) -> PaperTable:
+    """Return every retriever against its own backbone, measure by measure."""
+    effects = one.effects[one.effects["baseline"] == OWN]
+    note = "As each study tests it: p is corrected within its family; intervals are over queries, not corrected."
+    return PaperTable(
+        _printed(effects, ["model", MEASURE]), f"Against its own backbone, on {one.collection}.", note, NUMERIC
+    )
+
+
+def pairs_table(one: Comparable) -> PaperTable:
+    """Return every retriever against every other; each pair both ways, so that any may be the baseline."""
+    effects = one.effects[one.effects["baseline"] != OWN]
+    note = "p is corrected over all pairs of retrievers, measure by measure; intervals are over queries, not corrected."
+    caption = f"Against another retriever, on {one.collection}."
+    return PaperTable(_printed(effects, ["baseline", "model", MEASURE]), caption, note, NUMERIC)
+
+
+def _printed(effects: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    numbers = pd.DataFrame(
+        {
+            BEFORE: [score(v) for v in effects[BEFORE]],
+            AFTER: [score(v) for v in effects[AFTER]],
+            "effect": [signed(v) for v in effects["effect"]],
+            "interval": [
+                interval(*ends, effect=True) for ends in zip(effects["ci_low"], effects["ci_high"], strict=True)
+            ],
+            "p": [p_value(p).removeprefix("p ").removeprefix("= ") for p in effects["p_corrected"]],
+            "state": list(effects["state"]),
+            "queries": [f"{n:,.0f}" for n in effects["n"]],
+        },
+        dtype=object,
+    )
+    return pd.concat([effects[labels].reset_index(drop=True).astype(object), numbers], axis=1)

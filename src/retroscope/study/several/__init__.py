@@ -1,0 +1,1 @@
+"""A set of studies: one backbone and several retrievers, each measured as alone; planned, run and kept together."""

@@ -1,0 +1,43 @@
+"""Compare one backbone with several retrievers in Python."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from retroscope.collection.collection import Collection
+from retroscope.display import Shown
+from retroscope.encoders.encoder import Retriever
+from retroscope.inputs.settings import StudySettings
+from retroscope.study.run import compare
+from retroscope.study.several.names import check_distinct
+from retroscope.study.several.study_set import StudySet
+
+
+def compare_all(
+    before: Retriever,
+    afters: Sequence[Retriever],
+    collection: Collection,
+    settings: StudySettings | None = None,
+    *,
+    also: Sequence[Collection] = (),
+    cache: str | Path | None = None,
+    progress: Shown = None,
+) -> StudySet:
+    """Measure a backbone and each of several retrievers fine-tuned from it, as `compare` does.
+
+    The backbone's texts are encoded once: its vectors are read from the cache for every study but the first.
+
+    Args:
+        before: the backbone.
+        afters: retrievers of distinct names, e.g. checkpoints of one training, or rivals.
+        collection, settings, also, cache, progress: as for `compare`.
+
+    Raises:
+        SettingsError: if two retrievers have one name.
+        EncoderError: if the layers of a retriever cannot be paired with those of the backbone.
+    """
+    check_distinct([one.name for one in afters])
+    studies = {
+        after.name: compare(before, after, collection, settings, also=also, cache=cache, progress=progress)
+        for after in afters
+    }
+    return StudySet(studies)

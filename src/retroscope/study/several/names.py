@@ -1,0 +1,50 @@
+"""Names of the retrievers of a set, and of the folders of their studies; known before a model is loaded. No torch."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from retroscope.encoders.settings import short_name
+from retroscope.errors import SettingsError, listed
+from retroscope.study.folder import MEASURED, REPORTED
+
+if TYPE_CHECKING:
+    from retroscope.inputs.settings import ModelSettings
+
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+TAKEN = (MEASURED, *REPORTED)  # folders of a single study
+FIX = "give each a name of its own: --name-after NAME, once for every AFTER, in their order"
+
+
+def name_of(settings: "ModelSettings") -> str:
+    """Return the name that a retriever will have once it is loaded."""
+    sources = (settings.source, settings.query, settings.passage)
+    return settings.load.name or " + ".join(dict.fromkeys(short_name(source) for source in sources if source))
+
+
+def folder_name(name: str) -> str:
+    """Return the name of a retriever as that of a folder: letters, digits, dots, hyphens and underscores.
+
+    Raises:
+        SettingsError: if nothing of it is left, or a study's own folder has that name.
+    """
+    folder = UNSAFE.sub("-", name).strip("-.")
+    if not folder or folder in TAKEN:
+        raise SettingsError(f"{name!r} cannot name the folder of a study", fix=FIX)
+    return folder
+
+
+def check_distinct(names: Sequence[str]) -> list[str]:
+    """Return the folder of every name, if no two are alike; upper and lower case count as equal.
+
+    Raises:
+        SettingsError: that lists the names which occur again.
+    """
+    folders = [folder_name(name) for name in names]
+    folded = [folder.casefold() for folder in folders]
+    twice = [
+        f"{name} ({n} of {len(names)})" for n, name in enumerate(names, start=1) if folded.count(folded[n - 1]) > 1
+    ]
+    if twice:
+        raise SettingsError(f"these retrievers have one name:{listed(twice)}", where="AFTER", fix=FIX)
+    return folders

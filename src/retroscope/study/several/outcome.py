@@ -1,0 +1,59 @@
+"""SetOutcome: what is known of a set so far, which a command writes and prints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retroscope.study.folder import PAGE
+from retroscope.study.outcome import StudyOutcome
+from retroscope.study.overview.console import overview_text
+from retroscope.study.several.names import folder_name
+from retroscope.study.several.study_set import StudySet
+
+
+@dataclass(frozen=True, eq=False)
+class SetOutcome:
+    """The studies that are finished, and the one that was worked on last.
+
+    Attributes:
+        name: of the retriever that was worked on last.
+        out: folder of the set.
+        current: its study; None where it was read from an earlier run.
+    """
+
+    studies: StudySet
+    name: str
+    out: Path
+    current: StudyOutcome | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether every study is finished."""
+        return not self.studies.pending
+
+    def write(self, folder: Path) -> Path | None:
+        """Write the study that was worked on, and the overview of those that are finished; return the page's path."""
+        page = folder / PAGE
+        if self.current is not None:
+            own = self.current.write(folder / folder_name(self.name))
+            if not self.current.is_final:
+                return page if page.exists() else own
+        return self.studies.write_pages(folder)
+
+    def news(self) -> str:
+        """Return what is known since the last outcome, under the name of the retriever."""
+        if self.current is None:
+            return f"{self.name}: read, since it was measured before"
+        news = "finished" if self.current.is_final else self.current.news()
+        return f"{self.name}: {news}" if news else ""
+
+    def document(self) -> dict[str, Any]:
+        """Return the overview in numbers and sentences."""
+        return self.studies.summary(self.out)
+
+    def text(self) -> str:
+        """Return the overview as plain text."""
+        return overview_text(self.studies.overview(self.out))
+
+    def close(self) -> None:
+        """Remove nothing: what a study kept was removed when it was finished."""

@@ -1,0 +1,138 @@
+"""StudySet: the studies of one backbone and several retrievers, in memory and as a folder, with their overview."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retroscope.documents import read_document, write_document
+from retroscope.errors import AnalysisError, unknown_name
+from retroscope.files import refuse_other_report
+from retroscope.locks import held
+from retroscope.study.folder import PAGE
+from retroscope.study.overview.members import NamedStudy, read_members
+from retroscope.study.overview.overview import Overview
+from retroscope.study.overview.page import overview_of, write_overview
+from retroscope.study.several.names import check_distinct
+from retroscope.study.study import Study
+
+SET = "studies.json"  # names the studies of a folder
+
+
+@dataclass(frozen=True, eq=False)
+class StudySet:
+    """Studies of several retrievers; `set["NAME"]` is one of them.
+
+    Attributes:
+        studies: name of a retriever -> its study.
+        pending: names of the retrievers that are not measured yet.
+    """
+
+    studies: Mapping[str, Study]
+    pending: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Study:
+        """Return the study of a retriever.
+
+        Raises:
+            SettingsError: if there is none of that name.
+        """
+        if name not in self.studies:
+            raise unknown_name("retriever", name, self.studies)
+        return self.studies[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.studies)
+
+    def __len__(self) -> int:
+        return len(self.studies)
+
+    def __repr__(self) -> str:
+        return f"<StudySet: {', '.join(self.studies)}>"
+
+    def overview(self, folder: str | Path = ".") -> Overview:
+        """Return the studies side by side.
+
+        Args:
+            folder: of the set, below which the pages of its studies are.
+        """
+        return overview_of(self._members(Path(folder)), self.pending)
+
+    def _members(self, folder: Path) -> list[NamedStudy]:
+        names = list(self.studies)
+        places = [folder / place for place in check_distinct(names)]
+        return [NamedStudy(name, place, self.studies[name]) for name, place in zip(names, places, strict=True)]
+
+    def report(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write every study below `folder`, and the overview as its report.html; return the path of that page.
+
+        Args:
+            folder: to write to; the study of a retriever is in the folder of its name.
+            overwrite: replace other studies, too.
+
+        Raises:
+            SettingsError: if the folder holds files that no study wrote, or other studies and not `overwrite`.
+        """
+        target = Path(folder)
+        refuse_other_report(target, SET)
+        with held(target):
+            for member in self._members(target):
+                member.study.report(member.folder, overwrite=overwrite)
+            return self.write_pages(target)
+
+    def write_pages(self, folder: Path) -> Path:
+        """Write the overview of studies that are in `folder` already; return its path."""
+        overview, page = self.overview(folder), folder / PAGE
+        places = dict(zip(self.studies, check_distinct(list(self.studies)), strict=True))
+        write_document(folder / SET, {**overview.document(page), "folders": places})
+        return write_overview(overview, page)
+
+    def summary(self, folder: str | Path = ".") -> dict[str, Any]:
+        """Return the overview in numbers and sentences, for other programs.
+
+        Args:
+            folder: of the set, from which the addresses of the studies' pages start.
+        """
+        return self.overview(folder).document(Path(folder) / PAGE)
+
+    def _repr_html_(self) -> str:
+        from retroscope.study.overview.notebook import overview_html
+
+        return overview_html(self.overview())
+
+
+def set_members(folder: Path) -> tuple[NamedStudy, ...]:
+    """Read the studies of a set.
+
+    Raises:
+        AnalysisError: if there is no set.
+        DamageError: if one of its files is not what was written.
+    """
+    if not is_set(folder):
+        raise AnalysisError(
+            "there is no set of studies here", where=str(folder), fix="make one with retroscope compare"
+        )
+    places: Mapping[str, str] = read_document(folder / SET)["folders"]
+    return read_members([folder / place for place in places.values()], list(places))
+
+
+def load_set(folder: str | Path) -> StudySet:
+    """Return the studies of a set that `compare` wrote; no model is needed for it, nor torch.
+
+    Raises:
+        AnalysisError: if there is no set.
+        DamageError: if one of its files is not what was written.
+    """
+    home = Path(folder)
+    pending = tuple(read_document(home / SET)["not_yet_run"]) if is_set(home) else ()
+    return StudySet({one.name: one.study for one in set_members(home)}, pending)
+
+
+def is_set(folder: Path) -> bool:
+    """Return whether a folder holds a set of studies."""
+    return (folder / SET).is_file()
+
+
+def expanded(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders of studies, those of a set in its place."""
+    return [place for one in folders for place in ([m.folder for m in set_members(one)] if is_set(one) else [one])]

@@ -1,0 +1,114 @@
+"""Encode with the states of one layer edited on every token: the rest of the model goes on from there."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
+from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.pooling import pooling
+from retroscope.encoders.token_budgets import DEFAULT_BUDGET
+from retroscope.errors import SettingsError
+
+Name = TypeVar("Name")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerEdit:
+    """One edit.
+
+    Attributes:
+        layer: whose states are edited: 0 is what the first block is given, k what block k returns; the last layer is
+            edited after the final norm, where the model has one.
+        edit: of the states of all tokens.
+    """
+
+    layer: int
+    edit: Callable[[Tensor], Tensor]
+
+
+def edited_vectors(
+    encoder: Encoder,
+    rows: Sequence[TokenIds],
+    edits: Mapping[Name, LayerEdit],
+    *,
+    tokens: int = DEFAULT_BUDGET,
+    on_batch: Callable[[int], None] | None = None,
+) -> dict[Name, Float[Tensor, "text out"]]:
+    """Return the final vectors of tokenised texts under every edit, in the order given, on the CPU.
+
+    Each batch runs whole once; of every edit only the blocks above its layer run again.
+
+    Args:
+        tokens: padded tokens of a batch.
+        on_batch: receives the number of texts of each batch that is done.
+
+    Raises:
+        SettingsError: for a layer that the model has not.
+    """
+    last = encoder.anatomy.n_blocks
+    for edit in edits.values():
+        if not 0 <= edit.layer <= last:
+            raise SettingsError(
+                f"there is no layer {edit.layer}", where=encoder.name, fix=f"layers go from 0 to {last}"
+            )
+    vectors: dict[Name, Tensor] = {}
+    lengths = [encoder.recipe.max_length if encoder.recipe.pad_to_max else len(row) for row in rows]
+    for indices in batches_by_length(lengths, tokens):
+        batch = pad(encoder, [rows[i] for i in indices])
+        with torch.inference_mode():
+            recorded = _Recorded(encoder, batch)
+            for name, edit in edits.items():
+                part = recorded.final(edit).cpu()
+                vectors.setdefault(name, torch.empty(len(rows), *part.shape[1:]))[indices] = part
+        if on_batch:
+            on_batch(len(indices))
+    return vectors
+
+
+class _Recorded:
+    """One batch, run once, and what follows from a layer on when its states are edited."""
+
+    def __init__(self, encoder: Encoder, batch: Batch) -> None:
+        self.encoder, self.batch = encoder, batch
+        self.anatomy: Anatomy = encoder.anatomy
+        self.calls: Calls = self._run()
+        texts, width = batch.ids.shape
+        self.rows = Rows(torch.arange(texts, device=batch.ids.device), texts, width)
+
+    def _run(self) -> Calls:
+        blocks = self.anatomy.blocks(self.encoder.backbone)
+        with capture_calls({str(k): block for k, block in enumerate(blocks, start=1)}) as calls:
+            self.encoder.backbone(**model_inputs(self.encoder, self.batch))
+        return calls
+
+    def final(self, edit: LayerEdit) -> Float[Tensor, "text out"]:
+        """Return the final vectors of the batch under an edit."""
+        hidden, last = self._states(edit.layer), self.anatomy.n_blocks
+        if edit.layer == last:
+            hidden = edit.edit(self._normed(hidden))
+        else:
+            hidden = edit.edit(hidden)
+            for layer in range(edit.layer + 1, last + 1):
+                block = self.anatomy.blocks(self.encoder.backbone)[layer - 1]
+                hidden = call_again(block, self.calls.only(str(layer)), hidden, self.rows)
+            hidden = self._normed(hidden)
+        pooled = pooling(self.encoder.recipe.pooling)(hidden.float(), self.batch.pooled)
+        return finish(self.encoder, pooled)
+
+    def _states(self, layer: int) -> Tensor:
+        """Return the states of a layer as the intact model has them, before the final norm."""
+        return self.calls.only(str(layer)).value if layer else self.calls.only("1").input
+
+    def _normed(self, hidden: Tensor) -> Tensor:
+        norm = self.anatomy.layout.final_norm
+        if norm is None:
+            return hidden
+        normed: Tensor = self.encoder.backbone.get_submodule(norm)(hidden)
+        return normed

@@ -1,0 +1,213 @@
+"""Erasers: affine maps that remove from a vector what can be read linearly of its partner in a relevant pair.
+
+Vectors of one layer are whitened: y = L^-1/2 V^T (x - mean), of the leading m principal components V with variances L.
+C is the covariance of y_q and y_p over pairs of a query and its relevant passage, C = U S W^T. A probe q^T M p
+separates relevant pairs from unrelated ones, in the mean, by tr(M^T C): by nothing, whatever M is, where C = 0. So the
+concept of a query's vector is W_r^T y_p of its passage, that of a passage's vector U_r^T y_q of its query, and LEACE
+(Belrose et al. 2023, arXiv 2306.03819) erases each from the other side with the smallest change:
+
+    x - V L^1/2 u u^T L^-1/2 V^T (x - mean)
+
+with u an orthonormal basis of the r directions that `concept-erasure` finds. A random subspace has another u, no more.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from concept_erasure import LeaceEraser
+
+Eraser = Callable[[Tensor], Tensor]
+TowerVectors = Float[Tensor, "pair dim"]
+PAIRS_A_COMPONENT = 4  # fewer pairs would find correlations in noise
+NO_SPREAD = 1e-5  # standard deviation, as a share of the vectors' size, below which differences are rounding
+TINY = 1e-6  # singular value of a concept's covariance with the vectors below which there is nothing to erase
+STEEPEST = 8.0  # power of the variances up to which random directions lean to the largest
+HALVINGS = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Whitened:
+    """The leading principal components of the vectors of one tower, in double precision.
+
+    Attributes:
+        mean: of the vectors.
+        axes: principal directions, the columns.
+        variances: along them, the largest first.
+        total: variance of the vectors along all directions.
+        coordinates: of the vectors, of unit variance each.
+    """
+
+    mean: Float[Tensor, "dim"]
+    axes: Float[Tensor, "dim component"]
+    variances: Float[Tensor, "component"]
+    total: float
+    coordinates: Float[Tensor, "pair component"]
+
+    @classmethod
+    def of(cls, vectors: TowerVectors) -> "Whitened":
+        """Return the components that the number of vectors allows."""
+        exact = vectors.double()
+        mean = exact.mean(0)
+        variances, axes = torch.linalg.eigh((exact - mean).T @ (exact - mean) / (len(exact) - 1))
+        variances, axes = variances.flip(0), axes.flip(1)
+        size = exact.square().sum(1).mean()
+        kept = min(components(len(exact), exact.shape[1]), int((variances > NO_SPREAD**2 * size).sum()))
+        axes, total = axes[:, :kept], float(variances.sum())
+        coordinates = (exact - mean) @ axes / variances[:kept].sqrt()
+        return cls(mean, axes, variances[:kept], total, coordinates)
+
+    def eraser(self, basis: Float[Tensor, "component rank"]) -> "LeaceEraser":
+        """Return what erases these directions of the whitened space."""
+        scale = self.variances.sqrt()[:, None]
+        eraser: LeaceEraser = _package().LeaceEraser(
+            self.axes @ (scale * basis), (basis / scale).T @ self.axes.T, self.mean
+        )
+        return eraser
+
+    def removed(self, basis: Float[Tensor, "component rank"]) -> float:
+        """Return the share of the variance that erasing these directions removes, tr(u^T L u) / tr(S)."""
+        return float((self.variances[:, None] * basis.square()).sum()) / self.total
+
+
+@dataclass(frozen=True, eq=False)
+class PairVectors:
+    """Pooled vectors of one layer: row i of "query" is a query's, row i of "passage" that of its relevant passage."""
+
+    towers: Mapping[str, TowerVectors]
+
+    def __len__(self) -> int:
+        return len(self.towers["query"])
+
+    @cached_property
+    def whitened(self) -> Mapping[str, Whitened]:
+        """Return the whitened vectors of both towers."""
+        return {tower: Whitened.of(vectors) for tower, vectors in self.towers.items()}
+
+    def allows(self, rank: int) -> bool:
+        """Return whether both towers vary in so many directions; the vectors of CLS at layer 0 are all equal."""
+        return all(len(one.variances) >= rank for one in self.whitened.values())
+
+    def shuffled(self, seed: int) -> "PairVectors":
+        """Return the queries with passages of other queries."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        turned = torch.empty_like(order)
+        turned[order] = order.roll(1)  # one cycle, so that no query keeps its passage
+        return PairVectors({**self.towers, "passage": self.towers["passage"][turned]})
+
+
+@dataclass(frozen=True, eq=False)
+class Erasure:
+    """What erases r directions of one layer from each tower.
+
+    Attributes:
+        erasers: tower -> affine map of the states.
+        removed: tower -> share of the variance of its vectors that the map removes.
+    """
+
+    erasers: Mapping[str, Eraser]
+    removed: Mapping[str, float]
+
+
+def components(pairs: int, width: int) -> int:
+    """Return how many principal components of vectors of a width so many pairs can be correlated in."""
+    return min(width, pairs // PAIRS_A_COMPONENT)
+
+
+def check_erasers_installed() -> None:
+    """Refuse to begin without the package that fits the erasers.
+
+    Raises:
+        MissingExtraError: that says how to install it.
+    """
+    _package()
+
+
+def pair_erasure(pairs: PairVectors, rank: int) -> Erasure:
+    """Return what erases, from each tower, the leading `rank` directions of its partner."""
+    queries, passages = (pairs.whitened[tower].coordinates for tower in ("query", "passage"))
+    left, _, right = torch.linalg.svd(queries.T @ passages / (len(pairs) - 1), full_matrices=False)
+    concepts = {"query": passages @ right[:rank].T, "passage": queries @ left[:, :rank]}
+    return _erasure(pairs, {tower: concept_basis(pairs.whitened[tower], concepts[tower]) for tower in concepts})
+
+
+def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Float[Tensor, "component rank"]:
+    """Fit LEACE to whitened vectors and return the directions that it erases.
+
+    The vectors are white already, so its projection is orthogonal. Its constraint on the variance, which cannot grow,
+    and its shrinkage of the covariance are off.
+    """
+    eraser = _package().LeaceEraser.fit(
+        whitened.coordinates, concept, constrain_cov_trace=False, shrinkage=False, svd_tol=TINY
+    )
+    basis: Tensor = eraser.proj_left
+    return basis
+
+
+def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | None = None) -> Erasure:
+    """Return what erases a random subspace of `rank` directions from each tower, uniform in the whitened space.
+
+    Args:
+        like: directions lean to components of large (or small) variance, so that the share of the variance that is
+            removed is that of `like`, too.
+    """
+    bases = {}
+    for number, (tower, whitened) in enumerate(pairs.whitened.items()):
+        generator = torch.Generator().manual_seed(2 * seed + number)
+        draw = torch.randn(len(whitened.variances), rank, generator=generator, dtype=torch.float64)
+        power = 0.0 if like is None else _power(whitened, draw, like.removed[tower])
+        bases[tower] = _leaning(whitened, draw, power)
+    return _erasure(pairs, bases)
+
+
+def _power(whitened: Whitened, draw: Float[Tensor, "component rank"], removed: float) -> float:
+    """Return the power of the variances at which a draw removes this share of the variance, by bisection."""
+    low, high = -STEEPEST, STEEPEST
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        less = whitened.removed(_leaning(whitened, draw, middle)) < removed
+        low, high = (middle, high) if less else (low, middle)
+    return (low + high) / 2
+
+
+def _leaning(
+    whitened: Whitened, draw: Float[Tensor, "component rank"], power: float
+) -> Float[Tensor, "component rank"]:
+    """Return an orthonormal basis of drawn directions, each component weighted by its variance to a power."""
+    weights = (whitened.variances / whitened.variances.max()).pow(power)
+    basis: Tensor = torch.linalg.qr(weights[:, None] * draw).Q
+    return basis
+
+
+def _erasure(pairs: PairVectors, bases: Mapping[str, Float[Tensor, "component rank"]]) -> Erasure:
+    erasers = {tower: _single(pairs.whitened[tower].eraser(basis)) for tower, basis in bases.items()}
+    return Erasure(erasers, {tower: pairs.whitened[tower].removed(basis) for tower, basis in bases.items()})
+
+
+def _single(eraser: "LeaceEraser") -> Eraser:
+    """Return the map in single precision, on the device of the states that it is given."""
+    parts = [part.float() for part in (eraser.proj_left, eraser.proj_right, eraser.bias) if part is not None]
+
+    def erase(states: Tensor) -> Tensor:
+        erased: Tensor = _package().LeaceEraser(*(part.to(states.device) for part in parts))(states)
+        return erased
+
+    return erase
+
+
+def _package() -> Any:
+    try:
+        import concept_erasure
+    except ImportError as error:
+        raise MissingExtraError(
+            "erasure needs the package concept-erasure", fix="pip install 'retroscope[erasure]'"
+        ) from error
+    return concept_erasure

@@ -1,0 +1,203 @@
+"""Facts of the shipped pair: known ones are read, unknown ones not, and what only moved is told from what is lost."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from analyses_one import measured, reported, subject_of
+from retroscope.analyses.context import Context
+from retroscope.analyses.retention import ANALYSIS
+from retroscope.analyses.retention.measure import INSTRUMENT
+from retroscope.analyses.retention.result import HEAD, P1, REFITTED, RetentionResult
+from retroscope.analyses.retention.settings import RetentionSettings
+from retroscope.analyses.section import Section
+from retroscope.collection.loading import load_collection
+from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.random_weights import with_random_weights
+from retroscope.inputs.settings import StudySettings
+from retroscope.knowledge.settings import ReadoutSettings
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.study.demo import shipped, write_demo_world
+from retroscope.typesetting.statements import State
+from toys import save_toy
+
+STUDY = StudySettings(measures=("R@10",), statistics=ComparisonSettings(resamples=200, permutations=200))
+READOUT = ReadoutSettings(positions=4000, held_out=400, steps=150, learning_rate=0.01)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo_world(tmp_path_factory.mktemp("world") / "data")
+
+
+@pytest.fixture(scope="session")
+def settings(world: Path) -> RetentionSettings:
+    return RetentionSettings(facts=str(world / "facts.jsonl"), per_relation=80, readout=READOUT, search=False)
+
+
+@pytest.fixture(scope="session")
+def pair(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    before = load_retriever(shipped().backbone, pooling="mean", similarity="cosine", max_length=64)
+    models = {"before": before, "after": load_retriever(shipped().retriever)}
+    return Context(models, load_collection(f"beir:{world}"), STUDY, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def told(
+    pair: Context, settings: RetentionSettings, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[RetentionResult, Section]:
+    found = measured(ANALYSIS, pair, replace(settings, search=True), tmp_path_factory.mktemp("told") / "m")
+    return reported(ANALYSIS, [found], subject_of(pair))
+
+
+def compared_with(after: Retriever, pair: Context, settings: RetentionSettings, folder: Path) -> RetentionResult:
+    """Compare the shipped backbone with another model, without the control of random weights."""
+    study = replace(STUDY, random_weights=False)
+    context = replace(pair, models={"before": pair.models["before"], "after": after}, settings=study, _made={})
+    found = measured(ANALYSIS, context, settings, folder / "m")
+    result, _ = reported(ANALYSIS, [found], subject_of(pair))
+    assert isinstance(result, RetentionResult)
+    return result
+
+
+def altered(retriever: Retriever, change: Callable[[torch.nn.Module], None]) -> Retriever:
+    """A copy whose backbone is changed in place."""
+    backbone = copy.deepcopy(retriever.passage.backbone)
+    with torch.no_grad():
+        change(backbone)
+    encoder = replace(retriever.passage, name="altered", backbone=backbone)
+    return replace(retriever, name="altered", query=encoder, passage=encoder)
+
+
+def at(result: RetentionResult, stratum: str, side: str, readout: str) -> float:
+    frame = result.strata
+    kept = frame[(frame["stratum"] == stratum) & (frame["side"] == side) & (frame["readout"] == readout)]
+    return float(kept["mean"].item())
+
+
+def test_known_facts_are_read_before_and_after_and_unknown_ones_are_not(told: tuple[RetentionResult, Section]) -> None:
+    result, _ = told
+    for readout, least in ((HEAD, 0.5), (REFITTED, 0.25)):
+        for side in ("before", "after"):
+            assert at(result, "known-held-out", side, readout) > least
+            assert at(result, "unknown-held-out", side, readout) < 0.1
+    assert at(result, "known-held-out", "random", REFITTED) < 0.1
+    for readout in (HEAD, REFITTED):
+        assert result.retained[readout, "known-held-out"].value > 0.75
+        assert result.retained[readout, "known-held-out"].low > 0.5
+    assert not [one for one in result.controls if one.failed]
+    assert {one.name for one in result.controls} == {"other subject", "facts that cannot be known", "random weights"}
+    assert result.consistency.set_index(["side", "readout"])["mean"]["before", HEAD] > 0.3
+
+
+def test_what_is_known_is_found(told: tuple[RetentionResult, Section]) -> None:
+    result, section = told
+    whole = {one.side: one for one in result.associations if not one.stratum}
+    assert whole["after"].crude.low > 5
+    assert whole["after"].known > 0.9
+    # Within people that both trainings were alike for, there is no difference left between known and unknown facts.
+    held_out = {one.side: one for one in result.associations if one.stratum == "unknown-held-out"}
+    assert held_out["after"].known < 0.2 or held_out["after"].n_known < 5
+    states = {one.code: one.state for one in section.statements}
+    assert states["found_after"] is State.SIGNIFICANT
+    assert states["controls"] is State.MEASURED
+
+
+def test_section_has_words_tables_figure_and_numbers(told: tuple[RetentionResult, Section]) -> None:
+    result, section = told
+    text = {one.code: one.text for one in section.statements}
+    assert text[HEAD].startswith("Read with the backbone's own language-model head")
+    assert set(section.tables) == {"facts", "facts_by_layer", "facts_controls", "facts_vocabulary", "facts_strata",
+                                   "facts_consistency", "facts_found"}  # fmt: skip
+    assert [figure.name for figure in section.figures] == ["facts_by_layer"]
+    assert "refitted read-out" in json.dumps(section.figures[0].specification)
+    assert json.dumps(section.document)
+    assert list(result.effect.before.values["layer"].values) == [0, 1, 2, 3]
+    lower = result.effect.to_frame().query(f"readout == '{HEAD}' and measure == '{P1}' and layer < 2")
+    assert lower["before"].max() < 0.1  # facts are read from the last layer
+
+
+def test_states_that_only_moved_fail_the_grafted_head_and_not_the_read_out(
+    pair: Context, settings: RetentionSettings, tmp_path: Path
+) -> None:
+    def negated(backbone: torch.nn.Module) -> None:
+        norm = backbone.get_submodule("encoder.layer.2.output.LayerNorm")
+        norm.weight.neg_()
+        norm.bias.neg_()
+
+    result = compared_with(altered(pair.models["before"], negated), pair, settings, tmp_path)
+    assert result.retained[HEAD, "known-held-out"].high < 0.2
+    assert result.retained[REFITTED, "known-held-out"].value == pytest.approx(1, abs=0.05)
+
+
+def test_forgotten_facts_fail_both(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:
+    result = compared_with(with_random_weights(pair.models["after"], seed=1), pair, settings, tmp_path)
+    for readout in (HEAD, REFITTED):
+        assert result.retained[readout, "known-held-out"].high < 0.2
+
+
+def test_the_same_model_retains_everything(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:
+    result = compared_with(pair.models["before"], pair, replace(settings, wordings=1), tmp_path)
+    assert np.abs(result.effect.to_frame()["effect"]).max() == 0
+    assert result.consistency.empty
+
+
+def test_control_of_facts_that_can_be_known_fails(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:
+    wrong = replace(settings, unknowable=("known-held-out",))
+    found = measured(ANALYSIS, pair, wrong, tmp_path / "m")
+    _, section = reported(ANALYSIS, [found], subject_of(pair))
+    control = next(one for one in section.statements if one.code == "controls")
+    assert control.state is State.FAILED
+    assert "facts that cannot be known (before, head)" in control.text
+
+
+def test_model_without_a_head_is_read_by_the_refitted_read_out_alone(
+    pair: Context, settings: RetentionSettings, tmp_path: Path
+) -> None:
+    models = {"before": pair.models["after"], "after": pair.models["before"]}
+    context = replace(pair, models=models, settings=replace(STUDY, random_weights=False), _made={})
+    found = measured(ANALYSIS, context, replace(settings, wordings=1), tmp_path / "m")
+    result, section = reported(ANALYSIS, [found], subject_of(pair))
+    assert result.readouts == [REFITTED]
+    said = next(one for one in section.statements if one.code == "no_head")
+    assert said.state is State.NOT_RUN
+    assert "saved without its language-model head" in said.text
+    assert result.vocabulary is None
+
+
+def test_refusals(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:
+    assert "no facts are given" in INSTRUMENT.refusal(pair, RetentionSettings())
+    toy = load_retriever(save_toy("bert", tmp_path / "toy"), pooling="mean")
+    other = replace(pair, models={**pair.models, "after": toy})
+    assert "different vocabularies" in INSTRUMENT.refusal(other, settings)
+    silent = load_retriever(save_toy("t5", tmp_path / "t5"), pooling="mean")
+    assert "no mask token" in INSTRUMENT.refusal(replace(pair, models={"model": silent}), settings)
+
+
+def test_other_facts_are_another_measurement(world: Path, settings: RetentionSettings, tmp_path: Path) -> None:
+    lines = (world / "facts.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "f.jsonl").write_text("".join(lines[:40]))
+    mine = replace(settings, facts=str(tmp_path / "f.jsonl"))
+    assert INSTRUMENT.inputs is not None
+    first = INSTRUMENT.inputs(mine)
+    (tmp_path / "f.jsonl").write_text("".join(lines[:41]))
+    assert INSTRUMENT.inputs(mine) != first
+
+
+def test_one_model_alone(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:
+    context = replace(pair, models={"model": pair.models["before"]}, _made={})
+    found = measured(ANALYSIS, context, replace(settings, wordings=1), tmp_path / "m")
+    reporter = ANALYSIS.reporter()
+    assert reporter.alone is not None
+    from retroscope.analyses.section import Reading
+
+    section = reporter.alone(found, Reading(subject_of(pair)))
+    best = max(row["mean"] for row in section.document if row["measure"] == P1 and row["readout"] == HEAD)
+    assert best > 0.2

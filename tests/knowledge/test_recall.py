@@ -1,0 +1,133 @@
+"""A model that knows one fact recalls that fact, and no other; controls are at chance."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from known_fact import KNOWN, MEAN, OBJECTS, colour_facts, knowing_model, random_model
+
+from retroscope.collection.facts.records import Fact, make_facts
+from retroscope.encoders.checkpoints.language_heads import LanguageHead, load_language_head
+from retroscope.encoders.loading import load_encoder
+from retroscope.knowledge.clozes import RelationClozes, answered, relation_clozes
+from retroscope.knowledge.readouts import HEAD, HeadReadout
+from retroscope.knowledge.recall import (
+    LOG_P,
+    MEASURES,
+    P1,
+    RR,
+    SHUFFLED,
+    measured,
+    most_frequent,
+    other_subjects,
+    recall,
+)
+from retroscope.knowledge.states import states_at
+from toys import tokenizer
+
+
+def clozes_of(kind: str, style: str, wording: int = 0) -> RelationClozes:
+    clozes = relation_clozes(tokenizer(style), kind, list(enumerate(colour_facts().facts)), wording)
+    assert clozes is not None
+    return clozes
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_the_one_fact_that_a_model_knows_is_recalled_and_no_other(name: str, tmp_path: Path) -> None:
+    encoder = knowing_model(name, tmp_path / name)
+    head = load_language_head(tmp_path / name)
+    assert isinstance(head, LanguageHead)
+    clozes = relation_clozes(encoder.tokenizer, head.kind, list(enumerate(colour_facts().facts)), 0)
+    assert clozes is not None
+    recalled = recall(encoder, clozes, {HEAD: HeadReadout(head)}, seed=0)
+    last = recalled.measures[0, -1]
+    hits = last[:, MEASURES.index(P1)]
+    assert hits[KNOWN] == 1
+    assert last[KNOWN, MEASURES.index(LOG_P)] > -0.5
+    others = np.delete(np.arange(len(OBJECTS)), KNOWN)
+    assert last[others, MEASURES.index(LOG_P)].max() < -1  # nothing above chance, log(1/6) = -1.79
+    assert hits[others].mean() < 0.5
+    assert last[KNOWN, MEASURES.index(SHUFFLED)] == 0  # the cloze of another subject does not give the answer
+    assert recalled.first[0, -1, KNOWN] == KNOWN
+
+
+@pytest.mark.parametrize(("name", "style", "kind"), [("llama", "llama", "causal"), ("bert", "bert", "masked")])
+def test_scores_are_mean_log_probabilities_of_the_whole_model(name: str, style: str, kind: str, tmp_path: Path) -> None:
+    """By hand: every object of every fact, one by one, with transformers' own class."""
+    whole = random_model(name, tmp_path / name)
+    encoder = load_encoder(tmp_path / name, MEAN)
+    head = load_language_head(tmp_path / name)
+    clozes = clozes_of(kind, style)
+    assert isinstance(head, LanguageHead)
+    assert max(map(len, clozes.tokens)) > 1  # objects of several tokens are among them
+    by_hand = np.zeros((len(OBJECTS), len(OBJECTS)))
+    for fact, context in enumerate(clozes.contexts):
+        for number, tokens in enumerate(clozes.tokens):
+            insert = list(tokens) if kind == "causal" else [encoder.tokenizer.mask_token_id] * len(tokens)
+            after = [] if kind == "causal" else context.after
+            with torch.inference_mode():
+                logits = whole(input_ids=torch.tensor([[*context.before, *insert, *after]])).logits[0].log_softmax(-1)
+            start = len(context.before) - (kind == "causal")
+            by_hand[fact, number] = np.mean([float(logits[start + k, token]) for k, token in enumerate(tokens)])
+    own = by_hand[np.arange(len(OBJECTS)), np.arange(len(OBJECTS))]
+    recalled = recall(encoder, clozes, {HEAD: HeadReadout(head)}, seed=0)
+    told = recalled.measures[0, -1]
+    np.testing.assert_allclose(told[:, MEASURES.index("log p a token")], own, atol=1e-5)
+    np.testing.assert_allclose(told[:, MEASURES.index(LOG_P)], own - np.logaddexp.reduce(by_hand, axis=1), atol=1e-5)
+    ranks = 1 + (by_hand > own[:, None]).sum(1)
+    np.testing.assert_allclose(told[:, MEASURES.index(RR)], 1 / ranks, atol=1e-6)
+
+
+def test_padding_does_not_change_states(tmp_path: Path) -> None:
+    encoder = knowing_model("llama", tmp_path / "llama")
+    clozes = clozes_of("causal", "llama")
+    inputs = [one for fact in range(len(OBJECTS)) for one in clozes.places(fact)]
+    together = states_at(encoder, inputs)
+    alone = torch.cat([states_at(encoder, [one]) for one in inputs], dim=1)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
+def test_an_object_is_what_stands_in_its_place() -> None:
+    one = answered(tokenizer("bert"), "A [MASK] sat on a mat.", "cat")
+    assert tokenizer("bert").decode(one.object).replace("▁", "").strip() == "cat"
+    whole = tokenizer("bert")("A cat sat on a mat.")["input_ids"]
+    assert [*one.before, *one.object, *one.after] == whole
+
+
+def test_a_causal_model_reads_no_cloze_whose_subject_comes_after_the_object() -> None:
+    facts = [(0, Fact("a", "r", "cat", "red", "red is the cat: [MASK]", ("[MASK] is the cat",)))]
+    assert relation_clozes(tokenizer("llama"), "causal", facts, 1) is None
+    assert relation_clozes(tokenizer("bert"), "masked", facts, 1) is not None
+    assert relation_clozes(tokenizer("bert"), "masked", facts, 2) is None
+
+
+def test_other_right_answers_are_no_competitors() -> None:
+    facts = make_facts(
+        [
+            Fact("a", "r", "cat", "red", "the cat is [MASK]"),
+            Fact("b", "r", "cat", "warm", "the cat is [MASK]"),
+            Fact("c", "r", "mat", "small", "the mat is [MASK]", others=("red",)),
+        ]
+    )
+    clozes = relation_clozes(tokenizer("bert"), "masked", list(enumerate(facts.facts)), 0)
+    assert clozes is not None
+    assert clozes.right.tolist() == [[False, True, False], [True, False, False], [True, False, False]]
+    scores = np.array([[1.0, 2.0, 0.0], [3.0, 1.0, 1.0], [5.0, 1.0, 2.0]], dtype=np.float32)
+    told = measured(scores, clozes, np.array([2, 2, -1]))
+    assert told[:, MEASURES.index(P1)].tolist() == [1, 0.5, 1]  # a tie is shared
+    assert told[:, MEASURES.index(RR)].tolist() == [1, 1 / 1.5, 1]
+    assert told[:2, MEASURES.index(SHUFFLED)].tolist() == [1, 0]
+    assert np.isnan(told[2, MEASURES.index(SHUFFLED)])
+
+
+def test_most_frequent_object_and_other_subjects() -> None:
+    answers = np.array([0, 0, 0, 1, 2])
+    clozes = RelationClozes(
+        rows=tuple(range(5)), contexts=(), objects=("a", "b", "c"), tokens=((1,), (2,), (3,)), answers=answers,
+        right=np.zeros((5, 3), dtype=bool), kind="masked", mask=0,
+    )  # fmt: skip
+    assert most_frequent(clozes).tolist() == [1, 1, 1, 0, 0]
+    others = other_subjects(answers, seed=0)
+    assert (answers[others] != answers).all()
+    assert other_subjects(np.zeros(3, dtype=int), seed=0).tolist() == [-1, -1, -1]
