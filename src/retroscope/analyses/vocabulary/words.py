@@ -79,6 +79,11 @@ def _level(result: VocabularyResult) -> float:
 def explained_rows(result: VocabularyResult) -> list[list[str]]:
     """Return the cells of the table of what the overlap explains."""
     return [
-        [one.pairs, f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}", score(one.p), f"{one.n:,}"]
+        [
+            one.pairs,
+            f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}",
+            p_value(one.p).removeprefix("p = ").removeprefix("p "),
+            f"{one.n:,}",
+        ]
         for one in result.explained
     ]
