@@ -209,3 +209,33 @@ def test_queries_are_corrupted_as_their_names_say() -> None:
     orders = of("order")
     assert orders["c"] == ()
     assert all(sorted(text.split()) == ["cat", "rare", "the"] and text != queries["a"] for text in orders["a"])
+
+
+@pytest.mark.filterwarnings("ignore:Module .* has a submodule named:UserWarning")  # nnsight renames BERT's "output"
+@pytest.mark.parametrize("name", ["bert", "llama"])
+def test_nnsight_patches_a_head_to_the_same_numbers(name: str) -> None:
+    """A peer: activation patching of one head at one token by nnsight, on the library's own model."""
+    nnsight = pytest.importorskip("nnsight", reason="nnsight is an oracle of this test alone")
+    encoder = toy(name)
+    clean, corrupted = (torch.tensor([row]) for row in ([4, 20, 21, 22, 5], [4, 20, 30, 22, 5]))
+    component = next(one for one in find_components(encoder, ["head"]) if one.name == "head 2.1")
+    peer = nnsight.NNsight(encoder.backbone)
+
+    def matrix() -> object:
+        return peer.encoder.layer[1].attention.E_output.dense if name == "bert" else peer.layers[1].self_attn.o_proj
+
+    with torch.no_grad():
+        with peer.trace(input_ids=clean):
+            kept = matrix().input.save()
+        with peer.trace(input_ids=corrupted):
+            matrix().input[:, 2, component.part] = kept[:, 2, component.part]
+            states = peer.output.last_hidden_state.save()
+    batches = [pad(encoder, [ids[0].tolist()]) for ids in (clean, corrupted)]
+    where = torch.zeros(1, 5, dtype=torch.bool)
+    where[0, 2] = True
+    given = activations(encoder, batches[0], [component]).of(component)
+    with torch.no_grad(), patched(encoder, component, given, where):
+        ours = forward(encoder, batches[1]).layers[:, -1]
+    torch.testing.assert_close(ours, states.mean(1), atol=1e-5, rtol=0)
+    with torch.no_grad():
+        assert (ours - forward(encoder, batches[1]).layers[:, -1]).abs().max() > 1e-4

@@ -10,6 +10,7 @@ import pytest
 
 from retroscope.analyses.retrieval.stored import CHARACTERS
 from retroscope.study.reporting.report import render
+from synthetic_drift import mapped
 from synthetic_report import report_of
 from synthetic_retrieval import rankings, retrieval_result
 from synthetic_subject import EVIL, model, subject, tower
@@ -39,7 +40,7 @@ def chromium() -> Iterator[Any]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a page of a made-up study."""
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(render(report_of(vocabulary=vocabulary_result())), "utf-8")
+    file.write_text(render(report_of(representations=mapped(), vocabulary=vocabulary_result())), "utf-8")
     return file
 
 
@@ -55,5 +56,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     file = tmp_path_factory.mktemp("hostile") / "report.html"
     found, says = retrieval_result(rankings=rankings(HOSTILE, HOSTILE)), vocabulary_result(HOSTILE)
-    file.write_text(render(report_of(about, retrieval=found, vocabulary=says)), "utf-8")
+    evil = report_of(about, retrieval=found, representations=mapped(HOSTILE), vocabulary=says)
+    file.write_text(render(evil), "utf-8")
     return file

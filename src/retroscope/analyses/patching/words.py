@@ -16,9 +16,9 @@ from retroscope.typesetting.subject import MODEL
 TOPIC = "patching"
 SHOWN = 2  # components that a sentence names
 CORRUPTED = {
-    "swapped": "swapping the rarest word",
-    "removed": "removing the rarest word",
-    "order": "changing the order of the words",
+    "swapped": "the rarest word swapped",
+    "removed": "the rarest word removed",
+    "order": "the words in another order",
 }
 TOKENS = {"changed": "at the changed tokens", "rest": "at the other tokens", "all": "at all tokens"}
 
@@ -61,9 +61,9 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
         carrying = rows[rows["carries"]].sort_values("share", ascending=False)
         shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
         text = (
-            f"After {CORRUPTED[str(kind)]}{_at(side)}, {len(carrying)} of {count(len(rows), 'component')} recover "
-            f"more of the margin with their clean activation {TOKENS[str(tokens)]} than with a random change of its "
-            f"size. The most: {_by_kind(shown)}."
+            f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: {len(carrying)} of {count(len(rows), 'component')} "
+            f"recover more of the margin with their clean activation {TOKENS[str(tokens)]} than with a random change "
+            f"of its size. The most: {_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
         number = _estimate(shown.iloc[0])
