@@ -17,12 +17,12 @@ from retroscope.study.demo import shipped, write_demo_world
 from retroscope.study.recipes_tried import (
     Sample,
     data_findings,
-    interval,
     leak_findings,
+    paired_interval,
     plausible,
     recipe_finding,
     reciprocal_ranks,
-    sampled,
+    small_sample,
     with_fields,
 )
 
@@ -35,7 +35,7 @@ def retriever() -> Retriever:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     world = write_demo_world(tmp_path_factory.mktemp("world"))
-    whole = sampled(load_collection(f"beir:{world}", split="known-held-out"), 0)
+    whole = small_sample(load_collection(f"beir:{world}", split="known-held-out"), 0)
     return Sample(whole.queries[:80], whole.passages[:300], tuple(r for r in whole.relevant[:80]))
 
 
@@ -68,9 +68,9 @@ def test_reciprocal_ranks_count_ties_against_the_query(retriever: Retriever) -> 
 
 
 def test_the_interval_is_that_of_the_t_distribution() -> None:
-    low, high = interval(np.array([0.0, 1.0, 0.0, 1.0]))
+    low, high = paired_interval(np.array([0.0, 1.0, 0.0, 1.0]))
     assert (round(low, 4), round(high, 4)) == (-0.4187, 1.4187)
-    assert interval(np.zeros(5)) == (0.0, 0.0)
+    assert paired_interval(np.zeros(5)) == (0.0, 0.0)
 
 
 def folder(place: Path, change: Callable[[list[dict[str, str]], list[dict[str, str]]], None]) -> DataSettings:
