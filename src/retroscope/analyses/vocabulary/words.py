@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from retroscope.analyses.vocabulary.result import OVERLAP, SHUFFLED, VocabularyResult
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
+from retroscope.typesetting.numbers import interval, p_value, percent, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
 from retroscope.typesetting.words import effect_tests, estimate_of, state_of
