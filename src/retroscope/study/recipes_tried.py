@@ -58,7 +58,7 @@ def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]
     """
     collection = collection_of(data)
     yield from leak_findings(collection, data)
-    sample = sampled(collection, data.seed)
+    sample = small_sample(collection, data.seed)
     if len(sample.queries) < FEWEST:
         yield Finding(
             NOTE, "recipes", f"{len(sample.queries)} judged queries: at least {FEWEST} are needed to compare recipes"
@@ -76,7 +76,7 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
     choosing, stating = order[::2], order[1::2]
     best = max(scores, key=lambda what: float(scores[what][choosing].mean()))
     given, chosen = scores["as given"][stating], scores[best][stating]
-    low, high = interval(chosen - given)
+    low, high = paired_interval(chosen - given)
     numbers = f"RR@{DEPTH} {given.mean():.3f} as given"
     size = (
         f"{len(sample.queries)} queries of {name} over {len(sample.passages):,} passages; {len(scores)} recipes tried"
@@ -90,7 +90,7 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
     return Finding(PASSED, "recipes", f"no other recipe is significantly better: {said} ({size})")
 
 
-def interval(differences: QueryScores) -> tuple[float, float]:
+def paired_interval(differences: QueryScores) -> tuple[float, float]:
     """Return the t interval of a mean of paired differences."""
     if not differences.any():
         return 0.0, 0.0
@@ -157,7 +157,7 @@ def _vectors(encoder: Encoder, texts: Sequence[str]) -> Tensor:
     return vectors
 
 
-def sampled(collection: Collection, seed: int = 0) -> Sample:
+def small_sample(collection: Collection, seed: int = 0) -> Sample:
     """Draw the queries that recipes are tried on, their relevant passages, and others."""
     drawn = drawn_queries(collection, QUERIES, seed)
     needed = dict.fromkeys(passage for query in drawn.judged_queries for passage in drawn.relevant[query])

@@ -52,7 +52,8 @@ def _by_layer(result: RetentionResult) -> PaperTable:
     printed.insert(0, "read with", [READ_OUTS[name] for name in frame["readout"]])
     losses = result.losses.pivot(index="layer", columns="side", values="loss")
     text = "; ".join(f"{side} {losses[side].iloc[-1]:.3f}" for side in losses.columns)
-    note = f"{_explained(result.effect, result)} Loss of the refitted read-out of the last layer on held-out text: {text} nats."
+    loss = f"Loss of the refitted read-out of the last layer on held-out text: {text} nats."
+    note = f"{_explained(result.effect, result)} {loss}"
     numeric = ("layer", BEFORE, AFTER, "effect", "interval", "p")
     return PaperTable(printed, f"{P1} by layer; every layer passes through the final norm.", note, numeric)
 
