@@ -1,6 +1,6 @@
 """What is readable, and what is used? Erasure of one pair and collection, layer by layer.
 
-    python benchmarks/erasure.py                                                       the pair of `retroscope demo`
+    python benchmarks/erasure.py --ranks 2 8                                           the pair of `retroscope demo`
     python benchmarks/erasure.py --before BACKBONE --after RETRIEVER --data SPEC --pooling mean [--queries 300]
 
 Prints the table of docs/methods/erasure.md. Needs the extra `erasure`.
@@ -41,10 +41,9 @@ def main() -> None:
     args = _arguments()
     given: dict[str, str] = dict(one.split("=") for one in args.set)
     values: dict[str, Any] = {name: int(value) if value.isdecimal() else value for name, value in given.items()}
-    if args.ranks:
-        values["ranks"] = tuple(args.ranks)
+    values |= {name: tuple(getattr(args, name)) for name in ("ranks", "layers") if getattr(args, name)}
     with TemporaryDirectory() as folder:
-        context = _context(args, Path(folder))
+        context = pair_context(args, Path(folder))
         settings = ErasureSettings(measure=args.measure, **values)
         reason = INSTRUMENT.refusal(context, settings)
         if reason:
@@ -54,7 +53,7 @@ def main() -> None:
         start = process_time()
         measurement = INSTRUMENT.measure(context, settings, planned)
         print(f"{process_time() - start:,.0f} s of the processor, vectors included")
-        reading = Reading(_subject(context))
+        reading = Reading(subject_of(context))
         result = REPORTER.infer([replace(measurement, collection=context.collection.name)], reading)
     print("\n".join(result.notes))
     with pd.option_context("display.width", 250, "display.max_columns", 40):
@@ -63,7 +62,7 @@ def main() -> None:
         print(f"[{statement.label}] {statement.text}")
 
 
-def _context(args: argparse.Namespace, folder: Path) -> Context:
+def pair_context(args: argparse.Namespace, folder: Path) -> Context:
     """Return the pair and its collection: the shipped ones where none are named."""
     if args.before is None:
         world, shipped = demo.write_demo_world(folder / "world"), demo.shipped()
@@ -88,7 +87,8 @@ def _cut(collection: Collection, queries: int) -> Collection:
     return replace(collection, queries=kept, judgments=judgments, candidates=())
 
 
-def _subject(context: Context) -> Subject:
+def subject_of(context: Context) -> Subject:
+    """Return what a report says of the pair and its collection."""
     models = {
         side: model_from_facts(model_facts(one, dict(context.encoded(one).self_tests)))
         for side, one in context.models.items()
@@ -107,6 +107,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--queries", type=int, default=0, help="first judged queries that are kept; 0: all")
     parser.add_argument("--measure", default="RR@10")
     parser.add_argument("--ranks", type=int, nargs="*")
+    parser.add_argument("--layers", type=int, nargs="*")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of the analysis's settings")
     return parser.parse_args()
 

@@ -1,7 +1,9 @@
 """Made-up drift of weights and of representations with known truth."""
 
+import numpy as np
 import pandas as pd
 
+from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult, TextMap
 from retroscope.drift.result import RepresentationDrift, WeightDrift
 from synthetic_subject import LAYERS
 
@@ -18,6 +20,24 @@ def weight_drift() -> WeightDrift:
         for k in LAYERS[1:] for part in ("attention", "ffn_in", "ffn_out")
     ])  # fmt: skip
     return WeightDrift(tensors, (), "toy-backbone", "toy-retriever", LAYERS[-1])
+
+
+def text_map(text: str = "") -> TextMap:
+    """Six queries, their relevant passages, and others; texts as given, or made up."""
+    rng = np.random.default_rng(5)
+    kinds = ["query"] * 6 + ["relevant"] * 6 + ["other"] * 8
+    places = pd.DataFrame({"text_id": [f"{kind}-{i}" for i, kind in enumerate(kinds)], "kind": kinds})
+    places["text"] = [text or f"text {i}" for i in range(len(kinds))]
+    places[["before_x", "before_y", "after_x", "after_y"]] = rng.standard_normal((len(kinds), 4)).round(4)
+    links = pd.DataFrame({"query_id": places["text_id"][:6], "passage_id": list(places["text_id"][6:12])})
+    loss = {"queries": 6, "passages": 14, "of": 1200, "variance_before": 0.31, "variance_after": 0.24,
+            "distances_before": 0.7, "distances_after": 0.6, "shift": 0.2}  # fmt: skip
+    return TextMap(places, links, loss)
+
+
+def mapped(text: str = "") -> RepresentationResult:
+    """Return the drift of one collection, with its map."""
+    return RepresentationResult((CollectionDrift("toy", representation_drift(), text_map=text_map(text)),))
 
 
 def representation_drift(random_weights: float = 0.2, other_training: float = float("nan")) -> RepresentationDrift:

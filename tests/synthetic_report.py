@@ -6,15 +6,23 @@ from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.health.report import REPORTER as HEALTH
 from retroscope.analyses.layers.report import REPORTER as LAYERS
 from retroscope.analyses.probes.report import REPORTER as PROBES
+from retroscope.analyses.representations.report import REPORTER as REPRESENTATIONS
 from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
 from retroscope.analyses.section import Reading
+from retroscope.analyses.vocabulary.report import REPORTER as VOCABULARY
 from retroscope.study.reporting.report import Report
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import probes_result
 from synthetic_retrieval import layer_result, retrieval_result
 from synthetic_subject import subject
 
-REPORTERS: dict[str, Reporter] = {"retrieval": RETRIEVAL, "layers": LAYERS, "probes": PROBES}
+REPORTERS: dict[str, Reporter] = {
+    "retrieval": RETRIEVAL,
+    "layers": LAYERS,
+    "probes": PROBES,
+    "representations": REPRESENTATIONS,
+    "vocabulary": VOCABULARY,
+}
 
 
 def report_of(about: Subject | None = None, **results: Any) -> Report:

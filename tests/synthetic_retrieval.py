@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.analyses.layers.result import LayerEffects, LayerResult
+from retroscope.analyses.layers.result import LayerEffects, LayerResult, Similarities
 from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect, RetrievalResult
 from retroscope.scores import Scores
 from synthetic_subject import LAYERS, N_QUERIES, compare, query_ids
@@ -95,4 +95,18 @@ def _whole() -> RetrievalResult:
 def layer_result(seed: int = 1) -> LayerResult:
     places = [(query, layer) for query in query_ids() for layer in LAYERS]
     ranks = pd.DataFrame(places, columns=["query", "layer"]).assign(before=lambda f: f["layer"] + 2, after=1)
-    return LayerResult((LayerEffects("toy", compare(*layer_scores(seed)), first_ranks=ranks),))
+    effect = compare(*layer_scores(seed))
+    return LayerResult((LayerEffects("toy", effect, first_ranks=ranks, similarities=_similarities()),))
+
+
+def _similarities() -> Similarities:
+    """Ten bins a layer and side; after fine-tuning, relevant passages are in higher ones."""
+    counts = pd.DataFrame([
+        {"side": side, "layer": layer, "passages": kind, "low": i / 10, "high": (i + 1) / 10,
+         "count": int(100 * np.exp(-((i - centre - moves * layer * (side == "after")) ** 2) / 4))}
+        for side in ("before", "after") for layer in LAYERS
+        for kind, centre, moves in (("relevant", 3, 1), ("other", 2, 0)) for i in range(10)
+    ])  # fmt: skip
+    above = pd.DataFrame([{"side": side, "layer": layer, "above": 0.5 + 0.05 * layer * (side == "after")}
+                          for side in ("before", "after") for layer in LAYERS])  # fmt: skip
+    return Similarities(counts, above, N_QUERIES, 700)

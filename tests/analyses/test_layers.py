@@ -24,6 +24,12 @@ def test_layers_are_measured_kept_and_reported(tiny: Tiny, cache: Path, tmp_path
     assert np.allclose(effect.table["after"], means)
     best = int(means.sel(measure="RR@10").values.argmax())
     assert f"layer {best}" in section.statements[0].text
-    assert [figure.name for figure in section.figures] == ["layer_retrieval", "chosen_layers"]
+    assert [figure.name for figure in section.figures] == ["layer_retrieval", "chosen_layers", "similarities"]
+    counts, above = measurement.frames["similarities"], measurement.frames["above"]
+    pairs = counts.groupby(["side", "layer", "passages"])["count"].sum()
+    assert set(pairs.xs("relevant", level="passages")) == {90}, "every query has one relevant passage"
+    last = above[above["layer"] == 2].set_index("side")["above"]
+    assert last["after"] > last["before"] > 0.3, "fine-tuning sets relevant passages apart"
+    assert set(section.frames["similarities"]) == {"side", "layer", "passages", "low", "high", "count"}
     assert len(section.tables["layer_retrieval"].frame) == 3
     assert section.document[0]["collection"] == context.collection.name

@@ -19,6 +19,7 @@ from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Section
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.documents import packed_json
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.loading import load_retriever
@@ -28,6 +29,7 @@ from retroscope.representations.store import RetrieverRepresentations, represent
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.resampling.jackknife import GROUPS
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.typesetting.numbers import percent
 from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import State
 from synthetic_drift import representation_drift, weight_drift
@@ -152,12 +154,26 @@ def test_representations_are_measured_kept_and_reported(tiny: Tiny, cache: Path,
     columns = ["other_training", "random_weights"]
     pd.testing.assert_frame_equal(here.drop(columns=columns), there.drop(columns=columns))
     assert result.first.drift.texts == {"query": 60, "passage": 60}
+    check_map(result, section)
     assert result.by_collection[1].whitened is None
     assert measurements[0].caveats == ()
     assert set(measurements[0].scores) == {"before/whitened", "after/whitened"}
     assert result.first.whitened.table["p_corrected"].notnull().all()
     assert section.document[1]["without_final_norm"] is None
     assert section.differences == {"Whitened": result.first.whitened}
+
+
+def check_map(result: RepresentationResult, section: Section) -> None:
+    """The map has both sides of a sample, its loss in words, and is small; further collections have none."""
+    found = result.first.text_map
+    assert found is not None
+    assert found.places["kind"].value_counts().to_dict() == {"other": 140, "query": 40, "relevant": 40}
+    assert set(found.links["query_id"]) <= set(found.places["text_id"])
+    assert result.by_collection[1].text_map is None
+    figure = next(one for one in section.figures if one.name == "text_map")
+    kept = percent(found.loss["variance_after"])
+    assert f"and {kept} of the variance before and after" in figure.caption
+    assert len(packed_json(figure.specification)) < 100_000
 
 
 def test_passages_that_are_too_many_are_not_whitened(

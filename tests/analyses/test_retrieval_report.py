@@ -155,7 +155,7 @@ def test_flips_count_gains_and_losses() -> None:
 def test_figures_hold_the_right_number_of_points() -> None:
     sections = (report(retrieval_result(), reading()), report_layers(layer_result(), reading()))
     specs = {figure.name: figure.specification for section in sections for figure in section.figures}
-    assert list(specs) == ["retrieval", "flips", "layer_retrieval", "chosen_layers"]
+    assert list(specs) == ["retrieval", "flips", "layer_retrieval", "chosen_layers", "similarities"]
     data = {name: max(spec["datasets"].values(), key=len) for name, spec in specs.items() if "datasets" in spec}
     assert len(data["retrieval"]) == 3 * 2
     assert len(data["layer_retrieval"]) == len(LAYERS) * 2

@@ -10,9 +10,11 @@ import pytest
 
 from retroscope.analyses.retrieval.stored import CHARACTERS
 from retroscope.study.reporting.report import render
+from synthetic_drift import mapped
 from synthetic_report import report_of
 from synthetic_retrieval import rankings, retrieval_result
 from synthetic_subject import EVIL, model, subject, tower
+from synthetic_vocabulary import vocabulary_result
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell")
 TEMPLATE, BIDI = "{{ 7 * 7 }} {% raw %} ${7*7} \\input{x}", "\u202eright to left\u202c"
@@ -38,7 +40,7 @@ def chromium() -> Iterator[Any]:
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a page of a made-up study."""
     file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(render(report_of()), "utf-8")
+    file.write_text(render(report_of(representations=mapped(), vocabulary=vocabulary_result())), "utf-8")
     return file
 
 
@@ -53,5 +55,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings={EVIL: EVIL},
     )
     file = tmp_path_factory.mktemp("hostile") / "report.html"
-    file.write_text(render(report_of(about, retrieval=retrieval_result(rankings=rankings(HOSTILE, HOSTILE)))), "utf-8")
+    found, says = retrieval_result(rankings=rankings(HOSTILE, HOSTILE)), vocabulary_result(HOSTILE)
+    evil = report_of(about, retrieval=found, representations=mapped(HOSTILE), vocabulary=says)
+    file.write_text(render(evil), "utf-8")
     return file

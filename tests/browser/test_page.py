@@ -133,6 +133,9 @@ def test_a_query_opens_and_is_sorted_by_mouse_and_by_keyboard(opened: Opened) ->
     assert tab.locator("tr.details ol").count() == 2
     assert "relevant" in tab.inner_text("tr.details li >> nth=1")
     assert tab.locator("tr.details .number").count() > 7
+    query = tab.evaluate("chosen[0].id")
+    said = [f"{side} {text} {query}" for side in ("before", "after") for text in ("query", "passage")]
+    assert tab.locator("tr.details [aria-label='what its vectors say'] td").all_inner_texts() == said
     tab.focus(first)
     tab.keyboard.press("Enter")
     assert tab.get_attribute(first, "aria-expanded") == "false"
@@ -204,6 +207,23 @@ def test_addresses_of_queries_figures_and_rows_open_what_hides_them(chromium: An
     page.tab.wait_for_selector("tr.details ol")
     assert page.tab.get_attribute("tr:has(+ tr.details)", "id") == f"query={query_ids()[-1]}"
     page.context.close()
+
+
+def test_a_query_is_followed_on_the_map_and_a_layer_is_chosen(opened: Opened) -> None:
+    tab, query = opened.tab, "[data-figure=text_map] select[name=query]"
+    assert tab.locator(f"{query} option").count() == 7, "six queries, or none"
+    tab.select_option(query, index=3)
+    tab.select_option("[data-figure=text_map] select[name=side]", "before")
+    tab.wait_for_function("views.text_map.signal('side') === 'before'")
+    assert tab.evaluate("views.text_map.signal('query')") == "3. text 2"
+    highlighted = tab.locator("[data-figure=text_map] .layer_3_marks path")
+    assert highlighted.count() == 2, "the query and its relevant passage"
+    tab.select_option("[data-figure=similarities] select[name=chosen_layer]", index=0)
+    said = tab.locator("[data-figure=similarities] svg text", has_text="relevant above")
+    assert sorted(said.all_text_contents()) == [
+        "after: relevant above 50 % of others",
+        "before: relevant above 50 % of others",
+    ]
 
 
 def test_hostile_texts_are_only_text(attacked: Opened) -> None:

@@ -104,10 +104,10 @@ def test_other_rules_stand_apart_and_are_named(together: StudySet, other_margin:
     overview = overview_of(members_of(named(one=together["retriever"], two=other_margin)))
     assert [[m.name for m in one.members] for one in overview.comparables] == [["retriever (one)"], ["retriever (two)"]]
     (caution,) = overview.cautions
-    reason = "(statistics.margin: 0.2 here, 0.05 there)"
+    reason = "(margin: 0.2 here, 0.05 there)"
     assert caution == f"collection: retriever (two) may not be compared with retriever (one) {reason}"
     page = render_overview(overview, Path("page.html"))
-    assert "statistics.margin: 0.2 here, 0.05 there" in page
+    assert "margin: 0.2 here, 0.05 there" in page
     effects = overview.comparables[0].effects
     assert set(effects["model"]) == {"retriever (one)"}, "nothing of the other is in its table"
 
@@ -131,7 +131,7 @@ def test_curves_are_laid_over_one_another_and_a_shared_backbone_is_drawn_once(
     from retroscope.study.overview.figures import curves_figure
 
     overview = together.overview()
-    figure = curves_figure(overview.members, "collection", overview.labels, "curves")
+    figure = curves_figure(overview.comparables[0], overview.labels, "curves")
     assert figure is not None
     (rows,) = figure.specification["datasets"].values() if "datasets" in figure.specification else (
         figure.specification["data"]["values"],

@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from retroscope.analyses import (
     baselines,
     erasure,
+    groups,
     heads,
     health,
     layers,
@@ -32,6 +33,7 @@ GROUP, RENAME = "retroscope.analyses", "rename the analysis"
 OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
+    groups.ANALYSIS,
     training_runs.ANALYSIS,
     localisation.ANALYSIS,
     baselines.ANALYSIS,

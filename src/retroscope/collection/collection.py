@@ -94,12 +94,14 @@ class Collection:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of every id, text, answer and judgment, in order."""
+        """Return the SHA-256 of every id, text, answer, group and judgment, in order."""
         digest = hashlib.sha256(repr((self.title_separator, self.ignore_identical_ids)).encode())
         for p in self.passages.values():
             digest.update(repr((p.id, p.title, p.text)).encode())
         for q in self.queries.values():
             digest.update(repr((q.id, q.text, *([q.answers] if q.answers else []))).encode())
+            if q.group:
+                digest.update(repr({"group": q.group}).encode())
         for j in self.judgments:
             digest.update(repr((j.query_id, j.passage_id, j.relevance)).encode())
         for c in self.candidates:

@@ -27,11 +27,13 @@ class Query:
 
     Attributes:
         answers: short answers where the source gives them, any of which answers the query.
+        group: kind of query, for the effect group by group; "" where the source names none.
     """
 
     id: str
     text: str
     answers: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

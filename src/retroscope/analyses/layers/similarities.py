@@ -73,6 +73,7 @@ def _mirrored() -> Any:
         alt.Chart().mark_text(align="left", baseline=baseline, fontSize=12, dx=6, dy=dy)
         .transform_filter(f"datum.words !== '' && datum.side === '{side}'")
         .encode(x=alt.value(0), y=alt.value(place), text="words:N")
+        .properties(name=f"words_{side}")
         for side, place, baseline, dy in ((BEFORE, 0, "top", 6), (AFTER, HEIGHT, "bottom", -6))
     ]  # fmt: skip
     return alt.layer(bars, axis, *words)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from retroscope.analyses.vocabulary.result import OVERLAP, SHUFFLED, VocabularyResult
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
+from retroscope.typesetting.numbers import interval, p_value, percent, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
-from retroscope.typesetting.words import effect_limits, estimate_of, state_of
+from retroscope.typesetting.words import effect_tests, estimate_of, state_of
 
 SAYS = {
     "query words": "of the words that a query's vector says are the query's own",
@@ -30,7 +30,7 @@ def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
         row = rows(result.effect, layer=result.last, quantity=quantity).iloc[0]
         text = (
             f"At layer {layer}, {percent(row['before'])} {words} before fine-tuning and {percent(row['after'])} after: "
-            f"{signed(row['effect'])} {effect_limits(row)}, Holm-corrected {p_value(row['p_corrected'])}."
+            f"{effect_tests(result.effect, row)}."
         )
         number = estimate_of(row, f"share, {quantity}", result.collection)
         yield Statement("vocabulary", state_of(result.effect, row), text, code=quantity.replace(" ", "_"),
@@ -45,7 +45,7 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     text = (
         f"At layer {subject.layer_label(result.last)}, a query's vector and its relevant passage's share "
         f"{percent(row['after'])} of {result.k} words, and with another query's passage {percent(row['before'])}: "
-        f"{signed(row['effect'])} {effect_limits(row)}, Holm-corrected {p_value(row['p_corrected'])}."
+        f"{effect_tests(difference, row)}."
     )
     number = estimate_of(row, "overlap beyond shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(difference, row), text, (side,), code="beyond_shuffled", estimate=number,
@@ -79,6 +79,11 @@ def _level(result: VocabularyResult) -> float:
 def explained_rows(result: VocabularyResult) -> list[list[str]]:
     """Return the cells of the table of what the overlap explains."""
     return [
-        [one.pairs, f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}", score(one.p), f"{one.n:,}"]
+        [
+            one.pairs,
+            f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}",
+            p_value(one.p).removeprefix("p = ").removeprefix("p "),
+            f"{one.n:,}",
+        ]
         for one in result.explained
     ]

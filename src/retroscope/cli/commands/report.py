@@ -26,7 +26,7 @@ def run(
     ] = None,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
-    """Write the report of one study again, or of several.
+    """Write the report of a study again, or one overview of several.
 
     Page, tables, figures and summary.json, from the stored numbers; nothing is measured. An overview is one page with
     links into the page of each study; numbers that may not be compared stand apart.

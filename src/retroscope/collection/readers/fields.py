@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from retroscope.collection.ids import check_id
@@ -62,6 +63,12 @@ def text_of(row: Row, column: str | None) -> str:
     if not isinstance(value, str):
         raise _wrong(row, str(column), "text", value)
     return value
+
+
+def query_group(row: Row) -> str:
+    """Return the group of a query, from BEIR's `metadata`; "" where that names none."""
+    metadata = row.values.get("metadata")
+    return text_of(replace(row, values=metadata), "group") if isinstance(metadata, dict) else ""
 
 
 def required_text(row: Row, column: str) -> str:

@@ -7,6 +7,7 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.readers.fields import (
     Words,
     answers_of,
+    query_group,
     refuse_unknown_words,
     required_id,
     required_text,
@@ -56,6 +57,7 @@ class RowReader:
                 required_id(row, self.mapping["query_id"]),
                 required_text(row, self.mapping["query_text"]),
                 answers_of(row, self.mapping.get("answers")),
+                query_group(row),
             )
 
     def _resolve(self, row: Row, required: Words, optional: Words) -> None:

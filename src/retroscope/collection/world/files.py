@@ -8,6 +8,7 @@ from typing import Any
 
 from retroscope.checksums import MARK
 from retroscope.collection.readers.facts.layouts import fact_lines
+from retroscope.collection.records import Query
 from retroscope.collection.world.facts import facts_of_world
 from retroscope.collection.world.world import World, world_facts
 from retroscope.errors import CollectionError
@@ -34,7 +35,7 @@ def write_world(world: World, folder: Path) -> Path:
     (folder / MARK).touch()  # until the last file is there
     _lines(folder / "corpus.jsonl", ({"_id": p.id, "title": p.title, "text": p.text} for p in world.passages))
     asked = {query.id: query for split in world.splits.values() for query, _ in split}
-    _lines(folder / "queries.jsonl", ({"_id": q.id, "text": q.text} for q in asked.values()))
+    _lines(folder / "queries.jsonl", map(_query_row, asked.values()))
     for split, pairs in world.splits.items():
         rows = "".join(f"{query.id}\t{relevant}\t1\n" for query, relevant in pairs)
         _text(folder / "qrels" / f"{split}.tsv", f"query-id\tcorpus-id\tscore\n{rows}")
@@ -45,6 +46,10 @@ def write_world(world: World, folder: Path) -> Path:
     _text(folder / ABOUT, json.dumps(world_facts(world), indent=1) + "\n")
     (folder / MARK).unlink()
     return folder
+
+
+def _query_row(query: Query) -> dict[str, Any]:
+    return {"_id": query.id, "text": query.text} | ({"metadata": {"group": query.group}} if query.group else {})
 
 
 def _refuse_other_files(folder: Path) -> None:

@@ -8,6 +8,7 @@
  *   passages: {ids: string[], texts: string[]}}} Queries */
 /** @typedef {{collection: string, measure: string, layers: string[], ids: string[],
  *   scores: Record<Side, (number | null)[][]>, ranks: Record<Side, number[][]> | null}} Layers */
+/** @typedef {{collection: string, ids: string[], query: Record<Side, string[]>, passage: Record<Side, string[]>}} Says */
 /** @typedef {{number: number, id: string, text: string, words: number, before: number, after: number, gained: number,
  *   change: number}} Row */
 
@@ -18,6 +19,8 @@ const WORD = /[\p{L}\p{N}]+/gu;
 let collections = [];
 /** @type {Layers[]} */
 let layersOf = [];
+/** @type {Says[]} */
+let saysOf = [];
 /** @type {Row[]} */
 let rows = [];
 /** @type {Row[]} */
@@ -135,7 +138,7 @@ function open(tr, row, opening) {
   if (!opening) return tr.nextElementSibling?.remove();
   if (tr.nextElementSibling?.classList.contains("details")) return undefined;
   const link = make("a", `link to query ${row.id}`, { href: address(row) });
-  const parts = [makeRankings(row), ...makeRanks(row), make("p", "", { class: "tools" }, [link])];
+  const parts = [makeRankings(row), ...makeRanks(row), ...makeSays(row), make("p", "", { class: "tools" }, [link])];
   return tr.after(make("tr", "", { class: "details" }, [make("td", "", { colspan: "6" }, parts)]));
 }
 
@@ -191,6 +194,19 @@ function makeRanks(row) {
   const heads = ["layer", ...layers.layers].map((name) => make("th", name, { scope: "col", class: "number" }));
   return [make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "rank by layer" }, [make("table", "", {}, [
     make("caption", "Rank of the first relevant passage, by layer"), make("thead", "", {}, [make("tr", "", {}, heads)]), make("tbody", "", {}, SIDES.map(line)),
+  ])])];
+}
+
+/** Make the table of what a query's vector, and its passage's, say in words; none where it is not stored. @param {Row} row */
+function makeSays(row) {
+  const says = saysOf.find((one) => one.collection === current().collection);
+  const place = says ? says.ids.indexOf(row.id) : -1;
+  if (!says || place < 0) return [];
+  const line = (/** @type {Side} */ side) => make("tr", "", {}, [make("th", side, { scope: "row", class: `side ${side}` }),
+    ...[says.query, says.passage].map((words) => make("td", "", {}, [make("bdi", words[side][place])]))]);
+  const heads = ["vector", "of the query", "of its relevant passage"].map((name) => make("th", name, { scope: "col" }));
+  return [make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "what its vectors say" }, [make("table", "", {}, [
+    make("caption", "What the vectors say, by the backbone's language-model head"), make("thead", "", {}, [make("tr", "", {}, heads)]), make("tbody", "", {}, SIDES.map(line)),
   ])])];
 }
 
@@ -272,6 +288,7 @@ async function startQueries() {
   await started;
   collections = JSON.parse(await unpack("queries"));
   layersOf = document.getElementById("packed-layers") ? JSON.parse(await unpack("layers")) : [];
+  saysOf = document.getElementById("packed-vocabulary") ? JSON.parse(await unpack("vocabulary")) : [];
   form().addEventListener("submit", (event) => event.preventDefault());
   form().addEventListener("input", (event) => (/** @type {HTMLElement} */ (event.target).getAttribute("name") === "collection" ? changeCollection() : ((shown = STEP), refresh())));
   form().addEventListener("reset", () => setTimeout(changeCollection));

@@ -1,0 +1,36 @@
+"""Which groups of queries gained? The effect on retrieval, group by group, where the collection names groups."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter
+from retroscope.analyses.groups.question import WHICH
+
+
+def _settings() -> type:
+    return NoSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.groups.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.groups.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="groups",
+    title="Groups of queries",
+    question=WHICH,
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+    phase=Phase.SEARCH,
+    needs=("retrieval",),
+    reads_vectors=False,
+    optional_input=True,
+    answers=(WHICH,),
+)

@@ -1,0 +1,33 @@
+"""Keep the group of every query; retrieval measures the rest."""
+
+import pandas as pd
+
+from retroscope.analyses.analysis import Instrument, NoSettings, Planned
+from retroscope.analyses.context import Context
+from retroscope.analyses.groups.result import GROUPS
+from retroscope.analyses.measurement import Measurement
+
+
+def refusal(context: Context, settings: NoSettings) -> str:
+    """Return why there is nothing to tell apart: the queries have fewer than two groups."""
+    return "" if len(set(_groups(context).values())) > 1 else "the queries of this collection have no groups"
+
+
+def plan(context: Context, settings: NoSettings) -> Planned:
+    """Return the sizes of the groups."""
+    sizes = pd.Series(_groups(context)).value_counts(sort=False)
+    return Planned(lines=(f"groups of queries: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}",))
+
+
+def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
+    """Return the group of every judged query that has one."""
+    groups = _groups(context)
+    return Measurement(frames={GROUPS: pd.DataFrame({"query_id": list(groups), "group": list(groups.values())})})
+
+
+def _groups(context: Context) -> dict[str, str]:
+    queries = (context.collection.queries[name] for name in context.collection.judged_queries)
+    return {query.id: query.group for query in queries if query.group}
+
+
+INSTRUMENT = Instrument(refusal, plan, measure)

@@ -1,0 +1,3 @@
+"""The question that the card answers."""
+
+WHICH = "Which queries gained?"

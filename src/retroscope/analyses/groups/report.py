@@ -1,0 +1,96 @@
+"""From the retrieval of every query to the effect on each group."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.analyses.analysis import Reporter
+from retroscope.analyses.answer import Card
+from retroscope.analyses.groups.question import WHICH
+from retroscope.analyses.groups.result import GROUPS, GroupsResult
+from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retrieval.result import RetrievalResult
+from retroscope.analyses.section import Reading, Section
+from retroscope.scores import QUERY, Scores
+from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.documents import effect_records
+from retroscope.typesetting.effects import effects_by, pair
+from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.numbers import count, signed
+from retroscope.typesetting.statements import Statement
+from retroscope.typesetting.words import effect_words, estimate_of
+
+MOST_SHOWN = 2  # groups on the card
+LONGEST = 24  # characters of a name there
+
+
+def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult | None:
+    """Return the effect on each group; None where one model was measured."""
+    retrieval = reading.result("retrieval", RetrievalResult)
+    if retrieval is None or not measurements:
+        return None
+    groups = measurements[0].frames[GROUPS].set_index("query_id")["group"]
+    effect = retrieval.effect
+    before, after = (by_group(one.select(measure=retrieval.headline), groups) for one in (effect.before, effect.after))
+    return GroupsResult(retrieval.headline, compare_scores(before, after, reading.subject.paired_statistics))
+
+
+def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
+    """Return the scores (query) as (query, group): NaN where a query is of another group."""
+    names = list(dict.fromkeys(groups))
+    of_query = groups.reindex(scores.query_ids).to_numpy(dtype=object)
+    member = xr.DataArray(np.equal.outer(of_query, np.array(names, dtype=object)), dims=(QUERY, "group"))
+    values = scores.values.drop_vars("measure", errors="ignore")
+    spread = values.expand_dims(group=names, axis=1).where(member.values)
+    return replace(scores, values=spread)
+
+
+def report(result: GroupsResult, reading: Reading) -> Section:
+    """Return a statement and a row for each group, that which gained most first."""
+    table = rows(result.effect).sort_values("effect", ascending=False, kind="stable", ignore_index=True)
+    said = tuple(_statement(result, number, row) for number, (_, row) in enumerate(table.iterrows(), start=1))
+    return Section(
+        statements=said,
+        cards=(_card(table, said),),
+        draw=lambda: _figures(result),
+        tables={GROUPS: effects_by("group", result.effect, table, f"{result.measure}: {pair(reading.subject)}.")},
+        frames={GROUPS: table},
+        differences={"Groups of queries": result.effect},
+        document=effect_records(result.effect),
+        printed=(GROUPS,),
+    )
+
+
+def _statement(result: GroupsResult, number: int, row: "pd.Series[Any]") -> Statement:
+    text, state = effect_words(result.effect, row, result.measure)
+    return Statement(
+        GROUPS,
+        state,
+        f"{row['group']} ({count(int(row['n']), 'query')}): {text}",
+        code=f"group_{number}",
+        estimate=estimate_of(row, f"{result.measure} of {row['group']}"),
+        figure=GROUPS,
+    )
+
+
+def _card(table: pd.DataFrame, said: Sequence[Statement]) -> Card:
+    """Return the first group and the last one."""
+    ends = table if len(table) <= MOST_SHOWN else table.iloc[[0, -1]]
+    words = [f"{textwrap.shorten(str(row['group']), LONGEST)} {signed(row['effect'])}" for _, row in ends.iterrows()]
+    return Card(WHICH, "; ".join(words), said[0])
+
+
+def _figures(result: GroupsResult) -> tuple[Figure, ...]:
+    """Draw the figure; what draws it is slow to import, and a terminal shows none."""
+    from retroscope.analyses.groups.figure import group_figure
+
+    return (group_figure(result),)
+
+
+REPORTER = Reporter(infer, report)

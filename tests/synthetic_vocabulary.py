@@ -1,0 +1,44 @@
+"""What made-up vectors say."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.analyses.vocabulary.result import OVERLAP, SHUFFLED, Explained, VocabularyResult
+from retroscope.scores import Scores
+from synthetic_subject import LAYERS, compare, query_ids
+
+
+def vocabulary_result(words: str = "") -> VocabularyResult:
+    """Return shares of a pair, and the words of every query; `words` instead of them."""
+    ids, quantities = query_ids(), ["query words", "passage words", OVERLAP, SHUFFLED]
+    rng = np.random.default_rng(0)
+    coords = {"query": ids, "layer": list(LAYERS), "quantity": quantities}
+    sides = {
+        side: Scores(
+            "vocabulary", xr.DataArray(rng.integers(0, top, (len(ids), len(LAYERS), 4)) / 20, coords, tuple(coords))
+        )
+        for side, top in (("before", 10), ("after", 15))
+    }
+    says = pd.concat(
+        [
+            pd.DataFrame({
+                "query_id": ids,
+                "side": side,
+                "query_says": [words or f"{side} query {i}" for i in ids],
+                "passage_says": [words or f"{side} passage {i}" for i in ids],
+                "added": [words or side for _ in ids],
+            })
+            for side in sides
+        ],
+        ignore_index=True,
+    )  # fmt: skip
+    beyond = {
+        side: compare(*(
+            Scores("overlap", one.values.sel(quantity=name, drop=True), passages={}) for name in (SHUFFLED, OVERLAP)
+        ))
+        for side, one in sides.items()
+    }  # fmt: skip
+    explained = (Explained(OVERLAP, 0.4, 0.3, 0.5, 0.001, len(ids)), Explained(SHUFFLED, 0.0, -0.1, 0.1, 0.9, len(ids)))
+    effect = compare(sides["before"], sides["after"])
+    return VocabularyResult("toy", 20, False, sides, effect, beyond, explained, "RR", says)
