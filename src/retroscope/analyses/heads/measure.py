@@ -23,6 +23,7 @@ from retroscope.attribution.heads.choice import HeadChoice, choose_heads
 from retroscope.attribution.heads.first_order import first_order
 from retroscope.attribution.heads.margins import MarginTexts, check_alike, margin_texts
 from retroscope.attribution.settings import AttributionSettings
+from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.pooling import JOIN, ONE_TOKEN
 from retroscope.errors import EncoderError
@@ -155,9 +156,9 @@ def _exact(context: Context, side: _Side, chosen: HeadChoice, margins: np.ndarra
     examples = [one for one in side.examples["query"] if one.id in {*keep}]
     texts = margin_texts(side.retriever, context.collection, examples, side.texts.towers)
     show = side.stages.inside("heads: exact")
-    columns = []
+    columns, of_tested = [], fingerprint(keep)[:8]  # in a cell's name: its queries
     for done, head in enumerate(chosen.every, start=1):
-        changed = side.cells.of(f"exact-{head}", partial(texts.margins, [head], side.texts.means))
+        changed = side.cells.of(f"exact-{head}-{of_tested}", partial(texts.margins, [head], side.texts.means))
         columns.append(changed - margins[[number[i] for i in keep]])
         if show:
             show(done, len(chosen.every))

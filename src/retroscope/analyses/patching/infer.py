@@ -28,6 +28,7 @@ from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 CELL = ["corruption", "tokens", "component"]
+PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
@@ -58,16 +59,19 @@ def _side(measurement: Measurement, side: str, names: tuple[str, str], statistic
     }
     patches = _carried(by_donor)
     own, random = patches.own, patches.random
-    against_random = compare_scores(random, own, statistics)
+    against_random = _compared(random, own, statistics)
     across = None if patches.other is None or patches.other_random is None else (
-        compare_scores(patches.other_random, patches.other, statistics),
-        compare_scores(own, patches.other, statistics),
+        _compared(patches.other_random, patches.other, statistics), _compared(own, patches.other, statistics)
     )  # fmt: skip
     table = _table(total, patches, (against_random, across), statistics)
     shares = [_random(total, one, statistics).assign(donor=name)
               for one, name in ((random, names[0]), (patches.other_random, names[1])) if one is not None]  # fmt: skip
     return SidePatches(names[0], names[1], _totals(total, statistics), table, pd.concat(shares, ignore_index=True),
                        against_random, across[1] if across else None)  # fmt: skip
+
+
+def _compared(before: Scores, after: Scores, statistics: ComparisonSettings) -> Difference:
+    return compare_scores(_measured_cells(before), _measured_cells(after), statistics)
 
 
 class _Patches(NamedTuple):
@@ -97,6 +101,27 @@ def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
     return patches._replace(other=other, other_random=random, exchange=exchange)
 
 
+def _measured_cells(scores: Scores) -> Scores:
+    """Return the scores by (query, patch, component), a patch being a corruption and tokens.
+
+    Those without any number are left out: of a removed word no token is patched.
+    """
+    values = scores.values
+    kinds, tokens = ([str(name) for name in values[dim].values] for dim in ("corruption", "tokens"))
+    pairs = {f"{kind}{PATCH}{some}": values.sel(corruption=kind, tokens=some) for kind in kinds for some in tokens}
+    pairs = {name: one for name, one in pairs.items() if np.isfinite(one.values).any()}
+    flat = xr.concat([one.drop_vars(["corruption", "tokens"]) for one in pairs.values()], dim="patch")
+    labelled = flat.assign_coords(patch=list(pairs)).transpose(QUERY, "patch", "component")
+    return replace(scores, values=labelled)
+
+
+def _patch_rows(difference: Difference) -> pd.DataFrame:
+    """Return the rows of a difference with a column for the corruption and one for the tokens."""
+    found = rows(difference)
+    parts = found["patch"].astype(str).str.partition(PATCH)
+    return found.drop(columns="patch").assign(corruption=parts[0], tokens=parts[2])
+
+
 def _totals(total: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
     nothing = replace(total, values=xr.zeros_like(total.values))
     found = rows(compare_scores(nothing, total, statistics))
@@ -113,7 +138,7 @@ def _table(
     against_random, across = tests
     named = {"before": "random", "after": "own", "effect": "beyond", "ci_low": "beyond_low", "ci_high": "beyond_high",
              "p_corrected": "p"}  # fmt: skip
-    frame = rows(against_random).drop(columns="p").rename(columns=named)
+    frame = _patch_rows(against_random).drop(columns="p").rename(columns=named)
     frame = frame[[*CELL, *named.values(), "n"]]
     frame = frame.merge(_other(across), "left", CELL)
     means = total.values.mean(QUERY).to_series()
@@ -142,7 +167,7 @@ def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
     if across is None:
         nothing = pd.DataFrame(columns=[*CELL, *random.values(), *own.values()])
         return nothing.astype(dict.fromkeys([*random.values(), *own.values()], float))
-    frames = [rows(test).drop(columns="p").rename(columns=named)[[*CELL, *named.values()]]
+    frames = [_patch_rows(test).drop(columns="p").rename(columns=named)[[*CELL, *named.values()]]
               for test, named in zip(across, (random, own), strict=True)]  # fmt: skip
     return frames[0].merge(frames[1], "left", CELL)
 

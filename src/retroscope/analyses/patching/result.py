@@ -33,7 +33,7 @@ class SidePatches:
             of the corrupted query does, the `exchange_share`, is subtracted.
         random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
             of each donor's activations recover, over components.
-        against_random: own less random, over (corruption, tokens, component).
+        against_random: own less random, over (patch, component); a patch is a corruption and tokens.
         against_own: other less own, likewise; None where there is no other model.
     """
 
