@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, Association, VocabularyResult
+from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
 from retroscope.scores import Scores
 from synthetic_subject import LAYERS, compare, query_ids
 
@@ -41,9 +41,9 @@ def vocabulary_result(words: str = "") -> VocabularyResult:
     }  # fmt: skip
     n = len(ids)
     associated = (
-        Association(OVERLAP, 0.4, 0.3, 0.5, 0.001, n),
-        Association(SHUFFLED, 0.0, -0.1, 0.1, 0.9, n),
-        Association(DIFFERENCE, 0.4, 0.2, 0.6, 0.001, n),
+        RankCorrelation(OVERLAP, 0.4, 0.3, 0.5, 0.001, n),
+        RankCorrelation(SHUFFLED, 0.0, -0.1, 0.1, 0.9, n),
+        RankCorrelation(DIFFERENCE, 0.4, 0.2, 0.6, 0.001, n),
     )
     effect = compare(sides["before"], sides["after"])
     effect_of_overlap = compare(*(

@@ -11,7 +11,7 @@ from scipy import stats
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading
-from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, Association, VocabularyResult
+from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
@@ -70,7 +70,7 @@ def _less_shuffled(scores: Scores) -> xr.DataArray:
 
 def _associated(
     scores: Mapping[str, Scores], retrieved: RetrievalResult, statistics: ComparisonSettings
-) -> tuple[Association, ...]:
+) -> tuple[RankCorrelation, ...]:
     """Correlate the change of the overlap at the last layer with the change of retrieval, text by text."""
     sides = {
         BEFORE: retrieved.effect.before.select(measure=retrieved.flip_measure).values,
@@ -95,7 +95,7 @@ def associated(
     shuffled: Float[np.ndarray, "text"],
     flipped: Float[np.ndarray, "text"],
     statistics: ComparisonSettings,
-) -> tuple[Association, Association, Association]:
+) -> tuple[RankCorrelation, RankCorrelation, RankCorrelation]:
     """Return Spearman's correlation of both changes with the flips, and the difference of the two.
 
     Queries of one text are one observation. Intervals resample texts, the same for all three; p of a correlation is of
@@ -117,9 +117,10 @@ def associated(
     beyond = min((resampled[2] <= 0).sum(), (resampled[2] >= 0).sum())
     p.append(min(1.0, float(2 * (1 + beyond) / (1 + len(drawn)))))
     tails = [(1 - statistics.level) / 2, (1 + statistics.level) / 2]
-    ends = [tuple(map(float, np.quantile(one, tails))) for one in resampled]
+    low, high = np.quantile(np.stack(resampled), tails, axis=1)
     real, control_, difference = (
-        Association(pairs, values[k], *ends[k], p[k], len(y)) for k, pairs in enumerate((OVERLAP, SHUFFLED, DIFFERENCE))
+        RankCorrelation(pairs, values[k], float(low[k]), float(high[k]), p[k], len(y))
+        for k, pairs in enumerate((OVERLAP, SHUFFLED, DIFFERENCE))
     )
     return real, control_, difference
 

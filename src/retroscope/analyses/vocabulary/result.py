@@ -12,7 +12,7 @@ OVERLAP, SHUFFLED, DIFFERENCE = "overlap", "shuffled overlap", "difference"
 
 
 @dataclass(frozen=True)
-class Association:
+class RankCorrelation:
     """How well the change of an overlap orders queries by their change of retrieval.
 
     Attributes:
@@ -55,7 +55,7 @@ class VocabularyResult:
     scores: Mapping[str, Scores]
     effect: Difference | None
     beyond: Mapping[str, Difference]
-    associated: tuple[Association, ...]
+    associated: tuple[RankCorrelation, ...]
     measure: str
     says: pd.DataFrame
     gain: Difference | None

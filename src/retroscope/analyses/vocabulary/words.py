@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, Association, VocabularyResult
+from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import interval, p_value, percent, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
@@ -86,7 +86,7 @@ def _associated(result: VocabularyResult) -> Iterator[Statement]:
     yield Statement("vocabulary", state, text, code="associated", estimate=number, control="shuffled pairs")
 
 
-def _rho(one: Association) -> str:
+def _rho(one: RankCorrelation) -> str:
     return f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}"
 
 
