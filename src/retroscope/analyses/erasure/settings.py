@@ -17,7 +17,7 @@ class ErasureSettings:
         ranks: numbers of directions that are erased from a text's vector, each by itself.
         draws: random subspaces of each rank, and as many that also remove an equal share of the variance.
         shuffles: shuffles of the training pairs, of which each is erased as a control that must fail.
-    train_share: share of the query texts whose pairs fit the erasers; the others are held out.
+        train_share: share of the query texts whose pairs fit the erasers; the others are held out.
         measure: ir-measures name; None: the headline of the study.
         passages: size of the sample that is searched of a larger corpus (`inputs.sampled`); 0 searches the whole
             corpus.
