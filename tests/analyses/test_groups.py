@@ -159,4 +159,4 @@ def test_groups_are_part_of_what_identifies_a_collection() -> None:
 def test_a_world_names_who_was_known(tmp_path: Path) -> None:
     world = write_world(make_world(WorldSettings(people=40, seed=0)), tmp_path / "world")
     collection = load_collection(world, split="test")
-    assert {query.group for query in collection.queries.values()} == {"known", "unknown"}
+    assert {query.group for query in collection.queries.values()} == {"known people", "unknown people"}

@@ -27,6 +27,7 @@ from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 CELL = ["corruption", "tokens", "component"]
+PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
@@ -55,12 +56,34 @@ def _side(measurement: Measurement, side: str, names: tuple[str, str], statistic
         str(donor): replace(recovered, values=recovered.values.sel(donor=donor, drop=True))
         for donor in recovered.values["donor"].values
     }
-    against_random = compare_scores(by_donor["random"], by_donor["own"], statistics)
-    against_own = compare_scores(by_donor["own"], by_donor["other"], statistics) if "other" in by_donor else None
+    cells = {donor: _measured_cells(one) for donor, one in by_donor.items()}
+    against_random = compare_scores(cells["random"], cells["own"], statistics)
+    against_own = compare_scores(cells["own"], cells["other"], statistics) if "other" in cells else None
     totals = _totals(total, statistics)
     table = _table(total, by_donor, (against_random, against_own), statistics)
     return SidePatches(names[0], names[1], totals, table, _random(total, by_donor["random"], statistics),
                        against_random, against_own)  # fmt: skip
+
+
+def _measured_cells(scores: Scores) -> Scores:
+    """Return the scores by (query, patch, component), a patch being a corruption and tokens.
+
+    Those without any number are left out: of a removed word no token is patched.
+    """
+    values = scores.values
+    kinds, tokens = ([str(name) for name in values[dim].values] for dim in ("corruption", "tokens"))
+    pairs = {f"{kind}{PATCH}{some}": values.sel(corruption=kind, tokens=some) for kind in kinds for some in tokens}
+    pairs = {name: one for name, one in pairs.items() if np.isfinite(one.values).any()}
+    flat = xr.concat([one.drop_vars(["corruption", "tokens"]) for one in pairs.values()], dim="patch")
+    labelled = flat.assign_coords(patch=list(pairs)).transpose(QUERY, "patch", "component")
+    return replace(scores, values=labelled)
+
+
+def _patch_rows(difference: Difference) -> pd.DataFrame:
+    """Return the rows of a difference with a column for the corruption and one for the tokens."""
+    found = rows(difference)
+    parts = found["patch"].astype(str).str.partition(PATCH)
+    return found.drop(columns="patch").assign(corruption=parts[0], tokens=parts[2])
 
 
 def _totals(total: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
@@ -79,7 +102,7 @@ def _table(
     against_random, against_own = tests
     named = {"before": "random", "after": "own", "effect": "beyond", "ci_low": "beyond_low", "ci_high": "beyond_high",
              "p_corrected": "p"}  # fmt: skip
-    frame = rows(against_random).drop(columns="p").rename(columns=named)
+    frame = _patch_rows(against_random).drop(columns="p").rename(columns=named)
     frame = frame[[*CELL, *named.values(), "n"]]
     frame = frame.merge(_other(against_own), "left", CELL)
     means = total.values.mean(QUERY).to_series()
@@ -102,7 +125,7 @@ def _other(against_own: Difference | None) -> pd.DataFrame:
              "p_corrected": "p_other"}  # fmt: skip
     if against_own is None:
         return pd.DataFrame(columns=[*CELL, *named.values()])
-    return rows(against_own).rename(columns=named)[[*CELL, *named.values()]]
+    return _patch_rows(against_own).rename(columns=named)[[*CELL, *named.values()]]
 
 
 def _share(

@@ -31,7 +31,7 @@ class SidePatches:
             the direction of the total; and the same with the `other` model's activation.
         random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
             recover, over components.
-        against_random: own less random, over (corruption, tokens, component).
+        against_random: own less random, over (patch, component); a patch is a corruption and tokens.
         against_own: other less own, likewise; None where there is no other model.
     """
 
