@@ -18,6 +18,7 @@ from retroscope.reproduction.page import PAGE, write_page
 from retroscope.reproduction.places import HUB, RESULTS, Workplace, facts_if_done
 from retroscope.reproduction.published import PublishedStudy, data_text
 from retroscope.reproduction.results import results_document
+from retroscope.reproduction.rows import drawn_rows
 from retroscope.reproduction.trials import trials_of
 
 CELL = re.compile(r"<td[^>]*>([^<]*)</td>")
@@ -152,6 +153,18 @@ def test_models_load_by_their_real_names(reproduced: Workplace) -> None:
         with pytest.raises(CollectionError, match="cannot get data set"):
             data_folder("wshuai190/nothing", "data", "main")
     assert len(load_collection(f"hf:{folder}", split="train").queries) == 110
+
+
+def test_the_rows_of_some_questions_are_a_data_set(reproduced: Workplace, tmp_path: Path) -> None:
+    """A larger draw contains a smaller one, and the whole is the whole."""
+    with hub_at(reproduced.out / HUB):
+        folder = data_folder("wshuai190/nq-hard-negative-dpr-sampled-seed-42-sample-4", "data", "main")
+    asked = []
+    for number in (10, 40, 1000):
+        drawn = drawn_rows(folder, "train", number, tmp_path / str(number))
+        asked.append({query.text for query in load_collection(f"hf:{drawn}", split="train").queries.values()})
+    assert [len(one) for one in asked] == [10, 40, 110]
+    assert asked[0] < asked[1] < asked[2]
 
 
 def test_a_folder_of_shards_is_read(reproduced: Workplace, tmp_path: Path) -> None:
