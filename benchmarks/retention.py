@@ -3,7 +3,7 @@
     python benchmarks/retention.py --out runs/retention      # about a minute
     python benchmarks/retention.py --out runs/retention --backbone B --retriever R --facts FILE --text TEXT   # your own
 
-Printed, as Markdown: P@1 of facts by stratum and read-out, what is retained, the controls, and known x found.
+Printed, as Markdown: P@1 of facts by stratum and read-out, what is kept and gained, the controls, and known x found.
 """
 
 import argparse
@@ -64,8 +64,10 @@ def show(found: RetentionResult) -> None:
         show_strata(found)
     print("\n| retained | " + " | ".join(found.readouts) + " |\n|---|" + "---|" * len(found.readouts))
     for stratum in dict.fromkeys(name for _, name in found.retained):
-        cells = [found.retained[readout, stratum] for readout in found.readouts]
-        print(f"| {stratum or 'all'} | " + " | ".join(shown(c.value, c.low, c.high) for c in cells) + " |")
+        for name in ("kept", "gained"):
+            cells = [getattr(found.retained[readout, stratum], name) for readout in found.readouts]
+            told = " | ".join(f"{shown(c.value, c.low, c.high)} of {c.n}" for c in cells)
+            print(f"| {stratum or 'all'}, {name} | {told} |")
     print("\n| control | side | read-out | P@1 | most frequent object |\n|---|---|---|---|---|")
     for c in found.controls:
         print(f"| {c.name} | {c.side} | {c.readout} | {shown(c.value, c.low, c.high)} | {c.most_frequent:.3f} |")

@@ -12,6 +12,7 @@ import torch
 
 from analyses_one import measured, reported, subject_of
 from retroscope.analyses.context import Context
+from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retention import ANALYSIS
 from retroscope.analyses.retention.measure import INSTRUMENT
 from retroscope.analyses.retention.result import HEAD, P1, REFITTED, RetentionResult
@@ -50,11 +51,13 @@ def pair(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Context:
 
 
 @pytest.fixture(scope="session")
-def told(
-    pair: Context, settings: RetentionSettings, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[RetentionResult, Section]:
-    found = measured(ANALYSIS, pair, replace(settings, search=True), tmp_path_factory.mktemp("told") / "m")
-    return reported(ANALYSIS, [found], subject_of(pair))
+def measurement(pair: Context, settings: RetentionSettings, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
+    return measured(ANALYSIS, pair, replace(settings, search=True), tmp_path_factory.mktemp("told") / "m")
+
+
+@pytest.fixture(scope="session")
+def told(pair: Context, measurement: Measurement) -> tuple[RetentionResult, Section]:
+    return reported(ANALYSIS, [measurement], subject_of(pair))
 
 
 def compared_with(after: Retriever, pair: Context, settings: RetentionSettings, folder: Path) -> RetentionResult:
@@ -90,8 +93,9 @@ def test_known_facts_are_read_before_and_after_and_unknown_ones_are_not(told: tu
             assert at(result, "unknown-held-out", side, readout) < 0.1
     assert at(result, "known-held-out", "random", REFITTED) < 0.1
     for readout in (HEAD, REFITTED):
-        assert result.retained[readout, "known-held-out"].value > 0.75
-        assert result.retained[readout, "known-held-out"].low > 0.5
+        one = result.retained[readout, "known-held-out"]
+        assert one.kept.low > 0.4
+        assert one.kept.value > 2 * one.gained.value
     assert not [one for one in result.controls if one.failed]
     assert {one.name for one in result.controls} == {"other subject", "facts that cannot be known", "random weights"}
     assert result.consistency.set_index(["side", "readout"])["mean"]["before", HEAD] > 0.3
@@ -135,20 +139,40 @@ def test_states_that_only_moved_fail_the_grafted_head_and_not_the_read_out(
         norm.bias.neg_()
 
     result = compared_with(altered(pair.models["before"], negated), pair, settings, tmp_path)
-    assert result.retained[HEAD, "known-held-out"].high < 0.2
-    assert result.retained[REFITTED, "known-held-out"].value == pytest.approx(1, abs=0.05)
+    assert result.retained[HEAD, "known-held-out"].kept.high < 0.2
+    assert result.retained[REFITTED, "known-held-out"].kept.value == pytest.approx(1, abs=0.05)
 
 
 def test_forgotten_facts_fail_both(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:
     result = compared_with(with_random_weights(pair.models["after"], seed=1), pair, settings, tmp_path)
     for readout in (HEAD, REFITTED):
-        assert result.retained[readout, "known-held-out"].high < 0.2
+        assert result.retained[readout, "known-held-out"].kept.high < 0.2
 
 
 def test_the_same_model_retains_everything(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:
     result = compared_with(pair.models["before"], pair, replace(settings, wordings=1), tmp_path)
     assert np.abs(result.effect.to_frame()["effect"]).max() == 0
     assert result.consistency.empty
+    for one in result.retained.values():
+        assert one.kept.value == 1 or not one.kept.n
+        assert one.gained.value == 0 or not one.gained.n
+
+
+def test_gained_facts_do_not_hide_lost_ones(measurement: Measurement, pair: Context) -> None:
+    scores = {side: measurement.scores[side] for side in ("before", "after")}
+    order = np.argsort(scores["before"].select(layer=3, readout=HEAD, measure=P1).values.values)
+    values = scores["before"].values.copy()
+    values[order] = scores["before"].values.values[order[::-1]]  # the facts that were read change places with others
+    planted = replace(measurement, scores={**measurement.scores, "after": replace(scores["after"], values=values)})
+    result, section = reported(ANALYSIS, [planted], subject_of(pair))
+    assert isinstance(result, RetentionResult)
+    net = result.effect.to_frame().query(f"readout == '{HEAD}' and measure == '{P1}' and layer == 3")["effect"].item()
+    assert net == pytest.approx(0)
+    assert result.retained[HEAD, ""].kept.value < 0.5
+    assert result.retained[HEAD, ""].gained.value > 0.1
+    said = next(one.text for one in section.statements if one.code == HEAD)
+    assert "facts read before" in said
+    assert said.endswith("Intervals hold for these 4 relations.")
 
 
 def test_control_of_facts_that_can_be_known_fails(pair: Context, settings: RetentionSettings, tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 import math
 
-from retroscope.analyses.retention.result import HEAD, P1, REFITTED, Association, FactControl, RetentionResult
+from retroscope.analyses.retention.result import HEAD, P1, REFITTED, Association, FactControl, RetentionResult, Share
+from retroscope.analyses.retention.tables import scope
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import count, interval, p_value, percent, score
+from retroscope.typesetting.numbers import count, interval, p_value, score
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE
 from retroscope.typesetting.words import effect_tests, estimate_of, state_of
@@ -31,17 +32,20 @@ def statements(result: RetentionResult) -> tuple[Statement, ...]:
 
 def _read(result: RetentionResult, readout: str) -> Statement:
     row = rows(result.effect, measure=P1, readout=readout, layer=result.last).iloc[0]
-    ratio = result.retained[readout, ""]
-    kept = ""
-    if not math.isnan(ratio.value):
-        kept = f" That is {percent(max(0.0, ratio.value))} {interval(ratio.low, ratio.high)} of what was read before."
+    one = result.retained[readout, ""]
     text = (
         f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for {score(row[BEFORE])} of "
-        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}.{kept}"
+        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}. "
+        f"Of the {count(one.kept.n, 'fact')} read before, {_share(one.kept)} read after; of the {one.gained.n:,} others, "
+        f"{_share(one.gained)}.{scope(result)}"
     )
     state = state_of(result.effect, row)
     number = estimate_of(row, f"{P1} of facts, {readout}")
     return Statement(TOPIC, state, text, code=readout, estimate=number, figure=FIGURE)
+
+
+def _share(one: Share) -> str:
+    return "none is" if not one.n else f"{score(one.value)} {interval(one.low, one.high)} are"
 
 
 def _controls(result: RetentionResult) -> Statement:
@@ -53,10 +57,10 @@ def _controls(result: RetentionResult) -> Statement:
         if highest is not None:
             text = (
                 f"{count(len(result.controls), 'control')}: none reads more than the most frequent object of each "
-                f"relation would; nearest is {_control_words(highest)}."
+                f"relation would; nearest is {_control_words(highest)}.{scope(result)}"
             )
         return Statement(TOPIC, State.MEASURED, text, code="controls", control="facts", figure=FIGURE)
-    text = f"Controls read what they cannot know: {'; '.join(map(_control_words, failed))}."
+    text = f"Controls read what they cannot know: {'; '.join(map(_control_words, failed))}.{scope(result)}"
     return Statement(TOPIC, State.FAILED, text, code="controls", control="facts", title="Controls of facts")
 
 
