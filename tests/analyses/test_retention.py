@@ -15,7 +15,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retention import ANALYSIS
 from retroscope.analyses.retention.measure import INSTRUMENT
-from retroscope.analyses.retention.result import HEAD, P1, REFITTED, RetentionResult
+from retroscope.analyses.retention.result import HEAD, P1, REFITTED, Association, RetentionResult
 from retroscope.analyses.retention.settings import RetentionSettings
 from retroscope.analyses.section import Section
 from retroscope.collection.loading import load_collection
@@ -26,7 +26,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.knowledge.settings import ReadoutSettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.demo import shipped, write_demo_world
-from retroscope.typesetting.statements import State
+from retroscope.typesetting.statements import State, Statement
 from toys import save_toy
 
 STUDY = StudySettings(measures=("R@10",), statistics=ComparisonSettings(resamples=200, permutations=200))
@@ -110,8 +110,40 @@ def test_what_is_known_is_found(told: tuple[RetentionResult, Section]) -> None:
     held_out = {one.side: one for one in result.associations if one.stratum == "unknown-held-out"}
     assert held_out["after"].known < 0.2 or held_out["after"].n_known < 5
     states = {one.code: one.state for one in section.statements}
-    assert states["found_after"] is State.SIGNIFICANT
     assert states["controls"] is State.MEASURED
+
+
+def test_what_only_strata_share_is_no_association(measurement: Measurement, pair: Context) -> None:
+    """Found: every fact of known people, and every second one of others; the single fact does not matter."""
+    facts = measurement.frames["facts"].set_index("fact").loc[measurement.frames["found"]["fact"]]
+    of_known = facts["stratum"].str.startswith("known").to_numpy()
+    found = measurement.frames["found"].assign(**{"found/after": (of_known | (np.arange(len(facts)) % 2 == 0)) * 1.0})
+    one, said = associated(replace(measurement, frames={**measurement.frames, "found": found}), pair)
+    assert one.crude.low > 2
+    assert not one.within.low > 1
+    assert said.state is not State.SIGNIFICANT
+    assert said.estimate is None or said.estimate.value == one.within.value
+    assert f"{one.crude.value:.2f}" not in said.text
+
+
+def test_known_facts_that_are_found_within_strata_are_an_association(measurement: Measurement, pair: Context) -> None:
+    scores = measurement.scores["before"].select(layer=3, readout=HEAD, measure=P1).values
+    found = measurement.frames["found"]
+    known = scores.sel(query=list(found["fact"])).values == 1
+    hit = np.where(np.random.default_rng(0).random(len(known)) < 0.3, ~known, known) * 1.0
+    found = found.assign(**{"found/after": hit})
+    one, said = associated(replace(measurement, frames={**measurement.frames, "found": found}), pair)
+    assert one.within.low > 1
+    assert said.state is State.SIGNIFICANT
+    assert "Within strata of the facts" in said.text
+
+
+def associated(measurement: Measurement, pair: Context) -> tuple[Association, Statement]:
+    """Return what the retriever finds of known facts, of all strata, and its statement."""
+    result, section = reported(ANALYSIS, [measurement], subject_of(pair))
+    assert isinstance(result, RetentionResult)
+    one = next(one for one in result.associations if one.side == "after" and not one.stratum)
+    return one, next(one for one in section.statements if one.code == "found_after")
 
 
 def test_section_has_words_tables_figure_and_numbers(told: tuple[RetentionResult, Section]) -> None:

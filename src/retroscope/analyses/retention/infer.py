@@ -103,7 +103,7 @@ class _Cells:
 
 
 def _retained(cells: _Cells) -> dict[tuple[str, str], Retained]:
-    """Follow single facts: a ratio of both P@1 would let gained facts hide lost ones. A tie for the first is not read."""
+    """Follow single facts; a ratio of both P@1 would let gained facts hide lost ones. A tie counts as not read."""
     every = np.ones(len(cells.ids), dtype=bool)
     groups = {"": every, **{str(name): cells.strata == name for name in np.unique(cells.strata) if name}}
     retained = {}
@@ -143,7 +143,10 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 
 
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
-    """Relate what the backbone knew, by its head where it has one, to what each model finds; then by stratum."""
+    """Relate what the backbone knew, by its head where it has one, to what each model finds; then by stratum.
+
+    Facts of all strata are compared within strata: what differs between these may make facts both known and found.
+    """
     if FOUND not in measurement.frames:
         return
     found = measurement.frames[FOUND].set_index("fact").reindex(cells.ids)
@@ -153,11 +156,13 @@ def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Associati
     names = [str(name) for name in np.unique(cells.strata[asked])]
     groups = {"": asked, **{name: asked & (cells.strata == name) for name in names if len(names) > 1}}
     for stratum, kept in groups.items():
-        alike = [by_quantile(found[column].to_numpy()[kept], PARTS) for column in ("popularity", "shared")]
+        popularity, shared = (by_quantile(found[name].to_numpy()[kept], PARTS) for name in ("popularity", "shared"))
+        _, own = np.unique(cells.strata[kept], return_inverse=True)
+        alike = (own * PARTS + popularity) * PARTS + shared
         for side in (BEFORE, AFTER):
             hit = found[f"found/{side}"].to_numpy() > 0
             outcomes = pd.DataFrame({"known": known, "found": hit, "cluster": cells.clusters.text})[kept]
-            yield _association((side, stratum), outcomes, alike[0] * PARTS + alike[1], cells.settings.level)
+            yield _association((side, stratum), outcomes, alike, cells.settings.level)
 
 
 def _association(names: tuple[str, str], outcomes: pd.DataFrame, alike: np.ndarray, level: float) -> Association:

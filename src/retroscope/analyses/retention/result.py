@@ -69,15 +69,15 @@ class FactControl:
 
 @dataclass(frozen=True)
 class Association:
-    """Known before, and found: the odds ratio, of all facts and within strata of popularity and shared words.
+    """Known before, and found: the odds ratio of all facts, and within strata, popularity and shared words.
 
     Attributes:
         side: whose search found the passage.
         stratum: of the facts; "" for all of them.
         known, unknown: share of the facts that are found, of those that are known and of those that are not.
         n_known: facts that are known.
-        crude: of all facts.
-        within: within thirds of popularity and of shared words.
+        crude: of all facts together; confounded by whatever makes facts both known and found.
+        within: within strata of the facts and thirds of popularity and of shared words.
     """
 
     side: str
@@ -97,8 +97,8 @@ class RetentionResult:
         effect: over (layer, readout, measure); the cells of a measure and read-out are a family.
         vocabulary: reciprocal rank of answers of one token among all tokens by layer, by the head; None without one.
         last: number of the last layer.
-        retained: (readout, stratum) -> what is read after of the facts that were read before, and of the others; stratum
-            "" is all facts.
+        retained: (readout, stratum) -> what is read after of the facts that were read before, and of the others;
+            stratum "" is all facts.
         controls: every control.
         losses: side, layer, loss of the refitted read-outs on held-out text.
         consistency: side, readout, consistency over wordings, and the number of facts.

@@ -121,13 +121,14 @@ def _found(result: RetentionResult) -> PaperTable:
     columns = [
         {"facts": one.stratum or "all", "searched by": one.side, "known": one.n_known,
          "found, of the known": score(one.known), "found, of the others": score(one.unknown),
-         "odds ratio": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
+         "odds ratio, all": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
          "p within": p_value(one.within.p), "of": one.crude.n, "of within": one.within.n}
         for one in result.associations
     ]  # fmt: skip
     note = (
-        "Known: the backbone's answer comes first. Within thirds of popularity and of shared words: Mantel-Haenszel; "
-        "strata in which everything or nothing is known, or found, say nothing."
+        "Known: the backbone's answer comes first. Within strata of the facts and thirds of popularity and of shared "
+        "words: Mantel-Haenszel; those in which everything or nothing is known, or found, say nothing. The odds ratio "
+        f"of all facts is confounded by what differs between them.{scope(result)}"
     )
     caption = f"Known by the backbone, and found among the first {result.about['found_at']} passages."
     return PaperTable(pd.DataFrame(columns), caption, note, ("known", "of", "of within"))
