@@ -21,9 +21,9 @@ from retroscope.analyses.retention.result import (
     VOCABULARY,
     Association,
     FactControl,
+    FactShare,
     Retained,
     RetentionResult,
-    Share,
 )
 from retroscope.analyses.section import Reading
 from retroscope.scores import Scores
@@ -110,7 +110,7 @@ def _retained(cells: _Cells) -> dict[tuple[str, str], Retained]:
     for readout in cells.readouts(AFTER):
         before, after = (cells.hits(side, readout) == 1 for side in (BEFORE, AFTER))
         for stratum, kept in groups.items():
-            parts = [Share(*cells.mean(after.astype(float), kept & part)) for part in (before, ~before)]
+            parts = [FactShare(*cells.mean(after.astype(float), kept & part)) for part in (before, ~before)]
             retained[readout, stratum] = Retained(*parts)
     return retained
 

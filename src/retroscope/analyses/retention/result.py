@@ -17,7 +17,7 @@ VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
 
 
 @dataclass(frozen=True)
-class Share:
+class FactShare:
     """A share of facts with its interval, all NaN of no facts."""
 
     value: float
@@ -35,8 +35,8 @@ class Retained:
         gained: of the other facts, the share that is read after.
     """
 
-    kept: Share
-    gained: Share
+    kept: FactShare
+    gained: FactShare
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,15 @@
 
 import math
 
-from retroscope.analyses.retention.result import HEAD, P1, REFITTED, Association, FactControl, RetentionResult, Share
+from retroscope.analyses.retention.result import (
+    HEAD,
+    P1,
+    REFITTED,
+    Association,
+    FactControl,
+    FactShare,
+    RetentionResult,
+)
 from retroscope.analyses.retention.tables import scope
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.frames import rows
@@ -44,7 +52,7 @@ def _read(result: RetentionResult, readout: str) -> Statement:
     return Statement(TOPIC, state, text, code=readout, estimate=number, figure=FIGURE)
 
 
-def _share(one: Share) -> str:
+def _share(one: FactShare) -> str:
     return "none is" if not one.n else f"{score(one.value)} {interval(one.low, one.high)} are"
 
 
