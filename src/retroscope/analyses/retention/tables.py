@@ -64,7 +64,7 @@ def _controls(result: RetentionResult) -> PaperTable:
          "interval": interval(one.low, one.high), "most frequent object": score(one.most_frequent), "facts": one.n}
         for one in result.controls
     ]  # fmt: skip
-    note = "A control fails where its interval is above the most frequent object of each relation."
+    note = "A control fails where its interval is above the most frequent object of each relation." + scope(result)
     return PaperTable(pd.DataFrame(rows_), "Controls at the last layer.", note, (P1, "interval", "facts"))
 
 
@@ -76,7 +76,16 @@ def _vocabulary(effect: Difference, result: RetentionResult) -> PaperTable:
 def _explained(effect: Difference, result: RetentionResult) -> str:
     """Explain the marks; the intervals are over facts, of so many relations or subjects."""
     facts, clusters = effect.method.get("queries", 0), effect.method.get("texts", 0)
-    return explained(effect, f"{count(facts, 'fact')} of {count(clusters, str(result.about['clusters']))}")
+    clustered = f"{count(facts, 'fact')} of {count(clusters, str(result.about['clusters']))}"
+    return explained(effect, clustered) + scope(result)
+
+
+def scope(result: RetentionResult) -> str:
+    """Return a sentence on the relations that intervals hold for, where relations are not the observations."""
+    if result.about["clusters"] == "relation":
+        return ""
+    relations = int(result.about["relations"])
+    return f" Intervals hold for {'this' if relations == 1 else 'these'} {count(relations, 'relation')}."
 
 
 def _consistency(result: RetentionResult) -> PaperTable:
@@ -105,20 +114,21 @@ def _strata(result: RetentionResult) -> PaperTable:
             "facts": frame["n"],
         }
     )
-    return PaperTable(printed, f"{P1} by stratum at the last layer.", "", (P1, "interval", "facts"))
+    return PaperTable(printed, f"{P1} by stratum at the last layer.", scope(result).strip(), (P1, "interval", "facts"))
 
 
 def _found(result: RetentionResult) -> PaperTable:
     columns = [
         {"facts": one.stratum or "all", "searched by": one.side, "known": one.n_known,
          "found, of the known": score(one.known), "found, of the others": score(one.unknown),
-         "odds ratio": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
+         "odds ratio, all": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
          "p within": p_value(one.within.p), "of": one.crude.n, "of within": one.within.n}
         for one in result.associations
     ]  # fmt: skip
     note = (
-        "Known: the backbone's answer comes first. Within thirds of popularity and of shared words: Mantel-Haenszel; "
-        "strata in which everything or nothing is known, or found, say nothing."
+        "Known: the backbone's answer comes first. Within strata of the facts and thirds of popularity and of shared "
+        "words: Mantel-Haenszel; those in which everything or nothing is known, or found, say nothing. The odds ratio "
+        f"of all facts is confounded by what differs between them.{scope(result)}"
     )
     caption = f"Known by the backbone, and found among the first {result.about['found_at']} passages."
     return PaperTable(pd.DataFrame(columns), caption, note, ("known", "of", "of within"))
