@@ -103,7 +103,7 @@ def collections() -> str:
         "## Named collections",
         "",
         "`--data named:NAME` reads a collection of this table from the hub, at its revision. What is *not known* was",
-        "not stated by the source, and nothing was made up for it: without a revision, the newest files would be read.",
+        "not stated by the source, and nothing was made up for it.",
         "",
         "| name | read from | revision | licence | split | title and text | measure | stated by |",
         "|---|---|---|---|---|---|---|---|",

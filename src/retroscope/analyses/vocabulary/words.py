@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from retroscope.analyses.vocabulary.result import OVERLAP, SHUFFLED, VocabularyResult
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
+from retroscope.typesetting.numbers import interval, p_value, percent, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
 from retroscope.typesetting.words import effect_tests, estimate_of, state_of
@@ -79,6 +79,11 @@ def _level(result: VocabularyResult) -> float:
 def explained_rows(result: VocabularyResult) -> list[list[str]]:
     """Return the cells of the table of what the overlap explains."""
     return [
-        [one.pairs, f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}", score(one.p), f"{one.n:,}"]
+        [
+            one.pairs,
+            f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}",
+            p_value(one.p).removeprefix("p = ").removeprefix("p "),
+            f"{one.n:,}",
+        ]
         for one in result.explained
     ]
