@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from retroscope.analyses.measurement import Measurement
-from retroscope.reproduction.claims import CellChange, ClaimOutcome, judged_changes, published_changes
+from retroscope.reproduction.claims import CellChange, ClaimOutcome, judged_changes, published_changes, rulings
 from retroscope.reproduction.places import MeasuredTrial
 from retroscope.reproduction.points import (
     PointState,
@@ -118,3 +118,31 @@ def test_the_published_numbers_decide_some_claims(paper: PublishedStudy) -> None
     for name, outcome in (("repllama-nq", ClaimOutcome.HOLDS), ("dpr-question-msmarco", ClaimOutcome.FAILS)):
         changes = published_changes(paper, of[name])
         assert judged_changes(paper, of[name], changes, "as published").outcome is outcome
+def test_equivalence_is_an_intersection_union_test(paper: PublishedStudy) -> None:
+    """At an error of .0073, that of MS MARCO, no change in 52 cells is unchanged; one change of .01 is undecided."""
+    cells = [CellChange(passages=n, layer=k, change=0.0, error=0.0073) for n in (2, 3, 4, 5) for k in range(13)]
+    assert simultaneous_quantile(paper, 52) * 0.0073 > paper.margin  # corrected, nothing could ever be unchanged
+    assert judged_changes(paper, paper.claims[0], cells, "as published").outcome is ClaimOutcome.HOLDS
+    cells[7] = replace(cells[7], change=0.01)
+    ruling = judged_changes(paper, paper.claims[0], cells, "as published")
+    assert ruling.outcome is ClaimOutcome.UNDECIDED
+    assert "51 of 52 within the margin" in ruling.what
+
+
+def test_equivalence_is_seldom_claimed_of_a_change_as_large_as_the_margin(paper: PublishedStudy) -> None:
+    """The control that must fail: one cell changed by the margin is called unchanged in at most 5 % of draws."""
+    rng = np.random.default_rng(0)
+    truth = np.zeros(52)
+    truth[20] = paper.margin
+    held = 0
+    for drawn in truth + rng.normal(0, 0.002, (1000, 52)):
+        cells = [CellChange(passages=2, layer=k, change=float(change), error=0.002) for k, change in enumerate(drawn)]
+        held += judged_changes(paper, paper.claims[0], cells, "ours").outcome is ClaimOutcome.HOLDS
+    assert 30 <= held <= 70  # P(outside | .05) = .003; a corrected test would hold in none
+
+
+def test_claims_without_a_number_are_not_testable(paper: PublishedStudy) -> None:
+    outcomes = [rulings(paper, claim, {})[0].outcome for claim in paper.claims if claim.statistic == "active_share"]
+    assert outcomes == [ClaimOutcome.NOT_TESTABLE] * 5
+
+
