@@ -43,7 +43,7 @@ def _points(results: Mapping[str, Any], figure: PublishedFigure, models: Sequenc
 def _overlay(
     study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
 ) -> Figure:
-    """Draw the published curves, and ours over them: a colour for each model, dashes for what is published."""
+    """Draw the published curves, dashed with open circles, and ours over them; a colour for each model."""
     points = _points(results, figure, models).assign(
         model=lambda rows: rows["model"].map(lambda name: study.models[name].label),
         passages=lambda rows: [f"N = {n}" for n in rows["passages"]],
@@ -56,20 +56,23 @@ def _overlay(
         x=layer_axis(),
         y=alt.Y("value:Q", title="accuracy", scale=alt.Scale(zero=False)),
         color=alt.Color("model:N", title=None, sort=None, scale=alt.Scale(range=list(OTHER_COLOURS))),
-        strokeDash=alt.StrokeDash(
-            "numbers:N", title=None, scale=alt.Scale(domain=[THEIRS, OURS], range=[[4, 3], [1, 0]])
-        ),
         detail="numbers:N",
     )
-    marks = base.mark_point(filled=True, size=25, opacity=1).encode(
-        tooltip=["model:N", "numbers:N", "layer:O", "value:Q"]
-    )
-    panel = alt.layer(base.mark_line(strokeWidth=1.6), marks).properties(**PANEL)
+    dashes = alt.StrokeDash(
+        "numbers:N", title=None, scale=alt.Scale(domain=[THEIRS, OURS], range=[[4, 3], [1, 0]]),
+        legend=alt.Legend(symbolType="stroke", symbolSize=150, symbolFillColor="transparent"),
+    )  # fmt: skip
+    own_marks = base.transform_filter(f"datum.numbers === '{OURS}'").mark_point(filled=True, size=25, opacity=1)
+    their_marks = base.transform_filter(f"datum.numbers === '{THEIRS}'").mark_point(size=25, opacity=1, fill="white")
+    tips = ["model:N", "numbers:N", "layer:O", alt.Tooltip("value:Q", format=".4f")]
+    marks = [one.encode(tooltip=tips) for one in (their_marks, own_marks)]
+    panel = alt.layer(base.mark_line(strokeWidth=1.6).encode(strokeDash=dashes), *marks).properties(**PANEL)
     pooling = POOLING_WORDS[study.models[models[0]].pooling]
     title = f"Figure {figure.number}, {pooling}: published and ours"
     return Figure(
         _name(figure, study, models, "overlay"), title,
-        f"{_smoke(results)}Accuracy of the published probe by layer, for N candidates; chance is 1/N.",
+        f"{_smoke(results)}Accuracy of the published probe by layer, for N candidates; chance is 1/N. Published: "
+        "dashed, open circles; ours: solid, full circles.",
         f"{title}. Models: {', '.join(dict.fromkeys(frame['model']))}.",
         facets(panel, frame, "passages", list(dict.fromkeys(frame["passages"])), columns=2),
     )  # fmt: skip

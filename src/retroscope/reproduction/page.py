@@ -72,6 +72,7 @@ def _shown(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedF
         "measured": any(one["ours"] is not None for one in points)
         or any(one["figure"] == figure.number for one in results["neurons"]),
         "states": {name: count for name, count in states.items() if count},
+        "uncorrected": next((one for one in results["uncorrected"] if one["figure"] == figure.number), None),
     }
 
 
@@ -123,13 +124,14 @@ def _points_table(study: PublishedStudy, results: Mapping[str, Any], figure: Pub
             "ours": _digits(one["ours"]),
             "difference": MISSING if one["ours"] is None else f"{one['ours'] - one['accuracy']:+.4f}",
             "tolerance": _digits(one["tolerance"]),
+            "limit of one": _digits(one["single_limit"]),
             "state": one["state"],
             "reason": one["reason"],
         }
         for one in results["points"]
         if one["figure"] == figure.number
     ]
-    numeric = ("N", "layer", "published", "ours", "difference", "tolerance")
+    numeric = ("N", "layer", "published", "ours", "difference", "tolerance", "limit of one")
     return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: every published point", study.credit, numeric)
 
 
