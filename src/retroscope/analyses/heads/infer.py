@@ -68,7 +68,7 @@ def _side(measurement: Measurement, side: str, name: str, statistics: Comparison
         name=name,
         spread=spread,
         estimates=estimates.mean(QUERY).values,
-        table=_table(effect, exact, tested, _roles(facts, side), facts["controls"], statistics),
+        table=_table(effect, exact, tested, _roles(facts, side), controls=facts["controls"], statistics=statistics),
         exact=effect,
         errors=_errors(exact.values, tested, facts, top),
         sets=tuple(_set_effects(retrieval, statistics)),
@@ -109,6 +109,7 @@ def _table(
     exact: Scores,
     estimates: xr.DataArray,
     roles: Mapping[str, str],
+    *,
     controls: Mapping[str, Sequence[str]],
     statistics: ComparisonSettings,
 ) -> pd.DataFrame:
