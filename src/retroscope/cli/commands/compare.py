@@ -27,7 +27,7 @@ class Retrievers:
     after: Annotated[
         list[str],
         typer.Argument(
-            help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME. Several (checkpoints, rivals): "
+            help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME. May be repeated (rivals): "
             "a study of each",
             metavar="AFTER",
         ),
