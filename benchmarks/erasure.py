@@ -33,7 +33,7 @@ from retroscope.typesetting.subject import Subject
 
 SHOWN = ["side", "layer", "rank", "readable", "readable_erased", "intact", "erased", "random", "variance", "removed",
          "removed_random", "beyond", "ci_low", "ci_high", "p_rank", "p_corrected", "use", "shuffled_beyond",
-         "p_shuffled"]  # fmt: skip
+         "p_shuffled", "shared", "shared_shuffled", "p_fall", "at_floor"]  # fmt: skip
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     python benchmarks/retention.py --out runs/retention      # about a minute
     python benchmarks/retention.py --out runs/retention --backbone B --retriever R --facts FILE --text TEXT   # your own
 
-Printed, as Markdown: P@1 of facts by stratum and read-out, what is retained, the controls, and known x found.
+Printed, as Markdown: P@1 of facts by stratum and read-out, what is kept and gained, the controls, and known x found.
 """
 
 import argparse
@@ -60,17 +60,14 @@ def measure(
 
 def show(found: RetentionResult) -> None:
     """Print every table."""
-    frame = found.strata
-    print("| P@1 of facts | " + " | ".join(f"{s}, {r}" for s, r in columns(found)) + " |")
-    print("|---|" + "---|" * len(columns(found)))
-    for stratum, rows in frame.groupby("stratum", sort=False):
-        cells = [rows[(rows["side"] == s) & (rows["readout"] == r)].iloc[0] for s, r in columns(found)]
-        numbers = [shown(*cell[["mean", "ci_low", "ci_high"]]) for cell in cells]
-        print(f"| {stratum} ({int(cells[0]['n'])}) | {' | '.join(numbers)} |")
+    if not found.strata.empty:
+        show_strata(found)
     print("\n| retained | " + " | ".join(found.readouts) + " |\n|---|" + "---|" * len(found.readouts))
     for stratum in dict.fromkeys(name for _, name in found.retained):
-        cells = [found.retained[readout, stratum] for readout in found.readouts]
-        print(f"| {stratum or 'all'} | " + " | ".join(shown(c.value, c.low, c.high) for c in cells) + " |")
+        for name in ("kept", "gained"):
+            cells = [getattr(found.retained[readout, stratum], name) for readout in found.readouts]
+            told = " | ".join(f"{shown(c.value, c.low, c.high)} of {c.n}" for c in cells)
+            print(f"| {stratum or 'all'}, {name} | {told} |")
     print("\n| control | side | read-out | P@1 | most frequent object |\n|---|---|---|---|---|")
     for c in found.controls:
         print(f"| {c.name} | {c.side} | {c.readout} | {shown(c.value, c.low, c.high)} | {c.most_frequent:.3f} |")
@@ -84,6 +81,17 @@ def show(found: RetentionResult) -> None:
     print("\n" + found.consistency.to_string(index=False))
     table = found.effect.to_frame().query("measure == 'P@1'")
     print("\n" + table[["layer", "readout", "before", "after"]].round(3).to_string(index=False))
+
+
+def show_strata(found: RetentionResult) -> None:
+    """Print P@1 by stratum, side and read-out."""
+    frame = found.strata
+    print("| P@1 of facts | " + " | ".join(f"{s}, {r}" for s, r in columns(found)) + " |")
+    print("|---|" + "---|" * len(columns(found)))
+    for stratum, rows in frame.groupby("stratum", sort=False):
+        cells = [rows[(rows["side"] == s) & (rows["readout"] == r)].iloc[0] for s, r in columns(found)]
+        numbers = [shown(*cell[["mean", "ci_low", "ci_high"]]) for cell in cells]
+        print(f"| {stratum} ({int(cells[0]['n'])}) | {' | '.join(numbers)} |")
 
 
 def columns(found: RetentionResult) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ def main() -> None:
         result = REPORTER.infer([replace(measurement, collection=context.collection.name)], reading)
     for side, scores in result.scores.items():
         print(f"\n{side}\n{scores.mean().to_pandas().round(3).to_string()}")
-    for one in result.explained:
+    for one in result.associated:
         print(one)
     for statement in REPORTER.report(result, reading).statements:
         print(f"[{statement.label}] {statement.text}")

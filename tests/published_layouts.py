@@ -99,16 +99,16 @@ ST_LAYOUTS: dict[str, Published] = {
 }  # fmt: skip
 
 
-def publish(name: str, folder: Path) -> dict[str, Path]:
+def publish(name: str, folder: Path, seed: int = 0) -> dict[str, Path]:
     """Write the repository of a preset; return the folder of each tower."""
     if name in ST_LAYOUTS:
-        return dict.fromkeys(("query", "passage"), write_modules(ST_LAYOUTS[name], folder))
+        return dict.fromkeys(("query", "passage"), write_modules(ST_LAYOUTS[name], folder, seed))
     return OTHERS[name](folder)
 
 
-def save(toy: Toy, folder: Path, length: int) -> Path:
+def save(toy: Toy, folder: Path, length: int, seed: int = 0) -> Path:
     """Save model and tokenizer of a toy; the tokenizer says what length its model has."""
-    model = toy.build()
+    model = toy.build(seed)
     with quiet():
         model.save_pretrained(folder)
     tokens = tokenizer(toy.style)
@@ -117,9 +117,9 @@ def save(toy: Toy, folder: Path, length: int) -> Path:
     return folder
 
 
-def write_modules(one: Published, folder: Path) -> Path:
+def write_modules(one: Published, folder: Path, seed: int = 0) -> Path:
     """Write a folder of sentence-transformers' first generation around a saved toy."""
-    save(one.toy, folder, one.length or 32768)
+    save(one.toy, folder, one.length or 32768, seed)
     rows = [("", "Transformer"), ("1_Pooling", "Pooling")]
     (folder / "1_Pooling").mkdir()
     flags = {f"pooling_mode_{mode}": mode == POOLINGS[one.pooling] for mode in MODES}

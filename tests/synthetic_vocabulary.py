@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.analyses.vocabulary.result import OVERLAP, SHUFFLED, Explained, VocabularyResult
+from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
 from retroscope.scores import Scores
 from synthetic_subject import LAYERS, compare, query_ids
 
@@ -39,6 +39,14 @@ def vocabulary_result(words: str = "") -> VocabularyResult:
         ))
         for side, one in sides.items()
     }  # fmt: skip
-    explained = (Explained(OVERLAP, 0.4, 0.3, 0.5, 0.001, len(ids)), Explained(SHUFFLED, 0.0, -0.1, 0.1, 0.9, len(ids)))
+    n = len(ids)
+    associated = (
+        RankCorrelation(OVERLAP, 0.4, 0.3, 0.5, 0.001, n),
+        RankCorrelation(SHUFFLED, 0.0, -0.1, 0.1, 0.9, n),
+        RankCorrelation(DIFFERENCE, 0.4, 0.2, 0.6, 0.001, n),
+    )
     effect = compare(sides["before"], sides["after"])
-    return VocabularyResult("toy", 20, False, sides, effect, beyond, explained, "RR", says)
+    effect_of_overlap = compare(*(
+        Scores("overlap", one.values.sel(quantity=OVERLAP, drop=True), passages={}) for one in sides.values()
+    ))  # fmt: skip
+    return VocabularyResult("toy", 20, False, sides, effect, beyond, associated, "RR", says, effect_of_overlap)

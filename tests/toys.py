@@ -30,6 +30,7 @@ TEXTS = (
 CORPUS = (*TEXTS, "Retrieval finds passages that answer questions.", "0123456789", "abcdefghijklmnopqrstuvwxyz")
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 GROUPED = {**SIZE, "num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64}
+RENAMED = ("nomic_bert", "gte", "jina_embeddings_v3")  # transformers renames or cuts their tensors as it loads them
 BERT_LIKE = {**SIZE, "max_position_embeddings": 64}
 ROBERTA_LIKE = {**SIZE, "max_position_embeddings": 66}
 

@@ -102,8 +102,8 @@ def collections() -> str:
     lines = [
         "## Named collections",
         "",
-        "`--data named:NAME` reads a collection of this table from the hub, at its revision. What is *not known* here was not",
-        "stated by the source, and nothing was made up for it: without a revision, the newest files would be read.",
+        "`--data named:NAME` reads a collection of this table from the hub, at its revision. What is *not known* was",
+        "not stated by the source, and nothing was made up for it.",
         "",
         "| name | read from | revision | licence | split | title and text | measure | stated by |",
         "|---|---|---|---|---|---|---|---|",

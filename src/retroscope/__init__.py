@@ -18,12 +18,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retroscope.analyses.analysis import NoSettings as NoSettings
     from retroscope.analyses.baselines.settings import BaselineSettings as BaselineSettings
+    from retroscope.analyses.erasure.settings import ErasureSettings as ErasureSettings
+    from retroscope.analyses.heads.settings import HeadSettings as HeadSettings
     from retroscope.analyses.neurons.ablation.curves import ablation_curves as ablation_curves
     from retroscope.analyses.neurons.attribute import attribute as attribute
     from retroscope.analyses.neurons.result import AblationCurves as AblationCurves
     from retroscope.analyses.neurons.settings import NeuronAblationSettings as NeuronAblationSettings
     from retroscope.analyses.neurons.settings import NeuronsSettings as NeuronsSettings
+    from retroscope.analyses.patching.settings import PatchingSettings as PatchingSettings
+    from retroscope.analyses.retention.settings import RetentionSettings as RetentionSettings
     from retroscope.analyses.transplants.settings import SweepSettings as SweepSettings
+    from retroscope.analyses.vocabulary.settings import VocabularySettings as VocabularySettings
     from retroscope.analyses.weights.diff import diff as diff
     from retroscope.analyses.weights.settings import WeightSettings as WeightSettings
     from retroscope.attribution.result import NeuronAttribution as NeuronAttribution
@@ -55,6 +60,7 @@ if TYPE_CHECKING:
     from retroscope.inputs.settings import ModelSettings as ModelSettings
     from retroscope.inputs.settings import NegativesSettings as NegativesSettings
     from retroscope.inputs.settings import StudySettings as StudySettings
+    from retroscope.knowledge.settings import ReadoutSettings as ReadoutSettings
     from retroscope.probing.grid import probe as probe
     from retroscope.probing.options import ConcatTraining as ConcatTraining
     from retroscope.probing.settings import ProbeSettings as ProbeSettings
@@ -105,6 +111,12 @@ _HOMES = {
     "DriftSettings": "drift.settings",
     "Encoder": "encoders.encoder",
     "ExtractionSettings": "representations.settings",
+    "ErasureSettings": "analyses.erasure.settings",
+    "HeadSettings": "analyses.heads.settings",
+    "PatchingSettings": "analyses.patching.settings",
+    "ReadoutSettings": "knowledge.settings",
+    "RetentionSettings": "analyses.retention.settings",
+    "VocabularySettings": "analyses.vocabulary.settings",
     "GridSettings": "study.training.grid_settings",
     "IntervalSettings": "statistics.resampling.intervals",
     "Judgment": "collection.records",

@@ -10,11 +10,14 @@ from analyses_one import context_of, measured, reported, subject_of
 from planted_heads import COPYING, NAMES, make_copying, make_names
 from retroscope.analyses.context import Context
 from retroscope.analyses.heads import ANALYSIS
+from retroscope.analyses.heads.halves import choosing_half, sharing_groups, without_shared
 from retroscope.analyses.heads.result import HeadResult
 from retroscope.analyses.heads.settings import HeadSettings
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Section
 from retroscope.attribution.heads import margins
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
@@ -125,6 +128,57 @@ def test_a_trained_pair_is_measured(tiny: Tiny, cache: Path, tmp_path: Path) -> 
     assert measurement.scores["after/exact"].values.sizes["query"] == 20
     assert not np.isnan(measurement.scores["after/exact"].values).any()
     assert all(s.text.endswith(".") for s in section.statements)
+
+
+def test_the_controls_of_a_head_are_those_that_were_drawn(planted: tuple[Measurement, HeadResult, Section]) -> None:
+    """No other top head and none of the random sample is among them."""
+    measurement, result, _ = planted
+    after = result.sides["after"]
+    controls = measurement.facts["controls"][PLANTED.split(".")[0]]
+    assert not {*controls} & {head for heads in measurement.facts["top"].values() for head in heads}
+    table = after.table.set_index("head")
+    expected = table.loc[PLANTED, "effect"] - table.loc[controls, "effect"].mean()
+    assert table.loc[PLANTED, "beyond"] == pytest.approx(expected)
+    others = [head for head in result.sides["before"].top if head not in after.top]
+    assert [table.loc[head, "role"] for head in others] == ["other's top"] * len(others)
+
+
+def test_one_pooled_token_is_a_caveat(planted: tuple[Measurement, HeadResult, Section]) -> None:
+    assert any("pools one token (cls)" in note for note in planted[0].caveats)
+
+
+def shared_collection() -> Collection:
+    """Return queries a-f: a and b have one text, b and c one passage, d and e passages of one text, f is alone."""
+    texts = {"a": "one", "b": "One ", "c": "two", "d": "three", "e": "four", "f": "five"}
+    passages = {"p": "x", "q": "y", "r": "Z z", "s": "z  Z", "t": "w"}
+    judged = [("a", "p"), ("b", "q"), ("c", "q"), ("d", "r"), ("e", "s"), ("f", "t")]
+    return make_collection(
+        "shared",
+        [Passage(i, text) for i, text in passages.items()],
+        [Query(i, text) for i, text in texts.items()],
+        [Judgment(*pair) for pair in judged],
+    )
+
+
+def test_halves_share_no_text_and_no_relevant_passage() -> None:
+    collection = shared_collection()
+    a, b, c, d, e, f = sharing_groups(collection, list("abcdef"))
+    assert a == b == c
+    assert d == e
+    assert len({a, d, f}) == 3
+    assert choosing_half(collection, list("fabcde")).tolist() == [False, True, True, True, False, False]
+    assert without_shared(collection, list("abcdef"), ["b", "d"]) == ["f"]
+
+
+def test_queries_that_share_nothing_choose_and_test_by_turns() -> None:
+    assert choosing_half(make_names(), [f"q{i}" for i in range(5)]).tolist() == [True, False, True, False, True]
+
+
+def test_queries_that_cannot_be_divided_are_refused(context: Context) -> None:
+    """Control: three groups, of which no half could have two."""
+    reason = ANALYSIS.instrument().refusal(replace(context, collection=shared_collection()), SETTINGS)
+    assert "3 groups" in reason
+    assert ANALYSIS.instrument().refusal(context, SETTINGS) == ""
 
 
 def test_a_wrong_tower_is_refused() -> None:

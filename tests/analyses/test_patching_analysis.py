@@ -75,9 +75,29 @@ def test_the_blind_model_gives_less_than_the_copying_one(planted: Planted) -> No
     assert {s.code: s.state for s in section.statements}["across.after"] == State.SIGNIFICANT
 
 
+def test_what_the_exchange_of_models_does_is_not_what_an_activation_carries(planted: Planted) -> None:
+    """Control: the blind model's activation recovers some of the margin on the corrupted query, too."""
+    _, result, _ = planted
+    row = result.sides["after"].table.query("corruption == 'swapped' and tokens == 'rest'").set_index("component")
+    assert row.loc[PLANTED, "exchange_share"] > 0.05
+    assert row.loc[PLANTED, "other_share"] == pytest.approx(0, abs=1e-3)
+    assert not row.loc[PLANTED, "other_carries"]
+
+
+def test_a_donor_that_copies_as_the_receiver_does_carries_as_much(context: Context, tmp_path: Path) -> None:
+    alike = replace(context, models={"before": context.models["after"], "after": context.models["after"]})
+    settings = PatchingSettings(corruptions=("swapped",), components=("head",), tokens=("rest",), limit=0)
+    measurement = measured(ANALYSIS, alike, settings, tmp_path / "patching")
+    result, _ = reported(ANALYSIS, [measurement], subject_of(alike))
+    row = result.sides["after"].table.set_index("component").loc[PLANTED]
+    assert row["other_share"] == pytest.approx(row["share"], abs=1e-4)
+    assert row["exchange_share"] == pytest.approx(0, abs=1e-4)
+    assert row["other_carries"]
+
+
 def test_random_changes_of_equal_size_recover_little(planted: Planted) -> None:
     _, result, _ = planted
-    random = result.sides["after"].random.set_index(["corruption", "tokens"])
+    random = result.sides["after"].random.query("donor == 'copying'").set_index(["corruption", "tokens"])
     assert random.loc[("swapped", "rest"), "largest"] < 0.2
     assert abs(random.loc[("swapped", "rest"), "share"]) < 0.05
 

@@ -1,4 +1,4 @@
-"""A vector that was made to say a word says it; overlap is beyond shuffled pairs, and explains flips where it does."""
+"""A vector that was made to say a word says it; overlap is beyond shuffled pairs, and goes with flips where planted."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval import ANALYSIS as RETRIEVAL
 from retroscope.analyses.section import Section
 from retroscope.analyses.vocabulary import ANALYSIS
-from retroscope.analyses.vocabulary.infer import correlated
+from retroscope.analyses.vocabulary.infer import associated
 from retroscope.analyses.vocabulary.measure import INSTRUMENT
 from retroscope.analyses.vocabulary.report import page_words
 from retroscope.analyses.vocabulary.result import VocabularyResult
@@ -112,7 +112,8 @@ def test_shares_of_own_words_and_of_what_pairs_have_in_common(planted: Said) -> 
     said = {statement.code: statement for statement in planted.section.statements}
     assert said["beyond_shuffled"].state is State.SIGNIFICANT
     assert said["overlap"].state is State.SIGNIFICANT
-    assert "explained" in said
+    assert "associated" in said
+    assert said["gain"].state is State.SIGNIFICANT, "the overlap of relevant pairs grew more"
 
 
 def test_the_page_has_what_every_vector_says(planted: Said) -> None:
@@ -129,29 +130,43 @@ def test_overlap_that_orders_flips_is_found_and_shuffled_pairs_are_not() -> None
     rng = np.random.default_rng(0)
     overlap = rng.normal(size=200)
     flipped = np.where(overlap + 0.5 * rng.normal(size=200) > 0, 1.0, -1.0)
-    real = correlated("overlap", overlap, flipped, STATISTICS)
+    unrelated = rng.permutation(overlap)
+    real, control, difference = associated(overlap, unrelated, flipped, STATISTICS)
     assert real.rho > 0.5
     assert real.low > 0.4
     assert real.p < 0.01
-    control = correlated("shuffled overlap", rng.permutation(overlap), flipped, STATISTICS)
+    assert difference.rho == pytest.approx(real.rho - control.rho)
+    assert difference.low > 0
     assert control.low < 0 < control.high
     assert control.p > 0.05
-    still = correlated("overlap", np.zeros(200), flipped, STATISTICS)
-    assert (still.rho, still.p) == (0.0, 1.0)
+    still, _, alike = associated(np.zeros(200), np.zeros(200), flipped, STATISTICS)
+    assert (still.rho, still.p, alike.p) == (0.0, 1.0, 1.0)
 
 
-def test_p_of_what_explains_nothing_is_uniform() -> None:
+def test_an_association_that_shuffled_pairs_have_as_well_has_no_difference() -> None:
+    rng = np.random.default_rng(3)
+    level = rng.normal(size=200)
+    flipped, overlap, shuffled = (level + rng.normal(size=200) for _ in range(3))
+    real, control, difference = associated(overlap, shuffled, flipped, STATISTICS)
+    assert real.p < 0.01
+    assert control.p < 0.01
+    assert difference.low < 0 < difference.high
+    assert difference.p > 0.05
+
+
+def test_p_of_what_is_not_associated_is_uniform() -> None:
     rng = np.random.default_rng(1)
     few = replace(STATISTICS, resamples=200)
-    found = [correlated("overlap", rng.normal(size=40), rng.normal(size=40), few) for _ in range(200)]
+    found = [associated(*rng.normal(size=(3, 40)), few)[0] for _ in range(200)]
     assert np.mean([one.p < 0.05 for one in found]) < 0.1
     assert np.mean([one.low <= 0 <= one.high for one in found]) > 0.88
 
 
 def test_one_model_says_without_a_comparison(models: dict[str, Retriever], tmp_path: Path) -> None:
     context = Context({"model": models["before"]}, about_topics(), STUDY, tmp_path / "vectors")
-    centred = replace(QUICK, centred=True, layers=(1, 2), queries=30)
+    centred = replace(QUICK, centred=True, layers=(2, 1), queries=30)
     one = measured(ANALYSIS, context, centred, tmp_path / "measurement")
+    assert one.scores["model"].values["layer"].values.tolist() == [1, 2], "the last one is the last layer"
     assert one.caveats == ("vocabulary: a sample of 30 of 60 queries was projected",)
     reporter: Any = ANALYSIS.reporter()
     section = reporter.alone(one, reading(statistics=STATISTICS))

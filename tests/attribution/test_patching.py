@@ -190,9 +190,25 @@ def test_a_model_that_copies_nothing_gives_nothing(copying: Retriever, tmp_path:
     run = names_run(copying, other=blind.query)
     planted = [one.name for one in run.components].index(f"head {COPYING[0]}.{COPYING[1]}")
     total = (run.margins("clean") - run.margins("corrupted")).mean()
-    own, other = (run.recovered("rest", donor)[:, planted].mean() / total for donor in ("own", "other"))
+    own, other, exchange = (
+        run.recovered("rest", donor)[:, planted].mean() / total for donor in ("own", "other", "other-corrupted")
+    )
     assert own > 0.9
-    assert other < 0.6  # the name of the corrupted query is gone, and the clean one's does not come
+    assert other > 0.3  # the name of the corrupted query is gone, which the exchange of models does by itself
+    assert other - exchange == pytest.approx(0, abs=1e-3)  # the clean query's name does not come
+
+
+def test_an_exchange_of_equal_models_does_nothing(copying: Retriever) -> None:
+    """The other model's corrupted activation is the receiver's own, and its random change the receiver's, too."""
+    run = names_run(copying, other=copying.query)
+    np.testing.assert_allclose(run.recovered("rest", "other-corrupted"), 0, atol=1e-4)
+    np.testing.assert_allclose(run.recovered("rest", "other-random"), run.recovered("rest", "random"), atol=1e-4)
+
+
+def test_the_other_models_corrupted_activation_has_its_own_place() -> None:
+    """Also where a removed word moves the clean query's tokens."""
+    run = run_of(toy("bert"), TEXTS, other=toy("bert"))
+    np.testing.assert_allclose(run.recovered("rest", "other-corrupted"), 0, atol=1e-5)
 
 
 def test_queries_are_corrupted_as_their_names_say() -> None:

@@ -13,7 +13,7 @@ from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.errors import EncoderError
 from toy_adapters import adapter, loaded
-from toys import BERT_LIKE, TOYS, Toy, save_toy
+from toys import BERT_LIKE, RENAMED, TOYS, Toy, save_toy
 
 PLANTED = "layers.1.mlp.down_proj.weight"
 
@@ -54,7 +54,7 @@ def test_a_planted_change_is_found_and_nothing_else(llama: Path, tmp_path: Path,
     assert weight_drift.groups.loc[weight_drift.groups["changed"] == 0, "change"].eq(0).all()
 
 
-@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("name", [name for name in TOYS if name not in RENAMED])
 def test_a_checkpoint_and_its_copy_do_not_differ(name: str, tmp_path: Path) -> None:
     one = save_toy(name, tmp_path / "one")
     two = altered(one, tmp_path / "two", lambda t: t)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.forkserver import ensure_running
@@ -242,10 +243,11 @@ def _last(text: str) -> str:
 
 def campaign(
     shop: Workshop, names: Sequence[str], *, kills: int, seed: int, minutes: float, kinds: Sequence[str] = KINDS,
-    verbose: bool = False,
+    verbose: bool = False, tally: Tally | None = None,
 ) -> Tally:  # fmt: skip
-    """Disturb the stages in turn until so many runs were killed, or the time is over."""
-    draw, tally, start, number = random.Random(seed), Tally(), time.monotonic(), 0
+    """Disturb the stages in turn until so many runs were killed, or the time is over; complete the tally."""
+    draw, start, number = random.Random(seed), time.monotonic(), 0
+    tally = Tally() if tally is None else tally
     weights = [WEIGHTS[KINDS.index(kind)] for kind in kinds]
     while sum(tally.trials[kind] for kind in KINDS[:2]) < kills and time.monotonic() - start < 60 * minutes:
         name, kind = names[number % len(names)], draw.choices(kinds, weights)[0]
@@ -271,9 +273,13 @@ def main() -> None:
         shop, start = Workshop(Path(home)), time.monotonic()
         names = asked.stages.split(",") if asked.stages else list(shop.stages)
         kinds = asked.kinds.split(",") if asked.kinds else KINDS
-        tally = campaign(
-            shop, names, kills=asked.kills, seed=asked.seed, minutes=asked.minutes, kinds=kinds, verbose=asked.verbose
-        )
+        tally = Tally()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):  # a stopped campaign tells what it found until then
+            campaign(
+                shop, names, kills=asked.kills, seed=asked.seed, minutes=asked.minutes, kinds=kinds,
+                verbose=asked.verbose, tally=tally,
+            )  # fmt: skip
     for problem in tally.problems:
         print(problem)
     print(tally.line(asked.seed, time.monotonic() - start))

@@ -124,10 +124,25 @@ def test_other_right_answers_are_no_competitors() -> None:
 def test_most_frequent_object_and_other_subjects() -> None:
     answers = np.array([0, 0, 0, 1, 2])
     clozes = RelationClozes(
-        rows=tuple(range(5)), contexts=(), objects=("a", "b", "c"), tokens=((1,), (2,), (3,)), answers=answers,
+        rows=tuple(range(5)), subjects=("k", "l", "m", "n", "n"), contexts=(),
+        objects=("a", "b", "c"), tokens=((1,), (2,), (3,)), answers=answers,
         right=np.zeros((5, 3), dtype=bool), kind="masked", mask=0,
     )  # fmt: skip
     assert most_frequent(clozes).tolist() == [1, 1, 1, 0, 0]
-    others = other_subjects(answers, seed=0)
-    assert (answers[others] != answers).all()
-    assert other_subjects(np.zeros(3, dtype=int), seed=0).tolist() == [-1, -1, -1]
+    others = other_subjects(clozes.subjects, seed=0)
+    assert all(clozes.subjects[other] != own for own, other in zip(clozes.subjects, others, strict=True))
+    assert other_subjects(["a"] * 3, seed=0).tolist() == [-1, -1, -1]
+
+
+def test_a_model_that_knows_all_facts_reads_other_subjects_at_chance() -> None:
+    """Chance is that two facts have the same object, not 0; and no more than the most frequent object."""
+    answers = np.repeat([0, 1, 2], [100, 60, 40])
+    clozes = RelationClozes(
+        rows=tuple(range(200)), subjects=tuple(map(str, range(200))), contexts=(), objects=("a", "b", "c"),
+        tokens=((1,), (2,), (3,)), answers=answers, right=np.zeros((200, 3), dtype=bool), kind="masked", mask=0,
+    )  # fmt: skip
+    told = measured(np.eye(3)[answers], clozes, other_subjects(clozes.subjects, seed=0))
+    assert told[:, MEASURES.index(P1)].mean() == 1
+    other = told[:, MEASURES.index(SHUFFLED)].mean()
+    assert other == pytest.approx(0.5**2 + 0.3**2 + 0.2**2, abs=0.08)
+    assert other < most_frequent(clozes).mean()

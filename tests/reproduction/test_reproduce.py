@@ -14,14 +14,16 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import CollectionError, DamageError
 from retroscope.reproduction import reproduce as entry
 from retroscope.reproduction.hub import data_folder, hub_at
-from retroscope.reproduction.page import PAGE, write_page
+from retroscope.reproduction.page import PAGE, write_page, write_results
 from retroscope.reproduction.places import HUB, RESULTS, Workplace, facts_if_done
 from retroscope.reproduction.published import PublishedStudy, data_text
 from retroscope.reproduction.results import results_document
+from retroscope.reproduction.rows import drawn_rows
 from retroscope.reproduction.trials import trials_of
 
 CELL = re.compile(r"<td[^>]*>([^<]*)</td>")
-COLUMNS = ("model", "pooling", "N", "layer", "published", "star", "ours", "difference", "tolerance", "state", "reason")
+COLUMNS = ("model", "pooling", "N", "layer", "published", "star", "ours", "difference", "tolerance", "limit of one",
+           "state", "reason")  # fmt: skip
 
 
 def rows_of_page(page: str, figure: int) -> list[dict[str, str]]:
@@ -63,12 +65,22 @@ def test_a_figure_of_the_page_is_the_published_one_point_by_point(reproduced: Wo
 def test_made_up_weights_are_no_failed_replication(reproduced: Workplace) -> None:
     results = read_document(reproduced.out / RESULTS)
     assert results["made_up"]
-    assert results["states"] == {"OK": 0, "within tolerance": 0, "fails": 0, "not run": 1048, "not comparable": 104}
+    assert results["states"] == {"OK": 0, "not distinguishable": 0, "fails": 0, "not run": 1048, "not comparable": 104}
+    assert results["uncorrected"] == [{"figure": number, "compared": 0, "beyond": 0} for number in (1, 2, 3, 4)]
     ours = [one["rulings"][1:] for one in results["claims"]]
     assert {ruling["outcome"] for pair in ours for ruling in pair} == {"not runnable here"}
     page = (reproduced.out / PAGE).read_text("utf-8")
     assert "Smoke weights" in page
     assert {row["state"] for row in rows_of_page(page, 1)} == {"not comparable", "not run"}
+
+
+def test_the_page_counts_the_points_beyond_the_uncorrected_limit(reproduced: Workplace, tmp_path: Path) -> None:
+    counted = [{"figure": 1, "compared": 104, "beyond": 7}]
+    write_results(read_document(reproduced.out / RESULTS) | {"uncorrected": counted}, tmp_path)
+    page = " ".join(write_page(tmp_path).read_text("utf-8").split())
+    assert page.count("lie beyond the uncorrected 5 % limit") == 1
+    assert '7 of the 104 compared points lie beyond the uncorrected 5 % limit of one point ("limit of one")' in page
+    assert "about 5 would" in page
 
 
 def test_the_page_fetches_nothing(reproduced: Workplace) -> None:
@@ -152,6 +164,18 @@ def test_models_load_by_their_real_names(reproduced: Workplace) -> None:
         with pytest.raises(CollectionError, match="cannot get data set"):
             data_folder("wshuai190/nothing", "data", "main")
     assert len(load_collection(f"hf:{folder}", split="train").queries) == 110
+
+
+def test_the_rows_of_some_questions_are_a_data_set(reproduced: Workplace, tmp_path: Path) -> None:
+    """A larger draw contains a smaller one, and the whole is the whole."""
+    with hub_at(reproduced.out / HUB):
+        folder = data_folder("wshuai190/nq-hard-negative-dpr-sampled-seed-42-sample-4", "data", "main")
+    asked = []
+    for number in (10, 40, 1000):
+        drawn = drawn_rows(folder, "train", number, tmp_path / str(number))
+        asked.append({query.text for query in load_collection(f"hf:{drawn}", split="train").queries.values()})
+    assert [len(one) for one in asked] == [10, 40, 110]
+    assert asked[0] < asked[1] < asked[2]
 
 
 def test_a_folder_of_shards_is_read(reproduced: Workplace, tmp_path: Path) -> None:

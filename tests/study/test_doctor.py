@@ -14,7 +14,7 @@ from torch import Tensor
 
 from retroscope.encoders import pooling
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checks.findings import ERROR, NOTE, PASSED, WARNING, Finding
+from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose, doctor_document, doctor_words

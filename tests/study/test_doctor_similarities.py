@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import AutoModel
 
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checks.findings import ERROR, PASSED, WARNING, Finding
+from retroscope.encoders.checks.finding import ERROR, PASSED, WARNING, Finding
 from retroscope.encoders.checks.selftest import library_test
 from retroscope.encoders.checks.unrelated import NARROW, RISE, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers

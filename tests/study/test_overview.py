@@ -131,7 +131,7 @@ def test_curves_are_laid_over_one_another_and_a_shared_backbone_is_drawn_once(
     from retroscope.study.overview.figures import curves_figure
 
     overview = together.overview()
-    figure = curves_figure(overview.members, "collection", overview.labels, "curves")
+    figure = curves_figure(overview.comparables[0], overview.labels, "curves")
     assert figure is not None
     (rows,) = figure.specification["datasets"].values() if "datasets" in figure.specification else (
         figure.specification["data"]["values"],

@@ -108,7 +108,7 @@ def test_every_section_and_figure_is_there(html: str) -> None:
     assert {f"#{one}" for one in sections} <= links <= places
     charts = [attrs["data-figure"] for attrs in page.named("div") if "data-figure" in attrs]
     assert set(charts) == set(unpacked(page, "figures"))
-    assert len(charts) == 7
+    assert len(charts) == 8
     assert {f"figure-{name}" for name in charts} <= {attrs.get("id") for attrs in page.named("figure")}
     assert all(attrs.get("aria-label") for attrs in page.named("div") if "chart" in attrs.get("class", ""))
     assert len(page.named("table")) == html.count("<caption>")

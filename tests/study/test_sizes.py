@@ -21,7 +21,7 @@ from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.planning.sizes import Bought, as_begun, fit
 from tiny_study import QUICK
 
-SIZED = [name for name, one in analyses().items() if len(one.sizes) > 1]
+SIZED = [name for name, one in analyses().items() if len(one.sizes) > 1 and not one.on_request]
 Planner = Callable[[StudySettings], StudyPlan]
 
 

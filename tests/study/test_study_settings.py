@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.baselines.settings import BaselineSettings
+from retroscope.analyses.erasure.settings import ErasureSettings
+from retroscope.analyses.heads.settings import HeadSettings
 from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
+from retroscope.analyses.patching.settings import PatchingSettings
+from retroscope.analyses.retention.settings import RetentionSettings
 from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.vocabulary.settings import VocabularySettings
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.drift.settings import DriftSettings
@@ -23,6 +28,7 @@ from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings, ModelSettings, NegativesSettings, StudySettings
 from retroscope.inputs.settings_files import changed, from_yaml, merged
+from retroscope.knowledge.settings import ReadoutSettings
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining
 from retroscope.probing.settings import KNOWN_PROBES, ProbeSettings
@@ -177,6 +183,12 @@ GROUPS = {
     ("transplants",): SweepSettings,
     ("baselines",): BaselineSettings,
     ("statistics",): ComparisonSettings,
+    ("erasure",): ErasureSettings,
+    ("vocabulary",): VocabularySettings,
+    ("heads",): HeadSettings,
+    ("patching",): PatchingSettings,
+    ("retention",): RetentionSettings,
+    ("retention", "readout"): ReadoutSettings,
 }
 
 

@@ -15,6 +15,7 @@ from retroscope.surgery.erasers import (
     check_erasers_installed,
     components,
     concept_basis,
+    held_out_correlations,
     pair_erasure,
     random_erasure,
 )
@@ -84,14 +85,26 @@ def test_the_eraser_is_the_packages_own(pairs: PairVectors) -> None:
 
 def test_few_pairs_are_correlated_in_few_components(pairs: PairVectors) -> None:
     """With as many dimensions as pairs the concept is found in any noise: shuffled pairs then share as much."""
-    few = PairVectors({tower: vectors[:24] for tower, vectors in pairs.towers.items()})
-    assert len(few.whitened["query"].variances) == components(24, DIM) == 6
+    few = PairVectors({tower: vectors[:60] for tower, vectors in pairs.towers.items()})
+    assert len(few.whitened["query"].variances) == components(60, DIM) == 6
     assert components(PAIRS, DIM) == DIM
     whitened = few.whitened["passage"]
     assert whitened.total == pytest.approx(float(few.towers["passage"].var(0).sum()), rel=1e-4)
-    assert torch.allclose(whitened.coordinates.T @ whitened.coordinates / 23, torch.eye(6).double(), atol=1e-8)
+    assert torch.allclose(whitened.coordinates.T @ whitened.coordinates / 59, torch.eye(6).double(), atol=1e-8)
     assert few.allows(6)
     assert not few.allows(7)
+
+
+def test_held_out_pairs_share_what_is_planted_and_nothing_of_noise(pairs: PairVectors) -> None:
+    """Among unrelated vectors the leading correlations are large where they were fitted, and none in other pairs."""
+    fit, other = (
+        PairVectors({t: v[part] for t, v in pairs.towers.items()}) for part in (slice(0, 200), slice(200, PAIRS))
+    )
+    real, shuffled = held_out_correlations(fit, other, SHARED)
+    assert real > 0.3 > shuffled
+    noise = held_out_correlations(fit.shuffled(0), other.shuffled(1), SHARED)
+    assert noise[0] < 0.15
+    assert 0 < noise[1] < 0.2
 
 
 def test_random_subspaces_have_the_rank_and_where_asked_the_variance(pairs: PairVectors) -> None:

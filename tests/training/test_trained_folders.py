@@ -24,7 +24,7 @@ from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.folder import last_checkpoint
 from retroscope.training.pairs import training_pairs
 from retroscope.training.settings import TrainingSettings
-from retroscope.training.watch import WHOLE
+from retroscope.training.watch import WHOLE, listed_files
 from toys import TEXTS
 
 QUICK = {"steps": 4, "batch_size": 8, "learning_rate": 1e-2, "evaluations": 2}
@@ -204,7 +204,9 @@ def test_a_checkpoint_is_whole_only_once_it_is_on_the_disk(tmp_path: Path) -> No
     for step in (2, 10, 12):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").touch()
-    (tmp_path / "checkpoint-10" / WHOLE).touch()
+    for step in (2, 10):
+        (tmp_path / f"checkpoint-{step}" / WHOLE).write_text(listed_files(tmp_path / f"checkpoint-{step}"))
+    (tmp_path / "checkpoint-2").joinpath("trainer_state.json").unlink()  # killed while an older one was removed
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-10"], "the others are removed"
 

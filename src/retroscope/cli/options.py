@@ -268,7 +268,7 @@ class SizeOptions:
         str | None,
         option(
             "--time",
-            help="Choose the sizes that fit into this time, e.g. 10m; all takes the largest",
+            help="Time budget, e.g. 10m: samples are reduced to fit into it; all takes the largest samples",
             metavar="T",
             default="the sizes of --depth",
         ),

@@ -38,9 +38,9 @@ def carry_out_set(
     from retroscope.cli.resolve import resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
+    from retroscope.study.folder import SET
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.several.names import check_distinct, name_of
-    from retroscope.study.several.study_set import SET
 
     names = [name_of(one.after) for one in wanted if one.after is not None]
     places = check_distinct(names)

@@ -23,9 +23,8 @@ def unread(path: Path, what: str, recognised: Callable[[Path], list[str]]) -> Co
     meant = [place for place in _places(path) if recognised(place)]
     if meant:
         which = " or ".join(str(place) for place in meant[:3])
-        inside = path.is_file() or path in meant[0].parents
         kind = "this is a file of a collection" if path.is_file() else "the collection lies in a folder of this one"
-        return CollectionError(kind if inside else what, where=str(path), fix=f"give {which}")
+        return CollectionError(f"no format fits: {kind}", where=str(path), fix=f"give {which}")
     return CollectionError(what, where=str(path), fix=_columns(path))
 
 

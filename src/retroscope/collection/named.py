@@ -115,6 +115,7 @@ ROWS: tuple[Named, ...] = (
     ),
     Named(
         name="pubmedqa",
+        split="",
         licence="MIT",
         title="",
         measure="",
@@ -123,12 +124,14 @@ ROWS: tuple[Named, ...] = (
     ),
     Named(
         name="bioasq",
+        split="",
         measure="",
         stated_by="",
         get="its questions need an account at bioasq.org: convert them to BEIR's three files",
     ),
     Named(
         name="policyqa",
+        split="",
         measure="",
         stated_by="",
         title="",

@@ -53,11 +53,13 @@ def embedding_map(before: Vectors, after: Vectors, *, cosine: bool) -> Embedding
     spread = float(np.linalg.norm(centred[0], axis=1).mean())
     shift = float(np.linalg.norm(sides[1].mean(axis=0) - sides[0].mean(axis=0)))
     return EmbeddingMap(
-        places[0],
-        places[1],
-        *(_kept(place, vectors) for place, vectors in zip(places, centred, strict=True)),
-        *(_correlation(place, vectors) for place, vectors in zip(places, centred, strict=True)),
-        shift / spread if spread else float("nan"),
+        before=places[0],
+        after=places[1],
+        variance_before=_kept(places[0], centred[0]),
+        variance_after=_kept(places[1], centred[1]),
+        distances_before=_correlation(places[0], centred[0]),
+        distances_after=_correlation(places[1], centred[1]),
+        shift=shift / spread if spread else float("nan"),
     )
 
 

@@ -74,6 +74,7 @@ POOLINGS: dict[str, Pooling] = {
     "weighted_mean": weighted_mean,
 }
 
+ONE_TOKEN = frozenset({"cls", "pooler", "last_token", "last_column"})  # poolings that read one token
 
 JOIN = "+"  # between the poolings of one recipe whose vectors stand side by side
 

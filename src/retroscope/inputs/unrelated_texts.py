@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from retroscope.encoders.checks.findings import PASSED, WARNING, Finding
+from retroscope.encoders.checks.finding import PASSED, WARNING, Finding
 from retroscope.encoders.checks.unrelated import RISE, unrelated_cosines
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.pooling import POOLINGS

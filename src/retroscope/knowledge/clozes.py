@@ -52,6 +52,7 @@ class RelationClozes:
 
     Attributes:
         rows: places of the facts in their set.
+        subjects: of each fact.
         contexts: of each fact, with its own object.
         objects: the distinct objects of the relation, which are its candidates.
         tokens: of each object.
@@ -62,6 +63,7 @@ class RelationClozes:
     """
 
     rows: tuple[int, ...]
+    subjects: tuple[str, ...]
     contexts: tuple[Answered, ...]
     objects: tuple[str, ...]
     tokens: tuple[tuple[int, ...], ...]
@@ -136,6 +138,7 @@ def relation_clozes(
         return None
     return RelationClozes(
         rows=tuple(row for row, _, _ in kept),
+        subjects=tuple(fact.subject for _, fact, _ in kept),
         contexts=tuple(context for _, _, context in kept),
         objects=objects,
         tokens=tuple(table),

@@ -64,7 +64,7 @@ def recall(
                     vocabulary[k, layer, facts] = _ranks_in_vocabulary(words, clozes, facts)
         if on_facts:
             on_facts(len(facts))
-    other = other_subjects(clozes.answers, seed)
+    other = other_subjects(clozes.subjects, seed)
     parts = [measured(scores[k, layer], clozes, other)
              for k in range(len(readouts)) for layer in range(n_layers)]  # fmt: skip
     shape = (len(readouts), n_layers, n_facts)
@@ -104,12 +104,12 @@ def _ranks_in_vocabulary(
     return ranks
 
 
-def other_subjects(answers: Int[np.ndarray, "fact"], seed: int) -> Int[np.ndarray, "fact"]:
-    """Draw another fact for each, with another object; -1 where every fact has the same object."""
+def other_subjects(subjects: Sequence[str], seed: int) -> Int[np.ndarray, "fact"]:
+    """Draw a fact of another subject for each, whatever its object; -1 where every fact has the same subject."""
     rng = np.random.default_rng(seed)
-    others = np.full(len(answers), -1)
-    for fact, answer in enumerate(answers):
-        fitting = np.flatnonzero(answers != answer)
+    others, names = np.full(len(subjects), -1), np.array(subjects)
+    for fact, subject in enumerate(subjects):
+        fitting = np.flatnonzero(names != subject)
         if fitting.size:
             others[fact] = rng.choice(fitting)
     return others

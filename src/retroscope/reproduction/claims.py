@@ -34,6 +34,7 @@ class ClaimOutcome(StrEnum):
     HOLDS = "holds"
     FAILS = "does not hold"
     UNDECIDED = "undecided"
+    NOT_TESTABLE = "not testable"  # there is no number to test
     NOT_RUNNABLE = "not runnable here"
 
 
@@ -71,16 +72,16 @@ class CellChange:
 
 
 RULES = {
-    "changed": "Holds if the interval of the largest change lies beyond the margin on one side; does not hold if the "
-    "intervals of all changes lie within it.",
-    "unchanged": "Holds if the intervals of all changes lie within the margin; does not hold if that of the largest "
-    "lies beyond it on one side.",
+    "changed": "Holds if the interval of the largest change lies beyond the margin on one side; does not hold if every "
+    "change is within it by two one-sided tests at .05.",
+    "unchanged": "Holds if every change is within the margin by two one-sided tests at .05; does not hold if the "
+    "interval of the largest change lies beyond the margin on one side.",
     "higher": "Holds if the interval of the difference lies above zero; does not hold if it lies below.",
     "lower": "Holds if the interval of the difference lies below zero; does not hold if it lies above.",
 }
 STATISTICS = {
-    "largest_change": "Largest change of accuracy from the backbone over all N and layers, with intervals that hold "
-    "together (Bonferroni).",
+    "largest_change": "Largest change of accuracy from the backbone over all N and layers. Its interval is corrected "
+    "for all of them (Bonferroni); the tests of equivalence must all pass, which needs no correction.",
     "active_share": "Difference in the share of an FFN matrix's neurons that an example activates, mean over layers, "
     "paired by example where both models have the same.",
 }
@@ -134,16 +135,23 @@ def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, Measured
 
 
 def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellChange], numbers: str) -> Ruling:
-    """Apply the rule of a claim to the change of every cell."""
+    """Apply the rule of a claim to the change of every cell.
+
+    A claim that some cell changed is corrected for the choice of the largest. That every cell is unchanged is an
+    intersection-union test: each cell at the whole error rate (Berger and Hsu 1996).
+    """
     quantile = simultaneous_quantile(study, len(changes))
     largest = max(changes, key=lambda one: abs(one.change))
     low, high = largest.change - quantile * largest.error, largest.change + quantile * largest.error
     changed = low > study.margin or high < -study.margin
-    unchanged = all(abs(one.change) + quantile * one.error < study.margin for one in changes)
+    one_sided = NormalDist().inv_cdf(study.level)
+    within = sum(abs(one.change) + one_sided * one.error < study.margin for one in changes)
+    unchanged = within == len(changes)
     wanted = {"changed": (changed, unchanged), "unchanged": (unchanged, changed)}[claim.expects]
     return Ruling(
         numbers=numbers, outcome=_outcome(*wanted), value=largest.change, low=low, high=high,
-        what=f"largest at N = {largest.passages}, layer {largest.layer}; margin {study.margin:g}",
+        what=f"largest at N = {largest.passages}, layer {largest.layer}; {within} of {len(changes)} within the margin "
+        f"of {study.margin:g}",
     )  # fmt: skip
 
 
@@ -151,7 +159,7 @@ def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbe
     """Apply a rule to the difference in active neurons; the paper prints its counts in bitmaps alone."""
     if numbers == AS_PUBLISHED:
         return Ruling(
-            numbers=numbers, outcome=ClaimOutcome.UNDECIDED, what="claimed in words; counts stand only in bitmaps"
+            numbers=numbers, outcome=ClaimOutcome.NOT_TESTABLE, what="claimed in words; counts stand only in bitmaps"
         )
     pair = _pair(study, claim, trials, numbers)
     if pair is None:

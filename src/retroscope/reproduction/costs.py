@@ -73,8 +73,9 @@ def cost_document(costs: Sequence[FigureCost]) -> dict[str, Any]:
 
 def _rows(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> int:
     data = study.data[trial.data]
-    known = data.rows[data.splits[trial.kind]]
-    return known if scale.limit_queries is None else min(known, scale.limit_queries)
+    split = data.splits[trial.kind]
+    share = 1.0 if scale.limit_queries is None else min(1.0, scale.limit_queries / data.queries[split])
+    return round(data.rows[split] * share)
 
 
 def _copies(model: PublishedModel, protocol: str) -> int:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from retroscope.reproduction.published import NEURONS, PublishedFigure, PublishedStudy
 from retroscope.reproduction.trials import CORRECTED, PUBLISHED
-from retroscope.typesetting.curves import curves, facets, layer_axis, zero_line
+from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis, zero_line
 from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.palette import OTHER_COLOURS
 
-OURS = "ours"
+THEIRS, OURS = "published", "ours"
 POOLING_WORDS = {"cls": "CLS", "mean": "mean", "eos": "EOS"}
 SMOKE_CAPTION = "Ours is of smoke weights, tiny and random: the curves show that the machinery runs, and nothing else. "
 
@@ -41,17 +42,39 @@ def _points(results: Mapping[str, Any], figure: PublishedFigure, models: Sequenc
 
 def _overlay(
     study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
-) -> Figure | None:
-    """Draw the published curves, and ours over them."""
-    points = _points(results, figure, models)
-    label = points["model"].map(lambda name: study.models[name].label)
-    published = points.assign(series=label + ", published", value=points["accuracy"], low=None, high=None)
-    own = points.assign(series=label + f", {OURS}", value=points["ours"], low=None, high=None)
-    frame = pd.concat([published, own.dropna(subset=["value"])], ignore_index=True)
+) -> Figure:
+    """Draw the published curves, dashed with open circles, and ours over them; a colour for each model."""
+    points = _points(results, figure, models).assign(
+        model=lambda rows: rows["model"].map(lambda name: study.models[name].label),
+        passages=lambda rows: [f"N = {n}" for n in rows["passages"]],
+    )
+    columns = ["model", "passages", "layer", "value", "numbers"]
+    published = points.assign(value=points["accuracy"], numbers=THEIRS)[columns]
+    own = points.assign(value=points["ours"], numbers=OURS)[columns].dropna(subset=["value"])
+    frame = pd.concat([published, own], ignore_index=True)
+    base = alt.Chart().encode(
+        x=layer_axis(),
+        y=alt.Y("value:Q", title="accuracy", scale=alt.Scale(zero=False)),
+        color=alt.Color("model:N", title=None, sort=None, scale=alt.Scale(range=list(OTHER_COLOURS))),
+        detail="numbers:N",
+    )
+    dashes = alt.StrokeDash(
+        "numbers:N", title=None, scale=alt.Scale(domain=[THEIRS, OURS], range=[[4, 3], [1, 0]]),
+        legend=alt.Legend(symbolType="stroke", symbolSize=150, symbolFillColor="transparent"),
+    )  # fmt: skip
+    own_marks = base.transform_filter(f"datum.numbers === '{OURS}'").mark_point(filled=True, size=25, opacity=1)
+    their_marks = base.transform_filter(f"datum.numbers === '{THEIRS}'").mark_point(size=25, opacity=1, fill="white")
+    tips = ["model:N", "numbers:N", "layer:O", alt.Tooltip("value:Q", format=".4f")]
+    marks = [one.encode(tooltip=tips) for one in (their_marks, own_marks)]
+    panel = alt.layer(base.mark_line(strokeWidth=1.6).encode(strokeDash=dashes), *marks).properties(**PANEL)
     pooling = POOLING_WORDS[study.models[models[0]].pooling]
-    return _by_passages(
-        frame, _name(figure, study, models, "overlay"), f"Figure {figure.number}, {pooling}: published and ours",
-        f"{_smoke(results)}Accuracy of the published probe by layer, for N candidates; chance is 1/N.", "accuracy",
+    title = f"Figure {figure.number}, {pooling}: published and ours"
+    return Figure(
+        _name(figure, study, models, "overlay"), title,
+        f"{_smoke(results)}Accuracy of the published probe by layer, for N candidates; chance is 1/N. Published: "
+        "dashed, open circles; ours: solid, full circles.",
+        f"{title}. Models: {', '.join(dict.fromkeys(frame['model']))}.",
+        facets(panel, frame, "passages", list(dict.fromkeys(frame["passages"])), columns=2),
     )  # fmt: skip
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retroscope.reproduction.costs import RATES, figure_costs
-from retroscope.reproduction.places import HUB, made_up_snapshot
+from retroscope.reproduction.places import HUB, Workplace, made_up_snapshot
 from retroscope.reproduction.published import NEURONS, PublishedFigure, PublishedStudy
-from retroscope.reproduction.trials import SMOKE, Scale, as_typed_line, command, trials_of
+from retroscope.reproduction.trials import SMOKE, ModelTrial, Scale, as_typed_line, command, trials_of
 
 
 def listed_figures(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[str]:
@@ -44,22 +44,25 @@ def listed_commands(
     place = out or Path(f"runs/{study.name}")
     trials = trials_of(study, figures)
     names = list(dict.fromkeys(trial.data for trial in trials))
-    folders = {name: _data_folder(study, name, scale, place) for name in names}
     lines = [] if scale.name == SMOKE else [_download(study, name) for name in names]
     if scale.name == SMOKE:  # what `reproduce --scale smoke` makes
         lines = [f"export HF_HUB_OFFLINE=1 HF_HUB_CACHE={as_typed_line([str(place / HUB)])}"]
+    if scale.limit_queries is not None:
+        lines.append(f"# the rows of {scale.limit_queries:,} questions are written by `reproduce` without this option")
     for trial in trials:
-        words = command(study, trial, scale, str(folders[trial.data]), str(place / "commands" / trial.name))
-        lines.append(as_typed_line(words))
+        folder = _data_folder(study, trial, scale, place)
+        lines.append(as_typed_line(command(study, trial, scale, str(folder), str(place / "commands" / trial.name))))
     return lines
 
 
-def _data_folder(study: PublishedStudy, name: str, scale: Scale, out: Path) -> Path:
-    """Return the folder of a data set's parquet files: downloaded, or made up."""
-    data = study.data[name]
+def _data_folder(study: PublishedStudy, trial: ModelTrial, scale: Scale, out: Path) -> Path:
+    """Return the folder of a data set's parquet files: downloaded, drawn from those, or made up."""
+    data = study.data[trial.data]
+    if scale.limit_queries is not None:
+        return Workplace(study, scale, out, out).rows(trial.data, data.splits[trial.kind])
     if scale.name == SMOKE:
         return made_up_snapshot(out / HUB, "datasets", data.source) / data.folder
-    return Path("data") / name / data.folder
+    return Path("data") / trial.data / data.folder
 
 
 def _download(study: PublishedStudy, name: str) -> str:

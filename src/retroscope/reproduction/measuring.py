@@ -13,6 +13,7 @@ from retroscope.inputs.settings_files import merged
 from retroscope.progress import Progress
 from retroscope.reproduction.hub import commits, data_folder, is_made_up
 from retroscope.reproduction.places import Workplace, facts_if_done, trial_key
+from retroscope.reproduction.rows import drawn_rows
 from retroscope.reproduction.trials import ModelTrial, trial_values
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.protocols import study_settings
@@ -40,7 +41,11 @@ def _measure(
     study = place.study
     model, data = study.models[trial.model], study.data[trial.data]
     folder = data_folder(data.source, data.folder, study.revision)
-    settings = trial_settings(trial_values(study, trial, place.scale, str(folder)), trial.kind)
+    used = folder
+    if place.scale.limit_queries is not None:
+        split = data.splits[trial.kind]
+        used = drawn_rows(folder, split, place.scale.limit_queries, place.rows(trial.data, split))
+    settings = trial_settings(trial_values(study, trial, place.scale, str(used)), trial.kind)
     retriever = retriever_of(settings.after)
     key = (trial.data, str(settings.data))
     if key not in collections:

@@ -20,6 +20,7 @@ from retroscope.typesetting.page import fill
 from retroscope.typesetting.tables import write_frames
 
 PAGE = "report.html"
+NUMBERS = ("by the paper's numbers", "measured as published", "measured, corrected")  # of the rulings of a claim
 
 
 def write_results(document: Mapping[str, Any], folder: Path) -> Path:
@@ -71,6 +72,7 @@ def _shown(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedF
         "measured": any(one["ours"] is not None for one in points)
         or any(one["figure"] == figure.number for one in results["neurons"]),
         "states": {name: count for name, count in states.items() if count},
+        "uncorrected": next((one for one in results["uncorrected"] if one["figure"] == figure.number), None),
     }
 
 
@@ -97,7 +99,7 @@ def page_tables(
     study: PublishedStudy, results: Mapping[str, Any], chosen: Sequence[PublishedFigure]
 ) -> dict[str, PaperTable]:
     """Return every table of the page, as text."""
-    tables = {"claims": _claims_table(results)}
+    tables = {"claims": _claims_table(results), "rulings": _rulings_table(results)}
     for figure in chosen:
         if figure.kind == PROBES:
             tables[f"points-{figure.number}"] = _points_table(study, results, figure)
@@ -122,13 +124,14 @@ def _points_table(study: PublishedStudy, results: Mapping[str, Any], figure: Pub
             "ours": _digits(one["ours"]),
             "difference": MISSING if one["ours"] is None else f"{one['ours'] - one['accuracy']:+.4f}",
             "tolerance": _digits(one["tolerance"]),
+            "limit of one": _digits(one["single_limit"]),
             "state": one["state"],
             "reason": one["reason"],
         }
         for one in results["points"]
         if one["figure"] == figure.number
     ]
-    numeric = ("N", "layer", "published", "ours", "difference", "tolerance")
+    numeric = ("N", "layer", "published", "ours", "difference", "tolerance", "limit of one")
     return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: every published point", study.credit, numeric)
 
 
@@ -158,23 +161,35 @@ def _neurons_table(study: PublishedStudy, results: Mapping[str, Any], figure: Pu
 
 
 def _claims_table(results: Mapping[str, Any]) -> PaperTable:
-    """Return every claim with its rule, and what it comes to by three sets of numbers."""
-    rows = []
-    for one in results["claims"]:
-        row = {"claim": one["claim"], "figure": one["figure"], "statistic": one["statistic"], "rule": one["rule"]}
-        names = ("by the paper's numbers", "measured as published", "measured, corrected")
-        rows.append(row | {name: _ruling_words(r) for name, r in zip(names, one["rulings"], strict=True)})
-    return PaperTable(pd.DataFrame(rows), "The paper's claims, each with its statistic and rule", "", ("figure",))
+    """Return every claim with what it comes to by three sets of numbers."""
+    rows = [
+        {"claim": one["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, one["rulings"], strict=True)}
+        for one in results["claims"]
+    ]
+    return PaperTable(pd.DataFrame(rows), "The paper's claims, each by its rule")
 
 
-def _ruling_words(ruling: Mapping[str, Any]) -> str:
-    """Print the outcome first, then the number, its interval and what it is of."""
-    if ruling["value"] is None:
-        return f"{ruling['outcome']}: {ruling['what']}"
-    if ruling["low"] is None or ruling["high"] is None:
-        return f"{ruling['outcome']}: {signed(ruling['value'])}, {ruling['what']}"
-    number = f"{signed(ruling['value'])} {interval(ruling['low'], ruling['high'], effect=True)}"
-    return f"{ruling['outcome']}: {number}, {ruling['what']}"
+def _rulings_table(results: Mapping[str, Any]) -> PaperTable:
+    """Return the statistic of every claim with its interval."""
+    rows = [
+        {
+            "claim": one["name"],
+            "figure": one["figure"],
+            "numbers": name,
+            "outcome": ruling["outcome"],
+            "statistic": MISSING if ruling["value"] is None else signed(ruling["value"]),
+            "interval": _interval_of(ruling),
+            "of": ruling["what"],
+        }
+        for one in results["claims"]
+        for name, ruling in zip(NUMBERS, one["rulings"], strict=True)
+    ]
+    return PaperTable(pd.DataFrame(rows), "What each claim rests on", "", ("figure", "statistic", "interval"))
+
+
+def _interval_of(ruling: Mapping[str, Any]) -> str:
+    low, high = ruling["low"], ruling["high"]
+    return MISSING if low is None or high is None else interval(low, high, effect=True)
 
 
 def _exhibit_table(exhibit: Mapping[str, Any]) -> PaperTable:

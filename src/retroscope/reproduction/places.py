@@ -12,7 +12,14 @@ from retroscope.reproduction.published import PublishedStudy
 from retroscope.reproduction.trials import ModelTrial, Scale, trial_values
 from retroscope.study.study import load_study
 
-TRIALS, ABOUT, VECTORS, HUB, RESULTS = "trials", ".about.json", "vectors", "hub", "results.json"
+TRIALS, ABOUT, VECTORS, HUB, RESULTS, ROWS = (
+    "trials",
+    ".about.json",
+    "vectors",
+    "hub",
+    "results.json",
+    "rows",
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,10 @@ class Workplace:
     def folder(self, trial: ModelTrial) -> Path:
         """Return the folder of a trial's study."""
         return self.out / TRIALS / trial.name
+
+    def rows(self, data: str, split: str) -> Path:
+        """Return the folder of the rows of a limited number of questions."""
+        return self.out / ROWS / f"{data}-{split}-{self.scale.limit_queries}"
 
     def about(self, trial: ModelTrial) -> Path:
         """Return the document that says a trial is done, and of what."""
@@ -75,7 +86,8 @@ def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
     """Hash what a trial measures; the device changes only the last bits."""
     values = trial_values(study, trial, scale, "")
     values["after"]["load"].pop("device", None)
-    return fingerprint(ordered({"settings": values, "revision": study.revision, "schema": SCHEMA}))[:32]
+    made_of = {"settings": values, "limit": scale.limit_queries, "revision": study.revision, "schema": SCHEMA}
+    return fingerprint(ordered(made_of))[:32]
 
 
 def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:

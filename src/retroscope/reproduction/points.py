@@ -4,6 +4,11 @@ The tolerance is derived. Both accuracies are means of choices. The published on
 many choices as the paper's own stars imply at least; ours has that of its queries, each the mean of its choices. Their
 difference may be as large as the normal quantile, corrected for the number of points of the figure (Bonferroni),
 allows, and besides by the errors of printing and of reading a point.
+
+Two assumptions: the published stars come from a t-test over all choices as two independent samples, which gives their
+number; and the choices are independent. They share questions and passages, so the binomial error is too small. The
+correction makes a wide tolerance, so "not distinguishable" is no agreement: the limit of one point, uncorrected, is
+given beside it, and how many points lie beyond that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +30,7 @@ class PointState(StrEnum):
     """What is known of a published point."""
 
     OK = "OK"  # equal within the errors of printing and reading
-    WITHIN = "within tolerance"
+    NOT_DISTINGUISHABLE = "not distinguishable"  # no further apart than the tolerance
     FAILS = "fails"
     NOT_RUN = "not run"
     NOT_COMPARABLE = "not comparable"  # ours is of made-up weights
@@ -51,7 +56,8 @@ class PointResult:
         point: the published accuracy.
         ours: accuracy measured here; None: not run.
         error: its standard error.
-        tolerance: how far both may be apart.
+        tolerance: how far all points of the figure together may be apart.
+        single_limit: how far this point may be apart at .05, uncorrected for the others.
         state, reason: what the difference means, and why.
     """
 
@@ -60,12 +66,13 @@ class PointResult:
     ours: float | None
     error: float | None
     tolerance: float | None
+    single_limit: float | None
     state: PointState
     reason: str
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON-like values."""
-        own = {"ours": self.ours, "error": self.error, "tolerance": self.tolerance}
+        own = {"ours": self.ours, "error": self.error, "tolerance": self.tolerance, "single_limit": self.single_limit}
         return {"figure": self.figure, **asdict(self.point), **own, "state": str(self.state), "reason": self.reason}
 
 
@@ -141,17 +148,16 @@ def _point_result(
     study: PublishedStudy, number: int, point: PublishedPoint, trial: MeasuredTrial | None, family: int
 ) -> PointResult:
     if trial is None:
-        return PointResult(figure=number, point=point, ours=None, error=None, tolerance=None,
+        return PointResult(figure=number, point=point, ours=None, error=None, tolerance=None, single_limit=None,
                            state=PointState.NOT_RUN, reason="this model was not measured on this data set")  # fmt: skip
     ours, error = accuracy_of(trial, probe=CONCAT, control=NONE, passages=point.passages, layer=point.layer)
     choices = reported_choices(study, point.data).low
     printed = study.reading_error + study.rounding_error
     both = sqrt(binomial_error(point.accuracy, choices) ** 2 + error**2)
-    tolerance = simultaneous_quantile(study, family) * both + printed
+    tolerance, single = (simultaneous_quantile(study, many) * both + printed for many in (family, 1))
     state, reason = _judged(study, point, ours, tolerance, made_up=trial.made_up)
-    return PointResult(
-        figure=number, point=point, ours=ours, error=error, tolerance=tolerance, state=state, reason=reason
-    )
+    return PointResult(figure=number, point=point, ours=ours, error=error, tolerance=tolerance, single_limit=single,
+                       state=state, reason=reason)  # fmt: skip
 
 
 def _judged(
@@ -164,7 +170,7 @@ def _judged(
     if difference <= study.reading_error + study.rounding_error:
         return PointState.OK, "equal as printed"
     if difference <= tolerance:
-        return PointState.WITHIN, "sampling of choices"
+        return PointState.NOT_DISTINGUISHABLE, "within sampling of choices"
     if study.models[point.model].published_at_random:
         return PointState.FAILS, "published with random weights"
     return PointState.FAILS, "beyond sampling of choices"
@@ -173,3 +179,15 @@ def _judged(
 def count_states(results: Sequence[PointResult]) -> dict[str, int]:
     """Return how many points are in each state."""
     return {str(state): sum(one.state is state for one in results) for state in PointState}
+
+
+def count_beyond(results: Sequence[PointResult]) -> dict[str, int]:
+    """Return how many points can be compared, and how many of them lie beyond the limit of one point, uncorrected."""
+    compared = [one for one in results if one.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
+    return {"compared": len(compared), "beyond": sum(_is_beyond(one) for one in compared)}
+
+
+def _is_beyond(one: PointResult) -> bool:
+    if one.ours is None or one.single_limit is None:
+        return False
+    return abs(one.ours - one.point.accuracy) > one.single_limit

@@ -68,6 +68,7 @@ class PublishedData:
         folder: of its parquet files in the repository.
         splits: kind of a figure -> the split that it reads.
         rows: split -> about how many rows it has (question, positive and negatives).
+        queries: split -> about how many questions it has.
         gigabytes: about how much is downloaded.
         about: how it was made.
     """
@@ -77,6 +78,7 @@ class PublishedData:
     folder: str
     splits: Mapping[str, str]
     rows: Mapping[str, int]
+    queries: Mapping[str, int]
     gigabytes: float
     about: str
 

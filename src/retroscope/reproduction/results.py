@@ -11,7 +11,14 @@ from retroscope.reproduction.claims import RULES, STATISTICS, DoneTrials, ruling
 from retroscope.reproduction.exhibits import PASSAGE_ONLY, exhibit_documents
 from retroscope.reproduction.neuron_counts import layer_rows, neurons_of
 from retroscope.reproduction.places import MeasuredTrial, Workplace, read_trial
-from retroscope.reproduction.points import NONE, accuracy_of, count_states, point_results, reported_choices
+from retroscope.reproduction.points import (
+    NONE,
+    accuracy_of,
+    count_beyond,
+    count_states,
+    point_results,
+    reported_choices,
+)
 from retroscope.reproduction.published import NEURONS, PROBES, PublishedFigure, PublishedStudy
 from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY, trials_of
 
@@ -26,7 +33,8 @@ def results_document(place: Workplace) -> dict[str, Any]:
     trials = read_trials(place)
     of_probes = {(data, model): one for (data, model, tower, protocol), one in trials.items()
                  if protocol == PUBLISHED and not tower}  # fmt: skip
-    points = [one for figure in study.figures for one in point_results(study, figure.number, of_probes)]
+    by_figure = {figure.number: point_results(study, figure.number, of_probes) for figure in study.figures}
+    points = [one for results in by_figure.values() for one in results]
     document: dict[str, Any] = clean({
         "schema": SCHEMA,
         "study": study.name,
@@ -36,6 +44,7 @@ def results_document(place: Workplace) -> dict[str, Any]:
         "trials": [_trial_facts(one) for one in trials.values()],
         "choices": {data: asdict(reported_choices(study, data)) for data in study.data},
         "states": count_states(points),
+        "uncorrected": [{"figure": number} | count_beyond(results) for number, results in by_figure.items() if results],
         "points": [one.document() for one in points],
         "corrected": [row for figure in study.figures for row in _corrected_rows(study, figure, trials)],
         "neurons": [row for figure in study.figures for row in _neuron_rows(study, figure, trials)],

@@ -23,7 +23,7 @@ class Scale:
 
     Attributes:
         name: "smoke" or "full".
-        limit_queries: queries that the probes read; None: all.
+        limit_queries: questions whose rows are read, drawn at random; None: all.
         examples: protocol -> texts or queries whose neurons are attributed.
         seeds: of the probes' splits; None: as many as the protocol has.
         device: that models run on.
@@ -116,7 +116,6 @@ def command(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str, o
     words += ["--pooling", POOLINGS[model.pooling], "--similarity", SIMILARITY, "--protocol", trial.protocol]
     words += _recipe_words(model, trial.protocol)
     words += _probe_words(study, trial, model, scale) if trial.kind == PROBES else _neuron_words(trial, model, scale)
-    words += ["--limit-queries", str(scale.limit_queries)] if scale.limit_queries and trial.kind == PROBES else []
     words += ["--device", scale.device] if scale.device != "cpu" else []
     for assignment in scale.assignments:
         words += ["--set", assignment]
@@ -142,8 +141,6 @@ def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: s
         "protocol": trial.protocol,
         "statistics": _assigned(scale.assignments, "statistics"),
     }
-    if trial.kind == PROBES and scale.limit_queries:
-        values["data"]["limit_queries"] = scale.limit_queries
     own = _probe_values(study, trial, model, scale) if trial.kind == PROBES else _neuron_values(trial, model, scale)
     return {**values, **own}
 

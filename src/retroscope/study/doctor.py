@@ -1,34 +1,25 @@
 """Run `retroscope doctor`: checks of one model, or of a backbone and its retriever, without data."""
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-import torch
-
 from retroscope.documents import SCHEMA, clean
-from retroscope.drift.weights import incomparable
 from retroscope.encoders.checkpoints.folders import locate
-from retroscope.encoders.checks.findings import (
-    ERROR,
-    NOTE,
-    PASSED,
-    SEVERITIES,
-    WARNING,
-    Finding,
-    Origin,
-    encoder_findings,
-)
+from retroscope.encoders.checks.finding import ERROR, PASSED, SEVERITIES, Finding, Origin
+from retroscope.encoders.checks.findings import encoder_findings
+from retroscope.encoders.checks.signatures import check_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError, UnknownPoolingError
 from retroscope.inputs.load import retriever_of
-from retroscope.inputs.pairing import compared_like, recipe_differences, same_tokens
-from retroscope.inputs.settings import ModelSettings
-from retroscope.inputs.unrelated_texts import unrelated_texts
+from retroscope.inputs.pairing import compared_like
+from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.study.pair_checks import PAIR_CHECKS, UNKNOWN, anatomy_facts
+from retroscope.study.recipes_tried import data_findings
 from retroscope.typesetting.documents import Record
 
 WIDTH = 100
-TRIED, UNKNOWN = "mean", "unknown"  # pooling, where nobody says it
+TRIED = "mean"  # pooling, where nobody says it
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +41,12 @@ class Diagnosis:
         return all(finding.severity != ERROR for _, finding in self.findings)
 
 
-def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
+def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = None) -> Diagnosis:
     """Check every model, and the pair if there are two.
 
     Args:
         models: role -> what to load; the roles "before" and "after" are a pair.
+        data: a collection on which the plausible recipes of the retriever ("model" or "after") are tried.
 
     Raises:
         EncoderError: for a path or hub name that leads nowhere; whatever else is wrong with a checkpoint is a finding.
@@ -73,7 +65,20 @@ def diagnose(models: Mapping[str, ModelSettings]) -> Diagnosis:
         loaded["before"] = compared_like(loaded["before"], loaded["after"])  # as compare does
         of_pair = [f for check in PAIR_CHECKS for f in check(loaded["before"], loaded["after"])]
         findings += [("pair", finding) for finding in _worst_first(of_pair)]
+    tuned = loaded.get("after") or loaded.get("model")
+    if data is not None and tuned is not None:
+        findings += [("data", finding) for finding in _worst_first(list(data_findings(_pooled(tuned), data)))]
     return Diagnosis(loaded, tuple(findings))
+
+
+def _pooled(retriever: Retriever) -> Retriever:
+    """Return the retriever with the pooling that was tried, where nobody says its own."""
+    if retriever.passage.recipe.pooling != UNKNOWN:
+        return retriever
+    query, passage = (
+        replace(one, recipe=replace(one.recipe, pooling=TRIED)) for one in (retriever.query, retriever.passage)
+    )
+    return replace(retriever, query=query, passage=passage)
 
 
 def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, list[tuple[str, Finding]]]:
@@ -120,9 +125,11 @@ def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list
     """Return the findings of both towers; what they have in common appears once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     said = {}
+    given = retriever.similarity if settings.load.similarity is not None else None
     for tower, encoder in _towers(retriever).items():
         path = locate(str(settings.source or getattr(settings, tower)), settings.load.revision)
-        said[tower] = encoder_findings(encoder, Origin(path, settings.load, prompted))
+        compared = [] if given is None else [*check_similarity(path, given)]
+        said[tower] = [*encoder_findings(encoder, Origin(path, settings.load, prompted)), *compared]
     if len(said) == 1:
         return [(role, finding) for finding in _worst_first(next(iter(said.values())))]
     shared = [finding for finding in said["query"] if finding in said["passage"]]
@@ -144,100 +151,6 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether layers and tensors can be paired."""
-    for tower in ("query", "passage"):
-        one, two = (r.tower(tower) for r in (before, after))
-        widths = [_anatomy(e)["width"] for e in (one, two)]
-        differ = incomparable(one.anatomy, two.anatomy) or (
-            f"one is {widths[0]} wide, the other {widths[1]}" if widths[0] != widths[1] else ""
-        )
-        if differ:
-            fix = "compare a retriever with the backbone that it was fine-tuned from"
-            yield Finding(ERROR, "architecture", f"the two are built differently: {differ}", fix)
-            return
-    about = _anatomy(after.passage)
-    yield Finding(PASSED, "architecture", f"both {about['family']}, {about['blocks']} blocks of {about['width']}")
-
-
-def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether fine-tuning changed anything, in either tower or its head."""
-    changed, alone, said = dict[str, int](), set[str](), ""
-    for tower in ("query", "passage"):
-        mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))
-        common = [name for name in mine if name in theirs and mine[name].shape == theirs[name].shape]
-        alone |= (mine.keys() | theirs.keys()) - set(common)
-        changed[tower] = sum(not torch.equal(mine[name], theirs[name].to(mine[name].dtype)) for name in common)
-        said = f"{changed[tower]} of {len(common)} tensors differ"
-    if alone:
-        text = f"{len(alone)} tensors are in one of the two only, or of another shape: {', '.join(sorted(alone)[:3])}"
-        yield Finding(WARNING, "weights", text, "see `retroscope diff`; what differs there is not paired")
-    still = [tower for tower, n in changed.items() if not n]
-    if not still:
-        yield Finding(PASSED, "weights", said)
-    elif len(still) == 2 and not alone:
-        fix = "the same model was given twice, an adapter was not loaded, or fine-tuning never reached the backbone"
-        yield Finding(ERROR, "weights", f"{said}: the two are the same model", fix)
-    else:
-        yield Finding(NOTE, "weights", f"no tensor that both have differs in the {' and '.join(still)} tower")
-
-
-def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
-    head = {f"head.{name}": value for name, value in encoder.head.named_parameters()}
-    return dict(encoder.backbone.named_parameters()) | head
-
-
-def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether a token number means the same word on both sides."""
-    one, two = before.passage.tokenizer, after.passage.tokenizer
-    words, others = one.get_vocab(), two.get_vocab()
-    moved = [word for word, number in words.items() if others.get(word) != number]
-    added = sorted(others.keys() - words.keys(), key=others.__getitem__)
-    if moved:
-        text = f"{len(moved):,} tokens have another number after, or none, e.g. {moved[0]!r}: {words[moved[0]]}"
-        yield Finding(ERROR, "tokenizers", text, "the pair does not read texts alike: find the backbone of this model")
-    elif added:
-        text = f"the tokenizer grew by {len(added)} tokens: {', '.join(map(repr, added[:5]))}"
-        yield Finding(NOTE, "tokenizers", f"{text}; the backbone splits them into others")
-    elif not all(same_tokens(before.tower(t), after.tower(t)) for t in ("query", "passage")):
-        text = "one vocabulary, but the same texts have other tokens: normalised, split or ended otherwise"
-        yield Finding(WARNING, "tokenizers", text, "an effect is then of the tokenizer too; give both the same ending")
-    else:
-        yield Finding(PASSED, "tokenizers", f"the same tokens for the same texts, {len(words):,} in the vocabulary")
-
-
-def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether both models treat texts alike."""
-    differences = recipe_differences(before, after)
-    for text in differences:
-        yield Finding(WARNING, "recipes", text, "give both the same, unless that is what is studied")
-    if not differences:
-        unknown = after.passage.recipe.pooling == UNKNOWN
-        alike = "alike but for the pooling, which is not known" if unknown else "the same on both sides"
-        yield Finding(NOTE if unknown else PASSED, "recipes", alike)
-
-
-PAIR_CHECKS: tuple[Callable[[Retriever, Retriever], Iterator[Finding]], ...] = (
-    _architecture,
-    _weights,
-    _tokenizers,
-    _recipes,
-    unrelated_texts,
-)
-
-
-def _anatomy(encoder: Encoder) -> Record:
-    config = encoder.backbone.config
-    return {
-        "family": encoder.anatomy.family,
-        "blocks": encoder.anatomy.n_blocks,
-        "width": int(config.hidden_size),
-        "parameters": sum(p.numel() for p in encoder.backbone.parameters()),
-        "attention": "looks back only" if encoder.anatomy.causal else "looks both ways",
-        "last layer": "includes the final norm" if encoder.anatomy.post_norm else "as its block leaves it",
-    }
-
-
 def doctor_document(found: Diagnosis) -> Record:
     """Return the JSON document of `doctor --json`."""
     models = {
@@ -246,7 +159,7 @@ def doctor_document(found: Diagnosis) -> Record:
             "similarity": r.similarity,
             "similarity_source": r.similarity_source,
             "towers": {
-                tower: {"anatomy": _anatomy(e), "recipe": e.recipe.as_dict(), "fingerprint": e.fingerprint}
+                tower: {"anatomy": anatomy_facts(e), "recipe": e.recipe.as_dict(), "fingerprint": e.fingerprint}
                 for tower, e in _towers(r).items()
             },
         }
@@ -272,7 +185,7 @@ def _model_lines(role: str, retriever: Retriever) -> Iterator[str]:
     yield f"{role}: {retriever.name}, vectors compared by {retriever.similarity} ({retriever.similarity_source})"
     towers = _towers(retriever)
     for tower, encoder in towers.items():
-        about = _anatomy(encoder)
+        about = anatomy_facts(encoder)
         which = "" if len(towers) == 1 else f"{tower} tower: "
         size = f"{about['blocks']} blocks of {about['width']}, {about['parameters'] / 1e6:,.1f} million parameters"
         yield f"  {which}{about['family']}, {size}, {about['attention']}; layer {about['blocks']} {about['last layer']}"

@@ -10,6 +10,7 @@ from retroscope.inputs.settings_files import yaml_values
 
 FACTS, SETTINGS, SUMMARY, MEASURED, PAGE = "study.json", "settings.yaml", "summary.json", "measured", "report.html"
 GRID = "grid.json"  # of a training ablation
+SET = "studies.json"  # names the studies of a folder that holds several
 REPORTED = ("tables", "figures")  # folders that every report replaces as a whole
 WRITTEN = (MEASURED, *REPORTED)  # those that a study does
 RESTORE = "restore it from a copy, or repeat the command that made the study, with --overwrite"

@@ -25,7 +25,7 @@ from retroscope.files import new_folder, remove_whole, sync_folder
 from retroscope.locks import LOCK, held
 from retroscope.partials import remove_abandoned
 from retroscope.training.processes import is_first
-from retroscope.training.watch import WHOLE, disk_errors
+from retroscope.training.watch import disk_errors, is_whole
 
 ABOUT, CHECKPOINTS, OWNER = "training.json", "checkpoints", "key.json"
 TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an unmerged one
@@ -208,9 +208,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def last_checkpoint(checkpoints: Path) -> str | None:
-    """Return the last checkpoint that is whole; incomplete ones are removed."""
+    """Return the last checkpoint that is whole; others are removed."""
     checkpoints_by_step = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
-    for torn in [path for path in checkpoints_by_step if not (path / WHOLE).is_file()]:
+    for torn in [path for path in checkpoints_by_step if not is_whole(path)]:
         shutil.rmtree(torn)
     whole = [path for path in checkpoints_by_step if path.exists()]
     return str(whole[-1]) if whole else None

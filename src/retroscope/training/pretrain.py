@@ -43,7 +43,7 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
     """
     kept = [text for text in texts if text.strip()]
     if not kept:
-        raise TrainingError("there is no text to pre-train on", fix="give files with a document a line")
+        raise TrainingError("there is no text to pre-train on", fix="give files with one document per line")
     encoded = tokenizer(
         kept, truncation=True, max_length=max_length, return_overflowing_tokens=True, return_attention_mask=False
     )

@@ -36,7 +36,9 @@ class LoraSettings:
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.targets == ():
-            raise SettingsError("targets is empty", fix="name at least one map, or leave it out for all of them")
+            raise SettingsError(
+                "targets is empty", fix="name at least one weight matrix for LoRA, or omit targets to adapt all"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

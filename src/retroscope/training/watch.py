@@ -14,7 +14,7 @@ from retroscope.errors import TrainingError
 from retroscope.files import sync_folder
 from retroscope.progress import Progress
 
-WHOLE = "whole"  # file in a checkpoint that is on the disk with all its files
+WHOLE = "whole"  # file in a checkpoint that is on the disk; it lists all other files with their sizes
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             sync_folder(checkpoint)
-            (checkpoint / WHOLE).touch()
+            (checkpoint / WHOLE).write_text(listed_files(checkpoint), encoding="utf-8")
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         """Stop if the mean loss since the last log is no number."""
@@ -49,6 +49,21 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                 where=str(args.output_dir),
                 fix="lower the learning rate, or use float32 or bfloat16; the last checkpoint is kept",
             )
+
+
+def listed_files(checkpoint: Path) -> str:
+    """Return the names and sizes of the files of a checkpoint, a line each."""
+    files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
+    return "".join(f"{path.stat().st_size} {path.relative_to(checkpoint).as_posix()}\n" for path in files)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Return whether a checkpoint has all files that were written.
+
+    The Trainer removes an older checkpoint before it marks the new one: a run that is killed there leaves half of it.
+    """
+    mark = checkpoint / WHOLE
+    return mark.is_file() and mark.read_text(encoding="utf-8") == listed_files(checkpoint)
 
 
 @dataclass(frozen=True)

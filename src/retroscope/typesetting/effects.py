@@ -34,15 +34,19 @@ def mark(difference: Difference, row: "pd.Series[Any]") -> str:
     return marks(row["p_corrected"], alpha(difference)) + (EQUAL_MARK if is_equivalent(row) else "")
 
 
-def explained(difference: Difference) -> str:
-    """Explain the marks and columns of `printed_effects`."""
+def explained(difference: Difference, over: str = "") -> str:
+    """Explain the marks and columns of `printed_effects`.
+
+    Args:
+        over: what the intervals are over, where that is not queries.
+    """
     a = alpha(difference)
     level = f"{100 * (1 - a):g} %"
     stars = f"*, **, ***: {correction(difference)}-corrected p below {a:g}, {a / 5:g}, {a / 50:g}"
     stated = margin(difference)
     equal = "equivalence was not tested" if pd.isna(stated) else f"{EQUAL_MARK}: equivalent within {stated:g}"
     n, texts = difference.method.get("queries", 0), difference.method.get("texts", 0)
-    over = f"{n:,} queries of {texts:,} distinct texts"
+    over = over or f"{n:,} queries of {texts:,} distinct texts"
     return (
         f"Intervals: {level}, over {over}, not corrected; p is corrected. {stars}; {equal}. "
         "No mark: neither is significant."

@@ -30,7 +30,7 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     sizes=(
         AnalysisSize(None, LEFT_OUT),
-        AnalysisSize({"passages": 375, "ranks": [16]}, 1.41),
+        AnalysisSize({"passages": 375, "ranks": [6]}, 1.41),
         STANDARD,
         AnalysisSize({"passages": 1500}, 0.71),
     ),

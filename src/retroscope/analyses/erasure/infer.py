@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jaxtyping import Float
+from scipy import stats
 
 from retroscope.analyses.erasure.result import (
     ERASED,
+    INCONCLUSIVE,
     INTACT,
     READABLE,
     RETRIEVED,
@@ -19,7 +22,7 @@ from retroscope.analyses.erasure.result import (
     USED,
     ErasureResult,
 )
-from retroscope.analyses.erasure.settings import CONTROLS, RANK, VARIANCE
+from retroscope.analyses.erasure.settings import CONTROLS, RANK, SHUFFLED, VARIANCE
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading
 from retroscope.scores import Scores
@@ -34,8 +37,8 @@ from retroscope.statistics.testing.prediction import prediction_p
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
-SHUFFLED = "shuffled"
 AT = ["layer", "rank"]
+FLOOR = 0.5  # share of the intact score below which random subspaces leave too little to lose more of
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResult | None:
@@ -56,9 +59,10 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResul
         chance,
         round(1 - statistics.level, 12),
         table[list(TABLE_COLUMNS)],
-        {name: side.against(RANK, ERASED) for name, side in measured.items()},
+        {name: side.against(RANK) for name, side in measured.items()},
         compare_scores(measured[BEFORE].use(), measured[AFTER].use(), statistics) if pair else None,
         tuple(one.facts["notes"]),
+        {name: side.alarm() for name, side in measured.items()},
     )
 
 
@@ -71,58 +75,98 @@ class _Side:
     retrieved: Scores
     readable: Scores
     removed: pd.DataFrame
+    shared: pd.DataFrame
     statistics: ComparisonSettings
 
     @classmethod
     def of(cls, one: Measurement, side: str, statistics: ComparisonSettings) -> "_Side":
-        removed = one.frames["removed"]
+        removed, shared = (
+            frame[frame["side"] == side].drop(columns="side") for frame in (one.frames["removed"], one.frames["shared"])
+        )
         intact, retrieved, readable = (one.scores[f"{side}/{name}"] for name in (INTACT, RETRIEVED, READABLE))
-        return cls(side, intact, retrieved, readable, removed[removed["side"] == side], statistics)
+        return cls(side, intact, retrieved, readable, removed, shared, statistics)
 
     def draws(self, kind: str) -> xr.DataArray:
-        """Return the scores under the random subspaces of a kind, (query, layer, rank, variant)."""
+        """Return the scores under the random subspaces, or shuffles, of a kind, (query, layer, rank, variant)."""
         values = self.retrieved.values
         return values.sel(variant=[name for name in values["variant"].values if str(name).startswith(f"{kind}:")])
 
-    def erased(self, variant: str) -> xr.DataArray:
-        """Return the scores without one subspace, (query, layer, rank)."""
-        return self.retrieved.values.sel(variant=variant, drop=True)
+    def erased(self) -> xr.DataArray:
+        """Return the scores without the concept, (query, layer, rank)."""
+        return self.retrieved.values.sel(variant=ERASED, drop=True)
 
-    def against(self, kind: str, variant: str) -> Difference:
-        """Compare an erasure with the mean of the random subspaces of a kind, paired by query."""
+    def against(self, kind: str) -> Difference:
+        """Compare the erasure with the mean of the random subspaces of a kind, paired by query."""
+        return self._compared(self.draws(kind).mean("variant"), self.erased())
+
+    def _compared(self, before: xr.DataArray, after: xr.DataArray) -> Difference:
         settings = replace(self.statistics, family_per=(), correction="holm", margin=None)
-        mean = replace(self.retrieved, values=self.draws(kind).mean("variant"))
-        return compare_scores(mean, replace(self.retrieved, values=self.erased(variant)), settings)
+        return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
         """Return the loss of every query beyond the random subspaces of equal rank."""
-        loss = self.draws(RANK).mean("variant") - self.erased(ERASED)
+        loss = self.draws(RANK).mean("variant") - self.erased()
         return replace(self.retrieved, name="use", values=loss)
 
     def table(self, chance: float) -> pd.DataFrame:
         """Return a row a layer and rank, columns `TABLE_COLUMNS`."""
-        found, shuffled = self._claims(ERASED), self._claims(SHUFFLED)
-        table = found.merge(self._accuracies(), on=AT).merge(self._variance(), "left", on=AT)
-        table = table.assign(
-            side=self.name,
-            intact=float(self.intact.values.mean()),
-            shuffled_beyond=shuffled["beyond"],
-            p_shuffled=shuffled["p_rank"],
-        )
+        table = self._claims().merge(self._shuffles(), on=AT).merge(self._accuracies(), on=AT)
+        table = table.merge(self._variance(), "left", on=AT).merge(self.shared, "left", on=AT)
+        table = table.merge(self._fall(), on=AT).merge(self._read(chance), on="layer")
+        table = table.assign(side=self.name, intact=float(self.intact.values.mean()))
         alpha = 1 - self.statistics.level
-        use = np.select([table["p_corrected"] < alpha, table["p_rank"] < alpha], [USED, UNCLEAR], UNUSED)
-        return table.assign(is_readable=table["readable_low"] > chance, use=use)
+        table["is_shared"] = table["shared"] > table["shared_shuffled"]
+        table["at_floor"] = table["random"] < FLOOR * table["intact"]
+        table["fell"] = table["p_fall"] < alpha
+        tests = {
+            INCONCLUSIVE: ~table["is_shared"],
+            USED: table["p_corrected"] < alpha,
+            UNCLEAR: table["p_rank"] < alpha,
+            UNUSED: table["fell"] & ~table["at_floor"],
+        }
+        use = np.select([*tests.values()], [*tests], INCONCLUSIVE)
+        return table.assign(is_readable=table["p_readable"] < alpha, use=use)
 
-    def _claims(self, variant: str) -> pd.DataFrame:
+    def _fall(self) -> pd.DataFrame:
+        """Return the Holm-corrected p that erasure lowers the accuracy of the probe: was anything removed?"""
+        intact, erased = (self.readable.values.sel(state=state, drop=True) for state in (INTACT, ERASED))
+        table = rows(self._compared(intact, erased))
+        return table[AT].assign(p_fall=table["p_corrected"].where(table["effect"] < 0, 1.0))
+
+    def _read(self, chance: float) -> pd.DataFrame:
+        """Return the p that the probe of a layer is above chance, Holm-corrected over layers."""
+        intact = self.readable.values.sel(state=INTACT, drop=True).isel(rank=0, drop=True)
+        table = rows(self._compared(xr.full_like(intact, chance).where(intact.notnull()), intact))
+        return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
+
+    def _claims(self) -> pd.DataFrame:
         """Return the harm of an erasure beyond random: a claim needs every test, so its p is the largest of theirs."""
-        harms = {kind: rows(self.against(kind, variant)) for kind in CONTROLS}
+        harms = {kind: rows(self.against(kind)) for kind in CONTROLS}
         first = harms[RANK]
-        records = [self._claim(row, variant, harms[VARIANCE].iloc[place]) for place, row in first.iterrows()]
+        records = [self._claim(row, harms[VARIANCE].iloc[place]) for place, row in first.iterrows()]
         return pd.DataFrame(records).assign(p_rank=lambda t: _holm(t["p_rank"]), p_corrected=lambda t: _holm(t["p"]))
 
-    def _claim(self, row: "pd.Series[Any]", variant: str, variance: "pd.Series[Any]") -> Mapping[str, Any]:
+    def _shuffles(self) -> pd.DataFrame:
+        """Return the harm of shuffled pairs beyond random of every cell; p is not corrected."""
+        shuffles, draws = self.draws(SHUFFLED), self.draws(RANK)
+        table = rows(self._compared(draws.mean("variant"), shuffles.mean("variant")))
+        p = []
+        for _, row in table.iterrows():
+            at = {name: row[name] for name in AT}
+            p_draws = _lower(shuffles.sel(at).mean("query").values, draws.sel(at).mean("query").values)
+            p.append(max(float(row["p"]), p_draws) if row["effect"] < 0 else 1.0)
+        return table[AT].assign(shuffled_beyond=table["effect"], p_shuffled=p)
+
+    def alarm(self) -> float:
+        """Return the p that shuffled pairs harm more than random subspaces, of the mean over layers and ranks."""
+        shuffles, draws = (self.draws(kind).mean(AT).expand_dims(cell=[0], axis=-1) for kind in (SHUFFLED, RANK))
+        found = rows(self._compared(draws.mean("variant"), shuffles.mean("variant"))).iloc[0]
+        p_draws = _lower(shuffles.mean(["query", "cell"]).values, draws.mean(["query", "cell"]).values)
+        return max(float(found["p"]), p_draws) if found["effect"] < 0 else 1.0
+
+    def _claim(self, row: "pd.Series[Any]", variance: "pd.Series[Any]") -> Mapping[str, Any]:
         at = {name: row[name] for name in AT}
-        top = float(self.erased(variant).sel(at).mean())
+        top = float(self.erased().sel(at).mean())
         p_draws = {kind: prediction_p(top, self.draws(kind).sel(at).mean("query").values) for kind in CONTROLS}
         p_rank = max(row["p"], p_draws[RANK]) if row["effect"] < 0 else 1.0
         p_variance = max(variance["p"], p_draws[VARIANCE]) if variance["effect"] < 0 else 1.0
@@ -158,6 +202,13 @@ class _Side:
         kinds = self.removed.assign(kind=self.removed["variant"].str.partition(":")[0])
         wide = kinds.pivot_table("removed", AT, "kind").reindex(columns=[ERASED, RANK]).reset_index()
         return wide.rename(columns={ERASED: "removed", RANK: "removed_random"})
+
+
+def _lower(one: Float[np.ndarray, "draw"], other: Float[np.ndarray, "draw"]) -> float:
+    """Return the one-sided p of Welch's test that draws of one kind lie below those of another; equal ones do not."""
+    moments = [(part.mean(), part.std(ddof=1), len(part)) for part in (one, other)]
+    p = stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False, alternative="less").pvalue
+    return float(np.nan_to_num(p, nan=1.0))
 
 
 def _holm(p: "pd.Series[float]") -> "pd.Series[float]":

@@ -22,7 +22,7 @@ from retroscope.analyses.erasure.plan import (
     searched_sample,
 )
 from retroscope.analyses.erasure.result import ERASED, INTACT, READABLE, RETRIEVED
-from retroscope.analyses.erasure.settings import RANK, VARIANCE, ErasureSettings
+from retroscope.analyses.erasure.settings import RANK, SHUFFLED, VARIANCE, ErasureSettings
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
@@ -34,7 +34,7 @@ from retroscope.representations.store import RetrieverRepresentations, represent
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.surgery.edited import LayerEdit, edited_vectors
-from retroscope.surgery.erasers import Erasure, PairVectors, pair_erasure, random_erasure
+from retroscope.surgery.erasers import Erasure, PairVectors, held_out_correlations, pair_erasure, random_erasure
 
 ErasedCell = tuple[int, str]  # rank, and the variant of what is erased
 
@@ -65,7 +65,15 @@ class ErasureTrial:
 
     def pairs(self, layer: int) -> PairVectors:
         """Return the vectors of the training pairs at a layer."""
-        ids = dict(zip(TOWERS, zip(*self.parts.train, strict=True), strict=True))
+        return self._pairs(self.parts.train, layer)
+
+    def held_out(self, layer: int) -> PairVectors:
+        """Return the vectors of the held-out queries and their first relevant passages at a layer."""
+        relevant = self.searched.relevant
+        return self._pairs([(query, relevant[query][0]) for query in self.searched.judged_queries], layer)
+
+    def _pairs(self, pairs: Sequence[tuple[str, str]], layer: int) -> PairVectors:
+        ids = dict(zip(TOWERS, zip(*pairs, strict=True), strict=True))
         stored = {"query": self.vectors.query, "passage": self.vectors.passage}
         return PairVectors({t: torch.from_numpy(v.layer(layer)[v.rows(ids[t])]) for t, v in stored.items()})
 
@@ -75,12 +83,14 @@ def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Me
 
     "intact" is retrieval by the intact model (query,), "retrieved" that under every erasure (query, layer, rank,
     variant), "readable" the accuracy of the probe of each layer (query, layer, rank, state): intact, erased, and with
-    one random subspace erased. The frame "removed" has the shares of the variance that are removed.
+    one random subspace erased. The frame "removed" has the shares of the variance that are removed, "shared" the mean
+    correlation of the erased directions in held-out pairs, and what 5 % of shuffled held-out pairs exceed.
     """
     work: ErasureWork = planned.work
     searched = searched_sample(context, settings, work.parts, ranked=True)
     scores: dict[str, Scores] = {}
     removed: list[pd.DataFrame] = []
+    shared: list[pd.DataFrame] = []
     seconds: dict[str, float] = {}
     notes = _notes(context.collection, searched, work.parts)
     for side, retriever in context.models.items():
@@ -92,11 +102,13 @@ def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Me
         one = _measured(trial)
         scores |= {f"{side}/{name}": values for name, values in one.scores.items()}
         removed.append(one.removed.assign(side=side))
+        shared.append(one.shared.assign(side=side))
         notes += [f"{side}: {note}" for note in one.notes]
         stages.ended("erasure")
         seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
     facts = {"measure": work.measure, "choices": settings.choices, "notes": notes}
-    return Measurement(scores, {"removed": pd.concat(removed, ignore_index=True)}, facts=facts, seconds=seconds,
+    frames = {name: pd.concat(parts, ignore_index=True) for name, parts in (("removed", removed), ("shared", shared))}
+    return Measurement(scores, frames, facts=facts, seconds=seconds,
                        caveats=tuple(f"erasure: {note}" for note in notes))  # fmt: skip
 
 
@@ -115,13 +127,14 @@ def _notes(whole: Collection, searched: Collection, parts: ErasureParts) -> list
 class _OneModel:
     scores: dict[str, Scores]
     removed: pd.DataFrame
+    shared: pd.DataFrame
     notes: list[str]
 
 
 def _measured(trial: ErasureTrial) -> _OneModel:
     """Measure one model, layer by layer."""
     settings, layers = trial.settings, layers_of(trial.retriever, trial.settings)
-    retrieved, readable, removed, notes = [], [], [], []
+    retrieved, readable, removed, shared, notes = [], [], [], [], list[str]()
     for layer in layers:
         pairs = trial.pairs(layer)
         erasures = dict(_erasures(pairs, settings)) if pairs.allows(max(settings.ranks)) else {}
@@ -133,6 +146,7 @@ def _measured(trial: ErasureTrial) -> _OneModel:
             {"layer": layer, "rank": rank, "variant": variant, "removed": float(np.mean([*erasure.removed.values()]))}
             for (rank, variant), erasure in erasures.items()
         ]
+        shared += [_shared(pairs, trial.held_out(layer), layer, rank) for rank in settings.ranks if erasures]
     at = xr.Variable("layer", list(layers))
     intact = _searched(trial, {t: final[:, 0] for t, final in _intact(trial).items()})
     return _OneModel(
@@ -142,8 +156,15 @@ def _measured(trial: ErasureTrial) -> _OneModel:
             READABLE: _like(intact, xr.concat(readable, at).transpose("query", "layer", "rank", "state")),
         },
         pd.DataFrame(removed, columns=["layer", "rank", "variant", "removed"]),
+        pd.DataFrame(shared, columns=["layer", "rank", "shared", "shared_shuffled"]),
         notes,
     )
+
+
+def _shared(pairs: PairVectors, held_out: PairVectors, layer: int, rank: int) -> dict[str, float]:
+    """Return what held-out pairs share in the directions of the training pairs, beside what shuffled ones share."""
+    real, shuffled = held_out_correlations(pairs, held_out, rank)
+    return {"layer": layer, "rank": rank, "shared": real, "shared_shuffled": shuffled}
 
 
 def _like(intact: Scores, values: xr.DataArray) -> Scores:
@@ -161,7 +182,8 @@ def _erasures(pairs: PairVectors, settings: ErasureSettings) -> Iterator[tuple[E
     for rank in settings.ranks:
         erased = pair_erasure(pairs, rank)
         yield (rank, ERASED), erased
-        yield (rank, "shuffled"), pair_erasure(pairs.shuffled(settings.seed), rank)
+        for draw in range(settings.shuffles):
+            yield (rank, f"{SHUFFLED}:{draw}"), pair_erasure(pairs.shuffled(settings.seed + draw), rank)
         for draw in range(settings.draws):
             seed = settings.seed + draw
             yield (rank, f"{RANK}:{draw}"), random_erasure(pairs, rank, seed)

@@ -45,6 +45,7 @@ def _document(result: ErasureResult) -> dict[str, Any]:
             "chance": result.chance,
             "layers": result.table.to_dict(orient="records"),
             "notes": list(result.notes),
+            "p_shuffled": dict(result.alarm),
         }
     )
     return document

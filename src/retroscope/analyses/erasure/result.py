@@ -9,11 +9,12 @@ from retroscope.statistics import Difference
 
 INTACT, RETRIEVED, READABLE = "intact", "retrieved", "readable"  # scores of every side
 ERASED = "erased"
-USED, UNCLEAR, UNUSED = "used", "unclear", "not significant"
+USED, UNCLEAR, UNUSED, INCONCLUSIVE = "used", "unclear", "not significant", "inconclusive"
 TABLE_COLUMNS = (
     "side", "layer", "rank", "readable", "readable_low", "readable_high", "readable_erased", "readable_random",
     "intact", "erased", "random", "variance", "removed", "removed_random", "beyond", "ci_low", "ci_high", "p_queries",
     "p_draws", "p_variance", "p_rank", "p_corrected", "is_readable", "use", "shuffled_beyond", "p_shuffled", "n",
+    "shared", "shared_shuffled", "is_shared", "at_floor", "p_fall", "fell", "p_readable",
 )  # fmt: skip
 
 
@@ -29,10 +30,13 @@ class ErasureResult:
         table: a row a side, layer and rank, columns `TABLE_COLUMNS`. `p_rank` is of more harm than random subspaces of
             equal rank, over queries and draws, `p_corrected` than those of equal rank and variance, too; both are
             Holm-corrected over the rows of a side. `use` is `USED` where both are significant, `UNCLEAR` where the
-            first alone is.
+            first alone is, `UNUSED` where neither is though erasure lowered the accuracy of the probe (`fell`) and
+            random subspaces left enough to lose (not `at_floor`); `INCONCLUSIVE` otherwise, and wherever the erased
+            directions correlate in held-out pairs no more than in shuffled ones (not `is_shared`).
         beyond: side -> the erased against the mean of the random subspaces of equal rank, over (layer, rank).
         use: the loss beyond random, before and after fine-tuning, over (layer, rank); None for one model.
         notes: what was measured.
+        alarm: side -> p that shuffled pairs harm more than random subspaces, of the mean over layers and ranks.
     """
 
     collection: str
@@ -43,6 +47,7 @@ class ErasureResult:
     beyond: Mapping[str, Difference]
     use: Difference | None
     notes: tuple[str, ...]
+    alarm: Mapping[str, float]
 
     @property
     def rank(self) -> int:

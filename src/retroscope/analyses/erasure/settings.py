@@ -16,6 +16,7 @@ class ErasureSettings:
         layers: layers at which it is erased; None: all.
         ranks: numbers of directions that are erased from a text's vector, each by itself.
         draws: random subspaces of each rank, and as many that also remove an equal share of the variance.
+        shuffles: shuffles of the training pairs, of which each is erased as a control that must fail.
         train_share: share of the query texts whose pairs fit the erasers; the others are held out.
         measure: ir-measures name; None: the headline of the study.
         passages: size of the sample that is searched of a larger corpus (`inputs.sampled`); 0 searches the whole
@@ -27,8 +28,9 @@ class ErasureSettings:
     """
 
     layers: Annotated[tuple[AnyNumber, ...], Distinct()] | None = None
-    ranks: Annotated[tuple[OneOrMore, ...], Distinct()] = (4, 16)
+    ranks: Annotated[tuple[OneOrMore, ...], Distinct()] = (2, 6)
     draws: Annotated[int, Range(2, 10_000, why="one draw has no spread")] = 8
+    shuffles: Annotated[int, Range(2, 1000, why="one shuffle has no spread")] = 4
     train_share: OpenFraction = 0.5
     measure: str | None = None
     passages: AnyNumber = 750
@@ -49,8 +51,10 @@ class ErasureSettings:
     @property
     def variants(self) -> tuple[str, ...]:
         """Return the names of what is erased, each at every layer and rank."""
-        return "erased", "shuffled", *(f"{kind}:{draw}" for kind in CONTROLS for draw in range(self.draws))
+        shuffled = (f"{SHUFFLED}:{draw}" for draw in range(self.shuffles))
+        return "erased", *shuffled, *(f"{kind}:{draw}" for kind in CONTROLS for draw in range(self.draws))
 
 
+SHUFFLED = "shuffled"
 RANK, VARIANCE = "random", "variance"  # random subspaces of equal rank, and of equal rank and variance
 CONTROLS = (RANK, VARIANCE)

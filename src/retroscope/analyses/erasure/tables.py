@@ -1,5 +1,7 @@
 """Table of erasure: readable and used, layer by layer."""
 
+from typing import Any
+
 import pandas as pd
 
 from retroscope.analyses.erasure.result import ErasureResult
@@ -27,6 +29,7 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
             "random": [score(value) for value in found["random"]],
             "equal variance": [score(value) for value in found["variance"]],
             "removed": [percent(value) if value == value else "n/a" for value in found["removed"]],
+            "held-out correlation": [_shared(row) for row in _each(found)],
             "shuffled": [signed(-value) for value in found["shuffled_beyond"]],
         }
     )
@@ -34,11 +37,19 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
         f"readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), intact and after "
         "erasure. used: what erasing the same directions costs beyond random subspaces of equal rank, with an "
         "interval over queries; p is the largest of the tests over queries and over draws, against subspaces of equal "
-        "rank, and of equal rank and variance; unclear: only the first is significant. removed: share of the "
+        "rank, and of equal rank and variance; unclear: only the first is significant; inconclusive: the probe reads "
+        "not significantly less after erasure, or random subspaces take more than half, or held-out pairs share no "
+        "more than shuffled ones. held-out correlation: of the erased directions (5 % of shuffled pairs exceed the "
+        "value in brackets). removed: share of the "
         "variance. shuffled: the loss for shuffled pairs."
     )
     caption = f"Readable and used, by layer, on {result.collection}"
     return PaperTable(frame, caption, note, tuple(frame.columns[3:]))
+
+
+def _shared(row: "pd.Series[Any]") -> str:
+    known = row["shared"] == row["shared"]
+    return f"{row['shared']:.2f} ({row['shared_shuffled']:.2f})" if known else "n/a"
 
 
 def _each(frame: pd.DataFrame) -> list[pd.Series]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.erasure.result import UNCLEAR, UNUSED, USED, ErasureResult
+from retroscope.analyses.erasure.result import INCONCLUSIVE, UNCLEAR, UNUSED, USED, ErasureResult
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, State, Statement
@@ -18,7 +18,7 @@ OPENINGS = {BEFORE: "Before fine-tuning", AFTER: "After fine-tuning", MODEL: "In
 def erasure_statements(result: ErasureResult, subject: Subject) -> tuple[Statement, ...]:
     """Return what is used of what is readable, after fine-tuning first, then the control and the change."""
     sides = [side for side in (AFTER, BEFORE, MODEL) if side in result.beyond]
-    rules = (_used, _unclear, _unused)
+    rules = (_used, _unclear, _unused, _inconclusive)
     statements = [s for side in sides for rule in rules for s in rule(result, side, subject)]
     statements += [s for side in sides for s in _control(result, side)]
     return (*statements, *_change(result, subject))
@@ -83,21 +83,41 @@ def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Stat
     yield Statement("erasure", State.NOT_SIGNIFICANT, text, (side,), code=f"{side}.unused", figure="erasure")
 
 
+def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
+    """State at which layers the erasure decides nothing, and why."""
+    table = result.by_layer(side)
+    open_ = table[table["use"] == INCONCLUSIVE]
+    if open_.empty:
+        return
+    reasons = {
+        "the erased directions correlate in held-out pairs no more than in shuffled ones": ~open_["is_shared"],
+        "the probe reads not significantly less after erasure": ~open_["fell"],
+        "random subspaces alone take more than half of the score, so that more harm cannot show": open_["at_floor"],
+    }
+    listed = "; ".join(f"{reason} ({_layers(open_[at], subject)})" for reason, at in reasons.items() if at.any())
+    text = (
+        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} is inconclusive at {_layers(open_, subject)}: "
+        f"{listed}."
+    )
+    yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.inconclusive", caution=True)
+
+
 def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
     """State whether erasing what shuffled pairs share does no more than random."""
     table = result.table[result.table["side"] == side]
-    harmed = table[table["p_shuffled"] < result.level]
     about: dict[str, Any] = {"code": f"{side}.shuffled", "control": "shuffled pairs"}
-    if harmed.empty:
+    p, mean = result.alarm[side], -table["shuffled_beyond"].mean()
+    if p >= result.level:
         text = (
-            f"{OPENINGS[side]}, erasing what shuffled pairs share does no more than random subspaces at any of "
-            f"{count(len(table), 'cell')} (layer and rank)."
+            f"{OPENINGS[side]}, erasing what shuffled pairs share costs not significantly more than random subspaces: "
+            f"{signed(mean)} in the mean of {count(len(table), 'cell')} (layer and rank), {p_value(p)}."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), **about)
         return
     title = "Erasing shuffled pairs harms retrieval"
     text = (
-        f"{title} more than random subspaces do in {len(harmed)} of {len(table)} cells: the harm is not of the pairs."
+        f"{title} more than random subspaces do, by {signed(mean)} in the mean of {count(len(table), 'cell')} (layer "
+        f"and rank), {p_value(p)}: such harm needs no relevant pairs."
     )
     yield Statement("erasure", State.FAILED, text, (side,), title=title, **about)
 
@@ -107,15 +127,22 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
     if result.use is None:
         return
     table = rows(result.use, rank=result.rank)
-    changed = table[table["p_corrected"] < result.level]
-    most = most_changed(table, result.level)
+    intact = {side: result.by_layer(side)["intact"].iloc[0] for side in (BEFORE, AFTER)}
+    sides = (result.by_layer(side) for side in (BEFORE, AFTER))
+    used = {layer for side in sides for layer in side.loc[side["use"] == USED, "layer"]}
+    changed = table[(table["p_corrected"] < result.level) & table["layer"].isin(used)]
+    most = most_changed(table if changed.empty else changed, result.level)
     verb = (
-        f"changed the use at {_layers(changed, subject)}" if len(changed) else "changed the use significantly nowhere"
+        f"changed the use at {_layers(changed, subject)}"
+        if len(changed)
+        else "changed the use at no layer that is used on either side"
     )
     text = (
         f"Fine-tuning {verb}: at layer {subject.layer_label(int(most['layer']))} the loss of {result.measure} beyond "
         f"random goes from {score(most['before'])} to {score(most['after'])}, {signed(most['effect'])} "
-        f"{interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected {p_value(most['p_corrected'])}."
+        f"{interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected {p_value(most['p_corrected'])}. "
+        f"A model that retrieves better has more to lose: intact {result.measure} is {score(intact[BEFORE])} before "
+        f"and {score(intact[AFTER])} after."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     number = estimate_of(most, f"use by {result.measure}", result.collection)

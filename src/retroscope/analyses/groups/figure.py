@@ -17,7 +17,9 @@ def group_figure(result: GroupsResult) -> Figure:
         value=table["effect"], low=table["ci_low"], high=table["ci_high"], layer=table["group"],
         outcome=[outcome_of(row, level) for _, row in table.iterrows()],
     )[["group", "layer", "value", "low", "high", "outcome"]]  # fmt: skip
-    panel = effect_panel(alt.X("group:N", title="group of queries", sort=list(frame["group"])))
+    panel = effect_panel(
+        alt.X("group:N", title="group of queries", sort=list(frame["group"]), axis=alt.Axis(labelAngle=0))
+    )
     chart = panel.properties(data=embedded(frame), **SIZE)
     ends = f"from {frame['value'].min():+.3f} to {frame['value'].max():+.3f}"
     return Figure(

@@ -52,8 +52,8 @@ def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
 
 
 def report(result: GroupsResult, reading: Reading) -> Section:
-    """Return a statement and a row for each group."""
-    table = rows(result.effect)
+    """Return a statement and a row for each group, that which gained most first."""
+    table = rows(result.effect).sort_values("effect", ascending=False, kind="stable", ignore_index=True)
     said = tuple(_statement(result, number, row) for number, (_, row) in enumerate(table.iterrows(), start=1))
     return Section(
         statements=said,
@@ -72,7 +72,7 @@ def _statement(result: GroupsResult, number: int, row: "pd.Series[Any]") -> Stat
     return Statement(
         GROUPS,
         state,
-        f"Of {count(int(row['n']), 'query')} of the group {row['group']}: {text}",
+        f"{row['group']} ({count(int(row['n']), 'query')}): {text}",
         code=f"group_{number}",
         estimate=estimate_of(row, f"{result.measure} of {row['group']}"),
         figure=GROUPS,
@@ -80,11 +80,10 @@ def _statement(result: GroupsResult, number: int, row: "pd.Series[Any]") -> Stat
 
 
 def _card(table: pd.DataFrame, said: Sequence[Statement]) -> Card:
-    """Return the group that gained most, and the one that gained least."""
-    order = table.sort_values("effect", ascending=False, kind="stable")
-    ends = order if len(order) <= MOST_SHOWN else order.iloc[[0, -1]]
+    """Return the first group and the last one."""
+    ends = table if len(table) <= MOST_SHOWN else table.iloc[[0, -1]]
     words = [f"{textwrap.shorten(str(row['group']), LONGEST)} {signed(row['effect'])}" for _, row in ends.iterrows()]
-    return Card(WHICH, "; ".join(words), said[table.index.get_loc(order.index[0])])
+    return Card(WHICH, "; ".join(words), said[0])
 
 
 def _figures(result: GroupsResult) -> tuple[Figure, ...]:

@@ -21,7 +21,7 @@ from retroscope.statistics.testing.prediction import prediction_p
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
-TOP_ROLE, CONTROL_ROLE, RANDOM_ROLE = "top", "control", "random"
+TOP_ROLE, CONTROL_ROLE, RANDOM_ROLE, OTHER_TOP_ROLE = "top", "control", "random", "other's top"
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> HeadResult | None:
@@ -68,7 +68,7 @@ def _side(measurement: Measurement, side: str, name: str, statistics: Comparison
         name=name,
         spread=spread,
         estimates=estimates.mean(QUERY).values,
-        table=_table(effect, exact, tested, _roles(facts, side), statistics),
+        table=_table(effect, exact, tested, _roles(facts, side), controls=facts["controls"], statistics=statistics),
         exact=effect,
         errors=_errors(exact.values, tested, facts, top),
         sets=tuple(_set_effects(retrieval, statistics)),
@@ -84,7 +84,7 @@ def _roles(facts: Mapping[str, Any], side: str) -> dict[str, str]:
     controls = {head for heads in facts["controls"].values() for head in heads}
     roles = dict.fromkeys(facts["sample"], RANDOM_ROLE) | dict.fromkeys(controls, CONTROL_ROLE)
     others = {head for heads in facts["top"].values() for head in heads}
-    return dict.fromkeys(others, RANDOM_ROLE) | roles | dict.fromkeys(facts["top"][side], TOP_ROLE)
+    return dict.fromkeys(others, OTHER_TOP_ROLE) | roles | dict.fromkeys(facts["top"][side], TOP_ROLE)
 
 
 def _columns(estimates: xr.DataArray, heads: Sequence[str]) -> np.ndarray:
@@ -105,12 +105,19 @@ def _errors(
 
 
 def _table(
-    effect: Difference, exact: Scores, estimates: xr.DataArray, roles: Mapping[str, str], statistics: ComparisonSettings
+    effect: Difference,
+    exact: Scores,
+    estimates: xr.DataArray,
+    roles: Mapping[str, str],
+    *,
+    controls: Mapping[str, Sequence[str]],
+    statistics: ComparisonSettings,
 ) -> pd.DataFrame:
     """Return a row a head, columns `HEAD_COLUMNS`."""
     found = rows(effect)
     heads = [str(head) for head in found["head"]]
-    beyond = _beyond(exact, roles, statistics)
+    top = [head for head in heads if roles[head] == TOP_ROLE]
+    beyond = _beyond(exact, top, controls, statistics)
     frame = found[["effect", "ci_low", "ci_high", "p_corrected"]].assign(
         head=heads, role=[roles[head] for head in heads], estimate=_columns(estimates, heads).mean(0)
     )
@@ -121,17 +128,16 @@ def _table(
     return frame[list(HEAD_COLUMNS)]
 
 
-def _beyond(exact: Scores, roles: Mapping[str, str], statistics: ComparisonSettings) -> pd.DataFrame:
-    """Return each top head's effect beyond the mean of the measured heads of its layer that are not top."""
-    heads = [str(head) for head in exact.values["head"].values]
-    top = [head for head in heads if roles[head] == TOP_ROLE]
+def _beyond(
+    exact: Scores, top: Sequence[str], controls: Mapping[str, Sequence[str]], statistics: ComparisonSettings
+) -> pd.DataFrame:
+    """Return each top head's effect beyond the mean of its layer's controls, drawn from heads that are top nowhere."""
     columns = ["head", "beyond", "beyond_low", "beyond_high", "p_beyond"]
     means = {}
     for head in top:
-        layer = head.split(".")[0]
-        others = [one for one in heads if roles[one] != TOP_ROLE and one.split(".")[0] == layer]
+        others = controls.get(head.split(".")[0])
         if others:
-            means[head] = exact.values.sel(head=others).mean("head").values
+            means[head] = exact.values.sel(head=list(others)).mean("head").values
     if not means:
         return pd.DataFrame(columns=columns)
     mine = exact.values.sel(head=list(means))

@@ -12,6 +12,7 @@ import xarray as xr
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.heads.attended import attended
+from retroscope.analyses.heads.halves import FEWEST_GROUPS, choosing_half, sharing_groups
 from retroscope.analyses.heads.plan import plan_heads
 from retroscope.analyses.heads.searches import HeadSearches, head_searches
 from retroscope.analyses.heads.settings import HeadSettings
@@ -22,7 +23,9 @@ from retroscope.attribution.heads.choice import HeadChoice, choose_heads
 from retroscope.attribution.heads.first_order import first_order
 from retroscope.attribution.heads.margins import MarginTexts, check_alike, margin_texts
 from retroscope.attribution.settings import AttributionSettings
+from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.pooling import JOIN, ONE_TOKEN
 from retroscope.errors import EncoderError
 from retroscope.progress import Stages
 from retroscope.scores import QUERY, Scores
@@ -31,12 +34,18 @@ FEWEST_TESTED = 25  # queries: with fewer, an effect must be large to show
 
 
 def refusal(context: Context, settings: HeadSettings) -> str:
-    """Return why heads of one number cannot be fixed in both towers; empty where they can."""
+    """Return why heads of one number cannot be fixed in both towers, or why the queries cannot be divided, or ""."""
     try:
         for retriever in context.models.values() if len(settings.towers) > 1 else ():
             check_alike(retriever)
     except EncoderError as error:
         return error.what
+    groups = len({*sharing_groups(context.collection, context.collection.judged_queries)})
+    if groups < FEWEST_GROUPS:
+        return (
+            f"the queries form {groups} groups that share no text and no relevant passage, fewer than {FEWEST_GROUPS}: "
+            "the heads cannot be chosen by one half and tested by the other"
+        )
     return ""
 
 
@@ -73,7 +82,8 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
     margins = {side: one.cells.of("margins", one.texts.margins) for side, one in sides.items()}
     estimates = {side: _estimates(one) for side, one in sides.items()}
     ids = next(iter(sides.values())).texts.ids
-    choosing, tested = np.arange(len(ids)) % 2 == 0, np.arange(len(ids)) % 2 == 1
+    choosing = choosing_half(context.collection, ids)
+    tested = ~choosing
     means = {side: values[choosing].mean(0) for side, values in estimates.items()}
     chosen = choose_heads(
         means, top=settings.top, sample=settings.sample, controls=settings.controls, seed=settings.seed
@@ -146,9 +156,9 @@ def _exact(context: Context, side: _Side, chosen: HeadChoice, margins: np.ndarra
     examples = [one for one in side.examples["query"] if one.id in {*keep}]
     texts = margin_texts(side.retriever, context.collection, examples, side.texts.towers)
     show = side.stages.inside("heads: exact")
-    columns = []
+    columns, of_tested = [], fingerprint(keep)[:8]  # in a cell's name: its queries
     for done, head in enumerate(chosen.every, start=1):
-        changed = side.cells.of(f"exact-{head}", partial(texts.margins, [head], side.texts.means))
+        changed = side.cells.of(f"exact-{head}-{of_tested}", partial(texts.margins, [head], side.texts.means))
         columns.append(changed - margins[[number[i] for i in keep]])
         if show:
             show(done, len(chosen.every))
@@ -193,13 +203,20 @@ def _facts(settings: HeadSettings, chosen: HeadChoice, sides: Mapping[str, _Side
 
 def _caveats(context: Context, settings: HeadSettings, facts: Mapping[str, Any], tested: int) -> Iterator[str]:
     yield (
-        f"heads: {facts['queries']} queries were drawn, of which one half chose the top heads and {tested} tested them"
+        f"heads: {facts['queries']} queries were drawn; {facts['queries'] - tested} chose the top heads and {tested} "
+        "tested them, which share no text and no relevant passage with the others"
     )
     if tested < FEWEST_TESTED:
         yield f"heads: {tested} tested queries are few; an effect must be large to be significant"
     for retriever in context.models.values():
         if len(settings.towers) > 1 and retriever.query.fingerprint != retriever.passage.fingerprint:
             yield f"heads: the towers of {retriever.name} differ; a head is fixed in both of them"
+        for pooling in sorted({retriever.tower(tower).recipe.pooling for tower in settings.towers}):
+            if set(pooling.split(JOIN)) <= ONE_TOKEN:
+                yield (
+                    f"heads: {retriever.name} pools one token ({pooling}), where a head is fixed at its mean over all "
+                    "tokens: its effect includes what it writes to that token in every text"
+                )
     yield from (f"heads: {note}" for note in facts["notes"])
 
 

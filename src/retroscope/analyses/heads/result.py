@@ -56,8 +56,8 @@ class SideHeads:
         name: of the model.
         spread: standard deviation of the intact margin over queries.
         estimates: mean first-order change of the margin, of every head.
-        table: a row a head that was ablated exactly, columns `HEAD_COLUMNS`: `role` ("top", "control", "random"; a
-            top head of the other model is "random" here), its `effect`, how far that goes `beyond` the mean of the
+        table: a row a head that was ablated exactly, columns `HEAD_COLUMNS`: `role` ("top", "other's top" of the
+            other model alone, "control", "random"), its `effect`, how far that goes `beyond` the mean of the
             controls of its layer, and whether it `carries` the margin: lowers it, significantly, in both.
         exact: the paired difference of fixing each of them.
         errors: of the estimates: "all", "top" and "random" heads.

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from retroscope.analyses.context import Context
+from retroscope.analyses.heads.halves import without_shared
 from retroscope.analyses.heads.settings import HeadSettings
 from retroscope.attribution.heads.cells import cell_origin, head_cells
 from retroscope.attribution.heads.choice import Head, random_sets
@@ -31,7 +32,8 @@ class HeadSearches:
     """What is searched with heads fixed.
 
     Attributes:
-        searched: the collection, or a sample; without the queries that chose the top heads.
+        searched: the collection, or a sample; without the queries that chose the top heads and those that share a text
+            or a relevant passage with them.
         whole: what intact models find in the whole corpus, where a sample is searched.
         rows: fills up: how the sample changes the measures of each intact model.
     """
@@ -93,15 +95,14 @@ def head_searches(context: Context, settings: HeadSettings, choosing: Sequence[s
     """Return the searches of a collection, or of a sample of it.
 
     Args:
-        choosing: queries that chose the top heads, which are not searched unless there are no others.
+        choosing: queries that chose the top heads, which are not searched, nor what shares a text or a relevant
+            passage with them.
     """
     collection = context.collection
     measures = settings.measures or context.settings.measures
-    left = [query for query in collection.judged_queries if query not in {*choosing}]
+    left = without_shared(collection, collection.judged_queries, choosing)
     whole = context.whole_search(measures) if is_sampled(collection, settings.passages) else None
-    searched = sampled(
-        collection, left or collection.judged_queries, settings.passages, settings.seed, whole.rankings if whole else ()
-    )
+    searched = sampled(collection, left, settings.passages, settings.seed, whole.rankings if whole else ())
     return HeadSearches(context, settings, searched, whole, [])
 
 

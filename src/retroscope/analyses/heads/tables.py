@@ -50,8 +50,8 @@ def _exact(one: SideHeads) -> PaperTable:
     )
     note = (
         "Change of the margin when the head is fixed at its mean, in standard deviations of the intact margin "
-        f"({one.spread:.3g}). p is corrected over the heads. Beyond its layer: less the mean of the layer's measured "
-        "heads that are not top."
+        f"({one.spread:.3g}). p is corrected over the heads. Beyond its layer: less the mean of the layer's controls, "
+        "drawn at random from its heads that are top in no model."
     )
     numeric = tuple(frame.columns[2:8])
     return PaperTable(frame, f"Heads of {one.name}, ablated exactly", note, numeric)

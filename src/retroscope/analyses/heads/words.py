@@ -44,7 +44,7 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
     )
     text = (
         f"Heads{_at(side)}: {len(carrying)} of {count(len(tested), 'top head')} carry the margin, by fixing each at "
-        f"its mean ({' and '.join(result.towers)} tower): it falls, and more than without other heads of the layer "
+        f"its mean ({' and '.join(result.towers)} tower): it falls, and more than without random heads of the layer "
         f"(both corrected p below {level:.2g}). The largest effects: {said}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT

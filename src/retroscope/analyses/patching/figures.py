@@ -7,7 +7,7 @@ from retroscope.analyses.patching.result import PatchingResult
 from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 
-LINES = {"own": "own clean activation", "other": "the other model's", "random": "random change"}
+LINES = {"own": "own clean activation", "other": "the other model's, clean less corrupted", "random": "random change"}
 BY_LAYER = ("head", "ffn", "block")
 
 

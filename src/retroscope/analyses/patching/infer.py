@@ -1,8 +1,8 @@
 """From recovered margins to tested shares."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from retroscope.analyses.patching.result import (
     SidePatches,
 )
 from retroscope.analyses.section import Reading
+from retroscope.attribution.patching.donors import OTHER, OTHER_CORRUPTED, OTHER_RANDOM, OWN, RANDOM_PATCH
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference
@@ -27,6 +28,7 @@ from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 CELL = ["corruption", "tokens", "component"]
+PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
@@ -55,12 +57,69 @@ def _side(measurement: Measurement, side: str, names: tuple[str, str], statistic
         str(donor): replace(recovered, values=recovered.values.sel(donor=donor, drop=True))
         for donor in recovered.values["donor"].values
     }
-    against_random = compare_scores(by_donor["random"], by_donor["own"], statistics)
-    against_own = compare_scores(by_donor["own"], by_donor["other"], statistics) if "other" in by_donor else None
-    totals = _totals(total, statistics)
-    table = _table(total, by_donor, (against_random, against_own), statistics)
-    return SidePatches(names[0], names[1], totals, table, _random(total, by_donor["random"], statistics),
-                       against_random, against_own)  # fmt: skip
+    patches = _carried(by_donor)
+    own, random = patches.own, patches.random
+    against_random = _compared(random, own, statistics)
+    across = None if patches.other is None or patches.other_random is None else (
+        _compared(patches.other_random, patches.other, statistics), _compared(own, patches.other, statistics)
+    )  # fmt: skip
+    table = _table(total, patches, (against_random, across), statistics)
+    shares = [_random(total, one, statistics).assign(donor=name)
+              for one, name in ((random, names[0]), (patches.other_random, names[1])) if one is not None]  # fmt: skip
+    return SidePatches(names[0], names[1], _totals(total, statistics), table, pd.concat(shares, ignore_index=True),
+                       against_random, across[1] if across else None)  # fmt: skip
+
+
+def _compared(before: Scores, after: Scores, statistics: ComparisonSettings) -> Difference:
+    return compare_scores(_measured_cells(before), _measured_cells(after), statistics)
+
+
+class _Patches(NamedTuple):
+    """The margins that activations bring back, (query, corruption, tokens, component).
+
+    Attributes:
+        own, random: with the receiver's clean activation, and with a random change of its size.
+        other, other_random: the same with the other model's, less what its activation of the corrupted query does.
+        exchange: what that does: the cost of the exchange of models.
+    """
+
+    own: Scores
+    random: Scores
+    other: Scores | None = None
+    other_random: Scores | None = None
+    exchange: Scores | None = None
+
+
+def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
+    """Return what is tested: what the other model's activations do by themselves is subtracted."""
+    patches = _Patches(by_donor[OWN], by_donor[RANDOM_PATCH])
+    if OTHER not in by_donor:
+        return patches
+    exchange = by_donor[OTHER_CORRUPTED]
+    other, random = (replace(exchange, values=by_donor[donor].values - exchange.values)
+                     for donor in (OTHER, OTHER_RANDOM))  # fmt: skip
+    return patches._replace(other=other, other_random=random, exchange=exchange)
+
+
+def _measured_cells(scores: Scores) -> Scores:
+    """Return the scores by (query, patch, component), a patch being a corruption and tokens.
+
+    Those without any number are left out: of a removed word no token is patched.
+    """
+    values = scores.values
+    kinds, tokens = ([str(name) for name in values[dim].values] for dim in ("corruption", "tokens"))
+    pairs = {f"{kind}{PATCH}{some}": values.sel(corruption=kind, tokens=some) for kind in kinds for some in tokens}
+    pairs = {name: one for name, one in pairs.items() if np.isfinite(one.values).any()}
+    flat = xr.concat([one.drop_vars(["corruption", "tokens"]) for one in pairs.values()], dim="patch")
+    labelled = flat.assign_coords(patch=list(pairs)).transpose(QUERY, "patch", "component")
+    return replace(scores, values=labelled)
+
+
+def _patch_rows(difference: Difference) -> pd.DataFrame:
+    """Return the rows of a difference with a column for the corruption and one for the tokens."""
+    found = rows(difference)
+    parts = found["patch"].astype(str).str.partition(PATCH)
+    return found.drop(columns="patch").assign(corruption=parts[0], tokens=parts[2])
 
 
 def _totals(total: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
@@ -72,46 +131,52 @@ def _totals(total: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
 
 def _table(
     total: Scores,
-    by_donor: dict[str, Scores],
-    tests: tuple[Difference, Difference | None],
+    patches: _Patches,
+    tests: tuple[Difference, tuple[Difference, Difference] | None],
     statistics: ComparisonSettings,
 ) -> pd.DataFrame:
-    against_random, against_own = tests
+    against_random, across = tests
     named = {"before": "random", "after": "own", "effect": "beyond", "ci_low": "beyond_low", "ci_high": "beyond_high",
              "p_corrected": "p"}  # fmt: skip
-    frame = rows(against_random).drop(columns="p").rename(columns=named)
+    frame = _patch_rows(against_random).drop(columns="p").rename(columns=named)
     frame = frame[[*CELL, *named.values(), "n"]]
-    frame = frame.merge(_other(against_own), "left", CELL)
+    frame = frame.merge(_other(across), "left", CELL)
     means = total.values.mean(QUERY).to_series()
     frame["total"] = frame["corruption"].map(means)
-    shares = {donor: [_share(total, by_donor, donor, row, statistics) for _, row in frame.iterrows()]
-              for donor in ("own", "other")}  # fmt: skip
-    for donor, prefix in (("own", ""), ("other", "other_")):
+    for prefix, part in (("", patches.own), ("other_", patches.other), ("exchange_", patches.exchange)):
+        shares = [_share(total, part, row, statistics) for _, row in frame.iterrows()]
         for field, ratio in (("share", "value"), ("share_low", "low"), ("share_high", "high")):
-            frame[f"{prefix}{field}"] = [getattr(one, ratio) for one in shares[donor]]
+            frame[f"{prefix}{field}"] = [getattr(one, ratio) for one in shares]
     kinds = frame["component"].astype(str).str.partition(" ")
     frame["kind"] = kinds[0]
     frame["layer"] = kinds[2].str.partition(".")[0].astype(int)
     beyond = frame["beyond"] * np.sign(frame["total"])
-    frame["carries"] = (beyond > 0) & (frame["p"] < alpha(against_random)) & (frame["share"] > 0)
+    level = alpha(against_random)
+    frame["carries"] = (beyond > 0) & (frame["p"] < level) & (frame["share"] > 0)
+    beyond = frame["other_beyond"] * np.sign(frame["total"])
+    frame["other_carries"] = (beyond > 0) & (frame["p_other_beyond"] < level) & (frame["other_share"] > 0)
     return frame[list(PATCH_COLUMNS)]
 
 
-def _other(against_own: Difference | None) -> pd.DataFrame:
-    named = {"after": "other", "effect": "other_less_own", "ci_low": "other_low", "ci_high": "other_high",
-             "p_corrected": "p_other"}  # fmt: skip
-    if against_own is None:
-        return pd.DataFrame(columns=[*CELL, *named.values()])
-    return rows(against_own).rename(columns=named)[[*CELL, *named.values()]]
+def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
+    """Return what the other model's activations carry, against random changes and against the receiver's own."""
+    random = {"before": "other_random", "effect": "other_beyond", "ci_low": "other_beyond_low",
+              "ci_high": "other_beyond_high", "p_corrected": "p_other_beyond"}  # fmt: skip
+    own = {"after": "other", "effect": "other_less_own", "ci_low": "other_low", "ci_high": "other_high",
+           "p_corrected": "p_other"}  # fmt: skip
+    if across is None:
+        nothing = pd.DataFrame(columns=[*CELL, *random.values(), *own.values()])
+        return nothing.astype(dict.fromkeys([*random.values(), *own.values()], float))
+    frames = [_patch_rows(test).drop(columns="p").rename(columns=named)[[*CELL, *named.values()]]
+              for test, named in zip(across, (random, own), strict=True)]  # fmt: skip
+    return frames[0].merge(frames[1], "left", CELL)
 
 
-def _share(
-    total: Scores, by_donor: dict[str, Scores], donor: str, row: "pd.Series[Any]", statistics: ComparisonSettings
-) -> Ratio:
+def _share(total: Scores, patch: Scores | None, row: "pd.Series[Any]", statistics: ComparisonSettings) -> Ratio:
     """Return the share of the total effect that a patch recovers, over the queries that have both."""
-    if donor not in by_donor:
+    if patch is None:
         return NO_RATIO
-    part = by_donor[donor].values.sel({name: row[name] for name in CELL})
+    part = patch.values.sel({name: row[name] for name in CELL})
     whole = total.values.sel(corruption=row["corruption"])
     return _ratio(part, whole, total, statistics)
 

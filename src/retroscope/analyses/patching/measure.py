@@ -21,7 +21,8 @@ from retroscope.attribution.heads.sites import find_heads
 from retroscope.attribution.patching.alignment import align_texts
 from retroscope.attribution.patching.components import find_components
 from retroscope.attribution.patching.corruption import COUNTED, Corruption, corruptions, word_counts
-from retroscope.attribution.patching.recovery import OTHER, OWN, RANDOM_PATCH, PatchingRun
+from retroscope.attribution.patching.donors import OTHER_DONORS, OWN_DONORS
+from retroscope.attribution.patching.recovery import PatchingRun
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import tokenise
@@ -56,7 +57,7 @@ def plan(context: Context, settings: PatchingSettings) -> Planned:
     """Return how many patched passes are made, and how long they take."""
     judged = len(context.collection.judged_queries)
     queries = min(settings.limit or judged, judged)
-    donors = 3 if context.is_pair else 2
+    donors = len(OWN_DONORS) + (len(OTHER_DONORS) if context.is_pair else 0)
     lines, sizes = ["activation patching of the query tower"], {}
     for side, retriever in context.models.items():
         components = len(find_components(retriever.query, settings.components))
@@ -74,8 +75,8 @@ def measure(context: Context, settings: PatchingSettings, planned: Planned) -> M
     """Return the margins that patched activations bring back.
 
     Scores of every side: "SIDE/total" (query, corruption): the clean margin less the corrupted one; "SIDE/recovered"
-    (query, corruption, tokens, donor, component): the patched margin less the corrupted one. The frame "corruptions"
-    has the texts.
+    (query, corruption, tokens, donor, component): the patched margin less the corrupted one, by the donors of
+    `attribution.patching.donors`. The frame "corruptions" has the texts.
     """
     examples = _examples(context, settings)
     first = next(iter(context.models.values())).query
@@ -151,7 +152,7 @@ class _Side:
     def measured(self, texts: Mapping[str, Sequence[Corruption]]) -> tuple[xr.DataArray, xr.DataArray]:
         """Return the total effect of each corruption, and what every patch recovers of it; NaN where there is none."""
         components = find_components(self.retriever.query, self.settings.components)
-        donors = [OWN, *([OTHER] if self.other is not None else []), RANDOM_PATCH]
+        donors = [*OWN_DONORS, *(OTHER_DONORS if self.other is not None else ())]
         coords: dict[str, list[str]] = {
             QUERY: [one.id for one in self.examples], "corruption": list(texts), "tokens": list(self.settings.tokens),
             "donor": donors, "component": [one.name for one in components],

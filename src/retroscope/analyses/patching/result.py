@@ -9,11 +9,12 @@ import pandas as pd
 from retroscope.statistics import Difference
 
 PATCH_COLUMNS = ("corruption", "tokens", "component", "kind", "layer", "total", "own", "random", "beyond", "beyond_low",
-                 "beyond_high", "p", "share", "share_low", "share_high", "carries", "other", "other_less_own",
-                 "other_low", "other_high", "p_other", "other_share", "other_share_low", "other_share_high",
-                 "n")  # fmt: skip
+                 "beyond_high", "p", "share", "share_low", "share_high", "carries", "other", "other_random",
+                 "other_beyond", "other_beyond_low", "other_beyond_high", "p_other_beyond", "other_carries",
+                 "other_less_own", "other_low", "other_high", "p_other", "other_share", "other_share_low",
+                 "other_share_high", "exchange_share", "exchange_share_low", "exchange_share_high", "n")  # fmt: skip
 TOTAL_COLUMNS = ("corruption", "clean_less_corrupted", "low", "high", "p", "n")
-RANDOM_COLUMNS = ("corruption", "tokens", "share", "largest")
+RANDOM_COLUMNS = ("corruption", "tokens", "share", "largest")  # and "donor"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +29,11 @@ class SidePatches:
             corruption takes, the recovered margin with the component's `own` clean activation and with a `random`
             change of that size, how far the first goes `beyond` the second, and its `share` of the total (NaN where
             that is not significant); whether the component `carries` what was corrupted: goes beyond, significantly, in
-            the direction of the total; and the same with the `other` model's activation.
+            the direction of the total; and the same with the `other` model's activation, of which what its activation
+            of the corrupted query does, the `exchange_share`, is subtracted.
         random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
-            recover, over components.
-        against_random: own less random, over (corruption, tokens, component).
+            of each donor's activations recover, over components.
+        against_random: own less random, over (patch, component); a patch is a corruption and tokens.
         against_own: other less own, likewise; None where there is no other model.
     """
 

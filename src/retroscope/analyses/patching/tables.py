@@ -33,12 +33,16 @@ def _patches(one: SidePatches) -> PaperTable:
             "random": [signed(v) for v in found["random"]],
             "p (own, random)": [_bare(p) for p in found["p"]],
             "other's share": [_share(row, "other_share") for _, row in found.iterrows()],
+            "exchange": [_share(row, "exchange_share") for _, row in found.iterrows()],
+            "p (other, random)": [_bare(p) for p in found["p_other_beyond"]],
             "p (other, own)": [_bare(p) for p in found["p_other"]],
         }
     )
     note = (
         "Share: of the margin that the corruption takes, recovered by the clean activation, with Fieller's interval. "
         "Own and random: margin recovered, in standard deviations of the total effect; random changes are as large. "
+        "Other's share: with the other model's clean activation, less that with its activation of the corrupted query, "
+        "which alone is the exchange. "
         f"p is corrected over all rows. The {MOST} components that recover most; the files have all."
     )
     return PaperTable(frame, f"Activations patched into {one.name}", note, tuple(frame.columns[3:]))

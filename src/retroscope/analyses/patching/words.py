@@ -62,8 +62,8 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
         shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
         text = (
             f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: {len(carrying)} of {count(len(rows), 'component')} "
-            f"recover more of the margin with their clean activation {TOKENS[str(tokens)]} than with a random change of its "
-            f"size. The most: {_by_kind(shown)}."
+            f"recover more of the margin with their clean activation {TOKENS[str(tokens)]} than with a random change "
+            f"of its size. The most: {_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
         number = _estimate(shown.iloc[0])
@@ -98,24 +98,33 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     if carrying.empty:
         return
     beyond = carrying["other_less_own"] * np.sign(carrying["total"])
-    less = carrying[(carrying["p_other"] < level) & (beyond < 0)]
-    more = carrying[(carrying["p_other"] < level) & (beyond > 0)]
-    said = "; ".join(
-        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} for {row['share']:.2f}"
-        for _, row in carrying.head(SHOWN).iterrows()
-    )
+    differ = carrying["p_other"] < level
+    less, more = int((differ & (beyond < 0)).sum()), int((differ & (beyond > 0)).sum())
+    carried = int(carrying["other_carries"].sum())
+    named = count(len(carrying), "head or FFN").replace("head or FFNs", "heads or FFNs")
     text = (
-        f"Activations of {one.donor} in {one.name}: of {count(len(carrying), 'head or FFN')} that carry something "
-        f"there, {len(less)} recover less with the other model's activation than with their own, {len(more)} more, and "
-        f"{len(carrying) - len(less) - len(more)} do not differ significantly. Share recovered: {said}."
-    ).replace("head or FFNs", "heads or FFNs")
+        f"Activations of {one.donor} in {one.name}, clean less corrupted: of {named} that carry something there, the "
+        f"other model's activation of {carried} recovers more than a random change of its size. {less} recover less "
+        f"than with the receiver's own activation, {more} more, and {len(carrying) - less - more} do not differ "
+        f"significantly. Share recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
+    )
     row = carrying.iloc[0]
     number = Estimate(
-        f"recovered by the other model's activation, {row['component']} (SD)", row["other_less_own"], row["other_low"],
-        row["other_high"], row["p_other"], int(row["n"]),
+        f"recovered by the other model's activation less the own one, {row['component']} (SD)", row["other_less_own"],
+        row["other_low"], row["other_high"], row["p_other"], int(row["n"]),
     )  # fmt: skip
-    state = State.SIGNIFICANT if len(less) + len(more) else State.NOT_SIGNIFICANT
+    state = State.SIGNIFICANT if less + more else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code=f"across.{side}", estimate=number, figure="patching")
+
+
+def _exchanged(row: "pd.Series[Any]") -> str:
+    """Return what the other model's activation carries, what the receiver's own does, and what the exchange does."""
+    limits = interval(row["other_share_low"], row["other_share_high"], effect=True)
+    return (
+        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} {limits} for "
+        f"{row['share']:.2f}, where the exchange of models alone recovers {_ratio(row['exchange_share'])} "
+        f"{interval(row['exchange_share_low'], row['exchange_share_high'], effect=True)}"
+    )
 
 
 def _ratio(value: float) -> str:
@@ -128,7 +137,7 @@ def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         return
     mean = float(one.random["share"].mean())
     said = "; ".join(
-        f"{row['corruption']}, {row['tokens']} {row['share']:.2f} (largest {row['largest']:.2f})"
+        f"{row['donor']}, {row['corruption']}, {row['tokens']} {row['share']:.2f} (largest {row['largest']:.2f})"
         for _, row in one.random.iterrows()
     )
     text = f"Random changes of equal size{_at(side)} recover, in the mean over components: {said}."

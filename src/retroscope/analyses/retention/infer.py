@@ -1,5 +1,6 @@
 """From what was read to effects, controls and the association of known and found."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,8 @@ from retroscope.analyses.retention.result import (
     VOCABULARY,
     Association,
     FactControl,
+    FactShare,
+    Retained,
     RetentionResult,
 )
 from retroscope.analyses.section import Reading
@@ -27,7 +30,6 @@ from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, IntervalSettings, bootstrap_mean
 from retroscope.statistics.association import by_quantile, mantel_haenszel, odds_ratio
 from retroscope.statistics.comparison import compare_scores
-from retroscope.statistics.ratio import Ratio, ratio_of_means
 from retroscope.statistics.resampling.clusters import Clusters, clusters_by_row
 from retroscope.typesetting.subject import AFTER, BEFORE
 
@@ -89,7 +91,9 @@ class _Cells:
         return [str(name) for name in self.scores[side].values["readout"].values]
 
     def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
-        """Return mean, interval and number of some of the values."""
+        """Return mean, interval and number of some of the values; NaN of none."""
+        if not kept.any():
+            return math.nan, math.nan, math.nan, 0
         found = bootstrap_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
         return float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0])
 
@@ -98,19 +102,17 @@ class _Cells:
         return float(self.facts.loc[self.ids, "most_frequent"].to_numpy()[kept].mean())
 
 
-def _retained(cells: _Cells) -> dict[tuple[str, str], Ratio]:
+def _retained(cells: _Cells) -> dict[tuple[str, str], Retained]:
+    """Follow single facts; a ratio of both P@1 would let gained facts hide lost ones. A tie counts as not read."""
     every = np.ones(len(cells.ids), dtype=bool)
     groups = {"": every, **{str(name): cells.strata == name for name in np.unique(cells.strata) if name}}
-    return {
-        (readout, stratum): ratio_of_means(
-            cells.hits(AFTER, readout)[kept],
-            cells.hits(BEFORE, readout)[kept],
-            cells.settings.level,
-            cells.clusters.only(kept),
-        )
-        for readout in cells.readouts(AFTER)
-        for stratum, kept in groups.items()
-    }
+    retained = {}
+    for readout in cells.readouts(AFTER):
+        before, after = (cells.hits(side, readout) == 1 for side in (BEFORE, AFTER))
+        for stratum, kept in groups.items():
+            parts = [FactShare(*cells.mean(after.astype(float), kept & part)) for part in (before, ~before)]
+            retained[readout, stratum] = Retained(*parts)
+    return retained
 
 
 def _controls(cells: _Cells, unknowable: Sequence[str]) -> Iterator[FactControl]:
@@ -141,7 +143,10 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 
 
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
-    """Relate what the backbone knew, by its head where it has one, to what each model finds; then by stratum."""
+    """Relate what the backbone knew, by its head where it has one, to what each model finds; then by stratum.
+
+    Facts of all strata are compared within strata: what differs between these may make facts both known and found.
+    """
     if FOUND not in measurement.frames:
         return
     found = measurement.frames[FOUND].set_index("fact").reindex(cells.ids)
@@ -151,11 +156,13 @@ def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Associati
     names = [str(name) for name in np.unique(cells.strata[asked])]
     groups = {"": asked, **{name: asked & (cells.strata == name) for name in names if len(names) > 1}}
     for stratum, kept in groups.items():
-        alike = [by_quantile(found[column].to_numpy()[kept], PARTS) for column in ("popularity", "shared")]
+        popularity, shared = (by_quantile(found[name].to_numpy()[kept], PARTS) for name in ("popularity", "shared"))
+        _, own = np.unique(cells.strata[kept], return_inverse=True)
+        alike = (own * PARTS + popularity) * PARTS + shared
         for side in (BEFORE, AFTER):
             hit = found[f"found/{side}"].to_numpy() > 0
             outcomes = pd.DataFrame({"known": known, "found": hit, "cluster": cells.clusters.text})[kept]
-            yield _association((side, stratum), outcomes, alike[0] * PARTS + alike[1], cells.settings.level)
+            yield _association((side, stratum), outcomes, alike, cells.settings.level)
 
 
 def _association(names: tuple[str, str], outcomes: pd.DataFrame, alike: np.ndarray, level: float) -> Association:

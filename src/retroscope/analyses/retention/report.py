@@ -18,9 +18,11 @@ from retroscope.typesetting.subject import MODEL
 def report(result: RetentionResult, reading: Reading) -> Section:
     """Return the statements, the figure by layer, the tables and every number."""
     retained = [
-        {"readout": readout, "stratum": stratum, "retained": one.value, "ci_low": one.low, "ci_high": one.high}
+        {"readout": readout, "stratum": stratum, "read_before": before, "read_after": part.value,
+         "ci_low": part.low, "ci_high": part.high, "n": part.n}
         for (readout, stratum), one in result.retained.items()
-    ]
+        for before, part in ((True, one.kept), (False, one.gained))
+    ]  # fmt: skip
     frames = {
         "facts": rows(result.effect),
         "facts_retained": pd.DataFrame(retained),

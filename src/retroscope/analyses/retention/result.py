@@ -8,13 +8,35 @@ import pandas as pd
 
 from retroscope.statistics import Difference
 from retroscope.statistics.association import OddsRatio
-from retroscope.statistics.ratio import Ratio
 
 RANDOM = "random"  # side of the copy with random weights
 FACTS, LOSSES, CONSISTENCY, FOUND = "facts", "losses", "consistency", "found"  # frames of the measurement
 HEAD, REFITTED = "head", "refitted"  # as in `knowledge.readouts`, which takes torch to import
 P1, SHUFFLED = "P@1", "P@1, other subject"  # as in `knowledge.recall`
 VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
+
+
+@dataclass(frozen=True)
+class FactShare:
+    """A share of facts with its interval, all NaN of no facts."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What became of single facts, at the last layer.
+
+    Attributes:
+        kept: of the facts that were read before, the share that is read after.
+        gained: of the other facts, the share that is read after.
+    """
+
+    kept: FactShare
+    gained: FactShare
 
 
 @dataclass(frozen=True)
@@ -47,15 +69,15 @@ class FactControl:
 
 @dataclass(frozen=True)
 class Association:
-    """Known before, and found: the odds ratio, of all facts and within strata of popularity and shared words.
+    """Known before, and found: the odds ratio of all facts, and within strata, popularity and shared words.
 
     Attributes:
         side: whose search found the passage.
         stratum: of the facts; "" for all of them.
         known, unknown: share of the facts that are found, of those that are known and of those that are not.
         n_known: facts that are known.
-        crude: of all facts.
-        within: within thirds of popularity and of shared words.
+        crude: of all facts together; confounded by whatever makes facts both known and found.
+        within: within strata of the facts and thirds of popularity and of shared words.
     """
 
     side: str
@@ -75,7 +97,8 @@ class RetentionResult:
         effect: over (layer, readout, measure); the cells of a measure and read-out are a family.
         vocabulary: reciprocal rank of answers of one token among all tokens by layer, by the head; None without one.
         last: number of the last layer.
-        retained: (readout, stratum) -> P@1 after as a share of P@1 before, at the last layer; stratum "" is all facts.
+        retained: (readout, stratum) -> what is read after of the facts that were read before, and of the others;
+            stratum "" is all facts.
         controls: every control.
         losses: side, layer, loss of the refitted read-outs on held-out text.
         consistency: side, readout, consistency over wordings, and the number of facts.
@@ -87,7 +110,7 @@ class RetentionResult:
     effect: Difference
     vocabulary: Difference | None
     last: int
-    retained: Mapping[tuple[str, str], Ratio]
+    retained: Mapping[tuple[str, str], Retained]
     controls: tuple[FactControl, ...]
     losses: pd.DataFrame
     consistency: pd.DataFrame

@@ -1,6 +1,7 @@
 """Tables of the retention of facts."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.effects import effects_by, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_value, score
+from retroscope.typesetting.numbers import MISSING, count, interval, p_value, score
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 READ_OUTS = {"head": "own head (grafted after)", "refitted": "refitted read-out"}
@@ -20,7 +21,7 @@ def fact_tables(result: RetentionResult) -> dict[str, PaperTable]:
     """Return the tables: measures of the last layer, P@1 by layer, controls, strata, known x found."""
     tables = {"facts": _last_layer(result), "facts_by_layer": _by_layer(result), "facts_controls": _controls(result)}
     if result.vocabulary is not None:
-        tables["facts_vocabulary"] = _vocabulary(result.vocabulary)
+        tables["facts_vocabulary"] = _vocabulary(result.vocabulary, result)
     if not result.consistency.empty:
         tables["facts_consistency"] = _consistency(result)
     if not result.strata.empty:
@@ -36,7 +37,12 @@ def _last_layer(result: RetentionResult) -> PaperTable:
     printed.insert(0, "measure", list(frame["measure"]))
     printed.insert(0, "read with", [READ_OUTS[name] for name in frame["readout"]])
     caption = "Facts read from the last layer: own head, grafted head and refitted read-out."
-    return PaperTable(printed, caption, explained(result.effect), (BEFORE, AFTER, "effect", "interval", "p"))
+    return PaperTable(
+        printed,
+        caption,
+        _explained(result.effect, result),
+        (BEFORE, AFTER, "effect", "interval", "p"),
+    )
 
 
 def _by_layer(result: RetentionResult) -> PaperTable:
@@ -46,7 +52,8 @@ def _by_layer(result: RetentionResult) -> PaperTable:
     printed.insert(0, "read with", [READ_OUTS[name] for name in frame["readout"]])
     losses = result.losses.pivot(index="layer", columns="side", values="loss")
     text = "; ".join(f"{side} {losses[side].iloc[-1]:.3f}" for side in losses.columns)
-    note = f"{explained(result.effect)} Loss of the refitted read-out of the last layer on held-out text: {text} nats."
+    loss = f"Loss of the refitted read-out of the last layer on held-out text: {text} nats."
+    note = f"{_explained(result.effect, result)} {loss}"
     numeric = ("layer", BEFORE, AFTER, "effect", "interval", "p")
     return PaperTable(printed, f"{P1} by layer; every layer passes through the final norm.", note, numeric)
 
@@ -57,13 +64,28 @@ def _controls(result: RetentionResult) -> PaperTable:
          "interval": interval(one.low, one.high), "most frequent object": score(one.most_frequent), "facts": one.n}
         for one in result.controls
     ]  # fmt: skip
-    note = "A control fails where its interval is above the most frequent object of each relation."
+    note = "A control fails where its interval is above the most frequent object of each relation." + scope(result)
     return PaperTable(pd.DataFrame(rows_), "Controls at the last layer.", note, (P1, "interval", "facts"))
 
 
-def _vocabulary(effect: Difference) -> PaperTable:
+def _vocabulary(effect: Difference, result: RetentionResult) -> PaperTable:
     caption = "Reciprocal rank of answers of one token among all tokens of the vocabulary, by the head, by layer."
-    return effects_by("layer", effect, rows(effect), caption)
+    return replace(effects_by("layer", effect, rows(effect), caption), note=_explained(effect, result))
+
+
+def _explained(effect: Difference, result: RetentionResult) -> str:
+    """Explain the marks; the intervals are over facts, of so many relations or subjects."""
+    facts, clusters = effect.method.get("queries", 0), effect.method.get("texts", 0)
+    clustered = f"{count(facts, 'fact')} of {count(clusters, str(result.about['clusters']))}"
+    return explained(effect, clustered) + scope(result)
+
+
+def scope(result: RetentionResult) -> str:
+    """Return a sentence on the relations that intervals hold for, where relations are not the observations."""
+    if result.about["clusters"] == "relation":
+        return ""
+    relations = int(result.about["relations"])
+    return f" Intervals hold for {'this' if relations == 1 else 'these'} {count(relations, 'relation')}."
 
 
 def _consistency(result: RetentionResult) -> PaperTable:
@@ -92,20 +114,21 @@ def _strata(result: RetentionResult) -> PaperTable:
             "facts": frame["n"],
         }
     )
-    return PaperTable(printed, f"{P1} by stratum at the last layer.", "", (P1, "interval", "facts"))
+    return PaperTable(printed, f"{P1} by stratum at the last layer.", scope(result).strip(), (P1, "interval", "facts"))
 
 
 def _found(result: RetentionResult) -> PaperTable:
     columns = [
         {"facts": one.stratum or "all", "searched by": one.side, "known": one.n_known,
          "found, of the known": score(one.known), "found, of the others": score(one.unknown),
-         "odds ratio": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
+         "odds ratio, all": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
          "p within": p_value(one.within.p), "of": one.crude.n, "of within": one.within.n}
         for one in result.associations
     ]  # fmt: skip
     note = (
-        "Known: the backbone's answer comes first. Within thirds of popularity and of shared words: Mantel-Haenszel; "
-        "strata in which everything or nothing is known, or found, say nothing."
+        "Known: the backbone's answer comes first. Within strata of the facts and thirds of popularity and of shared "
+        "words: Mantel-Haenszel; those in which everything or nothing is known, or found, say nothing. The odds ratio "
+        f"of all facts is confounded by what differs between them.{scope(result)}"
     )
     caption = f"Known by the backbone, and found among the first {result.about['found_at']} passages."
     return PaperTable(pd.DataFrame(columns), caption, note, ("known", "of", "of within"))

@@ -2,10 +2,19 @@
 
 import math
 
-from retroscope.analyses.retention.result import HEAD, P1, REFITTED, Association, FactControl, RetentionResult
+from retroscope.analyses.retention.result import (
+    HEAD,
+    P1,
+    REFITTED,
+    Association,
+    FactControl,
+    FactShare,
+    RetentionResult,
+)
+from retroscope.analyses.retention.tables import scope
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import count, interval, p_value, percent, score
+from retroscope.typesetting.numbers import count, interval, p_value, score
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE
 from retroscope.typesetting.words import effect_tests, estimate_of, state_of
@@ -25,23 +34,26 @@ def statements(result: RetentionResult) -> tuple[Statement, ...]:
         text = f"The backbone's own head is not read: {result.about['no_head']}. The refitted read-out is all there is."
         found.append(Statement(TOPIC, State.NOT_RUN, text, (), code="no_head"))
     found.append(_controls(result))
-    found += [_association(one) for one in result.associations if not one.stratum]
+    found += [_association(one, result) for one in result.associations if not one.stratum]
     return tuple(found)
 
 
 def _read(result: RetentionResult, readout: str) -> Statement:
     row = rows(result.effect, measure=P1, readout=readout, layer=result.last).iloc[0]
-    ratio = result.retained[readout, ""]
-    kept = ""
-    if not math.isnan(ratio.value):
-        kept = f" That is {percent(max(0.0, ratio.value))} {interval(ratio.low, ratio.high)} of what was read before."
+    one = result.retained[readout, ""]
     text = (
         f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for {score(row[BEFORE])} of "
-        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}.{kept}"
+        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}. "
+        f"Of the {count(one.kept.n, 'fact')} read before, {_share(one.kept)} read after; of the {one.gained.n:,} "
+        f"others, {_share(one.gained)}.{scope(result)}"
     )
     state = state_of(result.effect, row)
     number = estimate_of(row, f"{P1} of facts, {readout}")
     return Statement(TOPIC, state, text, code=readout, estimate=number, figure=FIGURE)
+
+
+def _share(one: FactShare) -> str:
+    return "none is" if not one.n else f"{score(one.value)} {interval(one.low, one.high)} are"
 
 
 def _controls(result: RetentionResult) -> Statement:
@@ -53,10 +65,10 @@ def _controls(result: RetentionResult) -> Statement:
         if highest is not None:
             text = (
                 f"{count(len(result.controls), 'control')}: none reads more than the most frequent object of each "
-                f"relation would; nearest is {_control_words(highest)}."
+                f"relation would; nearest is {_control_words(highest)}.{scope(result)}"
             )
         return Statement(TOPIC, State.MEASURED, text, code="controls", control="facts", figure=FIGURE)
-    text = f"Controls read what they cannot know: {'; '.join(map(_control_words, failed))}."
+    text = f"Controls read what they cannot know: {'; '.join(map(_control_words, failed))}.{scope(result)}"
     return Statement(TOPIC, State.FAILED, text, code="controls", control="facts", title="Controls of facts")
 
 
@@ -67,19 +79,20 @@ def _control_words(one: FactControl) -> str:
     )
 
 
-def _association(one: Association) -> Statement:
-    number = None
-    if not math.isnan(one.crude.value):
-        crude = one.crude
-        number = Estimate("odds ratio", crude.value, crude.low, crude.high, crude.p, crude.n, Kind.SCORE)
-    significant = one.crude.low > 1 or one.crude.high < 1
+def _association(one: Association, result: RetentionResult) -> Statement:
+    """Return what is known and found; the pooled odds ratio is no conclusion and stays in the table."""
+    within, alike = one.within, "thirds of popularity and shared words"
+    if any(other.stratum for other in result.associations):
+        alike = f"strata of the facts and {alike}"
     text = (
         f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage of {score(one.known)} of the facts that "
-        f"the backbone knows and of {score(one.unknown)} of the others: {_odds(one.crude)}; within thirds of "
-        f"popularity and shared words, {_odds(one.within)}."
+        f"the backbone knows and of {score(one.unknown)} of the others. Within {alike}, {_odds(within)}."
     )
-    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
-    return Statement(TOPIC, state, text, code=f"found_{one.side}", estimate=number)
+    if math.isnan(within.value):
+        return Statement(TOPIC, State.TOO_FEW, f"{text} No association can be stated.", code=f"found_{one.side}")
+    number = Estimate("odds ratio", within.value, within.low, within.high, within.p, within.n, Kind.SCORE)
+    state = State.SIGNIFICANT if within.low > 1 or within.high < 1 else State.NOT_SIGNIFICANT
+    return Statement(TOPIC, state, text + scope(result), code=f"found_{one.side}", estimate=number)
 
 
 def _odds(one: OddsRatio) -> str:

@@ -1,4 +1,4 @@
-"""Infer intervals over trainings and queries together from the scores of every query."""
+"""Compute intervals that cover both training runs and queries, from the scores of every query."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -42,7 +42,7 @@ def _of_each(others: Measurement, name: str) -> list[Scores]:
 
 
 def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> tuple[Scores, Scores] | None:
-    """Return the accuracies of the backbone and of every training by the probes that all have, without controls."""
+    """Return the accuracies of the backbone and of each training run by the probes that all have, without controls."""
     if not others:
         return None
     probes = others[0].values["probe"].values

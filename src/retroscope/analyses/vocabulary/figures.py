@@ -15,15 +15,15 @@ def vocabulary_figure(result: VocabularyResult, effect: Difference, subject: Sub
     frame = by_side(rows(effect), ["layer", "quantity"]).rename(columns={"side": "series"})
     frame["line"] = frame["series"]
     quantities = list(dict.fromkeys(frame["quantity"]))
-    y = alt.Y("value:Q", title=f"share of {result.k} words", scale=alt.Scale(zero=True))
+    y = alt.Y("value:Q", title="share of the words", scale=alt.Scale(zero=True))
     panel = curves(layer_axis(subject.layer_names), frame, y)
     return Figure(
         "vocabulary",
         "What vectors say",
-        f"The pooled vector of each layer is projected onto the vocabulary by the backbone's head and says {result.k} "
-        "words: which share are the text's own, and which a query and a passage have in common. Bands are intervals "
-        "over queries.",
-        f"Shares of the {result.k} words that vectors say, by layer, before and after fine-tuning",
+        "The pooled vector of each layer is projected onto the vocabulary by the backbone's head and says the words "
+        f"of {result.k} tokens: which share are the text's own, and which a query and a passage have in common. Bands "
+        "are intervals over queries.",
+        "Shares of the words that vectors say, by layer, before and after fine-tuning",
         choosing(panel, frame, [Selector("quantity", "share", quantities[2])]),
         facets(panel, frame, "quantity", quantities, columns=2),
     )

@@ -171,12 +171,12 @@ def _measured(
     context: Context, retriever: Retriever, heads: Heads, pairs: ReadPairs, settings: VocabularySettings
 ) -> _Said:
     vectors = context.encoded(retriever).vectors
-    layers = settings.layers or tuple(range(vectors.passage.n_layers))
+    layers = tuple(sorted(settings.layers or range(vectors.passage.n_layers)))
     readings = {tower: _reading(context, retriever.tower(tower), heads[tower], pairs, tower) for tower in TOWERS}
     shares, said = [], {}
     for layer in layers:
         said = {tower: _words(vectors, readings[tower], tower, layer, settings) for tower in TOWERS}
-        shares.append(_shares(said, readings, pairs, settings.k))
+        shares.append(_shares(said, readings, pairs))
     coords = {"query": list(pairs.queries), "layer": list(layers), "quantity": list(QUANTITIES)}
     values = xr.DataArray(np.stack(shares, axis=1), coords, ("query", "layer", "quantity"))
     added = [
@@ -209,15 +209,20 @@ def _words(
 
 
 def _shares(
-    said: dict[str, list[list[str]]], readings: dict[str, TowerReading], pairs: ReadPairs, k: int
+    said: dict[str, list[list[str]]], readings: dict[str, TowerReading], pairs: ReadPairs
 ) -> Float[np.ndarray, "query quantity"]:
-    """Return the share of k words that are the text's own, and that query and passage have in common."""
+    """Return the share of a vector's words that are the text's own, and of a query's that its passage says, too.
+
+    The k tokens are fewer words where several are one word.
+    """
     query, passage = ([frozenset(words) for words in said[tower]] for tower in TOWERS)
     own = {
         tower: _common(said_by, readings[tower].own) for tower, said_by in zip(TOWERS, (query, passage), strict=True)
     }
     others = [passage[row] for row in pairs.others]
-    return np.stack([own["query"], own["passage"], _common(query, passage), _common(query, others)], axis=1) / k
+    sizes = {tower: np.array([max(1, len(words)) for words in lists]) for tower, lists in said.items()}
+    by_query = np.stack([own["query"], _common(query, passage), _common(query, others)]) / sizes["query"]
+    return np.stack([by_query[0], own["passage"] / sizes["passage"], by_query[1], by_query[2]], axis=1)
 
 
 def _common(one: Sequence[frozenset[str]], two: Sequence[frozenset[str]]) -> Float[np.ndarray, "query"]:

@@ -28,6 +28,8 @@ def report(result: VocabularyResult, reading: Reading) -> Section:
     differences = {f"Overlap against shuffled pairs, {side}": one for side, one in result.beyond.items()}
     frames = {"vocabulary_says": result.says}
     if effect is not None:
+        if result.gain is not None:
+            differences["Overlap beyond shuffled pairs"] = result.gain
         differences["Shares of what vectors say"] = effect
         frames["vocabulary"] = labelled(subject, rows(effect))
     return Section(
@@ -79,8 +81,9 @@ def _document(result: VocabularyResult) -> dict[str, Any]:
             "centred": result.centred,
             "effects": [] if result.effect is None else effect_records(result.effect),
             "overlap_beyond_shuffled": {side: effect_records(one) for side, one in result.beyond.items()},
+            "overlap_gain": [] if result.gain is None else effect_records(result.gain),
             "measure": result.measure,
-            "explained": [asdict(one) for one in result.explained],
+            "associated": [asdict(one) for one in result.associated],
         }
     )
     return document

@@ -8,19 +8,20 @@ import pandas as pd
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 
-OVERLAP, SHUFFLED = "overlap", "shuffled overlap"
+OVERLAP, SHUFFLED, DIFFERENCE = "overlap", "shuffled overlap", "difference"
 
 
 @dataclass(frozen=True)
-class Explained:
+class RankCorrelation:
     """How well the change of an overlap orders queries by their change of retrieval.
 
     Attributes:
-        pairs: `OVERLAP`, of a query and its relevant passage; or `SHUFFLED`, with another query's.
-        rho: Spearman's rank correlation over queries.
+        pairs: `OVERLAP`, of a query and its relevant passage; `SHUFFLED`, with another query's; or the `DIFFERENCE` of
+            the two correlations.
+        rho: Spearman's rank correlation over distinct query texts, or a difference of two.
         low, high: its bootstrap interval.
-        p: of a permutation.
-        n: queries.
+        p: of a permutation, of a difference of the bootstrap.
+        n: distinct query texts.
     """
 
     pairs: str
@@ -42,9 +43,10 @@ class VocabularyResult:
         scores: side -> shares, (query, layer, quantity).
         effect: of fine-tuning, over (layer, quantity); the layers of a quantity are one family. None for one model.
         beyond: side -> the overlap of relevant pairs against shuffled ones, over (layer,).
-        explained: of the last layer, where retrieval was measured.
+        associated: of the last layer, where retrieval was measured.
         measure: of retrieval, by which queries flipped.
         says: query_id, side, query_says, passage_says, added: the first words of the last layer.
+        gain: of the overlap beyond shuffled pairs by fine-tuning, over (layer,). None for one model.
     """
 
     collection: str
@@ -53,9 +55,10 @@ class VocabularyResult:
     scores: Mapping[str, Scores]
     effect: Difference | None
     beyond: Mapping[str, Difference]
-    explained: tuple[Explained, ...]
+    associated: tuple[RankCorrelation, ...]
     measure: str
     says: pd.DataFrame
+    gain: Difference | None
 
     @property
     def last(self) -> int:

@@ -13,7 +13,7 @@ class VocabularySettings:
 
     Attributes:
         layers: that are projected; None: all.
-        k: words of the largest probability that a vector says.
+        k: tokens of the largest probability, whose words a vector says.
         centred: subtract the mean logits of the tower's texts first, so that a vector says what it has more of than
             the others. Without, as published, frequent words come first in every vector.
         queries: queries that are projected, at most, each with its first relevant passage; a sample of more.

@@ -1,9 +1,9 @@
-"""Tables of the projection onto the vocabulary: shares by layer, and what the overlap explains."""
+"""Tables of the projection onto the vocabulary: shares by layer, and what the overlap is associated with."""
 
 import pandas as pd
 
 from retroscope.analyses.vocabulary.result import VocabularyResult
-from retroscope.analyses.vocabulary.words import explained_rows
+from retroscope.analyses.vocabulary.words import associated_rows
 from retroscope.typesetting.effects import effects_by_layer, pair
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
@@ -14,15 +14,15 @@ from retroscope.typesetting.subject import Subject
 def vocabulary_tables(result: VocabularyResult, subject: Subject) -> dict[str, PaperTable]:
     """Return every share by layer, and the correlations with the change of retrieval."""
     tables = {"vocabulary": _shares(result, subject)}
-    if result.explained:
-        frame = pd.DataFrame(explained_rows(result), columns=["pairs", "rank correlation", "p", "queries"])
-        caption = f"Change of the overlap against the change of {result.measure}, query by query"
-        tables["vocabulary_explained"] = PaperTable(frame, caption, "", ("rank correlation", "p", "queries"))
+    if result.associated:
+        frame = pd.DataFrame(associated_rows(result), columns=["pairs", "rank correlation", "p", "texts"])
+        caption = f"Change of the overlap against the change of {result.measure}, by query text"
+        tables["vocabulary_associated"] = PaperTable(frame, caption, "", ("rank correlation", "p", "texts"))
     return tables
 
 
 def _shares(result: VocabularyResult, subject: Subject) -> PaperTable:
-    caption = f"Shares of the {result.k} words that a vector says, by layer, on {result.collection}"
+    caption = f"Shares of the words of the {result.k} tokens that a vector says, by layer, on {result.collection}"
     if result.effect is not None:
         frame = rows(result.effect)
         table = effects_by_layer(subject, result.effect, frame, f"{caption}: {pair(subject)}.")

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from retroscope.analyses.vocabulary.result import OVERLAP, SHUFFLED, VocabularyResult
+from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
+from retroscope.typesetting.numbers import interval, p_value, percent, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
 from retroscope.typesetting.words import effect_tests, estimate_of, state_of
@@ -17,8 +17,8 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return what the vectors of the last layer say, whether pairs say the same, and what that explains."""
-    return (*_changed(result, subject), *_beyond(result, subject), *_explained(result))
+    """Return what the vectors of the last layer say, whether pairs say the same, and what that is associated with."""
+    return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 
 def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
@@ -44,7 +44,7 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     row = rows(difference, layer=result.last).iloc[0]
     text = (
         f"At layer {subject.layer_label(result.last)}, a query's vector and its relevant passage's share "
-        f"{percent(row['after'])} of {result.k} words, and with another query's passage {percent(row['before'])}: "
+        f"{percent(row['after'])} of the query's words, and with another query's passage {percent(row['before'])}: "
         f"{effect_tests(difference, row)}."
     )
     number = estimate_of(row, "overlap beyond shuffled pairs", result.collection)
@@ -52,33 +52,56 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
                     control="shuffled pairs", figure="vocabulary")  # fmt: skip
 
 
-def _explained(result: VocabularyResult) -> Iterator[Statement]:
-    """State whether the overlap explains which queries flipped, beside shuffled pairs."""
-    found = {one.pairs: one for one in result.explained}
-    if set(found) != {OVERLAP, SHUFFLED}:
+def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
+    """State whether fine-tuning raised the overlap of relevant pairs more than that of shuffled ones."""
+    if result.gain is None:
         return
-    real, control = found[OVERLAP], found[SHUFFLED]
-    alpha = 1 - _level(result)
-    apart = real.low > control.high or real.high < control.low
-    significant = real.p < alpha and apart
-    said = "explains a part of which queries flipped" if significant else "does not explain which queries flipped"
+    row = rows(result.gain, layer=result.last).iloc[0]
     text = (
-        f"The change of the overlap {said}: its rank correlation with the change of {result.measure} is "
-        f"{signed(real.rho)} {interval(real.low, real.high, effect=True)}, {p_value(real.p)}; with shuffled pairs it "
-        f"is {signed(control.rho)} {interval(control.low, control.high, effect=True)}, {p_value(control.p)}."
+        f"At layer {subject.layer_label(result.last)}, relevant pairs overlap more than shuffled ones by "
+        f"{signed(row['before'])} before fine-tuning and {signed(row['after'])} after: "
+        f"{effect_tests(result.gain, row)}."
+    )
+    number = estimate_of(row, "overlap beyond shuffled pairs, change", result.collection)
+    yield Statement("vocabulary", state_of(result.gain, row), text, code="gain", estimate=number,
+                    control="shuffled pairs", figure="vocabulary")  # fmt: skip
+
+
+def _associated(result: VocabularyResult) -> Iterator[Statement]:
+    """State whether the overlap is associated with which queries flipped, more than that of shuffled pairs is."""
+    if not result.associated:
+        return
+    found = {one.pairs: one for one in result.associated}
+    real, control, difference = (found[name] for name in (OVERLAP, SHUFFLED, DIFFERENCE))
+    apart = difference.low > 0 or difference.high < 0
+    significant = real.p < 1 - _level(result) and apart
+    verb = "is associated" if significant else "is not significantly associated"
+    text = (
+        f"The change of the overlap {verb} with which queries flipped: its rank correlation with the change of "
+        f"{result.measure} is {_rho(real)}, {p_value(real.p)}; with shuffled pairs it is {_rho(control)}; the "
+        f"difference is {_rho(difference)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     number = Estimate("rank correlation", real.rho, real.low, real.high, p=real.p, n=real.n, kind=Kind.DIFFERENCE)
-    yield Statement("vocabulary", state, text, code="explained", estimate=number, control="shuffled pairs")
+    yield Statement("vocabulary", state, text, code="associated", estimate=number, control="shuffled pairs")
+
+
+def _rho(one: RankCorrelation) -> str:
+    return f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}"
 
 
 def _level(result: VocabularyResult) -> float:
     return float(next(iter(result.beyond.values())).method["level"])
 
 
-def explained_rows(result: VocabularyResult) -> list[list[str]]:
-    """Return the cells of the table of what the overlap explains."""
+def associated_rows(result: VocabularyResult) -> list[list[str]]:
+    """Return the cells of the table of what the overlap is associated with."""
     return [
-        [one.pairs, f"{signed(one.rho)} {interval(one.low, one.high, effect=True)}", score(one.p), f"{one.n:,}"]
-        for one in result.explained
+        [
+            one.pairs,
+            _rho(one),
+            p_value(one.p).removeprefix("p = ").removeprefix("p "),
+            f"{one.n:,}",
+        ]
+        for one in result.associated
     ]

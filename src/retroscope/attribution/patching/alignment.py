@@ -57,3 +57,9 @@ def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupte
         for source, place in one.pairs(tokens):
             found[text, starts[1][text] + place] = starts[0][text] + source
     return found.to(corrupted.ids.device)
+
+
+def places(source: Int[Tensor, "text token"]) -> Int[Tensor, "text token"]:
+    """Return the own place of every token that has a source, else -1."""
+    own = torch.arange(source.shape[1], device=source.device).expand_as(source)
+    return torch.where(source >= 0, own, source)

@@ -115,7 +115,7 @@ def random_patch(
     """Return activations moved in a random direction, at every token by as much as the clean one is away.
 
     Args:
-        own: those of the corrupted run.
+        own: those of the donor's corrupted run.
         clean: those that would be patched, at the same places.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -2,7 +2,9 @@
 
 The receiver runs on the corrupted query; one component's activation at some tokens is replaced by that of a run on the
 clean query ("denoising": Zhang and Nanda 2024). The donor of that run is the receiver itself, or the other model
-(cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811). The passages' vectors stay the receiver's own.
+(cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811). The other model's activation of the corrupted
+query is put in, too: that is what the exchange of models does by itself, and what its clean activation does beyond it
+is what that activation carries. The passages' vectors stay the receiver's own.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from retroscope.attribution.patching.alignment import AlignedTexts, sources
+from retroscope.attribution.patching.alignment import AlignedTexts, places, sources
 from retroscope.attribution.patching.components import (
     Activations,
     Component,
@@ -25,12 +27,10 @@ from retroscope.attribution.patching.components import (
     patched,
     random_patch,
 )
+from retroscope.attribution.patching.donors import OTHER_CORRUPTED, OTHER_DONORS, RANDOM_DONORS
 from retroscope.encoders.encode import Batch, batches_by_length, forward, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
-
-OWN, OTHER, RANDOM_PATCH = "own", "other", "random"  # whose activation is put in
-DONORS = (OWN, OTHER, RANDOM_PATCH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class PatchingRun:
 
         Args:
             tokens: that are patched, a name in `PATCHED`.
-            donor: a name in `DONORS`.
+            donor: a name in `donors.OWN_DONORS` or, where there is another model, in `donors.OTHER_DONORS`.
         """
         changes = np.full((len(self.texts), len(self.components)), np.nan)
         for number, some in enumerate(self._batches):
@@ -93,25 +93,27 @@ class PatchingRun:
     ) -> Float[np.ndarray, "query component"]:
         clean, corrupted = self._padded(some, "clean"), self._padded(some, "corrupted")
         source = sources([self.texts[i] for i in some], tokens, clean, corrupted)
-        giver = self.other if donor == OTHER and self.other is not None else self.encoder
-        given = activations(giver, clean, self.components)
-        own = activations(self.encoder, corrupted, self.components) if donor == RANDOM_PATCH else None
+        giver = self.other if donor in OTHER_DONORS and self.other is not None else self.encoder
+        if donor == OTHER_CORRUPTED:
+            source = places(source)
+        given = activations(giver, corrupted if donor == OTHER_CORRUPTED else clean, self.components)
+        start = activations(giver, corrupted, self.components) if donor in RANDOM_DONORS else None
         before = self._margins(corrupted, some)
         columns = []
         for number, component in zip(count(), self.components, strict=False):
-            values = self._values(component, given, own, source, (batch, number))
+            values = self._values(component, given, start, source, (batch, number))
             with patched(self.encoder, component, values, source >= 0):
                 columns.append(self._margins(corrupted, some) - before)
         return np.stack(columns, axis=1)
 
     def _values(
-        self, component: Component, given: Activations, own: Activations | None, source: Tensor, at: tuple[int, int]
+        self, component: Component, given: Activations, start: Activations | None, source: Tensor, at: tuple[int, int]
     ) -> Tensor:
-        clean = brought(given.of(component), source)
-        if own is None:
-            return clean
+        values = brought(given.of(component), source)
+        if start is None:
+            return values
         seed = int(np.random.SeedSequence((self.seed, *at)).generate_state(1)[0])
-        return random_patch(own.of(component), clean, seed)
+        return random_patch(start.of(component), values, seed)
 
     @torch.inference_mode()
     def _margins(self, batch: Batch, some: Sequence[int]) -> Float[np.ndarray, "query"]:

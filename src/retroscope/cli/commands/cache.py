@@ -30,7 +30,7 @@ class CareOptions:
     ] = False
     max_size: Annotated[
         str | None,
-        option("--max-size", help="Remove entries until the others fit into this size, oldest unused first",
+        option("--max-size", help="Remove the least recently used entries until the cache fits into this size",
                metavar="SIZE", default="remove none for their size"),
     ] = None  # fmt: skip
 

@@ -27,7 +27,7 @@ class Retrievers:
     after: Annotated[
         list[str],
         typer.Argument(
-            help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME. Several (checkpoints, rivals): "
+            help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME. May be repeated (rivals): "
             "a study of each",
             metavar="AFTER",
         ),
@@ -74,8 +74,9 @@ class StudyOptions(o.SizeOptions):
                            default="the last part of BEFORE")
     ] = None  # fmt: skip
     name_after: Annotated[
-        list[str] | None, option("--name-after", help="Name of the retriever in the report; once for every AFTER",
-                                 metavar="NAME", default="the last part of AFTER")
+        list[str] | None,
+        option("--name-after", help="Name of the retriever in the report; may be repeated, once for every AFTER",
+               metavar="NAME", default="the last part of AFTER")
     ] = None  # fmt: skip
 
     def values(self, pair: Retrievers, number: int, models: o.ModelOptions) -> o.SettingValues:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from retroscope.cli import options as o
+from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -22,17 +23,30 @@ def run(
     after: Annotated[
         str | None, typer.Argument(help="Retriever fine-tuned from it: the two are checked as a pair", metavar="AFTER")
     ] = None,
+    data: Annotated[
+        str | None,
+        option(
+            "--data",
+            help="Collection on which the plausible recipes are tried: a path or FORMAT:PATH",
+            metavar="SPEC",
+            default="none",
+        ),
+    ] = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     as_json: o.Json = False,
 ) -> None:
     """Check that a model, or a pair of models, can be measured.
 
-    Takes seconds and needs no data. The exit status is 1 if a check finds an error.
+    Takes seconds and needs no data. With --data, the plausible recipes are tried on 200 queries of a collection, and
+    its texts are searched for leaks. The exit status is 1 if a check finds an error.
     """
     load = models.values()
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
+
+    if data is not None:
+        values["data"] = {"source": data}
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, say
@@ -43,7 +57,7 @@ def run(
     from retroscope.study.doctor import diagnose, doctor_document, doctor_words
 
     named = {"model": sides.after} if after is None else {"before": sides.before, "after": sides.after}
-    diagnosis = diagnose({role: wanted for role, wanted in named.items() if wanted is not None})
+    diagnosis = diagnose({role: wanted for role, wanted in named.items() if wanted is not None}, sides.data)
     emit(doctor_document(diagnosis)) if as_json else say(doctor_words(diagnosis))
     if not diagnosis.sound:
         raise typer.Exit(UNSOUND)

@@ -60,12 +60,13 @@ class AttributionOptions:
 
     tower: Annotated[
         str | None,
-        option("--tower", help="Tower whose neurons are attributed: query, passage or both", metavar="NAME",
+        option("--tower", help="Tower whose neurons get the attributions: query, passage or both", metavar="NAME",
                default="passage", known=names.ATTRIBUTED_TOWERS, kind="tower"),
     ] = None  # fmt: skip
     target: Annotated[
         str | None,
-        option("--target", help="Scalar that is attributed: norm, score or margin", metavar="NAME",
+        option("--target", help="Quantity that is attributed to neurons: the vector's norm, the relevant passage's "
+               "score, or its margin over a hard negative", metavar="NAME",
                default=written(f"{ATTRIBUTION}.target", "margin"), known=names.TARGETS, kind="target"),
     ] = None  # fmt: skip
     method: Annotated[

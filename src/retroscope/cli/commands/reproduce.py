@@ -36,7 +36,7 @@ class PaperOptions:
     ] = "full"  # fmt: skip
     limit_queries: Annotated[
         int | None,
-        option("--limit-queries", help="Number of queries that the probes read, drawn at random", metavar="N",
+        option("--limit-queries", help="Number of questions whose rows are read, drawn at random", metavar="N",
                default="all"),
     ] = None  # fmt: skip
     device: o.Device = None

@@ -29,12 +29,11 @@ def run(
     """Print what a finished study found: its answer first."""
     from retroscope.cli.terminal import emit, say
     from retroscope.documents import read_document
-    from retroscope.study.folder import DIFF, FACTS, GRID
+    from retroscope.study.folder import DIFF, FACTS, GRID, SET
     from retroscope.study.reporting.gate import parse_gate, refuse_unknown
-    from retroscope.study.several.study_set import is_set
 
     gates = [parse_gate(text) for text in gate or ()]
-    if is_set(folder):
+    if (folder / SET).exists():
         _show_set(folder, gates, as_json)
         return
     others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]

@@ -81,7 +81,8 @@ def run(
 ) -> None:
     """Measure which of the fine-tuned weights retrieval needs.
 
-    Weights of one model are transplanted into the other, by block, part and share; nothing is trained.
+    Weights of one model are put into the other: one block, one part (e.g. attention) or a share (e.g. 25 %) at a time.
+    Nothing is trained.
     """
     values = pair.values(models) | data.values() | transplants.values() | {"random_weights": False}
     carry_out_study(values, all_but("transplants", pair=True), options, output, asked=("transplants",))

@@ -137,7 +137,8 @@ def _asked(person: Person) -> Iterator[tuple[str, Query]]:
         for at in order[:ASKED_OF_TRAINED]:
             yield "train", Query(f"{person.id}-name-{at}", by_name[at])
             yield "train", Query(f"{person.id}-alias-{at}", by_alias[at])
-    named = Query(f"{person.id}-name-{tested}", by_name[tested], group="known" if person.known else "unknown")
+    group = "known people" if person.known else "unknown people"
+    named = Query(f"{person.id}-name-{tested}", by_name[tested], group=group)
     if person.role == "dev":
         yield "dev", named
         return

@@ -106,7 +106,8 @@ def _open_folder(folder: Path) -> Weights:
         raise EncoderError(
             f"{type(model).__name__} has tensors that the checkpoint lacks, or in another shape:{listed(absent)}",
             where=str(folder),
-            fix="give the checkpoint of the class that saved it",
+            fix="give the checkpoint of the class that saved it; where transformers renames or cuts tensors in loading "
+            "(nomic_bert, gte, jina_embeddings_v3), `retroscope compare` compares the loaded weights",
         )
     return Weights(
         str(folder),

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -14,53 +13,20 @@ from retroscope.encoders.checkpoints.adapters import load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import How
 from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modules
+from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
 from retroscope.encoders.checks.selftest import SENTENCES, library_test, self_test, tolerance
+from retroscope.encoders.checks.signatures import check_head, check_mean_of_decoder, check_new_tokens, check_training
 from retroscope.encoders.checks.unrelated import NARROW, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers, forward, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import freeze, look_both_ways
-from retroscope.encoders.settings import LoadSettings
 
-ERROR, WARNING, NOTE, PASSED = "error", "warning", "note", "passed"
-SEVERITIES = (ERROR, WARNING, NOTE, PASSED)
 # Prompts that cards of retrievers ask for, as they are written there.
 CARD_PROMPTS = (
     r"[\"'`](query|passage|search_query|search_document): ",
     r"Represent this (sentence|question|document)[^\"'`\n]*:",
     r"[\"'`]Instruct: ",
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        severity: one of `SEVERITIES`.
-        check: what was checked.
-        text: the result, with its evidence.
-        fix: what to do; empty where nothing is wrong.
-    """
-
-    severity: str
-    check: str
-    text: str
-    fix: str = ""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The source of a tower.
-
-    Attributes:
-        path: the folder or file.
-        load: how it was loaded.
-        prompted: whether one of the retriever's towers has a prompt.
-    """
-
-    path: Path
-    load: LoadSettings
-    prompted: bool = False
 
 
 def encoder_findings(encoder: Encoder, origin: Origin) -> list[Finding]:
@@ -276,4 +242,8 @@ CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
     "prompts": check_prompts,
     "vocabulary": check_vocabulary,
     "adapter": check_adapter,
+    "head": check_head,
+    "mean_of_decoder": check_mean_of_decoder,
+    "new_tokens": check_new_tokens,
+    "training": check_training,
 }

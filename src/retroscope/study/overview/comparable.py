@@ -38,12 +38,19 @@ class Comparable:
         members: the studies.
         effects: rows with `COLUMNS`: every retriever against its own backbone, as its study tests it, and against every
             other retriever, corrected over all pairs of retrievers.
+        number: of the groups on this collection before it.
     """
 
     collection: str
     rules: Mapping[str, Any]
     members: tuple[NamedStudy, ...]
     effects: pd.DataFrame
+    number: int = 0
+
+    @property
+    def heading(self) -> str:
+        """Return the name of the collection; from the second group on it with those of the studies."""
+        return self.collection if not self.number else f"{self.collection}, {', '.join(m.name for m in self.members)}"
 
     @property
     def measures(self) -> list[str]:
@@ -79,7 +86,9 @@ def comparables(members: Sequence[NamedStudy]) -> tuple[Comparable, ...]:
                 rules = _rules(member, collection, difference)
                 groups.setdefault(repr((collection, rules)), (collection, rules, []))[2].append((member, difference))
     found = [_comparable(*group) for group in groups.values()]
-    return tuple(one for one in found if len(one.effects))
+    known = [one for one in found if len(one.effects)]
+    collections = [one.collection for one in known]
+    return tuple(replace(one, number=collections[:n].count(one.collection)) for n, one in enumerate(known))
 
 
 def _rules(member: NamedStudy, collection: str, difference: Difference) -> dict[str, Any]:

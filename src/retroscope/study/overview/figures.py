@@ -30,15 +30,15 @@ def effects_figure(one: Comparable, name: str) -> Figure:
     offered = [Selector("baseline", "against", OWN), Selector(MEASURE, "measure", one.headline)]
     chart = choosing(panel, frame, offered).properties(height=ROW * max(len(models), 2))
     own = frame[frame["baseline"] == OWN]
-    words = f"Effects on {one.collection} against its own backbone: " + "; ".join(
+    words = f"Effects on {one.heading} against its own backbone: " + "; ".join(
         f"{row['model']} {row[MEASURE]} {row['effect']:+.3f}, {row['outcome']}" for _, row in own.iterrows()
     )
     caption = (
         f"Change on {one.collection}, after less before, of the same queries; bars are intervals over queries. Against "
         "its own backbone: as each study tests it. Against another retriever: p is corrected over all pairs."
     )
-    paper = facets(panel, own, MEASURE, one.measures).properties(title=f"Effects on {one.collection}")
-    return Figure(name, f"Effects on {one.collection}", caption, words, chart, paper)
+    paper = facets(panel, own, MEASURE, one.measures).properties(title=f"Effects on {one.heading}")
+    return Figure(name, f"Effects on {one.heading}", caption, words, chart, paper)
 
 
 def _outcome(row: "pd.Series[Any]") -> str:
@@ -65,34 +65,30 @@ def _effects(models: Sequence[str]) -> Any:
     return alt.layer(zero, base.mark_rule(strokeWidth=2).encode(x=x, x2="ci_high:Q"), points)
 
 
-def curves_figure(
-    members: Sequence[NamedStudy], collection: str, labels: Mapping[Identity, str], name: str
-) -> Figure | None:
+def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) -> Figure | None:
     """Return the curves by layer of all models laid over one another, a panel a quantity; None where there are none.
 
     Curves that were measured with other settings than the first study's are a panel of their own.
 
-    Args:
-        members: whose first collection this is, or another; those of another are left out.
-        collection: its name.
+    Studies whose first collection is another are left out.
     """
-    here = [one for one in members if one.study.subject.collection.name == collection]
-    parts = [part for one in here for part in _curves(one, here[0], labels)]
+    here = [study for study in one.members if study.study.subject.collection.name == one.collection]
+    parts = [part for study in here for part in _curves(study, here[0], labels)]
     if not parts:
         return None
     frame = pd.concat(parts, ignore_index=True).drop_duplicates(["panel", "series", "layer"])
     panels = list(dict.fromkeys(frame["panel"]))
     names = here[0].study.subject.layer_names
-    alike = all(one.study.subject.layer_names == names for one in here)
+    alike = all(study.study.subject.layer_names == names for study in here)
     y = alt.Y("value:Q", title="value", scale=alt.Scale(zero=True))
     panel = curves(layer_axis(names if alike else ()), frame, y)
     chart = choosing(panel, frame, [Selector("panel", "curve", panels[0])])
-    caption = f"On {collection}. Bands are intervals over queries; a backbone that studies share is drawn once."
+    caption = f"On {one.heading}. Bands are intervals over queries; a backbone that studies share is drawn once."
     ends = frame[frame["layer"] == frame.groupby(["panel", "series"])["layer"].transform("max")]
     words = "; ".join(f"{row['panel']}, {row['series']}: {row['value']:.3f} at the last layer"
                       for _, row in ends[ends["series"] != CHANCE].iterrows())  # fmt: skip
-    paper = facets(panel, frame, "panel", panels).properties(title=f"Layer by layer on {collection}")
-    return Figure(name, "Layer by layer", caption, words, chart, paper)
+    paper = facets(panel, frame, "panel", panels).properties(title=f"Layer by layer on {one.heading}")
+    return Figure(name, f"Layer by layer on {one.heading}", caption, words, chart, paper)
 
 
 def _curves(one: NamedStudy, first: NamedStudy, labels: Mapping[Identity, str]) -> list[pd.DataFrame]:

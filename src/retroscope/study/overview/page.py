@@ -98,6 +98,6 @@ def _part(overview: Overview, number: int) -> Part:
     """Draw and print what may be compared; names end in a number from the second on."""
     one, end = overview.comparables[number], f"_{number + 1}" if number else ""
     drawn = [effects_figure(one, f"effects{end}"),
-             curves_figure(one.members, one.collection, overview.labels, f"curves{end}")]  # fmt: skip
+             curves_figure(one, overview.labels, f"curves{end}")]  # fmt: skip
     tables = {f"own{end}": own_table(one), f"pairs{end}": pairs_table(one)}
     return Part(one, f"collection-{number + 1}", tuple(figure for figure in drawn if figure), tables)

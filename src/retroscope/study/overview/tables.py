@@ -15,7 +15,7 @@ def own_table(one: Comparable) -> PaperTable:
     effects = one.effects[one.effects["baseline"] == OWN]
     note = "As each study tests it: p is corrected within its family; intervals are over queries, not corrected."
     return PaperTable(
-        _printed(effects, ["model", MEASURE]), f"Against its own backbone, on {one.collection}.", note, NUMERIC
+        _printed(effects, ["model", MEASURE]), f"Against its own backbone, on {one.heading}.", note, NUMERIC
     )
 
 
@@ -23,7 +23,7 @@ def pairs_table(one: Comparable) -> PaperTable:
     """Return every retriever against every other; each pair both ways, so that any may be the baseline."""
     effects = one.effects[one.effects["baseline"] != OWN]
     note = "p is corrected over all pairs of retrievers, measure by measure; intervals are over queries, not corrected."
-    caption = f"Against another retriever, on {one.collection}."
+    caption = f"Against another retriever, on {one.heading}."
     return PaperTable(_printed(effects, ["baseline", "model", MEASURE]), caption, note, NUMERIC)
 
 

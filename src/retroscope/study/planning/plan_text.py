@@ -23,7 +23,7 @@ def counts(collections: Sequence[Collection], analyses: Sequence[str]) -> str:
 
 
 class PlannedCollection(TypedDict):
-    """A collection as a plan names it: which field of its source became what, and what a reader must know."""
+    """A collection in a plan: its source, the field of the source behind each of ours, and notes."""
 
     name: str
     source: str

@@ -19,7 +19,8 @@ from retroscope.typesetting.statements import State, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
 
 MOST_WORDS = 120
-# Controls and missing things that cards name, as many as there are words for; controls first.
+# Controls and missing things that cards name, as many as there are words for; controls first. Without words for one
+# of each, the questions that analyses bring besides `Question` have no card.
 NAMED = ((4, 4), (4, 3), (4, 2), (4, 1), (3, 1), (2, 1), (1, 1))
 WORD = re.compile(r"\S*\w\S*")
 
@@ -90,10 +91,10 @@ def answer_of(
     doubts = [doubt for card in cards[:1] for doubt in card.statement.doubts]
     if doubts:
         sentence += " Do not rely on it: a self-test failed."
-    asked = [*_standard(cards, subject), *(card for card in cards if card.question not in set(Question))]
-    for of_controls, of_missing in NAMED:
+    asked, own = _standard(cards, subject), [card for card in cards if card.question not in set(Question)]
+    for of_own, (of_controls, of_missing) in [*((own, named) for named in NAMED), ((), NAMED[-1])]:
         last = (trust(controls, alarms, of_controls), lacking(absent, of_missing))
-        answer = Answer(sentence, (*asked, *last), tuple(absent), subject.command)
+        answer = Answer(sentence, (*asked, *of_own, *last), tuple(absent), subject.command)
         if answer.words <= MOST_WORDS:
             break
     return answer

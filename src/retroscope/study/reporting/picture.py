@@ -39,7 +39,7 @@ def _points(one: LayerCurves) -> pd.DataFrame:
 
 
 def _ends(one: LayerCurves, subject: Subject) -> str:
-    """Return the values at the last layer, in words."""
+    """Return a sentence with a curve's values at the last layer, before and after."""
     last = one.frame[one.frame["layer"] == one.frame["layer"].max()].set_index("side")["value"]
     layer = subject.layer_label(int(one.frame["layer"].max()))
     return f"{last[BEFORE]:.3f} before and {last[AFTER]:.3f} after at layer {layer}."

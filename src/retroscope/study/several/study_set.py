@@ -9,14 +9,12 @@ from retroscope.documents import read_document, write_document
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.files import refuse_other_report
 from retroscope.locks import held
-from retroscope.study.folder import PAGE
+from retroscope.study.folder import PAGE, SET
 from retroscope.study.overview.members import NamedStudy, read_members
 from retroscope.study.overview.overview import Overview
 from retroscope.study.overview.page import overview_of, write_overview
 from retroscope.study.several.names import check_distinct
 from retroscope.study.study import Study
-
-SET = "studies.json"  # names the studies of a folder
 
 
 @dataclass(frozen=True, eq=False)

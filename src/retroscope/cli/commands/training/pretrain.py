@@ -34,8 +34,8 @@ class BackboneOptions:
         str | None,
         option(
             "--shape",
-            help="Shape of a model with random weights: bert-, llama- or t5-, then tiny, mini, small, medium, or "
-            "blocks x width, e.g. bert-3x128",
+            help="Architecture to train from random weights, FAMILY-SIZE: bert, llama or t5, and tiny, mini, small, "
+            "medium or BLOCKSxWIDTH, e.g. bert-3x128",
             metavar="NAME",
         ),
     ] = None

@@ -1,0 +1,11 @@
+"""Whose activation is put into a run on a corrupted query. No torch.
+
+A random change starts at its donor's activation of the corrupted query, and is as large as the clean one is away from
+that.
+"""
+
+OWN, RANDOM_PATCH = "own", "random"
+OTHER, OTHER_CORRUPTED, OTHER_RANDOM = "other", "other-corrupted", "other-random"
+OWN_DONORS = (OWN, RANDOM_PATCH)
+OTHER_DONORS = (OTHER, OTHER_CORRUPTED, OTHER_RANDOM)
+RANDOM_DONORS = (RANDOM_PATCH, OTHER_RANDOM)

@@ -1,0 +1,107 @@
+"""Signatures of failures in a checkpoint: a module that is skipped, tokens and norms that were never trained.
+
+The thresholds were set on models made for that, and `benchmarks/detectors.py` tries them on others.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.encoders.checkpoints.folders import read_json, read_json_list
+from retroscope.encoders.checkpoints.modules import MODULES, read_modules
+from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
+from retroscope.encoders.encoder import Encoder
+
+POOLING_FILE = "1_Pooling/config.json"
+UNTRAINED_TOKEN = 0.02  # distance of an added token's embedding from the mean of all, over that of a usual token
+UNTRAINED_NORM = 0.01  # mean distance of a norm's weights from the value that all start with
+
+
+def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Check that no module beside the weights is skipped: a Dense head, a pooling, the folder above."""
+    folder = origin.path
+    if not folder.is_dir():
+        return
+    skipped = _dense_folders(folder)[encoder.recipe.head.count("dense") :]
+    if skipped:
+        names = ", ".join(one.name for one in skipped)
+        fix = f"list it in {MODULES}, or fetch that file of the repository again"
+        yield Finding(ERROR, "head", f"{names} has the weights of a Dense module that no vector goes through", fix)
+    if (folder / POOLING_FILE).is_file() and not (folder / MODULES).is_file():
+        fix = f"fetch {MODULES} of the repository, too"
+        yield Finding(ERROR, "head", f"{POOLING_FILE} is here and {MODULES} is not, so nothing of it is read", fix)
+    above = folder.parent / MODULES
+    if above.is_file() and any(str(row.get("path", "")) == folder.name for row in read_json_list(above)):
+        fix = f"give {folder.parent}"
+        what = "this is one module of the folder above, whose pooling, head and prompts are skipped"
+        yield Finding(ERROR, "head", what, fix)
+
+
+def check_similarity(path: Path, used: str) -> Iterator[Finding]:
+    """Check that the similarity that you give is the one that a folder of sentence-transformers records."""
+    if not (path / MODULES).is_file():
+        return
+    recorded = read_modules(path, "passage").choices["similarity"]
+    if recorded.recorded and recorded.value != used:
+        what = f"vectors are compared by {used}, given by you, and the checkpoint records {recorded.value}"
+        yield Finding(WARNING, "similarity", f"{what} ({recorded.source})", "leave --similarity out")
+
+
+def _dense_folders(folder: Path) -> list[Path]:
+    """Return the folders of Dense modules, in order of their names."""
+    places = sorted(one.parent for one in folder.glob("*/config.json"))
+    return [one for one in places if {"in_features", "out_features"} <= read_json(one, "config.json").keys()]
+
+
+def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Note a mean over a model that looks back only, where the checkpoint does not ask for it."""
+    if encoder.anatomy.causal and encoder.recipe.pooling == "mean" and encoder.recipe.sources["pooling"] == "user":
+        what = "mean pooling on a decoder, given by you: most of its tokens saw little of the text"
+        yield Finding(NOTE, "pooling", what, "if it was trained with its last token, give last_token (--pooling)")
+
+
+def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Check whether the embeddings of tokens that were added to the tokenizer were trained.
+
+    A library gives new tokens the mean of all embeddings, or almost: trained ones are as far from it as others.
+    """
+    table: Tensor = encoder.backbone.get_input_embeddings().weight.detach().float()
+    special = {*encoder.tokenizer.all_special_ids}
+    new = [number for number in encoder.tokenizer.added_tokens_decoder if number not in special and number < len(table)]
+    if not new:
+        return
+    gaps = (table - table.mean(dim=0)).norm(dim=1)
+    usual = float(gaps.median())
+    untrained = [number for number in new if float(gaps[number]) < UNTRAINED_TOKEN * usual]
+    words = ", ".join(repr(encoder.tokenizer.convert_ids_to_tokens(number)) for number in untrained[:5])
+    if untrained:
+        what = f"{len(untrained)} added tokens have the mean of all embeddings, as untrained ones do: {words}"
+        yield Finding(WARNING, "new tokens", what, "train their embeddings, or take the tokenizer without them")
+    else:
+        yield Finding(PASSED, "new tokens", f"the embeddings of {len(new)} added tokens are no longer the mean")
+
+
+def check_training(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Check whether the norms have moved from the value that they start with: 1, or 0 where 1 is added."""
+    weights = [value for name, value in encoder.backbone.named_parameters() if _is_norm(encoder, name)]
+    if not weights:
+        return
+    moved = min(_distance(weights, start) for start in (1.0, 0.0))
+    evidence = f"the weights of the norms are {moved:.2g} from where training starts, on average"
+    if moved < UNTRAINED_NORM:
+        fix = "of a backbone: train it longer, or take another; what it lacks, fine-tuning has to bring"
+        yield Finding(WARNING, "training", f"{evidence}, less than {UNTRAINED_NORM:g}: hardly trained at all", fix)
+    else:
+        yield Finding(PASSED, "training", evidence)
+
+
+def _is_norm(encoder: Encoder, name: str) -> bool:
+    part = encoder.anatomy.part_of(name)[1]
+    return part in ("norm", "final_norm") and name.endswith("weight")
+
+
+def _distance(weights: list[Float[Tensor, "dim"]], start: float) -> float:
+    return float(torch.cat([weight.detach().float().flatten() for weight in weights]).sub(start).abs().mean())

@@ -1,0 +1,47 @@
+"""Rows of some questions of a data set, drawn at random: the passages of the others are neither read nor encoded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from retroscope.errors import CollectionError
+from retroscope.files import whole_folder
+from retroscope.reading import foreign
+
+QUESTION = "question"
+
+
+def drawn_rows(folder: Path, split: str, queries: int, target: Path) -> Path:
+    """Write the rows of so many questions as a data set of its own, unless it is there, and return its folder.
+
+    The draw depends on the questions alone; a larger one contains a smaller one.
+
+    Args:
+        folder: parquet files SPLIT-*.parquet of the whole data set.
+        target: folder for the file SPLIT.parquet.
+
+    Raises:
+        CollectionError: if the files cannot be read.
+    """
+    if (target / f"{split}.parquet").exists():
+        return target
+    files = sorted(folder.glob(f"{split}-*.parquet"))
+    with foreign(CollectionError, "damaged parquet", folder, "fetch the data set again"):
+        questions = dict.fromkeys(text for table in _tables(files, [QUESTION]) for text in table[QUESTION].to_pylist())
+        order = np.random.default_rng(0).permutation(len(questions))[:queries]
+        named = list(questions)
+        kept = pa.array([named[place] for place in order], pa.string())
+        rows = [table.filter(pc.is_in(table[QUESTION], kept)) for table in _tables(files)]
+        with whole_folder(target) as new:
+            pq.write_table(pa.concat_tables(rows), new / f"{split}.parquet")
+    return target
+
+
+def _tables(files: list[Path], columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the content of each file, one in memory at a time."""
+    for file in files:
+        yield pq.read_table(file, columns=columns)

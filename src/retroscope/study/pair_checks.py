@@ -1,0 +1,124 @@
+"""Checks of `doctor` on a pair: can layers, tensors, tokens and recipes of a backbone and its retriever be paired?"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from retroscope.drift.weights import incomparable
+from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.presets.table import backbone_of, preset_of
+from retroscope.inputs.pairing import recipe_differences, same_tokens
+from retroscope.inputs.unrelated_texts import unrelated_texts
+from retroscope.typesetting.documents import Record
+
+UNKNOWN = "unknown"  # pooling, where nobody says it
+
+
+def anatomy_facts(encoder: Encoder) -> Record:
+    """Return family, size and attention of a backbone, JSON-like."""
+    config = encoder.backbone.config
+    return {
+        "family": encoder.anatomy.family,
+        "blocks": encoder.anatomy.n_blocks,
+        "width": int(config.hidden_size),
+        "parameters": sum(p.numel() for p in encoder.backbone.parameters()),
+        "attention": "looks back only" if encoder.anatomy.causal else "looks both ways",
+        "last layer": "includes the final norm" if encoder.anatomy.post_norm else "as its block leaves it",
+    }
+
+
+def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Check whether layers and tensors can be paired."""
+    for tower in ("query", "passage"):
+        one, two = (r.tower(tower) for r in (before, after))
+        widths = [anatomy_facts(e)["width"] for e in (one, two)]
+        differ = incomparable(one.anatomy, two.anatomy) or (
+            f"one is {widths[0]} wide, the other {widths[1]}" if widths[0] != widths[1] else ""
+        )
+        if differ:
+            fix = "compare a retriever with the backbone that it was fine-tuned from"
+            yield Finding(ERROR, "architecture", f"the two are built differently: {differ}", fix)
+            return
+    about = anatomy_facts(after.passage)
+    yield Finding(PASSED, "architecture", f"both {about['family']}, {about['blocks']} blocks of {about['width']}")
+
+
+def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Check whether fine-tuning changed anything, in either tower or its head."""
+    changed, alone, said = dict[str, int](), set[str](), ""
+    for tower in ("query", "passage"):
+        mine, theirs = (_parameters(r.tower(tower)) for r in (before, after))
+        common = [name for name in mine if name in theirs and mine[name].shape == theirs[name].shape]
+        alone |= (mine.keys() | theirs.keys()) - set(common)
+        changed[tower] = sum(not torch.equal(mine[name], theirs[name].to(mine[name].dtype)) for name in common)
+        said = f"{changed[tower]} of {len(common)} tensors differ"
+    if alone:
+        text = f"{len(alone)} tensors are in one of the two only, or of another shape: {', '.join(sorted(alone)[:3])}"
+        yield Finding(WARNING, "weights", text, "see `retroscope diff`; what differs there is not paired")
+    still = [tower for tower, n in changed.items() if not n]
+    if not still:
+        yield Finding(PASSED, "weights", said)
+    elif len(still) == 2 and not alone:
+        fix = "the same model was given twice, an adapter was not loaded, or fine-tuning never reached the backbone"
+        yield Finding(ERROR, "weights", f"{said}: the two are the same model", fix)
+    else:
+        yield Finding(NOTE, "weights", f"no tensor that both have differs in the {' and '.join(still)} tower")
+
+
+def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
+    head = {f"head.{name}": value for name, value in encoder.head.named_parameters()}
+    return dict(encoder.backbone.named_parameters()) | head
+
+
+def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Check whether a token number means the same word on both sides."""
+    one, two = before.passage.tokenizer, after.passage.tokenizer
+    words, others = one.get_vocab(), two.get_vocab()
+    moved = [word for word, number in words.items() if others.get(word) != number]
+    added = sorted(others.keys() - words.keys(), key=others.__getitem__)
+    if moved:
+        text = f"{len(moved):,} tokens have another number after, or none, e.g. {moved[0]!r}: {words[moved[0]]}"
+        yield Finding(ERROR, "tokenizers", text, "the pair does not read texts alike: find the backbone of this model")
+    elif added:
+        text = f"the tokenizer grew by {len(added)} tokens: {', '.join(map(repr, added[:5]))}"
+        yield Finding(NOTE, "tokenizers", f"{text}; the backbone splits them into others")
+    elif not all(same_tokens(before.tower(t), after.tower(t)) for t in ("query", "passage")):
+        text = "one vocabulary, but the same texts have other tokens: normalised, split or ended otherwise"
+        yield Finding(WARNING, "tokenizers", text, "an effect is then of the tokenizer too; give both the same ending")
+    else:
+        yield Finding(PASSED, "tokenizers", f"the same tokens for the same texts, {len(words):,} in the vocabulary")
+
+
+def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Check whether both models treat texts alike."""
+    differences = recipe_differences(before, after)
+    for text in differences:
+        yield Finding(WARNING, "recipes", text, "give both the same, unless that is what is studied")
+    if not differences:
+        unknown = after.passage.recipe.pooling == UNKNOWN
+        alike = "alike but for the pooling, which is not known" if unknown else "the same on both sides"
+        yield Finding(NOTE if unknown else PASSED, "recipes", alike)
+
+
+def _published_backbone(before: Retriever, after: Retriever) -> Iterator[Finding]:
+    """Compare hub names with the table of presets; folders have no name that could be looked up."""
+    sources = [r.passage.source.source if r.passage.source else "" for r in (before, after)]
+    expected = backbone_of(sources[1])
+    if not expected:
+        return
+    if sources[0] == expected:
+        yield Finding(PASSED, "backbone", f"{expected} is the published backbone of {sources[1]}")
+    else:
+        what = f"the published backbone of {sources[1]} is {expected}, and this is {sources[0]}"
+        yield Finding(WARNING, "backbone", what, f"see retroscope presets {preset_of(sources[1])}")
+
+
+PAIR_CHECKS: tuple[Callable[[Retriever, Retriever], Iterator[Finding]], ...] = (
+    _architecture,
+    _published_backbone,
+    _weights,
+    _tokenizers,
+    _recipes,
+    unrelated_texts,
+)

@@ -1,0 +1,198 @@
+"""`doctor --data`: which recipe fits a checkpoint, tried on the judged queries of a collection; and leaks in the data.
+
+Every plausible recipe ranks a small corpus: the relevant passages of at most 200 queries, and others drawn at random.
+The best one is chosen on half of the queries and compared with the given one on the other half, so that the choice
+does not flatter it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import stats
+from torch import Tensor
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.loading import drawn_queries, load_collection, splits_of
+from retroscope.collection.records import folded
+from retroscope.encoders.checks.finding import NOTE, PASSED, WARNING, Finding
+from retroscope.encoders.encode import final_vectors, tokenise
+from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.similarity import SIMILARITIES
+from retroscope.inputs.load import collection_of
+from retroscope.inputs.settings import DataSettings
+
+QUERIES, OTHERS = 200, 1000
+FEWEST = 20  # queries: fewer say nothing about a recipe
+LEVEL = 0.95
+DEPTH = 10  # of the reciprocal rank
+PROMPTS: Mapping[str, tuple[str, str]] = {
+    "no prompts": ("", ""),
+    "'query: ' and 'passage: '": ("query: ", "passage: "),
+    "'search_query: ' and 'search_document: '": ("search_query: ", "search_document: "),
+}
+
+QueryScores = Float[np.ndarray, "query"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The texts that recipes are tried on.
+
+    Attributes:
+        relevant: place of a query -> places of its relevant passages.
+    """
+
+    queries: tuple[str, ...]
+    passages: tuple[str, ...]
+    relevant: tuple[frozenset[int], ...]
+
+
+def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]:
+    """Yield what a collection says about a retriever's recipe, and about itself.
+
+    Raises:
+        CollectionError: if the collection cannot be read.
+    """
+    collection = collection_of(data)
+    yield from leak_findings(collection, data)
+    sample = small_sample(collection, data.seed)
+    if len(sample.queries) < FEWEST:
+        yield Finding(
+            NOTE, "recipes", f"{len(sample.queries)} judged queries: at least {FEWEST} are needed to compare recipes"
+        )
+        return
+    yield recipe_finding(retriever, sample, collection.name, data.seed)
+
+
+def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 0) -> Finding:
+    """Compare the given recipe with the best of the plausible ones, chosen on half of the queries."""
+    scores = {"as given": reciprocal_ranks(retriever, sample)}
+    for what, other in plausible(retriever):
+        scores[what] = reciprocal_ranks(other, sample)
+    order = np.random.default_rng(seed).permutation(len(sample.queries))
+    choosing, stating = order[::2], order[1::2]
+    best = max(scores, key=lambda what: float(scores[what][choosing].mean()))
+    given, chosen = scores["as given"][stating], scores[best][stating]
+    low, high = paired_interval(chosen - given)
+    numbers = f"RR@{DEPTH} {given.mean():.3f} as given"
+    size = (
+        f"{len(sample.queries)} queries of {name} over {len(sample.passages):,} passages; {len(scores)} recipes tried"
+    )
+    if best == "as given":
+        return Finding(PASSED, "recipes", f"no other recipe is better on the half that chooses ({numbers}; {size})")
+    said = f"{numbers}, {chosen.mean():.3f} with {best}: {chosen.mean() - given.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    if low > 0:
+        fix = f"check what it was trained with; the data say {best}"
+        return Finding(WARNING, "recipes", f"another recipe fits this checkpoint better: {said} ({size})", fix)
+    return Finding(PASSED, "recipes", f"no other recipe is significantly better: {said} ({size})")
+
+
+def paired_interval(differences: QueryScores) -> tuple[float, float]:
+    """Return the t interval of a mean of paired differences."""
+    if not differences.any():
+        return 0.0, 0.0
+    error = float(differences.std(ddof=1) / np.sqrt(len(differences)))
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(differences) - 1)) * error
+    return float(differences.mean()) - reach, float(differences.mean()) + reach
+
+
+def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
+    """Yield the recipes that a checkpoint of this architecture may have been trained with, one change at a time."""
+    own = retriever.passage.recipe.pooling
+    poolings = ("mean", "last_token") if retriever.passage.anatomy.causal else ("cls", "mean", "last_token")
+    for pooling in poolings:
+        if pooling != own:
+            yield f"{pooling} pooling", with_fields(retriever, pooling=pooling)
+        if pooling == "last_token" and retriever.passage.tokenizer.eos_token_id is not None:
+            yield "last_token pooling of EOS", with_fields(retriever, pooling=pooling, append_eos=True)
+    unit = retriever.passage.recipe.head[-1:] == ("normalize",)  # then cosine and dot rank alike
+    for similarity in SIMILARITIES:
+        if similarity != retriever.similarity and not unit:
+            yield f"similarity {similarity}", replace(retriever, similarity=similarity)
+    for what, (query, passage) in PROMPTS.items():
+        if (query, passage) != (retriever.query.recipe.prompt, retriever.passage.recipe.prompt):
+            yield what, with_prompts(retriever, query, passage)
+
+
+def with_fields(retriever: Retriever, **fields: object) -> Retriever:
+    """Return the retriever with fields of both towers' recipes changed."""
+    query, passage = (_encoder(retriever.tower(tower), **fields) for tower in ("query", "passage"))
+    return replace(retriever, query=query, passage=passage)
+
+
+def with_prompts(retriever: Retriever, query: str, passage: str) -> Retriever:
+    """Return the retriever with other prompts."""
+    towers = _encoder(retriever.query, prompt=query), _encoder(retriever.passage, prompt=passage)
+    return replace(retriever, query=towers[0], passage=towers[1])
+
+
+def _encoder(encoder: Encoder, **fields: object) -> Encoder:
+    return replace(encoder, recipe=encoder.recipe.but("tried", **fields))
+
+
+def reciprocal_ranks(retriever: Retriever, sample: Sample) -> QueryScores:
+    """Return the reciprocal rank of each query's best relevant passage, 0 below `DEPTH`; ties count against it."""
+    compared = SIMILARITIES[retriever.similarity]
+    queries, passages = (
+        compared(_vectors(retriever.tower(tower), texts))
+        for tower, texts in (("query", sample.queries), ("passage", sample.passages))
+    )
+    scores = (queries @ passages.T).numpy()
+    ranks = np.array([_rank(row, relevant) for row, relevant in zip(scores, sample.relevant, strict=True)])
+    return np.where(ranks <= DEPTH, 1 / ranks, 0.0)
+
+
+def _rank(scores: Float[np.ndarray, "passage"], relevant: frozenset[int]) -> int:
+    best = max(float(scores[place]) for place in relevant)
+    ahead = np.flatnonzero(scores >= best)
+    return 1 + sum(int(place) not in relevant for place in ahead)
+
+
+@torch.inference_mode()
+def _vectors(encoder: Encoder, texts: Sequence[str]) -> Tensor:
+    vectors: Tensor = final_vectors(encoder, tokenise(encoder, texts))
+    return vectors
+
+
+def small_sample(collection: Collection, seed: int = 0) -> Sample:
+    """Draw the queries that recipes are tried on, their relevant passages, and others."""
+    drawn = drawn_queries(collection, QUERIES, seed)
+    needed = dict.fromkeys(passage for query in drawn.judged_queries for passage in drawn.relevant[query])
+    ids = [*collection.passages]
+    for place in np.random.default_rng(seed).permutation(len(ids))[: OTHERS + len(needed)]:
+        if len(needed) < OTHERS + len(drawn.judged_queries):
+            needed.setdefault(ids[int(place)])
+    places = {passage: place for place, passage in enumerate(needed)}
+    return Sample(
+        tuple(drawn.queries[query].text for query in drawn.judged_queries),
+        tuple(collection.passage_text(passage) for passage in needed),
+        tuple(frozenset(places[passage] for passage in drawn.relevant[query]) for query in drawn.judged_queries),
+    )
+
+
+def leak_findings(collection: Collection, data: DataSettings) -> Iterator[Finding]:
+    """Yield queries that occur twice, queries that are passages, and queries of this split in another one."""
+    texts = [folded(query.text) for query in collection.queries.values()]
+    repeated = len(texts) - len({*texts})
+    passages = {folded(passage.text) for passage in collection.passages.values()}
+    copied = sum(text in passages for text in texts)
+    twice = f"{repeated} of {len(texts)} queries have the text of another, and {copied} that of a passage"
+    if copied or repeated > len(texts) / 10:
+        fix = "drop them: a query that is its own answer is found by any model"
+        yield Finding(WARNING, "repeated texts", twice, fix)
+    else:
+        yield Finding(PASSED, "repeated texts", twice)
+    for split in splits_of(data.source):
+        if split == collection.mapping.get("split"):
+            continue
+        others = load_collection(data.source, split=split, columns=data.columns)
+        leaked = len({*texts} & {folded(query.text) for query in others.queries.values()})
+        if leaked:
+            fix = "train without them, or test on queries that are in one split only"
+            said = f"{leaked} of {len(texts)} queries are in the split {split!r}, too"
+            yield Finding(WARNING, "leaks", said, fix)
+        else:
+            yield Finding(PASSED, "leaks", f"no query is in the split {split!r}")
