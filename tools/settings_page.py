@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 from retroscope.analyses import analyses
 from retroscope.inputs.settings import StudySettings
+from retroscope.study.editing import EditStudySettings
 from retroscope.study.training.fine_tuning import TrainStudySettings
 from retroscope.study.training.grid_settings import GridSettings
 from retroscope.study.training.pretraining import PretrainStudySettings
@@ -22,6 +23,7 @@ FILES = {
     "compare, retrieve, probe, neurons, transplant": StudySettings,
     "train": TrainStudySettings,
     "pretrain": PretrainStudySettings,
+    "edit": EditStudySettings,
     "ablate": GridSettings,
 }
 HEAD = """# Settings

@@ -1,0 +1,48 @@
+"""How facts are edited: one settings object. Light to import."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from retroscope.errors import unknown_name
+from retroscope.ranges import OneOrMore, Positive, Range, Seed, check_ranges
+
+EDITORS = {
+    "rank-one": "one update of rank one a fact (ROME, Meng et al. 2022)",
+    "many": "one update for all facts together (MEMIT, Meng et al. 2023, in one layer)",
+    "neurons": "the neurons that carry a fact are cut off (knowledge neurons, Dai et al. 2022); removes only",
+    "fine-tuning": "gradient steps on the same matrix, each weight within a bound (Zhu et al. 2020): the baseline",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditSettings:
+    """Settings of an edit.
+
+    Attributes:
+        editor: a name in `EDITORS`.
+        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle one.
+        steps: optimiser steps for the value of a fact, or of the fine-tuning.
+        learning_rate: of these steps, as a part of the length of the matrix's own output.
+        longest: length of the change of a value, at most, as a multiple of the matrix's own output.
+        ridge: weight of the covariance of neutral text against the facts (editor "many"), in facts.
+        neurons: neurons that are cut off for a fact.
+        bound: largest change of a weight by fine-tuning, as a part of the standard deviation of the matrix.
+        tokens: tokens of neutral text that the covariance is estimated from.
+        seed: seed of the sample of text.
+    """
+
+    editor: str = "rank-one"
+    layer: OneOrMore | None = None
+    steps: OneOrMore = 40
+    learning_rate: Positive = 0.1
+    longest: Positive = 4.0
+    ridge: Positive = 10.0
+    neurons: OneOrMore = 5
+    bound: Positive = 0.5
+    tokens: Annotated[int, Range(100, 10**8)] = 20_000
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.editor not in EDITORS:
+            raise unknown_name("editor", self.editor, EDITORS)
