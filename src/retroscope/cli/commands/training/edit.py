@@ -6,15 +6,14 @@ from typing import Annotated, ClassVar
 import typer
 
 from retroscope.cli import options as o
-from retroscope.cli.defaults import option, written
+from retroscope.cli.defaults import default_of, option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import given
 from retroscope.errors import SettingsError
-from retroscope.knowledge.editing.settings import EDITORS
+from retroscope.knowledge.editing.settings import EDITORS, EditSettings
 
 EXAMPLE = "retroscope edit models/backbone --facts data/facts.jsonl --add --out models/edited"
-EDIT = "knowledge.editing.settings:EditSettings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,8 @@ class FactOptions:
     add: Annotated[bool, option("--add", help="Add the facts")] = False
     remove: Annotated[bool, option("--remove", help="Remove the facts")] = False
     keep: Annotated[
-        str | None, option("--keep", help="Facts that must stay, to measure locality on", metavar="FILE")
+        str | None,
+        option("--keep", help="Facts that must stay: locality is measured on them", metavar="FILE"),
     ] = None
     text: Annotated[
         str | None,
@@ -36,7 +36,7 @@ class FactOptions:
     editor: Annotated[
         str | None,
         option("--editor", help=f"Editor: {', '.join(EDITORS)}", metavar="NAME",
-               default=written(f"{EDIT}.editor", "rank-one"), known=tuple(EDITORS), kind="editor"),
+               default=default_of(EditSettings, "editor"), known=tuple(EDITORS), kind="editor"),
     ] = None  # fmt: skip
     layer: Annotated[
         int | None, option("--layer", help="Layer whose FFN is changed", metavar="N", default="the middle one")
@@ -54,8 +54,8 @@ def run(
 ) -> None:
     """Add facts to a backbone, or remove them.
 
-    One FFN matrix is changed. Writes an ordinary checkpoint whose card says whether the facts are read, whether other
-    wordings follow, and whether other facts stay.
+    Writes an ordinary checkpoint. Its card says whether the facts are read, whether other wordings follow, and whether
+    other facts and neutral text stay as they were.
     """
     if options.add == options.remove:
         raise SettingsError("facts are either added or removed", fix="give --add or --remove")
@@ -66,10 +66,7 @@ def run(
     load_libraries()
     from retroscope.cli.resolve import resolve_as
     from retroscope.cli.terminal import emit, say
-    from retroscope.knowledge.editing.effects import EditState
     from retroscope.study.editing import EditStudySettings, effect_table, prepare_edit, run_edit
 
     document = run_edit(prepare_edit(resolve_as(EditStudySettings, values, settings, assignments)), out)
-    states = (EditState(**{k: float("nan") if v is None else v for k, v in document[side].items()})
-              for side in ("before", "after"))  # fmt: skip
-    emit(document) if as_json else say(f"{effect_table(*states)}\nbackbone: {out}")
+    emit(document) if as_json else say(f"{effect_table(document['effects'])}\nbackbone: {out}")
