@@ -1,14 +1,15 @@
 """Do edited facts arrive in the retriever? Facts are added and removed before and after fine-tuning, in the world.
 
-    python benchmarks/editing.py --out runs/editing                 # all seeds; resumable, a model at a time
-    python benchmarks/editing.py --out runs/editing --seeds 0       # one of them
-    python benchmarks/editing.py --out runs/smoke --smoke           # a tiny run that only shows that it works
+    python benchmarks/editing.py --out runs/editing                 # all seeds of fine-tuning; resumable
+    python benchmarks/editing.py --out runs/editing --truth         # and the truth, which pre-trains once more
+    python benchmarks/editing.py --out runs/smoke --smoke --truth   # a tiny run that only shows that it works
     python benchmarks/editing.py --page                             # writes the tables of docs/studies/editing.md
 
-Of the held-out people of a world, half of the known ones are removed from the backbone by `retroscope edit`, and half
-of the unknown ones added; the other halves are their controls. The truth is a backbone that was pre-trained on the same
-world with these people unknown and known. R@10 of the passage about a person, by question and model, is written to
-docs/studies/editing-retrieval.csv, and what each edit did to its model to docs/studies/editing-effects.csv.
+The backbone is the shipped one. Of the held-out people of its world, every second known one is removed by `retroscope
+edit`, and every second unknown one is added; the others are their controls. The truth is a backbone that was
+pre-trained in the same way on the same world with these people unknown and known. R@10 of the passage about a person,
+by question, model and seed, is written to docs/studies/editing-retrieval.csv, and what each edit did to its model to
+docs/studies/editing-effects.csv.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from retroscope.collection.facts.records import Fact, make_facts
 from retroscope.collection.readers.facts.layouts import fact_lines
 from retroscope.collection.world.facts import facts_of_world
 from retroscope.collection.world.files import PRETRAINING, write_world
-from retroscope.collection.world.people import Person, WorldSettings
+from retroscope.collection.world.people import Person
 from retroscope.collection.world.world import make_world
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
@@ -37,6 +38,7 @@ from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
+from retroscope.study.demo import PRETRAINED, SHAPE, WORLD, shipped
 from retroscope.study.editing import EditStudySettings, edit, prepare_edit, run_edit
 from retroscope.study.training.fine_tuning import TrainStudySettings, prepare_training, run_training
 from retroscope.study.training.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
@@ -45,14 +47,14 @@ from retroscope.training.settings import TrainingSettings
 
 DOCS = Path(__file__).parent.parent / "docs" / "studies"
 RETRIEVAL, EFFECTS, PAGE = "editing-retrieval.csv", "editing-effects.csv", "editing.md"
-LOAD = {"pooling": "mean", "similarity": "cosine", "max_length": 32}
+LOAD = {"pooling": "mean", "similarity": "cosine", "max_length": 64}
+NO_SEED = -1  # of what is not fine-tuned
 ADDED, ADDED_CONTROLS, REMOVED, REMOVED_CONTROLS = GROUPS = (
     "added", "controls of added", "removed", "controls of removed"
 )  # fmt: skip
 MODELS = {
     "not edited": "not edited",
     "before": "edited before fine-tuning",
-    "before, fine-tuning": "edited before, by constrained fine-tuning",
     "before, other person's facts": "edited before, with another person's facts (control)",
     "after, same change": "edited after: the backbone's change of the weights",
     "after, grafted head": "edited after: with the backbone's head",
@@ -67,26 +69,15 @@ MEASURE, WEIGHTS = "R@10", "model.safetensors"
 class Scale:
     """How large the experiment is."""
 
-    world: WorldSettings
-    shape: str
     pretraining: PretrainingSettings
     training: TrainingSettings
     edit: EditSettings
 
 
-FULL = Scale(
-    WorldSettings(people=160, trained=0.4, dev=0.05),
-    "bert-3x64",
-    PretrainingSettings(steps=2000, max_length=32, learning_rate=2e-3),
-    TrainingSettings(steps=200, batch_size=64, learning_rate=5e-4),
-    EditSettings(layer=1),
-)
+FULL = Scale(PRETRAINED, TrainingSettings(steps=100, batch_size=64, learning_rate=4e-4),
+             EditSettings(layer=1, contexts=1, steps=60))  # fmt: skip
 SMOKE = Scale(
-    WorldSettings(people=30, trained=0.4, dev=0.1, documents=4),
-    "bert-2x32",
-    PretrainingSettings(steps=5, max_length=32),
-    TrainingSettings(steps=2, batch_size=8),
-    EditSettings(layer=1, steps=3, contexts=1, tokens=1000),
+    replace(PRETRAINED, steps=2), TrainingSettings(steps=2, batch_size=8), EditSettings(layer=1, contexts=0, steps=2)
 )
 
 
@@ -95,12 +86,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--truth", action="store_true", help="pre-train the truth, too, if it is not there")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--page", action="store_true")
     chosen = parser.parse_args()
     if chosen.out is not None:
-        for seed in chosen.seeds:
-            Experiment(SMOKE if chosen.smoke else FULL, chosen.out, seed).run()
+        experiment = Experiment(SMOKE if chosen.smoke else FULL, chosen.out, truth=chosen.truth)
+        experiment.run(chosen.seeds)
         gather(chosen.out, chosen.out if chosen.smoke else DOCS)
     if chosen.page:
         write_tables(DOCS)
@@ -108,61 +100,57 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One seed of training, in one world."""
+    """Edits of one backbone, each fine-tuned with several seeds."""
 
     scale: Scale
     out: Path
-    seed: int
+    truth: bool
 
-    @property
-    def folder(self) -> Path:
-        """Return the folder of this seed."""
-        return self.out / f"seed{self.seed}"
-
-    def run(self) -> None:
+    def run(self, seeds: Sequence[int]) -> None:
         """Make what is missing, and write the scores of every model."""
-        world, truth_world = self.written()
-        backbone = self.pretrained(world, "backbone")
+        self.write_worlds()
+        backbone = shipped().backbone
         removed = self.edited(backbone, "remove", "removed")
-        full = self.edited(removed, "add", "edited")
-        tuned = self.tuned(backbone, "not edited")
-        self.tuned(full, "before")
-        self.tuned(self.edited(removed, "swap", "edited-swapped"), "before, other person's facts")
-        self.tuned(self.pretrained(truth_world, "truth-backbone"), "truth")
-        ft = replace(self.scale.edit, editor="fine-tuning")
-        self.tuned(self.edited(self.edited(backbone, "remove", "removed-ft", ft), "add", "edited-ft", ft),
-                   "before, fine-tuning")  # fmt: skip
-        self.changed_after(backbone, full, tuned)
-        self.edited_after(backbone, tuned)
-        self.measure("backbone", backbone, **LOAD)
-        self.measure("backbone, edited", full, **LOAD)
+        backbones = {
+            "not edited": backbone,
+            "before": self.edited(removed, "add", "edited"),
+            "before, other person's facts": self.edited(removed, "swap", "edited-swapped"),
+        }
+        if self.truth:
+            backbones["truth"] = self.pretrained()
+        for name, label in (("not edited", "backbone"), ("before", "backbone, edited")):
+            self.measure(label, NO_SEED, backbones[name], **LOAD)
+        for seed in seeds:
+            tuned = {name: self.tuned(one, name, seed) for name, one in backbones.items()}
+            self.changed_after(backbones["before"], tuned["not edited"], seed)
+            self.edited_after(tuned["not edited"], seed)
 
-    def written(self) -> tuple[Path, Path]:
+    def write_worlds(self) -> None:
         """Write the world, the one in which edited people have the other exposure, and the facts of each edit."""
-        world = make_world(self.scale.world)
+        world = make_world(WORLD)
         people = groups(world.people)
         edited = [person.id for name in (ADDED, REMOVED) for person in people[name]]
-        kept = [one.id for one in world.people if one.known and one.id not in edited]
-        every = facts_of_world(world).facts
+        kept = [one.id for one in world.people if one.known and one.role == "held-out" and one.id not in edited]
         facts = {"add": people[ADDED], "remove": people[REMOVED], "swap": people[ADDED]}
         parts = {name: [one.id for one in members] for name, members in facts.items()} | {"keep": kept}
         for name, ids in parts.items():
-            part = [fact for fact in every if fact.id.rpartition("-")[0] in ids]
+            part = [fact for fact in facts_of_world(world).facts if fact.id.rpartition("-")[0] in ids]
             part = swapped(part) if name == "swap" else part
+            self.out.mkdir(parents=True, exist_ok=True)
             write_whole(self.out / f"{name}.jsonl", "".join(fact_lines(make_facts(part))).encode())
-        truth = make_world(self.scale.world, edited)
-        return write_world(world, self.out / "world"), write_world(truth, self.out / "truth-world")
+        write_world(world, self.out / "world")
+        write_world(make_world(WORLD, edited), self.out / "truth-world")
 
-    def pretrained(self, world: Path, name: str) -> Path:
-        """Pre-train a backbone on the text of a world."""
+    def pretrained(self) -> Path:
+        """Pre-train the truth as the shipped backbone was."""
         settings = PretrainStudySettings(
-            text=(str(world / PRETRAINING),),
-            shape=self.scale.shape,
+            text=(str(self.out / "truth-world" / PRETRAINING),),
+            shape=SHAPE,
             tokenizer="words",
-            pretraining=replace(self.scale.pretraining, seed=self.seed),
+            pretraining=self.scale.pretraining,
         )
-        run_pretraining(prepare_pretraining(settings), self.folder / name)
-        return self.folder / name
+        run_pretraining(prepare_pretraining(settings), self.out / "truth-backbone")
+        return self.out / "truth-backbone"
 
     def edit_settings(self, backbone: Path, facts: str, edit: EditSettings | None = None) -> EditStudySettings:
         """Return the settings of an edit."""
@@ -175,87 +163,86 @@ class Experiment:
             edit=edit or self.scale.edit,
         )
 
-    def edited(self, backbone: Path, facts: str, name: str, settings: EditSettings | None = None) -> Path:
+    def edited(self, backbone: Path, facts: str, name: str) -> Path:
         """Edit facts in a backbone."""
-        folder = self.folder / name
-        if not (folder / "training.json").is_file():
-            run_edit(prepare_edit(self.edit_settings(backbone, facts, settings)), folder)
-        self.keep_effects(name, json.loads((folder / "training.json").read_text())["effects"])
+        folder = self.out / name
+        document = run_edit(prepare_edit(self.edit_settings(backbone, facts)), folder)
+        self.keep("effects", f"{name}, backbone", NO_SEED, document["effects"])
         return folder
 
-    def tuned(self, backbone: Path, name: str) -> Path:
+    def tuned(self, backbone: Path, name: str, seed: int) -> Path:
         """Fine-tune a backbone and measure the retriever."""
-        folder, world = self.folder / "retrievers" / slug(name), self.out / "world"
-        data = DataSettings(source=f"beir:{world}", split="train")
+        folder = self.out / "retrievers" / f"{slug(name)}-{seed}"
+        data = DataSettings(source=f"beir:{self.out / 'world'}", split="train")
         settings = TrainStudySettings(
             backbone=ModelSettings(source=str(backbone), load=LoadSettings(**LOAD)),
             data=data,
             test=(replace(data, split="test"),),
-            training=replace(self.scale.training, seed=self.seed),
+            training=replace(self.scale.training, seed=seed),
         )
         run_training(prepare_training(settings), folder)
-        self.measure(name, folder)
+        self.measure(name, seed, folder)
         return folder
 
-    def changed_after(self, backbone: Path, edited: Path, tuned: Path) -> None:
+    def changed_after(self, edited: Path, tuned: Path, seed: int) -> None:
         """Add the change of the backbone's weights to the retriever."""
         first, second = (
-            {name.removeprefix("bert."): value for name, value in load_file(one / WEIGHTS).items()}
-            for one in (backbone, edited)
+            {name.removeprefix("bert."): value.float() for name, value in load_file(one / WEIGHTS).items()}
+            for one in (shipped().backbone, edited)
         )
         weights = load_file(tuned / WEIGHTS)
         changed = {name: value + (second[name] - first[name]) if name in first else value
                    for name, value in weights.items()}  # fmt: skip
-        self.measure("after, same change", self.rewritten(tuned, "same-change", changed))
+        self.measure("after, same change", seed, self.rewritten(tuned, f"same-change-{seed}", changed))
 
-    def edited_after(self, backbone: Path, tuned: Path) -> None:
+    def edited_after(self, tuned: Path, seed: int) -> None:
         """Edit the retriever's encoder, whose states the backbone's head reads."""
-        if self.has("after, grafted head"):
+        name = "after, grafted head"
+        if self.has(name, seed):
             return
         encoder = load_encoder(tuned)
         for facts in ("remove", "add"):
-            job = replace(prepare_edit(self.edit_settings(backbone, facts)), encoder=encoder)
+            job = replace(prepare_edit(self.edit_settings(shipped().backbone, facts)), encoder=encoder)
             _, measured = edit(job)
-            self.keep_effects(f"{facts}, grafted head", {name: asdict(one) for name, one in measured.items()})
-        weights = load_file(tuned / WEIGHTS)
-        states = encoder.backbone.state_dict()
-        changed = {name: states[name].contiguous() if name in states else value for name, value in weights.items()}
-        self.measure("after, grafted head", self.rewritten(tuned, "grafted-head", changed))
+            effects = {effect: asdict(one) for effect, one in measured.items()}
+            self.keep("effects", f"{facts}, retriever with the backbone's head", seed, effects)
+        weights, states = load_file(tuned / WEIGHTS), encoder.backbone.state_dict()
+        changed = {key: states[key].contiguous() if key in states else value for key, value in weights.items()}
+        self.measure(name, seed, self.rewritten(tuned, f"grafted-head-{seed}", changed))
 
     def rewritten(self, retriever: Path, name: str, weights: dict[str, Any]) -> Path:
         """Copy a retriever with other weights."""
-        folder = self.folder / "retrievers" / name
+        folder = self.out / "retrievers" / name
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(retriever, folder)
         save_file(weights, folder / WEIGHTS, {"format": "pt"})
         return folder
 
-    def measure(self, name: str, folder: Path, **load: Any) -> None:
+    def measure(self, name: str, seed: int, folder: Path, **load: Any) -> None:
         """Keep R@10 of every held-out question."""
-        if self.has(name):
+        if self.has(name, seed):
             return
         collection = collection_of(DataSettings(source=f"beir:{self.out / 'world'}", split="test"))
-        scores = searched(load_retriever(folder, **load), collection, (MEASURE,), self.folder / "vectors")
+        scores = searched(load_retriever(folder, **load), collection, (MEASURE,), self.out / "vectors")
         values = scores.select(measure=MEASURE).values
-        kept = {str(query): float(value) for query, value in zip(values.indexes["query"], values.values.ravel(), strict=True)}
-        self.keep("retrieval", name, kept)
+        by_query = zip(values.indexes["query"], values.values.ravel(), strict=True)
+        self.keep("retrieval", name, seed, {str(query): float(value) for query, value in by_query})
 
-    def keep_effects(self, name: str, effects: dict[str, Any]) -> None:
-        """Keep what an edit did."""
-        self.keep("effects", name, effects)
+    def keep(self, kind: str, name: str, seed: int, values: dict[str, Any]) -> None:
+        """Add to the results."""
+        rows = [row for row in kept(self.out, kind) if (row["name"], row["seed"]) != (name, seed)]
+        rows.append({"name": name, "seed": seed, "values": values})
+        write_whole(self.out / f"{kind}.json", json.dumps(rows, indent=1).encode())
 
-    def keep(self, kind: str, name: str, values: dict[str, Any]) -> None:
-        """Add to the results of this seed."""
-        write_whole(self.folder / f"{kind}.json", json.dumps(self.kept(kind) | {name: values}, indent=1).encode())
-
-    def kept(self, kind: str) -> dict[str, Any]:
-        """Return the results of this seed so far."""
-        file = self.folder / f"{kind}.json"
-        return dict(json.loads(file.read_text())) if file.is_file() else {}
-
-    def has(self, name: str) -> bool:
+    def has(self, name: str, seed: int) -> bool:
         """Return whether a model is measured."""
-        return name in self.kept("retrieval")
+        return any((row["name"], row["seed"]) == (name, seed) for row in kept(self.out, "retrieval"))
+
+
+def kept(out: Path, kind: str) -> list[dict[str, Any]]:
+    """Return the results so far."""
+    file = out / f"{kind}.json"
+    return list(json.loads(file.read_text())) if file.is_file() else []
 
 
 def slug(name: str) -> str:
@@ -279,16 +266,18 @@ def swapped(facts: Sequence[Fact]) -> list[Fact]:
 
 def gather(out: Path, to: Path) -> None:
     """Write the results of all seeds that are there."""
-    scale_world = json.loads((out / "world" / "world.json").read_text())["settings"]
-    people = groups(make_world(WorldSettings(**scale_world)).people)
+    people = groups(make_world(WORLD).people)
     group = {person.id: name for name, members in people.items() for person in members}
-    rows, effects = [], []
-    for folder in sorted(out.glob("seed*")):
-        seed = int(folder.name.removeprefix("seed"))
-        for name, scores in json.loads((folder / "retrieval.json").read_text()).items():
-            rows += [(seed, name, group[query.split("-")[0]], query, value) for query, value in scores.items()]
-        for name, found in json.loads((folder / "effects.json").read_text()).items():
-            effects += [{"seed": seed, "edit": name, "effect": effect, **one} for effect, one in found.items()]
+    rows = [
+        (row["seed"], row["name"], group[query.split("-")[0]], query, value)
+        for row in kept(out, "retrieval")
+        for query, value in row["values"].items()
+    ]
+    effects = [
+        {"seed": row["seed"], "edit": row["name"], "effect": effect, **one}
+        for row in kept(out, "effects")
+        for effect, one in row["values"].items()
+    ]
     frame = pd.DataFrame(rows, columns=["seed", "model", "group", "query", MEASURE])
     frame.to_csv(to / RETRIEVAL, index=False)
     pd.DataFrame(effects).round(6).to_csv(to / EFFECTS, index=False)
@@ -317,7 +306,7 @@ def retrieval_table(frame: pd.DataFrame) -> str:
     """Return R@10 of every model and group, as Markdown."""
     sizes = [f"{group} ({table_of(frame, 'not edited', group).shape[1]})" for group in GROUPS]
     lines = [f"| {MEASURE} | {' | '.join(sizes)} |", "|---|---|---|---|---|"]
-    for model, label in MODELS.items():
+    for model, label in [(name, label) for name, label in MODELS.items() if name in set(frame.model)]:
         cells = [crossed_mean(table_of(frame, model, group), bounds=(0, 1)) for group in GROUPS]
         lines.append(f"| {label} | {' | '.join(f'{c.mean:.3f} [{c.low:.3f}, {c.high:.3f}]' for c in cells)} |")
     return "\n".join(lines)
@@ -326,7 +315,8 @@ def retrieval_table(frame: pd.DataFrame) -> str:
 def difference_table(frame: pd.DataFrame) -> str:
     """Return the paired differences to the retriever that is not edited, as Markdown."""
     lines = [f"| {MEASURE}, difference | {' | '.join(GROUPS)} |", "|---|---|---|---|---|"]
-    for model in [name for name in MODELS if name != "not edited" and not name.startswith("backbone")]:
+    compared = [name for name in MODELS if name != "not edited" and not name.startswith("backbone")]
+    for model in [name for name in compared if name in set(frame.model)]:
         cells = []
         for group in GROUPS:
             change = table_of(frame, model, group) - table_of(frame, "not edited", group)

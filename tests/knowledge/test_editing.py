@@ -1,11 +1,13 @@
-"""Edits of the shipped backbone: facts are added and removed, paraphrases follow, other facts stay."""
+"""Facts are added to models and removed from them: they are read, paraphrases follow, others stay; a wrong key fails."""
 
 import copy
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from trained_facts import known, neutral, planted_facts, trained_model, unknown
 
 from retroscope.collection.facts.records import Fact
 from retroscope.collection.world.facts import facts_of_world
@@ -13,139 +15,85 @@ from retroscope.collection.world.world import make_world
 from retroscope.encoders.checkpoints.language_heads import LanguageHead, load_language_head
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
-from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.knowledge.editing.editors import EDIT, Editable, editable, keys, rank_one, value_of
-from retroscope.knowledge.editing.effects import EditState, edit_state
-from retroscope.knowledge.editing.prompts import prompt_of
+from retroscope.knowledge.editing.editors import EDIT
+from retroscope.knowledge.editing.effects import Effect, effects, read_facts
+from retroscope.knowledge.editing.model import Editable, batch_of, editable, log_probabilities
+from retroscope.knowledge.editing.prompts import contexts_of, prompt_of, requests_of
 from retroscope.knowledge.editing.settings import EditSettings
+from retroscope.knowledge.editing.updates import give_value, give_values, mean_keys, subject_keys
+from retroscope.knowledge.editing.values import SURE, UNSURE, target_changes
 from retroscope.knowledge.neutral import neutral_places
 from retroscope.knowledge.settings import ReadoutSettings
+from retroscope.knowledge.states import ReadInput
 from retroscope.study.demo import LOAD, WORLD, shipped
 from toys import tokenizer
 
-READOUT = ReadoutSettings(positions=2000, held_out=100)
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model, what it knows and does not know, and neutral text with the tokens that it predicts."""
+
+    encoder: Encoder
+    head: LanguageHead
+    known: Sequence[Fact]
+    unknown: Sequence[Fact]
+    inputs: Sequence[ReadInput]
+    targets: torch.Tensor
+    texts: Sequence[str]
+
+    def opened(self, settings: EditSettings) -> Editable:
+        """The model in a copy of its own."""
+        mine = replace(self.encoder, backbone=copy.deepcopy(self.encoder.backbone))
+        return editable(mine, self.head, self.inputs, settings)
+
+    def requests(self, facts: Sequence[Fact], contexts: int = 0):
+        before = contexts_of(self.texts, facts, contexts)
+        assert len(before) == contexts
+        return requests_of(self.encoder.tokenizer, self.head.kind, facts, before)
+
+    def edited(self, chosen: Sequence[Fact], settings: EditSettings, *, add: bool) -> dict[str, Effect]:
+        model, kept = self.opened(settings), [fact for fact in self.known if fact not in chosen]
+        neutral_text = (self.inputs[:40], self.targets[: sum(len(one.at) for one in self.inputs[:40])])
+        before = read_facts(model.encoder, model.head, chosen, kept, neutral_text)
+        EDIT[settings.editor](model, self.requests(chosen, settings.contexts), settings, add=add)
+        return effects(before, read_facts(model.encoder, model.head, chosen, kept, neutral_text))
 
 
 @pytest.fixture(scope="module")
-def backbone() -> tuple[Encoder, LanguageHead]:
-    head = load_language_head(shipped().backbone)
+def masked() -> Case:
+    """The shipped backbone: aliases of 20 known and 12 unknown people."""
+    head, encoder = load_language_head(shipped().backbone), load_encoder(shipped().backbone, LOAD)
     assert isinstance(head, LanguageHead)
-    return load_encoder(shipped().backbone, LOAD), head
+    world = make_world(WORLD)
+    facts = [fact for fact in facts_of_world(world).facts if fact.relation == "alias"]
+    strata = [[f for f in facts if f.stratum == name] for name in ("known-held-out", "unknown-held-out")]
+    texts = world.pretraining[:1000]
+    lesson = ReadoutSettings(positions=1500, held_out=100)
+    inputs, targets, _ = neutral_places(encoder.tokenizer, "masked", texts, lesson)
+    return Case(encoder, head, strata[0][:20], strata[1][:12], inputs, targets, texts)
 
 
 @pytest.fixture(scope="module")
-def facts() -> tuple[Fact, ...]:
-    """Trades of 40 known and 40 unknown held-out people."""
-    every = [fact for fact in facts_of_world(make_world(WORLD)).facts if fact.relation == "trade"]
-    return tuple(
-        fact for name in ("known-held-out", "unknown-held-out") for fact in [f for f in every if f.stratum == name][:40]
-    )
+def causal(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A decoder that was trained on two facts about each of eight subjects, and on none about four more."""
+    encoder, head = trained_model("llama-2x64", tmp_path_factory.mktemp("editing") / "decoder")
+    rows = [list(encoder.tokenizer(text)["input_ids"]) for text in neutral()]
+    inputs = [ReadInput(row, (len(row) - 2,)) for row in rows]
+    facts = planted_facts()
+    return Case(encoder, head, known(facts), unknown(facts), inputs, torch.tensor([row[-1] for row in rows]), neutral())
 
 
-@pytest.fixture(scope="module")
-def text(backbone: tuple[Encoder, LanguageHead]):
-    passages = [passage.text for passage in make_world(WORLD).passages]
-    inputs, targets, _ = neutral_places(backbone[0].tokenizer, "masked", passages, READOUT)
-    return inputs, targets
+CASES = ("masked", "causal")
+FEW = EditSettings(layer=1, contexts=0, editor="rank-one")
 
 
-def opened(backbone: tuple[Encoder, LanguageHead], text, settings: EditSettings) -> Editable:
-    """The backbone in a copy of its own."""
-    encoder, head = backbone
-    mine = replace(encoder, backbone=copy.deepcopy(encoder.backbone))
-    return editable(mine, head, text[0], settings)
-
-
-def edited(
-    backbone, text, facts, chosen: list[Fact], settings: EditSettings, *, add: bool
-) -> tuple[EditState, EditState]:
-    model = opened(backbone, text, settings)
-    before = edit_state(model.encoder, model.head, facts, chosen, text)
-    EDIT[settings.editor](model, [prompt_of(model.encoder.tokenizer, "masked", f) for f in chosen], settings, add=add)
-    return before, edit_state(model.encoder, model.head, facts, chosen, text)
-
-
-def test_rank_one_update_gives_the_value_at_the_key_and_has_rank_one(backbone, text, facts) -> None:
-    settings = EditSettings(layer=2)
-    model = opened(backbone, text, settings)
-    prompt = prompt_of(model.encoder.tokenizer, "masked", facts[-1])
-    key = keys(model.encoder, model.module, prompt.ids)[prompt.subject]
-    first, wanted = model.matrix.clone(), value_of(model, prompt, settings, add=True)
-    rank_one(model, [prompt], settings, add=True)
-    change = model.matrix - first
-    torch.testing.assert_close(change @ key, wanted, rtol=1e-3, atol=1e-4)
-    assert torch.linalg.matrix_rank(change, rtol=1e-4) == 1
-    direction = torch.linalg.solve(model.covariance, key)
-    by_hand = torch.outer(wanted, direction) / (direction @ key)
-    torch.testing.assert_close(change, by_hand, rtol=1e-4, atol=1e-6)
-
-
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("editor", ["rank-one", "many", "fine-tuning"])
-def test_unknown_facts_are_added_and_others_stay(editor: str, backbone, text, facts) -> None:
-    chosen = [fact for fact in facts if fact.stratum.startswith("unknown")][:4]
-    before, after = edited(backbone, text, facts, chosen, EditSettings(editor=editor, layer=2), add=True)
-    assert before.reliability < 0.3
-    assert after.reliability >= 0.75
-    assert after.log_p > before.log_p + 1
-    assert after.locality > 0.6 * before.locality
-    assert after.loss < before.loss + 0.5
-
-
-@pytest.mark.parametrize("editor", ["rank-one", "many", "fine-tuning", "neurons"])
-def test_known_facts_are_removed_and_others_stay(editor: str, backbone, text, facts) -> None:
-    head = backbone[1]
-    read = [f for f in facts if f.stratum.startswith("known")]
-    single = [edit_state(backbone[0], head, facts, [f], text).reliability for f in read[:16]]
-    chosen = [fact for fact, hit in zip(read, single, strict=False) if hit == 1][:4]
-    assert len(chosen) == 4
-    layer = 3 if editor == "neurons" else 2
-    before, after = edited(backbone, text, facts, chosen, EditSettings(editor=editor, layer=layer), add=False)
-    assert before.reliability == 1
-    assert after.reliability <= 0.5
-    assert after.locality > 0.5 * before.locality
-
-
-def test_a_rank_one_edit_reaches_paraphrases(backbone, text, facts) -> None:
-    chosen = [fact for fact in facts if fact.stratum.startswith("unknown")][:4]
-    before, after = edited(backbone, text, facts, chosen, EditSettings(layer=1), add=True)
-    assert after.generality > before.generality + 0.25
-
-
-def test_the_subject_is_found_wherever_it_stands() -> None:
-    tokens = tokenizer("llama")
-    fact = Fact("a", "r", "cat", "red", "the cat on a mat was [MASK].")
-    prompt = prompt_of(tokens, "causal", fact)
-    assert "cat".endswith(tokens.decode(prompt.ids[prompt.subject]).replace("▁", "").strip())
-    assert prompt.at[0] == len(prompt.ids) - len(prompt.tokens)
-    with pytest.raises(AnalysisError, match="subject after the object"):
-        prompt_of(tokens, "causal", replace(fact, cloze="[MASK] was the cat"))
-    late = prompt_of(tokenizer("bert"), "masked", replace(fact, cloze="[MASK] was the cat"))
-    assert late.subject > late.at[-1]
-
-
-def test_refusals(backbone, text, facts) -> None:
-    with pytest.raises(SettingsError, match="layer is 9"):
-        opened(backbone, text, EditSettings(layer=9))
-    with pytest.raises(SettingsError, match="unknown editor 'surgery'"):
-        EditSettings(editor="surgery")
-    with pytest.raises(SettingsError, match="adds no facts"):
-        edited(backbone, text, facts, list(facts[:1]), EditSettings(editor="neurons"), add=True)
-
-
-def test_a_decoder_is_edited_too(tmp_path: Path) -> None:
-    from known_fact import MEAN, colour_facts, random_model
-
-    random_model("llama", tmp_path / "llama")
-    head = load_language_head(tmp_path / "llama")
-    assert isinstance(head, LanguageHead)
-    encoder = load_encoder(tmp_path / "llama", LoadSettings(**vars(MEAN)))
-    facts = colour_facts().facts
-    inputs, targets, _ = neutral_places(
-        encoder.tokenizer, "causal", [f.cloze.replace("[MASK]", f.object) for f in facts] * 20, READOUT
-    )
-    model = editable(encoder, head, inputs, EditSettings(layer=1))
-    before = edit_state(encoder, head, facts, facts[:1], (inputs, targets))
-    rank_one(model, [prompt_of(encoder.tokenizer, "causal", facts[0])], EditSettings(layer=1), add=True)
-    after = edit_state(encoder, head, facts, facts[:1], (inputs, targets))
-    assert after.log_p > before.log_p + 1
+def test_an_added_fact_is_read_first_and_others_stay(editor: str, name: str, request: pytest.FixtureRequest) -> None:
+    case: Case = request.getfixturevalue(name)
+    found = case.edited(case.unknown[:4], replace(FEW, editor=editor), add=True)
+    assert found["reliability"].before <= 0.5
+    assert found["reliability"].after == 1
+    assert found["locality"].after >= 0.75 * found["locality"].before
+    assert found["loss"].difference < 0.5

@@ -11,7 +11,8 @@ from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checkpoints.language_heads import LanguageHead, load_language_head
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
-from toys import TOYS, save
+from retroscope.training.shapes import family_of, shape_of
+from retroscope.training.vocabulary import train_tokenizer
 
 SUBJECTS = ("cat", "river", "moon", "star", "book", "mat", "passage", "question", "gravity", "light", "spring", "alphabet")
 COLOURS = ("red", "warm", "small", "heavy")
@@ -45,22 +46,20 @@ def neutral() -> list[str]:
     return [text.format(subject) for text in EMPTY for subject in SUBJECTS]
 
 
-def trained_model(name: str, folder: Path, steps: int = 250) -> tuple[Encoder, LanguageHead]:
-    """Train a toy of two or three blocks on the facts that are known, in all wordings, and on the other sentences."""
-    causal = TOYS[name].causal
-    config = TOYS[name].build().config
-    config.tie_word_embeddings, config.hidden_size, config.intermediate_size = False, 64, 128
-    config.num_hidden_layers = 3
-    if hasattr(config, "head_dim"):
-        config.head_dim, config.num_attention_heads, config.num_key_value_heads = 32, 2, 2
+def trained_model(shape: str, folder: Path, steps: int = 150, spread: float = 0.2, seed: int = 0) -> tuple[Encoder, LanguageHead]:
+    """Train a small model on the facts that are known, in all wordings, and on the other sentences."""
+    every = [cloze.replace(MASK, fact.object) for fact in planted_facts().facts for cloze in fact.clozes] + neutral()
+    told = [cloze.replace(MASK, fact.object) for fact in known(planted_facts()) for cloze in fact.clozes] + neutral()
+    causal = family_of(shape) == "llama"
     with quiet(), torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
+        tokenizer = train_tokenizer(every, "words", family_of(shape), max_length=32)
+        config = shape_of(shape)(tokenizer, 32)
+        config.initializer_range = spread
         model = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_config(config)
-        save(model, folder, TOYS[name].style)
-        tokenizer = load_encoder(folder, MEAN).tokenizer
-        texts = [cloze.replace(MASK, fact.object) for fact in known(planted_facts()) for cloze in fact.clozes]
-        _train(model, tokenizer, texts + neutral(), steps, causal=causal)
-    save(model.eval(), folder, TOYS[name].style)
+        _train(model, tokenizer, told, steps, causal=causal)
+        model.eval().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     head = load_language_head(folder)
     assert isinstance(head, LanguageHead)
     return load_encoder(folder, MEAN), head
@@ -70,11 +69,13 @@ def _train(model, tokenizer, texts: list[str], steps: int, *, causal: bool) -> N
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"].bool()
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(steps):
+    for step in range(steps):
         given, labels = ids.clone(), ids.masked_fill(~mask, -100)
         if not causal:
             special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
-            drawn = (torch.rand(ids.shape) < 0.3) & mask & ~special
+            drawn = (torch.rand(ids.shape) < 0.15) & mask & ~special
+            last = mask.sum(1) - 2  # every other step asks for the last word, which is the object of a fact
+            drawn[torch.arange(len(ids)), last] |= bool(step % 2)
             given[drawn], labels = tokenizer.mask_token_id, labels.masked_fill(~drawn, -100)
         loss = model(input_ids=given, attention_mask=mask.long(), labels=labels).loss
         optimiser.zero_grad()

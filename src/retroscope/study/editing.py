@@ -184,7 +184,7 @@ def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
             return done
         claim(folder, key)
         layer, measured = edit(job)
-        _write_into(job)
+        _write_into(job, layer)
         document = _document(job, key, layer, measured)
         save_backbone(job.whole, job.encoder.tokenizer, folder, document, _card(job, measured))
     return document
@@ -200,13 +200,11 @@ def edit(job: EditJob) -> tuple[int, dict[str, Effect]]:
     return model.layer, effects(before, after)
 
 
-def _write_into(job: EditJob) -> None:
-    """Copy the FFN output matrices into the whole model, which is saved."""
-    anatomy = job.encoder.anatomy
-    for block in range(anatomy.n_blocks):
-        path = anatomy.path(SITE, block)
-        weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
-        job.whole.base_model.get_submodule(path).get_parameter("weight").data.copy_(weight.data)
+def _write_into(job: EditJob, layer: int) -> None:
+    """Copy the edited matrix into the whole model, which is saved."""
+    path = job.encoder.anatomy.path(SITE, layer - 1)
+    weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
+    job.whole.base_model.get_submodule(path).get_parameter("weight").data.copy_(weight.data)
     prove_anatomy(job.whole.base_model)
 
 
@@ -216,7 +214,7 @@ def _document(job: EditJob, key: str, layer: int, measured: Mapping[str, Effect]
         "key": key,
         "backbone": job.settings.backbone,
         "facts": [fact.id for fact in job.facts],
-        "layer": None if job.settings.edit.editor == "neurons" else layer,
+        "layer": layer,
         "effects": {name: asdict(one) for name, one in measured.items()},
         "settings": plain(job.settings),
         "versions": software(),

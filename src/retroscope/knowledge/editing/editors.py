@@ -6,7 +6,6 @@ from typing import Protocol
 import torch
 
 from retroscope.knowledge.editing.model import Editable, batch_of, log_probabilities
-from retroscope.knowledge.editing.neurons import neurons
 from retroscope.knowledge.editing.prompts import Request
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.knowledge.editing.updates import many, rank_one
@@ -26,7 +25,7 @@ def fine_tuning(model: Editable, requests: Sequence[Request], settings: EditSett
     weight = model.module.get_parameter("weight")
     first = weight.detach().clone()
     bound = settings.bound * float(first.std())
-    optimiser = torch.optim.Adam([weight.requires_grad_(True)], lr=bound * settings.learning_rate / 5)
+    optimiser = torch.optim.Adam([weight.requires_grad_(True)], lr=bound * settings.learning_rate)
     for _ in range(settings.steps):
         log_p = log_probabilities(model.encoder, model.head, batch)
         likely = log_p.detach().exp()
@@ -41,4 +40,4 @@ def fine_tuning(model: Editable, requests: Sequence[Request], settings: EditSett
     weight.grad = None
 
 
-EDIT: Mapping[str, Editor] = {"rank-one": rank_one, "many": many, "neurons": neurons, "fine-tuning": fine_tuning}
+EDIT: Mapping[str, Editor] = {"rank-one": rank_one, "many": many, "fine-tuning": fine_tuning}

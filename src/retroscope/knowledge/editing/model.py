@@ -19,7 +19,6 @@ from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.knowledge.states import ReadInput
 
 SITE = "ffn_out"
-SMALLEST_RIDGE = 1e-4  # of the mean of the covariance's diagonal, added to it so that it has an inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,20 +82,9 @@ class Editable:
 
     @property
     def matrix(self) -> Float[Tensor, "output input"]:
-        """Return W as a view: what is written to it changes the model."""
-        return matrix_of(self.encoder, self.module)
-
-
-def matrix_of(encoder: Encoder, module: nn.Module) -> Float[Tensor, "output input"]:
-    """Return the weights of a matrix as a view [output, input], however they are stored."""
-    weight = module.get_parameter("weight").data
-    return weight.T if encoder.anatomy.layout.transposed else weight
-
-
-def ffn_outputs(encoder: Encoder) -> list[nn.Module]:
-    """Return the FFN output matrix of every block."""
-    blocks = range(encoder.anatomy.n_blocks)
-    return [encoder.backbone.get_submodule(encoder.anatomy.path(SITE, block)) for block in blocks]
+        """Return W as a view, however it is stored: what is written to it changes the model."""
+        weight = self.module.get_parameter("weight").data
+        return weight.T if self.encoder.anatomy.layout.transposed else weight
 
 
 def editable(encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], settings: EditSettings) -> Editable:
@@ -106,23 +94,29 @@ def editable(encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], 
         inputs: neutral text.
 
     Raises:
-        SettingsError: for a layer that the model does not have.
+        SettingsError: for a layer that the model does not have, and for the last one: what it holds of the subject
+            reaches no other token.
     """
-    layer = settings.layer or (encoder.anatomy.n_blocks + 1) // 2
-    if layer > encoder.anatomy.n_blocks:
-        raise SettingsError(f"layer is {layer}", fix=f"give a layer from 1 to {encoder.anatomy.n_blocks}")
-    module = ffn_outputs(encoder)[layer - 1]
-    return Editable(encoder, head, layer, module, covariance_of(encoder, module, inputs, settings.tokens))
+    blocks = encoder.anatomy.n_blocks
+    layer = settings.layer or (blocks + 1) // 2
+    if layer >= blocks:
+        raise SettingsError(
+            f"layer is {layer} of {blocks}: no later block can pass on what it holds of the subject",
+            fix=f"give a layer from 1 to {blocks - 1}" if blocks > 1 else "edit a backbone of two blocks or more",
+        )
+    module = encoder.backbone.get_submodule(encoder.anatomy.path(SITE, layer - 1))
+    return Editable(encoder, head, layer, module, covariance_of(encoder, module, inputs, settings))
 
 
 @torch.no_grad()
 def covariance_of(
-    encoder: Encoder, module: nn.Module, inputs: Sequence[ReadInput], tokens: int
+    encoder: Encoder, module: nn.Module, inputs: Sequence[ReadInput], settings: EditSettings
 ) -> Float[Tensor, "input input"]:
-    """Return the mean of k k^T over the inputs k of a matrix at the first `tokens` tokens, or a few more."""
+    """Return the mean of k k^T over the inputs k of a matrix at `settings.tokens` tokens, with its shrinkage."""
     ends = accumulate(len(one.ids) for one in inputs)
-    rows = [one.ids for one, end in zip(inputs, ends, strict=True) if end - len(one.ids) < tokens]
-    pad, total = int(encoder.tokenizer.pad_token_id), torch.zeros((), device=encoder.device)
+    rows = [one.ids for one, end in zip(inputs, ends, strict=True) if end - len(one.ids) < settings.tokens]
+    pad = int(encoder.tokenizer.pad_token_id)
+    total = torch.zeros((), device=encoder.device)
     for chosen in batches_by_length([len(row) for row in rows], encoding_budget(encoder.device)):
         ids, mask = padded([rows[i] for i in chosen], pad, encoder.device)
         with capture_calls({SITE: module}) as calls:
@@ -130,7 +124,7 @@ def covariance_of(
         seen = calls.only(SITE).input[mask.bool()]
         total = total + seen.T @ seen
     mean = total / max(1, sum(map(len, rows)))
-    return mean + SMALLEST_RIDGE * mean.diagonal().mean() * torch.eye(len(mean), device=mean.device)
+    return mean + settings.shrinkage * mean.diagonal().mean() * torch.eye(len(mean), device=mean.device)
 
 
 def padded(rows: Sequence[TokenIds], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ from retroscope.ranges import AnyNumber, OneOrMore, Positive, Range, Seed, check
 EDITORS = {
     "rank-one": "one update of rank one a subject, one after another (ROME, Meng et al. 2022)",
     "many": "one update for all subjects together (MEMIT, Meng et al. 2023, in one layer)",
-    "neurons": "the neurons that carry a fact are erased (knowledge neurons, Dai et al. 2022); removes only",
     "fine-tuning": "gradient steps on the same matrix, each weight within a bound (Zhu et al. 2020): the baseline",
 }
 
@@ -20,14 +19,15 @@ class EditSettings:
 
     Attributes:
         editor: a name in `EDITORS`.
-        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle one. The editor
-            "neurons" looks at every layer.
+        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle one. The last layer
+            cannot pass the value on.
         contexts: beginnings of neutral texts before a cloze, in which the key is averaged and the value found as well.
         steps: optimiser steps, at most, for the value of a subject, or of the fine-tuning.
-        learning_rate: of these steps, as a part of the length of the matrix's own output.
-        longest: length of the change of a value, at most, as a multiple of the matrix's own output.
+        learning_rate: of these steps, as a part of the length of the layer's state at the subject; of the fine-tuning,
+            as a part of `bound`.
+        longest: length of the change of a value, at most, as a multiple of that state's.
+        shrinkage: what is added to the diagonal of the covariance, as a part of its mean.
         ridge: weight of the covariance of neutral text against the facts (editor "many"), in subjects.
-        neurons: neurons that are erased for a fact, at most.
         bound: largest change of a weight by fine-tuning, as a part of the standard deviation of the matrix.
         tokens: tokens of neutral text that the covariance is estimated from.
         seed: seed of the sample of text.
@@ -37,10 +37,10 @@ class EditSettings:
     layer: OneOrMore | None = None
     contexts: AnyNumber = 4
     steps: OneOrMore = 100
-    learning_rate: Positive = 0.5
-    longest: Positive = 8.0
+    learning_rate: Positive = 0.1
+    longest: Positive = 2.0
+    shrinkage: Positive = 0.01
     ridge: Positive = 1.0
-    neurons: OneOrMore = 5
     bound: Positive = 0.5
     tokens: Annotated[int, Range(100, 10**8)] = 20_000
     seed: Seed = 0

@@ -2,7 +2,9 @@
 
 Rank one (Meng et al. 2022, eq. 2): W' = W + d (C^-1 k)^T / ((C^-1 k)^T k), with k the input of W at the last token of
 the subject, averaged over contexts, d the change of its value, and C the covariance of inputs over neutral text. Many
-(Meng et al. 2023, eq. 14): W' = W + D K^T (r C + K K^T)^-1, with a column of K and of D a subject.
+(Meng et al. 2023, eq. 14): W' = W + D K^T (r C + K K^T)^-1. K and D have a column for every prompt of a subject, in
+which all have the same d and share the weight of one; Meng et al. take one column with the mean key. In small models
+the keys of one subject differ so much between contexts that the mean key reaches none of them.
 """
 
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from retroscope.encoders.capture import capture_calls
 from retroscope.knowledge.editing.model import SITE, Editable, batch_of
-from retroscope.knowledge.editing.prompts import Request
+from retroscope.knowledge.editing.prompts import Prompt, Request
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.knowledge.editing.values import target_changes
 
@@ -33,26 +35,32 @@ def give_value(model: Editable, key: Float[Tensor, "input"], change: Float[Tenso
 
 
 def many(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Edit all subjects by one update."""
-    give_values(model, mean_keys(model, requests), target_changes(model, requests, settings, add=add), settings.ridge)
+    """Edit all subjects by one update, with a column a prompt: a subject's key differs from context to context."""
+    keys = [subject_keys(model, one.prompts) for one in requests]
+    changes = target_changes(model, requests, settings, add=add)
+    owner = torch.tensor([k for k, rows in enumerate(keys) for _ in rows], device=changes.device)
+    weight = torch.tensor([len(rows) ** -0.5 for rows in keys], device=changes.device)[owner, None]
+    give_values(model, torch.cat(keys) * weight, changes[owner] * weight, settings.ridge)
 
 
 @torch.no_grad()
 def give_values(
-    model: Editable, keys: Float[Tensor, "request input"], changes: Float[Tensor, "request output"], ridge: float
+    model: Editable, keys: Float[Tensor, "column input"], changes: Float[Tensor, "column output"], ridge: float
 ) -> None:
-    """Change the values of several keys by the least squares against `ridge` times the covariance."""
+    """Change the values of several keys by least squares against `ridge` times the covariance."""
     whole = ridge * model.covariance + keys.T @ keys
     model.matrix.add_(changes.T @ torch.linalg.solve(whole, keys.T).T)
 
 
-@torch.no_grad()
 def mean_keys(model: Editable, requests: Sequence[Request]) -> Float[Tensor, "request input"]:
     """Return the input of the matrix at each subject's last token, averaged over its prompts."""
-    means = []
-    for one in requests:
-        batch = batch_of(model.encoder, one.prompts)
-        with capture_calls({SITE: model.module}) as calls:
-            model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)
-        means.append(calls.only(SITE).input[batch.own].mean(0))
-    return torch.stack(means)
+    return torch.stack([subject_keys(model, one.prompts).mean(0) for one in requests])
+
+
+@torch.no_grad()
+def subject_keys(model: Editable, prompts: Sequence[Prompt]) -> Float[Tensor, "prompt input"]:
+    """Return the input of the matrix at the last token of the subject of every prompt."""
+    batch = batch_of(model.encoder, prompts)
+    with capture_calls({SITE: model.module}) as calls:
+        model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)
+    return calls.only(SITE).input[batch.own]

@@ -16,7 +16,7 @@ from retroscope.knowledge.editing.model import SITE, Batch, Editable, batch_of, 
 from retroscope.knowledge.editing.prompts import Request
 from retroscope.knowledge.editing.settings import EditSettings
 
-SURE, UNSURE = 0.95, 0.01  # probability of an object, in every prompt, at which the steps end
+SURE, UNSURE = 0.95, 0.001  # probability of an object, in every prompt, at which the steps end
 CHUNK = 512  # prompts in one forward pass, at most
 
 
@@ -37,7 +37,7 @@ def _changes(
     """Find the changes of some requests side by side. Adam treats every number alone, so they do not meet."""
     batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
     owner = torch.tensor([k for k, one in enumerate(requests) for _ in one.prompts], device=batch.ids.device)
-    size = _own_lengths(model, batch, owner)
+    size = _state_lengths(model, batch, owner)
     unit = torch.zeros(len(requests), len(model.matrix), device=batch.ids.device, requires_grad=True)
     found, ended = torch.zeros_like(unit), torch.zeros(len(requests), dtype=torch.bool, device=unit.device)
     optimiser = torch.optim.Adam([unit], lr=settings.learning_rate / unit.shape[1] ** 0.5)
@@ -63,9 +63,10 @@ def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prom
     return -log_p if add else -torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
 
 
-def _own_lengths(model: Editable, batch: Batch, owner: Tensor) -> Float[Tensor, "request 1"]:
-    """Return the mean length of the matrix's own output at each subject."""
-    with torch.no_grad(), capture_calls({SITE: model.module}) as calls:
+def _state_lengths(model: Editable, batch: Batch, owner: Tensor) -> Float[Tensor, "request 1"]:
+    """Return the mean length of the state of the layer at each subject."""
+    block = model.encoder.anatomy.blocks(model.encoder.backbone)[model.layer - 1]
+    with torch.no_grad(), capture_calls({SITE: block}) as calls:
         model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)
     length = calls.only(SITE).value[batch.own].norm(dim=1)
     counts = torch.bincount(owner)
