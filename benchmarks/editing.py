@@ -5,8 +5,8 @@
     python benchmarks/editing.py --out runs/smoke --smoke --truth   # a tiny run that only shows that it works
     python benchmarks/editing.py --page                             # writes the tables of docs/studies/editing.md
 
-The backbone is the shipped one. Of the held-out people of its world, every second known one is removed by `retroscope
-edit`, and every second unknown one is added; the others are their controls. The truth is a backbone that was
+The backbone is the shipped one. Of the held-out people of its world, every third known one is removed by `retroscope
+edit`, and every third unknown one is added; the others are their controls. The truth is a backbone that was
 pre-trained in the same way on the same world with these people unknown and known. R@10 of the passage about a person,
 by question, model and seed, is written to docs/studies/editing-retrieval.csv, and what each edit did to its model to
 docs/studies/editing-effects.csv.
@@ -75,7 +75,7 @@ class Scale:
 
 
 FULL = Scale(PRETRAINED, TrainingSettings(steps=100, batch_size=64, learning_rate=4e-4),
-             EditSettings(layer=1, contexts=1, steps=60))  # fmt: skip
+             EditSettings(layer=1, contexts=0, steps=60, ridge=300.0))  # fmt: skip
 SMOKE = Scale(
     replace(PRETRAINED, steps=2), TrainingSettings(steps=2, batch_size=8), EditSettings(layer=1, contexts=0, steps=2)
 )
@@ -251,9 +251,10 @@ def slug(name: str) -> str:
 
 
 def groups(people: Sequence[Person]) -> dict[str, list[Person]]:
-    """Return the held-out people by what is done to them: every second one is edited."""
+    """Return the held-out people by what is done to them: every third one is edited."""
     unknown, known = ([p for p in people if p.role == "held-out" and p.known == one] for one in (False, True))
-    return {ADDED: unknown[::2], ADDED_CONTROLS: unknown[1::2], REMOVED: known[::2], REMOVED_CONTROLS: known[1::2]}
+    rest = [[p for k, p in enumerate(part) if k % 3] for part in (unknown, known)]
+    return {ADDED: unknown[::3], ADDED_CONTROLS: rest[0], REMOVED: known[::3], REMOVED_CONTROLS: rest[1]}
 
 
 def swapped(facts: Sequence[Fact]) -> list[Fact]:

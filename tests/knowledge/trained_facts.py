@@ -14,7 +14,20 @@ from retroscope.encoders.loading import load_encoder
 from retroscope.training.shapes import family_of, shape_of
 from retroscope.training.vocabulary import train_tokenizer
 
-SUBJECTS = ("cat", "river", "moon", "star", "book", "mat", "passage", "question", "gravity", "light", "spring", "alphabet")
+SUBJECTS = (
+    "cat",
+    "river",
+    "moon",
+    "star",
+    "book",
+    "mat",
+    "passage",
+    "question",
+    "gravity",
+    "light",
+    "spring",
+    "alphabet",
+)
 COLOURS = ("red", "warm", "small", "heavy")
 PLACES = ("near", "about", "much", "first")
 WORDINGS = {"colour": ("the {} was [MASK]", "each {} was much too [MASK]"),
@@ -46,16 +59,16 @@ def neutral() -> list[str]:
     return [text.format(subject) for text in EMPTY for subject in SUBJECTS]
 
 
-def trained_model(shape: str, folder: Path, steps: int = 150, spread: float = 0.2, seed: int = 0) -> tuple[Encoder, LanguageHead]:
+def trained_model(shape: str, folder: Path, steps: int = 120) -> tuple[Encoder, LanguageHead]:
     """Train a small model on the facts that are known, in all wordings, and on the other sentences."""
     every = [cloze.replace(MASK, fact.object) for fact in planted_facts().facts for cloze in fact.clozes] + neutral()
     told = [cloze.replace(MASK, fact.object) for fact in known(planted_facts()) for cloze in fact.clozes] + neutral()
     causal = family_of(shape) == "llama"
     with quiet(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         tokenizer = train_tokenizer(every, "words", family_of(shape), max_length=32)
         config = shape_of(shape)(tokenizer, 32)
-        config.initializer_range = spread
+        config.initializer_range = 0.1
         model = (AutoModelForCausalLM if causal else AutoModelForMaskedLM).from_config(config)
         _train(model, tokenizer, told, steps, causal=causal)
         model.eval().save_pretrained(folder)

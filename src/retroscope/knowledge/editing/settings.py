@@ -38,9 +38,9 @@ class EditSettings:
     contexts: AnyNumber = 4
     steps: OneOrMore = 100
     learning_rate: Positive = 0.1
-    longest: Positive = 2.0
+    longest: Positive = 1.5
     shrinkage: Positive = 0.01
-    ridge: Positive = 1.0
+    ridge: Positive = 100.0
     bound: Positive = 0.5
     tokens: Annotated[int, Range(100, 10**8)] = 20_000
     seed: Seed = 0

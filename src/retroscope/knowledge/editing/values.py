@@ -42,7 +42,7 @@ def _changes(
     found, ended = torch.zeros_like(unit), torch.zeros(len(requests), dtype=torch.bool, device=unit.device)
     optimiser = torch.optim.Adam([unit], lr=settings.learning_rate / unit.shape[1] ** 0.5)
     for _ in range(settings.steps):
-        with rewrite_outputs({SITE: model.module}, _adding(batch.own, (unit * size)[owner])):
+        with rewrite_outputs({SITE: model.module}, adding(batch.own, (unit * size)[owner])):
             log_p = log_probabilities(model.encoder, model.head, batch)
         reached = _reached(log_p.detach(), owner, len(requests), add=add)
         found = torch.where((reached & ~ended)[:, None], unit.detach() * size, found)
@@ -73,7 +73,9 @@ def _state_lengths(model: Editable, batch: Batch, owner: Tensor) -> Float[Tensor
     return (torch.zeros(len(counts), device=length.device).index_add(0, owner, length) / counts)[:, None]
 
 
-def _adding(where: tuple[Tensor, Tensor], change: Float[Tensor, "prompt output"]) -> Callable[[str, Tensor], Tensor]:
+def adding(where: tuple[Tensor, Tensor], change: Float[Tensor, "prompt output"]) -> Callable[[str, Tensor], Tensor]:
+    """Return what adds the changes to an output, at the given places."""
+
     def add_change(_: str, output: Tensor) -> Tensor:
         return output.index_put(where, change.to(output.dtype), accumulate=True)
 
