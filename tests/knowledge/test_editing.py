@@ -176,9 +176,10 @@ def test_a_value_makes_the_object_likely_or_unlikely(add: bool, masked: Case) ->
     """In a context, too, but less: in the world, no document has a sentence about somebody else before a fact."""
     for contexts in (0, 1):
         requests = masked.requests((masked.unknown if add else masked.known)[:2], contexts)
-        model = masked.opened(FEW)
+        settings = replace(FEW, longest=4.0)
+        model = masked.opened(settings)
         owner = torch.arange(2).repeat_interleave(1 + contexts)
-        changes = target_changes(model, requests, FEW, add=add)[owner]
+        changes = target_changes(model, requests, settings, add=add)[owner]
         batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
         with torch.no_grad():
             before = log_probabilities(model.encoder, model.head, batch).exp()

@@ -30,7 +30,7 @@ from retroscope.inputs.provenance import made_by, software
 from retroscope.inputs.settings_files import plain
 from retroscope.knowledge.editing.editors import EDIT
 from retroscope.knowledge.editing.effects import LOSS, Effect, effects, read_facts
-from retroscope.knowledge.editing.model import SITE, editable
+from retroscope.knowledge.editing.model import SITE, editable, edited_layer
 from retroscope.knowledge.editing.prompts import Request, contexts_of, requests_of
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.knowledge.neutral import MASKED_SHARE, neutral_places, without_facts
@@ -106,7 +106,8 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
 
     Raises:
         EncoderError: for a checkpoint that has no language-model head, or is a GGUF file.
-        SettingsError: if facts are both edited and kept, cannot be told from others, or no text is neutral.
+        SettingsError: if facts are both edited and kept, cannot be told from others, no text is neutral, or the layer
+            cannot be edited.
         AnalysisError: for a fact that the tokenizer or the model cannot read.
     """
     facts = load_facts(settings.facts).facts
@@ -120,6 +121,7 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
         raise EncoderError("a GGUF file cannot be edited: its weights are quantised", where=str(place), fix=fix)
     head = _present(load_language_head(settings.backbone, load), settings.backbone)
     encoder = load_encoder(settings.backbone, load)
+    edited_layer(encoder, settings.edit)
     requests = requests_of(encoder.tokenizer, head.kind, facts, contexts_of(texts, facts, settings.edit.contexts))
     places = max(100, round(settings.edit.tokens * (MASKED_SHARE if head.kind == "masked" else 1)))
     lesson = ReadoutSettings(positions=places, held_out=HELD_OUT, seed=settings.edit.seed)

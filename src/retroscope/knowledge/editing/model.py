@@ -94,6 +94,17 @@ def editable(encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], 
         inputs: neutral text.
 
     Raises:
+        SettingsError: see `edited_layer`.
+    """
+    layer = edited_layer(encoder, settings)
+    module = encoder.backbone.get_submodule(encoder.anatomy.path(SITE, layer - 1))
+    return Editable(encoder, head, layer, module, covariance_of(encoder, module, inputs, settings))
+
+
+def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
+    """Return the number of the layer whose matrix is edited.
+
+    Raises:
         SettingsError: for a layer that the model does not have, and for the last one: what it holds of the subject
             reaches no other token.
     """
@@ -104,8 +115,7 @@ def editable(encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], 
             f"layer is {layer} of {blocks}: no later block can pass on what it holds of the subject",
             fix=f"give a layer from 1 to {blocks - 1}" if blocks > 1 else "edit a backbone of two blocks or more",
         )
-    module = encoder.backbone.get_submodule(encoder.anatomy.path(SITE, layer - 1))
-    return Editable(encoder, head, layer, module, covariance_of(encoder, module, inputs, settings))
+    return layer
 
 
 @torch.no_grad()
