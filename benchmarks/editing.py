@@ -328,17 +328,14 @@ def difference_table(frame: pd.DataFrame) -> str:
 
 
 def effects_table(effects: pd.DataFrame) -> str:
-    """Return what each edit did, as means over the seeds, as Markdown."""
-    names = list(dict.fromkeys(effects.effect))
-    lines = [f"| edit | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
-    for edit_name in dict.fromkeys(effects.edit):
-        cells = []
-        for name in names:
-            part = effects[(effects.edit == edit_name) & (effects.effect == name)]
-            cells.append(
-                f"{part.before.mean():.2f} → {part.after.mean():.2f}, n = {part.n.iloc[0]}" if len(part) else ""
-            )
-        lines.append(f"| {edit_name} | {' | '.join(cells)} |")
+    """Return what each edit did, as Markdown; of several seeds the means, and the lowest and highest difference."""
+    lines = ["| edit | effect | n | before | after | difference |", "|---|---|---|---|---|---|"]
+    for (edit_name, effect), part in effects.groupby(["edit", "effect"], sort=False):
+        low, high = (part.low, part.high) if len(part) == 1 else (part.difference, part.difference)
+        limits = f"{low.min():+.3f}, {high.max():+.3f}"
+        limits = f"[{limits}]" if len(part) == 1 else f"({len(part)} seeds: {limits})"
+        means = f"{part.before.mean():.3f} | {part.after.mean():.3f} | {part.difference.mean():+.3f} {limits}"
+        lines.append(f"| {edit_name} | {effect} | {part.n.iloc[0]} | {means} |")
     return "\n".join(lines)
 
 
