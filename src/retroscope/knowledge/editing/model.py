@@ -22,7 +22,7 @@ SITE = "ffn_out"
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class PromptBatch:
     """Prompts, padded on the right.
 
     Attributes:
@@ -43,18 +43,18 @@ class Batch:
         return torch.arange(len(self.ids), device=self.ids.device), self.subject
 
 
-def batch_of(encoder: Encoder, prompts: Sequence[Prompt]) -> Batch:
+def batch_of(encoder: Encoder, prompts: Sequence[Prompt]) -> PromptBatch:
     """Return the prompts as one batch on the encoder's device."""
     device = encoder.device
-    ids, mask = padded([one.ids for one in prompts], int(encoder.tokenizer.pad_token_id), device)
+    ids, mask = right_padded([one.ids for one in prompts], int(encoder.tokenizer.pad_token_id), device)
     row = [number for number, one in enumerate(prompts) for _ in one.at]
     at = [position for one in prompts for position in one.at]
     token = [token for one in prompts for token in one.tokens]
     subject = [one.subject for one in prompts]
-    return Batch(ids, mask, *(torch.tensor(part, device=device) for part in (row, at, token, subject)))
+    return PromptBatch(ids, mask, *(torch.tensor(part, device=device) for part in (row, at, token, subject)))
 
 
-def log_probabilities(encoder: Encoder, head: LanguageHead, batch: Batch) -> Float[Tensor, "prompt"]:
+def log_probabilities(encoder: Encoder, head: LanguageHead, batch: PromptBatch) -> Float[Tensor, "prompt"]:
     """Return the mean log-probability of the object's tokens of every prompt, with its graph."""
     states = encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
     words = head.logits(states[batch.row, batch.at]).log_softmax(-1)
@@ -128,7 +128,7 @@ def covariance_of(
     pad = int(encoder.tokenizer.pad_token_id)
     total = torch.zeros((), device=encoder.device)
     for chosen in batches_by_length([len(row) for row in rows], encoding_budget(encoder.device)):
-        ids, mask = padded([rows[i] for i in chosen], pad, encoder.device)
+        ids, mask = right_padded([rows[i] for i in chosen], pad, encoder.device)
         with capture_calls({SITE: module}) as calls:
             encoder.backbone(input_ids=ids, attention_mask=mask)
         seen = calls.only(SITE).input[mask.bool()]
@@ -137,7 +137,7 @@ def covariance_of(
     return mean + settings.shrinkage * mean.diagonal().mean() * torch.eye(len(mean), device=mean.device)
 
 
-def padded(rows: Sequence[TokenIds], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def right_padded(rows: Sequence[TokenIds], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return ids and mask of rows, padded on the right."""
     longest = max(map(len, rows))
     ids = [[*row, *[pad] * (longest - len(row))] for row in rows]

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retroscope.encoders.capture import capture_calls, rewrite_outputs
-from retroscope.knowledge.editing.model import SITE, Batch, Editable, batch_of, log_probabilities
+from retroscope.knowledge.editing.model import SITE, PromptBatch, Editable, batch_of, log_probabilities
 from retroscope.knowledge.editing.prompts import Request
 from retroscope.knowledge.editing.settings import EditSettings
 
@@ -63,7 +63,7 @@ def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prom
     return -log_p if add else -torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
 
 
-def _state_lengths(model: Editable, batch: Batch, owner: Tensor) -> Float[Tensor, "request 1"]:
+def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[Tensor, "request 1"]:
     """Return the mean length of the state of the layer at each subject."""
     block = model.encoder.anatomy.blocks(model.encoder.backbone)[model.layer - 1]
     with torch.no_grad(), capture_calls({SITE: block}) as calls:
