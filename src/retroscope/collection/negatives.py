@@ -22,7 +22,7 @@ from retroscope.display import Shown, shown
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
 from retroscope.progress import listens
 
-GIVEN = "given"  # the source's own negatives: nothing but judgments is held against them
+GIVEN = "given"  # the source's own negatives: nothing but judgments can exclude them
 
 Ranker = Callable[[str, str, int], Sequence[str]]  # query id, positive, depth -> passage ids, hardest first
 
