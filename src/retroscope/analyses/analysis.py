@@ -45,6 +45,7 @@ class TowerWork(TypedDict):
     """The encoding of the texts of one tower of one model on one collection, as a plan has it.
 
     "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after"; "key" names the store.
+    "within" is the role of the model in whose pass it is encoded, "" where it has its own.
     """
 
     model: str
@@ -59,6 +60,7 @@ class TowerWork(TypedDict):
     stored: bool
     recipe: "RecipeFacts"
     key: str
+    within: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Planned:
         lines: the same in words, a line a thing; printed by `--dry-run`.
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the same as JSON-like values.
-        towers: texts that are encoded for this analysis alone, as `Context.tower_document` gives them.
+        encodes: role -> retriever whose texts are encoded for this analysis alone.
         random_weights: models whose copies with random weights it reads, where the settings allow that control.
         work: what `Instrument.measure` consumes, so that nothing is computed twice.
     """
@@ -77,7 +79,7 @@ class Planned:
     lines: tuple[str, ...] = ()
     seconds: float = 0.0
     document: Mapping[str, Any] = field(default_factory=dict)
-    towers: tuple[TowerWork, ...] = ()
+    encodes: "Mapping[str, Retriever]" = field(default_factory=dict)
     random_weights: tuple[str, ...] = ()
     work: Any = None
 

@@ -15,9 +15,11 @@ from retroscope.representations.extraction import (
     VERSION,
     ExtractionPlan,
     extract,
+    extract_in_one_pass,
     plan_inventory,
 )
 from retroscope.representations.inventory import Inventory, take_inventory
+from retroscope.representations.one_pass import shares_pass
 from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
@@ -55,14 +57,29 @@ class TowerPlan:
         """Count the floating point operations of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else self.plan.operations
 
-    def extract(self, progress: Progress | None = None, engine: Engine = LOCAL) -> Representations:
-        """Make, resume or open the vectors."""
+    def shares_pass(self, other: "TowerPlan") -> bool:
+        """Return whether one pass over the texts makes the vectors of both."""
+        return shares_pass(self.plan, other.plan)
+
+    def extract(
+        self, progress: Progress | None = None, engine: Engine = LOCAL, beside: Sequence["TowerPlan"] = ()
+    ) -> Representations:
+        """Make, resume or open the vectors; those of the towers `beside` that share the pass are made with them."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
+        others = [one for one in beside if self.shares_pass(one)]
+        for one in (self, *others):
+            one.note_use()
+        if others and engine.name == "local":
+            places = [(one.plan, one.folder) for one in others]
+            extract_in_one_pass(self.plan, self.texts, self.folder, places, count)
+        return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
+
+    def note_use(self) -> None:
+        """Write down in the cache what makes the vectors, and that they are used."""
         origin = CacheOrigin(
             models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
         )
         used(self.folder, origin)
-        return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
 
 def plan_towers(
@@ -130,9 +147,14 @@ def extract_towers(
     progress: Progress | None = None,
     *,
     engine: Engine = LOCAL,
+    beside: Sequence[TowerPlan] = (),
 ) -> RetrieverRepresentations:
-    """Make, resume or open the vectors that `plan_towers` planned."""
-    query, passage = (tower.extract(progress, engine) for tower in towers)
+    """Make, resume or open the vectors that `plan_towers` planned.
+
+    Args:
+        beside: towers of other retrievers; those that share a pass with one of these are made with it.
+    """
+    query, passage = (tower.extract(progress, engine, beside) for tower in towers)
     recipe = {
         "retriever": retriever.name,
         "similarity": retriever.similarity,

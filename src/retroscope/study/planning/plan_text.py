@@ -51,6 +51,7 @@ def collection_lines(collection: PlannedCollection) -> list[str]:
 def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
     """Return what encoding one tower takes, and its recipe; the collection is named if there are several."""
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
+    state += f", encoded together with {tower['within']}" if tower["within"] else ""
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
     counts += f", {tower['at_max_length']:,} at the maximum length"
     on = f", {tower['collection']}" if several else ""
