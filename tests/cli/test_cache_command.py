@@ -9,7 +9,7 @@ from command_line import Cli
 
 from retroscope.cli.exit_codes import UNSOUND, USER_ERROR
 from retroscope.encoders.token_memory import TokenMemory
-from retroscope.files import whole_file, whole_folder
+from retroscope.files.whole import whole_file, whole_folder
 from retroscope.study.cache.care import clean_cache, repair_cache
 
 

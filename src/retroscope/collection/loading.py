@@ -15,7 +15,7 @@ from retroscope.collection.readers.beir import qrels_files
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.display import shown
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
-from retroscope.reading import foreign, path_of
+from retroscope.files.reading import foreign, path_of
 
 NAMES_NOT_PATHS = ("hf", "ir_datasets")  # what follows these prefixes need not exist on disk
 

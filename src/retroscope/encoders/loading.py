@@ -18,7 +18,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.presets.applying import preset_name, with_preset
 from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, short_name, source_of
 from retroscope.errors import EncoderError, SettingsError, unknown_name
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 Source = str | Path
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from retroscope.errors import SettingsError, did_you_mean, excerpt, listed
-from retroscope.reading import foreign, path_of, read_whole
+from retroscope.files.reading import foreign, path_of, read_whole
 
 Kind = TypeVar("Kind")
 LARGEST = 2**17  # bytes of a settings file

@@ -8,7 +8,7 @@ from retroscope.collection.collection import Collection, join_title
 from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.engine.choice import LOCAL, Engine
-from retroscope.kept import CacheOrigin, used, versions
+from retroscope.files.cache_records import CacheOrigin, used, versions
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
     SOFTWARE,

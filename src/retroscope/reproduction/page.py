@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.documents import read_document, write_document
-from retroscope.files import write_whole
+from retroscope.files.documents import read_document, write_document
+from retroscope.files.whole import write_whole
 from retroscope.reproduction.claims import ClaimOutcome
 from retroscope.reproduction.figures import figure_names, page_figures
 from retroscope.reproduction.places import RESULTS

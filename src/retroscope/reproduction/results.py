@@ -6,7 +6,7 @@ from importlib.metadata import version
 from statistics import NormalDist
 from typing import Any
 
-from retroscope.documents import SCHEMA, clean
+from retroscope.files.documents import SCHEMA, clean
 from retroscope.reproduction.claims import RULES, STATISTICS, DoneTrials, rulings
 from retroscope.reproduction.exhibits import PASSAGE_ONLY, exhibit_documents
 from retroscope.reproduction.neuron_counts import layer_rows, neurons_of

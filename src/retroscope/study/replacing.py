@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from retroscope.documents import as_json, read_document
 from retroscope.errors import SettingsError
-from retroscope.files import refuse_other_report
+from retroscope.files.documents import as_json, read_document
+from retroscope.files.whole import refuse_other_report
 from retroscope.study.folder import FACTS, REPORTED, SETTINGS, SUMMARY, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import StudyFacts
 

@@ -12,8 +12,8 @@ from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.files.locks import held
 from retroscope.inputs.settings_files import read_as
-from retroscope.locks import held
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
 from retroscope.study.replacing import refuse_foreign_files, refuse_other_study, refuse_report_of_another

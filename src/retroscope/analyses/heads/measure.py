@@ -23,10 +23,10 @@ from retroscope.attribution.heads.choice import HeadChoice, choose_heads
 from retroscope.attribution.heads.first_order import first_order
 from retroscope.attribution.heads.margins import MarginTexts, check_alike, margin_texts
 from retroscope.attribution.settings import AttributionSettings
-from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.pooling import JOIN, ONE_TOKEN
 from retroscope.errors import EncoderError
+from retroscope.files.documents import fingerprint
 from retroscope.progress import Stages
 from retroscope.scores import QUERY, Scores
 

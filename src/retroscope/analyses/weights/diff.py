@@ -10,11 +10,11 @@ from retroscope.analyses.weights.report import weight_section
 from retroscope.analyses.weights.result import BOTH, WeightResult
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.display import ShownCount, shown_count
-from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.drift.result import WeightDrift
 from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
-from retroscope.files import refuse_other_report, write_whole
+from retroscope.files.documents import SCHEMA, clean, write_document
+from retroscope.files.whole import refuse_other_report, write_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.typesetting import console
 from retroscope.typesetting.drawing import write_figures

@@ -116,8 +116,8 @@ def _reproduce(
     load_libraries()
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.documents import read_document
-    from retroscope.files import refuse_other_report
+    from retroscope.files.documents import read_document
+    from retroscope.files.whole import refuse_other_report
     from retroscope.inputs.cache import default_cache
     from retroscope.reproduction.page import summary_lines
     from retroscope.reproduction.places import RESULTS, VECTORS, Workplace

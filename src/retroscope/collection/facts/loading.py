@@ -5,7 +5,7 @@ from pathlib import Path
 from retroscope.collection.facts.records import Facts
 from retroscope.collection.readers.facts.layouts import LAYOUTS
 from retroscope.errors import CollectionError, did_you_mean, unknown_name
-from retroscope.reading import foreign, path_of
+from retroscope.files.reading import foreign, path_of
 
 
 def load_facts(spec: str | Path) -> Facts:

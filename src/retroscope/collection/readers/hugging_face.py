@@ -28,7 +28,7 @@ from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.rows import Row, file_rows, form_of
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
-from retroscope.reading import foreign, read_whole
+from retroscope.files.reading import foreign, read_whole
 
 ROW_FORMATS = (
     ielab.FORMAT,

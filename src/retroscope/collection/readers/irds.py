@@ -16,7 +16,7 @@ from retroscope.collection.readers.options import ReadOptions, queries_are_passa
 from retroscope.collection.readers.parts import join_parts
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, MissingExtraError
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 
 def recognises(path: Path) -> bool:

@@ -18,7 +18,7 @@ from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.weights import Disk, open_disk, unused_reason
 from retroscope.errors import EncoderError, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 LONGEST_CHAIN = 8  # adapters over adapters
 KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved

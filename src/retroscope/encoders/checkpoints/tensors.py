@@ -30,7 +30,7 @@ from retroscope.encoders.checkpoints.modules import MODULES, has_routes, read_mo
 from retroscope.encoders.checkpoints.sizes import MEND, check_blocks
 from retroscope.encoders.weights import Disk, by_ending, open_disk
 from retroscope.errors import EncoderError, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 FACTORS = ("lora_A", "lora_B")
 

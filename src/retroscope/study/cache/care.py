@@ -8,9 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from retroscope.files import remove_whole
-from retroscope.kept import RECORD, record_of
-from retroscope.partials import PARTIAL, remove_abandoned
+from retroscope.files.cache_records import RECORD, record_of
+from retroscope.files.partials import PARTIAL, remove_abandoned
+from retroscope.files.whole import remove_whole
 from retroscope.progress import Progress
 from retroscope.study.cache.entries import cache_entries
 

@@ -10,11 +10,11 @@ from retroscope.attribution.attribute import STATE
 from retroscope.attribution.heads.cells import FOLDER as HEADS
 from retroscope.attribution.heads.cells import FORMAT as HEADS_FORM
 from retroscope.attribution.plan import FORMAT as STATE_FORM
-from retroscope.checksums import open_sealed, read_checked
-from retroscope.documents import SCHEMA
 from retroscope.encoders.token_memory import TOKENS, is_what_its_name_says
 from retroscope.errors import DamageError, SettingsError
-from retroscope.kept import RECORD, CacheOrigin, installed, last_used, origin_of, record_of
+from retroscope.files.cache_records import RECORD, CacheOrigin, installed, last_used, origin_of, record_of
+from retroscope.files.checksums import open_sealed, read_checked
+from retroscope.files.documents import SCHEMA
 from retroscope.representations.extraction import VERSION
 from retroscope.representations.repair import damaged_files
 from retroscope.study.run import KEPT as MEASUREMENTS

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from retroscope.documents import SCHEMA
+from retroscope.files.documents import SCHEMA
 from retroscope.study.cache.care import Removed
 from retroscope.study.cache.entries import CacheEntry, cache_entries
 

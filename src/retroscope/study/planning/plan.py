@@ -12,11 +12,11 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.encoded import encoded_towers, named_retrievers
 from retroscope.collection.collection import Collection
 from retroscope.display import Shown, shown
-from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TOKENS, TokenMemory
 from retroscope.engine.choice import Engine
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.files.documents import SCHEMA
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, compared_like, distinct_names

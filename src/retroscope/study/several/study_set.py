@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retroscope.documents import read_document, write_document
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.files import refuse_other_report
-from retroscope.locks import held
+from retroscope.files.documents import read_document, write_document
+from retroscope.files.locks import held
+from retroscope.files.whole import refuse_other_report
 from retroscope.study.folder import PAGE, SET
 from retroscope.study.overview.members import NamedStudy, read_members
 from retroscope.study.overview.overview import Overview

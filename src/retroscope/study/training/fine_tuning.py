@@ -7,9 +7,9 @@ from typing import Any
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import splits_of
-from retroscope.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import SettingsError
+from retroscope.files.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by, software
 from retroscope.inputs.settings import DataSettings, ModelSettings

@@ -17,14 +17,14 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
-from retroscope.files import file_digest, refuse_other_report, remove_whole
+from retroscope.files.locks import held
+from retroscope.files.partials import remove_abandoned
+from retroscope.files.whole import file_digest, refuse_other_report, remove_whole
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
-from retroscope.locks import held
-from retroscope.partials import remove_abandoned
 from retroscope.progress import Progress
 from retroscope.scores import Scores
 from retroscope.study.embed import read_lines

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from retroscope.files import write_whole
+from retroscope.files.whole import write_whole
 from retroscope.typesetting import console
 from retroscope.typesetting.curves import curves, facets
 from retroscope.typesetting.drawing import write_figures

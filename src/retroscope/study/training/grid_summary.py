@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.errors import AnalysisError
-from retroscope.files import refuse_other_report, remove_whole
+from retroscope.files.documents import SCHEMA, clean, write_document
+from retroscope.files.whole import refuse_other_report, remove_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores

@@ -10,19 +10,19 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.checkpoints.adapters import load_backbone
 from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone, read_config
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
 from retroscope.encoders.encoder import architecture, tokenizer_state
 from retroscope.errors import SettingsError
+from retroscope.files.documents import SCHEMA, clean, impersonal
+from retroscope.files.reading import path_of
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.provenance import made_by, software
 from retroscope.inputs.settings import DataSettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
-from retroscope.reading import path_of
 from retroscope.study.embed import read_lines
 from retroscope.training.crops import pretrain_on_crops, word_windows
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone

@@ -130,7 +130,7 @@ def run(
 def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.files import refuse_other_report
+    from retroscope.files.whole import refuse_other_report
     from retroscope.study.folder import GRID, REPORTED
     from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
     from retroscope.study.training.grid_report import grid_text

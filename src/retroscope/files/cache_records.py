@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from retroscope.documents import SCHEMA, read_document, write_document
 from retroscope.errors import AnalysisError, DamageError
+from retroscope.files.documents import SCHEMA, read_document, write_document
 
 RECORD = ".about.json"  # end of the name of a record; it begins with the name of its entry
 
