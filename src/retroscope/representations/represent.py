@@ -9,6 +9,7 @@ from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.engine.choice import LOCAL, Engine
 from retroscope.files.cache_records import CacheOrigin, used, versions
+from retroscope.files.reading import PathLike, path_of
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
     SOFTWARE,
@@ -103,7 +104,7 @@ def plan_towers(
 def represent(
     retriever: Retriever,
     collection: Collection,
-    cache: Path,
+    cache: PathLike,
     settings: ExtractionSettings | None = None,
     progress: Shown = None,
     *,
@@ -120,7 +121,7 @@ def represent(
         engine: where texts are encoded; the vectors are the same.
     """
     with shown(progress) as report:
-        towers = plan_towers(retriever, collection, cache, settings)
+        towers = plan_towers(retriever, collection, path_of(cache), settings)
         return extract_towers(retriever, towers, report, engine=engine)
 
 

@@ -19,6 +19,7 @@ from retroscope.files.cache_records import CacheOrigin, record_of, used, version
 from retroscope.files.checksums import note_remade, open_sealed
 from retroscope.files.disk_errors import CLOSED
 from retroscope.files.documents import SCHEMA, fingerprint, impersonal
+from retroscope.files.reading import PathLike
 from retroscope.files.whole import file_digest, remove_whole
 from retroscope.inputs.provenance import LIBRARIES, made_by
 from retroscope.inputs.settings import StudySettings
@@ -43,7 +44,7 @@ def compare(
     *,
     also: Sequence[Collection] = (),
     trainings: Sequence[Retriever] = (),
-    cache: str | Path | None = None,
+    cache: PathLike | None = None,
     progress: Shown = None,
 ) -> Study:
     """Measure a backbone and the retriever fine-tuned from it the same way, and pair them by query.

@@ -15,6 +15,7 @@ from retroscope.errors import DamageError, SettingsError
 from retroscope.files.cache_records import RECORD, CacheOrigin, installed, last_used, origin_of, record_of
 from retroscope.files.checksums import open_sealed, read_checked
 from retroscope.files.documents import SCHEMA
+from retroscope.files.reading import PathLike, path_of
 from retroscope.representations.extraction import VERSION
 from retroscope.representations.repair import damaged_files
 from retroscope.study.run import KEPT as MEASUREMENTS
@@ -101,15 +102,16 @@ KINDS: Sequence[EntryKind] = (
 )
 
 
-def cache_entries(cache: Path) -> list[CacheEntry]:
+def cache_entries(cache: PathLike) -> list[CacheEntry]:
     """Return what a cache keeps, the largest first.
 
     Raises:
         SettingsError: if there is no such folder.
     """
-    if not cache.is_dir():
-        raise SettingsError("there is no such folder", where=str(cache), fix="name a cache: --cache DIR")
-    found = [_entry(path, kind) for kind in KINDS for path in sorted(cache.glob(kind.pattern)) if _is_entry(path)]
+    folder = path_of(cache)
+    if not folder.is_dir():
+        raise SettingsError("there is no such folder", where=str(folder), fix="name a cache: --cache DIR")
+    found = [_entry(path, kind) for kind in KINDS for path in sorted(folder.glob(kind.pattern)) if _is_entry(path)]
     return sorted(found, key=lambda one: (-one.size, str(one.path)))
 
 
