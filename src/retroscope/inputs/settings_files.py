@@ -102,7 +102,9 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name or len(name) > LONGEST_NAME:
-            raise SettingsError(f"invalid assignment {excerpt(assignment)}", fix="write --set name.field=value")
+            raise SettingsError(
+                f"invalid assignment {excerpt(assignment)}", fix="write A.B=VALUE, e.g. --set probes.rank=32"
+            )
         result = assigned(result, name.split("."), _read(assignment, text))
     return result
 
