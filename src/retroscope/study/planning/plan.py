@@ -133,6 +133,7 @@ class StudyPlan:
         lines += [
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
+        lines.append(f"to measure: {', '.join(step.what for step in self.steps if step.planned)}")
         lines += [f"{self._on(step)}{line}" for step in self.steps if step.planned for line in step.planned.lines]
         lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         return [*lines, *(time_lines(plan) if times else ())]
