@@ -27,7 +27,7 @@ from retroscope.study.training.grid_summary import (
     save_gathered,
     write_grid_report,
 )
-from retroscope.study.training.pretraining import PretrainStudySettings
+from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 

@@ -30,12 +30,12 @@ from retroscope.scores import Scores
 from retroscope.study.embed import read_lines
 from retroscope.study.folder import GRID, REPORTED
 from retroscope.study.training.cells import is_complete, stored_scores, write_cell
-from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
+from retroscope.study.training.fine_tuning import TrainJob, run_training
 from retroscope.study.training.grid_settings import Cell, GridSettings, cells_of, levels
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
-from retroscope.surgery.reinitialise import check_parts, reinitialise
+from retroscope.study.training.settings import TrainStudySettings
+from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.pairs import check_held_out, training_pairs
-from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import n_processes
 
 FEWEST_STEPS = 20
@@ -112,12 +112,6 @@ def _check_levels(grid: Grid) -> None:
     """Refuse, before training, settings that would fail in a later cell or train for too few steps."""
     if n_processes() > 1:
         raise SettingsError("a grid runs in one process", fix="start `retroscope ablate` without torchrun")
-    for strategy in grid.settings.strategies:
-        replace(grid.settings.training, strategy=strategy)
-    for objective in grid.settings.objectives:
-        PretrainingSettings(objective=objective)
-    for cell in grid.cells:
-        check_parts(cell.parts)
     few = min(steps_of(grid).values())
     if grid.settings.training.steps is None and few < FEWEST_STEPS:
         raise SettingsError(

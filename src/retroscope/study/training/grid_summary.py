@@ -25,8 +25,8 @@ from retroscope.statistics.worth import worth
 from retroscope.study.folder import GRID, REPORTED
 from retroscope.study.training.cells import group_of
 from retroscope.study.training.grid import Grid, steps_of
-from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings, write_grid_page
-from retroscope.study.training.grid_settings import AXES, Cell
+from retroscope.study.training.grid_report import TABLES, GridFindings, write_grid_page
+from retroscope.study.training.grid_settings import AXES, INTACT, Cell
 
 SETTINGS = AXES[:-1]  # all but the seed
 

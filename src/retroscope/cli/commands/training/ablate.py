@@ -116,14 +116,20 @@ def run(
         **levels.values(),
     }
 
-    load_libraries()
     from retroscope.cli.resolve import resolve_as
-    from retroscope.study.training.fine_tuning import training_split
+    from retroscope.inputs.settings import ModelSettings
+    from retroscope.inputs.sources import look_for_data, look_for_model
     from retroscope.study.training.grid_settings import GridSettings
+    from retroscope.study.training.splits import training_split
 
     if source.data:
         values["data"] = {"source": source.data, "split": training_split(source.data, source.split)}
     settings = resolve_as(GridSettings, values, options.settings, options.assignments)
+    for place in settings.backbones.values():
+        look_for_model(ModelSettings(source=place))
+    for data in (settings.data, *settings.tests):
+        look_for_data(data)
+    load_libraries()
     _ablate(settings, out, dry_run=options.dry_run, as_json=options.as_json)
 
 
