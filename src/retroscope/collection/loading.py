@@ -10,14 +10,12 @@ import numpy as np
 from retroscope.collection.collection import Collection
 from retroscope.collection.hints import unread
 from retroscope.collection.named import named_collection
-from retroscope.collection.readers import READERS, Reader
-from retroscope.collection.readers.beir import qrels_files
+from retroscope.collection.readers import READERS
 from retroscope.collection.readers.options import ReadOptions
+from retroscope.collection.readers.reader import Reader
 from retroscope.display import shown
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
 from retroscope.files.reading import PathLike, foreign, path_of, path_or_name
-
-NAMES_NOT_PATHS = ("hf", "ir_datasets")  # what follows these prefixes need not exist on disk
 
 
 def load_collection(
@@ -68,11 +66,9 @@ def load_collection(
 
 
 def splits_of(spec: PathLike) -> tuple[str, ...]:
-    """Return the splits of a BEIR folder by name; none for any other source, whose splits only its reader knows."""
+    """Return the splits that a source has by name; none where only its reader finds them out, by reading."""
     reader, path = resolve_spec(spec)
-    if reader is not READERS["beir"]:
-        return ()
-    return tuple(sorted(qrels_files(path)))
+    return tuple(sorted(reader.splits(path)))
 
 
 def drawn_queries(collection: Collection, n: int, seed: int = 0) -> Collection:
@@ -111,7 +107,7 @@ def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
     prefix, path = split_prefix(source if known is None else known.source)
     if prefix is not None and prefix not in READERS:
         raise unknown_name("prefix", prefix, READERS)
-    if prefix not in NAMES_NOT_PATHS:
+    if prefix is None or not READERS[prefix].is_name:
         _check_exists(path)
     return (READERS[prefix] if prefix else detect(path)), path
 
