@@ -178,4 +178,4 @@ def switch_of(analysis: Analysis) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """An analysis without options: it is run, or left out."""
+    """Settings of an analysis that has none: it is run, or left out."""

@@ -23,7 +23,7 @@ from retroscope.errors import CollectionError, SettingsError, listed, unknown_na
 from retroscope.files.reading import PathLike, path_of
 from retroscope.progress import listens
 
-GIVEN = "given"  # the source's own negatives: nothing but judgments is held against them
+GIVEN = "given"  # the source's own negatives: nothing but judgments can exclude them
 
 Ranker = Callable[[str, str, int], Sequence[str]]  # query id, positive, depth -> passage ids, hardest first
 

@@ -79,7 +79,7 @@ def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location)
         key = fingerprint([plan.key, start, stop])
         yield Shard(window_name(number), key, len(part), window, tuple(window_name(int(k)) for k in needs))
     if stop != total:
-        raise other_texts(f"{'more' if stop > total else stop} texts, and {total} were planned", place)
+        raise other_texts(f"{'more than' if stop > total else f'{stop} instead of'} {total} texts", place)
 
 
 def window_name(number: int) -> str:
@@ -90,7 +90,8 @@ def window_name(number: int) -> str:
 def other_texts(what: str, place: Location) -> RepresentationError:
     """Return the error for texts that are not those of the plan."""
     fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
-    return RepresentationError(f"these are not the texts that were planned: {what}", where=str(place), fix=fix)
+    what = f"the texts differ from those given to `plan_extraction`: {what}"
+    return RepresentationError(what, where=str(place), fix=fix)
 
 
 @dataclass(frozen=True, eq=False)

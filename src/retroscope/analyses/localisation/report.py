@@ -32,7 +32,7 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
 
 
 def _figures(result: LocalisationResult) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures. Their module is imported only here: it is slow to import, and a terminal shows no figures."""
     from retroscope.analyses.localisation.figures import localisation_figures
 
     return localisation_figures(result)

@@ -87,7 +87,7 @@ def run(
 
 
 def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: "Scale", output: PaperOutput) -> None:
-    """Print what can be reproduced, what it costs, or how it is typed."""
+    """Print the figures that can be reproduced, their costs, or the plain commands that measure the same."""
     from retroscope.cli.terminal import emit, say
     from retroscope.reproduction.costs import cost_document, figure_costs
     from retroscope.reproduction.listing import listed_commands, listed_costs, listed_figures

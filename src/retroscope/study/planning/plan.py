@@ -139,7 +139,7 @@ class StudyPlan:
         return [*lines, *(time_lines(plan) if times else ())]
 
     def _on(self, step: Step) -> str:
-        """Return what names the collection of a step where it is measured on several."""
+        """Return the prefix "COLLECTION: " of a step's lines; empty if the step is measured on one collection only."""
         several = len(self.collections) > 1 and step.analysis.every_collection
         return f"{step.context.collection.name}: " if several else ""
 

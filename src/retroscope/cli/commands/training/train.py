@@ -40,8 +40,8 @@ class PairOptions:
     test: Annotated[
         list[str] | None,
         option(
-            "--test", help="Queries that must not be among the training pairs: a split of --data, or SPEC; "
-            "may be repeated", metavar="SPLIT", default="the split test, if there is one",
+            "--test", help="Test queries, none of which may be among the training pairs: a split of --data, or another "
+            "collection; may be repeated", metavar="SPLIT", default="the split named test, if there is one",
         ),
     ] = None  # fmt: skip
 
