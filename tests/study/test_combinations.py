@@ -13,10 +13,10 @@ from retroscope.analyses import analyses
 from retroscope.analyses.baselines.settings import FEWEST_FOLDS
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import drawn_queries
-from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
+from retroscope.files.documents import SCHEMA
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged
 from retroscope.probing.controls import CONTROLS

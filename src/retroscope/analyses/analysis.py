@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.section import Reading, Section
     from retroscope.encoders.encoder import Retriever
     from retroscope.encoders.recipe import RecipeFacts
+    from retroscope.files.cache_records import EntryKind
 
 
 class Phase(IntEnum):
@@ -97,6 +98,7 @@ class Instrument:
             own. A study of this analysis alone describes its models so.
         inputs: settings -> a hash of the files that they name: a stored measurement of other files is not taken for
             this one. None where the settings name no file.
+        keeps: what it keeps in the cache besides its measurements, for `retroscope cache`.
     """
 
     refusal: Callable[["Context", Any], str]
@@ -104,6 +106,7 @@ class Instrument:
     measure: Callable[["Context", Any, Planned], "Measurement"]
     as_measured: "Callable[[Context, Retriever], Retriever] | None" = None
     inputs: Callable[[Any], str] | None = None
+    keeps: "tuple[EntryKind, ...]" = ()
 
 
 @dataclass(frozen=True)

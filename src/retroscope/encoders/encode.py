@@ -12,7 +12,7 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import EncoderError, excerpt
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 TokenIds = list[int]
 States = Float[Tensor, "text token dim"]

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from retroscope.documents import fingerprint
 from retroscope.encoders.encode import encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
@@ -26,7 +25,8 @@ from retroscope.engine.local import run_here
 from retroscope.engine.shards import Job
 from retroscope.engine.storage import Location, Storage, is_url
 from retroscope.errors import RepresentationError
-from retroscope.kept import versions
+from retroscope.files.cache_records import versions
+from retroscope.files.documents import fingerprint
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory
 from retroscope.representations.one_pass import OnePassWorker, StoreBeside, can_follow

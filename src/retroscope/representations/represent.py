@@ -8,7 +8,8 @@ from retroscope.collection.collection import Collection, join_title
 from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.engine.choice import LOCAL, Engine
-from retroscope.kept import CacheOrigin, used, versions
+from retroscope.files.cache_records import CacheOrigin, used, versions
+from retroscope.files.reading import PathLike, path_of
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
     SOFTWARE,
@@ -120,7 +121,7 @@ def plan_towers(
 def represent(
     retriever: Retriever,
     collection: Collection,
-    cache: Path,
+    cache: PathLike,
     settings: ExtractionSettings | None = None,
     progress: Shown = None,
     *,
@@ -137,7 +138,7 @@ def represent(
         engine: where texts are encoded; the vectors are the same.
     """
     with shown(progress) as report:
-        towers = plan_towers(retriever, collection, cache, settings)
+        towers = plan_towers(retriever, collection, path_of(cache), settings)
         return extract_towers(retriever, towers, report, engine=engine)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from retroscope.documents import fingerprint
 from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.random_weights import load_again
@@ -16,6 +15,7 @@ from retroscope.encoders.settings import EncoderSource
 from retroscope.engine.shards import Shard
 from retroscope.engine.storage import Location
 from retroscope.errors import RepresentationError
+from retroscope.files.documents import fingerprint
 from retroscope.representations.inventory import windows
 from retroscope.representations.store import VectorStore, open_store
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
@@ -12,11 +11,12 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.encoded import encoded_retrievers, encoded_towers, named_retrievers
 from retroscope.collection.collection import Collection
 from retroscope.display import Shown, shown
-from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TOKENS, TokenMemory
 from retroscope.engine.choice import Engine
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.files.documents import SCHEMA
+from retroscope.files.reading import PathLike, path_of
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import check_pair, compared_like, distinct_collections, distinct_names
@@ -133,6 +133,7 @@ class StudyPlan:
         lines += [
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
+        lines.append(f"to measure: {', '.join(step.what for step in self.steps if step.planned)}")
         lines += [f"{self._on(step)}{line}" for step in self.steps if step.planned for line in step.planned.lines]
         lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         return [*lines, *(time_lines(plan) if times else ())]
@@ -150,7 +151,7 @@ def plan_study(
     *,
     trainings: Sequence[Retriever] = (),
     asked: Sequence[str] = (),
-    cache: str | Path | None = None,
+    cache: PathLike | None = None,
     progress: Shown = None,
 ) -> StudyPlan:
     """Check everything that can be checked before texts are encoded, and plan every analysis on every collection.
@@ -172,7 +173,7 @@ def plan_study(
     named = _checked(models, trainings)
     if list(named) != [MODEL]:
         refuse_left_out(whole)
-    folder = Path(cache) if cache else default_cache()
+    folder = path_of(cache) if cache else default_cache()
     tokens = TokenMemory(folder / TOKENS)
     named = {role: one.remembering(tokens) for role, one in named.items()}
     trainings = [one.remembering(tokens) for one in trainings]

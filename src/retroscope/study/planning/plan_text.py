@@ -12,14 +12,14 @@ MIB = 2**20
 PRINTED = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")  # of a recipe
 
 
-def counts(collections: Sequence[Collection], analyses: Sequence[str]) -> str:
-    """Return how much is measured, before a text is read: passages and queries of each collection, and analyses."""
+def counts(collections: Sequence[Collection]) -> str:
+    """Return how much is read: passages and queries of each collection."""
     sizes = [
         f"{one.name}: {count(len(one.passages), 'passage')}, {count(len(one.queries), 'query')} "
         f"({len(one.judged_queries):,} judged)"
         for one in collections
     ]
-    return "\n".join([*sizes, f"to measure: {', '.join(analyses)}"])
+    return "\n".join(sizes)
 
 
 class PlannedCollection(TypedDict):
