@@ -32,16 +32,17 @@ from retroscope.collection.world.people import Person
 from retroscope.collection.world.world import make_world
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
-from retroscope.files import write_whole
+from retroscope.files.whole import write_whole
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
 from retroscope.study.demo import PRETRAINED, SHAPE, WORLD, shipped
-from retroscope.study.editing import EditStudySettings, edit, prepare_edit, run_edit
-from retroscope.study.training.fine_tuning import TrainStudySettings, prepare_training, run_training
-from retroscope.study.training.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
+from retroscope.study.editing import edit, prepare_edit, run_edit
+from retroscope.study.training.fine_tuning import prepare_training, run_training
+from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
+from retroscope.study.training.settings import EditStudySettings, PretrainStudySettings, TrainStudySettings
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 

@@ -152,7 +152,7 @@ def test_a_window_is_written_while_the_next_is_computed(
     encoder: Encoder, small_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    real_write, real_encode = WindowWorker.write, WindowWorker._encode
+    real_write, real_compute = WindowWorker.write, WindowWorker.compute
     started = Event()
 
     def write(*given: object) -> tuple[str, ...]:
@@ -161,14 +161,14 @@ def test_a_window_is_written_while_the_next_is_computed(
         events.append("written")
         return real_write(*given)  # type: ignore[arg-type]
 
-    def encode(*given: object) -> object:
+    def compute(*given: object) -> object:
         events.append("computed")
         if events.count("computed") == 2:
             started.set()
-        return real_encode(*given)  # type: ignore[arg-type]
+        return real_compute(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(WindowWorker, "write", write)
-    monkeypatch.setattr(WindowWorker, "_encode", encode)
+    monkeypatch.setattr(WindowWorker, "compute", compute)
     extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
     assert events[:3] == ["computed", "computed", "written"]
     assert is_finished(tmp_path / "v")
@@ -336,11 +336,11 @@ def test_leftovers_of_a_killed_run_are_removed(encoder: Encoder, small_windows: 
 
 def test_texts_must_be_those_of_the_plan(encoder: Encoder, small_windows: None, tmp_path: Path) -> None:
     plan = planned(encoder)
-    with pytest.raises(RepresentationError, match=r"not the texts that were planned: 3 ids for 34 texts"):
+    with pytest.raises(RepresentationError, match=r"the texts differ from those .*: 3 ids for 34 texts"):
         extract(plan, IDS[:3], CORPUS, tmp_path / "v")
-    with pytest.raises(RepresentationError, match=r"20 texts, and 34 were planned\n  fix: give `plan_extraction` and"):
+    with pytest.raises(RepresentationError, match=r"20 instead of 34 texts\n  fix: give `plan_extraction` and"):
         extract(plan, IDS, CORPUS[:20], tmp_path / "short")
-    with pytest.raises(RepresentationError, match=r"planned: more texts, and 34 were planned"):
+    with pytest.raises(RepresentationError, match=r"planned: more than 34 texts"):
         extract(plan, IDS, [*CORPUS, *CORPUS], tmp_path / "long")
     with pytest.raises(RepresentationError, match=r"planned: lengths differ between texts 8 and 16"):
         extract(plan, IDS, [*CORPUS[:9], "red red red red red red red red", *CORPUS[10:]], tmp_path / "other")

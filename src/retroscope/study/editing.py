@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import exp
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,6 @@ from transformers import PreTrainedModel
 
 from retroscope.collection.facts.loading import load_facts
 from retroscope.collection.facts.records import Fact
-from retroscope.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.encoders.anatomy import prove_anatomy
 from retroscope.encoders.checkpoints.language_heads import (
     LanguageHead,
@@ -25,6 +24,7 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, SettingsError, excerpt
+from retroscope.files.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.inputs.load import read_lines
 from retroscope.inputs.provenance import made_by, software
 from retroscope.inputs.settings_files import plain
@@ -32,10 +32,10 @@ from retroscope.knowledge.editing.editors import EDIT
 from retroscope.knowledge.editing.effects import LOSS, Effect, effects, read_facts
 from retroscope.knowledge.editing.model import SITE, editable, edited_layer
 from retroscope.knowledge.editing.prompts import Request, contexts_of, requests_of
-from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.knowledge.neutral import MASKED_SHARE, neutral_places, without_facts
 from retroscope.knowledge.settings import ReadoutSettings
 from retroscope.knowledge.states import ReadInput
+from retroscope.study.training.settings import EditStudySettings
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
 
 Found = TypeVar("Found")
@@ -48,28 +48,6 @@ LABELS = {
     "same answer": "kept facts: share with the same first answer",
     "loss": "neutral text: cross entropy of a token",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class EditStudySettings:
-    """Which facts of which backbone are edited.
-
-    Attributes:
-        backbone: folder or hub name of a backbone with its language-model head.
-        facts: that are edited, as `retention.facts`.
-        add: whether the facts are added, or removed.
-        keep: facts that must stay: locality is measured on them, and their objects are candidates, too.
-        text: file of neutral text, a document a line; None: the passages of the facts. Texts with subject and object
-            of an edited fact are left out.
-        edit: how.
-    """
-
-    backbone: str
-    facts: str
-    add: bool
-    keep: str | None = None
-    text: str | None = None
-    edit: EditSettings = field(default_factory=EditSettings)
 
 
 @dataclass(frozen=True, eq=False)

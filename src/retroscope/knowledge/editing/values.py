@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retroscope.encoders.capture import capture_calls, rewrite_outputs
-from retroscope.knowledge.editing.model import SITE, PromptBatch, Editable, batch_of, log_probabilities
+from retroscope.knowledge.editing.model import SITE, Editable, PromptBatch, batch_of, log_probabilities
 from retroscope.knowledge.editing.prompts import Request
 from retroscope.knowledge.editing.settings import EditSettings
 

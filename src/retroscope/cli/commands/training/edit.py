@@ -1,7 +1,8 @@
 """retroscope edit BACKBONE --facts FILE --add|--remove --out DIR."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -12,6 +13,9 @@ from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import given
 from retroscope.errors import SettingsError
 from retroscope.knowledge.editing.settings import EDITORS, EditSettings
+
+if TYPE_CHECKING:
+    from retroscope.study.training.settings import EditStudySettings
 
 EXAMPLE = "retroscope edit models/backbone --facts data/facts.jsonl --add --out models/edited"
 
@@ -63,10 +67,34 @@ def run(
     values = {"backbone": backbone, "facts": options.facts, "add": options.add, "edit": edit,
               **given(keep=options.keep, text=options.text)}  # fmt: skip
 
-    load_libraries()
     from retroscope.cli.resolve import resolve_as
-    from retroscope.cli.terminal import emit, say
-    from retroscope.study.editing import EditStudySettings, effect_table, prepare_edit, run_edit
+    from retroscope.study.training.settings import EditStudySettings
 
-    document = run_edit(prepare_edit(resolve_as(EditStudySettings, values, settings, assignments)), out)
+    chosen = resolve_as(EditStudySettings, values, settings, assignments)
+    _look_for(chosen)
+    load_libraries()
+    _edit(chosen, out, as_json=as_json)
+
+
+def _look_for(settings: "EditStudySettings") -> None:
+    """Refuse files or a checkpoint that are not there, before torch is imported."""
+    from retroscope.collection.facts.loading import facts_place
+    from retroscope.errors import CollectionError
+    from retroscope.files.reading import check_file, path_of
+    from retroscope.inputs.settings import ModelSettings
+    from retroscope.inputs.sources import look_for_model
+
+    for facts in (settings.facts, settings.keep):
+        if facts is not None:
+            facts_place(facts)
+    if settings.text is not None:
+        check_file(path_of(settings.text), CollectionError)
+    look_for_model(ModelSettings(source=settings.backbone))
+
+
+def _edit(settings: "EditStudySettings", out: Path, *, as_json: bool) -> None:
+    from retroscope.cli.terminal import emit, say
+    from retroscope.study.editing import effect_table, prepare_edit, run_edit
+
+    document = run_edit(prepare_edit(settings), out)
     emit(document) if as_json else say(f"{effect_table(document['effects'])}\nbackbone: {out}")
