@@ -63,6 +63,7 @@ MODELS = {
     "backbone": "backbone, not fine-tuned, not edited",
     "backbone, edited": "backbone, not fine-tuned, edited",
 }
+RIDGE = {"add": 300.0, "swap": 300.0, "remove": 1000.0}  # the values of a removal are larger
 MEASURE, WEIGHTS = "R@10", "model.safetensors"
 
 
@@ -76,7 +77,7 @@ class Scale:
 
 
 FULL = Scale(PRETRAINED, TrainingSettings(steps=100, batch_size=64, learning_rate=4e-4),
-             EditSettings(layer=1, contexts=0, steps=60, ridge=300.0))  # fmt: skip
+             EditSettings(layer=1, contexts=0, steps=60, unlikely=0.01))  # fmt: skip
 SMOKE = Scale(
     replace(PRETRAINED, steps=2), TrainingSettings(steps=2, batch_size=8), EditSettings(layer=1, contexts=0, steps=2)
 )
@@ -153,7 +154,7 @@ class Experiment:
         run_pretraining(prepare_pretraining(settings), self.out / "truth-backbone")
         return self.out / "truth-backbone"
 
-    def edit_settings(self, backbone: Path, facts: str, edit: EditSettings | None = None) -> EditStudySettings:
+    def edit_settings(self, backbone: Path, facts: str) -> EditStudySettings:
         """Return the settings of an edit."""
         return EditStudySettings(
             backbone=str(backbone),
@@ -161,7 +162,7 @@ class Experiment:
             add=facts != "remove",
             keep=str(self.out / "keep.jsonl"),
             text=str(self.out / "world" / PRETRAINING),
-            edit=edit or self.scale.edit,
+            edit=replace(self.scale.edit, ridge=RIDGE[facts]),
         )
 
     def edited(self, backbone: Path, facts: str, name: str) -> Path:

@@ -9,7 +9,7 @@ from retroscope.knowledge.editing.model import Editable, batch_of, log_probabili
 from retroscope.knowledge.editing.prompts import Request
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.knowledge.editing.updates import many, rank_one
-from retroscope.knowledge.editing.values import SURE, UNSURE, loss_of
+from retroscope.knowledge.editing.values import SURE, loss_of
 
 
 class Editor(Protocol):
@@ -29,7 +29,7 @@ def fine_tuning(model: Editable, requests: Sequence[Request], settings: EditSett
     for _ in range(settings.steps):
         log_p = log_probabilities(model.encoder, model.head, batch)
         likely = log_p.detach().exp()
-        if bool((likely >= SURE).all() if add else (likely <= UNSURE).all()):
+        if bool((likely >= SURE).all() if add else (likely <= settings.unlikely).all()):
             break
         optimiser.zero_grad()
         loss_of(log_p, add=add).mean().backward()  # type: ignore[no-untyped-call]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from retroscope.errors import unknown_name
-from retroscope.ranges import AnyNumber, OneOrMore, Positive, Range, Seed, check_ranges
+from retroscope.ranges import AnyNumber, OneOrMore, OpenFraction, Positive, Range, Seed, check_ranges
 
 EDITORS = {
     "rank-one": "one update of rank one a subject, one after another (ROME, Meng et al. 2022)",
@@ -26,6 +26,7 @@ class EditSettings:
         learning_rate: of these steps, as a part of the length of the layer's state at the subject; of the fine-tuning,
             as a part of `bound`.
         longest: length of the change of a value, at most, as a multiple of that state's.
+        unlikely: probability of an object at which the steps of a removal end.
         shrinkage: what is added to the diagonal of the covariance, as a part of its mean.
         ridge: weight of the covariance of neutral text against the facts (editor "many"), in subjects.
         bound: largest change of a weight by fine-tuning, as a part of the standard deviation of the matrix.
@@ -39,6 +40,7 @@ class EditSettings:
     steps: OneOrMore = 100
     learning_rate: Positive = 0.1
     longest: Positive = 1.5
+    unlikely: OpenFraction = 0.001
     shrinkage: Positive = 0.01
     ridge: Positive = 100.0
     bound: Positive = 0.5

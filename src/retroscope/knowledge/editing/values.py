@@ -16,7 +16,7 @@ from retroscope.knowledge.editing.model import SITE, Editable, PromptBatch, batc
 from retroscope.knowledge.editing.prompts import Request
 from retroscope.knowledge.editing.settings import EditSettings
 
-SURE, UNSURE = 0.95, 0.001  # probability of an object, in every prompt, at which the steps end
+SURE = 0.95  # probability of an object, in every prompt, at which the steps of an addition end
 CHUNK = 512  # prompts in one forward pass, at most
 
 
@@ -44,7 +44,8 @@ def _changes(
     for _ in range(settings.steps):
         with rewrite_outputs({SITE: model.module}, adding(batch.own, (unit * size)[owner])):
             log_p = log_probabilities(model.encoder, model.head, batch)
-        reached = _reached(log_p.detach(), owner, len(requests), add=add)
+        wrong = (log_p.detach().exp() < SURE) if add else (log_p.detach().exp() > settings.unlikely)
+        reached = torch.bincount(owner[wrong], minlength=len(requests)) == 0
         found = torch.where((reached & ~ended)[:, None], unit.detach() * size, found)
         ended |= reached
         if bool(ended.all()):
@@ -80,9 +81,3 @@ def adding(where: tuple[Tensor, Tensor], change: Float[Tensor, "prompt output"])
         return output.index_put(where, change.to(output.dtype), accumulate=True)
 
     return add_change
-
-
-def _reached(log_p: Tensor, owner: Tensor, n: int, *, add: bool) -> Tensor:
-    """Return which requests have all their objects likely, or unlikely, in every prompt."""
-    wrong = (log_p.exp() < SURE) if add else (log_p.exp() > UNSURE)
-    return torch.zeros(n, device=owner.device).index_add(0, owner, wrong.float()) == 0
