@@ -53,12 +53,13 @@ NO_SEED = -1  # of what is not fine-tuned
 ADDED, ADDED_CONTROLS, REMOVED, REMOVED_CONTROLS = GROUPS = (
     "added", "controls of added", "removed", "controls of removed"
 )  # fmt: skip
+LAST = "after, grafted head"  # what is measured last of a seed
 MODELS = {
     "not edited": "not edited",
     "before": "edited before fine-tuning",
     "before, other person's facts": "edited before, with another person's facts (control)",
     "after, same change": "edited after: the backbone's change of the weights",
-    "after, grafted head": "edited after: with the backbone's head",
+    LAST: "edited after: with the backbone's head",
     "truth": "truth: pre-trained with and without them",
     "backbone": "backbone, not fine-tuned, not edited",
     "backbone, edited": "backbone, not fine-tuned, edited",
@@ -199,8 +200,7 @@ class Experiment:
 
     def edited_after(self, tuned: Path, seed: int) -> None:
         """Edit the retriever's encoder, whose states the backbone's head reads."""
-        name = "after, grafted head"
-        if self.has(name, seed):
+        if self.has(LAST, seed):
             return
         encoder = load_encoder(tuned)
         for facts in ("remove", "add"):
@@ -210,7 +210,7 @@ class Experiment:
             self.keep("effects", f"{facts}, retriever with the backbone's head", seed, effects)
         weights, states = load_file(tuned / WEIGHTS), encoder.backbone.state_dict()
         changed = {key: states[key].contiguous() if key in states else value for key, value in weights.items()}
-        self.measure(name, seed, self.rewritten(tuned, f"grafted-head-{seed}", changed))
+        self.measure(LAST, seed, self.rewritten(tuned, f"grafted-head-{seed}", changed))
 
     def rewritten(self, retriever: Path, name: str, weights: dict[str, Any]) -> Path:
         """Copy a retriever with other weights."""
@@ -268,17 +268,20 @@ def swapped(facts: Sequence[Fact]) -> list[Fact]:
 
 
 def gather(out: Path, to: Path) -> None:
-    """Write the results of all seeds that are there."""
+    """Write the results of all seeds that are complete."""
     people = groups(make_world(WORLD).people)
     group = {person.id: name for name, members in people.items() for person in members}
+    whole = {NO_SEED, *(row["seed"] for row in kept(out, "retrieval") if row["name"] == LAST)}
     rows = [
         (row["seed"], row["name"], group[query.split("-")[0]], query, value)
         for row in kept(out, "retrieval")
+        if row["seed"] in whole
         for query, value in row["values"].items()
     ]
     effects = [
         {"seed": row["seed"], "edit": row["name"], "effect": effect, **one}
         for row in kept(out, "effects")
+        if row["seed"] in whole
         for effect, one in row["values"].items()
     ]
     frame = pd.DataFrame(rows, columns=["seed", "model", "group", "query", MEASURE])

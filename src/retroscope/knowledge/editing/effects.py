@@ -151,5 +151,5 @@ def _paired(name: str, first: np.ndarray, second: np.ndarray, subjects: Sequence
         clusters = Clusters(numbered(np.unique(names, return_inverse=True)[1]))
         interval = crossed_mean(change[None], bounds=(-bound, bound), clusters=clusters)
         low, high = float(interval.low), float(interval.high)
-    means = (float(values[there].mean()) for values in (first, second))
-    return Effect(*means, float(change.mean()), low, high, len(change))
+    before, after = (float(values[there].mean()) for values in (first, second))
+    return Effect(before, after, float(change.mean()), low, high, len(change))
