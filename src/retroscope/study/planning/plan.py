@@ -222,9 +222,8 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
 
 def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
     """Map roles to the retrievers whose texts of a collection are encoded: for all analyses, then for one alone."""
-    shared: dict[str, Retriever] = {}
-    if any(step.analysis.reads_vectors for step in steps):
-        shared = encoded_retrievers(context, _random_weights(steps, context))
+    reads = any(step.analysis.reads_vectors for step in steps)
+    shared = encoded_retrievers(context, _random_weights(steps, context)) if reads else {}
     own = [step.planned.encodes for step in steps if step.planned and step.reads(context)]
     return shared | {role: one for encodes in own for role, one in encodes.items()}
 
