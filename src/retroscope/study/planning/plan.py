@@ -180,7 +180,8 @@ def plan_study(
         check_ids(collection)
         for other in collections[:number]:
             refuse_same_texts(other, collection)
-    context = Context(named, collections[0], whole, folder, trainings=_other_names(named, trainings))
+    others = _other_names(named, trainings)
+    context = Context(named, collections[0], whole, folder, trainings=others, further=len(collections) - 1)
     renamed = _distinct_collections(collections)
     context = context.on(renamed[0], first=True)
     with shown(progress) as report:
