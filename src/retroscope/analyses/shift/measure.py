@@ -48,7 +48,7 @@ def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Meas
     texts = [context.collection.passage_text(one) for one in ids]
     tokens, unknown = _tokens(context.models[BEFORE].passage, texts)
     vectors = {side: (("passage", f"dimension {side}"), _final(context, side, ids)) for side in context.models}
-    drawn = xr.Dataset({"tokens": ("passage", tokens), "unknown": ("passage", unknown), **vectors}, {"passage": ids})
+    drawn = xr.Dataset({"tokens": ("passage", tokens), "unknown": ("passage", unknown), **vectors})
     counts, vocabulary = count_words(texts)
     cells = counts.tocoo()
     words = pd.DataFrame({"row": cells.row, "word": np.array(vocabulary)[cells.col], "count": cells.data})
