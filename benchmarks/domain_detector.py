@@ -20,7 +20,7 @@ from pydoc_data.topics import topics
 import numpy as np
 
 from detectors import line
-from retroscope.drift.settings import DriftSettings
+from retroscope.drift.settings import ShiftSettings
 from retroscope.drift.shift import ANOTHER, WORDS, WORDS_THRESHOLD, PassageSample, count_words, domain_shift, outcome
 
 SOURCES = {
@@ -48,7 +48,7 @@ def python_reference() -> list[str]:
 def shift(one: list[str], other: list[str], seed: int, texts: int = 600) -> Interval:
     """Return the shift of words between two lists of passages, with its interval."""
     samples = [drawn(side, seed, texts) for side in (one, other)]
-    rows = domain_shift(samples[0], samples[1], texts=texts, neighbours=1, level=DriftSettings().level, seed=seed)
+    rows = domain_shift(samples[0], samples[1], ShiftSettings(texts=texts, neighbours=1, seed=seed))
     row = rows.set_index("statistic").loc[WORDS]
     return float(row["shift"]), float(row["low"]), float(row["high"])
 

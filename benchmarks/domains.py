@@ -23,8 +23,8 @@ from domains_page import DATA, HOME, write_page
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.shift.result import ShiftResult
-from retroscope.analyses.shift.settings import ShiftSettings
 from retroscope.display import progress_bars
+from retroscope.drift.settings import ShiftSettings
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 from retroscope.statistics import ComparisonSettings, SignFlips, correct

@@ -15,10 +15,10 @@ from retroscope.analyses.shift import ANALYSIS
 from retroscope.analyses.shift.measure import plan, refusal
 from retroscope.analyses.shift.report import infer
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
-from retroscope.analyses.shift.settings import ShiftSettings
 from retroscope.analyses.shift.words import shift_statements
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.drift.settings import ShiftSettings
 from retroscope.drift.shift import ANOTHER, SAME, SHIFT_COLUMNS, WORDS
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings

@@ -16,6 +16,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from retroscope.drift.settings import ShiftSettings
 from retroscope.drift.similarity import neighbour_overlap
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Vectors
@@ -34,7 +35,7 @@ WORD = re.compile(rf"[{SINGLE}]|[^\W_{SINGLE}]+")
 WORDS_THRESHOLD = 0.25
 ANOTHER, SAME, UNDECIDED = "another", "same", "undecided"
 
-Statistic = Callable[[KeptRows], float]  # of the passages that are kept, by their number within every sample
+OfRows = Callable[[KeptRows], float]  # of the passages that are kept, by their number within every sample
 Level = Callable[["PassageSample", KeptRows], float]
 
 
@@ -80,32 +81,29 @@ def count_words(texts: Iterable[str]) -> tuple["sparse.csr_array", list[str]]:
     return sparse.csr_array((values, (rows, columns)), shape=(len(counts), len(column))), list(column)
 
 
-def domain_shift(
-    reference: PassageSample, other: PassageSample | None, *, texts: int, neighbours: int, level: float, seed: int
-) -> pd.DataFrame:
+def domain_shift(reference: PassageSample, other: PassageSample | None, settings: ShiftSettings) -> pd.DataFrame:
     """Return every number of shift between two collections, columns `SHIFT_COLUMNS`.
 
     Args:
         reference: passages in random order.
         other: those of the other collection, likewise; None: the reference is compared with itself, passages of it with
             other passages of it. This is the control, in which there is no shift.
-        texts: the most passages of a collection.
-        neighbours: k of the overlap of neighbours before and after.
-        level: confidence level of the intervals, which are over passages (delete-a-group jackknife).
-        seed: seed of the groups.
+        settings: size of the samples, neighbours and intervals.
 
     Raises:
         AnalysisError: if there are too few passages for the intervals.
     """
-    n = sample_size(len(reference), None if other is None else len(other), texts)
-    if n < fewest(neighbours):
-        where, fix = "domain shift", f"each sample needs {fewest(neighbours)}"
+    n = sample_size(len(reference), None if other is None else len(other), settings.texts)
+    if n < fewest(settings.neighbours):
+        where, fix = "domain shift", f"each sample needs {fewest(settings.neighbours)}"
         raise AnalysisError(f"samples of {n} passages are too few for an interval", where=where, fix=fix)
     here, start = (reference, 2 * n) if other is None else (other, 0)
     pair = reference.part(0, 2 * n), here.part(start, start + 2 * n)
-    interval = partial(jackknife, level=level, seed=seed)
+    interval = partial(jackknife, level=settings.level, seed=settings.seed)
     rows = [(name, *_distance_row(distance, name, pair, interval)) for name, distance in _distances(*pair).items()]
-    rows += [(name, *_level_row(name, one, pair, interval)) for name, one in _levels(pair[0], neighbours).items()]
+    rows += [
+        (name, *_level_row(name, one, pair, interval)) for name, one in _levels(pair[0], settings.neighbours).items()
+    ]
     return pd.DataFrame(rows, columns=list(SHIFT_COLUMNS))
 
 
@@ -126,9 +124,9 @@ def outcome(low: float, high: float) -> str:
     return SAME if high < WORDS_THRESHOLD else UNDECIDED
 
 
-Distance = Callable[[PassageSample, PassageSample], Statistic]
-Interval = Callable[[Statistic, int], tuple[float, float, float]]
-Pair = tuple[PassageSample, PassageSample]  # reference and other collection, two halves each
+Distance = Callable[[PassageSample, PassageSample], OfRows]
+WithLimits = Callable[[OfRows, int], tuple[float, float, float]]
+TwoSamples = tuple[PassageSample, PassageSample]  # reference and other collection, two halves each
 
 
 def _distances(reference: PassageSample, other: PassageSample) -> dict[str, Distance]:
@@ -138,7 +136,7 @@ def _distances(reference: PassageSample, other: PassageSample) -> dict[str, Dist
     return {WORDS: _word_divergence, EMBEDDINGS: partial(_discrepancy, width)}
 
 
-def _distance_row(distance: Distance, name: str, pair: Pair, interval: Interval) -> tuple[float, ...]:
+def _distance_row(distance: Distance, name: str, pair: TwoSamples, interval: WithLimits) -> tuple[float, ...]:
     n = len(pair[0]) // 2
     (first, second), (one, two) = ((side.part(0, n), side.part(n, 2 * n)) for side in pair)
     between, within = distance(first, one), (distance(first, second), distance(one, two))
@@ -159,7 +157,7 @@ def _levels(reference: PassageSample, neighbours: int) -> dict[str, Level]:
     return {"length": _mean_words, "fertility": _fertility, "unknown": _unknown_share, **both}
 
 
-def _level_row(name: str, level: Level, pair: Pair, interval: Interval) -> tuple[float, ...]:
+def _level_row(name: str, level: Level, pair: TwoSamples, interval: WithLimits) -> tuple[float, ...]:
     reference, other = pair
 
     def change(rows: KeptRows) -> float:
@@ -184,7 +182,7 @@ def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "wor
     return sum(float((side[side > 0] * np.log2(side[side > 0] / middle[side > 0])).sum()) for side in (p, q)) / 2
 
 
-def _word_divergence(one: PassageSample, other: PassageSample) -> Statistic:
+def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
     """Return the divergence of the words of two samples, over their common vocabulary."""
     column = {word: k for k, word in enumerate(one.vocabulary)}
     places = np.array([column.setdefault(word, len(column)) for word in other.vocabulary], dtype=np.int64)
@@ -225,7 +223,7 @@ def mmd2(x: Float[np.ndarray, "n n"], y: Float[np.ndarray, "n n"], cross: Float[
     return within / (n * (n - 1)) - 2 * float(cross.mean())
 
 
-def _discrepancy(width: float, one: PassageSample, other: PassageSample) -> Statistic:
+def _discrepancy(width: float, one: PassageSample, other: PassageSample) -> OfRows:
     x, y = one.vectors["before"], other.vectors["before"]
     kernels = [gaussian_kernel(a, b, width) for a, b in ((x, x), (y, y), (x, y))]
     return lambda rows: mmd2(*(kernel[np.ix_(rows, rows)] for kernel in kernels))

@@ -4,7 +4,7 @@ from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 
 
 def _settings() -> type:
-    from retroscope.analyses.shift.settings import ShiftSettings
+    from retroscope.drift.settings import ShiftSettings
 
     return ShiftSettings
 

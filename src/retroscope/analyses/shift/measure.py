@@ -1,6 +1,7 @@
 """Draw passages of a collection, and keep what shift reads of them: words, tokens, vectors."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,9 @@ import xarray as xr
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.shift.settings import ShiftSettings
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import first_of_each
+from retroscope.drift.settings import ShiftSettings
 from retroscope.drift.shift import count_words, fewest
 from retroscope.encoders.encoder import Encoder
 from retroscope.representations.store import Vectors
@@ -53,7 +54,7 @@ def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Meas
     cells = counts.tocoo()
     words = pd.DataFrame({"row": cells.row, "word": np.array(vocabulary)[cells.col], "count": cells.data})
     stages.ended("words and vectors")
-    facts = {"texts": settings.texts, "neighbours": settings.neighbours, "seed": settings.seed}
+    facts = {"settings": asdict(settings)}
     return Measurement(datasets={"passages": drawn}, frames={"words": words}, facts=facts, seconds=stages.seconds)
 
 

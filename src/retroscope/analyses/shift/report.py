@@ -15,6 +15,7 @@ from retroscope.analyses.shift.result import CollectionShift, ShiftResult
 from retroscope.analyses.shift.tables import shift_table
 from retroscope.analyses.shift.words import shift_statements
 from retroscope.documents import clean
+from retroscope.drift.settings import ShiftSettings
 from retroscope.drift.shift import WORDS_THRESHOLD, PassageSample, domain_shift, fewest, sample_size
 from retroscope.typesetting.subject import AFTER, BEFORE
 
@@ -25,18 +26,18 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult 
     samples = {one.collection: _sample(one) for one in measurements}
     if first not in samples or len(samples) < 2:
         return None
-    facts, level = measurements[0].facts, reading.subject.statistics.level
+    settings = ShiftSettings(**measurements[0].facts["settings"])
     reference, retrieved = samples[first], reading.result("retrieval", RetrievalResult)
     effects = {} if retrieved is None else {one.collection: one.effect for one in retrieved.by_collection}
 
     def shift_of(name: str, other: PassageSample | None) -> CollectionShift:
-        n = sample_size(len(reference), None if other is None else len(other), facts["texts"])
-        rows = domain_shift(reference, other, **facts, level=level)
+        n = sample_size(len(reference), None if other is None else len(other), settings.texts)
+        rows = domain_shift(reference, other, settings)
         return CollectionShift(name, rows, 2 * n, effects.get(name))
 
-    enough = sample_size(len(reference), None, facts["texts"]) >= fewest(facts["neighbours"])
+    enough = sample_size(len(reference), None, settings.texts) >= fewest(settings.neighbours)
     others = tuple(shift_of(name, one) for name, one in samples.items() if name != first)
-    return ShiftResult(first, shift_of(first, None) if enough else None, others, level)
+    return ShiftResult(first, shift_of(first, None) if enough else None, others, settings.level)
 
 
 def report(result: ShiftResult, reading: Reading) -> Section:
