@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from domains_data import LOAD, SOURCES, plain_copy, train, write_collections
+from domains_data import LOAD, SOURCES, plain_copy, read, train, write_collections
 from domains_page import DATA, HOME, write_page
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import NoSettings
@@ -27,7 +27,7 @@ from retroscope.display import progress_bars
 from retroscope.drift.settings import ShiftSettings
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
-from retroscope.statistics import ComparisonSettings, SignFlips, correct
+from retroscope.statistics import ComparisonSettings, SignFlips, compare_scores, correct
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import run_study
 from retroscope.study.study import Study
@@ -40,6 +40,8 @@ REFERENCES = {"sre": "nq", "scifact": "scifact", "squad": "squad"}
 RENAMED = {"ci_low": "low", "ci_high": "high", "n": "queries"}
 KEPT = ["pair", "collection", "passages", "measure", "before", "after", "effect", "ci_low", "ci_high", "p",
         "p_equivalence", "wins", "losses", "n"]  # fmt: skip
+
+HOME_KEPT = [name for name in KEPT if name != "passages"]
 
 
 def settings_of() -> StudySettings:
@@ -83,6 +85,23 @@ def shift_rows(pair: str, study: Study) -> Iterator[pd.DataFrame]:
         if one is not None:
             kind = "control" if one is result.control else "other"
             yield one.numbers.assign(pair=pair, collection=one.collection, kind=kind, rule=one.outcome)
+
+
+def trained_rows(pair: str, study: Study, work: Path) -> Iterator[pd.DataFrame]:
+    """Yield the effect at home on queries whose relevant passages were trained with, and on the others."""
+    trained = {passage for _, passage in read(work / "collections" / f"{pair}-train").pairs["train"]}
+    relevant: dict[str, set[str]] = {}
+    for query, passage in read(work / "collections" / pair).pairs["test"]:
+        relevant.setdefault(query, set()).add(passage)
+    effect = study["retrieval"].effect
+    for seen in (True, False):
+        kept = [query for query, passages in relevant.items() if bool(passages & trained) is seen]
+        if len(kept) > 1:
+            before, after = (
+                replace(side, values=side.values.sel(query=kept)) for side in (effect.before, effect.after)
+            )
+            rows = compare_scores(before, after, study.subject.paired_statistics).to_frame()
+            yield rows.assign(pair=pair, collection=pair, passages_trained_with=seen)
 
 
 def corrected(rows: pd.DataFrame) -> pd.DataFrame:
@@ -133,6 +152,8 @@ def run(data: Path, minilm: Path, sre: Path, work: Path) -> None:
     retrieval = pd.concat([rows for pair, study in studies.items() for rows in retrieval_rows(pair, study)])
     save(corrected(retrieval[KEPT].rename(columns=RENAMED).reset_index(drop=True)), "retrieval")
     save(pd.concat([rows for pair, study in studies.items() for rows in shift_rows(pair, study)]), "shift")
+    at_home = [rows for pair in ("scifact", "squad") for rows in trained_rows(pair, studies[pair], work)]
+    save(pd.concat(at_home)[["passages_trained_with", *HOME_KEPT]].rename(columns=RENAMED), "home")
 
 
 def save(rows: pd.DataFrame, name: str) -> None:

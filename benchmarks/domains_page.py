@@ -28,21 +28,22 @@ STATISTICS = {
 
 def write_page() -> None:
     """Write the relation, the tables of the page and its figure; equal results give equal files."""
-    retrieval, shift = (pd.read_csv(HOME / DATA / f"{name}.csv") for name in ("retrieval", "shift"))
+    retrieval, shift, home = (pd.read_csv(HOME / DATA / f"{name}.csv") for name in ("retrieval", "shift", "home"))
     relation = related(retrieval, shift)
     relation.to_csv(HOME / DATA / "relation.csv", index=False, float_format="%.6g", lineterminator="\n")
     page = HOME / PAGE
     if page.exists():
-        page.write_text(filled(page.read_text("utf-8"), tables(retrieval, shift, relation)), "utf-8")
+        page.write_text(filled(page.read_text("utf-8"), tables(retrieval, shift, home, relation)), "utf-8")
     drawing = figure(points(retrieval, shift, "words"))
     (HOME / FIGURE).write_text(vl_convert.vegalite_to_svg(drawing.to_json()), "utf-8")
 
 
-def tables(retrieval: pd.DataFrame, shift: pd.DataFrame, relation: pd.DataFrame) -> dict[str, str]:
+def tables(retrieval: pd.DataFrame, shift: pd.DataFrame, home: pd.DataFrame, relation: pd.DataFrame) -> dict[str, str]:
     """Return the Markdown of every table by name."""
     return {
         "retrieval": "\n".join(retrieval_table(retrieval)),
         "forgetting": "\n".join(forgetting_table(retrieval)),
+        "home": "\n".join(home_table(home)),
         "shift": "\n".join(shift_table(shift)),
         "relation": "\n".join(relation_table(relation)),
     }
@@ -80,6 +81,16 @@ def forgetting_table(rows: pd.DataFrame) -> Iterator[str]:
         cells = [[NAMES[c] for c, o in zip(own["collection"], own["outcome"], strict=True) if kind in o.split(", ")]
                  for kind in kinds]  # fmt: skip
         yield f"| {name} | {' | '.join(', '.join(one) or '-' for one in cells)} |"
+
+
+def home_table(rows: pd.DataFrame) -> Iterator[str]:
+    """Yield the change at home by whether the relevant passages of a query were trained with."""
+    yield f"| pair | relevant passage trained with | queries | before | after | change of {HEADLINE} |"
+    yield "|---|---|---|---|---|---|"
+    for _, row in rows[rows["measure"] == HEADLINE].iterrows():
+        seen = "yes" if row["passages_trained_with"] else "no"
+        cells = [PAIRS[row["pair"]], seen, row["queries"], f"{row['before']:.3f}", f"{row['after']:.3f}", change(row)]
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def shift_table(rows: pd.DataFrame) -> Iterator[str]:
@@ -152,7 +163,7 @@ def related(retrieval: pd.DataFrame, shift: pd.DataFrame) -> pd.DataFrame:
         own = {pair: within(sizes[[pair]], effects[[pair]]) for pair in PAIRS}
         rho, low, high = jackknifed(sizes, effects)
         rows.append({"statistic": statistic, "points": len(joined), "collections": len(sizes), "rho": rho, "low": low,
-                     "high": high, "p": permuted(sizes, effects, rho), **own})  # fmt: skip
+                     "high": high, "p": permuted(sizes, effects), **own})  # fmt: skip
     frame = pd.DataFrame(rows)
     p = frame["p"].to_numpy()
     return frame.assign(p_holm=correct("holm", p, np.zeros((0, len(p))), SignFlips()))
@@ -160,11 +171,15 @@ def related(retrieval: pd.DataFrame, shift: pd.DataFrame) -> pd.DataFrame:
 
 def within(sizes: pd.DataFrame, effects: pd.DataFrame) -> float:
     """Return the mean over pairs of the rank correlation over collections; NaN where a number is the same in all."""
-    found = []
-    for pair in sizes:
-        ranks = np.apply_along_axis(stats.rankdata, 0, np.stack([sizes[pair], effects[pair]], axis=1))
-        found.append(np.corrcoef(ranks.T)[0, 1] if np.ptp(ranks, axis=0).all() else np.nan)
-    return float(np.mean(found))
+    return float((standardised(sizes) * standardised(effects)).sum() / sizes.shape[1])
+
+
+def standardised(values: pd.DataFrame) -> np.ndarray:
+    """Return the ranks of every column, centred and of length 1."""
+    ranks = values.rank().to_numpy()
+    centred = ranks - ranks.mean(axis=0)
+    with np.errstate(invalid="ignore"):
+        return centred / np.linalg.norm(centred, axis=0)
 
 
 def jackknifed(sizes: pd.DataFrame, effects: pd.DataFrame) -> tuple[float, float, float]:
@@ -175,13 +190,12 @@ def jackknifed(sizes: pd.DataFrame, effects: pd.DataFrame) -> tuple[float, float
     return whole, float(np.tanh(np.arctanh(whole) - half)), float(np.tanh(np.arctanh(whole) + half))
 
 
-def permuted(sizes: pd.DataFrame, effects: pd.DataFrame, rho: float) -> float:
-    """Return the two-sided p of permutations of the collections' effects."""
+def permuted(sizes: pd.DataFrame, effects: pd.DataFrame) -> float:
+    """Return the two-sided p of permutations of the collections' effects, the same in all pairs."""
     rng = np.random.default_rng(0)
-    drawn = [
-        within(sizes, effects.iloc[rng.permutation(len(effects))].set_axis(effects.index)) for _ in range(SHUFFLES)
-    ]
-    return float((1 + np.sum(np.abs(drawn) >= abs(rho) - 1e-9)) / (1 + SHUFFLES))
+    x, y = standardised(sizes), standardised(effects)
+    drawn = np.array([(x * y[rng.permutation(len(y))]).sum() for _ in range(SHUFFLES)])
+    return float((1 + np.sum(np.abs(drawn) >= abs((x * y).sum()) - 1e-9)) / (1 + SHUFFLES))
 
 
 def figure(joined: pd.DataFrame) -> alt.Chart:
