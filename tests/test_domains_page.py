@@ -39,7 +39,9 @@ def test_page_and_relation_are_those_of_the_results(made: ModuleType) -> None:
 
 
 def test_a_table_that_is_not_of_the_results_is_replaced(made: ModuleType) -> None:
-    assert made.filled("<!-- home -->\n\nold\n\n<!-- end -->", {"home": "new"}) == "<!-- home -->\n\nnew\n\n<!-- end -->"
+    assert (
+        made.filled("<!-- home -->\n\nold\n\n<!-- end -->", {"home": "new"}) == "<!-- home -->\n\nnew\n\n<!-- end -->"
+    )
 
 
 def frames(effect_of_size: float) -> tuple[pd.DataFrame, pd.DataFrame]:

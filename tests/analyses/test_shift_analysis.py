@@ -95,7 +95,7 @@ def test_table_document_and_page_have_the_same_numbers(told: tuple[ShiftResult, 
     word = result.others[1].words
     cell = f"{word['shift']:.3f} [{word['low']:.3f}, {word['high']:.3f}]"
     assert table["words"].iloc[2] == cell
-    entry = section.document["collections"][1]
+    entry = section.document[2]
     assert entry["numbers"][WORDS]["shift"] == pytest.approx(word["shift"])
     assert entry["outcome"] == ANOTHER
     assert cell in in_page(section)

@@ -50,15 +50,17 @@ def report(result: ShiftResult, reading: Reading) -> Section:
         frames={"shift": frame},
         methods={"Domain shift": {"interval": "delete-a-group jackknife over passages", "level": result.level,
                                   "threshold of words": WORDS_THRESHOLD, "reference": result.reference}},
-        document={
-            "reference": result.reference,
-            "threshold": WORDS_THRESHOLD,
-            "control": None if result.control is None else _document(result.control),
-            "collections": [_document(one) for one in result.others],
-        },
+        document=[_first(result), *(_document(one) for one in result.others)],
         values={"reference": result.reference, "threshold": WORDS_THRESHOLD, "several": len(result.others) > 1},
         printed=("shift",),
     )  # fmt: skip
+
+
+def _first(result: ShiftResult) -> dict[str, Any]:
+    """Return the control as the entry of the first collection, JSON-like; without numbers where there is none."""
+    if result.control is None:
+        return {"collection": result.reference, "outcome": None, "passages": 0, "numbers": {}}
+    return _document(result.control)
 
 
 def _document(one: CollectionShift) -> dict[str, Any]:
