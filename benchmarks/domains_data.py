@@ -14,7 +14,7 @@ from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.study.training.fine_tuning import TrainStudySettings, prepare_training, run_training
 from retroscope.training.settings import TrainingSettings
 
-SEED, QUERIES, PASSAGES, MAX_LENGTH = 0, 300, 500, 128
+SEED, QUERIES, PASSAGES, MAX_LENGTH = 0, 300, 300, 96
 TRAINED_LENGTH = 64  # tokens of a text in training: two cores must do
 TRAINING = TrainingSettings(batch_size=32, steps=40, learning_rate=5e-5, seed=0)
 # name -> folder below --data, split of its judgments

@@ -31,9 +31,7 @@ def _said(one: CollectionShift, number: int, reference: str) -> Statement:
     estimate = Estimate(
         "divergence of words", words["shift"], words["low"], words["high"], kind=Kind.SCORE, collection=one.collection
     )
-    return Statement(
-        TOPIC, State.MEASURED, text, (BEFORE,), f"collection_{number}", estimate, caution=one.outcome == ANOTHER
-    )
+    return Statement(TOPIC, State.MEASURED, text, (BEFORE,), f"collection_{number}", estimate)
 
 
 def _control(one: CollectionShift) -> Statement:
