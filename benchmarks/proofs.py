@@ -128,7 +128,7 @@ alignment, drift on a second collection, near-duplicates of training and test (t
 - **Power**: share of studies in which the planted truth was found. It holds for the planted size alone.
 - **Coverage**: share of 95 % intervals that hold the truth. Below {LEAST_COVERAGE:.2f} it is named
   under "What it cannot say".
-- **Held against**: a closed form or another library that computes the same number.
+- **Held against**: what the number was checked against: a closed form, or another library that computes it.
 
 {table(rows)}
 {cannot(rows)}

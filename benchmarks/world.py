@@ -29,7 +29,7 @@ from retroscope.study.run import run_study
 from retroscope.study.training.grid import Grid, prepare_grid, run_grid
 from retroscope.study.training.grid_settings import GridSettings
 from retroscope.study.training.grid_summary import gather
-from retroscope.study.training.pretraining import PretrainStudySettings
+from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.typesetting.subject import MODEL
 
 MODELS = {"none": "pre-trained", "all": "from scratch"}

@@ -121,6 +121,24 @@ def test_analyses_read_one_another_only_where_they_say_so() -> None:
     assert offenders == []
 
 
+# What reads the files of one analysis alone: the tensors' report of `diff`, and `neurons --texts`.
+OF_ONE_ANALYSIS = {"study/folder.py", "study/texts.py", "cli/plans/texts.py", "cli/commands/diff.py"}
+
+
+def test_studies_and_commands_import_no_analysis_by_name() -> None:
+    """A new analysis is a folder and a line of the table: what runs, stores and reports studies iterates over it."""
+    rooms = ("study", "inputs", "typesetting", "cli")
+    inside = [path for path in MODULES if path.relative_to(SRC).parts[0] in rooms]
+    naming = {
+        path.relative_to(SRC).as_posix()
+        for path in inside
+        for node in nodes(path)
+        if isinstance(node, ast.ImportFrom) and set((node.module or "").split(".")[2:3]) & set(analyses())
+        if (node.module or "").startswith("retroscope.analyses.")
+    }
+    assert naming == OF_ONE_ANALYSIS
+
+
 def test_the_torch_check_can_fail() -> None:
     assert heavy_modules_after("import torch") == "torch"
 

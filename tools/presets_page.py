@@ -30,7 +30,8 @@ loaded by its preset; for a local copy, and for the backbone of a pair, give `--
 
 Every preset is tested on a tiny random model saved in the layout of its repository: its vectors equal those of the
 library that published it (sentence-transformers, transformers or PEFT) to 1e-5. The real weights were not at hand, so
-*held against* says which public copy each row was compared with; a row without one rests on the source that it names.
+*checked against* says which public copy each row was compared with; a row without one rests on the source that it
+names.
 """
 
 
@@ -72,8 +73,8 @@ def said(value: object) -> str:
 
 
 def besides(name: str, preset: Preset) -> Iterator[str]:
-    """Yield what the row was held against, its note, and the command."""
-    yield f"Held against: {preset.checked or 'nothing at hand'}."
+    """Yield what the row was compared with, its note, and the command."""
+    yield f"Checked against: {preset.checked or 'nothing at hand'}."
     if preset.note:
         yield f"\n{preset.note[0].upper()}{preset.note[1:]}."
     command = compare_command(name, preset)

@@ -13,9 +13,8 @@ from typing import Any, get_args, get_type_hints
 
 from retroscope.analyses import analyses
 from retroscope.inputs.settings import StudySettings
-from retroscope.study.training.fine_tuning import TrainStudySettings
 from retroscope.study.training.grid_settings import GridSettings
-from retroscope.study.training.pretraining import PretrainStudySettings
+from retroscope.study.training.settings import PretrainStudySettings, TrainStudySettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 FILES = {

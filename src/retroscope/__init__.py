@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
     from retroscope.study.training.grid_settings import GridSettings as GridSettings
-    from retroscope.study.training.pretraining import PretrainStudySettings as PretrainStudySettings
+    from retroscope.study.training.settings import PretrainStudySettings as PretrainStudySettings
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
     from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
     from retroscope.training.settings import LoraSettings as LoraSettings
@@ -130,7 +130,7 @@ _HOMES = {
     "NeuronsSettings": "analyses.neurons.settings",
     "NoSettings": "analyses.analysis",
     "Passage": "collection.records",
-    "PretrainStudySettings": "study.training.pretraining",
+    "PretrainStudySettings": "study.training.settings",
     "PretrainingSettings": "training.pretraining_settings",
     "ProbeSettings": "probing.settings",
     "Query": "collection.records",

@@ -53,7 +53,7 @@ class Distinct:
 
 @dataclass(frozen=True)
 class Limit:
-    """What one field, or every item of its list, is held against.
+    """What one field, or every item of its list, must meet.
 
     Attributes:
         whole: only whole numbers are allowed.

@@ -7,7 +7,6 @@ paired by query id and never by position. Nothing here imports torch.
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from zarr.buffer import cpu
 from zarr.storage import MemoryStore
 
 from retroscope.errors import SHOWN, AnalysisError, listed
+from retroscope.files.reading import PathLike, path_of
 from retroscope.notebook import html_table
 
 if TYPE_CHECKING:
@@ -111,8 +111,9 @@ class Scores:
         """Return the mean over the measured queries, for every label."""
         return self.values.mean(QUERY, skipna=True)
 
-    def save(self, store: Path, group: str) -> None:
+    def save(self, store: PathLike, group: str) -> None:
         """Write to `group` of the zarr store at `store`, replacing what that group held."""
+        place = path_of(store)
         attrs = {
             "retroscope_name": self.name,
             "retroscope_recipe": json.dumps(self.recipe, sort_keys=True),
@@ -121,7 +122,7 @@ class Scores:
         plain = self.values.drop_attrs().rename("values").astype(np.float64)
         dataset = plain.assign_coords(_text_coords(plain)).to_dataset().assign(self._pairs())
         dataset.assign_attrs(attrs).to_zarr(
-            store, group=group, mode="a" if not (store / group).exists() else "w", consolidated=False
+            place, group=group, mode="a" if not (place / group).exists() else "w", consolidated=False
         )
 
     def _pairs(self) -> dict[str, xr.Variable]:
@@ -147,20 +148,21 @@ def _coords_as(array: xr.DataArray, dtype: Any) -> dict[Hashable, xr.Variable]:
     return {name: xr.Variable(coord.dims, coord.values.astype(dtype)) for name, coord in texts.items()}
 
 
-def load_scores(store: Path, group: str) -> Scores:
+def load_scores(store: PathLike, group: str) -> Scores:
     """Read what `Scores.save` wrote.
 
     Raises:
         AnalysisError: if the group is not there, or its writing was interrupted.
     """
-    if not (store / group).exists():
-        raise AnalysisError(f"no scores in group {group!r}", where=str(store), fix="run the analysis that writes them")
+    place = path_of(store)
+    if not (place / group).exists():
+        raise AnalysisError(f"no scores in group {group!r}", where=str(place), fix="run the analysis that writes them")
     try:
-        return scores_in(str(store), group)
+        return scores_in(str(place), group)
     except (KeyError, ValueError, OSError) as damage:
         raise AnalysisError(
             f"group {group!r} is incomplete: {damage}",
-            where=str(store),
+            where=str(place),
             fix="run the analysis that writes them again",
         ) from damage
 

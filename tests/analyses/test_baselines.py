@@ -308,12 +308,13 @@ def test_every_number_is_in_the_document_and_in_tables(both_sides: Measured) -> 
 def test_what_is_encoded_and_searched_is_planned(both_sides: Measured) -> None:
     planned = INSTRUMENT.plan(both_sides.context, BaselineSettings())
     assert planned.document == {"views": (3 + 1) * 3, "head": True}
-    assert {tower["model"] for tower in planned.towers} == {"before, pooled by cls"}
-    assert all(tower["stored"] for tower in planned.towers), "the plan is of what was measured"
+    (others,) = planned.encodes.values()
+    assert set(planned.encodes) == {"before, pooled by cls"}
+    assert all(tower.is_stored for tower in both_sides.context.towers(others)), "the plan is of what was measured"
     assert planned.lines[0].startswith("baselines: 12 poolings and layers are searched, raw, whitened and with a")
     without = replace(both_sides.context, settings=replace(SETTINGS, random_weights=False))
     few = INSTRUMENT.plan(without, BaselineSettings(poolings=(), head=False))
-    assert (few.document, few.towers) == ({"views": 2 * 3, "head": False}, ())
+    assert (few.document, few.encodes) == ({"views": 2 * 3, "head": False}, {})
 
 
 def test_without_random_weights_pre_training_is_not_measured(both_sides: Measured, tmp_path: Path) -> None:

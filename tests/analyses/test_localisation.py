@@ -222,8 +222,8 @@ def test_the_section_names_the_places_first() -> None:
     result = localisation_of("block:4", "block:4")
     section = report(result, read())
     first = section.statements[0]
-    assert (first.topic, first.state, first.text[:44]) == (
-        "localisation", State.MEASURED, "Where did it happen? Each instrument names a"
+    assert (first.topic, first.state, first.text[:46]) == (
+        "localisation", State.MEASURED, "Where did it happen? Each instrument names the"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
     assert "weight drift: block 4" in figure.alt

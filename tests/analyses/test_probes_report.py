@@ -238,7 +238,7 @@ def test_a_seed_spread_without_its_columns_is_an_error() -> None:
 def test_probes_without_a_measured_cell_are_an_error() -> None:
     before, after = probe_scores()
     empty = replace(after, values=after.values * np.nan)
-    with pytest.raises(AnalysisError, match=r"no cell of the probes was measured on both sides\n  fix: report without"):
+    with pytest.raises(AnalysisError, match=r"no probe was measured at the same layer, .*\n  fix: report without"):
         section(probes_result(effect=compare(before, empty)))
 
 

@@ -7,7 +7,7 @@ import retroscope.analyses.retrieval.queries as page
 from retroscope.analyses.layers.queries import page_layers
 from retroscope.analyses.retrieval.queries import page_queries
 from retroscope.analyses.retrieval.stored import listed_rows
-from retroscope.documents import packed_json
+from retroscope.files.documents import packed_json
 from retroscope.retrieval.runs import first_relevant_ranks
 from synthetic_retrieval import layer_result, layer_scores, rankings, retrieval_result, retrieval_scores
 from synthetic_subject import N_QUERIES, query_ids, subject

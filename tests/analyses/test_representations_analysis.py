@@ -19,11 +19,11 @@ from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Section
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
-from retroscope.documents import packed_json
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
+from retroscope.files.documents import packed_json
 from retroscope.inputs.settings import StudySettings
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve

@@ -22,9 +22,9 @@ from retroscope.encoders import encode
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
+from retroscope.files.cache_records import RECORD
 from retroscope.inputs import texts
 from retroscope.inputs.settings import StudySettings
-from retroscope.kept import RECORD
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.reporting.verdict import verdict
 from retroscope.surgery import hybrids

@@ -224,7 +224,10 @@ def test_what_the_encoder_does_not_have_is_an_error(bert: Encoder) -> None:
 def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> None:
     other = NeuronMoments(*(np.zeros((2, n)) for n in (23, 16, 23, 16)), 1)
     with (
-        pytest.raises(SettingsError, match=r"means of \(\(2, 23\), \(2, 16\)\) neurons for 2 layers of 24 and 16"),
+        pytest.raises(
+            SettingsError,
+            match=r"shapes \(\(2, 23\), \(2, 16\)\) .* 2 layers of 24 hidden and 16 out",
+        ),
         ablated(bert, NONE, other),
     ):
         pytest.fail("the context must not open")

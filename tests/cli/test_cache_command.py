@@ -2,6 +2,7 @@
 
 import errno
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ from command_line import Cli
 
 from retroscope.cli.exit_codes import UNSOUND, USER_ERROR
 from retroscope.encoders.token_memory import TokenMemory
-from retroscope.files import whole_file, whole_folder
-from retroscope.study.cache.care import clean_cache, repair_cache
+from retroscope.files.cache_records import EntryKind, damaged_file
+from retroscope.files.whole import checked_file, whole_file, whole_folder
+from retroscope.study.cache import entries
+from retroscope.study.cache.care import clean_cache, repair_cache, verify_cache
+from retroscope.study.cache.entries import cache_entries, entry_kinds
+from toy_analysis import ANALYSIS
 
 
 @pytest.fixture
@@ -71,3 +76,24 @@ def test_what_the_system_refuses_is_no_damage(cache: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="Too many open files"):
         repair_cache(cache)
     assert file.exists()
+
+
+def test_every_kind_has_a_name_and_a_place_of_its_own() -> None:
+    kinds = entry_kinds()
+    assert {kind.name for kind in kinds} == {"vectors", "tokens", "measurements", "neurons", "heads", "transplants"}
+    assert len({kind.pattern for kind in kinds}) == len(kinds)
+
+
+def test_what_an_analysis_of_another_package_keeps_is_listed_and_verified(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "guesses").mkdir()
+    with checked_file(cache / "guesses" / "one.npy") as file:
+        file.write(b"guesses")
+    assert [one.kind.name for one in cache_entries(cache)] == ["tokens"]
+    instrument = replace(ANALYSIS.instrument(), keeps=(EntryKind("guesses", "guesses/*", 1, False, damaged_file),))
+    monkeypatch.setattr(entries, "analyses", lambda: {"toy": replace(ANALYSIS, instrument=lambda: instrument)})
+    assert {one.kind.name for one in cache_entries(cache)} == {"tokens", "guesses"}
+    assert verify_cache(cache) == []
+    (cache / "guesses" / "one.npy").write_bytes(b"other")
+    assert verify_cache(cache) == [cache / "guesses" / "one.npy"]

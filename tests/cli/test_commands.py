@@ -15,8 +15,8 @@ from command_line import QUICK, Cli, Done
 from safetensors.torch import load_file
 
 from retroscope.cli.values import in_bytes
-from retroscope.documents import SCHEMA, read_document
 from retroscope.errors import SettingsError
+from retroscope.files.documents import SCHEMA, read_document
 from tiny_study import Tiny
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "reference" / "json.md"

@@ -212,7 +212,24 @@ EARLY = {
     "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
     "doctor {tmp}/none": "there is no checkpoint at '.*none'",
     "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",
+    "train a --data {tmp}/none.jsonl": "no such file or folder",
+    "train {tmp}/none --data {pairs}": "there is no checkpoint at '.*none'",
+    "train a --data {pairs} --dev {tmp}/none": "no such file or folder",
+    "train a --data {pairs} --set training.lora.rank=many": "rank: .*'many'",
+    "train a --data {pairs} --reinitialise atention": "unknown part 'atention'",
+    "train a --data {pairs} --reinitialise top:0": "'top:0' names no block",
+    "pretrain --text {tmp}/none --shape bert-tiny --tokenizer words": "no such file",
+    "pretrain --text {pairs} --from {tmp}/none": "there is no checkpoint at '.*none'",
+    "pretrain --text {pairs} --shape bert-huge --tokenizer words": "unknown shape 'bert-huge'",
+    "pretrain --text {pairs} --shape bert-tiny --tokenizer word:9": "'word:9' is not a tokenizer",
+    "pretrain --text {pairs} --shape bert-tiny --tokenizer words --set pretraining.steps=0": "steps is 0",
+    "ablate {tmp}/none --data {pairs} --test {pairs}": "there is no checkpoint at '.*none'",
+    "ablate a --data {pairs} --test {tmp}/none": "no such file or folder",
+    "ablate a --data {pairs} --test {pairs} --strategy ful": "unknown strategy 'ful'",
+    "ablate a --data {pairs} --test {pairs} --reinitialise none,al": "unknown part 'al'",
+    "ablate a --data {pairs} --test {pairs} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
 }
+WITH_OUT = ("compare", "embed", "train", "pretrain", "ablate")
 RUN_THEM = """
 import io, json, sys
 from contextlib import redirect_stderr
@@ -230,9 +247,10 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def test_mistakes_in_options_and_settings_are_told_before_torch_is_imported(tmp_path: Path) -> None:
-    out = ["--out", str(tmp_path / "out")]
+    out, pairs = ["--out", str(tmp_path / "out")], tmp_path / "pairs.jsonl"
+    pairs.write_text('{"query": "a", "positive": "b"}\n{"query": "c", "positive": "d"}\n')
     commands = [
-        [*command.format(tmp=tmp_path).split(), *(out if command.startswith(("compare", "embed")) else [])]
+        [*command.format(tmp=tmp_path, pairs=pairs).split(), *(out if command.startswith(WITH_OUT) else [])]
         for command in EARLY
     ]
     done = subprocess.run(

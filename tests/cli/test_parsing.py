@@ -12,7 +12,7 @@ from command_line import Cli, every_command
 
 import retroscope.cli
 from retroscope.cli.main import _commands
-from retroscope.documents import SCHEMA, write_document
+from retroscope.files.documents import SCHEMA, write_document
 from tiny_study import Tiny
 
 COMMANDS = every_command()

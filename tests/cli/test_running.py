@@ -10,7 +10,7 @@ import pytest
 
 from retroscope.cli.running import Destination, Outcome, Plan, carry_out
 from retroscope.errors import SettingsError
-from retroscope.files import MARK
+from retroscope.files.whole import MARK
 from retroscope.progress import Progress
 
 

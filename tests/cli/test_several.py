@@ -11,7 +11,7 @@ from command_line import Cli
 from test_commands import document
 
 from retroscope.analyses.layers import measure as layers
-from retroscope.documents import read_document
+from retroscope.files.documents import read_document
 from retroscope.representations.windows import WindowWorker
 from retroscope.study.study import load_study
 from tiny_study import Tiny, further_trainings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from command_line import Cli, Done
 
-from retroscope.documents import read_document
+from retroscope.files.documents import read_document
 
 
 @pytest.fixture(scope="module")

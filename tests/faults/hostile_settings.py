@@ -25,9 +25,8 @@ def kinds() -> dict[str, tuple[type, dict[str, Any]]]:
     from retroscope.statistics.resampling.flips import SignFlips
     from retroscope.statistics.resampling.intervals import IntervalSettings
     from retroscope.statistics.settings import ComparisonSettings
-    from retroscope.study.training.fine_tuning import TrainStudySettings
     from retroscope.study.training.grid_settings import GridSettings
-    from retroscope.study.training.pretraining import PretrainStudySettings
+    from retroscope.study.training.settings import PretrainStudySettings, TrainStudySettings
     from retroscope.training.pretraining_settings import PretrainingSettings
     from retroscope.training.settings import LoraSettings, TrainingSettings
 

@@ -12,13 +12,13 @@ import xarray as xr
 from damage import KINDS, Damage, contents, damage, each_damaged
 
 from retroscope.analyses.measurement import Measurement, load_measurement
-from retroscope.checksums import MARK, open_sealed
 from retroscope.cli.main import main
 from retroscope.collection.loading import load_collection
-from retroscope.documents import read_document, write_document
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import DamageError
-from retroscope.files import whole_folder
+from retroscope.files.checksums import MARK, open_sealed
+from retroscope.files.documents import read_document, write_document
+from retroscope.files.whole import whole_folder
 from retroscope.inputs.settings import StudySettings
 from retroscope.retrieval.runs import write_run
 from retroscope.scores import Scores

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from retroscope.cli.main import main
-from retroscope.documents import impersonal
+from retroscope.files.documents import impersonal
 from tiny_study import Tiny, make_tiny
 
 USER = "alice-of-the-house"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from retroscope.collection.readers.numbers import relevance_of, score_of
 from retroscope.collection.readers.trec_files import line_cells
 from retroscope.errors import CollectionError, SettingsError
+from retroscope.files.reading import BrokenJsonError, parse_json
 from retroscope.inputs.settings_files import changed
-from retroscope.reading import BrokenJsonError, parse_json
 from retroscope.retrieval.measures import parse_measure
 from retroscope.surgery.transplant import named
 from retroscope.training.shapes import shape_of

@@ -11,9 +11,9 @@ from hostile_case import BROKEN_JSON, put
 from hostile_collections import bomb
 from hostile_models import ODD, odd
 
-from retroscope import reading
 from retroscope.errors import LONGEST_FIX, LONGEST_VALUE, CollectionError, RetroscopeError, excerpt
-from retroscope.reading import (
+from retroscope.files import reading
+from retroscope.files.reading import (
     BrokenJsonError,
     check_file,
     file_lines,

@@ -152,7 +152,7 @@ def test_a_window_is_written_while_the_next_is_computed(
     encoder: Encoder, small_windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    real_write, real_encode = WindowWorker.write, WindowWorker._encode
+    real_write, real_compute = WindowWorker.write, WindowWorker.compute
     started = Event()
 
     def write(*given: object) -> tuple[str, ...]:
@@ -161,14 +161,14 @@ def test_a_window_is_written_while_the_next_is_computed(
         events.append("written")
         return real_write(*given)  # type: ignore[arg-type]
 
-    def encode(*given: object) -> object:
+    def compute(*given: object) -> object:
         events.append("computed")
         if events.count("computed") == 2:
             started.set()
-        return real_encode(*given)  # type: ignore[arg-type]
+        return real_compute(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(WindowWorker, "write", write)
-    monkeypatch.setattr(WindowWorker, "_encode", encode)
+    monkeypatch.setattr(WindowWorker, "compute", compute)
     extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
     assert events[:3] == ["computed", "computed", "written"]
     assert is_finished(tmp_path / "v")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from retroscope.collection.loading import load_collection
-from retroscope.documents import read_document
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import CollectionError, DamageError
+from retroscope.files.documents import read_document
 from retroscope.reproduction import reproduce as entry
 from retroscope.reproduction.hub import data_folder, hub_at
 from retroscope.reproduction.page import PAGE, write_page, write_results

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from retroscope.analyses import analyses
 from retroscope.analyses.baselines.settings import FEWEST_FOLDS
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import drawn_queries
-from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError, SettingsError
+from retroscope.files.documents import SCHEMA
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged
 from retroscope.probing.controls import CONTROLS
@@ -44,18 +44,28 @@ CHEAP: dict[str, Any] = {
     "transplants": {"measures": ["RR@10"], "shares": [], "draws": 2},
     "statistics": {"resamples": 100, "permutations": 100},
 }  # fmt: skip
-OFF: dict[str, dict[str, Any]] = {
-    name: {name: None} for name, one in analyses().items() if not one.required and CHEAP.get(name, {}) is not None
-}
 ALL_OFF: dict[str, Any] = {name: None for name, one in analyses().items() if not one.required}
-WITHOUT: dict[str, dict[str, Any]] = {
-    **OFF,
+ON_BY_DEFAULT = [name for name, one in analyses().items() if not (one.required or one.on_request or one.optional_input)]
+SWITCHES: dict[str, dict[str, Any]] = {  # part of a study -> the settings without it
+    **{name: {name: None} for name in ON_BY_DEFAULT if CHEAP.get(name, {}) is not None},
     "ablation": {"neurons": {"ablation": None}},
     "random weights": {"random_weights": False},
-    "everything but layers": {**ALL_OFF, "layers": {}},
-    "nothing": {},
-    "everything": ALL_OFF,
 }
+RUNS = 8
+
+
+def covering(factors: int) -> list[tuple[bool, ...]]:
+    """Return 8 rows of two-valued factors in which every pair of factors takes all four pairs of values.
+
+    The columns are sets of four rows that share the first row (Kleitman and Spencer 1973): two of them meet there,
+    differ, and leave a row of eight in neither.
+    """
+    columns = [(0, *rest) for rest in itertools.combinations(range(1, RUNS), RUNS // 2 - 1)]
+    assert factors <= len(columns)
+    return [tuple(row in column for column in columns[:factors]) for row in range(RUNS)]
+
+
+COVERING = covering(1 + len(SWITCHES))
 
 
 @pytest.fixture(autouse=True)
@@ -90,21 +100,46 @@ def reported(
     return study
 
 
-@pytest.mark.parametrize("off", WITHOUT)
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_protocol_without_every_part(
-    protocol: str, off: str, tiny: Tiny, few: Collection, cache: Path, tmp_path: Path
+def without(values: Mapping[str, Any], parts: Iterable[str]) -> Mapping[str, Any]:
+    """Return settings with parts of the study left out; what is off as a whole stays off."""
+    for part in parts:
+        change = SWITCHES[part]
+        values = values if part == "ablation" and values.get("neurons", {}) is None else merged(values, change)
+    return values
+
+
+def test_every_pair_of_options_occurs_in_every_combination() -> None:
+    for one, other in itertools.combinations(range(1 + len(SWITCHES)), 2):
+        assert len({(row[one], row[other]) for row in COVERING}) == 4
+
+
+@pytest.mark.parametrize("row", COVERING, ids=lambda row: "".join("+-"[not on] for on in row))
+def test_every_pair_of_options_ends_in_a_report(
+    row: tuple[bool, ...], tiny: Tiny, few: Collection, cache: Path, tmp_path: Path
 ) -> None:
+    """The first option is the protocol, each other one leaves a part of the study out."""
+    protocol = list(PROTOCOLS)[row[0]]
+    off = [part for part, on in zip(SWITCHES, row[1:], strict=True) if not on]
     models = tuple(
         load_retriever(m, pooling="mean", protocol=protocol, max_length=32) for m in (tiny.backbone, tiny.retriever)
     )
-    study = reported((models[0], models[1]), few, settings_of(protocol, WITHOUT[off]), cache, tmp_path)
-    if off == "nothing":
-        assert set(study.measured) == {"retrieval", "probes", "neurons", "weights", "representations", "transplants"}
-    if off == "random weights":
+    study = reported((models[0], models[1]), few, settings_of(protocol, without({}, off)), cache, tmp_path)
+    if not off:
+        measured = {"retrieval", "probes", "neurons", "weights", "representations", "transplants"}
+        assert set(study.measured) == measured
+    if "random weights" in off:
         kinds = [name for one in study.measured.values() for name in one[0].scores if "random_weights" in name]
         assert kinds == []
+    if "random weights" in off and "representations" in study.measured:
         assert not list(study.measured["representations"][0].frames["similarity"]["random_weights"].dropna())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_protocol_reports_retrieval_alone(
+    protocol: str, backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, tmp_path: Path
+) -> None:
+    study = reported((backbone, retriever), few, settings_of(protocol, ALL_OFF), cache, tmp_path)
+    assert list(study.measured) == ["retrieval"]
 
 
 @pytest.mark.parametrize("head", [False, True])

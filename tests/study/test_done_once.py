@@ -19,8 +19,8 @@ from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.files.cache_records import RECORD, record_of
 from retroscope.inputs.settings import NegativesSettings, StudySettings
-from retroscope.kept import RECORD, record_of
 from retroscope.study.outcome import StudyOutcome
 from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.reporting import report

@@ -12,9 +12,9 @@ from retroscope.collection.loading import load_collection
 from retroscope.collection.world.files import write_world
 from retroscope.collection.world.people import WorldSettings
 from retroscope.collection.world.world import make_world
-from retroscope.documents import read_document
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
+from retroscope.files.documents import read_document
 from retroscope.inputs.settings import DataSettings
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.study.training.grid import Grid, describe_grid, finished_cells, prepare_grid, run_grid, with_labels
@@ -27,7 +27,7 @@ from retroscope.study.training.grid_summary import (
     save_gathered,
     write_grid_report,
 )
-from retroscope.study.training.pretraining import PretrainStudySettings
+from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 

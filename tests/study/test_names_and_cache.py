@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Judgment, Query
-from retroscope.documents import as_json, clean
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import CollectionError, SettingsError
+from retroscope.files.documents import as_json, clean
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, collection_of, distinct_ends, pair_of
 from retroscope.inputs.settings import ModelSettings

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from retroscope.documents import packed_json
+from retroscope.files.documents import packed_json
 from retroscope.statistics import Difference
 from retroscope.study.reporting.console import console_text
 from retroscope.study.reporting.report import render, write_report

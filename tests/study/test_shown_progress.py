@@ -103,8 +103,8 @@ def test_the_reading_of_large_files_is_shown(
 ) -> None:
     retroscope.load_collection(tiny.data)
     assert lines() == [], "these are small"
-    monkeypatch.setattr("retroscope.reading.MEGABYTE", 1000)
-    monkeypatch.setattr("retroscope.reading.REPORTED", 5000)
+    monkeypatch.setattr("retroscope.files.reading.MEGABYTE", 1000)
+    monkeypatch.setattr("retroscope.files.reading.REPORTED", 5000)
     retroscope.load_collection(tiny.data)
     assert lines() == ["reading corpus.jsonl, MB", "reading queries.jsonl, MB"]
     packed = shutil.copytree(tiny.collection, tmp_path / "packed")

@@ -296,7 +296,7 @@ def test_an_assignment_changes_one_value(assignment: str, expected: object) -> N
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("probes.rank", "invalid assignment.*\n  fix: write --set name.field=value"),
+        ("probes.rank", "invalid assignment.*\n  fix: write A.B=VALUE, e.g. --set probes.rank=32"),
         ("=3", "invalid assignment"),
         ("probes.seeds.many=3", "'seeds' is a value, not a group"),
         ("measures=[RR@10", r"not YAML \(ParserError: .*\)\n  fix: write lists as \[a, b\]"),

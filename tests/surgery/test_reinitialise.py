@@ -82,7 +82,7 @@ def test_lifted_causality_stays_lifted(tmp_path: Path) -> None:
         ("atention", "did you mean 'attention'"),
         ("top", "unknown part 'top'"),
         ("top:3", "2 blocks"),
-        ("bottom:0", "2 bl"),
+        ("bottom:0", "count from 1"),
     ],
 )
 def test_words_that_name_nothing(part: str, said: str, tmp_path: Path) -> None:

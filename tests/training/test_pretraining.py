@@ -14,7 +14,8 @@ from retroscope.collection.world.world import make_world
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
-from retroscope.study.training.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
+from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
+from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.training.collate import IGNORED, Masking, NextWord, Spans, TwoMasks, spans
 from retroscope.training.crops import cropped, word_windows
 from retroscope.training.objectives import RetroMae, objective_of

@@ -16,10 +16,11 @@ from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, RetroscopeError, SettingsError, TrainingError
+from retroscope.files.locks import LOCK
+from retroscope.files.partials import in_use
 from retroscope.inputs.settings import DataSettings, ModelSettings
-from retroscope.locks import LOCK
-from retroscope.partials import in_use
-from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
+from retroscope.study.training.fine_tuning import TrainJob, run_training
+from retroscope.study.training.settings import TrainStudySettings
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.folder import last_checkpoint
 from retroscope.training.pairs import training_pairs

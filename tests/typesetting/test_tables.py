@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retroscope.errors import SettingsError
-from retroscope.files import whole_folder, write_whole
+from retroscope.files.whole import whole_folder, write_whole
 from retroscope.typesetting.latex import PaperTable, booktabs, escape
 from retroscope.typesetting.tables import merge_named, write_frames
 from synthetic_subject import EVIL

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from retroscope.analyses.section import Reading, Section
     from retroscope.encoders.encoder import Retriever
     from retroscope.encoders.recipe import RecipeFacts
+    from retroscope.files.cache_records import EntryKind
 
 
 class Phase(IntEnum):
@@ -45,6 +46,7 @@ class TowerWork(TypedDict):
     """The encoding of the texts of one tower of one model on one collection, as a plan has it.
 
     "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after"; "key" names the store.
+    "within" is the role of the model in whose pass it is encoded, "" where it has its own.
     """
 
     model: str
@@ -59,6 +61,7 @@ class TowerWork(TypedDict):
     stored: bool
     recipe: "RecipeFacts"
     key: str
+    within: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Planned:
         lines: the same in words, a line a thing; printed by `--dry-run`.
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the same as JSON-like values.
-        towers: texts that are encoded for this analysis alone, as `Context.tower_document` gives them.
+        encodes: role -> retriever whose texts are encoded for this analysis alone.
         random_weights: models whose copies with random weights it reads, where the settings allow that control.
         work: what `Instrument.measure` consumes, so that nothing is computed twice.
     """
@@ -77,7 +80,7 @@ class Planned:
     lines: tuple[str, ...] = ()
     seconds: float = 0.0
     document: Mapping[str, Any] = field(default_factory=dict)
-    towers: tuple[TowerWork, ...] = ()
+    encodes: "Mapping[str, Retriever]" = field(default_factory=dict)
     random_weights: tuple[str, ...] = ()
     work: Any = None
 
@@ -95,6 +98,7 @@ class Instrument:
             own. A study of this analysis alone describes its models so.
         inputs: settings -> a hash of the files that they name: a stored measurement of other files is not taken for
             this one. None where the settings name no file.
+        keeps: what it keeps in the cache besides its measurements, for `retroscope cache`.
     """
 
     refusal: Callable[["Context", Any], str]
@@ -102,6 +106,7 @@ class Instrument:
     measure: Callable[["Context", Any, Planned], "Measurement"]
     as_measured: "Callable[[Context, Retriever], Retriever] | None" = None
     inputs: Callable[[Any], str] | None = None
+    keeps: "tuple[EntryKind, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -178,4 +183,4 @@ def switch_of(analysis: Analysis) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """An analysis without options: it is run, or left out."""
+    """Settings of an analysis that has none: it is run, or left out."""

@@ -61,6 +61,8 @@ class Context:
         further: number of collections of the study besides the first.
         progress: told (what, done, total).
         engine: where texts are encoded.
+        to_encode: all retrievers whose vectors of the collection are made; those that differ in pooling alone are made
+            in one pass.
     """
 
     models: Mapping[str, Retriever]
@@ -72,6 +74,7 @@ class Context:
     further: int = 0
     progress: Progress | None = None
     engine: Engine = LOCAL
+    to_encode: tuple[Retriever, ...] = ()
     _made: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -81,7 +84,7 @@ class Context:
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
         """Return the context of another collection of the study; shared results stay shared."""
-        return replace(self, collection=collection, first=first)
+        return replace(self, collection=collection, first=first, to_encode=())
 
     def told(self, progress: Progress | None) -> "Context":
         """Return the same context, whose progress is told to somebody else."""
@@ -113,8 +116,12 @@ class Context:
             ),
         )
 
-    def tower_document(self, role: str, tower: TowerPlan) -> TowerWork:
-        """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe."""
+    def tower_document(self, role: str, tower: TowerPlan, within: str = "") -> TowerWork:
+        """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe.
+
+        Args:
+            within: role of the model in whose pass it is encoded, if it has not its own.
+        """
         inventory, encoder = tower.plan.inventory, tower.plan.encoder
         return {
             "model": role,
@@ -125,10 +132,11 @@ class Context:
             "tokens": inventory.tokens,
             "at_max_length": inventory.truncated,
             "bytes": tower.plan.n_bytes,
-            "seconds": round(self.seconds_of(encoder, tower.operations), 3),
+            "seconds": 0.0 if within else round(self.seconds_of(encoder, tower.operations), 3),
             "stored": tower.is_stored,
             "recipe": encoder.recipe.as_dict(),
             "key": tower.folder.stem,
+            "within": "" if tower.is_stored else within,
         }
 
     def seconds_of(self, encoder: Encoder, operations: float, precision: str = EXACT) -> float:
@@ -191,7 +199,9 @@ class Context:
         stages = self.stages(label or retriever.name)
         self_tests = self.self_tests(retriever)
         stages.ended("self-tests")
-        vectors = extract_towers(retriever, self.towers(retriever), stages.of_towers(), engine=self.engine)
+        towers = self.towers(retriever)
+        beside = [tower for one in self.to_encode for tower in self.towers(one)]
+        vectors = extract_towers(retriever, towers, stages.of_towers(), engine=self.engine, beside=beside)
         stages.ended("encoding")
         return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
 

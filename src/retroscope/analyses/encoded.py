@@ -1,24 +1,29 @@
 """The retrievers whose vectors a study makes: models, further trainings, and copies with random weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from retroscope.analyses.analysis import TowerWork
 from retroscope.analyses.context import Context
 from retroscope.encoders.encoder import Retriever
+from retroscope.representations.represent import TowerPlan
 
 
-def encoded_towers(context: Context, random_weights: Sequence[str]) -> list[TowerWork]:
-    """Return the facts of every tower whose texts of a collection are encoded for all analyses, each once.
+def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> list[TowerWork]:
+    """Return the facts of every tower of these retrievers, by role, over a collection.
 
-    Args:
-        context: of the collection.
-        random_weights: models whose copies with random weights are read.
+    One that shares the pass of an earlier one (`TowerPlan.shares_pass`) takes no time of its own.
     """
-    return [
-        context.tower_document(role, tower)
-        for role, retriever in encoded_retrievers(context, random_weights).items()
-        for tower in context.towers(retriever)
-    ]
+    works: list[TowerWork] = []
+    passes: list[tuple[str, TowerPlan]] = []
+    for role, retriever in retrievers.items():
+        for tower in context.towers(retriever):
+            within = next(
+                (other for other, made in passes if made.tower == tower.tower and made.shares_pass(tower)), ""
+            )
+            works.append(context.tower_document(role, tower, within))
+            if not tower.is_stored and not within:
+                passes.append((role, tower))
+    return works
 
 
 def named_retrievers(context: Context) -> dict[str, Retriever]:

@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from retroscope.checksums import Sealed, open_sealed
 from retroscope.collection.records import Run
-from retroscope.documents import SCHEMA, as_json, clean, parse_document, write_text
 from retroscope.errors import AnalysisError
-from retroscope.files import whole_folder
+from retroscope.files.checksums import Sealed, open_sealed
+from retroscope.files.documents import SCHEMA, as_json, clean, parse_document, write_text
+from retroscope.files.whole import whole_folder
 from retroscope.scores import Scores, dataset_in, scores_in, store_of
 
 FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"

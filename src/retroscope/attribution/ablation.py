@@ -146,7 +146,8 @@ def _checked(encoder: Encoder, moments: NeuronMoments) -> dict[str, Float[np.nda
     found = (moments.hidden_mean.shape, moments.output_mean.shape)
     if found != ((len(sites), hidden), (len(sites), output)):
         raise SettingsError(
-            f"means of {found} neurons for {len(sites)} layers of {hidden} and {output}",
+            f"the means have the shapes {found} (hidden, output), but the encoder has {len(sites)} layers of {hidden} "
+            f"hidden and {output} output neurons",
             where=encoder.name,
             fix="take the means with `neuron_moments` of this encoder",
         )

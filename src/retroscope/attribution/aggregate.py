@@ -17,8 +17,8 @@ from retroscope.attribution.integrals.methods import gaps
 from retroscope.attribution.integrals.paths import SiteValues, Values, only
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
-from retroscope.checksums import read_if_sound
-from retroscope.files import checked_file
+from retroscope.files.checksums import read_if_sound
+from retroscope.files.whole import checked_file
 
 # Shares are counted in bins of equal ratio between SMALLEST and 1; a quantile read from them errs by at most half
 # a bin, 3.7 %. Bin 0 holds what is smaller and reads as 0.

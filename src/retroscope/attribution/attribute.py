@@ -32,7 +32,7 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.precision import EXACT, TF32
 from retroscope.encoders.token_budgets import SCALED_COPIES
 from retroscope.errors import AnalysisError
-from retroscope.kept import used
+from retroscope.files.cache_records import used
 from retroscope.progress import Count
 
 STATE = "neurons-"  # begin of the name of a state in the cache

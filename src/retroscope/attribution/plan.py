@@ -18,7 +18,7 @@ from retroscope.attribution.sites import Site
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import ATTRIBUTION
-from retroscope.kept import CacheOrigin, versions
+from retroscope.files.cache_records import CacheOrigin, versions
 
 SOFTWARE = ("retroscope", "torch", "transformers")
 FORMAT = 4  # of states; raised when the same plan would give other numbers or other arrays

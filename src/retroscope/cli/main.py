@@ -13,8 +13,8 @@ import typer
 
 from retroscope.cli.exit_codes import INTERRUPTED, MEANINGS, USER_ERROR, stopping
 from retroscope.cli.parsing import Command, Commands
-from retroscope.disk import is_full, refused_by_system
 from retroscope.errors import RetroscopeError
+from retroscope.files.disk_errors import is_full, refused_by_system
 from retroscope.visible import visible
 
 HELP_NAMES = ["--help", "-h"]

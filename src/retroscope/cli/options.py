@@ -160,7 +160,7 @@ class Pair:
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
     after: Annotated[
         str,
-        typer.Argument(help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME", metavar="AFTER"),
+        typer.Argument(help="Retriever fine-tuned from BEFORE; two towers as query=NAME,passage=NAME", metavar="AFTER"),
     ]
 
     def values(self, models: ModelOptions) -> SettingValues:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from retroscope.cli.terminal import claimed, emit, note, say
 from retroscope.display import progress_bars
-from retroscope.files import refuse_foreign, refuse_other_report
+from retroscope.files.whole import refuse_foreign, refuse_other_report
 from retroscope.progress import Progress
 from retroscope.study.folder import SETTINGS, WRITTEN
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from retroscope.disk import CLOSED
 from retroscope.errors import SettingsError
-from retroscope.locks import held
-from retroscope.partials import remove_abandoned
+from retroscope.files.disk_errors import CLOSED
+from retroscope.files.locks import held
+from retroscope.files.partials import remove_abandoned
 from retroscope.visible import visible, visible_json
 
 

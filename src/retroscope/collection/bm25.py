@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from retroscope.collection.bm25_index import write_index
 from retroscope.collection.collection import Collection, join_title
-from retroscope.partials import new_beside, remove_abandoned
+from retroscope.files.partials import new_beside, remove_abandoned
 from retroscope.progress import listens
 
 IN_MEMORY = 100_000  # passages of the largest corpus whose index is in memory

@@ -10,18 +10,16 @@ import numpy as np
 from retroscope.collection.collection import Collection
 from retroscope.collection.hints import unread
 from retroscope.collection.named import named_collection
-from retroscope.collection.readers import READERS, Reader
-from retroscope.collection.readers.beir import qrels_files
+from retroscope.collection.readers import READERS
 from retroscope.collection.readers.options import ReadOptions
+from retroscope.collection.readers.reader import Reader
 from retroscope.display import shown
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
-from retroscope.reading import foreign, path_of
-
-NAMES_NOT_PATHS = ("hf", "ir_datasets")  # what follows these prefixes need not exist on disk
+from retroscope.files.reading import PathLike, foreign, path_of, path_or_name
 
 
 def load_collection(
-    spec: str | Path,
+    spec: PathLike,
     *,
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -52,9 +50,10 @@ def load_collection(
     if limit_queries is not None:
         _check_limit(limit_queries)
     mend = "check the files, or fetch them again"
-    known = named_collection(spec)
-    with shown(None), foreign(CollectionError, "this collection cannot be read", spec, fix=mend):
-        reader, path = resolve_spec(spec)
+    source = path_or_name(spec)
+    known = named_collection(source)
+    with shown(None), foreign(CollectionError, "this collection cannot be read", source, fix=mend):
+        reader, path = resolve_spec(source)
         options = ReadOptions(split=split, columns=columns or {})
         collection = reader.read(path, options if known is None else known.options(options))
     given: dict[str, Any] = {
@@ -66,12 +65,10 @@ def load_collection(
     return collection if limit_queries is None else drawn_queries(collection, limit_queries, seed)
 
 
-def splits_of(spec: str | Path) -> tuple[str, ...]:
-    """Return the splits of a BEIR folder by name; none for any other source, whose splits only its reader knows."""
+def splits_of(spec: PathLike) -> tuple[str, ...]:
+    """Return the splits that a source has by name; none where only its reader finds them out, by reading."""
     reader, path = resolve_spec(spec)
-    if reader is not READERS["beir"]:
-        return ()
-    return tuple(sorted(qrels_files(path)))
+    return tuple(sorted(reader.splits(path)))
 
 
 def drawn_queries(collection: Collection, n: int, seed: int = 0) -> Collection:
@@ -103,13 +100,14 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
     )
 
 
-def resolve_spec(spec: str | Path) -> tuple[Reader, Path]:
+def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
     """Return the reader that a spec names, or that recognises its path, and the path."""
-    known = named_collection(spec)
-    prefix, path = split_prefix(spec if known is None else known.source)
+    source = path_or_name(spec)
+    known = named_collection(source)
+    prefix, path = split_prefix(source if known is None else known.source)
     if prefix is not None and prefix not in READERS:
         raise unknown_name("prefix", prefix, READERS)
-    if prefix not in NAMES_NOT_PATHS:
+    if prefix is None or not READERS[prefix].is_name:
         _check_exists(path)
     return (READERS[prefix] if prefix else detect(path)), path
 

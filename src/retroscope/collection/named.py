@@ -156,7 +156,9 @@ def named_text() -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
     lines = ["".join(f"{cell:<{w + 2}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     unread = ", ".join(row.name for row in ROWS if not row.source)
-    return "\n".join([*lines, "", f"--data named:NAME reads one. Not read in their published layout: {unread}."])
+    how = f"`retrieve MODEL --data named:NAME` reads one. Not read in their published layout: {unread}."
+    how = f"`retrieve MODEL --data named:NAME` reads one. Not read in their published layout: {unread}."
+    return "\n".join([*lines, "", how])
 
 
 def named_collection(spec: str | Path) -> Named | None:

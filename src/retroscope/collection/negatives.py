@@ -20,9 +20,10 @@ from retroscope.collection.records import Candidates, Run
 from retroscope.collection.screen import LeftOut, Screen, relevant_by_text
 from retroscope.display import Shown, shown
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
+from retroscope.files.reading import PathLike, path_of
 from retroscope.progress import listens
 
-GIVEN = "given"  # the source's own negatives: nothing but judgments is held against them
+GIVEN = "given"  # the source's own negatives: nothing but judgments can exclude them
 
 Ranker = Callable[[str, str, int], Sequence[str]]  # query id, positive, depth -> passage ids, hardest first
 
@@ -51,7 +52,7 @@ def hard_negatives(
     n: int,
     *,
     how: str = "bm25",
-    run: Run | Path | None = None,
+    run: Run | PathLike | None = None,
     pool: int = 100,
     progress: Shown = None,
 ) -> MinedNegatives:
@@ -83,7 +84,7 @@ def hard_negatives(
         )
     screen = None if how == GIVEN else Screen(collection, relevant_by_text(collection))
     with shown(progress):
-        ranking, recipe = RANKINGS[how](collection, run)
+        ranking, recipe = RANKINGS[how](collection, run if run is None or isinstance(run, Mapping) else path_of(run))
         candidates = tuple(_mine(collection, ranking, n, max(pool, n), screen))
     short = sum(len(c.negatives) < n for c in candidates)
     left_out = LeftOut() if screen is None else screen.left_out()

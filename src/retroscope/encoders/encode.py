@@ -12,9 +12,10 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import EncoderError, excerpt
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 TokenIds = list[int]
+States = Float[Tensor, "text token dim"]
 LONGEST_TOKEN = 256  # characters: a text is cut to so many for each token that is kept, before it is tokenised
 
 
@@ -145,11 +146,21 @@ def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) ->
         norm_each_layer: pool the layers below the last once more, with the model's final norm on every token, as the
             last layer has it. For models with such a norm (`Anatomy.post_norm`) only.
     """
+    return pooled(encoder, hidden_states(encoder, batch, norm_each_layer=norm_each_layer), batch)
+
+
+def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> tuple[States, ...]:
+    """Run one batch and return every layer's states of every token; `norm_each_layer` as in `forward`."""
     output = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True)
-    states: tuple[Tensor, ...] = output.hidden_states
+    states: tuple[States, ...] = output.hidden_states
     if norm_each_layer:
         norm = final_norm(encoder)
         states = (*states, *(norm(h) for h in states[:-1]))
+    return states
+
+
+def pooled(encoder: Encoder, states: Sequence[States], batch: Batch) -> LayerVectors:
+    """Pool the states of a batch by the recipe of an encoder, and apply its head to the last layer."""
     pool = pooling(encoder.recipe.pooling)
     layers = torch.stack([pool(h.float(), batch.pooled) for h in states], dim=1)
     final = finish(encoder, layers[:, encoder.anatomy.n_blocks])
@@ -208,26 +219,47 @@ def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]
         start += size
 
 
+def _padded_lengths(encoder: Encoder, rows: Sequence[TokenIds]) -> list[int]:
+    return [encoder.recipe.max_length if encoder.recipe.pad_to_max else len(row) for row in rows]
+
+
 def encode_rows(
     encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, *, norm_each_layer: bool = False
 ) -> LayerVectors:
-    """Return the pooled vectors of tokenised texts, in the order given, on the CPU; `norm_each_layer` as in `forward`.
+    """Return the pooled vectors of tokenised texts, in the order given, on the CPU; see `encode_rows_by`."""
+    return encode_rows_by([encoder], rows, tokens, norm_each_layer=norm_each_layer)[0]
+
+
+def encode_rows_by(
+    encoders: Sequence[Encoder],
+    rows: Sequence[TokenIds],
+    tokens: int = DEFAULT_BUDGET,
+    *,
+    norm_each_layer: bool = False,
+) -> list[LayerVectors]:
+    """Return the pooled vectors of tokenised texts, in the order given, on the CPU, for each of several encoders.
+
+    Args:
+        encoders: that share a network and differ in pooling and what follows it only.
+        tokens: padded tokens of one forward pass; `norm_each_layer` as in `forward`.
 
     Raises:
         EncoderError: if there is no row.
     """
-    recipe = encoder.recipe
-    lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
-    vectors: LayerVectors | None = None
-    for indices in batches_by_length(lengths, tokens):
+    first = encoders[0]
+    vectors: list[LayerVectors] = []
+    for indices in batches_by_length(_padded_lengths(first, rows), tokens):
         with torch.inference_mode():
-            part = forward(encoder, pad(encoder, [rows[i] for i in indices]), norm_each_layer=norm_each_layer)
-        vectors = vectors or _empty_like(part, len(rows))  # filled in place: one copy of the vectors is held, not three
-        vectors.layers[indices] = part.layers
-        vectors.final[indices] = part.final
-    if vectors is None:
-        raise EncoderError("there is no text to encode", where=encoder.name, fix="give at least one text")
-    return LayerVectors(vectors.layers.cpu(), vectors.final.cpu())  # a GPU is waited for once, not at every batch
+            batch = pad(first, [rows[i] for i in indices])
+            states = hidden_states(first, batch, norm_each_layer=norm_each_layer)
+            parts = [pooled(encoder, states, batch) for encoder in encoders]
+        vectors = vectors or [_empty_like(part, len(rows)) for part in parts]  # filled in place: one copy is held
+        for whole, part in zip(vectors, parts, strict=True):
+            whole.layers[indices] = part.layers
+            whole.final[indices] = part.final
+    if not vectors:
+        raise EncoderError("there is no text to encode", where=first.name, fix="give at least one text")
+    return [LayerVectors(one.layers.cpu(), one.final.cpu()) for one in vectors]  # a GPU is waited for once
 
 
 def final_vectors(
@@ -244,10 +276,8 @@ def final_vectors(
     Raises:
         EncoderError: if there is no row.
     """
-    recipe = encoder.recipe
-    lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
     vectors: Tensor | None = None
-    for indices in batches_by_length(lengths, tokens):
+    for indices in batches_by_length(_padded_lengths(encoder, rows), tokens):
         with torch.inference_mode():
             part = forward(encoder, pad(encoder, [rows[i] for i in indices])).final.cpu()
         vectors = torch.empty(len(rows), *part.shape[1:]) if vectors is None else vectors

@@ -18,7 +18,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.presets.applying import preset_name, with_preset
 from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, short_name, source_of
 from retroscope.errors import EncoderError, SettingsError, unknown_name
-from retroscope.reading import foreign
+from retroscope.files.reading import PathLike, foreign, path_or_name
 
 Source = str | Path
 
@@ -33,17 +33,17 @@ class Loaded:
     source: Source
 
 
-def load_encoder(source: Source, settings: LoadSettings | None = None, *, tower: str = "passage") -> Encoder:
+def load_encoder(source: PathLike, settings: LoadSettings | None = None, *, tower: str = "passage") -> Encoder:
     """Load one tower ("query" or "passage") of a checkpoint."""
     settings = settings or LoadSettings()
-    return _tower(_load(source, settings, tower), settings, tower)
+    return _tower(_load(path_or_name(source), settings, tower), settings, tower)
 
 
 def load_retriever(
-    source: Source | None = None,
+    source: PathLike | None = None,
     *,
-    query: Source | None = None,
-    passage: Source | None = None,
+    query: PathLike | None = None,
+    passage: PathLike | None = None,
     **options: Unpack[LoadOptions],
 ) -> Retriever:
     """Load a retriever from one checkpoint, or from one for queries and one for passages.
@@ -80,11 +80,11 @@ def _settings(options: LoadOptions) -> LoadSettings:
     return LoadSettings(**options)
 
 
-def _sources(source: Source | None, query: Source | None, passage: Source | None) -> dict[str, Source]:
+def _sources(source: PathLike | None, query: PathLike | None, passage: PathLike | None) -> dict[str, Source]:
     if source is not None and query is None and passage is None:
-        return {"query": source, "passage": source}
+        return {"query": path_or_name(source), "passage": path_or_name(source)}
     if source is None and query is not None and passage is not None:
-        return {"query": query, "passage": passage}
+        return {"query": path_or_name(query), "passage": path_or_name(passage)}
     raise SettingsError(
         "a retriever is loaded from one source, or from a query source and a passage source",
         fix="load_retriever('NAME'), or load_retriever(query='NAME', passage='NAME')",

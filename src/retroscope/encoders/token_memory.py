@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32, Int64, UInt64
 
-from retroscope.checksums import damaged, note_remade
-from retroscope.files import file_digest, write_whole
-from retroscope.kept import CacheOrigin, used, versions
+from retroscope.files.cache_records import CacheOrigin, used, versions
+from retroscope.files.checksums import damaged, note_remade
+from retroscope.files.whole import file_digest, write_whole
 
 TOKENS = "tokens"  # folder of a cache
 TOKENS_ORIGIN = CacheOrigin(software=versions(("transformers", "tokenizers")))

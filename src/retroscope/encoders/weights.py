@@ -15,7 +15,7 @@ from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.values import group, inside, needed_text
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.errors import EncoderError, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 # Tensors that a checkpoint may hold and a bare backbone has no use for: name pattern -> what they are.
 UNUSED: Mapping[str, str] = {

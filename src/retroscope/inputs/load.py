@@ -8,8 +8,8 @@ from retroscope.collection.loading import load_collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import CollectionError, SettingsError, listed
+from retroscope.files.reading import file_lines
 from retroscope.inputs.settings import DataSettings, ModelSettings
-from retroscope.reading import file_lines
 
 
 def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:

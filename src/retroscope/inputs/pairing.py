@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from retroscope.collection.collection import Collection
 from retroscope.encoders.checks.selftest import SENTENCES
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
@@ -80,3 +81,14 @@ def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
             name, number = f"{one.name} ({number})", number + 1
         names.append(name)
     return [replace(one, name=name) for one, name in zip(retrievers, names, strict=True)]
+
+
+def distinct_collections(collections: Sequence[Collection]) -> tuple[Collection, ...]:
+    """Return the collections; a name that occurs again gets a number."""
+    names: list[str] = []
+    for one in collections:
+        number, name = 2, one.name
+        while name in names:
+            name, number = f"{one.name} ({number})", number + 1
+        names.append(name)
+    return tuple(replace(one, name=name) for one, name in zip(collections, names, strict=True))

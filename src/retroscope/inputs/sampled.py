@@ -1,4 +1,4 @@
-"""A sample of a collection: what is measured many times over need not search the whole corpus each time.
+"""A sample of a collection, so that repeated measurements need not search the whole corpus each time.
 
 Queries are drawn first and whole: every judged passage of a drawn query is in the sample, whatever its grade. The rest
 are the passages that compete for these queries, by the rankings that are given (both intact models' and BM25's).

@@ -9,7 +9,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from retroscope.errors import SettingsError, did_you_mean, excerpt, listed
-from retroscope.reading import foreign, path_of, read_whole
+from retroscope.files.reading import foreign, path_of, read_whole
 
 Kind = TypeVar("Kind")
 LARGEST = 2**17  # bytes of a settings file
@@ -102,7 +102,9 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name or len(name) > LONGEST_NAME:
-            raise SettingsError(f"invalid assignment {excerpt(assignment)}", fix="write --set name.field=value")
+            raise SettingsError(
+                f"invalid assignment {excerpt(assignment)}", fix="write A.B=VALUE, e.g. --set probes.rank=32"
+            )
         result = assigned(result, name.split("."), _read(assignment, text))
     return result
 

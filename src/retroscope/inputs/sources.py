@@ -13,13 +13,14 @@ def found(settings: StudySettings) -> StudySettings:
             format.
     """
     for model in (settings.before, settings.after, *settings.trainings):
-        _look_for_model(model)
+        look_for_model(model)
     for data in (settings.data, *settings.also):
         look_for_data(data)
     return settings
 
 
-def _look_for_model(settings: ModelSettings | None) -> None:
+def look_for_model(settings: ModelSettings | None) -> None:
+    """Refuse a path with nothing there; hub names are not looked up."""
     if settings is None:
         return
     for source in (settings.source, settings.query, settings.passage, settings.load.base):

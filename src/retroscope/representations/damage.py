@@ -10,8 +10,8 @@ from zarr.abc.store import Store
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from retroscope.checksums import UNREADABLE, checksum
 from retroscope.errors import RepresentationError
+from retroscope.files.checksums import UNREADABLE, checksum
 
 GROUP, ARRAYS = "zarr.json", ("vectors", "final")
 CHECKSUM = "checksum"  # attribute of the group: of all that describes it and its arrays, but for `done`

@@ -7,7 +7,7 @@ of the corpus: one is written while the model runs on the next.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,19 +15,21 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from retroscope.documents import fingerprint
 from retroscope.encoders.encode import encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
 from retroscope.engine.choice import LOCAL, Engine
 from retroscope.engine.ledger import RECORDS, Ledger
+from retroscope.engine.local import run_here
 from retroscope.engine.shards import Job
 from retroscope.engine.storage import Location, Storage, is_url
 from retroscope.errors import RepresentationError
-from retroscope.kept import versions
+from retroscope.files.cache_records import versions
+from retroscope.files.documents import fingerprint
 from retroscope.progress import Count
 from retroscope.representations.inventory import Inventory, take_inventory
+from retroscope.representations.one_pass import OnePassWorker, StoreBeside, can_follow
 from retroscope.representations.own_store import create_store, open_own, own_store
 from retroscope.representations.place import refuse_other_files, remove_unfinished
 from retroscope.representations.repair import Remake, lock_of
@@ -85,10 +87,6 @@ class ExtractionPlan:
         """Return the mean operations of encoding one of the texts, repeated ones included."""
         lengths = self.inventory.lengths
         return operations(self.encoder, lengths) / len(lengths)
-
-
-def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
-    return settings.norm_each_layer and encoder.anatomy.post_norm
 
 
 def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> ExtractionPlan:
@@ -170,7 +168,7 @@ def _remake(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Rema
         return [int(k) * plan.window for k in np.unique(repeated[repeated < start] // plan.window)]
 
     def write(store: VectorStore, wanted: Collection[int]) -> None:
-        worker = WindowWorker(plan.encoder, _form(plan), store)
+        worker = _worker(plan, store)
         for shard in window_shards(plan, texts, place):
             if shard.payload.start in wanted:
                 worker.write(shard.payload, worker.compute(shard.payload))
@@ -213,6 +211,49 @@ def _fill(plan: ExtractionPlan, texts: Iterable[str], place: Location, engine: E
     job.ledger.clear()
 
 
+def extract_in_one_pass(
+    plan: ExtractionPlan,
+    texts: Iterable[str],
+    folder: Path,
+    beside: Sequence[tuple[ExtractionPlan, Path]],
+    progress: Count | None = None,
+) -> None:
+    """Make or resume the vectors of a plan, and in the same pass those of the plans beside it, in this process.
+
+    `extract` of each opens them afterwards. Where no plan beside it can be filled, nothing is done.
+
+    Args:
+        beside: plans that share its pass (`shares_pass`), and the folders of their stores.
+    """
+    with ExitStack() as locks:
+        own, *others = [_locked_store(*each, locks) for each in ((plan, folder), *beside)]
+        if own is None:
+            return
+        store = own.worker.store
+        followers = [one for one in others if one and can_follow(one, window_job(plan, texts, folder, store))]
+        if followers:
+            job = replace(window_job(plan, texts, folder, store), worker=OnePassWorker(own.worker, followers))
+            run_here(job, progress)
+            store.group.attrs["done"] = job.total
+            job.ledger.clear()
+
+
+def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> StoreBeside | None:
+    """Lock and open the store of a plan, made if it is not there; None if it is finished, or another run writes it."""
+    refuse_other_files(folder)
+    if not store_exists(folder):
+        create_store(plan, folder)
+    if own_store(plan, folder).complete:
+        return None
+    try:
+        locks.enter_context(_alone(folder))
+    except RepresentationError:
+        return None
+    remove_unfinished(folder)
+    store = open_own(plan, folder, "r+")
+    return StoreBeside(plan, _worker(plan, store), _ledger(plan, folder))
+
+
 def _tidy(folder: Path) -> None:
     """Remove the records of a finished store whose run was killed before it did so."""
     if (folder / RECORDS).exists():
@@ -228,15 +269,27 @@ def window_job(plan: ExtractionPlan, texts: Iterable[str], place: Location, stor
     if encoder.source is not None:
         recruit = WindowRecruit(encoder.source, encoder.fingerprint, form, place, threads)
     return Job(
-        ledger=Ledger(Storage(place), equipment(str(encoder.device))),
+        ledger=_ledger(plan, place),
         shards=window_shards(plan, texts, place),
         total=len(plan.inventory.first),
         count=-(-len(plan.inventory.first) // plan.window),
-        worker=WindowWorker(encoder, form, store),
+        worker=_worker(plan, store),
         recruit=recruit,
         accelerators=1 if encoder.device.type == "cuda" else 0,
         threads=threads,
     )
+
+
+def _worker(plan: ExtractionPlan, store: VectorStore) -> WindowWorker:
+    return WindowWorker(plan.encoder, _form(plan), store)
+
+
+def _ledger(plan: ExtractionPlan, place: Location) -> Ledger:
+    return Ledger(Storage(place), equipment(str(plan.encoder.device)))
+
+
+def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
+    return settings.norm_each_layer and encoder.anatomy.post_norm
 
 
 def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock
 
-from retroscope.checksums import damaged, note_remade
 from retroscope.engine.storage import Location, is_url
 from retroscope.errors import RepresentationError
-from retroscope.files import sync_folder
-from retroscope.partials import new_beside
+from retroscope.files.checksums import damaged, note_remade
+from retroscope.files.partials import new_beside
+from retroscope.files.whole import sync_folder
 from retroscope.representations.layout import ROOT, create_arrays
 from retroscope.representations.place import is_free
 from retroscope.representations.repair import is_of_key, lock_of, renew_description

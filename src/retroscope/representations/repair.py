@@ -7,10 +7,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from retroscope.checksums import damaged, note_remade
 from retroscope.engine.ledger import RECORDS
 from retroscope.engine.storage import Location, is_url
 from retroscope.errors import RepresentationError
+from retroscope.files.checksums import damaged, note_remade
 from retroscope.representations.damage import ARRAYS, GROUP
 from retroscope.representations.store import VectorStore, open_store
 

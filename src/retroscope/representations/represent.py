@@ -8,16 +8,19 @@ from retroscope.collection.collection import Collection, join_title
 from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.engine.choice import LOCAL, Engine
-from retroscope.kept import CacheOrigin, used, versions
+from retroscope.files.cache_records import CacheOrigin, used, versions
+from retroscope.files.reading import PathLike, path_of
 from retroscope.progress import Progress, counted
 from retroscope.representations.extraction import (
     SOFTWARE,
     VERSION,
     ExtractionPlan,
     extract,
+    extract_in_one_pass,
     plan_inventory,
 )
 from retroscope.representations.inventory import Inventory, take_inventory
+from retroscope.representations.one_pass import shares_pass
 from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
 
@@ -55,14 +58,29 @@ class TowerPlan:
         """Count the floating point operations of the forward passes; 0 when the vectors are stored."""
         return 0.0 if self.is_stored else self.plan.operations
 
-    def extract(self, progress: Progress | None = None, engine: Engine = LOCAL) -> Representations:
-        """Make, resume or open the vectors."""
+    def shares_pass(self, other: "TowerPlan") -> bool:
+        """Return whether one pass over the texts makes the vectors of both."""
+        return shares_pass(self.plan, other.plan)
+
+    def extract(
+        self, progress: Progress | None = None, engine: Engine = LOCAL, beside: Sequence["TowerPlan"] = ()
+    ) -> Representations:
+        """Make, resume or open the vectors; those of the towers `beside` that share the pass are made with them."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
+        others = [one for one in beside if self.shares_pass(one)]
+        for one in (self, *others):
+            one.note_use()
+        if others and engine.name == "local":
+            places = [(one.plan, one.folder) for one in others]
+            extract_in_one_pass(self.plan, self.texts, self.folder, places, count)
+        return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
+
+    def note_use(self) -> None:
+        """Write down in the cache what makes the vectors, and that they are used."""
         origin = CacheOrigin(
             models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
         )
         used(self.folder, origin)
-        return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
 
 def plan_towers(
@@ -103,7 +121,7 @@ def plan_towers(
 def represent(
     retriever: Retriever,
     collection: Collection,
-    cache: Path,
+    cache: PathLike,
     settings: ExtractionSettings | None = None,
     progress: Shown = None,
     *,
@@ -120,7 +138,7 @@ def represent(
         engine: where texts are encoded; the vectors are the same.
     """
     with shown(progress) as report:
-        towers = plan_towers(retriever, collection, cache, settings)
+        towers = plan_towers(retriever, collection, path_of(cache), settings)
         return extract_towers(retriever, towers, report, engine=engine)
 
 
@@ -130,9 +148,14 @@ def extract_towers(
     progress: Progress | None = None,
     *,
     engine: Engine = LOCAL,
+    beside: Sequence[TowerPlan] = (),
 ) -> RetrieverRepresentations:
-    """Make, resume or open the vectors that `plan_towers` planned."""
-    query, passage = (tower.extract(progress, engine) for tower in towers)
+    """Make, resume or open the vectors that `plan_towers` planned.
+
+    Args:
+        beside: towers of other retrievers; those that share a pass with one of these are made with it.
+    """
+    query, passage = (tower.extract(progress, engine, beside) for tower in towers)
     recipe = {
         "retriever": retriever.name,
         "similarity": retriever.similarity,

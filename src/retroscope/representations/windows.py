@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from retroscope.documents import fingerprint
 from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.random_weights import load_again
@@ -16,6 +15,7 @@ from retroscope.encoders.settings import EncoderSource
 from retroscope.engine.shards import Shard
 from retroscope.engine.storage import Location
 from retroscope.errors import RepresentationError
+from retroscope.files.documents import fingerprint
 from retroscope.representations.inventory import windows
 from retroscope.representations.store import VectorStore, open_store
 
@@ -76,10 +76,15 @@ def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location)
             break
         window = Window(start, part, first[start:stop], lengths[start:stop])
         needs = np.unique(window.first[window.first < start] // plan.window)
-        key = fingerprint([plan.key, start, stop])
+        key = window_key(plan.key, window)
         yield Shard(window_name(number), key, len(part), window, tuple(window_name(int(k)) for k in needs))
     if stop != total:
-        raise other_texts(f"{'more' if stop > total else stop} texts, and {total} were planned", place)
+        raise other_texts(f"{'more than' if stop > total else f'{stop} instead of'} {total} texts", place)
+
+
+def window_key(plan_key: str, window: Window) -> str:
+    """Return the key of a window's shard under a plan."""
+    return fingerprint([plan_key, window.start, window.stop])
 
 
 def window_name(number: int) -> str:
@@ -90,7 +95,8 @@ def window_name(number: int) -> str:
 def other_texts(what: str, place: Location) -> RepresentationError:
     """Return the error for texts that are not those of the plan."""
     fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
-    return RepresentationError(f"these are not the texts that were planned: {what}", where=str(place), fix=fix)
+    what = f"the texts differ from those given to `plan_extraction`: {what}"
+    return RepresentationError(what, where=str(place), fix=fix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +109,26 @@ class WindowWorker:
 
     def compute(self, payload: Window) -> WindowVectors:
         """Return the vectors of one window, those of texts that occurred before left empty."""
-        window, form = payload, self.form
+        fresh, rows = self.new_rows(payload)
+        vectors = encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed) if rows else None
+        return self.laid_out(payload, fresh, vectors)
+
+    def new_rows(self, window: Window) -> tuple[Int[np.ndarray, "row"], list[TokenIds]]:
+        """Return the positions in a window of the texts that did not occur before, and their token ids."""
         fresh = np.flatnonzero(window.first == np.arange(window.start, window.stop))
-        depth, dim, out = form.shape
-        layers = np.empty((len(window.texts), depth, dim), dtype=form.dtype)
-        final = np.empty((len(window.texts), out), dtype=form.dtype)
-        if len(fresh):
-            rows = tokenise(self.encoder, [window.texts[int(i)] for i in fresh])
-            if not np.array_equal(list(map(len, rows)), window.lengths[fresh]):
-                place = str(self.store.group.store_path)
-                raise other_texts(f"lengths differ between texts {window.start} and {window.stop}", place)
-            layers[fresh], final[fresh] = self._checked(self._encode(rows))
+        rows = tokenise(self.encoder, [window.texts[int(i)] for i in fresh])
+        if not np.array_equal(list(map(len, rows)), window.lengths[fresh]):
+            place = str(self.store.group.store_path)
+            raise other_texts(f"lengths differ between texts {window.start} and {window.stop}", place)
+        return fresh, rows
+
+    def laid_out(self, window: Window, fresh: Int[np.ndarray, "row"], vectors: LayerVectors | None) -> WindowVectors:
+        """Return the arrays of a window with the vectors of its new texts in place, in the stored number format."""
+        depth, dim, out = self.form.shape
+        layers = np.empty((len(window.texts), depth, dim), dtype=self.form.dtype)
+        final = np.empty((len(window.texts), out), dtype=self.form.dtype)
+        if vectors is not None:
+            layers[fresh], final[fresh] = self._checked(vectors)
         return layers, final
 
     def write(self, payload: Window, content: WindowVectors) -> tuple[str, ...]:
@@ -128,9 +143,6 @@ class WindowWorker:
         here = np.flatnonzero((first >= start) & (first < position))
         layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
         return self.store.write_shard(start, layers, final)
-
-    def _encode(self, rows: Sequence[TokenIds]) -> LayerVectors:
-        return encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed)
 
     def _checked(self, vectors: LayerVectors) -> WindowVectors:
         """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""

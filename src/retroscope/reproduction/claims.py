@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import inf, sqrt
 from statistics import NormalDist
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from retroscope.reproduction.document import RulingFacts
 from retroscope.reproduction.neuron_counts import example_shares
 from retroscope.reproduction.places import MeasuredTrial
 from retroscope.reproduction.points import (
@@ -56,9 +57,9 @@ class Ruling:
     high: float | None = None
     what: str = ""
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> RulingFacts:
         """Return it as JSON-like values."""
-        return asdict(self) | {"outcome": str(self.outcome)}
+        return cast(RulingFacts, asdict(self) | {"outcome": str(self.outcome)})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
 from retroscope.reproduction.claims import DoneTrials
+from retroscope.reproduction.document import ExhibitFacts
 from retroscope.reproduction.neuron_counts import layer_rows, neurons_of
 from retroscope.reproduction.places import MeasuredTrial
 from retroscope.reproduction.points import CONCAT, NONE, accuracy_of, reported_choices
@@ -63,12 +64,13 @@ def exhibits_of(name: str) -> tuple[Exhibit, ...]:
     return TypeAdapter(tuple[Exhibit, ...]).validate_python(yaml.safe_load(data_text(name, "exhibits.yaml")))
 
 
-def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[dict[str, Any]]:
+def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[ExhibitFacts]:
     """Return every exhibit with its measured effects, JSON-like."""
-    return [
+    found = [
         asdict(one) | {"effects": [asdict(effect) for effect in MEASURES[one.measure](study, trials)]}
         for one in exhibits_of(study.name)
     ]
+    return cast(list[ExhibitFacts], found)
 
 
 def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, MeasuredTrial]]:

@@ -1,11 +1,11 @@
 """Figures of the page: the published curves with ours over them, the residuals, and the corrected curves."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import altair as alt
 import pandas as pd
 
+from retroscope.reproduction.document import Results
 from retroscope.reproduction.published import NEURONS, PublishedFigure, PublishedStudy
 from retroscope.reproduction.trials import CORRECTED, PUBLISHED
 from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis, zero_line
@@ -17,12 +17,12 @@ POOLING_WORDS = {"cls": "CLS", "mean": "mean", "eos": "EOS"}
 SMOKE_CAPTION = "Ours is of smoke weights, tiny and random: the curves show that the machinery runs, and nothing else. "
 
 
-def page_figures(study: PublishedStudy, results: Mapping[str, Any], chosen: Sequence[PublishedFigure]) -> list[Figure]:
+def page_figures(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> list[Figure]:
     """Return every figure of the page, those of one published figure together."""
     return [drawn for figure in chosen for drawn in figures_of_one(study, results, figure)]
 
 
-def figures_of_one(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> list[Figure]:
+def figures_of_one(study: PublishedStudy, results: Results, figure: PublishedFigure) -> list[Figure]:
     """Return the figures that stand for one published figure, of those for which there is anything to draw."""
     if figure.kind == NEURONS:
         both = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
@@ -35,14 +35,12 @@ def figures_of_one(study: PublishedStudy, results: Mapping[str, Any], figure: Pu
     return [one for one in drawn if one is not None]
 
 
-def _points(results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]) -> pd.DataFrame:
+def _points(results: Results, figure: PublishedFigure, models: Sequence[str]) -> pd.DataFrame:
     rows = [one for one in results["points"] if one["figure"] == figure.number and one["model"] in models]
     return pd.DataFrame(rows)
 
 
-def _overlay(
-    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
-) -> Figure:
+def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]) -> Figure:
     """Draw the published curves, dashed with open circles, and ours over them; a colour for each model."""
     points = _points(results, figure, models).assign(
         model=lambda rows: rows["model"].map(lambda name: study.models[name].label),
@@ -79,7 +77,7 @@ def _overlay(
 
 
 def _residuals(
-    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
+    study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
     """Draw ours minus the published accuracy, with the tolerance as a band."""
     points = _points(results, figure, models)
@@ -99,7 +97,7 @@ def _residuals(
 
 
 def _corrected(
-    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, models: Sequence[str]
+    study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
     """Draw the figure under the corrected protocol: the similarity probe, and what the query is not needed for."""
     rows = [one for one in results["corrected"] if one["figure"] == figure.number and one["model"] in models]
@@ -120,7 +118,7 @@ def _name(figure: PublishedFigure, study: PublishedStudy, models: Sequence[str],
     return f"figure-{figure.number}-{study.models[models[0]].pooling}-{what}"
 
 
-def _smoke(results: Mapping[str, Any]) -> str:
+def _smoke(results: Results) -> str:
     return SMOKE_CAPTION if results["made_up"] else ""
 
 
@@ -140,9 +138,7 @@ def _by_passages(
     return Figure(name, title, caption, alt_text, chart)
 
 
-def _neurons(
-    study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure, protocol: str
-) -> Figure | None:
+def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, protocol: str) -> Figure | None:
     """Draw the share of a layer's neurons that at least one example activates, backbone and retriever."""
     rows = [one for one in results["neurons"] if (one["figure"], one["protocol"]) == (figure.number, protocol)]
     if not rows:

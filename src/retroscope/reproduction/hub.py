@@ -8,7 +8,7 @@ from huggingface_hub import constants, snapshot_download
 
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.errors import CollectionError, excerpt
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 SMOKE_MARK = "RETROSCOPE_SMOKE"  # file in every snapshot of the made-up hub, whatever it is used for
 

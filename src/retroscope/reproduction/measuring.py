@@ -5,8 +5,8 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.collection.collection import Collection
-from retroscope.documents import SCHEMA, write_document
 from retroscope.encoders.checkpoints.folders import locate, quiet
+from retroscope.files.documents import SCHEMA, write_document
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged

@@ -1,7 +1,6 @@
 """Active neurons of a trial by FFN matrix and layer, as Figures 5-8 count them, and their binned heat map. No torch."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -9,6 +8,7 @@ import xarray as xr
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.stored import attributed
 from retroscope.attribution.result import active
+from retroscope.reproduction.document import NeuronCounts
 from retroscope.reproduction.places import MeasuredTrial
 from retroscope.scores import QUERY
 
@@ -20,13 +20,13 @@ def neurons_of(measured: MeasuredTrial) -> AttributedModel:
     return attributed(measured.measurement)[measured.trial.tower]["model"]
 
 
-def layer_rows(measured: MeasuredTrial, threshold: float) -> list[dict[str, Any]]:
+def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
     """Return one row per FFN matrix and layer: active neurons, and the mean share that an example activates.
 
     A neuron is active if at least one example puts it above the threshold: the number beside the published maps.
     """
     made = neurons_of(measured).attribution
-    rows = []
+    rows: list[NeuronCounts] = []
     for part, data in made.neurons.items():
         counts = data["count"].sel(threshold=threshold, method="nearest")
         for layer in counts.coords["layer"].values.tolist():

@@ -1,14 +1,15 @@
 """The page of a reproduction, made from its stored results alone. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
-from retroscope.documents import read_document, write_document
-from retroscope.files import write_whole
+from retroscope.files.documents import read_document, write_document
+from retroscope.files.whole import write_whole
 from retroscope.reproduction.claims import ClaimOutcome
+from retroscope.reproduction.document import ExhibitFacts, Results, RulingFacts
 from retroscope.reproduction.figures import figure_names, page_figures
 from retroscope.reproduction.places import RESULTS
 from retroscope.reproduction.points import PointState
@@ -23,10 +24,19 @@ PAGE = "report.html"
 NUMBERS = ("by the paper's numbers", "measured as published", "measured, corrected")  # of the rulings of a claim
 
 
-def write_results(document: Mapping[str, Any], folder: Path) -> Path:
+def write_results(document: Results, folder: Path) -> Path:
     """Store the results, with their checksum."""
     write_document(folder / RESULTS, document)
     return folder / RESULTS
+
+
+def read_results(folder: Path) -> Results:
+    """Read the results that a folder holds.
+
+    Raises:
+        DamageError: if they are not what was written.
+    """
+    return cast(Results, read_document(folder / RESULTS))
 
 
 def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
@@ -39,7 +49,7 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
     Raises:
         DamageError: if the results are not what was written.
     """
-    results = read_document(folder / RESULTS)
+    results = read_results(folder)
     study = published_study(results["study"])
     shown = tuple(chosen) or study.figures
     figures = page_figures(study, results, shown)
@@ -59,7 +69,7 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
     return write_whole(folder / PAGE, page.encode())
 
 
-def _shown(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> dict[str, Any]:
+def _shown(study: PublishedStudy, results: Results, figure: PublishedFigure) -> dict[str, Any]:
     """Return what the template reads of one figure."""
     points = [one for one in results["points"] if one["figure"] == figure.number]
     states = {str(state): sum(one["state"] == str(state) for one in points) for state in PointState}
@@ -76,12 +86,12 @@ def _shown(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedF
     }
 
 
-def _state_words(results: Mapping[str, Any]) -> str:
+def _state_words(results: Results) -> str:
     counts = [f"{count:,} {name}" for name, count in results["states"].items() if count]
     return ", ".join(counts)
 
 
-def summary_lines(results: Mapping[str, Any]) -> list[str]:
+def summary_lines(results: Results) -> list[str]:
     """Return what came of a reproduction, in words for a terminal."""
     lines = [f"{len(results['points']):,} published points: {_state_words(results)}"]
     lines += [f"{len(results['claims'])} claims by the paper's own numbers: {_outcome_words(results)}"]
@@ -89,15 +99,13 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
     return [*lines, smoke] if results["made_up"] else lines
 
 
-def _outcome_words(results: Mapping[str, Any]) -> str:
+def _outcome_words(results: Results) -> str:
     """Count the outcomes of the claims by the published numbers alone."""
     own = [one["rulings"][0]["outcome"] for one in results["claims"]]
     return ", ".join(f"{own.count(str(one))} {one}" for one in ClaimOutcome if own.count(str(one)))
 
 
-def page_tables(
-    study: PublishedStudy, results: Mapping[str, Any], chosen: Sequence[PublishedFigure]
-) -> dict[str, PaperTable]:
+def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> dict[str, PaperTable]:
     """Return every table of the page, as text."""
     tables = {"claims": _claims_table(results), "rulings": _rulings_table(results)}
     for figure in chosen:
@@ -111,7 +119,7 @@ def page_tables(
     return tables
 
 
-def _points_table(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> PaperTable:
+def _points_table(study: PublishedStudy, results: Results, figure: PublishedFigure) -> PaperTable:
     """Return every point of a figure."""
     rows = [
         {
@@ -139,7 +147,7 @@ def _digits(value: float | None) -> str:
     return MISSING if value is None else f"{value:.4f}"
 
 
-def _neurons_table(study: PublishedStudy, results: Mapping[str, Any], figure: PublishedFigure) -> PaperTable:
+def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFigure) -> PaperTable:
     """Return the active neurons of a figure by model, protocol, matrix and layer."""
     rows = [
         {
@@ -160,7 +168,7 @@ def _neurons_table(study: PublishedStudy, results: Mapping[str, Any], figure: Pu
     return PaperTable(pd.DataFrame(rows), f"Figure {figure.number}: active neurons", "", numeric)
 
 
-def _claims_table(results: Mapping[str, Any]) -> PaperTable:
+def _claims_table(results: Results) -> PaperTable:
     """Return every claim with what it comes to by three sets of numbers."""
     rows = [
         {"claim": one["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, one["rulings"], strict=True)}
@@ -169,7 +177,7 @@ def _claims_table(results: Mapping[str, Any]) -> PaperTable:
     return PaperTable(pd.DataFrame(rows), "The paper's claims, each by its rule")
 
 
-def _rulings_table(results: Mapping[str, Any]) -> PaperTable:
+def _rulings_table(results: Results) -> PaperTable:
     """Return the statistic of every claim with its interval."""
     rows = [
         {
@@ -187,12 +195,12 @@ def _rulings_table(results: Mapping[str, Any]) -> PaperTable:
     return PaperTable(pd.DataFrame(rows), "What each claim rests on", "", ("figure", "statistic", "interval"))
 
 
-def _interval_of(ruling: Mapping[str, Any]) -> str:
+def _interval_of(ruling: RulingFacts) -> str:
     low, high = ruling["low"], ruling["high"]
     return MISSING if low is None or high is None else interval(low, high, effect=True)
 
 
-def _exhibit_table(exhibit: Mapping[str, Any]) -> PaperTable:
+def _exhibit_table(exhibit: ExhibitFacts) -> PaperTable:
     """Return the measured effects of an exhibit."""
     rows = [
         {

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses.measurement import Measurement
-from retroscope.documents import SCHEMA, fingerprint, ordered, read_document
 from retroscope.errors import AnalysisError, DamageError
+from retroscope.files.documents import SCHEMA, fingerprint, ordered, read_document
 from retroscope.reproduction.published import PublishedStudy
 from retroscope.reproduction.trials import ModelTrial, Scale, trial_values
 from retroscope.study.study import load_study

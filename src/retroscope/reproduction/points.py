@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import sqrt
 from statistics import NormalDist
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from retroscope.reproduction.document import PointCounts, PointFacts
 from retroscope.reproduction.places import MeasuredTrial
 from retroscope.reproduction.published import PublishedPoint, PublishedStudy
 
@@ -70,10 +71,11 @@ class PointResult:
     state: PointState
     reason: str
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> PointFacts:
         """Return it as JSON-like values."""
         own = {"ours": self.ours, "error": self.error, "tolerance": self.tolerance, "single_limit": self.single_limit}
-        return {"figure": self.figure, **asdict(self.point), **own, "state": str(self.state), "reason": self.reason}
+        facts = {"figure": self.figure, **asdict(self.point), **own, "state": str(self.state), "reason": self.reason}
+        return cast(PointFacts, facts)
 
 
 def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
@@ -181,7 +183,7 @@ def count_states(results: Sequence[PointResult]) -> dict[str, int]:
     return {str(state): sum(one.state is state for one in results) for state in PointState}
 
 
-def count_beyond(results: Sequence[PointResult]) -> dict[str, int]:
+def count_beyond(results: Sequence[PointResult]) -> PointCounts:
     """Return how many points can be compared, and how many of them lie beyond the limit of one point, uncorrected."""
     compared = [one for one in results if one.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
     return {"compared": len(compared), "beyond": sum(_is_beyond(one) for one in compared)}

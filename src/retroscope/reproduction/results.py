@@ -1,13 +1,14 @@
 """The results of a reproduction as one stored document, from which its page is made. No torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from statistics import NormalDist
-from typing import Any
+from typing import cast
 
-from retroscope.documents import SCHEMA, clean
+from retroscope.files.documents import SCHEMA, clean
 from retroscope.reproduction.claims import RULES, STATISTICS, DoneTrials, rulings
+from retroscope.reproduction.document import Bracket, ClaimFacts, CorrectedFacts, NeuronFacts, Results, TrialFacts
 from retroscope.reproduction.exhibits import PASSAGE_ONLY, exhibit_documents
 from retroscope.reproduction.neuron_counts import layer_rows, neurons_of
 from retroscope.reproduction.places import MeasuredTrial, Workplace, read_trial
@@ -23,7 +24,7 @@ from retroscope.reproduction.published import NEURONS, PROBES, PublishedFigure, 
 from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY, trials_of
 
 
-def results_document(place: Workplace) -> dict[str, Any]:
+def results_document(place: Workplace) -> Results:
     """Return all results of the trials that are done, of every figure, JSON-like.
 
     Raises:
@@ -35,23 +36,23 @@ def results_document(place: Workplace) -> dict[str, Any]:
                  if protocol == PUBLISHED and not tower}  # fmt: skip
     by_figure = {figure.number: point_results(study, figure.number, of_probes) for figure in study.figures}
     points = [one for results in by_figure.values() for one in results]
-    document: dict[str, Any] = clean({
+    document: Results = {
         "schema": SCHEMA,
         "study": study.name,
         "scale": place.scale.name,
         "made_up": any(one.made_up for one in trials.values()),
         "versions": {"retroscope": version("retroscope")},
         "trials": [_trial_facts(one) for one in trials.values()],
-        "choices": {data: asdict(reported_choices(study, data)) for data in study.data},
+        "choices": {data: cast(Bracket, asdict(reported_choices(study, data))) for data in study.data},
         "states": count_states(points),
-        "uncorrected": [{"figure": number} | count_beyond(results) for number, results in by_figure.items() if results],
+        "uncorrected": [{"figure": number, **count_beyond(found)} for number, found in by_figure.items() if found],
         "points": [one.document() for one in points],
         "corrected": [row for figure in study.figures for row in _corrected_rows(study, figure, trials)],
         "neurons": [row for figure in study.figures for row in _neuron_rows(study, figure, trials)],
         "claims": [_claim_facts(study, number, trials) for number in range(len(study.claims))],
         "exhibits": exhibit_documents(study, trials),
-    })  # fmt: skip
-    return document
+    }  # fmt: skip
+    return cast(Results, clean(document))
 
 
 def read_trials(place: Workplace) -> dict[tuple[str, str, str, str], MeasuredTrial]:
@@ -61,22 +62,22 @@ def read_trials(place: Workplace) -> dict[tuple[str, str, str, str], MeasuredTri
     return {(one.trial.data, one.trial.model, one.trial.tower, one.trial.protocol): one for one in done}
 
 
-def _trial_facts(one: MeasuredTrial) -> dict[str, Any]:
+def _trial_facts(one: MeasuredTrial) -> TrialFacts:
     return {"name": one.trial.name, "commits": one.facts["commits"], "made_up": one.made_up}
 
 
-def _corrected_rows(study: PublishedStudy, figure: PublishedFigure, trials: DoneTrials) -> list[dict[str, Any]]:
+def _corrected_rows(study: PublishedStudy, figure: PublishedFigure, trials: DoneTrials) -> list[CorrectedFacts]:
     """Return the accuracies of the corrected protocol with intervals, of one figure."""
     quantile = NormalDist().inv_cdf(0.5 + study.level / 2)
-    rows = []
+    rows: list[CorrectedFacts] = []
     for model in figure.models if figure.kind == PROBES else ():
         one = trials.get((figure.data, model, "", CORRECTED))
         for probe in (SIMILARITY, PASSAGE_ONLY) if one else ():
             for passages in study.passages:
                 for layer in range(study.models[model].blocks + 1):
-                    labels: dict[str, Any] = {"probe": probe, "control": NONE, "passages": passages, "layer": layer}
-                    mean, error = accuracy_of(_present(one), **labels)
-                    rows.append({"figure": figure.number, "model": model, **labels, "accuracy": mean,
+                    mean, error = accuracy_of(_present(one), probe=probe, control=NONE, passages=passages, layer=layer)
+                    rows.append({"figure": figure.number, "model": model, "probe": probe, "control": NONE,
+                                 "passages": passages, "layer": layer, "accuracy": mean,
                                  "low": mean - quantile * error, "high": mean + quantile * error})  # fmt: skip
     return rows
 
@@ -87,25 +88,25 @@ def _present(one: MeasuredTrial | None) -> MeasuredTrial:
     return one
 
 
-def _neuron_rows(study: PublishedStudy, figure: PublishedFigure, trials: DoneTrials) -> list[dict[str, Any]]:
+def _neuron_rows(study: PublishedStudy, figure: PublishedFigure, trials: DoneTrials) -> list[NeuronFacts]:
     """Return the active neurons of a figure under both protocols."""
-    rows = []
+    rows: list[NeuronFacts] = []
     for protocol in (PUBLISHED, CORRECTED) if figure.kind == NEURONS else ():
         for model in figure.models:
             one = trials.get((figure.data, model, figure.tower, protocol))
             if one is None:
                 continue
-            facts: Mapping[str, Any] = {"figure": figure.number, "model": model, "protocol": protocol}
             made = neurons_of(one).attribution
-            size = {"examples": made.examples, "noise": made.noise, "made_up": one.made_up}
-            rows += [{**facts, **row, **size} for row in layer_rows(one, study.models[model].threshold)]
+            rows += [{"figure": figure.number, "model": model, "protocol": protocol, **row,
+                      "examples": made.examples, "noise": made.noise, "made_up": one.made_up}
+                     for row in layer_rows(one, study.models[model].threshold)]  # fmt: skip
     return rows
 
 
-def _claim_facts(study: PublishedStudy, number: int, trials: DoneTrials) -> dict[str, Any]:
+def _claim_facts(study: PublishedStudy, number: int, trials: DoneTrials) -> ClaimFacts:
     claim = study.claims[number]
-    words = {"statistic": STATISTICS[claim.statistic], "rule": RULES[claim.expects]}
-    return {"name": claim.name, "claim": claim.claim, "figure": claim.figure, "model": claim.model, **words,
+    return {"name": claim.name, "claim": claim.claim, "figure": claim.figure, "model": claim.model,
+            "statistic": STATISTICS[claim.statistic], "rule": RULES[claim.expects],
             "rulings": [one.document() for one in rulings(study, claim, trials)]}  # fmt: skip
 
 

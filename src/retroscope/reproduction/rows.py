@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from retroscope.errors import CollectionError
-from retroscope.files import whole_folder
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
+from retroscope.files.whole import whole_folder
 
 QUESTION = "question"
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, listed
-from retroscope.files import whole_file
+from retroscope.files.whole import whole_file
 
 
 def write_run(run: Run, path: Path, tag: str) -> None:

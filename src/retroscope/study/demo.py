@@ -23,8 +23,9 @@ from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.progress import Progress
 from retroscope.statistics.resampling.crossed import crossed_mean
-from retroscope.study.training.fine_tuning import TrainStudySettings, prepare_training, run_training
-from retroscope.study.training.pretraining import PretrainStudySettings, prepare_pretraining, run_pretraining
+from retroscope.study.training.fine_tuning import prepare_training, run_training
+from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
+from retroscope.study.training.settings import PretrainStudySettings, TrainStudySettings
 from retroscope.training.folder import ABOUT
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings

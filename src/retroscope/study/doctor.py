@@ -4,13 +4,13 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 
-from retroscope.documents import SCHEMA, clean
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checks.finding import ERROR, PASSED, SEVERITIES, Finding, Origin
 from retroscope.encoders.checks.findings import encoder_findings
 from retroscope.encoders.checks.signatures import check_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import EncoderError, UnknownPoolingError
+from retroscope.files.documents import SCHEMA, clean
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.pairing import compared_like
 from retroscope.inputs.settings import DataSettings, ModelSettings

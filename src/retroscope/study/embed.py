@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from retroscope.documents import SCHEMA
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.work import measured_rate
 from retroscope.engine.choice import LOCAL, Engine
 from retroscope.engine.storage import Location
 from retroscope.errors import SettingsError, unknown_name
+from retroscope.files.documents import SCHEMA
 from retroscope.inputs.encoding import doubts, tower_tests
 from retroscope.inputs.load import read_lines as read_lines
 from retroscope.inputs.load import retriever_of

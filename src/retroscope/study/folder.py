@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses.weights import DIFF as DIFF
-from retroscope.checksums import read_checked
-from retroscope.documents import read_document
+from retroscope.files.checksums import read_checked
+from retroscope.files.documents import read_document
 from retroscope.inputs.settings_files import yaml_values
 
 FACTS, SETTINGS, SUMMARY, MEASURED, PAGE = "study.json", "settings.yaml", "summary.json", "measured", "report.html"

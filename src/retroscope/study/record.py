@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from retroscope.analyses import analyses
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.encoder import Retriever
+from retroscope.files.documents import SCHEMA, clean, impersonal
 from retroscope.inputs.encoding import doubts
 from retroscope.inputs.pairing import recipe_differences
 from retroscope.inputs.provenance import (

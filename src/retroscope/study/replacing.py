@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from retroscope.documents import as_json, read_document
 from retroscope.errors import SettingsError
-from retroscope.files import refuse_other_report
+from retroscope.files.documents import as_json, read_document
+from retroscope.files.whole import refuse_other_report
 from retroscope.study.folder import FACTS, REPORTED, SETTINGS, SUMMARY, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import StudyFacts
+
+ANOTHER_FOLDER = "name another folder"
+OR_OVERWRITE = f"{ANOTHER_FOLDER}, or overwrite it (--overwrite, overwrite=True)"
 
 
 def refuse_foreign_files(folder: Path) -> None:
@@ -21,13 +24,14 @@ def refuse_foreign_files(folder: Path) -> None:
     refuse_other_report(folder, SETTINGS, WRITTEN)
 
 
-def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFacts) -> None:
+def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFacts, fix: str = OR_OVERWRITE) -> None:
     """Refuse to replace a study of other models, collections or settings.
 
     Args:
         folder: that a study is to be written to.
         settings: of that study, JSON-like.
         facts: of that study.
+        fix: what to do if the folder holds another.
 
     Raises:
         SettingsError: if `folder` holds one.
@@ -39,9 +43,9 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
     there, here = _made_of(cast(StudyFacts, stored_facts(folder))), _made_of(facts)
     for kind in there:
         if there[kind] != here[kind]:
-            raise replaced(folder, f"other {kind}")
+            raise replaced(folder, f"other {kind}", fix)
     if stored_settings(folder) != settings:
-        raise replaced(folder, "other settings")
+        raise replaced(folder, "other settings", fix)
 
 
 def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
@@ -63,7 +67,7 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
         raise SettingsError(
             f"this folder holds the report of another study ({there['title']})",
             where=str(folder),
-            fix="name another folder",
+            fix=ANOTHER_FOLDER,
         )
 
 
@@ -78,11 +82,7 @@ def _made_of(facts: StudyFacts) -> dict[str, object]:
     }
 
 
-def replaced(folder: Path, what: str) -> SettingsError:
+def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE) -> SettingsError:
     """Return the error for a folder whose study would be replaced; `what` tells that study from the new one."""
     title = stored_facts(folder)["title"]
-    return SettingsError(
-        f"this folder holds a study with {what} ({title})",
-        where=str(folder),
-        fix="name another folder, or overwrite it (--overwrite, overwrite=True)",
-    )
+    return SettingsError(f"this folder holds a study with {what} ({title})", where=str(folder), fix=fix)

@@ -11,18 +11,19 @@ from typing import Any
 from retroscope.analyses import OWN
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
-from retroscope.checksums import note_remade, open_sealed
 from retroscope.collection.collection import Collection
-from retroscope.disk import CLOSED
 from retroscope.display import Shown, shown
-from retroscope.documents import SCHEMA, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError, DamageError
-from retroscope.files import file_digest, remove_whole
+from retroscope.files.cache_records import CacheOrigin, record_of, used, versions
+from retroscope.files.checksums import note_remade, open_sealed
+from retroscope.files.disk_errors import CLOSED
+from retroscope.files.documents import SCHEMA, fingerprint, impersonal
+from retroscope.files.reading import PathLike
+from retroscope.files.whole import file_digest, remove_whole
 from retroscope.inputs.provenance import LIBRARIES, made_by
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
-from retroscope.kept import CacheOrigin, record_of, used, versions
 from retroscope.progress import Progress
 from retroscope.retrieval.runs import run_of, write_run
 from retroscope.study.planning.plan import Step, StudyPlan, plan_study
@@ -43,7 +44,7 @@ def compare(
     *,
     also: Sequence[Collection] = (),
     trainings: Sequence[Retriever] = (),
-    cache: str | Path | None = None,
+    cache: PathLike | None = None,
     progress: Shown = None,
 ) -> Study:
     """Measure a backbone and the retriever fine-tuned from it the same way, and pair them by query.

@@ -7,8 +7,8 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
-from retroscope.documents import impersonal
 from retroscope.errors import SettingsError, listed
+from retroscope.files.documents import impersonal
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import as_yaml, plain, read_as, unknown_setting
 from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settings

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses.measurement import Measurement, facts_in
-from retroscope.checksums import open_sealed
 from retroscope.collection.records import Run
-from retroscope.documents import write_document
 from retroscope.errors import AnalysisError, DamageError
-from retroscope.files import checked_file, refuse_foreign, remove_whole, whole_folder
+from retroscope.files.checksums import open_sealed
+from retroscope.files.documents import write_document
+from retroscope.files.whole import checked_file, refuse_foreign, remove_whole, whole_folder
 from retroscope.inputs.settings_files import as_yaml
 from retroscope.study.folder import FACTS, MEASURED, RESTORE, SETTINGS, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import StudyFacts

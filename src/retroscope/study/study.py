@@ -12,11 +12,17 @@ from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, unknown_name
+from retroscope.files.locks import held
+from retroscope.files.reading import PathLike, path_of
 from retroscope.inputs.settings_files import read_as
-from retroscope.locks import held
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
-from retroscope.study.replacing import refuse_foreign_files, refuse_other_study, refuse_report_of_another
+from retroscope.study.replacing import (
+    ANOTHER_FOLDER,
+    refuse_foreign_files,
+    refuse_other_study,
+    refuse_report_of_another,
+)
 from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.study.reporting.report import Report, write_report
 from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
@@ -165,17 +171,18 @@ class Study:
         result = reporter.infer(measurements, reading)
         return result, None if result is None else reporter.report(result, reading)
 
-    def save(self, folder: Path, *, overwrite: bool = False) -> None:
+    def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
         """Write what `load_study` reads; `study.json` last, so that it never names what is not there.
 
         Raises:
             SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
                 another run writes to it.
         """
-        self._refuse_replacing(folder, overwrite)
-        with held(folder):
-            self._save_measured(folder, set())
-            write_facts(folder, self.measured, self.facts)
+        target = path_of(folder)
+        self._refuse_replacing(target, overwrite)
+        with held(target):
+            self._save_measured(target, set())
+            write_facts(target, self.measured, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings; rankings under the names of their models."""
@@ -194,7 +201,7 @@ class Study:
             refuse_other_study(folder, self.settings, self.facts)
 
     def report(
-        self, folder: str | Path, written: set[MeasurementPlace] | None = None, *, overwrite: bool = False
+        self, folder: PathLike, written: set[MeasurementPlace] | None = None, *, overwrite: bool = False
     ) -> Path:
         """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path.
 
@@ -210,7 +217,7 @@ class Study:
             SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
                 another run writes to it.
         """
-        target = Path(folder)
+        target = path_of(folder)
         self._refuse_replacing(target, overwrite)
         done = set() if written is None else written
         with held(target):
@@ -221,14 +228,14 @@ class Study:
             write_facts(target, self.measured, self.facts)
             return page
 
-    def report_alone(self, folder: str | Path) -> Path:
+    def report_alone(self, folder: PathLike) -> Path:
         """Write page, tables, figures and summary.json below `folder`, no measurements, and return the page's path.
 
         Raises:
             SettingsError: if the folder holds files that no report wrote, or another study or its report.
         """
-        target = Path(folder)
-        refuse_other_study(target, self.settings, self.facts)
+        target = path_of(folder)
+        refuse_other_study(target, self.settings, self.facts, ANOTHER_FOLDER)
         refuse_report_of_another(target, self.summary())
         return write_report(self.report_contents, target)
 
@@ -237,14 +244,14 @@ class Study:
         return self.report_contents.document()
 
 
-def load_study(folder: str | Path) -> Study:
+def load_study(folder: PathLike) -> Study:
     """Return the study that `Study.save` wrote to `folder`; no model is needed for it, nor torch.
 
     Raises:
         AnalysisError: if there is no finished study, or one of another version.
         DamageError: if one of the files that are read is not what was written.
     """
-    home = Path(folder)
+    home = path_of(folder)
     if not (home / FACTS).exists():
         raise AnalysisError("there is no finished study here", where=str(home), fix="run retroscope compare --out DIR")
     facts = stored_facts(home)

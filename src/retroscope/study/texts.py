@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.analyses.neurons.one_model import TextsPlan
-from retroscope.documents import SCHEMA, clean, impersonal
+from retroscope.files.documents import SCHEMA, clean, impersonal
 from retroscope.inputs.encoding import checked, doubts
 from retroscope.inputs.provenance import command_line, model_facts, software
 from retroscope.inputs.settings import StudySettings

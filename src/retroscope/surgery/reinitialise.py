@@ -5,7 +5,6 @@ fine-tuning.
 """
 
 import copy
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -17,23 +16,12 @@ from retroscope.encoders.checkpoints.backbones import new_backbone
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import freeze
-from retroscope.errors import SettingsError, unknown_name
+from retroscope.errors import SettingsError
+from retroscope.surgery.parts import PartFilter, part_filter
 
-# Part -> the parts of an anatomy that it means. "norms" leaves the embeddings' own norm to "embeddings".
-PARTS: Mapping[str, frozenset[str]] = {
-    "embeddings": frozenset({"embedding"}),
-    "attention": frozenset({"attention"}),
-    "ffn": frozenset({"ffn_in", "ffn_gate", "ffn_out"}),
-    "norms": frozenset({"norm", "final_norm"}),
-}
 # Keeps these random numbers apart from all others: under a bare seed, the weights would be those with which the
 # pre-training of a backbone under the same seed began. Restoring those is another experiment (rewinding).
 STREAM = 0xAF
-BLOCKS = ("top", "bottom")
-WORDS = ("all", *(f"{end}:K" for end in BLOCKS), *PARTS)
-
-PartFilter = Callable[[int | None, str], bool]
-"""Takes block and part of the anatomy of a parameter; returns whether it is re-initialised."""
 
 
 def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
@@ -57,7 +45,7 @@ def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
 
 
 def _reinitialised(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encoder:
-    filters = [_choice(word, encoder.anatomy.n_blocks) for word in parts]
+    filters = [part_filter(word, encoder.anatomy.n_blocks) for word in parts]
     model = copy.deepcopy(encoder.backbone)
     drawn = _draw(model, encoder.anatomy, filters, seed)
     note = f"{drawn} tensors re-initialised before training: {', '.join(parts)}, seed {seed}"
@@ -78,24 +66,3 @@ def _draw(model: PreTrainedModel, anatomy: Anatomy, filters: list[PartFilter], s
     for name in names:
         own[name].copy_(fresh[name])
     return len(names)
-
-
-def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
-    """Refuse words that name no part of any model."""
-    for word in parts:
-        _choice(word, n_blocks)
-
-
-def _choice(word: str, n_blocks: int) -> PartFilter:
-    if word == "all":
-        return lambda _block, _part: True
-    if word in PARTS:
-        return lambda _block, part: part in PARTS[word]
-    end, _, count = word.partition(":")
-    if end not in BLOCKS or not count.isdecimal():
-        raise unknown_name("part", word, WORDS)
-    k = int(count)
-    if not 1 <= k <= n_blocks:
-        raise SettingsError(f"{word!r}: the model has {n_blocks} blocks", fix=f"give 1 to {n_blocks}")
-    blocks = range(n_blocks - k, n_blocks) if end == "top" else range(k)
-    return lambda block, _part: block in blocks

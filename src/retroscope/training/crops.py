@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import TrainingError
-from retroscope.files import new_folder
+from retroscope.files.whole import new_folder
 from retroscope.progress import Progress
 from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model, without_new_pooler

@@ -13,17 +13,17 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.checksums import damaged
-from retroscope.documents import as_json, write_text
 from retroscope.encoders.checkpoints.adapters import KEPT_BASE
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import TrainingError
-from retroscope.files import new_folder, remove_whole, sync_folder
-from retroscope.locks import LOCK, held
-from retroscope.partials import remove_abandoned
+from retroscope.files.checksums import damaged
+from retroscope.files.documents import as_json, write_text
+from retroscope.files.locks import LOCK, held
+from retroscope.files.partials import remove_abandoned
+from retroscope.files.whole import new_folder, remove_whole, sync_folder
 from retroscope.training.processes import is_first
 from retroscope.training.watch import disk_errors, is_whole
 

@@ -25,7 +25,7 @@ from retroscope.encoders.checkpoints.sizes import check_sizes
 from retroscope.encoders.checkpoints.tensors import skeleton
 from retroscope.encoders.weights import open_disk
 from retroscope.errors import TrainingError, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 from retroscope.training.collate import IGNORED, Collate, Masking, NextWord, Spans, TwoMasks
 from retroscope.training.pretraining_settings import PretrainingSettings
 

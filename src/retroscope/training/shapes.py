@@ -1,13 +1,15 @@
-"""Small architectures by name, for backbones with random weights."""
+"""Small architectures by name, for backbones with random weights. A name is checked without transformers."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-
-from transformers import BertConfig, LlamaConfig, PretrainedConfig, PreTrainedTokenizerBase, T5Config
+from typing import TYPE_CHECKING
 
 from retroscope.errors import SettingsError, unknown_name
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ SIZES: Mapping[str, Size] = {
 }
 
 
-def _bert(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> PretrainedConfig:
+def _bert(size: Size, tokenizer: "PreTrainedTokenizerBase", positions: int) -> "PretrainedConfig":
+    from transformers import BertConfig
+
     return BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=size.width,
@@ -41,7 +45,9 @@ def _bert(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> Pre
     )
 
 
-def _llama(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> PretrainedConfig:
+def _llama(size: Size, tokenizer: "PreTrainedTokenizerBase", positions: int) -> "PretrainedConfig":
+    from transformers import LlamaConfig
+
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=size.width,
@@ -57,7 +63,9 @@ def _llama(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> Pr
     )
 
 
-def _t5(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> PretrainedConfig:
+def _t5(size: Size, tokenizer: "PreTrainedTokenizerBase", positions: int) -> "PretrainedConfig":
+    from transformers import T5Config
+
     return T5Config(
         vocab_size=len(tokenizer),
         d_model=size.width,
@@ -71,7 +79,7 @@ def _t5(size: Size, tokenizer: PreTrainedTokenizerBase, positions: int) -> Pretr
     )
 
 
-Shape = Callable[[PreTrainedTokenizerBase, int], PretrainedConfig]
+Shape = Callable[["PreTrainedTokenizerBase", int], "PretrainedConfig"]
 BUILDERS = {"bert": _bert, "llama": _llama, "t5": _t5}
 FREE = re.compile(r"([1-9]\d?)x([1-9]\d{1,3})")
 HEAD = 32  # width of a head of a free shape, and what its width is a multiple of

@@ -1,14 +1,16 @@
-"""Tokenizers trained on the text that the backbone will read."""
+"""Tokenizers trained on the text that the backbone will read. Their kind is checked without transformers."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from retroscope.errors import SettingsError, did_you_mean, excerpt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 FEWEST_TOKENS, MOST_TOKENS = 16, 1_000_000  # of a vocabulary that is trained
 SENTINELS = 32  # of T5's span corruption
@@ -86,13 +88,15 @@ def parse_kind(text: str) -> tuple[str, int]:
 
 def train_tokenizer(
     texts: Iterable[str], kind: str, family: str, *, max_length: int, extra: Iterable[str] = ()
-) -> PreTrainedTokenizerBase:
+) -> "PreTrainedTokenizerBase":
     """Train a tokenizer on the texts, with the special tokens of a family ("bert", "llama", "t5").
 
     Args:
         kind: see `parse_kind`.
         extra: further texts to take the vocabulary from, e.g. the collection that the retriever will read.
     """
+    from transformers import PreTrainedTokenizerFast
+
     name, size = parse_kind(kind)
     specials = SPECIALS[family]
     sentinels = [f"<extra_id_{i}>" for i in range(SENTINELS)] if family == "t5" else []

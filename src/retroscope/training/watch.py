@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from retroscope.disk import disk_full, is_full
 from retroscope.errors import TrainingError
-from retroscope.files import sync_folder
+from retroscope.files.disk_errors import disk_full, is_full
+from retroscope.files.whole import sync_folder
 from retroscope.progress import Progress
 
 WHOLE = "whole"  # file in a checkpoint that is on the disk; it lists all other files with their sizes

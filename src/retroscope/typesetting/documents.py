@@ -5,7 +5,7 @@ from typing import Any
 
 import xarray as xr
 
-from retroscope.documents import clean
+from retroscope.files.documents import clean
 from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings

@@ -12,7 +12,7 @@ import altair as alt
 import pikepdf
 import vl_convert
 
-from retroscope.files import whole_folder, write_whole
+from retroscope.files.whole import whole_folder, write_whole
 from retroscope.typesetting.figure import Figure
 
 GRADIENT = re.compile(r'(?<=id=")gradient_\d+(?=")|(?<=url\(#)gradient_\d+(?=\))')

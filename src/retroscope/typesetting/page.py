@@ -18,7 +18,7 @@ from typing import cast
 import jinja2
 from markupsafe import Markup
 
-from retroscope.documents import packed, packed_json
+from retroscope.files.documents import packed, packed_json
 from retroscope.typesetting.drawing import script_bundle, svg
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable, booktabs

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from retroscope.documents import clean
+from retroscope.files.documents import clean
 from retroscope.typesetting.numbers import interval, percent, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from retroscope.files import whole_folder, write_whole
+from retroscope.files.whole import whole_folder, write_whole
 from retroscope.typesetting.latex import PaperTable, booktabs
 
 Named = TypeVar("Named")

@@ -77,7 +77,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
         lines=(f"baselines: {views} poolings and layers are searched, {how}",),
         seconds=seconds,
         document={"views": views, "head": task.head},
-        towers=() if others is None else tuple(context.tower_document(role, tower) for tower in context.towers(others)),
+        encodes={} if others is None else {role: others},
         random_weights=("before",),
         work=BaselineWork(task, poolings, left_out, others),
     )

@@ -2,7 +2,7 @@
 
 "Before" is the backbone as the retriever pools it. It may hold more than that shows: another pooling, another layer,
 an evener embedding space, or a linear map may retrieve better. The best of these, chosen on other queries than it is
-reported on, is what fine-tuning's gain is held against. BM25 stands beside it: it is in no weights.
+reported on, is what fine-tuning's gain is compared with. BM25 stands beside it: it is in no weights.
 """
 
 from collections.abc import Sequence

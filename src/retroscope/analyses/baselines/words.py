@@ -60,8 +60,8 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
         kinds = count(result.tried[BEFORE], "variant") if best == UNTRAINED else "all variants and heads"
         return f"{name}, as compared: in {folds} none of {kinds} was better by more than a standard error"
     if best == UNTRAINED:
-        return f"{name}: in {folds} the best of {count(result.tried[BEFORE], 'variant')} by the other folds"
-    return f"{name}: the best in {folds} by the other folds"
+        return f"{name}: for {folds}, the best of {count(result.tried[BEFORE], 'variant')} on the other folds"
+    return f"{name}: for {folds}, the best on the other folds"
 
 
 def variant_name(row: Any, subject: Subject) -> str:
@@ -102,8 +102,8 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
         return
     effects, significant = _each_best(result, result.pre_training, measure)
     text = (
-        f"A copy of the backbone with {RANDOM}, treated likewise, shows what words alone give; by "
-        f"{measure}: {effects} ({RANDOM} to backbone).{_words(result, measure)}"
+        f"A copy of the backbone with {RANDOM}, treated likewise, shows what word overlap alone gives. From that copy "
+        f"to the backbone, {measure} goes {effects}.{_words(result, measure)}"
     )
     number = _last(result, result.pre_training, measure)
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT

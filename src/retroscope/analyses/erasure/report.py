@@ -9,7 +9,7 @@ from retroscope.analyses.erasure.tables import erasure_table
 from retroscope.analyses.erasure.words import erasure_statements
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.documents import clean
+from retroscope.files.documents import clean
 from retroscope.typesetting.figure import Figure
 
 

@@ -18,15 +18,16 @@ from retroscope.analyses.heads.searches import HeadSearches, head_searches
 from retroscope.analyses.heads.settings import HeadSettings
 from retroscope.analyses.measurement import Measurement
 from retroscope.attribution.examples import Example, collection_examples, with_shared_negatives
-from retroscope.attribution.heads.cells import HeadCells, cell_origin, head_cells
+from retroscope.attribution.heads.cells import FOLDER, FORMAT, HeadCells, cell_origin, head_cells
 from retroscope.attribution.heads.choice import HeadChoice, choose_heads
 from retroscope.attribution.heads.first_order import first_order
 from retroscope.attribution.heads.margins import MarginTexts, check_alike, margin_texts
 from retroscope.attribution.settings import AttributionSettings
-from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.pooling import JOIN, ONE_TOKEN
 from retroscope.errors import EncoderError
+from retroscope.files.cache_records import EntryKind, damaged_windows
+from retroscope.files.documents import fingerprint
 from retroscope.progress import Stages
 from retroscope.scores import QUERY, Scores
 
@@ -220,4 +221,5 @@ def _caveats(context: Context, settings: HeadSettings, facts: Mapping[str, Any],
     yield from (f"heads: {note}" for note in facts["notes"])
 
 
-INSTRUMENT = Instrument(refusal, plan, measure)
+KEPT = EntryKind("heads", f"{FOLDER}/*", FORMAT, True, damaged_windows)
+INSTRUMENT = Instrument(refusal, plan, measure, keeps=(KEPT,))

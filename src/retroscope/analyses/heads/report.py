@@ -10,7 +10,7 @@ from retroscope.analyses.heads.tables import head_tables
 from retroscope.analyses.heads.words import head_statements
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.documents import clean
+from retroscope.files.documents import clean
 from retroscope.typesetting.documents import effect_records
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows

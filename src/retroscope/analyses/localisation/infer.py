@@ -1,8 +1,8 @@
 """Infer the block that each instrument points to, and whether transplants agree.
 
 What moved, or what can be read, says where to look. Only restoring a part says whether retrieval needs it, and only
-grafting it whether it suffices: every other instrument names the place where its value is largest, and is held against
-both.
+grafting it whether it suffices: every other instrument names the place where its value is largest, and is compared
+with both.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ from retroscope.analyses.localisation.result import LocalisationResult
 from retroscope.analyses.localisation.tables import localisation_tables
 from retroscope.analyses.localisation.words import PROBES, localisation_statements
 from retroscope.analyses.section import Reading, Section
-from retroscope.documents import clean
+from retroscope.files.documents import clean
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.statements import seen_above
 
@@ -32,7 +32,7 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
 
 
 def _figures(result: LocalisationResult) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures. Their module is imported only here: it is slow to import, and a terminal shows no figures."""
     from retroscope.analyses.localisation.figures import localisation_figures
 
     return localisation_figures(result)

@@ -59,7 +59,7 @@ def _named(result: LocalisationResult) -> list[Statement]:
     if result.queries:
         measured = f": {result.queries:,} queries over {result.passages:,} passages were measured"
     end = f" Transplants test them{measured}; p is corrected, intervals are not."
-    text = f"Where did it happen? Each instrument names a block, by point estimates: {names}.{end}"
+    text = f"Where did it happen? Each instrument names the block of its largest estimate: {names}.{end}"
     named = tuple(claims["instrument"])
     return [Statement(TOPIC, State.MEASURED, text, code="named", instruments=named, figure="localisation")]
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import collection_examples, with_shared_negatives
@@ -15,6 +14,7 @@ from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.display import ShownCount, shown_count
 from retroscope.encoders.encoder import Retriever
+from retroscope.files.reading import PathLike, path_of
 
 PUBLISHED = "ielab-2025"
 
@@ -37,7 +37,7 @@ def attribute(
     collection: Collection,
     settings: AttributionSettings | None = None,
     *,
-    state: str | Path | None = None,
+    state: PathLike | None = None,
     progress: ShownCount = None,
 ) -> NeuronAttribution:
     """Attribute every FFN neuron of one tower over the judged queries of a collection; negatives by BM25.
@@ -51,7 +51,7 @@ def attribute(
     with shown_count(progress, "neurons") as report:
         candidates = hard_negatives(collection, settings.negatives).candidates
         plan = plan_on_collection(retriever, collection, candidates, settings)
-        return attribute_neurons(plan, Path(state) if state else None, report)
+        return attribute_neurons(plan, path_of(state) if state else None, report)
 
 
 def shared_negatives(

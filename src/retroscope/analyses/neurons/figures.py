@@ -124,9 +124,9 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
-        "Part of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the example's "
-        "largest, so that a few neurons that grow make all others less active. Bands are intervals over examples. A "
-        "count at one threshold is one point of this curve.",
+        "Share of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the largest one "
+        "of the example. If a few neurons grow, all others therefore count as less active. Bands are intervals over "
+        "examples. A count at one threshold is one point of this curve.",
         f"Part of the neurons that are active at the thresholds {_listed(tower)}.",
         choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
         facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),

@@ -15,13 +15,14 @@ from retroscope.analyses.neurons.plan import plan_neurons, towers_of
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.settings import NeuronAblationSettings, NeuronsSettings
 from retroscope.analyses.neurons.stored import AttributedTowers, stored
-from retroscope.attribution.attribute import attribute_neurons
+from retroscope.attribution.attribute import STATE, attribute_neurons
 from retroscope.attribution.examples import left_out
 from retroscope.attribution.overlap import overlap
-from retroscope.attribution.plan import AttributionPlan, facts
+from retroscope.attribution.plan import FORMAT, AttributionPlan, facts
 from retroscope.attribution.result import AttributionRecipe, NeuronAttribution
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
+from retroscope.files.cache_records import EntryKind, damaged_file
 from retroscope.inputs.sampled import is_sampled
 from retroscope.progress import Stages
 
@@ -161,4 +162,5 @@ def _described(context: Context, retriever: Retriever) -> Retriever:
     return as_measured(retriever, context.settings.protocol)
 
 
-INSTRUMENT = Instrument(refusal, plan, measure, _described)
+KEPT = EntryKind("neurons", f"{STATE}*.npz", FORMAT, True, damaged_file)
+INSTRUMENT = Instrument(refusal, plan, measure, _described, keeps=(KEPT,))

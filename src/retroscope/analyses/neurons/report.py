@@ -25,7 +25,7 @@ from retroscope.analyses.neurons.tables import (
 from retroscope.analyses.neurons.words import all_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.documents import clean, ordered
+from retroscope.files.documents import clean, ordered
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.figure import Figure

@@ -201,8 +201,8 @@ class TowerNeurons:
         profile: the paired difference of the sides' scores; None for one side.
         overlap: `OVERLAP_COLUMNS`: how far the sets ("jaccard") or ranks ("spearman") of neurons agree: between
             halves of the two sides that share no example, between the halves of one side (the ceilings), between the
-            means over all examples (`whole`, which has no ceiling), and by chance. Layer 0 is all layers together,
-            part "all" all parts.
+            means over all examples (`whole`, which has no ceiling), and by chance. In it, layer 0 stands
+            for all layers together, and part "all" for all parts.
         heat_map: the layout of the heat maps.
         label: "query" or "passage", where the report holds both; else empty.
     """

@@ -169,8 +169,9 @@ def narrow_ablation(tower: TowerNeurons) -> PaperTable:
     left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
     note = (
         "All sets have as many neurons of every layer as the top has. Largest: by the change that fixing the neuron "
-        "makes in what its block writes; neither gradient nor query. Lowest: the top is below every random draw. p, "
-        "both: that the top costs more than random neurons and than the largest, Holm-corrected over the shares."
+        "makes in what its block writes; neither gradient nor query. Lowest: with the top neurons fixed, "
+        "retrieval is below that of every random draw. p, both: test that the top neurons cost more than random ones "
+        "and than the largest, Holm-corrected over the shares."
     )
     frame = whole.frame.drop(columns=[*left_out, "layers"]).rename(columns={"p, corrected": "p, both"})
     return replace(whole, frame=frame, numeric=(*whole.numeric, "p, both"), note=note)

@@ -181,7 +181,10 @@ def _overlapping(row: "pd.Series[Any]") -> str:
         return f"{name} is not defined (equal values)"
     halves = f"{score(own[0])} between halves of before and {score(own[1])} of after, {score(row['chance'])} by chance"
     if min(own) <= row["chance"]:
-        return f"{name} {score(row['between'])}, which says nothing, as one does not even agree with itself: {halves}"
+        return (
+            f"{name} {score(row['between'])}, which says nothing, as the halves of one of the models agree no more "
+            f"than by chance: {halves}"
+        )
     return f"{name} {score(row['between'])}, where their own noise allows {score(overlap_ceiling(*own))}: {halves}"
 
 

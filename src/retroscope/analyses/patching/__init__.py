@@ -24,7 +24,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="patching",
     title="Activation patching",
-    question="Which activations carry what a corrupted query lacks, and can the other model's do it?",
+    question="Which activations carry what corrupting a query removes, and do the other model's carry it, too?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

@@ -53,7 +53,7 @@ class ProbesResult:
         cells = self.rows()
         if cells.empty:
             raise AnalysisError(
-                "no cell of the probes was measured on both sides",
+                "no probe was measured at the same layer, N and control for both models",
                 where="probes",
                 fix="report without probes, or probe both retrievers on the same queries",
             )

@@ -16,10 +16,10 @@ from retroscope.analyses.retention.result import CONSISTENCY, FACTS, FOUND, LOSS
 from retroscope.analyses.retention.search import search_facts
 from retroscope.analyses.retention.settings import RetentionSettings
 from retroscope.collection.facts.loading import load_facts
-from retroscope.documents import fingerprint
 from retroscope.encoders.checkpoints.language_heads import LanguageHead, NoLanguageHead, load_language_head
 from retroscope.encoders.encoder import Encoder
-from retroscope.files import file_digest
+from retroscope.files.documents import fingerprint
+from retroscope.files.whole import file_digest
 from retroscope.knowledge.readouts import HEAD, REFITTED, HeadReadout, Lesson, LinearReadout, Readout, fit_readout
 from retroscope.knowledge.recall import MEASURES, most_frequent, recall
 from retroscope.knowledge.states import states_at

@@ -36,7 +36,10 @@ def _last_layer(result: RetentionResult) -> PaperTable:
     printed = printed_effects(result.effect, frame)
     printed.insert(0, "measure", list(frame["measure"]))
     printed.insert(0, "read with", [READ_OUTS[name] for name in frame["readout"]])
-    caption = "Facts read from the last layer: own head, grafted head and refitted read-out."
+    caption = (
+        "Facts read from the last layer: by the backbone's language-model head (on the retriever: grafted), or by a "
+        "linear read-out fitted to each model (refitted)."
+    )
     return PaperTable(
         printed,
         caption,
@@ -69,7 +72,7 @@ def _controls(result: RetentionResult) -> PaperTable:
 
 
 def _vocabulary(effect: Difference, result: RetentionResult) -> PaperTable:
-    caption = "Reciprocal rank of answers of one token among all tokens of the vocabulary, by the head, by layer."
+    caption = "By layer: reciprocal rank of one-token answers among the whole vocabulary, by the language-model head."
     return replace(effects_by("layer", effect, rows(effect), caption), note=_explained(effect, result))
 
 
@@ -98,7 +101,7 @@ def _consistency(result: RetentionResult) -> PaperTable:
             "facts": frame["size"],
         }
     )
-    caption = "Share of pairs of wordings of a fact with the same first object, at the last layer."
+    caption = "Of all pairs of wordings of a fact, the share that rank the same object first, at the last layer."
     return PaperTable(printed, caption, "", ("consistency", "facts"))
 
 

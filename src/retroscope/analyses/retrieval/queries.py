@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.retrieval.result import QueryRankings, RetrievalEffect
-from retroscope.documents import packed_json
+from retroscope.files.documents import packed_json
 from retroscope.scores import Scores
 from retroscope.typesetting.subject import AFTER, BEFORE
 

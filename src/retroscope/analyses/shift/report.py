@@ -14,9 +14,9 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
 from retroscope.analyses.shift.tables import shift_table
 from retroscope.analyses.shift.words import shift_statements
-from retroscope.documents import clean
 from retroscope.drift.settings import ShiftSettings
 from retroscope.drift.shift import WORDS_THRESHOLD, PassageSample, domain_shift, fewest, sample_size
+from retroscope.files.documents import clean
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 

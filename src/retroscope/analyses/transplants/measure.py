@@ -16,10 +16,12 @@ from retroscope.analyses.transplants.pilot import pilot
 from retroscope.analyses.transplants.plan import SweepWork, check_names, held_together, plan, refuse_large
 from retroscope.analyses.transplants.random_changes import random_scores
 from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.analyses.transplants.vectors import FOLDER, FORMAT
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.precision import PrecisionEffect
 from retroscope.errors import EncoderError
+from retroscope.files.cache_records import EntryKind, damaged_windows
 from retroscope.inputs.pairing import recipe_differences, same_weights
 from retroscope.inputs.sampled import SampleRow, is_sampled, sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
@@ -157,4 +159,5 @@ class _Sample:
         return notes
 
 
-INSTRUMENT = Instrument(refusal, plan, measure)
+KEPT = EntryKind("transplants", f"{FOLDER}/*", FORMAT, True, damaged_windows)
+INSTRUMENT = Instrument(refusal, plan, measure, keeps=(KEPT,))

@@ -8,7 +8,7 @@ from retroscope.analyses.transplants.infer import infer
 from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
 from retroscope.analyses.transplants.tables import transplant_tables
 from retroscope.analyses.transplants.words import transplant_statements
-from retroscope.documents import clean
+from retroscope.files.documents import clean
 from retroscope.typesetting.figure import Figure
 
 

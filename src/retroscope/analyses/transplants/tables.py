@@ -29,8 +29,9 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
         }
     )
     note = (
-        "restored: the backbone's weights in the retriever; grafted: the converse. Effects against the intact "
-        "receiver, with intervals that are not corrected for their number; p is, over all transplants of a direction."
+        "restored: the backbone's weights in the retriever; grafted: the converse. Effects are differences from the "
+        "intact receiver. Their intervals are not corrected for their number; p is corrected over all transplants of a "
+        "direction."
     )
     caption = f"Weights of {subject.before.name} and {subject.after.name}, transplanted, on {f.collection}"
     tables = {
@@ -84,7 +85,7 @@ def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
     """Shapley values and pairs."""
     tables = {}
     for direction, found in f.interactions.items():
-        note = f"{direction}, {f.measures[0]}; intervals over queries, p corrected over the rows."
+        note = f"Weights are {direction}; {f.measures[0]}; intervals are over queries, p is corrected over the rows."
         shapley = _effects(found.shapley).assign(
             alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
         )

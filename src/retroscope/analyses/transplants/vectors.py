@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.checksums import read_if_sound
-from retroscope.documents import fingerprint
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.precision import EXACT
-from retroscope.files import checked_file
+from retroscope.files.cache_records import CacheOrigin, used
+from retroscope.files.checksums import read_if_sound
+from retroscope.files.documents import fingerprint
+from retroscope.files.whole import checked_file
 from retroscope.inputs.texts import TowerTexts
-from retroscope.kept import CacheOrigin, used
 from retroscope.surgery.hybrids import hybrids
 from retroscope.surgery.ownership import Wanted
 from retroscope.surgery.random_changes import RandomChanges

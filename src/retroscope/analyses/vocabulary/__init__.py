@@ -24,7 +24,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="vocabulary",
     title="Vocabulary",
-    question="What do the vectors say, in words of the vocabulary?",
+    question="Which words does the backbone's language-model head read from the vectors?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

@@ -12,7 +12,7 @@ from retroscope.analyses.vocabulary.infer import infer
 from retroscope.analyses.vocabulary.result import VocabularyResult
 from retroscope.analyses.vocabulary.tables import vocabulary_tables
 from retroscope.analyses.vocabulary.words import vocabulary_statements
-from retroscope.documents import clean
+from retroscope.files.documents import clean
 from retroscope.typesetting.documents import effect_records
 from retroscope.typesetting.effects import labelled
 from retroscope.typesetting.figure import Figure

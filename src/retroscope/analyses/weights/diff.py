@@ -10,11 +10,12 @@ from retroscope.analyses.weights.report import weight_section
 from retroscope.analyses.weights.result import BOTH, WeightResult
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.display import ShownCount, shown_count
-from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.drift.result import WeightDrift
 from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.tensors import open_weights
-from retroscope.files import refuse_other_report, write_whole
+from retroscope.files.documents import SCHEMA, clean, write_document
+from retroscope.files.reading import PathLike, path_or_name
+from retroscope.files.whole import refuse_other_report, write_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.typesetting import console
 from retroscope.typesetting.drawing import write_figures
@@ -24,8 +25,8 @@ from retroscope.typesetting.tables import write_frames
 
 
 def diff(
-    before: str | Path,
-    after: str | Path,
+    before: PathLike,
+    after: PathLike,
     *,
     base: str | None = None,
     settings: WeightSettings | None = None,
@@ -44,12 +45,13 @@ def diff(
         EncoderError: for two architectures, or a checkpoint that lacks tensors.
     """
     weight_settings = settings or WeightSettings()
-    one, two = open_weights(before), open_weights(after, base)
+    sources = path_or_name(before), path_or_name(after)
+    one, two = open_weights(sources[0]), open_weights(sources[1], base)
     with shown_count(progress, "tensors") as report:
         drift = diff_weights(
             one, two, spectra=weight_settings.spectra, directions=weight_settings.directions, progress=report
         )
-    names = [Path(str(source)).name or str(source) for source in (before, after)]
+    names = [Path(str(source)).name or str(source) for source in sources]
     if names[0] == names[1]:
         names = [with_side(names[0], BEFORE), with_side(names[1], AFTER)]
     return replace(drift, before=names[0], after=names[1])

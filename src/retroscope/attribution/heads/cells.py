@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from retroscope.checksums import read_if_sound
-from retroscope.documents import fingerprint
-from retroscope.files import checked_file
-from retroscope.kept import CacheOrigin, used
+from retroscope.files.cache_records import CacheOrigin, used
+from retroscope.files.checksums import read_if_sound
+from retroscope.files.documents import fingerprint
+from retroscope.files.whole import checked_file
 
 FOLDER = "heads"  # of the cache
 FORMAT = 1  # of the cells: another number is another key

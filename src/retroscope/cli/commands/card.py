@@ -27,8 +27,8 @@ def run(
     It begins with metadata (model-index) that the Hugging Face hub reads. With --into, other evaluations are kept.
     """
     from retroscope.cli.terminal import emit, note, say
-    from retroscope.documents import write_text
     from retroscope.errors import SettingsError
+    from retroscope.files.documents import write_text
     from retroscope.study.reporting.model_card import card_document, into_card, model_card
     from retroscope.study.study import load_study
 

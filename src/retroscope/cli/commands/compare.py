@@ -27,8 +27,8 @@ class Retrievers:
     after: Annotated[
         list[str],
         typer.Argument(
-            help="Retriever fine-tuned from it; two towers as query=NAME,passage=NAME. May be repeated (rivals): "
-            "a study of each",
+            help="Retriever fine-tuned from BEFORE; two towers as query=NAME,passage=NAME. May be repeated: each "
+            "has a study of its own",
             metavar="AFTER",
         ),
     ]

@@ -32,9 +32,9 @@ def run(
     load_libraries()
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.documents import as_json as in_json
-    from retroscope.documents import write_text
-    from retroscope.files import refuse_other_report
+    from retroscope.files.documents import as_json as in_json
+    from retroscope.files.documents import write_text
+    from retroscope.files.whole import refuse_other_report
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
     from retroscope.study.replacing import refuse_foreign_files

@@ -69,8 +69,8 @@ def run(
 ) -> None:
     """Write the vectors of every text at every layer.
 
-    A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim). Stopped anywhere, the same
-    command goes on with what is missing.
+    A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim). If a run is
+    interrupted, the same command computes what is missing.
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 

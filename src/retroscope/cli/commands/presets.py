@@ -17,14 +17,15 @@ def run(
         str | None, typer.Argument(help="Preset, or the hub name of a retriever, to show alone", metavar="NAME")
     ] = None,
     collections: Annotated[
-        bool, option("--collections", help="List the collections that --data named:NAME reads, instead")
+        bool,
+        option("--collections", help="List the collections that `retrieve MODEL --data named:NAME` reads, instead"),
     ] = False,
     as_json: o.Json = False,
 ) -> None:
     """List known retrievers with backbone and published recipe.
 
-    A hub name in the table is loaded by its preset; a local copy with --preset NAME. A preset fills what a checkpoint
-    does not record; one that contradicts the checkpoint is an error.
+    A hub name in the table is loaded by its preset; a local copy with `retrieve MODEL --preset NAME`. A preset fills
+    what a checkpoint does not record; one that contradicts the checkpoint is an error.
     """
     from retroscope.cli.terminal import emit, say
     from retroscope.collection.named import NAMED, named_text

@@ -87,7 +87,7 @@ def run(
 
 
 def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: "Scale", output: PaperOutput) -> None:
-    """Print what can be reproduced, what it costs, or how it is typed."""
+    """Print the figures that can be reproduced, their costs, or the plain commands that measure the same."""
     from retroscope.cli.terminal import emit, say
     from retroscope.reproduction.costs import cost_document, figure_costs
     from retroscope.reproduction.listing import listed_commands, listed_costs, listed_figures
@@ -116,10 +116,9 @@ def _reproduce(
     load_libraries()
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.documents import read_document
-    from retroscope.files import refuse_other_report
+    from retroscope.files.whole import refuse_other_report
     from retroscope.inputs.cache import default_cache
-    from retroscope.reproduction.page import summary_lines
+    from retroscope.reproduction.page import read_results, summary_lines
     from retroscope.reproduction.places import RESULTS, VECTORS, Workplace
     from retroscope.reproduction.reproduce import reproduce
 
@@ -127,6 +126,6 @@ def _reproduce(
     refuse_other_report(out, RESULTS, ("tables", "figures"))
     with claimed(out, cache=cache), progress_bars() as progress:
         page = reproduce(Workplace(study, options.size(), out, cache), figures, progress)
-    results = read_document(out / RESULTS)
+    results = read_results(out)
     emit(results) if output.as_json else say("\n".join(summary_lines(results)))
     note(f"report: {page}")

@@ -28,7 +28,7 @@ def run(
 ) -> None:
     """Print what a finished study found: its answer first."""
     from retroscope.cli.terminal import emit, say
-    from retroscope.documents import read_document
+    from retroscope.files.documents import read_document
     from retroscope.study.folder import DIFF, FACTS, GRID, SET
     from retroscope.study.reporting.gate import parse_gate, refuse_unknown
 

@@ -11,7 +11,7 @@ from retroscope.inputs.load import collection_of, pair_of, retriever_of
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.study.outcome import Runnable
-from retroscope.study.planning.plan import measured_analyses, plan_study
+from retroscope.study.planning.plan import plan_study
 from retroscope.study.planning.plan_text import counts
 from retroscope.study.several.plan import MakePlan
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
@@ -50,9 +50,9 @@ def plan_study_of_model(
 
 
 def _collections(settings: StudySettings) -> list[Collection]:
-    """Load the collections of a study, and say how much is measured."""
+    """Load the collections of a study, and say how large they are."""
     collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
-    note(counts(collections, [analysis.name for analysis in measured_analyses(settings)]))
+    note(counts(collections))
     return collections
 
 

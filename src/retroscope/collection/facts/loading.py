@@ -5,10 +5,10 @@ from pathlib import Path
 from retroscope.collection.facts.records import Facts
 from retroscope.collection.readers.facts.layouts import LAYOUTS
 from retroscope.errors import CollectionError, did_you_mean, unknown_name
-from retroscope.reading import foreign, path_of
+from retroscope.files.reading import PathLike, foreign, path_of, path_or_name
 
 
-def load_facts(spec: str | Path) -> Facts:
+def load_facts(spec: PathLike) -> Facts:
     """Read facts from `LAYOUT:PATH` (a layout of `LAYOUTS`), or from a path that one layout recognises.
 
     Raises:
@@ -20,18 +20,19 @@ def load_facts(spec: str | Path) -> Facts:
         return LAYOUTS[layout or _detected(path)].read(path)
 
 
-def facts_place(spec: str | Path) -> tuple[str, Path]:
+def facts_place(spec: PathLike) -> tuple[str, Path]:
     """Return the layout that a spec names ("" where it names none) and the path, where something is.
 
     Raises:
         SettingsError: if there is no such layout.
         CollectionError: if there is nothing at the path.
     """
-    prefix, colon, rest = str(spec).partition(":")
-    named = bool(colon) and not Path(spec).exists() and "/" not in prefix and len(prefix) > 1
+    source = path_or_name(spec)
+    prefix, colon, rest = str(source).partition(":")
+    named = bool(colon) and not Path(source).exists() and "/" not in prefix and len(prefix) > 1
     if named and prefix not in LAYOUTS:
         raise unknown_name("layout of facts", prefix, LAYOUTS)
-    path = path_of(rest if named else spec, CollectionError)
+    path = path_of(rest if named else source, CollectionError)
     if not path.exists():
         known = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise CollectionError("no such file or folder", where=str(path), fix=did_you_mean(path.name, known))

@@ -1,45 +1,18 @@
-"""One file per format on disk; each says what it reads and how it recognises it."""
+"""Readers of data sets: one module a layout, and the table of all of them.
 
-from pathlib import Path
-from typing import Protocol
+`load_collection`, its errors, the formats of a path and the table of layouts in docs/reference/data.md follow from it.
+"""
 
-from retroscope.collection.collection import Collection
-from retroscope.collection.readers import (
-    beir,
-    dpr,
-    flag_embedding,
-    hugging_face,
-    ielab,
-    irds,
-    ms_marco,
-    sentence_transformers,
-    tevatron,
-    trec,
-)
+from retroscope.collection.readers import beir, hugging_face, irds, trec
 from retroscope.collection.readers.facts import reader as facts
-from retroscope.collection.readers.options import ReadOptions
-
-
-class Reader(Protocol):
-    """The functions that every module of this package has."""
-
-    def recognises(self, path: Path) -> bool:
-        """Return whether the content at this path has this format."""
-
-    def read(self, path: Path, options: ReadOptions) -> Collection:
-        """Read a collection, or raise a CollectionError that says what is wrong, and where."""
-
+from retroscope.collection.readers.reader import Reader
+from retroscope.collection.readers.row_formats import ROW_READERS
 
 READERS: dict[str, Reader] = {
-    "beir": beir,
-    "trec": trec,
-    "ielab": ielab,
-    "dpr": dpr,
-    "tevatron": tevatron,
-    "st": sentence_transformers,
-    "msmarco": ms_marco,
-    "flag": flag_embedding,
-    "facts": facts,
-    "hf": hugging_face,
-    "ir_datasets": irds,
+    "beir": beir.READER,
+    "trec": trec.READER,
+    **ROW_READERS,
+    "facts": facts.READER,
+    "hf": hugging_face.READER,
+    "ir_datasets": irds.READER,
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
+from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.rows import file_rows
 from retroscope.collection.readers.trec_files import read_qrels
 from retroscope.errors import CollectionError
@@ -85,3 +86,6 @@ def _absent(path: Path) -> list[str]:
         if not any((path / f"{stem}.jsonl{end}").is_file() for end in ("", ".gz"))
     ]
     return missing + ([] if (path / "qrels").is_dir() else ["qrels/"])
+
+
+READER = Reader(layout="folder", judgments="`qrels/SPLIT.tsv`", recognises=recognises, read=read, splits=qrels_files)

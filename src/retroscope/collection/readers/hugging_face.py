@@ -19,25 +19,19 @@ from typing import Any
 import yaml
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers import beir, dpr, flag_embedding, ielab, ms_marco, sentence_transformers, tevatron
-from retroscope.collection.readers.examples import collection_from_rows
+from retroscope.collection.readers import beir
 from retroscope.collection.readers.fields import missing_column, required_id
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
+from retroscope.collection.readers.reader import Reader
+from retroscope.collection.readers.row_formats import ROW_FORMATS
+from retroscope.collection.readers.row_formats.examples import collection_from_rows
 from retroscope.collection.readers.rows import Row, file_rows, form_of
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
-from retroscope.reading import foreign, read_whole
+from retroscope.files.reading import foreign, read_whole
 
-ROW_FORMATS = (
-    ielab.FORMAT,
-    dpr.FORMAT,
-    tevatron.LEGACY,
-    sentence_transformers.FORMAT,
-    ms_marco.FORMAT,
-    flag_embedding.FORMAT,
-)
 JUDGMENTS = ("qrels", "default", "data")  # the configuration that holds them, in order of preference
 SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 CHECK_NAME = "check the name and the network, or give the path of a local folder"
@@ -137,7 +131,7 @@ def _judgment(row: Row) -> Judgment:
 def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
     split = choose_split(options.split, splits, str(path))
     first = next(splits[split](), None)
-    fitting = [form for form in ROW_FORMATS if form.fits(first)]
+    fitting = [form for form in ROW_FORMATS.values() if form.fits(first)]
     if len(fitting) != 1:
         columns = ", ".join(first.values) if first else "none"
         raise CollectionError(
@@ -237,3 +231,12 @@ def _hub(source: str) -> Any:
     import datasets
 
     return datasets
+
+
+READER = Reader(
+    layout="folder or hub name",
+    judgments="`qrels`, `default` or rows",
+    recognises=recognises,
+    read=read,
+    is_name=True,
+)

@@ -14,9 +14,10 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, queries_are_passages
 from retroscope.collection.readers.parts import join_parts
+from retroscope.collection.readers.reader import Reader
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, MissingExtraError
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 
 def recognises(path: Path) -> bool:
@@ -68,3 +69,6 @@ def _load(name: str) -> Any:
             raise CollectionError(
                 "ir_datasets knows no such data set", where=name, fix="see https://ir-datasets.com"
             ) from error
+
+
+READER = Reader(layout="id", judgments="the data set", recognises=recognises, read=read, is_name=True)

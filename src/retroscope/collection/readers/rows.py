@@ -17,7 +17,7 @@ from typing import Any, TextIO
 import pyarrow.parquet as pq
 
 from retroscope.errors import CollectionError, excerpt
-from retroscope.reading import (
+from retroscope.files.reading import (
     LONGEST_LINE,
     BrokenJsonError,
     broken_json,
@@ -27,7 +27,7 @@ from retroscope.reading import (
     names_twice,
     parse_json,
 )
-from retroscope.reading import open_bytes as open_file
+from retroscope.files.reading import open_bytes as open_file
 
 CHUNK = 2**16
 open_bytes = partial(open_file, kind=CollectionError)

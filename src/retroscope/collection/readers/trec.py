@@ -15,6 +15,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
+from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.rows import Row, file_rows, form_of, lines
 from retroscope.collection.readers.sgml import holds_documents, read_sgml
 from retroscope.collection.readers.trec_files import line_cells, read_qrels, read_topics
@@ -153,3 +154,6 @@ def _pairs(file: Path, first: str, second: str) -> Iterator[Row]:
                 fix=f"each line is: {first}<TAB>{second}; for more columns, a .tsv with a header",
             )
         yield Row({first: key.strip(" "), second: texts[0]}, str(file), number)
+
+
+READER = Reader(layout="folder", judgments="qrels file", recognises=recognises, read=read)

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from retroscope.checksums import MARK
 from retroscope.collection.readers.facts.layouts import fact_lines
 from retroscope.collection.records import Query
 from retroscope.collection.world.facts import facts_of_world
 from retroscope.collection.world.world import World, world_facts
 from retroscope.errors import CollectionError
-from retroscope.files import write_whole
-from retroscope.locks import LOCK
-from retroscope.partials import remove_abandoned
+from retroscope.files.checksums import MARK
+from retroscope.files.locks import LOCK
+from retroscope.files.partials import remove_abandoned
+from retroscope.files.whole import write_whole
 
 PRETRAINING, NEGATIVES_RUN, FACTS, ABOUT = "pretraining.txt", "negatives.run", "facts.jsonl", "world.json"
 

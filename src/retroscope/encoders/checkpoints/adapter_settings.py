@@ -14,7 +14,7 @@ from retroscope.encoders.checkpoints.folders import quiet, read_json
 from retroscope.encoders.checkpoints.values import flag, group
 from retroscope.encoders.weights import Disk
 from retroscope.errors import EncoderError, excerpt
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 CONFIG = "adapter_config.json"
 RANK = re.compile(r"(init_)?r|\w*rank|num_vectors|vector_length|n_frequency|\w*block_(size|num)|\w*butterfly_factor")

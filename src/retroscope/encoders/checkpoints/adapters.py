@@ -18,11 +18,12 @@ from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.weights import Disk, open_disk, unused_reason
 from retroscope.errors import EncoderError, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 LONGEST_CHAIN = 8  # adapters over adapters
 KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved
-CHECK_BASE = "check base_model_name_or_path in adapter_config.json, or give the right base (base=..., --base)"
+GIVE_BASE = "(base=...; on the command line --set after.load.base=NAME, or `diff --base NAME`)"
+CHECK_BASE = f"check base_model_name_or_path in adapter_config.json, or give the right base {GIVE_BASE}"
 PEFT_PREFIX = "base_model.model."
 
 
@@ -71,7 +72,7 @@ def locate_base(folder: Path, given: str | None) -> Path:
     """Find the base of an adapter: the one given, else the copy kept beside it, else what its settings name."""
     raw = read_json(folder, CONFIG)
     source = given or text(raw, "base_model_name_or_path", folder / CONFIG)
-    fix = "say where the base is: base='PATH or hub name' (--base on the command line)"
+    fix = f"say where the base is, a folder or a hub name {GIVE_BASE}"
     if not source:
         raise EncoderError(f"{CONFIG} names no base", where=str(folder), fix=fix)
     kept = folder / KEPT_BASE
@@ -149,7 +150,7 @@ def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], plain: set[str], 
         raise EncoderError(
             f"the adapter's tensors do not fit its configuration and base{listed(problems)}",
             where=str(folder),
-            fix="load the adapter over the architecture that it was trained on (base=..., --base)",
+            fix=f"load the adapter over the architecture that it was trained on {GIVE_BASE}",
         )
     return unused
 

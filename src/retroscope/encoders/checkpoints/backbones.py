@@ -32,7 +32,7 @@ from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.weights import Disk, open_disk, prove_loaded
 from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 ENCODER_CLASSES: Mapping[str, type[PreTrainedModel]] = {
     "t5": T5EncoderModel,

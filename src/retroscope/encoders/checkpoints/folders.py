@@ -9,7 +9,15 @@ from typing import Any
 from huggingface_hub import snapshot_download
 
 from retroscope.errors import EncoderError, excerpt
-from retroscope.reading import DOWNLOAD_AGAIN, BrokenJsonError, check_file, foreign, parse_json, path_of, read_whole
+from retroscope.files.reading import (
+    DOWNLOAD_AGAIN,
+    BrokenJsonError,
+    check_file,
+    foreign,
+    parse_json,
+    path_of,
+    read_whole,
+)
 
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")

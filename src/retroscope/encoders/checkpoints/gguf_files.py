@@ -7,7 +7,7 @@ import numpy as np
 from gguf import GGUFReader
 
 from retroscope.errors import EncoderError, excerpt
-from retroscope.reading import check_file, foreign
+from retroscope.files.reading import check_file, foreign
 
 ASKED = ("block_count", "embedding_length", "feed_forward_length", "head_count", "head_count_kv", "key_length",
          "value_length", "vocab_size", "dimension_count")  # fmt: skip

@@ -33,7 +33,7 @@ from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.settings import LoadSettings, find_device
 from retroscope.encoders.weights import Disk, open_disk, prove_loaded, unused_reason
 from retroscope.errors import EncoderError
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 Prediction = Literal["masked", "causal"]
 EMBEDDING_NAMES = ("embed_tokens", "word_embeddings", "wte", "embed_in", "tok_embeddings")

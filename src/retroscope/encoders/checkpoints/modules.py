@@ -23,7 +23,7 @@ from retroscope.encoders.checkpoints.values import (
 from retroscope.encoders.heads import ACTIVATIONS, Dense, Normalize
 from retroscope.encoders.weights import open_disk
 from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"

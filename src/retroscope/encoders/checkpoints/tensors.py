@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from retroscope.encoders.anatomy import Anatomy, find_anatomy
 from retroscope.encoders.checkpoints.adapter_settings import CONFIG, read_settings
-from retroscope.encoders.checkpoints.adapters import check_chain, endings, load_adapter, locate_base
+from retroscope.encoders.checkpoints.adapters import GIVE_BASE, check_chain, endings, load_adapter, locate_base
 from retroscope.encoders.checkpoints.backbones import (
     DPR_CLASSES,
     How,
@@ -30,7 +30,7 @@ from retroscope.encoders.checkpoints.modules import MODULES, has_routes, read_mo
 from retroscope.encoders.checkpoints.sizes import MEND, check_blocks
 from retroscope.encoders.weights import Disk, by_ending, open_disk
 from retroscope.errors import EncoderError, listed
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 FACTORS = ("lora_A", "lora_B")
 
@@ -166,7 +166,7 @@ def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
         raise EncoderError(
             f"the adapter's tensors do not fit its configuration and base:{listed(lost)}",
             where=str(folder),
-            fix="load the adapter over the architecture that it was trained on (--base)",
+            fix=f"load the adapter over the architecture that it was trained on {GIVE_BASE}",
         )
     return updates
 

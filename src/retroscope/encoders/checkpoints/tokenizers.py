@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import EncoderError, excerpt
-from retroscope.reading import foreign
+from retroscope.files.reading import foreign
 
 # Without one of these, the library may hand out an empty tokenizer of the family, without a word.
 VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")

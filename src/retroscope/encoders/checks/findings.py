@@ -221,7 +221,7 @@ def check_finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         layers = forward(encoder, batch).layers
     broken = [k for k in range(layers.shape[1]) if not bool(torch.isfinite(layers[:, k]).all())]
     if broken:
-        fix = "use float32 (--set ... dtype=float32); half precision may overflow"
+        fix = "use float32 (dtype='float32', --set after.load.dtype=float32); half precision may overflow"
         yield Finding(ERROR, "numbers", f"layers {broken} hold values that are not finite", fix)
 
 

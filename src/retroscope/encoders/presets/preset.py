@@ -30,7 +30,7 @@ class Preset:
         similarity: see `Retriever`.
         head: the modules after the pooling, as `Recipe.head` lists them.
         sources: field, or "backbone" -> where the value is published; "repository": a file of the model's repository.
-        checked: the public copy that a row was held against; "" where none was at hand, so that it rests on `sources`.
+        checked: the public copy that a row was compared with; "" where none was at hand, so that it rests on `sources`.
         note: what a recipe cannot express.
     """
 

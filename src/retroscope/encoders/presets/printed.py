@@ -70,7 +70,7 @@ def _lines(name: str, preset: Preset) -> Iterator[str]:
         yield f"    {model:<52}{backbone or 'not published'}"
     if source := preset.sources.get("backbone"):
         yield f"    source of the backbone: {source}"
-    yield f"  held against: {preset.checked or 'no copy at hand; it rests on the sources named'}"
+    yield f"  checked against: {preset.checked or 'no copy at hand; it rests on the sources named'}"
     if preset.note:
         yield f"  note: {preset.note}"
     if command := compare_command(name, preset):

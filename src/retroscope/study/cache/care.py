@@ -8,9 +8,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from retroscope.files import remove_whole
-from retroscope.kept import RECORD, record_of
-from retroscope.partials import PARTIAL, remove_abandoned
+from retroscope.files.cache_records import RECORD, record_of
+from retroscope.files.partials import PARTIAL, remove_abandoned
+from retroscope.files.reading import PathLike, path_of
+from retroscope.files.whole import remove_whole
 from retroscope.progress import Progress
 from retroscope.study.cache.entries import cache_entries
 
@@ -34,7 +35,7 @@ class Removed:
         return Removed(self.paths + other.paths, self.size + other.size, self.busy + other.busy)
 
 
-def verify_cache(cache: Path, progress: Progress | None = None) -> list[Path]:
+def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path]:
     """Return the files of a cache that are not what was written; every file is read."""
     entries = cache_entries(cache)
     damaged: list[Path] = []
@@ -47,19 +48,20 @@ def verify_cache(cache: Path, progress: Progress | None = None) -> list[Path]:
     return damaged
 
 
-def repair_cache(cache: Path, progress: Progress | None = None) -> Removed:
+def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
     """Remove what is damaged, so that the next run that needs it makes it again, with the same bytes."""
     return _remove(verify_cache(cache, progress))
 
 
-def clean_cache(cache: Path) -> Removed:
+def clean_cache(cache: PathLike) -> Removed:
     """Remove what nothing uses: what killed runs left half written, and entries of earlier versions."""
-    outdated = [entry.path for entry in cache_entries(cache) if entry.is_outdated]
-    lost_records = [record for record in cache.rglob(f"*{RECORD}") if _is_lost(record)]
-    return _abandoned(cache) + _remove([*outdated, *_leftovers(cache), *lost_records])
+    folder = path_of(cache)
+    outdated = [entry.path for entry in cache_entries(folder) if entry.is_outdated]
+    lost_records = [record for record in folder.rglob(f"*{RECORD}") if _is_lost(record)]
+    return _abandoned(folder) + _remove([*outdated, *_leftovers(folder), *lost_records])
 
 
-def shrink_cache(cache: Path, size: int) -> Removed:
+def shrink_cache(cache: PathLike, size: int) -> Removed:
     """Remove the entries that were not used for the longest time, until the others have at most so many bytes."""
     entries = sorted(cache_entries(cache), key=lambda entry: entry.used)
     excess, chosen = sum(entry.size for entry in entries) - size, list[Path]()

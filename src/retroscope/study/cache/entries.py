@@ -1,42 +1,19 @@
 """What a cache keeps: entries of every kind, found in its folder, with what made them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retroscope.analyses.transplants.vectors import FOLDER as TRANSPLANTS
-from retroscope.analyses.transplants.vectors import FORMAT as TRANSPLANTS_FORM
-from retroscope.attribution.attribute import STATE
-from retroscope.attribution.heads.cells import FOLDER as HEADS
-from retroscope.attribution.heads.cells import FORMAT as HEADS_FORM
-from retroscope.attribution.plan import FORMAT as STATE_FORM
-from retroscope.checksums import open_sealed, read_checked
-from retroscope.documents import SCHEMA
+from retroscope.analyses import analyses
 from retroscope.encoders.token_memory import TOKENS, is_what_its_name_says
 from retroscope.errors import DamageError, SettingsError
-from retroscope.kept import RECORD, CacheOrigin, installed, last_used, origin_of, record_of
+from retroscope.files.cache_records import RECORD, CacheOrigin, EntryKind, installed, last_used, origin_of, record_of
+from retroscope.files.checksums import open_sealed
+from retroscope.files.documents import SCHEMA
+from retroscope.files.reading import PathLike, path_of
 from retroscope.representations.extraction import VERSION
 from retroscope.representations.repair import damaged_files
 from retroscope.study.run import KEPT as MEASUREMENTS
-
-
-@dataclass(frozen=True)
-class EntryKind:
-    """One kind of what a cache keeps.
-
-    Attributes:
-        name: as it is printed.
-        pattern: of the paths of its entries below the cache.
-        form: number of the format that this version writes.
-        recorded: whether every entry of today's format has a record of its origin.
-        damages: lists the files of an entry that are not what was written.
-    """
-
-    name: str
-    pattern: str
-    form: int
-    recorded: bool
-    damages: Callable[[Path], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -67,18 +44,6 @@ class CacheEntry:
         return self.kind.damages(self.path)
 
 
-def _of_file(file: Path) -> list[Path]:
-    try:
-        read_checked(file, "")
-    except DamageError:
-        return [file]
-    return []
-
-
-def _of_windows(folder: Path) -> list[Path]:
-    return [damaged for file in sorted(folder.glob("*.npy")) for damaged in _of_file(file)]
-
-
 def _of_measurement(folder: Path) -> list[Path]:
     try:
         damaged = open_sealed(folder, "").damages()
@@ -91,25 +56,30 @@ def _of_tokens(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("*.arrow")) if not is_what_its_name_says(file)]
 
 
-KINDS: Sequence[EntryKind] = (
+SHARED_KINDS: Sequence[EntryKind] = (
     EntryKind("vectors", "*.zarr", VERSION, False, damaged_files),
-    EntryKind("neurons", f"{STATE}*.npz", STATE_FORM, True, _of_file),
-    EntryKind("heads", f"{HEADS}/*", HEADS_FORM, True, _of_windows),
-    EntryKind("transplants", f"{TRANSPLANTS}/*", TRANSPLANTS_FORM, True, _of_windows),
     EntryKind("measurements", f"{MEASUREMENTS}/*", SCHEMA, True, _of_measurement),
     EntryKind("tokens", f"{TOKENS}/*", 1, False, _of_tokens),
 )
 
 
-def cache_entries(cache: Path) -> list[CacheEntry]:
+def entry_kinds() -> list[EntryKind]:
+    """Return the kinds of what a cache keeps: those that all analyses share, and those of each analysis."""
+    instruments = [one.instrument() for one in analyses().values() if one.instrument is not None]
+    return [*SHARED_KINDS, *(kind for instrument in instruments for kind in instrument.keeps)]
+
+
+def cache_entries(cache: PathLike) -> list[CacheEntry]:
     """Return what a cache keeps, the largest first.
 
     Raises:
         SettingsError: if there is no such folder.
     """
-    if not cache.is_dir():
-        raise SettingsError("there is no such folder", where=str(cache), fix="name a cache: --cache DIR")
-    found = [_entry(path, kind) for kind in KINDS for path in sorted(cache.glob(kind.pattern)) if _is_entry(path)]
+    folder = path_of(cache)
+    if not folder.is_dir():
+        raise SettingsError("there is no such folder", where=str(folder), fix="name a cache: --cache DIR")
+    places = [(path, kind) for kind in entry_kinds() for path in sorted(folder.glob(kind.pattern))]
+    found = [_entry(path, kind) for path, kind in places if _is_entry(path)]
     return sorted(found, key=lambda one: (-one.size, str(one.path)))
 
 

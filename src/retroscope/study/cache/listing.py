@@ -1,18 +1,44 @@
 """A cache as text and as a JSON document."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from retroscope.documents import SCHEMA
+from retroscope.files.documents import SCHEMA
 from retroscope.study.cache.care import Removed
 from retroscope.study.cache.entries import CacheEntry, cache_entries
 
 HEAD = ("kind", "size", "last used", "models", "collection", "analysis", "entry")
 
 
-def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None) -> dict[str, Any]:
+class EntryFacts(TypedDict):
+    """One entry of a cache: its place below it, kind, size, last use, and what made it."""
+
+    entry: str
+    kind: str
+    bytes: int
+    used: str
+    outdated: bool
+    models: list[str]
+    collection: str
+    analysis: str
+
+
+class CacheFacts(TypedDict):
+    """What a cache keeps, and what was done to it: files that were removed, found damaged, or left, since in use."""
+
+    schema: int
+    cache: str
+    bytes: int
+    entries: list[EntryFacts]
+    damaged: list[str] | None
+    removed: list[str]
+    freed: int
+    in_use: list[str]
+
+
+def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None) -> CacheFacts:
     """Return the JSON document of `cache --json`: what a cache keeps by now, and what was done to it.
 
     Args:
@@ -31,7 +57,7 @@ def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None
     }
 
 
-def _record(entry: CacheEntry, cache: Path) -> dict[str, Any]:
+def _record(entry: CacheEntry, cache: Path) -> EntryFacts:
     origin = entry.origin
     return {
         "entry": entry.path.relative_to(cache).as_posix(),
@@ -45,9 +71,9 @@ def _record(entry: CacheEntry, cache: Path) -> dict[str, Any]:
     }
 
 
-def cache_text(document: Mapping[str, Any]) -> str:
+def cache_text(document: CacheFacts) -> str:
     """Return the entries of a document as a table, their size in all, and what was done."""
-    entries: Sequence[Mapping[str, Any]] = document["entries"]
+    entries = document["entries"]
     rows = [HEAD, *map(_row, entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -66,7 +92,7 @@ def cache_text(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(entry: EntryFacts) -> tuple[str, ...]:
     models = " + ".join(dict.fromkeys(entry["models"])) or "-"
     used = entry["used"][:16].replace("T", " ")
     kind = f"{entry['kind']} (outdated)" if entry["outdated"] else entry["kind"]

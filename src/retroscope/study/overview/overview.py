@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from retroscope.analyses.questions import Question
-from retroscope.documents import SCHEMA, clean
+from retroscope.files.documents import SCHEMA, clean
 from retroscope.study.overview.comparable import OWN, Comparable, comparables
 from retroscope.study.overview.members import SIDES, Identity, NamedStudy, model_labels
 from retroscope.study.reporting.answer import Answer

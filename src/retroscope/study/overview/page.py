@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retroscope.errors import SettingsError
-from retroscope.files import write_whole
+from retroscope.files.whole import write_whole
 from retroscope.study.overview.comparable import OWN, Comparable
 from retroscope.study.overview.figures import curves_figure, effects_figure
 from retroscope.study.overview.members import NamedStudy, read_members

@@ -3,23 +3,23 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis, Instrument, Planned, TowerWork
 from retroscope.analyses.context import Context
-from retroscope.analyses.encoded import encoded_towers, named_retrievers
+from retroscope.analyses.encoded import encoded_retrievers, encoded_towers, named_retrievers
 from retroscope.collection.collection import Collection
 from retroscope.display import Shown, shown
-from retroscope.documents import SCHEMA
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TOKENS, TokenMemory
 from retroscope.engine.choice import Engine
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.files.documents import SCHEMA
+from retroscope.files.reading import PathLike, path_of
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
-from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
+from retroscope.inputs.pairing import check_pair, compared_like, distinct_collections, distinct_names
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
@@ -133,12 +133,13 @@ class StudyPlan:
         lines += [
             f"{role}: vectors are compared by {name} ({sources[role]})" for role, name in plan["similarity"].items()
         ]
+        lines.append(f"to measure: {', '.join(step.what for step in self.steps if step.planned)}")
         lines += [f"{self._on(step)}{line}" for step in self.steps if step.planned for line in step.planned.lines]
         lines += [f"{step.what}: not measured, since {step.refused}" for step in self.refused]
         return [*lines, *(time_lines(plan) if times else ())]
 
     def _on(self, step: Step) -> str:
-        """Return what names the collection of a step where it is measured on several."""
+        """Return the prefix "COLLECTION: " of a step's lines; empty if the step is measured on one collection only."""
         several = len(self.collections) > 1 and step.analysis.every_collection
         return f"{step.context.collection.name}: " if several else ""
 
@@ -150,7 +151,7 @@ def plan_study(
     *,
     trainings: Sequence[Retriever] = (),
     asked: Sequence[str] = (),
-    cache: str | Path | None = None,
+    cache: PathLike | None = None,
     progress: Shown = None,
 ) -> StudyPlan:
     """Check everything that can be checked before texts are encoded, and plan every analysis on every collection.
@@ -172,7 +173,7 @@ def plan_study(
     named = _checked(models, trainings)
     if list(named) != [MODEL]:
         refuse_left_out(whole)
-    folder = Path(cache) if cache else default_cache()
+    folder = path_of(cache) if cache else default_cache()
     tokens = TokenMemory(folder / TOKENS)
     named = {role: one.remembering(tokens) for role, one in named.items()}
     trainings = [one.remembering(tokens) for one in trainings]
@@ -180,10 +181,8 @@ def plan_study(
         check_ids(collection)
         for other in collections[:number]:
             refuse_same_texts(other, collection)
-    others = _other_names(named, trainings)
-    context = Context(named, collections[0], whole, folder, trainings=others, further=len(collections) - 1)
-    renamed = _distinct_collections(collections)
-    context = context.on(renamed[0], first=True)
+    renamed, others = distinct_collections(collections), _other_names(named, trainings)
+    context = Context(named, renamed[0], whole, folder, trainings=others, further=len(renamed) - 1)
     with shown(progress) as report:
         plan = _plan(context.told(report), renamed, asked)
         tokens.save()
@@ -208,12 +207,24 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
             raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
     final = tuple(sorted(_after_the_first(steps), key=lambda step: step.analysis.phase))
     planned = [step for step in final if step.planned]
+    towers: list[TowerWork] = []
     contexts: list[Context] = []
-    if any(step.analysis.reads_vectors for step in planned):
-        contexts = [context, *(context.on(other, first=False) for other in collections[1:])]
-    shared = [tower for one in contexts for tower in encoded_towers(one, _random_weights(planned, one))]
-    own = [tower for step in planned for tower in (step.planned or Planned()).towers]
-    return StudyPlan(context, collections, context.settings, final, (*shared, *own))
+    for number, collection in enumerate(collections):
+        one = context.on(collection, first=number == 0)
+        retrievers = _to_encode(one, planned)
+        towers += encoded_towers(one, retrievers)
+        contexts.append(replace(one, to_encode=tuple(retrievers.values())))
+    encoding = tuple(replace(step, context=contexts[step.number]) for step in final)
+    return StudyPlan(contexts[0], collections, context.settings, encoding, tuple(towers))
+
+
+def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
+    """Map roles to the retrievers whose texts of a collection are encoded: for all analyses, then for one alone."""
+    shared: dict[str, Retriever] = {}
+    if any(step.analysis.reads_vectors for step in steps):
+        shared = encoded_retrievers(context, _random_weights(steps, context))
+    own = [step.planned.encodes for step in steps if step.planned and step.reads(context)]
+    return shared | {role: one for encodes in own for role, one in encodes.items()}
 
 
 def _random_weights(steps: Sequence[Step], context: Context) -> list[str]:
@@ -276,17 +287,6 @@ def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) ->
 def _other_names(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> tuple[Retriever, ...]:
     """Return the further trainings, renamed if the retriever or another one has the same name."""
     return tuple(distinct_names([list(models.values())[-1], *trainings])[1:])
-
-
-def _distinct_collections(collections: Sequence[Collection]) -> tuple[Collection, ...]:
-    """Return the collections; a name that occurs again gets a number."""
-    names: list[str] = []
-    for one in collections:
-        number, name = 2, one.name
-        while name in names:
-            name, number = f"{one.name} ({number})", number + 1
-        names.append(name)
-    return tuple(replace(one, name=name) for one, name in zip(collections, names, strict=True))
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -12,14 +12,14 @@ MIB = 2**20
 PRINTED = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_side", "head")  # of a recipe
 
 
-def counts(collections: Sequence[Collection], analyses: Sequence[str]) -> str:
-    """Return how much is measured, before a text is read: passages and queries of each collection, and analyses."""
+def counts(collections: Sequence[Collection]) -> str:
+    """Return how much is read: passages and queries of each collection."""
     sizes = [
         f"{one.name}: {count(len(one.passages), 'passage')}, {count(len(one.queries), 'query')} "
         f"({len(one.judged_queries):,} judged)"
         for one in collections
     ]
-    return "\n".join([*sizes, f"to measure: {', '.join(analyses)}"])
+    return "\n".join(sizes)
 
 
 class PlannedCollection(TypedDict):
@@ -51,6 +51,7 @@ def collection_lines(collection: PlannedCollection) -> list[str]:
 def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
     """Return what encoding one tower takes, and its recipe; the collection is named if there are several."""
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
+    state += f", encoded together with {tower['within']}" if tower["within"] else ""
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
     counts += f", {tower['at_max_length']:,} at the maximum length"
     on = f", {tower['collection']}" if several else ""

@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from retroscope.documents import SCHEMA, clean
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.files.documents import SCHEMA, clean
 from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
 from retroscope.typesetting.numbers import interval, p_value, score, signed

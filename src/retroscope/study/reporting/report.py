@@ -11,8 +11,8 @@ import pandas as pd
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.section import Section
-from retroscope.documents import SCHEMA, as_json, clean, write_document, write_text
-from retroscope.files import write_whole
+from retroscope.files.documents import SCHEMA, as_json, clean, write_document, write_text
+from retroscope.files.whole import write_whole
 from retroscope.study.folder import PAGE, SUMMARY
 from retroscope.study.reporting.answer import Answer, answer_of, first_cards, marked
 from retroscope.study.reporting.certainty import Certainty, certainties

@@ -1,11 +1,11 @@
 """Compare one backbone with several retrievers in Python."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.display import Shown
 from retroscope.encoders.encoder import Retriever
+from retroscope.files.reading import PathLike
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.run import compare
 from retroscope.study.several.names import check_distinct
@@ -19,7 +19,7 @@ def compare_all(
     settings: StudySettings | None = None,
     *,
     also: Sequence[Collection] = (),
-    cache: str | Path | None = None,
+    cache: PathLike | None = None,
     progress: Shown = None,
 ) -> StudySet:
     """Measure a backbone and each of several retrievers fine-tuned from it, as `compare` does.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from retroscope.analyses.analysis import TowerWork
-from retroscope.documents import SCHEMA
 from retroscope.errors import SettingsError
+from retroscope.files.documents import SCHEMA
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress
 from retroscope.study.outcome import Runnable

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from retroscope.documents import read_document, write_document
 from retroscope.errors import AnalysisError, unknown_name
-from retroscope.files import refuse_other_report
-from retroscope.locks import held
+from retroscope.files.documents import read_document, write_document
+from retroscope.files.locks import held
+from retroscope.files.reading import PathLike, path_of
+from retroscope.files.whole import refuse_other_report
 from retroscope.study.folder import PAGE, SET
 from retroscope.study.overview.members import NamedStudy, read_members
 from retroscope.study.overview.overview import Overview
@@ -48,20 +49,20 @@ class StudySet:
     def __repr__(self) -> str:
         return f"<StudySet: {', '.join(self.studies)}>"
 
-    def overview(self, folder: str | Path = ".") -> Overview:
+    def overview(self, folder: PathLike = ".") -> Overview:
         """Return the studies side by side.
 
         Args:
             folder: of the set, below which the pages of its studies are.
         """
-        return overview_of(self._members(Path(folder)), self.pending)
+        return overview_of(self._members(path_of(folder)), self.pending)
 
     def _members(self, folder: Path) -> list[NamedStudy]:
         names = list(self.studies)
         places = [folder / place for place in check_distinct(names)]
         return [NamedStudy(name, place, self.studies[name]) for name, place in zip(names, places, strict=True)]
 
-    def report(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+    def report(self, folder: PathLike, *, overwrite: bool = False) -> Path:
         """Write every study below `folder`, and the overview as its report.html; return the path of that page.
 
         Args:
@@ -71,27 +72,28 @@ class StudySet:
         Raises:
             SettingsError: if the folder holds files that no study wrote, or other studies and not `overwrite`.
         """
-        target = Path(folder)
+        target = path_of(folder)
         refuse_other_report(target, SET)
         with held(target):
             for member in self._members(target):
                 member.study.report(member.folder, overwrite=overwrite)
             return self.write_pages(target)
 
-    def write_pages(self, folder: Path) -> Path:
+    def write_pages(self, folder: PathLike) -> Path:
         """Write the overview of studies that are in `folder` already; return its path."""
-        overview, page = self.overview(folder), folder / PAGE
+        target = path_of(folder)
+        overview, page = self.overview(target), target / PAGE
         places = dict(zip(self.studies, check_distinct(list(self.studies)), strict=True))
-        write_document(folder / SET, {**overview.document(page), "folders": places})
+        write_document(target / SET, {**overview.document(page), "folders": places})
         return write_overview(overview, page)
 
-    def summary(self, folder: str | Path = ".") -> dict[str, Any]:
+    def summary(self, folder: PathLike = ".") -> dict[str, Any]:
         """Return the overview in numbers and sentences, for other programs.
 
         Args:
             folder: of the set, from which the addresses of the studies' pages start.
         """
-        return self.overview(folder).document(Path(folder) / PAGE)
+        return self.overview(folder).document(path_of(folder) / PAGE)
 
     def _repr_html_(self) -> str:
         from retroscope.study.overview.notebook import overview_html
@@ -114,14 +116,14 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
     return read_members([folder / place for place in places.values()], list(places))
 
 
-def load_set(folder: str | Path) -> StudySet:
+def load_set(folder: PathLike) -> StudySet:
     """Return the studies of a set that `compare` wrote; no model is needed for it, nor torch.
 
     Raises:
         AnalysisError: if there is no set.
         DamageError: if one of its files is not what was written.
     """
-    home = Path(folder)
+    home = path_of(folder)
     pending = tuple(read_document(home / SET)["not_yet_run"]) if is_set(home) else ()
     return StudySet({one.name: one.study for one in set_members(home)}, pending)
 

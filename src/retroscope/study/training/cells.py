@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retroscope.checksums import Sealed, checksums_of, note_remade
 from retroscope.collection.collection import Collection
-from retroscope.documents import SCHEMA, clean, impersonal, read_document, write_document
 from retroscope.errors import DamageError, TrainingError
-from retroscope.files import remove_whole
+from retroscope.files.checksums import Sealed, checksums_of, note_remade
+from retroscope.files.documents import SCHEMA, clean, impersonal, read_document, write_document
+from retroscope.files.whole import remove_whole
 from retroscope.scores import Scores, scores_in, store_of
 
 DONE, SCORES = "cell.json", "scores.zarr"

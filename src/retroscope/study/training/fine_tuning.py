@@ -1,20 +1,18 @@
 """Run `retroscope train`: backbone and collection in, a retriever's folder out."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.loading import splits_of
-from retroscope.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.encoders.encoder import Retriever
-from retroscope.errors import SettingsError
+from retroscope.files.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by, software
-from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
+from retroscope.study.training.settings import TrainStudySettings
 from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.contrastive import Trained, check_installed, planned_steps, train
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_trained
@@ -26,28 +24,6 @@ from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
 
 ALL_TIED = "the held-out queries measure the same at every checkpoint, so they chose nothing: the last was kept"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainStudySettings:
-    """Everything about a training.
-
-    Attributes:
-        backbone: the checkpoint to begin with.
-        data: the pairs: judged queries and their passages.
-        dev: held-out queries that choose the checkpoint to keep.
-        test: held-out queries that must not be among the pairs.
-        reinitialise: parts of the backbone that are re-initialised before, with the training's seed: "all", "top:K",
-            "bottom:K", "embeddings", "attention", "ffn", "norms".
-        training: how the pairs train it.
-    """
-
-    backbone: ModelSettings | None = None
-    data: DataSettings | None = None
-    dev: DataSettings | None = None
-    test: tuple[DataSettings, ...] = ()
-    reinitialise: tuple[str, ...] = ()
-    training: TrainingSettings = field(default_factory=TrainingSettings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,26 +44,6 @@ class TrainJob:
         dev = "" if self.dev is None else self.dev.fingerprint
         said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
         return fingerprint(said)
-
-
-def training_split(source: str, wanted: str | None) -> str | None:
-    """Return the split to train with: the wanted one, else "train" where the source has it, else its only one."""
-    if wanted is not None:
-        return wanted
-    splits = splits_of(source)
-    if "train" in splits:
-        return "train"
-    if len(splits) > 1:
-        raise SettingsError(
-            f"several splits and none is called train: {', '.join(splits)}", where=source, fix="choose with --split"
-        )
-    return None
-
-
-def test_split(source: str, trained: str | None) -> tuple[str, ...]:
-    """Return the split to test with unless another is named: "test", where there is one that is not trained with."""
-    others = set(splits_of(source)) - {training_split(source, trained)}
-    return ("test",) if "test" in others and len(splits_of(source)) > 1 else ()
 
 
 def prepare_training(settings: TrainStudySettings) -> TrainJob:

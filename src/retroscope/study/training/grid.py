@@ -17,25 +17,25 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
-from retroscope.files import file_digest, refuse_other_report, remove_whole
+from retroscope.files.locks import held
+from retroscope.files.partials import remove_abandoned
+from retroscope.files.whole import file_digest, refuse_other_report, remove_whole
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.provenance import made_by
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import ModelSettings
 from retroscope.inputs.settings_files import plain
-from retroscope.locks import held
-from retroscope.partials import remove_abandoned
 from retroscope.progress import Progress
 from retroscope.scores import Scores
 from retroscope.study.embed import read_lines
 from retroscope.study.folder import GRID, REPORTED
 from retroscope.study.training.cells import is_complete, stored_scores, write_cell
-from retroscope.study.training.fine_tuning import TrainJob, TrainStudySettings, run_training
+from retroscope.study.training.fine_tuning import TrainJob, run_training
 from retroscope.study.training.grid_settings import Cell, GridSettings, cells_of, levels
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
-from retroscope.surgery.reinitialise import check_parts, reinitialise
+from retroscope.study.training.settings import TrainStudySettings
+from retroscope.surgery.reinitialise import reinitialise
 from retroscope.training.pairs import check_held_out, training_pairs
-from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import n_processes
 
 FEWEST_STEPS = 20
@@ -112,12 +112,6 @@ def _check_levels(grid: Grid) -> None:
     """Refuse, before training, settings that would fail in a later cell or train for too few steps."""
     if n_processes() > 1:
         raise SettingsError("a grid runs in one process", fix="start `retroscope ablate` without torchrun")
-    for strategy in grid.settings.strategies:
-        replace(grid.settings.training, strategy=strategy)
-    for objective in grid.settings.objectives:
-        PretrainingSettings(objective=objective)
-    for cell in grid.cells:
-        check_parts(cell.parts)
     few = min(steps_of(grid).values())
     if grid.settings.training.steps is None and few < FEWEST_STEPS:
         raise SettingsError(

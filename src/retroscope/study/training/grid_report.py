@@ -9,7 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from retroscope.files import write_whole
+from retroscope.files.whole import write_whole
+from retroscope.study.training.grid_settings import INTACT
 from retroscope.typesetting import console
 from retroscope.typesetting.curves import curves, facets
 from retroscope.typesetting.drawing import write_figures
@@ -20,7 +21,6 @@ from retroscope.typesetting.page import fill
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.tables import write_frames
 
-INTACT = "none"  # the level at which nothing is re-initialised
 TABLES = ("cells", "effects", "shares", "worth")
 
 

@@ -1,7 +1,7 @@
 """Settings of a training ablation: every combination of some settings is trained and measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Annotated, Any
 
@@ -11,10 +11,12 @@ from retroscope.inputs.settings import DataSettings
 from retroscope.ranges import Range, Seed, check_ranges
 from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
 from retroscope.statistics.resampling.intervals import IntervalSettings
-from retroscope.study.training.grid_report import INTACT
-from retroscope.study.training.pretraining import PretrainStudySettings
+from retroscope.study.training.settings import PretrainStudySettings
+from retroscope.surgery.parts import check_parts
+from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 
+INTACT = "none"  # the level at which nothing is re-initialised
 AXES = ("backbone", "reinitialise", "strategy", "labels", "seed")
 
 
@@ -73,8 +75,18 @@ class GridSettings:
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
                 raise SettingsError(f"{name} is empty", fix="give at least one value")
+        self._check_levels()
+
+    def _check_levels(self) -> None:
+        """Refuse a level or a measure that has no meaning."""
         for measure in self.measures:
             parse_measure(measure)
+        for strategy in self.strategies:
+            replace(self.training, strategy=strategy)
+        for objective in self.objectives:
+            PretrainingSettings(objective=objective)
+        for level in self.reinitialise:
+            check_parts(level_parts(level))
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,12 @@ class Cell:
     @property
     def parts(self) -> tuple[str, ...]:
         """Return the parts to re-initialise."""
-        return () if self.reinitialise == INTACT else tuple(self.reinitialise.split("+"))
+        return level_parts(self.reinitialise)
+
+
+def level_parts(level: str) -> tuple[str, ...]:
+    """Return the parts that a level re-initialises."""
+    return () if level == INTACT else tuple(level.split("+"))
 
 
 def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from retroscope.documents import SCHEMA, clean, write_document
 from retroscope.errors import AnalysisError
-from retroscope.files import refuse_other_report, remove_whole
+from retroscope.files.documents import SCHEMA, clean, write_document
+from retroscope.files.whole import refuse_other_report, remove_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
@@ -25,8 +25,8 @@ from retroscope.statistics.worth import worth
 from retroscope.study.folder import GRID, REPORTED
 from retroscope.study.training.cells import group_of
 from retroscope.study.training.grid import Grid, steps_of
-from retroscope.study.training.grid_report import INTACT, TABLES, GridFindings, write_grid_page
-from retroscope.study.training.grid_settings import AXES, Cell
+from retroscope.study.training.grid_report import TABLES, GridFindings, write_grid_page
+from retroscope.study.training.grid_settings import AXES, INTACT, Cell
 
 SETTINGS = AXES[:-1]  # all but the seed
 

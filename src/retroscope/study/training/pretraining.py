@@ -3,77 +3,36 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.documents import SCHEMA, clean, impersonal
 from retroscope.encoders.checkpoints.adapters import load_backbone
 from retroscope.encoders.checkpoints.backbones import How, model_class, new_backbone, read_config
 from retroscope.encoders.checkpoints.folders import locate, quiet
 from retroscope.encoders.checkpoints.tokenizers import load_tokenizer
 from retroscope.encoders.encoder import architecture, tokenizer_state
 from retroscope.errors import SettingsError
+from retroscope.files.documents import SCHEMA, clean, impersonal
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.provenance import made_by, software
-from retroscope.inputs.settings import DataSettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
-from retroscope.reading import path_of
 from retroscope.study.embed import read_lines
+from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.training.crops import pretrain_on_crops, word_windows
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
 from retroscope.training.objectives import go_on, objective_of
 from retroscope.training.pretrain import Documents, pretrain, tokenised_documents
-from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
 from retroscope.training.shapes import family_of, shape_of
-from retroscope.training.vocabulary import parse_kind, train_tokenizer
+from retroscope.training.vocabulary import train_tokenizer
 
 CROPS = "crops"
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "attention_dropout")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PretrainStudySettings:
-    """Everything about a pre-training.
-
-    Attributes:
-        text: files with a document a line, UTF-8.
-        data: a collection whose passages are documents, too.
-        shape: shape of a model with random weights, e.g. "bert-tiny" or "bert-3x128"; or give `start`.
-        start: checkpoint to continue from.
-        tokenizer: "words", "wordpiece:N" or "bpe:N", trained on the text; or a folder; None: the checkpoint's.
-        device: device to run on, e.g. "cpu", "cuda".
-        pretraining: how the text trains it.
-    """
-
-    text: tuple[str, ...] = ()
-    data: DataSettings | None = None
-    shape: str | None = None
-    start: str | None = None
-    tokenizer: str | None = None
-    device: str = "cpu"
-    pretraining: PretrainingSettings = field(default_factory=PretrainingSettings)
-
-    def __post_init__(self) -> None:
-        if (self.shape is None) == (self.start is None):
-            raise SettingsError("give either a shape or a checkpoint to start from", fix="--shape bert-tiny, or --from")
-        if self.shape is not None:
-            shape_of(self.shape)
-        if self.shape is not None and self.tokenizer is None:
-            raise SettingsError("a new backbone needs a tokenizer", fix="--tokenizer wordpiece:8000, or a folder")
-        if (
-            self.shape is not None
-            and self.tokenizer is not None
-            and not path_of(self.tokenizer, SettingsError).is_dir()
-        ):
-            parse_kind(self.tokenizer)
-        if not self.text and self.data is None:
-            raise SettingsError("there is nothing to read", fix="give --text FILE, or --data SPEC")
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,21 +116,27 @@ def run(
         **levels.values(),
     }
 
-    load_libraries()
     from retroscope.cli.resolve import resolve_as
-    from retroscope.study.training.fine_tuning import training_split
+    from retroscope.inputs.settings import ModelSettings
+    from retroscope.inputs.sources import look_for_data, look_for_model
     from retroscope.study.training.grid_settings import GridSettings
+    from retroscope.study.training.splits import training_split
 
     if source.data:
         values["data"] = {"source": source.data, "split": training_split(source.data, source.split)}
     settings = resolve_as(GridSettings, values, options.settings, options.assignments)
+    for place in settings.backbones.values():
+        look_for_model(ModelSettings(source=place))
+    for data in (settings.data, *settings.tests):
+        look_for_data(data)
+    load_libraries()
     _ablate(settings, out, dry_run=options.dry_run, as_json=options.as_json)
 
 
 def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.files import refuse_other_report
+    from retroscope.files.whole import refuse_other_report
     from retroscope.study.folder import GRID, REPORTED
     from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
     from retroscope.study.training.grid_report import grid_text

@@ -1,7 +1,8 @@
 """retroscope pretrain --objective NAME --text FILE --out DIR."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from retroscope.cli import options as o
 from retroscope.cli.defaults import default_of, option
@@ -9,6 +10,9 @@ from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.values import given
 from retroscope.training.pretraining_settings import OBJECTIVES, PretrainingSettings
+
+if TYPE_CHECKING:
+    from retroscope.study.training.settings import PretrainStudySettings
 
 EXAMPLE = "retroscope pretrain --text data/text.txt --shape bert-small --tokenizer wordpiece:8000 --out models/small"
 
@@ -109,19 +113,35 @@ def run(
     """
     values = {**backbone.values(), "pretraining": training.values()}
 
-    load_libraries()
     from retroscope.cli.resolve import resolve_as
+    from retroscope.study.training.settings import PretrainStudySettings
+
+    chosen = resolve_as(PretrainStudySettings, values, settings, assignments)
+    _look_for(chosen)
+    load_libraries()
+    _pretrain(chosen, out, as_json=as_json)
+
+
+def _look_for(settings: "PretrainStudySettings") -> None:
+    """Refuse files, a checkpoint or a collection that are not there, before torch is imported."""
+    from retroscope.errors import CollectionError
+    from retroscope.files.reading import check_file, path_of
+    from retroscope.inputs.settings import ModelSettings
+    from retroscope.inputs.sources import look_for_data, look_for_model
+
+    for name in settings.text:
+        check_file(path_of(name), CollectionError)
+    look_for_model(ModelSettings(source=settings.start))
+    look_for_data(settings.data)
+
+
+def _pretrain(settings: "PretrainStudySettings", out: Path, *, as_json: bool) -> None:
     from retroscope.cli.terminal import emit, note, say
     from retroscope.display import progress_bars
-    from retroscope.study.training.pretraining import (
-        PretrainStudySettings,
-        describe_pretraining,
-        prepare_pretraining,
-        run_pretraining,
-    )
+    from retroscope.study.training.pretraining import describe_pretraining, prepare_pretraining, run_pretraining
     from retroscope.training.processes import is_first
 
-    job = prepare_pretraining(resolve_as(PretrainStudySettings, values, settings, assignments))
+    job = prepare_pretraining(settings)
     note(describe_pretraining(job))
     with progress_bars() as progress:
         document = run_pretraining(job, out, progress)

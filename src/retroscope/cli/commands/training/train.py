@@ -14,7 +14,7 @@ from retroscope.cli.training_options import PassOptions, TrainingOptions
 from retroscope.cli.values import split_or_spec
 
 if TYPE_CHECKING:
-    from retroscope.study.training.fine_tuning import TrainStudySettings
+    from retroscope.study.training.settings import TrainStudySettings
 
 EXAMPLE = "retroscope train bert-base-uncased --pooling mean --data beir:data/nq --dev dev --out models/nq"
 
@@ -40,8 +40,8 @@ class PairOptions:
     test: Annotated[
         list[str] | None,
         option(
-            "--test", help="Queries that must not be among the training pairs: a split of --data, or SPEC; "
-            "may be repeated", metavar="SPLIT", default="the split test, if there is one",
+            "--test", help="Test queries, none of which may be among the training pairs: a split of --data, or another "
+            "collection; may be repeated", metavar="SPLIT", default="the split named test, if there is one",
         ),
     ] = None  # fmt: skip
 
@@ -88,16 +88,22 @@ def run(
         "training": passes.values() | training.values(),
     }
 
-    load_libraries()
     from retroscope.cli.resolve import resolve_as
-    from retroscope.study.training.fine_tuning import TrainStudySettings, test_split, training_split
+    from retroscope.inputs.sources import look_for_data, look_for_model
+    from retroscope.study.training.settings import TrainStudySettings
+    from retroscope.study.training.splits import test_split, training_split
 
     tests = pairs.test or test_split(pairs.data, pairs.split)
     values |= {
         "data": {"source": pairs.data, "split": training_split(pairs.data, pairs.split)},
         "test": [split_or_spec(name, pairs.data) for name in tests] or None,
     }
-    _train(resolve_as(TrainStudySettings, values, options.settings, options.assignments), out, as_json=options.as_json)
+    settings = resolve_as(TrainStudySettings, values, options.settings, options.assignments)
+    look_for_model(settings.backbone)
+    for data in (settings.data, settings.dev, *settings.test):
+        look_for_data(data)
+    load_libraries()
+    _train(settings, out, as_json=options.as_json)
 
 
 def _train(settings: "TrainStudySettings", out: Path, *, as_json: bool) -> None:

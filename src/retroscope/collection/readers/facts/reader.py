@@ -10,6 +10,7 @@ from retroscope.collection.facts.questions import facts_as_collection
 from retroscope.collection.readers.facts.layouts import LAYOUTS
 from retroscope.collection.readers.fields import refuse_unknown_words
 from retroscope.collection.readers.options import ReadOptions, collection_name
+from retroscope.collection.readers.reader import Reader
 
 
 def recognises(path: Path) -> bool:
@@ -22,3 +23,6 @@ def read(path: Path, options: ReadOptions) -> Collection:
     options.refuse_split("facts")
     refuse_unknown_words(options.columns, ())
     return facts_as_collection(LAYOUTS["facts"].read(path), collection_name(path))
+
+
+READER = Reader(layout="file of rows", judgments="each row", recognises=recognises, read=read)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from retroscope import files
-from retroscope.files import new_folder, remove_whole, whole_file, whole_folder
-from retroscope.partials import PARTIAL, new_beside, remove_abandoned
+from retroscope.files import whole
+from retroscope.files.partials import PARTIAL, new_beside, remove_abandoned
+from retroscope.files.whole import new_folder, remove_whole, whole_file, whole_folder
 
 
 def killed(folder: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pyt
     if where == "rename":
         monkeypatch.setattr(Path, "rename", stopped_when_new)
     else:
-        monkeypatch.setattr(files, where, stopped)
+        monkeypatch.setattr(whole, where, stopped)
     with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "tables") as second:
         (second / "b.csv").write_text("new")
     assert entries(tmp_path) == ["tables"]

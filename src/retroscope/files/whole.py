@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 import xxhash
 
-from retroscope.checksums import MARK, checksum_line, seal
 from retroscope.errors import SettingsError
-from retroscope.partials import PARTIAL, REMOVED, REPLACED, in_use, new_beside
+from retroscope.files.checksums import MARK, checksum_line, seal
+from retroscope.files.partials import PARTIAL, REMOVED, REPLACED, in_use, new_beside
 
 
 def write_whole(path: Path, content: bytes) -> Path:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from retroscope.checksums import checksum, damaged, unreadable
 from retroscope.errors import AnalysisError, DamageError
-from retroscope.files import write_whole
+from retroscope.files.checksums import checksum, damaged, unreadable
+from retroscope.files.whole import write_whole
 
 SECRETS = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=://)[^/@\s]+(?=@)")  # tokens of the hub, passwords of URLs
 PACKING = 9  # level of compression

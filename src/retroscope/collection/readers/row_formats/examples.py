@@ -13,6 +13,7 @@ from pathlib import Path
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.readers.fields import Words, refuse_unknown_words, resolve_columns, resolve_stems
 from retroscope.collection.readers.options import ReadOptions, collection_name
+from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.rows import Row, file_rows, first_row
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError
@@ -60,6 +61,16 @@ class RowFormat:
     def fits(self, row: Row | None) -> bool:
         """Return whether a row has every required column."""
         return row is not None and all(any(n in row.values for n in names) for names in self.required.values())
+
+
+def row_reader(form: RowFormat) -> Reader:
+    """Return the reader of files whose rows all have one format."""
+    return Reader(
+        layout="file of rows",
+        judgments="each row",
+        recognises=lambda path: recognises_rows(path, form),
+        read=lambda path, options: read_rows(path, form, options),
+    )
 
 
 def recognises_rows(path: Path, form: RowFormat) -> bool:

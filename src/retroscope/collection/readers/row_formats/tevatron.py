@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.readers.examples import Gathering, RowFormat, TrainingExample, read_rows
 from retroscope.collection.readers.fields import (
     answers_of,
     id_of,
@@ -24,6 +23,8 @@ from retroscope.collection.readers.fields import (
 )
 from retroscope.collection.readers.options import ReadOptions, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, TITLE_WORDS, RowReader
+from retroscope.collection.readers.reader import Reader
+from retroscope.collection.readers.row_formats.examples import Gathering, RowFormat, TrainingExample, read_rows
 from retroscope.collection.readers.rows import Row, file_rows, first_row, form_of
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
@@ -121,3 +122,6 @@ VERSION_2 = RowFormat(
     optional={"query_id": ["query_id"], "negative_document_ids": ["negative_document_ids"], "answers": ["answers"]},
     example=_version_2,
 )
+
+
+READER = Reader(layout="file of rows", judgments="each row", recognises=recognises, read=read)

@@ -5,24 +5,11 @@ Recognised by `query` and `pos` in the first row. Scores of teachers (`pos_score
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import required_text, text_list
-from retroscope.collection.readers.options import ReadOptions
+from retroscope.collection.readers.row_formats.examples import RowFormat, TrainingExample
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
-
-
-def recognises(path: Path) -> bool:
-    """Return whether the first row has a query and positives."""
-    return recognises_rows(path, FORMAT)
-
-
-def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a file of rows."""
-    return read_rows(path, FORMAT, options)
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:

@@ -18,10 +18,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from retroscope.errors import RetroscopeError, cut, did_you_mean, excerpt
+from retroscope.errors import RetroscopeError, SettingsError, cut, did_you_mean, excerpt
 from retroscope.progress import Progress, listens
 
 ErrorClass = type[RetroscopeError]
+PathLike = str | os.PathLike[str]  # how a user may give a path
 
 GZIP_MAGIC = b"\x1f\x8b"
 LONGEST_LINE = 32 * 2**20  # bytes of a line, and of a JSON item
@@ -76,19 +77,24 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {cut(line, LONGEST_REASON)}" if line else type(error).__name__
 
 
-def path_of(text: str | Path, kind: ErrorClass) -> Path:
+def path_or_name(given: PathLike) -> str | Path:
+    """Return what may be a path, or a name such as that of the hub: text as it is, anything else as a `Path`."""
+    return given if isinstance(given, str) else Path(given)
+
+
+def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
     """Return the path that a user or a file names, with `~` resolved; it need not exist.
 
     Raises:
         RetroscopeError: of this kind, where no path can be called so: too long, `~nobody`, a NUL inside.
     """
     try:
-        path = Path(text).expanduser()
+        path = Path(given).expanduser()
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.stat()
-    except (OSError, RuntimeError, ValueError) as error:
-        fix = "check the path"
-        raise kind(f"no path can be called {excerpt(str(text))} ({reason(error)})", fix=fix) from error
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        what = f"no path can be called {excerpt(str(given))} ({reason(error)})"
+        raise kind(what, fix="check the path") from error
     return path
 
 

@@ -7,25 +7,12 @@ its passages, and counted in the notes. `query_id` is kept.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list
-from retroscope.collection.readers.options import ReadOptions
+from retroscope.collection.readers.row_formats.examples import RowFormat, TrainingExample
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
-
-
-def recognises(path: Path) -> bool:
-    """Return whether the first row has a query and its passages."""
-    return recognises_rows(path, FORMAT)
-
-
-def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a file of rows."""
-    return read_rows(path, FORMAT, options)
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:

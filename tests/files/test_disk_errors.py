@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from retroscope.disk import is_full, refused_by_system
 from retroscope.errors import RepresentationError
+from retroscope.files.disk_errors import is_full, refused_by_system
 
 
 def refusal(number: int) -> OSError:

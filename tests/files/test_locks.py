@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retroscope.errors import SettingsError
-from retroscope.locks import LOCK, held
+from retroscope.files.locks import LOCK, held
 
 FORK = multiprocessing.get_context("fork")
 

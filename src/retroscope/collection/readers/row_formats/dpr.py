@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import answers_of, id_of, records_of, required_text, text_of
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
+from retroscope.collection.readers.reader import Reader
+from retroscope.collection.readers.row_formats.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.rows import Row, form_of
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
@@ -107,3 +108,6 @@ FORMAT = RowFormat(
     },
     example=_example,
 )
+
+
+READER = Reader(layout="JSON file", judgments="each row", recognises=recognises, read=read)

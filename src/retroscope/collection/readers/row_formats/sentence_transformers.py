@@ -6,25 +6,12 @@ pair must be 1 (relevant) or 0 (not); any other number does not say which pairs 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from retroscope.collection.collection import Collection
-from retroscope.collection.readers.examples import RowFormat, TrainingExample, read_rows, recognises_rows
 from retroscope.collection.readers.fields import numbered_texts, required_text
-from retroscope.collection.readers.options import ReadOptions
+from retroscope.collection.readers.row_formats.examples import RowFormat, TrainingExample
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError, excerpt
-
-
-def recognises(path: Path) -> bool:
-    """Return whether the first row has an anchor and a positive."""
-    return recognises_rows(path, FORMAT)
-
-
-def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a file of rows."""
-    return read_rows(path, FORMAT, options)
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:

@@ -5,15 +5,16 @@ record is for people, and for choosing what to remove.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from retroscope.documents import SCHEMA, read_document, write_document
 from retroscope.errors import AnalysisError, DamageError
+from retroscope.files.checksums import read_checked
+from retroscope.files.documents import SCHEMA, read_document, write_document
 
 RECORD = ".about.json"  # end of the name of a record; it begins with the name of its entry
 
@@ -35,6 +36,39 @@ class CacheOrigin:
     analysis: str = ""
     software: tuple[tuple[str, str], ...] = ()
     form: int = 1
+
+
+@dataclass(frozen=True)
+class EntryKind:
+    """One kind of what a cache keeps.
+
+    Attributes:
+        name: as it is printed.
+        pattern: of the paths of its entries below the cache.
+        form: number of the format that this version writes.
+        recorded: whether every entry of today's format has a record of its origin.
+        damages: lists the files of an entry that are not what was written.
+    """
+
+    name: str
+    pattern: str
+    form: int
+    recorded: bool
+    damages: Callable[[Path], list[Path]]
+
+
+def damaged_file(file: Path) -> list[Path]:
+    """Return a file that ends in its checksum, if it is damaged."""
+    try:
+        read_checked(file, "")
+    except DamageError:
+        return [file]
+    return []
+
+
+def damaged_windows(folder: Path) -> list[Path]:
+    """Return the arrays of a folder that are damaged."""
+    return [damaged for file in sorted(folder.glob("*.npy")) for damaged in damaged_file(file)]
 
 
 def versions(names: Sequence[str]) -> tuple[tuple[str, str], ...]:

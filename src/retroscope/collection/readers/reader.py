@@ -1,0 +1,33 @@
+"""What a reader is: how a layout on disk is recognised and read."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers.options import ReadOptions
+
+
+def _no_splits(path: Path) -> Iterable[str]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """One layout.
+
+    Attributes:
+        layout: what a path of it leads to, for the table of layouts in the documentation.
+        judgments: where they come from, for the same table.
+        recognises: whether the content at a path has this layout, and no other.
+        read: returns the collection, or raises a CollectionError that says what is wrong, and where.
+        splits: names of the splits at a path, where they are known without reading them.
+        is_name: what is read is a name, which need not exist on disk.
+    """
+
+    layout: str
+    judgments: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, ReadOptions], Collection]
+    splits: Callable[[Path], Iterable[str]] = _no_splits
+    is_name: bool = False

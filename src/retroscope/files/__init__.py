@@ -1,0 +1,1 @@
+"""Files on a disk: what we write is whole, locked and checksummed; what others made is read within limits."""

@@ -1,0 +1,96 @@
+"""The vectors of several recipes from one pass: recipes that differ in pooling alone share the states of every token.
+
+One extraction does the work and fills the stores of the others beside its own. Each of those is finished by its own
+extraction, which finds its windows done. Every store has the bytes that it would have if it were made alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from retroscope.encoders.encode import encode_rows_by
+from retroscope.encoders.encoder import Encoder
+from retroscope.engine.ledger import Ledger, Standing
+from retroscope.engine.shards import Job
+from retroscope.representations.windows import Window, WindowVectors, WindowWorker, window_key, window_name
+
+if TYPE_CHECKING:
+    from retroscope.representations.extraction import ExtractionPlan
+
+
+def shares_pass(one: "ExtractionPlan", other: "ExtractionPlan") -> bool:
+    """Return whether one pass over the texts makes the vectors of both plans: same states, same batches."""
+    batches = ((each.inventory.fingerprint, each.window, each.tokens, each.normed) for each in (one, other))
+    first, second = batches
+    return one.key != other.key and first == second and _same_states(one.encoder, other.encoder)
+
+
+def _same_states(one: Encoder, other: Encoder) -> bool:
+    """Return whether two encoders make the same states of every text, so that one pass serves both."""
+    apart = ("pooling", "head", "normalize_layers", "truncate_dim")
+    recipes = ({k: v for k, v in each.recipe.identity().items() if k not in apart} for each in (one, other))
+    first, second = recipes
+    return one.backbone is other.backbone and one.reading == other.reading and first == second
+
+
+@dataclass(frozen=True, eq=False)
+class StoreBeside:
+    """A store that is filled beside that of another plan.
+
+    Attributes:
+        plan: of this store.
+        worker: writes into it.
+        ledger: of this store, where its own extraction looks for what is done.
+    """
+
+    plan: "ExtractionPlan"
+    worker: WindowWorker
+    ledger: Ledger
+
+    def is_done(self, window: Window) -> bool:
+        """Return whether a window is done here."""
+        return self.ledger.standing(self._name(window), window_key(self.plan.key, window)) is Standing.DONE
+
+    def write(self, window: Window, content: WindowVectors) -> None:
+        """Write a window and its record."""
+        files = self.worker.write(window, content)
+        self.ledger.complete(self._name(window), window_key(self.plan.key, window), files)
+
+    def _name(self, window: Window) -> str:
+        return window_name(window.start // self.plan.window)
+
+
+@dataclass(frozen=True, eq=False)
+class OnePassWorker:
+    """Encodes windows once, and writes them into a store and into those beside it."""
+
+    worker: WindowWorker
+    beside: Sequence[StoreBeside]
+
+    def compute(self, payload: Window) -> list[WindowVectors]:
+        """Return the vectors of one window for every store."""
+        workers = [self.worker, *(store.worker for store in self.beside)]
+        fresh, rows = self.worker.new_rows(payload)
+        if not rows:
+            return [worker.laid_out(payload, fresh, None) for worker in workers]
+        form = self.worker.form
+        vectors = encode_rows_by([w.encoder for w in workers], rows, form.tokens, norm_each_layer=form.normed)
+        return [worker.laid_out(payload, fresh, one) for worker, one in zip(workers, vectors, strict=True)]
+
+    def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
+        """Write a window into every store, the others first, and return the names of its files in its own.
+
+        So a window that is done in its own store is done in the others.
+        """
+        own, *others = content
+        for store, one in zip(self.beside, others, strict=True):
+            store.write(payload, one)
+        return self.worker.write(payload, own)
+
+
+def can_follow(store: StoreBeside, job: Job) -> bool:
+    """Return whether a store has every window that the job needs no more: later ones may copy vectors from those."""
+    if not job.ledger.records():
+        return True
+    done = (shard.payload for shard in job.shards if job.ledger.standing(shard.name, shard.key) is Standing.DONE)
+    return all(store.is_done(window) for window in done)

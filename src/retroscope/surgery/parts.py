@@ -1,0 +1,46 @@
+"""Names of the parts of a backbone that can be re-initialised. No torch."""
+
+from collections.abc import Callable, Mapping
+
+from retroscope.errors import SettingsError, unknown_name
+
+# Part -> the parts of an anatomy that it means. "norms" leaves the embeddings' own norm to "embeddings".
+PARTS: Mapping[str, frozenset[str]] = {
+    "embeddings": frozenset({"embedding"}),
+    "attention": frozenset({"attention"}),
+    "ffn": frozenset({"ffn_in", "ffn_gate", "ffn_out"}),
+    "norms": frozenset({"norm", "final_norm"}),
+}
+BLOCKS = ("top", "bottom")
+WORDS = ("all", *(f"{end}:K" for end in BLOCKS), *PARTS)
+
+PartFilter = Callable[[int | None, str], bool]
+"""Takes block and part of the anatomy of a parameter; returns whether it is re-initialised."""
+
+
+def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
+    """Refuse words that name no part of any model."""
+    for word in parts:
+        part_filter(word, n_blocks)
+
+
+def part_filter(word: str, n_blocks: int) -> PartFilter:
+    """Return the filter of the parameters that a word means.
+
+    Raises:
+        SettingsError: if it names no part, or more blocks than there are.
+    """
+    if word == "all":
+        return lambda _block, _part: True
+    if word in PARTS:
+        return lambda _block, part: part in PARTS[word]
+    end, _, count = word.partition(":")
+    if end not in BLOCKS or not count.isdecimal():
+        raise unknown_name("part", word, WORDS)
+    k = int(count)
+    if k < 1:
+        raise SettingsError(f"{word!r} names no block", fix=f"count from 1: {end}:1 is one block")
+    if k > n_blocks:
+        raise SettingsError(f"{word!r}: the model has {n_blocks} blocks", fix=f"give 1 to {n_blocks}")
+    blocks = range(n_blocks - k, n_blocks) if end == "top" else range(k)
+    return lambda block, _part: block in blocks
