@@ -202,11 +202,12 @@ def figure(joined: pd.DataFrame) -> alt.Chart:
     """Draw the change of retrieval over the divergence of words, a panel a pair."""
     frame = joined.assign(pair=joined["pair"].map(PAIRS), collection=joined["collection"].map(NAMES))
     shown = frame[["pair", "collection", "size", "effect", "low", "high"]]
-    x = alt.X("size:Q", title="divergence of words from the reference", scale=alt.Scale(domain=[-0.05, 1.05]))
+    x = alt.X("size:Q", title="divergence of words from the reference", scale=alt.Scale(domain=[-0.05, 1.25]))
     base = alt.Chart().encode(x=x)
     bars = base.mark_rule().encode(y=alt.Y("low:Q", title=f"change of {HEADLINE}"), y2="high:Q")
     dots = base.mark_point(filled=True, size=40).encode(y="effect:Q")
-    labels = base.mark_text(align="left", dx=5, fontSize=9).encode(y="effect:Q", text="collection:N")
+    labels = base.mark_text(align="left", dx=5, fontSize=9, angle=320).encode(y="effect:Q", text="collection:N")
     nought = alt.Chart().mark_rule(strokeDash=[3, 3], color="grey").encode(y=alt.datum(0))
     panel = alt.layer(nought, bars, dots, labels, data=shown).properties(width=230, height=230)
-    return panel.facet(alt.Facet("pair:N", title="fine-tuned on", sort=list(PAIRS.values())), columns=3)
+    panels = panel.facet(alt.Facet("pair:N", title="fine-tuned on", sort=list(PAIRS.values())), columns=3)
+    return panels.resolve_scale(y="independent")
