@@ -11,6 +11,7 @@ the same files. It takes about 20 minutes of processor time.
 """
 
 import argparse
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -104,6 +105,14 @@ def trained_rows(pair: str, study: Study, work: Path) -> Iterator[pd.DataFrame]:
             yield rows.assign(pair=pair, collection=pair, passages_trained_with=seen)
 
 
+def overlaps(models: dict[str, Path]) -> pd.DataFrame:
+    """Return what `train` reports of test queries that resemble training queries, or share their passages."""
+    reports = {pair: json.loads((models[pair] / "training.json").read_text("utf-8")) for pair in ("scifact", "squad")}
+    names = ("n_queries", "near_duplicates", "shared_passages")
+    rows = [{"pair": pair, **{name: one["overlaps"][0][name] for name in names}} for pair, one in reports.items()]
+    return pd.DataFrame(rows)
+
+
 def corrected(rows: pd.DataFrame) -> pd.DataFrame:
     """Correct p of difference and of equivalence over all pairs and collections, each measure by itself."""
     for column in ("p", "p_equivalence"):
@@ -153,6 +162,7 @@ def run(data: Path, minilm: Path, sre: Path, work: Path) -> None:
     save(corrected(retrieval[KEPT].rename(columns=RENAMED).reset_index(drop=True)), "retrieval")
     save(pd.concat([rows for pair, study in studies.items() for rows in shift_rows(pair, study)]), "shift")
     at_home = [rows for pair in ("scifact", "squad") for rows in trained_rows(pair, studies[pair], work)]
+    save(overlaps(models), "overlap")
     save(pd.concat(at_home)[["passages_trained_with", *HOME_KEPT]].rename(columns=RENAMED), "home")
 
 
