@@ -182,9 +182,8 @@ def plan_study(
         check_ids(collection)
         for other in collections[:number]:
             refuse_same_texts(other, collection)
-    context = Context(named, collections[0], whole, folder, trainings=other_names(named, trainings))
-    renamed = distinct_collections(collections)
-    context = context.on(renamed[0], first=True)
+    renamed, others = distinct_collections(collections), other_names(named, trainings)
+    context = Context(named, renamed[0], whole, folder, trainings=others, further=len(renamed) - 1)
     with shown(progress) as report:
         plan = _plan(context.told(report), renamed, asked)
         tokens.save()
