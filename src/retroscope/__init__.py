@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from retroscope.collection.world.world import make_world as make_world
     from retroscope.drift.representations import representation_drift as representation_drift
     from retroscope.drift.settings import DriftSettings as DriftSettings
+    from retroscope.drift.settings import ShiftSettings as ShiftSettings
     from retroscope.encoders.checks.selftest import self_test as self_test
     from retroscope.encoders.encode import encode_layers as encode_layers
     from retroscope.encoders.encoder import Encoder as Encoder
@@ -109,6 +110,7 @@ _HOMES = {
     "DataSettings": "inputs.settings",
     "Difference": "statistics.difference",
     "DriftSettings": "drift.settings",
+    "ShiftSettings": "drift.settings",
     "Encoder": "encoders.encoder",
     "ExtractionSettings": "representations.settings",
     "ErasureSettings": "analyses.erasure.settings",

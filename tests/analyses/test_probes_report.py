@@ -149,19 +149,20 @@ def test_how_the_negatives_were_found_is_on_the_page() -> None:
     assert section(collections=(collection(negatives={}),)).values["negatives"] == ""
 
 
-def test_equal_vectors_are_at_chance_but_for_rounding() -> None:
+@pytest.mark.parametrize("error", [3e-9, -3e-9])
+def test_equal_vectors_are_at_chance_but_for_rounding(error: float) -> None:
     """Where all texts have one vector every choice is worth 1/N: an interval of no width beside a mean's rounding."""
-
-    def rounded(probe: str, c: str, n: int, layer: int, side: str) -> float:
-        plain = accuracy(probe, c, n, layer, side)
-        return 1 / n + 3e-9 if c in ("shuffled_queries", "hash_labels") and layer == 0 else plain
-
-    before, after = probe_scores(accuracy=rounded)
+    before, after = probe_scores()
     for scores in (before, after):
-        at = {"layer": 0, "control": ["shuffled_queries", "hash_labels"]}
-        level = 1 / scores.values.passages + 3e-9
-        scores.values.loc[at] = level.broadcast_like(scores.values.loc[at])
-    assert alarms(probes_result(effect=compare(before, after))) == []
+        at = {"layer": 0, "probe": ["cosine"]}
+        for control in ("none", "shuffled_queries", "hash_labels"):
+            cells = scores.values.loc[{**at, "control": [control]}]
+            scores.values.loc[{**at, "control": [control]}] = (1 / cells.passages + error).broadcast_like(cells)
+    result = probes_result(effect=compare(before, after))
+    assert alarms(result) == []
+    assert not any("elow chance" in text for text in texts(result))
+    row = {"probe": "cosine", "control": "none", "n_passages": 5, "layer": 0}
+    assert below_chance_alone([{**row, "accuracy": 0.2 + error, "ci_high": 0.2 + error}], "cosine") == []
 
 
 def broken(control: str, value: float = 0.75) -> ProbesResult:

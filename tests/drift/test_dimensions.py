@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from retroscope.drift.dimensions import effective_rank, population_spectrum
 from retroscope.statistics.resampling.jackknife import jackknife
@@ -80,3 +81,14 @@ def test_shift_scale_and_rotation_change_nothing() -> None:
     x = sample(SPECTRA["k^-1"](16), 100)
     turn = np.linalg.qr(np.random.default_rng(2).standard_normal((16, 16)))[0]
     assert effective_rank((5 * x @ turn + 7).astype(np.float32)) == pytest.approx(effective_rank(x), rel=1e-3)
+
+
+def test_where_active_sets_go_in_circles_the_same_problem_is_solved_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = (np.random.default_rng(0).standard_normal((300, 96)) * np.geomspace(1, 0.1, 96)).astype(np.float32)
+    usual = effective_rank(x)
+
+    def no_end(*_: object) -> None:
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr(optimize, "nnls", no_end)
+    assert effective_rank(x) == pytest.approx(usual, rel=2e-3)

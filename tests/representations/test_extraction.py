@@ -340,13 +340,15 @@ def test_texts_must_be_those_of_the_plan(encoder: Encoder, small_windows: None, 
         extract(plan, IDS[:3], CORPUS, tmp_path / "v")
     with pytest.raises(RepresentationError, match=r"20 instead of 34 texts\n  fix: give `plan_extraction` and"):
         extract(plan, IDS, CORPUS[:20], tmp_path / "short")
-    with pytest.raises(RepresentationError, match=r"planned: more than 34 texts"):
+    with pytest.raises(RepresentationError, match=r"plan_extraction`: more than 34 texts"):
         extract(plan, IDS, [*CORPUS, *CORPUS], tmp_path / "long")
-    with pytest.raises(RepresentationError, match=r"planned: lengths differ between texts 8 and 16"):
+    with pytest.raises(RepresentationError, match=r"plan_extraction`: lengths differ between texts 8 and 16"):
         extract(plan, IDS, [*CORPUS[:9], "red red red red red red red red", *CORPUS[10:]], tmp_path / "other")
     exhausted = iter(CORPUS)
     assert len(list(exhausted)) == len(CORPUS)
-    with pytest.raises(RepresentationError, match=r"planned: 0 texts(.|\n)*a stream that starts anew each time"):
+    with pytest.raises(
+        RepresentationError, match=r"plan_extraction`: 0 instead of 34 texts(.|\n)*a stream that starts anew each time"
+    ):
         extract(plan, IDS, exhausted, tmp_path / "none")
 
 

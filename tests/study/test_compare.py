@@ -555,7 +555,7 @@ def test_every_analysis_that_says_so_is_measured_on_each_collection(elsewhere: S
     names = [collection.name for collection in elsewhere.subject.collections]
     assert names == [elsewhere.subject.collection.name, "other", "other (2)"]
     several = {name for name, one in analyses().items() if one.every_collection}
-    assert several == {"retrieval", "layers", "representations", "transplants"}
+    assert several == {"retrieval", "shift", "layers", "representations", "transplants"}
     for name, measurements in elsewhere.measured.items():
         assert [one.collection for one in measurements] == (names if name in several else names[:1]), name
     for name in several:

@@ -81,8 +81,21 @@ def test_what_the_user_named_keeps_its_size(planned: Planner) -> None:
 
 
 def test_a_time_that_does_not_suffice_for_encoding_is_refused(planned: Planner) -> None:
-    with pytest.raises(SettingsError, match="is too short: encoding, searching and what has one size take about"):
+    with pytest.raises(SettingsError, match=r"is too short: what cannot be made smaller takes .*\(.*\)"):
         fit(planned(QUICK), 1e-6)
+
+
+def test_a_time_that_is_too_short_is_told_with_what_takes_it_and_what_can_be_left_out(planned: Planner) -> None:
+    plan = planned(QUICK)
+    slow = replace(plan, steps=tuple(
+        replace(step, planned=replace(step.planned, seconds=600.0))
+        if step.planned and step.analysis.name in ("layers", "retrieval") else step
+        for step in plan.steps
+    ))  # fmt: skip
+    with pytest.raises(SettingsError) as told:
+        fit(slow, 60.0)
+    assert "(retrieval 10 min, layers 10 min)" in str(told.value)
+    assert "fix: give more time, leave out layers (--no-layers), or a collection of fewer passages" in str(told.value)
 
 
 def test_the_choice_is_said_and_its_settings_are_of_the_plan(planned: Planner) -> None:

@@ -22,7 +22,7 @@ from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.vocabulary.settings import VocabularySettings
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.attribution.settings import AttributionSettings
-from retroscope.drift.settings import DriftSettings
+from retroscope.drift.settings import DriftSettings, ShiftSettings
 from retroscope.encoders.settings import DTYPES, LoadSettings
 from retroscope.encoders.settings import PROTOCOLS as LOADING_PROTOCOLS
 from retroscope.errors import SettingsError
@@ -185,6 +185,7 @@ GROUPS = {
     ("statistics",): ComparisonSettings,
     ("erasure",): ErasureSettings,
     ("vocabulary",): VocabularySettings,
+    ("shift",): ShiftSettings,
     ("heads",): HeadSettings,
     ("patching",): PatchingSettings,
     ("retention",): RetentionSettings,

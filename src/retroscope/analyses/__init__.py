@@ -21,6 +21,7 @@ from retroscope.analyses import (
     representations,
     retention,
     retrieval,
+    shift,
     training_runs,
     transplants,
     vocabulary,
@@ -33,6 +34,7 @@ GROUP, RENAME = "retroscope.analyses", "rename the analysis"
 OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
+    shift.ANALYSIS,
     groups.ANALYSIS,
     training_runs.ANALYSIS,
     localisation.ANALYSIS,

@@ -58,6 +58,7 @@ class Context:
         cache: folder of vectors and of what a stopped run goes on from.
         trainings: further trainings of the retriever.
         first: whether `collection` is the study's first.
+        further: number of collections of the study besides the first.
         progress: told (what, done, total).
         engine: where texts are encoded.
         to_encode: all retrievers whose vectors of the collection are made; those that differ in pooling alone are made
@@ -70,6 +71,7 @@ class Context:
     cache: Path
     trainings: tuple[Retriever, ...] = ()
     first: bool = True
+    further: int = 0
     progress: Progress | None = None
     engine: Engine = LOCAL
     to_encode: tuple[Retriever, ...] = ()

@@ -15,6 +15,7 @@ from retroscope.representations.store import Vectors
 ROUNDING = 1e-10  # of the largest variance: what is below is rounding
 EQUATIONS = 60  # points at which the law is demanded
 GRID = 100  # variances that the population may have
+TOLERANCE = 1e-12  # of the interior method
 LOWEST = 0.05  # of the sample's least variance: the population's may be lower where dimensions outnumber texts
 
 Eigenvalues = Float[np.ndarray, "value"]
@@ -55,5 +56,19 @@ def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
     most = int((np.ptp(x, axis=0) > 0).sum())
     # one more unknown takes up the dimensions without variance
     system = np.vstack([np.hstack([law / given[:, None], np.zeros((len(z), 1))]), np.full(GRID + 1, 1 / most)])
-    counts, _ = optimize.nnls(system, np.ones(len(z) + 1))
-    return variances, counts[:GRID]
+    return variances, nonnegative_least_squares(system, np.ones(len(z) + 1))[:GRID]
+
+
+def nonnegative_least_squares(
+    system: Float[np.ndarray, "equation unknown"], wanted: Float[np.ndarray, "equation"]
+) -> Float[np.ndarray, "unknown"]:
+    """Return the c >= 0 whose product with a system is nearest to the wanted values.
+
+    The active sets of Lawson and Hanson can go round in circles by rounding (met once in some thousand layers of real
+    models). An interior method, which is slower, then solves the same problem.
+    """
+    try:
+        counts: Float[np.ndarray, "unknown"] = optimize.nnls(system, wanted)[0]
+    except RuntimeError:  # it raises this for nothing else
+        counts = optimize.lsq_linear(system, wanted, bounds=(0, np.inf), method="trf", tol=TOLERANCE).x
+    return counts

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from retroscope.analyses.probes.result import ProbesResult
+from retroscope.analyses.probes.result import ROUNDING, ProbesResult
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, score
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import side_score
 
-ROUNDING = 1e-6  # of a mean of float32 accuracies
 CELL = ["probe", "passages", "layer"]
 SHUFFLED = "shuffled_queries"
 HASHED = "hash_labels"

@@ -11,6 +11,7 @@ from retroscope.statistics import Difference
 from retroscope.typesetting.frames import PLAIN, rows
 
 SEED_COLUMNS = ("side", "probe", "control", "n_passages", "layer", "sd", "train_accuracy")
+ROUNDING = 1e-6  # of a mean of float32 accuracies: where all vectors are one, every choice is worth 1/N but for this
 LABELS = ["probe", "control", "passages", "layer"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.probes.result import ProbesResult
+from retroscope.analyses.probes.result import ROUNDING, ProbesResult
 from retroscope.probing.records import ProbeRecord
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
@@ -65,7 +65,7 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
         return []
     chance = 1 / result.hardest
     cells = widened(by_side(by_layer, ["layer"]), alpha(result.effect))
-    low = cells[cells["high"] < chance]
+    low = cells[cells["high"] < chance - ROUNDING]
     if low.empty:
         return []
     worst = low.loc[low["value"].idxmin()]
@@ -192,7 +192,8 @@ def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[
     low = [
         r
         for r in records
-        if (r["probe"], r["control"], r["n_passages"]) == (similarity, PLAIN, largest) and r["ci_high"] < 1 / largest
+        if (r["probe"], r["control"], r["n_passages"]) == (similarity, PLAIN, largest)
+        and r["ci_high"] < 1 / largest - ROUNDING
     ]
     if not low:
         return []

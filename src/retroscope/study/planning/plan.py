@@ -14,16 +14,17 @@ from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.token_memory import TOKENS, TokenMemory
 from retroscope.engine.choice import Engine
-from retroscope.errors import AnalysisError, SettingsError
+from retroscope.errors import AnalysisError
 from retroscope.files.documents import SCHEMA
 from retroscope.files.reading import PathLike, path_of
 from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
-from retroscope.inputs.pairing import check_pair, compared_like, distinct_collections, distinct_names
+from retroscope.inputs.pairing import distinct_collections
 from retroscope.inputs.settings import StudySettings
+from retroscope.study.planning.models import checked_models, other_names
 from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
-from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, RefusedFacts, with_side
+from retroscope.typesetting.subject import MODEL, RefusedFacts
 
 # Seconds of the statistics of one analysis on one collection, its page and figures, by benchmarks/plan.py: in all, and
 # for each query that is resampled.
@@ -170,7 +171,7 @@ def plan_study(
         SettingsError, CollectionError: for settings or collections that cannot be used.
     """
     whole = complete(settings or StudySettings())
-    named = _checked(models, trainings)
+    named = checked_models(models, trainings)
     if list(named) != [MODEL]:
         refuse_left_out(whole)
     folder = path_of(cache) if cache else default_cache()
@@ -181,9 +182,8 @@ def plan_study(
         check_ids(collection)
         for other in collections[:number]:
             refuse_same_texts(other, collection)
-    context = Context(named, collections[0], whole, folder, trainings=_other_names(named, trainings))
-    renamed = distinct_collections(collections)
-    context = context.on(renamed[0], first=True)
+    renamed, others = distinct_collections(collections), other_names(named, trainings)
+    context = Context(named, renamed[0], whole, folder, trainings=others, further=len(renamed) - 1)
     with shown(progress) as report:
         plan = _plan(context.told(report), renamed, asked)
         tokens.save()
@@ -258,35 +258,6 @@ def _planned(analysis: Analysis, context: Context, number: int) -> Step:
     reason = instrument.refusal(context, settings)
     planned = None if reason else instrument.plan(context, settings)
     return Step(analysis, instrument, settings, context, number, planned, reason)
-
-
-def _checked(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> dict[str, Retriever]:
-    """Return the models under distinct names, if their layers can be paired.
-
-    Raises:
-        SettingsError, EncoderError: if they cannot.
-    """
-    if list(models) == [MODEL]:
-        if trainings:
-            raise SettingsError("further trainings need a pair", fix="give the backbone and the retriever")
-        return dict(models)
-    if list(models) != [BEFORE, AFTER]:
-        raise SettingsError(
-            f"a study cannot compare the models {', '.join(models)}",
-            fix=f"give {BEFORE!r} and {AFTER!r}, or {MODEL!r} alone",
-        )
-    check_pair(models[BEFORE], models[AFTER])
-    for training in trainings:
-        check_pair(models[AFTER], training)
-    before, after = compared_like(models[BEFORE], models[AFTER]), models[AFTER]
-    if before.name == after.name:
-        before, after = (replace(m, name=with_side(m.name, side)) for side, m in ((BEFORE, before), (AFTER, after)))
-    return {BEFORE: before, AFTER: after}
-
-
-def _other_names(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> tuple[Retriever, ...]:
-    """Return the further trainings, renamed if the retriever or another one has the same name."""
-    return tuple(distinct_names([list(models.values())[-1], *trainings])[1:])
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.analysis import LEFT_OUT, Analysis, AnalysisSize
+from retroscope.analyses.analysis import LEFT_OUT, Analysis, AnalysisSize, switch_of
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged, plain, read_as
@@ -19,6 +19,8 @@ from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settin
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.settings import from_values, settings_of
 from retroscope.typesetting.numbers import estimate
+
+DEAR = 10  # an error names the parts that take at least one of so many equal parts of the time
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,25 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     ladders = {name: _ladder(plan, analyses()[name]) for name in _sized(plan, given)}
     fixed = fixed_seconds(plan, given)
     if fixed > seconds:
-        raise SettingsError(
-            f"{estimate(seconds)} is too short: encoding, searching and what has one size take about {estimate(fixed)}",
-            where="--time",
-            fix="give more time, or fewer texts (--limit-queries, a smaller collection)",
-        )
+        raise _too_short(plan, seconds, fixed, _sized(plan, given))
     chosen = _enlarged(ladders, seconds - fixed)
     bought = tuple(ladders[name][at] for name, at in chosen.items())
     settings = {one.analysis: _resized(plan.settings, analyses()[one.analysis], one.size) for one in bought}
     return Fitted(replace(plan.settings, analyses={**plan.settings.analyses, **settings}), bought, seconds)
+
+
+def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[str]) -> SettingsError:
+    """Return the error that names what takes the time, and the analyses that can be left out of it."""
+    parts = {name: spent for name, spent in plan.seconds.items() if name not in sized and spent >= fixed / DEAR}
+    dear = sorted(parts, key=lambda name: -parts[name])
+    optional = [f"{name} ({switch_of(one)})" for name in dear if (one := analyses().get(name)) and not one.required]
+    leave = f", leave out {' and '.join(optional)}" if optional else ""
+    return SettingsError(
+        f"{estimate(seconds)} is too short: what cannot be made smaller takes about {estimate(fixed)} "
+        f"({', '.join(f'{name} {estimate(parts[name])}' for name in dear)})",
+        where="--time",
+        fix=f"give more time{leave}, or a collection of fewer passages",
+    )
 
 
 def fixed_seconds(plan: StudyPlan, given: Collection[str] = ()) -> float:

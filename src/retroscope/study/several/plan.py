@@ -193,10 +193,10 @@ def _fitted(
             slowest, most = plan, sum(plan.seconds.values()) - own
     if slowest is None or fixed > seconds:
         raise SettingsError(
-            f"{estimate(seconds)} is too short for {count(len(settings), 'study')}: encoding, searching and what has "
-            f"one size take about {estimate(fixed)}",
+            f"{estimate(seconds)} is too short for {count(len(settings), 'study')}: what cannot be made smaller takes "
+            f"about {estimate(fixed)}",
             where="--time",
-            fix="give more time, fewer retrievers, or fewer texts (--limit-queries, a smaller collection)",
+            fix="give more time, fewer retrievers, or a collection of fewer passages",
         )
     share = fixed_seconds(slowest, given) + (seconds - fixed) / len(settings)
     chosen = fit(slowest, share, given)

@@ -1,0 +1,35 @@
+"""How far are the other collections from the first? Words, length, tokens, embeddings and neighbours, as numbers."""
+
+from retroscope.analyses.analysis import Analysis, Instrument, Reporter
+
+
+def _settings() -> type:
+    from retroscope.drift.settings import ShiftSettings
+
+    return ShiftSettings
+
+
+def _instrument() -> Instrument:
+    from retroscope.analyses.shift.measure import INSTRUMENT
+
+    return INSTRUMENT
+
+
+def _reporter() -> Reporter:
+    from retroscope.analyses.shift.report import REPORTER
+
+    return REPORTER
+
+
+ANALYSIS = Analysis(
+    name="shift",
+    title="Domain shift",
+    question="How far are the other collections from the first?",
+    package=__name__,
+    settings=_settings,
+    instrument=_instrument,
+    reporter=_reporter,
+    needs=("retrieval",),
+    every_collection=True,
+    optional_input=True,
+)

@@ -1,0 +1,66 @@
+"""Result of domain shift."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from retroscope.drift.shift import EMBEDDINGS, SHIFT_COLUMNS, WORDS, outcome
+from retroscope.errors import demand_columns
+from retroscope.statistics import Difference
+
+
+@dataclass(frozen=True, eq=False)
+class CollectionShift:
+    """The shift of one collection from the reference.
+
+    Attributes:
+        collection: its name.
+        numbers: a row a statistic, columns `SHIFT_COLUMNS`.
+        passages: of each collection that were compared.
+        retrieval: the effect of fine-tuning on it; None where retrieval was not measured.
+    """
+
+    collection: str
+    numbers: pd.DataFrame
+    passages: int
+    retrieval: Difference | None = None
+
+    def __post_init__(self) -> None:
+        demand_columns("shift", self.numbers, SHIFT_COLUMNS)
+
+    def number(self, statistic: str) -> "pd.Series[float] | None":
+        """Return the row of a statistic; None where it was not measured."""
+        rows = self.numbers[self.numbers["statistic"] == statistic]
+        return None if rows.empty else rows.iloc[0]
+
+    @property
+    def words(self) -> "pd.Series[float]":
+        """Return the shift of words."""
+        return self.numbers.set_index("statistic").loc[WORDS]
+
+    @property
+    def embeddings(self) -> "pd.Series[float]":
+        """Return the shift of embeddings."""
+        return self.numbers.set_index("statistic").loc[EMBEDDINGS]
+
+    @property
+    def outcome(self) -> str:
+        """Return what the rule says: "another" domain or language, the "same", or "undecided"."""
+        return outcome(self.words["low"], self.words["high"])
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftResult:
+    """The shift of every other collection.
+
+    Attributes:
+        reference: name of the collection that the others are compared with: the study's first.
+        control: the reference against itself, in which there is no shift; None where it has too few passages.
+        others: in the order of the study.
+        level: confidence level of the intervals.
+    """
+
+    reference: str
+    control: CollectionShift | None
+    others: tuple[CollectionShift, ...]
+    level: float

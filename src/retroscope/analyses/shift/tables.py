@@ -1,0 +1,67 @@
+"""The table of domain shift: a row a collection."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from retroscope.analyses.shift.result import CollectionShift, ShiftResult
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.latex import PaperTable
+from retroscope.typesetting.numbers import MISSING, interval, score, signed
+from retroscope.typesetting.subject import Subject
+from retroscope.typesetting.words import effect_limits
+
+
+def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
+    """Return every number of shift, and the change of retrieval beside it."""
+    every = [*([result.control] if result.control else []), *result.others]
+    columns = {title: [_cell(one, name, printed) for one in every] for title, (name, printed) in COLUMNS.items()}
+    names = [f"{one.collection} (control: itself)" if one is result.control else one.collection for one in every]
+    measure = subject.measures[0]
+    frame = {"collection": names, "rule": [one.outcome for one in every], **columns}
+    frame[f"change of {measure}"] = [_effect(one, measure) for one in every]
+    note = (
+        f"Intervals: {100 * result.level:g} %, over passages; of {measure} over queries. Divergence of words (0 to 1) "
+        "and squared MMD of embeddings before are corrected by what two halves of one collection reach. Words of a "
+        "passage and tokens of a word: ratio to the first collection. Unknown tokens and common neighbours before and "
+        "after: the first collection's share, this one's, and the difference."
+    )
+    numeric = tuple(frame)[2:]
+    return PaperTable(pd.DataFrame(frame), f"Domain shift from {result.reference}", note, numeric)
+
+
+def _plain(row: "pd.Series[float]") -> str:
+    return f"{score(row['shift'])} {interval(row['low'], row['high'])}"
+
+
+def _ratio(row: "pd.Series[float]") -> str:
+    """Print a ratio, which is stored as its log2."""
+    value, low, high = (2 ** row[name] for name in ("shift", "low", "high"))
+    return f"x {value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _shares(row: "pd.Series[float]") -> str:
+    limits = interval(row["low"], row["high"], effect=True)
+    return f"{score(row['reference'])}, {score(row['here'])}: {signed(row['shift'])} {limits}"
+
+
+COLUMNS: dict[str, tuple[str, Callable[["pd.Series[float]"], str]]] = {
+    "words": ("words", _plain),
+    "embeddings": ("embeddings", _plain),
+    "words of a passage": ("length", _ratio),
+    "tokens of a word": ("fertility", _ratio),
+    "unknown tokens": ("unknown", _shares),
+    "common neighbours": ("neighbours", _shares),
+}
+
+
+def _cell(one: CollectionShift, statistic: str, printed: Callable[["pd.Series[float]"], str]) -> str:
+    row = one.number(statistic)
+    return MISSING if row is None else printed(row)
+
+
+def _effect(one: CollectionShift, measure: str) -> str:
+    if one.retrieval is None:
+        return MISSING
+    row = rows(one.retrieval, measure=measure).iloc[0]
+    return f"{signed(row['effect'])} {effect_limits(row)}"

@@ -1,0 +1,44 @@
+"""What is said of domain shift."""
+
+from retroscope.analyses.shift.result import CollectionShift, ShiftResult
+from retroscope.drift.shift import ANOTHER, SAME, WORDS_THRESHOLD
+from retroscope.typesetting.numbers import interval, score, signed
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.subject import BEFORE
+
+TOPIC, CONTROL = "domain shift", "a collection against itself"
+
+
+def shift_statements(result: ShiftResult) -> tuple[Statement, ...]:
+    """Return what the rule says of every other collection, then the outcome of the control."""
+    others = [_said(one, number, result.reference) for number, one in enumerate(result.others, start=1)]
+    return (*others, *([] if result.control is None else [_control(result.control)]))
+
+
+def _said(one: CollectionShift, number: int, reference: str) -> Statement:
+    """State the outcome of the rule, and the distance of the embeddings."""
+    words, embeddings = one.words, one.embeddings
+    numbers = f"{score(words['shift'])} {interval(words['low'], words['high'])}"
+    verdict, where = {
+        ANOTHER: (f"{one.collection} is of another domain or language than {reference}", "above"),
+        SAME: (f"{one.collection} is of the domain and language of {reference}", "below"),
+    }.get(one.outcome, (f"Whether {one.collection} is of another domain than {reference} is not decided", "around"))
+    text = (
+        f"{verdict}: the words of their passages diverge by {numbers}, {where} the threshold of {WORDS_THRESHOLD:g} "
+        "(0: as two halves of one collection; 1: no common word). Embeddings before: squared MMD "
+        f"{signed(embeddings['shift'])} {interval(embeddings['low'], embeddings['high'], effect=True)}."
+    )
+    estimate = Estimate(
+        "divergence of words", words["shift"], words["low"], words["high"], kind=Kind.SCORE, collection=one.collection
+    )
+    return Statement(TOPIC, State.MEASURED, text, (BEFORE,), f"collection_{number}", estimate)
+
+
+def _control(one: CollectionShift) -> Statement:
+    """State whether the rule finds no shift between passages of one collection."""
+    words = one.words
+    numbers = f"{score(words['shift'])} {interval(words['low'], words['high'])}"
+    failed = one.outcome == ANOTHER
+    opening = "CONTROL FAILED: passages of" if failed else "Passages of"
+    text = f"{opening} {one.collection} against other passages of it: the words diverge by {numbers}; expected is 0."
+    return Statement(TOPIC, State.FAILED if failed else State.MEASURED, text, (), "control", control=CONTROL)

@@ -1,0 +1,246 @@
+"""How far is one collection from another? Numbers of domain shift between random samples of their passages.
+
+Distances (words, embeddings) are taken between the collections (value) and between two halves of one collection (floor:
+the mean of both collections). All samples have one size, so what small samples do to a distance is in both. Levels
+(length, fertility, unknown tokens, neighbours) are numbers of each collection, which are subtracted.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from scipy import sparse
+
+from retroscope.drift.settings import ShiftSettings
+from retroscope.drift.similarity import neighbour_overlap
+from retroscope.errors import AnalysisError
+from retroscope.representations.store import Vectors
+from retroscope.statistics.resampling.jackknife import GROUPS, KeptRows, jackknife
+
+WORDS, EMBEDDINGS, NEIGHBOURS = "words", "embeddings", "neighbours"
+RATIOS = ("length", "fertility")  # whose change is the log2 of a ratio
+SHIFT_COLUMNS = ("statistic", "shift", "low", "high", "value", "floor", "reference", "here")
+# Han characters and kana are written without spaces: each counts as a word.
+SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+WORD = re.compile(rf"[{SINGLE}]|[^\W_{SINGLE}]+")
+
+# The rule: another domain or language where the whole interval of the shift of words lies above this threshold, the
+# same where it lies below. `benchmarks/domain_detector.py --calibrate` chose it, on other collections than those that
+# it is judged by.
+WORDS_THRESHOLD = 0.25
+ANOTHER, SAME, UNDECIDED = "another", "same", "undecided"
+
+OfRows = Callable[[KeptRows], float]  # of the passages that are kept, by their number within every sample
+Level = Callable[["PassageSample", KeptRows], float]
+
+
+@dataclass(frozen=True, eq=False)
+class PassageSample:
+    """A random sample of the passages of a collection, and what shift reads of them.
+
+    Attributes:
+        words: [passage, word], counts.
+        vocabulary: the word of each column.
+        tokens: tokens of each passage under the tokenizer of the model before; the passage is not cut.
+        unknown: those of them that the tokenizer does not know.
+        vectors: final vectors by side: "before" for the shift of embeddings, both sides for that of neighbours.
+    """
+
+    words: "sparse.csr_array"
+    vocabulary: Sequence[str]
+    tokens: Int[np.ndarray, "passage"]
+    unknown: Int[np.ndarray, "passage"]
+    vectors: Mapping[str, Vectors]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def part(self, start: int, stop: int) -> "PassageSample":
+        """Return some consecutive passages."""
+        kept = slice(start, stop)
+        vectors = {side: v[kept] for side, v in self.vectors.items()}
+        return PassageSample(self.words[kept], self.vocabulary, self.tokens[kept], self.unknown[kept], vectors)
+
+
+def words_of(text: str) -> list[str]:
+    """Split a text into lower-case words: runs of letters and digits, each Han character and kana by itself."""
+    return WORD.findall(text.lower())
+
+
+def count_words(texts: Iterable[str]) -> tuple["sparse.csr_array", list[str]]:
+    """Return the counts, [text, word], and the word of each column."""
+    column: dict[str, int] = {}
+    counts = [Counter(words_of(text)) for text in texts]
+    cells = [(row, column.setdefault(word, len(column)), n) for row, c in enumerate(counts) for word, n in c.items()]
+    rows, columns, values = np.array(cells, dtype=np.int64).reshape(-1, 3).T
+    return sparse.csr_array((values, (rows, columns)), shape=(len(counts), len(column))), list(column)
+
+
+def domain_shift(reference: PassageSample, other: PassageSample | None, settings: ShiftSettings) -> pd.DataFrame:
+    """Return every number of shift between two collections, columns `SHIFT_COLUMNS`.
+
+    Args:
+        reference: passages in random order.
+        other: those of the other collection, likewise; None: the reference is compared with itself, passages of it with
+            other passages of it. This is the control, in which there is no shift.
+        settings: size of the samples, neighbours and intervals.
+
+    Raises:
+        AnalysisError: if there are too few passages for the intervals.
+    """
+    n = sample_size(len(reference), None if other is None else len(other), settings.texts)
+    if n < fewest(settings.neighbours):
+        where, fix = "domain shift", f"each sample needs {fewest(settings.neighbours)}"
+        raise AnalysisError(f"samples of {n} passages are too few for an interval", where=where, fix=fix)
+    here, start = (reference, 2 * n) if other is None else (other, 0)
+    pair = reference.part(0, 2 * n), here.part(start, start + 2 * n)
+    interval = partial(jackknife, level=settings.level, seed=settings.seed)
+    rows = [(name, *_distance_row(distance, name, pair, interval)) for name, distance in _distances(*pair).items()]
+    rows += [
+        (name, *_level_row(name, one, pair, interval)) for name, one in _levels(pair[0], settings.neighbours).items()
+    ]
+    return pd.DataFrame(rows, columns=list(SHIFT_COLUMNS))
+
+
+def sample_size(reference: int, other: int | None, texts: int) -> int:
+    """Return the passages of each half: two halves of each collection, four of the reference where it is the other."""
+    return min(reference, texts) // 4 if other is None else min(reference, other, texts) // 2
+
+
+def fewest(neighbours: int) -> int:
+    """Return the passages that a half needs, for the intervals and for the neighbours of each passage."""
+    return max(2 * GROUPS, neighbours + 2)
+
+
+def outcome(low: float, high: float) -> str:
+    """Apply the rule to the interval of the shift of words: `ANOTHER`, `SAME` or `UNDECIDED`."""
+    if low > WORDS_THRESHOLD:
+        return ANOTHER
+    return SAME if high < WORDS_THRESHOLD else UNDECIDED
+
+
+Distance = Callable[[PassageSample, PassageSample], OfRows]
+WithLimits = Callable[[OfRows, int], tuple[float, float, float]]
+TwoSamples = tuple[PassageSample, PassageSample]  # reference and other collection, two halves each
+
+
+def _distances(reference: PassageSample, other: PassageSample) -> dict[str, Distance]:
+    if "before" not in reference.vectors:
+        return {WORDS: _word_divergence}
+    width = median_distance(reference.vectors["before"]) or 1.0  # vectors that are all equal have no distance
+    return {WORDS: _word_divergence, EMBEDDINGS: partial(_discrepancy, width)}
+
+
+def _distance_row(distance: Distance, name: str, pair: TwoSamples, interval: WithLimits) -> tuple[float, ...]:
+    n = len(pair[0]) // 2
+    (first, second), (one, two) = ((side.part(0, n), side.part(n, 2 * n)) for side in pair)
+    between, within = distance(first, one), (distance(first, second), distance(one, two))
+
+    def floor(rows: KeptRows) -> float:
+        return (within[0](rows) + within[1](rows)) / 2
+
+    def shift(rows: KeptRows) -> float:
+        excess = between(rows) - floor(rows)
+        return excess / (1 - floor(rows)) if name == WORDS else excess
+
+    every = np.arange(n)
+    return *interval(shift, n), between(every), floor(every), np.nan, np.nan
+
+
+def _levels(reference: PassageSample, neighbours: int) -> dict[str, Level]:
+    both = {NEIGHBOURS: partial(_overlap, neighbours)} if "after" in reference.vectors else {}
+    return {"length": _mean_words, "fertility": _fertility, "unknown": _unknown_share, **both}
+
+
+def _level_row(name: str, level: Level, pair: TwoSamples, interval: WithLimits) -> tuple[float, ...]:
+    reference, other = pair
+
+    def change(rows: KeptRows) -> float:
+        there, here = level(reference, rows), level(other, rows)
+        if name not in RATIOS:
+            return here - there
+        return float(np.log2(here / there)) if min(here, there) > 0 else float("nan")
+
+    every = np.arange(len(reference))
+    return *interval(change, len(reference)), np.nan, np.nan, level(reference, every), level(other, every)
+
+
+def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "word"]) -> float:
+    """Return the Jensen-Shannon divergence in bits of two distributions that are given by counts (Lin 1991, eq. 4.1).
+
+    0 for equal distributions, 1 for distributions that share nothing; NaN where one has no count.
+    """
+    if not (one.sum() and other.sum()):
+        return float("nan")
+    p, q = one / one.sum(), other / other.sum()
+    middle = (p + q) / 2
+    return sum(float((side[side > 0] * np.log2(side[side > 0] / middle[side > 0])).sum()) for side in (p, q)) / 2
+
+
+def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
+    """Return the divergence of the words of two samples, over their common vocabulary."""
+    column = {word: k for k, word in enumerate(one.vocabulary)}
+    places = np.array([column.setdefault(word, len(column)) for word in other.vocabulary], dtype=np.int64)
+
+    def divergence(rows: KeptRows) -> float:
+        counts = np.zeros((2, len(column)))
+        counts[0, : len(one.vocabulary)] = one.words[rows].sum(axis=0)
+        counts[1, places] = other.words[rows].sum(axis=0)
+        return jensen_shannon(*counts)
+
+    return divergence
+
+
+def median_distance(x: Vectors) -> float:
+    """Return the median Euclidean distance of two different vectors."""
+    return float(np.sqrt(np.median(_squares(x, x)[np.triu_indices(len(x), 1)])))
+
+
+def gaussian_kernel(x: Vectors, y: Vectors, width: float) -> Float[np.ndarray, "n m"]:
+    """Return exp(-|x - y|^2 / (2 width^2)) of all pairs."""
+    return np.asarray(np.exp(-_squares(x, y) / (2 * width**2)))
+
+
+def _squares(x: Vectors, y: Vectors) -> Float[np.ndarray, "n m"]:
+    one, two = x.astype(np.float64), y.astype(np.float64)
+    lengths = np.square(one).sum(axis=1)[:, None] + np.square(two).sum(axis=1)[None]
+    return np.asarray(np.maximum(lengths - 2 * one @ two.T, 0))
+
+
+def mmd2(x: Float[np.ndarray, "n n"], y: Float[np.ndarray, "n n"], cross: Float[np.ndarray, "n n"]) -> float:
+    """Return the squared maximum mean discrepancy of two samples of one size, from their kernels.
+
+    The unbiased estimate (Gretton et al. 2012, JMLR 13, eq. 3): 0 on average for two samples of one distribution, so
+    that about half of such estimates are below 0.
+    """
+    n = len(x)
+    within = sum(float(kernel.sum() - np.trace(kernel)) for kernel in (x, y))
+    return within / (n * (n - 1)) - 2 * float(cross.mean())
+
+
+def _discrepancy(width: float, one: PassageSample, other: PassageSample) -> OfRows:
+    x, y = one.vectors["before"], other.vectors["before"]
+    kernels = [gaussian_kernel(a, b, width) for a, b in ((x, x), (y, y), (x, y))]
+    return lambda rows: mmd2(*(kernel[np.ix_(rows, rows)] for kernel in kernels))
+
+
+def _mean_words(sample: PassageSample, rows: KeptRows) -> float:
+    return float(sample.words[rows].sum()) / len(rows)
+
+
+def _fertility(sample: PassageSample, rows: KeptRows) -> float:
+    """Return the tokens of a word."""
+    return float(sample.tokens[rows].sum() / max(sample.words[rows].sum(), 1))
+
+
+def _unknown_share(sample: PassageSample, rows: KeptRows) -> float:
+    return float(sample.unknown[rows].sum() / max(sample.tokens[rows].sum(), 1))
+
+
+def _overlap(k: int, sample: PassageSample, rows: KeptRows) -> float:
+    return neighbour_overlap(sample.vectors["before"][rows], sample.vectors["after"][rows], k)
