@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from retroscope.inputs.settings import ModelSettings as ModelSettings
     from retroscope.inputs.settings import NegativesSettings as NegativesSettings
     from retroscope.inputs.settings import StudySettings as StudySettings
+    from retroscope.knowledge.editing.settings import EditSettings as EditSettings
     from retroscope.knowledge.settings import ReadoutSettings as ReadoutSettings
     from retroscope.probing.grid import probe as probe
     from retroscope.probing.options import ConcatTraining as ConcatTraining
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from retroscope.study.study import Study as Study
     from retroscope.study.study import load_study as load_study
     from retroscope.study.training.grid_settings import GridSettings as GridSettings
+    from retroscope.study.training.settings import EditStudySettings as EditStudySettings
     from retroscope.study.training.settings import PretrainStudySettings as PretrainStudySettings
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
     from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
@@ -131,6 +133,8 @@ _HOMES = {
     "NoSettings": "analyses.analysis",
     "Passage": "collection.records",
     "PretrainStudySettings": "study.training.settings",
+    "EditSettings": "knowledge.editing.settings",
+    "EditStudySettings": "study.training.settings",
     "PretrainingSettings": "training.pretraining_settings",
     "ProbeSettings": "probing.settings",
     "Query": "collection.records",
