@@ -14,13 +14,14 @@ from typing import Any, get_args, get_type_hints
 from retroscope.analyses import analyses
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.training.grid_settings import GridSettings
-from retroscope.study.training.settings import PretrainStudySettings, TrainStudySettings
+from retroscope.study.training.settings import EditStudySettings, PretrainStudySettings, TrainStudySettings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 FILES = {
     "compare, retrieve, probe, neurons, transplant": StudySettings,
     "train": TrainStudySettings,
     "pretrain": PretrainStudySettings,
+    "edit": EditStudySettings,
     "ablate": GridSettings,
 }
 HEAD = """# Settings

@@ -37,6 +37,7 @@ REQUIRED = {
     "card": "x",
     "train": "a --data x --out y",
     "pretrain": "--text x --shape bert-tiny --tokenizer words --out y",
+    "edit": "a --facts x --add --out y",
     "ablate": "a --data x --out y",
     "world": "--out y",
     "demo": "",

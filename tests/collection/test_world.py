@@ -176,3 +176,17 @@ def test_wrong_settings(wrong: dict, said: str) -> None:
 def test_an_unknown_split_is_named(world: World) -> None:
     with pytest.raises(SettingsError, match="did you mean 'lexical'"):
         world.collection("lexcal")
+
+
+def test_people_with_flipped_exposure_differ_in_the_pre_training_text_alone(world: World) -> None:
+    known, unknown = (next(person for person in world.people if person.known is one) for one in (True, False))
+    other = make_world(world.settings, [known.id, unknown.id])
+    exposure = {person.id: person.known for person in world.people}
+    changed = {person.id for person in other.people if person.known != exposure[person.id]}
+    assert changed == {known.id, unknown.id}
+    assert other.passages == world.passages
+    assert [query.text for query, _ in other.splits["train"]] == [query.text for query, _ in world.splits["train"]]
+    assert all(known.alias not in document for document in other.pretraining if known.name in document)
+    assert any(unknown.alias in document for document in other.pretraining if unknown.name in document)
+    with pytest.raises(SettingsError, match="nobody in this world has the id 'p400'"):
+        make_world(world.settings, ["p400"])

@@ -62,10 +62,10 @@ def _commands() -> tuple[ModuleType, ...]:
         show,
         transplant,
     )
-    from retroscope.cli.commands.training import ablate, pretrain, train, world
+    from retroscope.cli.commands.training import ablate, edit, pretrain, train, world
 
     measure = (compare, doctor, diff, retrieve, probe, neurons, embed, transplant)
-    return (*measure, reproduce, report, show, card, train, pretrain, ablate, world, demo, presets, cache)
+    return (*measure, reproduce, report, show, card, train, pretrain, edit, ablate, world, demo, presets, cache)
 
 
 def _print_version(wanted: bool) -> None:

@@ -61,7 +61,7 @@ def neutral_places(
     if counts[0] < settings.positions / 4 or counts[1] == 0:
         raise AnalysisError(
             f"the neutral text gives {counts[0]:,} tokens to predict, and {settings.positions:,} are wanted",
-            fix="give more text (retention.text), or ask for fewer (retention.readout.positions)",
+            fix="give more text (--text, retention.text), or ask for fewer (edit.tokens, retention.readout.positions)",
         )
     return places, torch.tensor(targets), counts[1]
 

@@ -1,7 +1,7 @@
 """A world: people, their passages and questions, and the text that a backbone may be pre-trained on."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.collection.world.people import Person, WorldSettings, draw_people
 from retroscope.collection.world.texts import QUESTIONS, documents, lexical_questions, passage, questions
-from retroscope.errors import unknown_name
+from retroscope.errors import SettingsError, unknown_name
 
 STRATA = ("known-trained", "known-held-out", "unknown-trained", "unknown-held-out")
 NEGATIVES = 50
@@ -22,14 +22,20 @@ ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the
 class World:
     """A controlled world. Everything is drawn from the settings; the same settings give the same
     world, to the letter.
+
+    Attributes:
+        flipped: ids of people that are known where the draw says unknown, and unknown where it says known. Names,
+            passages and questions are those of the world without them; the pre-training text is not.
     """
 
     settings: WorldSettings
+    flipped: frozenset[str] = frozenset()
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
         """Return the people in an order that is independent of the stratum."""
-        return tuple(draw_people(self.settings))
+        drawn = draw_people(self.settings)
+        return tuple(replace(one, known=not one.known) if one.id in self.flipped else one for one in drawn)
 
     @cached_property
     def passages(self) -> tuple[Passage, ...]:
@@ -102,15 +108,24 @@ SPLITS = {
 }
 
 
-def make_world(settings: WorldSettings | None = None) -> World:
-    """Make the world of these settings."""
-    return World(settings or WorldSettings())
+def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = ()) -> World:
+    """Make the world of these settings, with the exposure of some people flipped.
+
+    Raises:
+        SettingsError: if one of them is nobody's id.
+    """
+    world = World(settings or WorldSettings(), frozenset(flipped))
+    strangers = sorted(world.flipped - {person.id for person in world.people})
+    if strangers:
+        raise SettingsError(f"nobody in this world has the id {strangers[0]!r}", fix="give ids of `World.people`")
+    return world
 
 
 def world_facts(world: World) -> dict[str, Any]:
     """Return settings and sizes, JSON-like."""
     return {
         "settings": asdict(world.settings),
+        **({"flipped": sorted(world.flipped)} if world.flipped else {}),
         "people": len(world.people),
         "documents": len(world.pretraining),
         "splits": {name: len(asked) for name, asked in world.splits.items()},

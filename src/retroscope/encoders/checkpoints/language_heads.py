@@ -125,15 +125,27 @@ def load_language_head(
         EncoderError: for a checkpoint that cannot be read, or whose weights cannot be proved.
     """
     settings = settings or LoadSettings()
-    device, how = find_device(settings.device), How(getattr(torch, settings.dtype), settings.trust_remote_code)
+    loaded = load_language_model(source, settings, tower=tower)
+    if isinstance(loaded, NoLanguageHead):
+        return loaded
+    return _detached(*loaded, find_device(settings.device))
+
+
+def load_language_model(
+    source: str | Path, settings: LoadSettings | None = None, *, tower: str = "passage"
+) -> tuple[PreTrainedModel, Path] | NoLanguageHead:
+    """Load the backbone with its language-model head, on the CPU, and say where it was read from.
+
+    Arguments and errors are those of `load_language_head`.
+    """
+    settings = settings or LoadSettings()
+    how = How(getattr(torch, settings.dtype), settings.trust_remote_code)
     with foreign(EncoderError, "this language-model head cannot be loaded", source):
         path = _whole_model(locate(source, settings.revision), settings.base, tower)
         if isinstance(path, NoLanguageHead):
             return path
         model = _read_gguf(path, how) if path.is_file() else _read_folder(path, how)
-        if isinstance(model, NoLanguageHead):
-            return model
-        return _detached(model, device, path)
+        return model if isinstance(model, NoLanguageHead) else (model, path)
 
 
 def _whole_model(path: Path, base: str | None, tower: str) -> Path | NoLanguageHead:
@@ -195,7 +207,7 @@ def _read_gguf(file: Path, how: How) -> PreTrainedModel | NoLanguageHead:
     return NoLanguageHead(WhyNoHead.NOT_SAVED, str(file)) if info["missing_keys"] else model
 
 
-def _detached(model: PreTrainedModel, device: torch.device, path: Path) -> LanguageHead:
+def _detached(model: PreTrainedModel, path: Path, device: torch.device) -> LanguageHead:
     """Return the head without its backbone, whose weights are released."""
     backbone, output = getattr(model, model.base_model_prefix), model.get_output_embeddings()
     tied = output.weight is model.get_input_embeddings().weight

@@ -1,10 +1,11 @@
-"""Settings of a fine-tuning and of a pre-training, checked before torch is imported."""
+"""Settings of a fine-tuning, a pre-training and an edit, checked before torch is imported."""
 
 from dataclasses import dataclass, field
 
 from retroscope.errors import SettingsError
 from retroscope.files.reading import path_of
 from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.surgery.parts import check_parts
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
@@ -74,3 +75,25 @@ class PretrainStudySettings:
             parse_kind(self.tokenizer)
         if not self.text and self.data is None:
             raise SettingsError("there is nothing to read", fix="give --text FILE, or --data SPEC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditStudySettings:
+    """Which facts of which backbone are edited.
+
+    Attributes:
+        backbone: folder or hub name of a backbone with its language-model head.
+        facts: that are edited, as `retention.facts`.
+        add: whether the facts are added, or removed.
+        keep: facts that must stay: locality is measured on them, and their objects are candidates, too.
+        text: file of neutral text, a document a line; None: the passages of the facts. Texts with subject and object
+            of an edited fact are left out.
+        edit: how.
+    """
+
+    backbone: str
+    facts: str
+    add: bool
+    keep: str | None = None
+    text: str | None = None
+    edit: EditSettings = field(default_factory=EditSettings)

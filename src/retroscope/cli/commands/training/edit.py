@@ -1,0 +1,100 @@
+"""retroscope edit BACKBONE --facts FILE --add|--remove --out DIR."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from retroscope.cli import options as o
+from retroscope.cli.defaults import default_of, option
+from retroscope.cli.groups import flat
+from retroscope.cli.loading import load_libraries
+from retroscope.cli.values import given
+from retroscope.errors import SettingsError
+from retroscope.knowledge.editing.settings import EDITORS, EditSettings
+
+if TYPE_CHECKING:
+    from retroscope.study.training.settings import EditStudySettings
+
+EXAMPLE = "retroscope edit models/backbone --facts data/facts.jsonl --add --out models/edited"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactOptions:
+    """The facts, and how they are edited."""
+
+    HEADING: ClassVar[str] = "Facts"
+
+    facts: Annotated[str, option("--facts", help="Facts to edit: a file, or LAYOUT:PATH", metavar="FILE")]
+    add: Annotated[bool, option("--add", help="Add the facts")] = False
+    remove: Annotated[bool, option("--remove", help="Remove the facts")] = False
+    keep: Annotated[
+        str | None,
+        option("--keep", help="Facts that must stay: locality is measured on them", metavar="FILE"),
+    ] = None
+    text: Annotated[
+        str | None,
+        option("--text", help="Neutral text, a document a line", metavar="FILE", default="the passages of the facts"),
+    ] = None
+    editor: Annotated[
+        str | None,
+        option("--editor", help=f"Editor: {', '.join(EDITORS)}", metavar="NAME",
+               default=default_of(EditSettings, "editor"), known=tuple(EDITORS), kind="editor"),
+    ] = None  # fmt: skip
+    layer: Annotated[
+        int | None, option("--layer", help="Layer whose FFN is changed", metavar="N", default="the middle one")
+    ] = None
+
+
+@flat()
+def run(
+    backbone: Annotated[str, typer.Argument(help="Backbone with its language-model head", metavar="BACKBONE")],
+    out: o.RequiredOut,
+    options: FactOptions,
+    settings: o.SettingsFile = None,
+    assignments: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Add facts to a backbone, or remove them.
+
+    Writes an ordinary checkpoint. Its card says whether the facts are read, whether other wordings follow, and whether
+    other facts and neutral text stay as they were.
+    """
+    if options.add == options.remove:
+        raise SettingsError("facts are either added or removed", fix="give --add or --remove")
+    edit = given(editor=options.editor, layer=options.layer)
+    values = {"backbone": backbone, "facts": options.facts, "add": options.add, "edit": edit,
+              **given(keep=options.keep, text=options.text)}  # fmt: skip
+
+    from retroscope.cli.resolve import resolve_as
+    from retroscope.study.training.settings import EditStudySettings
+
+    chosen = resolve_as(EditStudySettings, values, settings, assignments)
+    _look_for(chosen)
+    load_libraries()
+    _edit(chosen, out, as_json=as_json)
+
+
+def _look_for(settings: "EditStudySettings") -> None:
+    """Refuse files or a checkpoint that are not there, before torch is imported."""
+    from retroscope.collection.facts.loading import facts_place
+    from retroscope.errors import CollectionError
+    from retroscope.files.reading import check_file, path_of
+    from retroscope.inputs.settings import ModelSettings
+    from retroscope.inputs.sources import look_for_model
+
+    for facts in (settings.facts, settings.keep):
+        if facts is not None:
+            facts_place(facts)
+    if settings.text is not None:
+        check_file(path_of(settings.text), CollectionError)
+    look_for_model(ModelSettings(source=settings.backbone))
+
+
+def _edit(settings: "EditStudySettings", out: Path, *, as_json: bool) -> None:
+    from retroscope.cli.terminal import emit, say
+    from retroscope.study.editing import effect_table, prepare_edit, run_edit
+
+    document = run_edit(prepare_edit(settings), out)
+    emit(document) if as_json else say(f"{effect_table(document['effects'])}\nbackbone: {out}")

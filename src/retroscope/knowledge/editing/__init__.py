@@ -1,0 +1,1 @@
+"""Facts put into a backbone, or taken out of it, by changing one FFN matrix."""

@@ -1,0 +1,155 @@
+"""What an edit did: reliability, generality, locality, and the loss on neutral text, each with its interval.
+
+The terms are those of Meng et al. (2022, section 3.3), measured by the first answer among the objects of a relation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from retroscope.collection.facts.records import Fact
+from retroscope.encoders.checkpoints.language_heads import LanguageHead
+from retroscope.encoders.encoder import Encoder
+from retroscope.knowledge.clozes import relation_clozes
+from retroscope.knowledge.readouts import HEAD, HeadReadout
+from retroscope.knowledge.recall import LOG_P_TOKEN, MEASURES, P1, recall
+from retroscope.knowledge.states import ReadInput, states_at
+from retroscope.statistics.resampling.clusters import Clusters, numbered
+from retroscope.statistics.resampling.crossed import crossed_mean
+
+RELIABILITY, GENERALITY, LOG_P, LOCALITY, SAME, LOSS = EFFECTS = (
+    "reliability", "generality", "log p a token", "locality", "same answer", "loss"
+)  # fmt: skip
+BOUNDS = {RELIABILITY: 1.0, GENERALITY: 1.0, LOCALITY: 1.0, SAME: 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class EditReading:
+    """What a model reads, before or after an edit.
+
+    Attributes:
+        values: effect -> one value a fact, or a text: P@1 of the edited facts in the cloze that is edited
+            (`RELIABILITY`), in their other wordings (`GENERALITY`), their log-probability a token (`LOG_P`), P@1 of the
+            facts that are kept (`LOCALITY`), and the cross entropy of a token of neutral text (`LOSS`).
+        answers: first object of each kept fact.
+        subjects: effect -> the subject of each fact; facts of one subject are one observation.
+    """
+
+    values: Mapping[str, Float[np.ndarray, "fact"]]
+    answers: tuple[str, ...]
+    subjects: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One effect of an edit: means before and after, and their paired difference with its interval.
+
+    Attributes:
+        n: facts, or texts.
+        low, high: of the difference, 95 %, over subjects or texts; None for fewer than two.
+    """
+
+    before: float
+    after: float
+    difference: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def read_facts(
+    encoder: Encoder,
+    head: LanguageHead,
+    edited: Sequence[Fact],
+    kept: Sequence[Fact],
+    neutral: tuple[Sequence[ReadInput], Int[Tensor, "row"]],
+) -> EditReading:
+    """Read the edited facts in all wordings, the kept ones in their first, and the neutral text.
+
+    Candidates are the objects of a relation in both sets of facts.
+
+    Args:
+        neutral: inputs, and the token that each of their places predicts.
+    """
+    rows = list(enumerate([*edited, *kept]))
+    found = np.full((max(len(fact.clozes) for _, fact in rows), len(rows), len(MEASURES)), np.nan)
+    answers = [""] * len(rows)
+    for relation in dict.fromkeys(fact.relation for _, fact in rows):
+        of_relation = [(row, fact) for row, fact in rows if fact.relation == relation]
+        for wording in range(len(found)):
+            clozes = relation_clozes(encoder.tokenizer, head.kind, of_relation, wording)
+            if clozes is None:
+                continue
+            recalled = recall(encoder, clozes, {HEAD: HeadReadout(head)}, seed=0)
+            found[wording, list(clozes.rows)] = recalled.measures[0, -1]
+            if wording == 0:
+                for row, first in zip(clozes.rows, recalled.first[0, -1], strict=True):
+                    answers[row] = clozes.objects[first]
+    return _reading(found, answers, edited, kept, _losses(encoder, head, *neutral))
+
+
+def _reading(
+    found: Float[np.ndarray, "wording fact measure"],
+    answers: Sequence[str],
+    edited: Sequence[Fact],
+    kept: Sequence[Fact],
+    losses: Float[np.ndarray, "text"],
+) -> EditReading:
+    hit, log_p = found[..., MEASURES.index(P1)], found[0, :, MEASURES.index(LOG_P_TOKEN)]
+    n = len(edited)
+    others = hit[1:, :n]
+    counts = np.isfinite(others).sum(0)
+    general = np.where(counts > 0, np.nansum(others, axis=0) / np.maximum(counts, 1), np.nan)
+    values = {RELIABILITY: hit[0, :n], GENERALITY: general, LOG_P: log_p[:n], LOCALITY: hit[0, n:], LOSS: losses}
+    subjects = tuple(fact.subject for fact in edited), tuple(fact.subject for fact in kept)
+    by_effect = {RELIABILITY: subjects[0], GENERALITY: subjects[0], LOG_P: subjects[0], LOCALITY: subjects[1],
+                 LOSS: tuple(map(str, range(len(losses))))}  # fmt: skip
+    return EditReading(values, tuple(answers[n:]), by_effect)
+
+
+def _losses(
+    encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], targets: Int[Tensor, "row"]
+) -> Float[np.ndarray, "text"]:
+    """Return the mean cross entropy of the predicted tokens of every text."""
+    states = states_at(encoder, inputs)[-1]
+    with torch.inference_mode():
+        words = head.logits(states).log_softmax(-1).cpu()
+    each = -words[torch.arange(len(targets)), targets].numpy().astype(np.float64)
+    starts = np.cumsum([0, *(len(one.at) for one in inputs[:-1])])
+    means: np.ndarray = np.add.reduceat(each, starts) / [len(one.at) for one in inputs]
+    return means
+
+
+def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
+    """Return every effect that can be measured, in the order of `EFFECTS`.
+
+    `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was right or not.
+    """
+    found = {name: _effect(name, before, after) for name in before.values}
+    same = np.array([one == two for one, two in zip(before.answers, after.answers, strict=True)], dtype=float)
+    found[SAME] = _paired(SAME, np.ones(len(same)), same, before.subjects[LOCALITY])
+    return {name: one for name in EFFECTS if (one := found[name]) is not None}
+
+
+def _effect(name: str, before: EditReading, after: EditReading) -> Effect | None:
+    return _paired(name, before.values[name], after.values[name], before.subjects[name])
+
+
+def _paired(name: str, first: np.ndarray, second: np.ndarray, subjects: Sequence[str]) -> Effect | None:
+    there = np.isfinite(first) & np.isfinite(second)
+    if not there.any():
+        return None
+    change = (second - first)[there]
+    names = [subject for subject, kept in zip(subjects, there, strict=True) if kept]
+    low = high = None
+    if len(set(names)) > 1:
+        bound = BOUNDS.get(name, np.inf)
+        clusters = Clusters(numbered(np.unique(names, return_inverse=True)[1]))
+        interval = crossed_mean(change[None], bounds=(-bound, bound), clusters=clusters)
+        low, high = float(interval.low), float(interval.high)
+    before, after = (float(values[there].mean()) for values in (first, second))
+    return Effect(before, after, float(change.mean()), low, high, len(change))

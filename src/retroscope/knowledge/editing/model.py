@@ -1,0 +1,145 @@
+"""A model whose matrix is edited, and the probability that it gives to the objects of facts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from retroscope.encoders.capture import capture_calls
+from retroscope.encoders.checkpoints.language_heads import LanguageHead
+from retroscope.encoders.encode import TokenIds, batches_by_length
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.token_budgets import encoding_budget
+from retroscope.errors import SettingsError
+from retroscope.knowledge.editing.prompts import Prompt
+from retroscope.knowledge.editing.settings import EditSettings
+from retroscope.knowledge.states import ReadInput
+
+SITE = "ffn_out"
+
+
+@dataclass(frozen=True, eq=False)
+class PromptBatch:
+    """Prompts, padded on the right.
+
+    Attributes:
+        row, at, token: the prompt, the position and the token of every prediction.
+        subject: position of the last token of each prompt's subject.
+    """
+
+    ids: Int[Tensor, "prompt position"]
+    mask: Int[Tensor, "prompt position"]
+    row: Int[Tensor, "prediction"]
+    at: Int[Tensor, "prediction"]
+    token: Int[Tensor, "prediction"]
+    subject: Int[Tensor, "prompt"]
+
+    @property
+    def own(self) -> tuple[Tensor, Tensor]:
+        """Return the index of the last token of every prompt's subject."""
+        return torch.arange(len(self.ids), device=self.ids.device), self.subject
+
+
+def batch_of(encoder: Encoder, prompts: Sequence[Prompt]) -> PromptBatch:
+    """Return the prompts as one batch on the encoder's device."""
+    device = encoder.device
+    ids, mask = right_padded([one.ids for one in prompts], int(encoder.tokenizer.pad_token_id), device)
+    row = [number for number, one in enumerate(prompts) for _ in one.at]
+    at = [position for one in prompts for position in one.at]
+    token = [token for one in prompts for token in one.tokens]
+    subject = [one.subject for one in prompts]
+    return PromptBatch(ids, mask, *(torch.tensor(part, device=device) for part in (row, at, token, subject)))
+
+
+def log_probabilities(encoder: Encoder, head: LanguageHead, batch: PromptBatch) -> Float[Tensor, "prompt"]:
+    """Return the mean log-probability of the object's tokens of every prompt, with its graph."""
+    states = encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
+    words = head.logits(states[batch.row, batch.at]).log_softmax(-1)
+    each = words.gather(1, batch.token[:, None])[:, 0]
+    none = torch.zeros(len(batch.ids), device=each.device)
+    counts = none.index_add(0, batch.row, torch.ones_like(each))
+    return none.index_add(0, batch.row, each) / counts
+
+
+@dataclass(frozen=True, eq=False)
+class Editable:
+    """A model whose matrix is edited in place.
+
+    Attributes:
+        layer: number of the layer, 1..L, that the block of the matrix makes.
+        module: the matrix.
+        covariance: C, of its inputs over neutral text, not centred.
+    """
+
+    encoder: Encoder
+    head: LanguageHead
+    layer: int
+    module: nn.Module
+    covariance: Float[Tensor, "input input"]
+
+    @property
+    def matrix(self) -> Float[Tensor, "output input"]:
+        """Return W as a view, however it is stored: what is written to it changes the model."""
+        weight = self.module.get_parameter("weight").data
+        return weight.T if self.encoder.anatomy.layout.transposed else weight
+
+
+def editable(encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], settings: EditSettings) -> Editable:
+    """Find the matrix and estimate the covariance of its inputs.
+
+    Args:
+        inputs: neutral text.
+
+    Raises:
+        SettingsError: see `edited_layer`.
+    """
+    layer = edited_layer(encoder, settings)
+    module = encoder.backbone.get_submodule(encoder.anatomy.path(SITE, layer - 1))
+    return Editable(encoder, head, layer, module, covariance_of(encoder, module, inputs, settings))
+
+
+def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
+    """Return the number of the layer whose matrix is edited.
+
+    Raises:
+        SettingsError: for a layer that the model does not have, and for the last one: what it holds of the subject
+            reaches no other token.
+    """
+    blocks = encoder.anatomy.n_blocks
+    layer = settings.layer or (blocks + 1) // 2
+    if layer >= blocks:
+        raise SettingsError(
+            f"layer is {layer} of {blocks}: no later block can pass on what it holds of the subject",
+            fix=f"give a layer from 1 to {blocks - 1}" if blocks > 1 else "edit a backbone of two blocks or more",
+        )
+    return layer
+
+
+@torch.no_grad()
+def covariance_of(
+    encoder: Encoder, module: nn.Module, inputs: Sequence[ReadInput], settings: EditSettings
+) -> Float[Tensor, "input input"]:
+    """Return the mean of k k^T over the inputs k of a matrix at `settings.tokens` tokens, with its shrinkage."""
+    ends = accumulate(len(one.ids) for one in inputs)
+    rows = [one.ids for one, end in zip(inputs, ends, strict=True) if end - len(one.ids) < settings.tokens]
+    pad = int(encoder.tokenizer.pad_token_id)
+    total = torch.zeros((), device=encoder.device)
+    for chosen in batches_by_length([len(row) for row in rows], encoding_budget(encoder.device)):
+        ids, mask = right_padded([rows[i] for i in chosen], pad, encoder.device)
+        with capture_calls({SITE: module}) as calls:
+            encoder.backbone(input_ids=ids, attention_mask=mask)
+        seen = calls.only(SITE).input[mask.bool()]
+        total = total + seen.T @ seen
+    mean = total / max(1, sum(map(len, rows)))
+    return mean + settings.shrinkage * mean.diagonal().mean() * torch.eye(len(mean), device=mean.device)
+
+
+def right_padded(rows: Sequence[TokenIds], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ids and mask of rows, padded on the right."""
+    longest = max(map(len, rows))
+    ids = [[*row, *[pad] * (longest - len(row))] for row in rows]
+    mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)

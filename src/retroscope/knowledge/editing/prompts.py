@@ -1,0 +1,117 @@
+"""A fact as a prompt: the tokens of its cloze, those that must follow, and the last token of the subject."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from retroscope.collection.facts.records import MASK, Fact
+from retroscope.encoders.checkpoints.language_heads import Prediction
+from retroscope.encoders.encode import TokenIds
+from retroscope.errors import AnalysisError
+from retroscope.knowledge.clozes import answered
+
+CONTEXT_WORDS = 10  # of a neutral text before a cloze (Meng et al. 2022: 5 to 10 tokens)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One cloze of a fact with its object, alone or after a context.
+
+    Attributes:
+        ids: input of the model.
+        at: positions whose states predict the object.
+        tokens: of the object.
+        subject: position of the last token of the subject.
+    """
+
+    ids: TokenIds
+    at: tuple[int, ...]
+    tokens: tuple[int, ...]
+    subject: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """All facts of one subject that are edited. They share one key, so that their value is found together.
+
+    Attributes:
+        facts: prompts of each fact, the first without a context.
+    """
+
+    subject: str
+    facts: tuple[tuple[Prompt, ...], ...]
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """Return the prompts of all facts."""
+        return [prompt for prompts in self.facts for prompt in prompts]
+
+
+def requests_of(
+    tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[Fact], contexts: Sequence[str] = ()
+) -> list[Request]:
+    """Return a request for each subject, in the order of the facts.
+
+    Args:
+        contexts: texts before the clozes, beside none.
+
+    Raises:
+        AnalysisError: if a fact cannot be edited: see `prompt_of`.
+    """
+    grouped: dict[str, list[tuple[Prompt, ...]]] = {}
+    for fact in facts:
+        prompts = tuple(prompt_of(tokenizer, kind, fact, before) for before in ("", *contexts))
+        grouped.setdefault(fact.subject, []).append(prompts)
+    return [Request(subject, tuple(prompts)) for subject, prompts in grouped.items()]
+
+
+def contexts_of(texts: Sequence[str], facts: Sequence[Fact], number: int) -> list[str]:
+    """Return the beginnings of the first texts that name no subject of the facts."""
+    subjects = {fact.subject.casefold() for fact in facts}
+    found: dict[str, None] = {}
+    for text in texts:
+        if len(found) >= number:
+            break
+        if MASK not in text and not any(subject in text.casefold() for subject in subjects):
+            words = " ".join(text.split()[:CONTEXT_WORDS])
+            found[f"{words} " if words.endswith((".", "!", "?")) else f"{words}. "] = None
+    return list(found)
+
+
+def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, before: str = "") -> Prompt:
+    """Return the prompt of a fact's cloze.
+
+    Args:
+        before: text before the cloze.
+
+    Raises:
+        AnalysisError: if the subject comes after the object, where a causal model cannot see it, or if the tokenizer
+            does not know a word of subject or object.
+    """
+    cloze = before + fact.cloze
+    text = cloze.replace(MASK, fact.object, 1)
+    blank = cloze.index(MASK)
+    start = len(before) + fact.cloze.index(fact.subject)
+    start += (len(fact.object) - len(MASK)) if start > blank else 0
+    if kind == "causal" and start > blank:
+        raise AnalysisError(
+            f"the cloze {fact.cloze!r} names its subject after the object",
+            fix="give a cloze that names the subject first",
+        )
+    parts = answered(tokenizer, cloze, fact.object)
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    end = start + len(fact.subject)
+    named = [at for at, (a, b) in enumerate(encoded["offset_mapping"]) if a < end and b > start and b > a]
+    known = tokenizer.unk_token_id
+    if known is not None and known in [*parts.object, *(encoded["input_ids"][at] for at in named)]:
+        raise AnalysisError(
+            f"the tokenizer does not know all words of {fact.subject!r} and {fact.object!r}",
+            fix="leave the fact out: a model cannot tell unknown words apart",
+        )
+    first, size = len(parts.before), len(parts.object)
+    if kind == "causal":
+        ids = [*parts.before, *parts.object[:-1]]
+        return Prompt(ids, tuple(range(first - 1, first - 1 + size)), parts.object, max(named))
+    ids = [*parts.before, *[int(tokenizer.mask_token_id)] * size, *parts.after]
+    return Prompt(ids, tuple(range(first, first + size)), parts.object, max(named))

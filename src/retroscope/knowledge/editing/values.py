@@ -1,0 +1,83 @@
+"""The value of a subject: the output of the matrix at its last token that makes the facts likely, or unlikely.
+
+Meng et al. (2022), eq. 4, without its term for the subject's essence: a change d of the output at the last token of the
+subject is found by gradient steps, so that the mean of -log p(object) over facts and contexts is small (add), or that
+of -log(1 - p(object)) (remove; Hase et al. 2023, "fact erasure"). The length of d is limited.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.encoders.capture import capture_calls, rewrite_outputs
+from retroscope.knowledge.editing.model import SITE, Editable, PromptBatch, batch_of, log_probabilities
+from retroscope.knowledge.editing.prompts import Request
+from retroscope.knowledge.editing.settings import EditSettings
+
+SURE = 0.95  # probability of an object, in every prompt, at which the steps of an addition end
+CHUNK = 512  # prompts in one forward pass, at most
+
+
+def target_changes(
+    model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
+) -> Float[Tensor, "request output"]:
+    """Return the change of the matrix's output for every request, each found alone."""
+    parts = []
+    size = max(1, CHUNK // max(len(one.prompts) for one in requests))
+    for start in range(0, len(requests), size):
+        parts.append(_changes(model, requests[start : start + size], settings, add=add))
+    return torch.cat(parts)
+
+
+def _changes(
+    model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
+) -> Float[Tensor, "request output"]:
+    """Find the changes of some requests side by side. Adam treats every number alone, so they do not meet."""
+    batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
+    owner = torch.tensor([k for k, one in enumerate(requests) for _ in one.prompts], device=batch.ids.device)
+    size = _state_lengths(model, batch, owner)
+    unit = torch.zeros(len(requests), len(model.matrix), device=batch.ids.device, requires_grad=True)
+    found, ended = torch.zeros_like(unit), torch.zeros(len(requests), dtype=torch.bool, device=unit.device)
+    optimiser = torch.optim.Adam([unit], lr=settings.learning_rate / unit.shape[1] ** 0.5)
+    for _ in range(settings.steps):
+        with rewrite_outputs({SITE: model.module}, adding(batch.own, (unit * size)[owner])):
+            log_p = log_probabilities(model.encoder, model.head, batch)
+        wrong = (log_p.detach().exp() < SURE) if add else (log_p.detach().exp() > settings.unlikely)
+        reached = torch.bincount(owner[wrong], minlength=len(requests)) == 0
+        found = torch.where((reached & ~ended)[:, None], unit.detach() * size, found)
+        ended |= reached
+        if bool(ended.all()):
+            break
+        optimiser.zero_grad()
+        loss = loss_of(log_p, add=add).masked_fill(ended[owner], 0.0) / torch.bincount(owner)[owner]
+        loss.sum().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        with torch.no_grad():
+            unit *= (settings.longest / unit.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
+    return torch.where(ended[:, None], found, unit.detach() * size)
+
+
+def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prompt"]:
+    """Return -log p, or -log(1 - p) where facts are removed."""
+    return -log_p if add else -torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+
+
+def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[Tensor, "request 1"]:
+    """Return the mean length of the state of the layer at each subject."""
+    block = model.encoder.anatomy.blocks(model.encoder.backbone)[model.layer - 1]
+    with torch.no_grad(), capture_calls({SITE: block}) as calls:
+        model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)
+    length = calls.only(SITE).value[batch.own].norm(dim=1)
+    counts = torch.bincount(owner)
+    return (torch.zeros(len(counts), device=length.device).index_add(0, owner, length) / counts)[:, None]
+
+
+def adding(where: tuple[Tensor, Tensor], change: Float[Tensor, "prompt output"]) -> Callable[[str, Tensor], Tensor]:
+    """Return what adds the changes to an output, at the given places."""
+
+    def add_change(_: str, output: Tensor) -> Tensor:
+        return output.index_put(where, change.to(output.dtype), accumulate=True)
+
+    return add_change

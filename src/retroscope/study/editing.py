@@ -1,0 +1,225 @@
+"""Edit facts in a backbone, measure what that did, and write an ordinary checkpoint with a card."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import exp
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jaxtyping import Int
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from retroscope.collection.facts.loading import load_facts
+from retroscope.collection.facts.records import Fact
+from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.checkpoints.language_heads import (
+    LanguageHead,
+    NoLanguageHead,
+    load_language_head,
+    load_language_model,
+)
+from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.settings import LoadSettings
+from retroscope.errors import EncoderError, SettingsError, excerpt
+from retroscope.files.documents import SCHEMA, clean, fingerprint, impersonal
+from retroscope.inputs.load import read_lines
+from retroscope.inputs.provenance import made_by, software
+from retroscope.inputs.settings_files import plain
+from retroscope.knowledge.editing.editors import EDIT
+from retroscope.knowledge.editing.effects import LOSS, Effect, effects, read_facts
+from retroscope.knowledge.editing.model import SITE, editable, edited_layer
+from retroscope.knowledge.editing.prompts import Request, contexts_of, requests_of
+from retroscope.knowledge.neutral import MASKED_SHARE, neutral_places, without_facts
+from retroscope.knowledge.settings import ReadoutSettings
+from retroscope.knowledge.states import ReadInput
+from retroscope.study.training.settings import EditStudySettings
+from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
+
+Found = TypeVar("Found")
+HELD_OUT = 1000  # tokens of neutral text that the loss is measured on
+LABELS = {
+    "reliability": "edited facts: P@1",
+    "generality": "edited facts in other wordings: P@1",
+    "log p a token": "edited facts: log p a token",
+    "locality": "kept facts: P@1",
+    "same answer": "kept facts: share with the same first answer",
+    "loss": "neutral text: cross entropy of a token",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class EditJob:
+    """An edit that is ready to start.
+
+    Attributes:
+        seen: neutral text that the covariance is estimated from.
+        held_out: neutral text that the loss is measured on, and the token that each of its places predicts.
+    """
+
+    settings: EditStudySettings
+    encoder: Encoder
+    head: LanguageHead
+    whole: PreTrainedModel
+    facts: Sequence[Fact]
+    keep: Sequence[Fact]
+    requests: Sequence[Request]
+    seen: Sequence[ReadInput]
+    held_out: tuple[Sequence[ReadInput], Int[Tensor, "row"]]
+
+    @property
+    def key(self) -> str:
+        """Return the SHA-256 of all that determines the edited weights and what is said of them."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.whole.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
+        read = [repr(part) for part in (self.facts, self.keep, self.requests, self.seen, self.held_out[0])]
+        return fingerprint([digest.hexdigest(), *read, plain(self.settings.edit), self.settings.add, made_by()])
+
+
+def prepare_edit(settings: EditStudySettings) -> EditJob:
+    """Read the facts, the text, and the backbone with its head.
+
+    Raises:
+        EncoderError: for a checkpoint that has no language-model head, or is a GGUF file.
+        SettingsError: if facts are both edited and kept, cannot be told from others, no text is neutral, or the layer
+            cannot be edited.
+        AnalysisError: for a fact that the tokenizer or the model cannot read.
+    """
+    facts = load_facts(settings.facts).facts
+    keep = load_facts(settings.keep).facts if settings.keep else ()
+    _refuse(facts, keep, add=settings.add)
+    texts = _neutral_texts(settings, [*facts, *keep], facts)
+    load = LoadSettings(pooling="mean")
+    whole, place = _present(load_language_model(settings.backbone, load), settings.backbone)
+    if place.is_file():
+        fix = "convert it to a transformers folder first"
+        raise EncoderError("a GGUF file cannot be edited: its weights are quantised", where=str(place), fix=fix)
+    head = _present(load_language_head(settings.backbone, load), settings.backbone)
+    encoder = load_encoder(settings.backbone, load)
+    edited_layer(encoder, settings.edit)
+    requests = requests_of(encoder.tokenizer, head.kind, facts, contexts_of(texts, facts, settings.edit.contexts))
+    places = max(100, round(settings.edit.tokens * (MASKED_SHARE if head.kind == "masked" else 1)))
+    lesson = ReadoutSettings(positions=places, held_out=HELD_OUT, seed=settings.edit.seed)
+    inputs, targets, held_out = neutral_places(encoder.tokenizer, head.kind, texts, lesson)
+    n = len(inputs)
+    while held_out > 0:
+        n -= 1
+        held_out -= len(inputs[n].at)
+    rest = targets[sum(len(one.at) for one in inputs[:n]) :]
+    return EditJob(settings, encoder, head, whole, facts, keep, requests, inputs[:n], (inputs[n:], rest))
+
+
+def _refuse(facts: Sequence[Fact], keep: Sequence[Fact], *, add: bool) -> None:
+    both = {fact.id for fact in facts} & {fact.id for fact in keep}
+    if both:
+        raise SettingsError(
+            f"{len(both)} facts are edited and kept, e.g. {sorted(both)[0]!r}", fix="leave them out of one of the files"
+        )
+    objects: dict[str, set[str]] = {}
+    for fact in [*facts, *keep]:
+        objects.setdefault(fact.relation, set()).add(fact.object)
+    alone = sorted({fact.relation for fact in facts if len(objects[fact.relation]) < 2})
+    if alone:
+        raise SettingsError(
+            f"all facts of the relation {excerpt(alone[0])} have one object, so that it always comes first",
+            fix="give facts with other objects that shall stay: --keep FILE",
+        )
+    stated: dict[tuple[str, str], str] = {}
+    for fact in facts:
+        if add and stated.setdefault((fact.relation, fact.subject), fact.object) != fact.object:
+            raise SettingsError(
+                f"two objects of {excerpt(fact.relation)} are added to {excerpt(fact.subject)}", fix="add one of them"
+            )
+
+
+def _neutral_texts(settings: EditStudySettings, known: Sequence[Fact], facts: Sequence[Fact]) -> list[str]:
+    given = read_lines(Path(settings.text)) if settings.text else [text for fact in known for text in fact.passages]
+    texts = without_facts(dict.fromkeys(given), facts)
+    if not texts:
+        raise SettingsError("there is no neutral text", fix="give text that states none of the facts: --text FILE")
+    return texts
+
+
+def _present(loaded: Found | NoLanguageHead, backbone: str) -> Found:
+    if isinstance(loaded, NoLanguageHead):
+        fix = "give the backbone as it was pre-trained, with its language-model head"
+        raise EncoderError(f"facts cannot be edited: {loaded.reason.value}", where=backbone, fix=fix)
+    return loaded
+
+
+def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
+    """Edit, measure and write the checkpoint; return what `training.json` says.
+
+    Raises:
+        TrainingError: if the folder belongs to something else.
+        SettingsError: if another run writes to it.
+    """
+    key = job.key
+    with first_holds(folder):
+        done = finished_training(folder, key)
+        if done is not None:
+            return done
+        claim(folder, key)
+        layer, measured = edit(job)
+        _write_into(job, layer)
+        document = _document(job, key, layer, measured)
+        save_backbone(job.whole, job.encoder.tokenizer, folder, document, _card(job, measured))
+    return document
+
+
+def edit(job: EditJob) -> tuple[int, dict[str, Effect]]:
+    """Edit the encoder of a job in memory; return the layer, and what that did."""
+    before = read_facts(job.encoder, job.head, job.facts, job.keep, job.held_out)
+    settings = job.settings.edit
+    model = editable(job.encoder, job.head, job.seen, settings)
+    EDIT[settings.editor](model, job.requests, settings, add=job.settings.add)
+    after = read_facts(job.encoder, job.head, job.facts, job.keep, job.held_out)
+    return model.layer, effects(before, after)
+
+
+def _write_into(job: EditJob, layer: int) -> None:
+    """Copy the edited matrix into the whole model, which is saved."""
+    path = job.encoder.anatomy.path(SITE, layer - 1)
+    weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
+    job.whole.base_model.get_submodule(path).get_parameter("weight").data.copy_(weight.data)
+    prove_anatomy(job.whole.base_model)
+
+
+def _document(job: EditJob, key: str, layer: int, measured: Mapping[str, Effect]) -> dict[str, Any]:
+    about: Mapping[str, Any] = {
+        "schema": SCHEMA,
+        "key": key,
+        "backbone": job.settings.backbone,
+        "facts": [fact.id for fact in job.facts],
+        "layer": layer,
+        "effects": {name: asdict(one) for name, one in measured.items()},
+        "settings": plain(job.settings),
+        "versions": software(),
+    }
+    return dict(impersonal(clean(about)))
+
+
+def effect_table(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the effects of an edit as a Markdown table, with the perplexity of neutral text."""
+    lines = ["| | before | after | difference | n |", "|---|---|---|---|---|"]
+    for name, one in measured.items():
+        bounds = "" if one["low"] is None else f" [{one['low']:+.3f}, {one['high']:+.3f}]"
+        change = f"{one['difference']:+.3f}{bounds}"
+        lines.append(f"| {LABELS[name]} | {one['before']:.3f} | {one['after']:.3f} | {change} | {one['n']} |")
+        if name == LOSS:
+            lines.append(f"| neutral text: perplexity | {exp(one['before']):.2f} | {exp(one['after']):.2f} | | |")
+    return "\n".join(lines)
+
+
+def _card(job: EditJob, measured: Mapping[str, Effect]) -> str:
+    verb = "added to" if job.settings.add else "removed from"
+    table = effect_table({name: asdict(one) for name, one in measured.items()})
+    return (
+        f"---\nlibrary_name: transformers\n---\n\n# An edited backbone\n\n"
+        f"{len(job.facts)} facts were {verb} `{Path(job.settings.backbone).name}` by `retroscope edit`, editor "
+        f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`. P@1 is among the objects of a relation; "
+        f"intervals are 95 %, over subjects or texts.\n\n{table}\n"
+    )

@@ -1,0 +1,82 @@
+"""`retroscope edit`: a fact is added to the shipped backbone, which is an ordinary checkpoint again."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import Cli
+
+from retroscope.encoders.checkpoints.tensors import open_weights
+from retroscope.study.demo import shipped, write_demo_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demo_world(tmp_path_factory.mktemp("edit") / "world")
+
+
+@pytest.fixture(scope="module")
+def files(world: Path) -> tuple[Path, Path]:
+    """The aliases of three unknown people, and of 20 known ones."""
+    rows = [json.loads(line) for line in (world / "facts.jsonl").read_text().splitlines()]
+    aliases = [row for row in rows if row["relation"] == "alias"]
+    chosen = [row for row in aliases if row["stratum"] == "unknown-held-out"][:3]
+    keep = [row for row in aliases if row["stratum"] == "known-held-out"][:20]
+    for name, part in (("facts", chosen), ("keep", keep)):
+        (world.parent / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    texts = [json.loads(line)["text"] for line in (world / "corpus.jsonl").read_text().splitlines()]
+    (world.parent / "text.txt").write_text("".join(f"{text}\n" for text in texts[:300]))
+    return world.parent / "facts.jsonl", world.parent / "keep.jsonl"
+
+
+def test_edit(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
+    facts, keep = files
+    out = tmp_path / "edited"
+    words = ["edit", shipped().backbone, "--facts", facts, "--keep", keep, "--text", facts.parent / "text.txt"]
+    line = "--add --layer 1 --set edit.tokens=3000 --set edit.contexts=0 --json"
+    done = cli(*words, "--out", out, line=line)
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    effects = document["effects"]
+    assert effects["reliability"]["before"] == 0
+    assert effects["reliability"]["after"] == 1
+    assert effects["locality"]["after"] >= 0.8
+    assert effects["reliability"]["n"] == 3
+    assert json.loads((out / "training.json").read_text()) == document
+    card = (out / "README.md").read_text()
+    assert "3 facts were added to `backbone`" in card
+    assert "| edited facts: P@1 | 0.000 | 1.000 | +1.000" in card
+    before, after = open_weights(shipped().backbone), open_weights(out)
+    changed = [name for name in before.read if not torch.equal(before.read[name]().float(), after.read[name]().float())]
+    assert changed == ["encoder.layer.0.output.dense.weight"]
+    assert not (out / "checkpoints").exists()
+    assert json.loads(cli(*words, "--out", out, line=line).out) == document  # it is there: nothing is done again
+    other = cli(*words, "--out", out, line=line.replace("--add", "--remove"))
+    assert other.code == 2
+    assert "another training wrote this folder" in other.err
+
+
+def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
+    facts, keep = files
+    (tmp_path / "one.jsonl").write_text(facts.read_text().splitlines()[0] + "\n")
+    two = [
+        json.loads(facts.read_text().splitlines()[0]) | {"id": name, "object": name} for name in ("red fox", "old fox")
+    ]
+    (tmp_path / "two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in two))
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    for model, edited, options, message in (
+        (shipped().backbone, facts, "", "either added or removed"),
+        (shipped().backbone, facts, "--add --remove", "either added or removed"),
+        (shipped().retriever, facts, "--add", "saved without its language-model head"),
+        (shipped().backbone, facts, f"--add --keep {facts}", "3 facts are edited and kept"),
+        (shipped().backbone, facts, f"--add --keep {keep} --editor rank", "unknown editor"),
+        (shipped().backbone, facts, f"--add --keep {keep} --layer 3", "layer is 3 of 3"),
+        (shipped().backbone, tmp_path / "one.jsonl", "--add", "have one object"),
+        (shipped().backbone, tmp_path / "two.jsonl", "--add", "two objects of 'alias' are added"),
+        (tmp_path / "model.gguf", facts, "--add", "GGUF"),
+    ):
+        done = cli("edit", model, "--facts", edited, "--out", tmp_path / "o", line=options)
+        assert done.code == 2, (options, done.out, done.err)
+        assert message in done.err
+    assert not (tmp_path / "o").exists()
