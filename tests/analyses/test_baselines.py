@@ -307,14 +307,21 @@ def test_every_number_is_in_the_document_and_in_tables(both_sides: Measured) -> 
 
 def test_what_is_encoded_and_searched_is_planned(both_sides: Measured) -> None:
     planned = INSTRUMENT.plan(both_sides.context, BaselineSettings())
-    assert planned.document == {"views": (3 + 1) * 3, "head": True}
-    (others,) = planned.encodes.values()
-    assert set(planned.encodes) == {"before, pooled by cls"}
-    assert all(tower.is_stored for tower in both_sides.context.towers(others)), "the plan is of what was measured"
-    assert planned.lines[0].startswith("baselines: 12 poolings and layers are searched, raw, whitened and with a")
+    assert planned.document == {"views": (3 + 2) * 3, "head": True}
+    assert set(planned.encodes) == {"before, pooled by cls", "random weights, pooled by cls"}
+    towers = [tower for one in planned.encodes.values() for tower in both_sides.context.towers(one)]
+    assert all(tower.is_stored for tower in towers), "the plan is of what was measured"
+    assert planned.lines[0].startswith("baselines: 15 poolings and layers are searched, raw, whitened and with a")
     without = replace(both_sides.context, settings=replace(SETTINGS, random_weights=False))
     few = INSTRUMENT.plan(without, BaselineSettings(poolings=(), head=False))
     assert (few.document, few.encodes) == ({"views": 2 * 3, "head": False}, {})
+
+
+def test_random_weights_have_as_many_variants_to_choose_from_as_the_backbone(both_sides: Measured) -> None:
+    """Else what the backbone gains by its best pooling counts as pre-training."""
+    before, copy = (both_sides.baselines.scores[f"variants/{name}"].values for name in ("before", "random_weights"))
+    assert list(copy["pooling"].values) == list(before["pooling"].values) == ["mean", "cls"]
+    assert not copy.sel(pooling="cls").isnull().any()
 
 
 def test_without_random_weights_pre_training_is_not_measured(both_sides: Measured, tmp_path: Path) -> None:

@@ -436,7 +436,8 @@ def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_pa
         pooled = [tower["model"] for tower in plan["towers"] if "pooled by" in tower["model"]]
         steps = {step["analysis"] for step in plan["analyses"]}
         planned.append(("baselines" in steps, pooled, plan["settings"]["baselines"] is None))
-    assert planned == [(True, ["before, pooled by cls"] * 2, False), (False, [], True)]
+    pools = [f"{model}, pooled by cls" for model in ("before", "random weights") for _ in ("query", "passage")]
+    assert planned == [(True, pools, False), (False, [], True)]
 
 
 def test_compare_asks_for_interactions_as_transplant_does(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from retroscope.analyses.analysis import Instrument, Planned
-from retroscope.analyses.baselines.infer import BESTS, BM25, RANDOM, SHUFFLED, VARIANTS
+from retroscope.analyses.baselines.infer import BESTS, BM25, MODELS, RANDOM, SHUFFLED, VARIANTS
 from retroscope.analyses.baselines.settings import BaselineSettings
 from retroscope.analyses.baselines.variants import (
     HEAD,
@@ -33,13 +33,14 @@ class BaselineWork:
         task: what every model is asked.
         poolings: of the backbone, besides the retriever's own.
         left_out: pooling -> why it has no meaning for this backbone.
-        others: the backbone under `poolings` side by side; None where there are none.
+        others: the backbone and its copy with random weights, by their names in `infer`, under `poolings` side by side;
+            empty where there are no other poolings.
     """
 
     task: BaselineTask
     poolings: tuple[str, ...]
     left_out: Mapping[str, str]
-    others: Retriever | None
+    others: Mapping[str, Retriever]
 
 
 def refusal(context: Context, settings: BaselineSettings) -> str:
@@ -65,19 +66,19 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
     """
     before = context.models["before"]
     poolings, left_out = applicable(before, settings.poolings)
-    others = repooled(before, poolings) if poolings else None
+    copy = context.with_random_weights("before")
+    frozen = {"before": before} if copy is None else {"before": before, RANDOM: copy}
+    others = {name: repooled(one, poolings) for name, one in frozen.items()} if poolings else {}
     task = _task(context, settings)
-    models = 3 if context.settings.random_weights else 2
-    views = (models + len(poolings)) * (before.passage.anatomy.n_blocks + 1)
+    views = (len(frozen) + 1 + len(others) * len(poolings)) * (before.passage.anatomy.n_blocks + 1)
     searched = views + (1 if task.head else 0)  # once more with shuffled judgments
     seconds = round(searched * view_seconds(task, before.passage.width, context.product_rate), 3)
     how = "raw, whitened and with a linear head" if task.head else "raw and whitened"
-    role = f"before, pooled by {', '.join(poolings)}"
     return Planned(
         lines=(f"baselines: {views} poolings and layers are searched, {how}",),
         seconds=seconds,
         document={"views": views, "head": task.head},
-        encodes={} if others is None else {role: others},
+        encodes={f"{MODELS[name]}, pooled by {', '.join(poolings)}": one for name, one in others.items()},
         random_weights=("before",),
         work=BaselineWork(task, poolings, left_out, others),
     )
@@ -117,14 +118,14 @@ def _task(context: Context, settings: BaselineSettings) -> BaselineTask:
 def _views(context: Context, work: BaselineWork) -> dict[str, Views]:
     """Return every model's vectors by pooling and layer."""
     before, after = context.models["before"], context.models["after"]
-    others = None if work.others is None else context.encoded(work.others, "baselines").vectors
     own = before.passage.recipe.pooling
-    views = {
-        "before": Views(context.encoded(before).vectors, own, others, work.poolings),
-        "after": Views(context.encoded(after).vectors, after.passage.recipe.pooling),
-    }
     copy = context.random_vectors("before")
-    return views if copy is None else {**views, RANDOM: Views(copy, own)}
+    frozen = {"before": context.encoded(before).vectors} | ({} if copy is None else {RANDOM: copy})
+    others = {name: context.encoded(one, f"baselines ({MODELS[name]})").vectors for name, one in work.others.items()}
+    views = {
+        name: Views(vectors, own, others.get(name), work.poolings if others else ()) for name, vectors in frozen.items()
+    }
+    return {**views, "after": Views(context.encoded(after).vectors, after.passage.recipe.pooling)}
 
 
 def _choices(tried: Mapping[str, VariantScores]) -> list[dict[str, Any]]:
