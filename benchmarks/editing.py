@@ -36,6 +36,7 @@ from retroscope.files.whole import write_whole
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.knowledge.editing.effects import GENERALITY, RELIABILITY, read_facts
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
 from retroscope.study.demo import PRETRAINED, SHAPE, WORLD, shipped
@@ -48,6 +49,7 @@ from retroscope.training.settings import TrainingSettings
 
 DOCS = Path(__file__).parent.parent / "docs" / "studies"
 RETRIEVAL, EFFECTS, PAGE = "editing-retrieval.csv", "editing-effects.csv", "editing.md"
+ALIASES = "editing-aliases.csv"
 LOAD = {"pooling": "mean", "similarity": "cosine", "max_length": 64}
 NO_SEED = -1  # of what is not fine-tuned
 ADDED, ADDED_CONTROLS, REMOVED, REMOVED_CONTROLS = GROUPS = (
@@ -123,6 +125,7 @@ class Experiment:
             backbones["truth"] = self.pretrained()
         for name, label in (("not edited", "backbone"), ("before", "backbone, edited")):
             self.measure(label, NO_SEED, backbones[name], **LOAD)
+            self.read_aliases(name, backbones[name])
         for seed in seeds:
             tuned = {name: self.tuned(one, name, seed) for name, one in backbones.items()}
             self.changed_after(backbones["before"], tuned["not edited"], seed)
@@ -172,6 +175,15 @@ class Experiment:
         document = run_edit(prepare_edit(self.edit_settings(backbone, facts)), folder)
         self.keep("effects", f"{name}, backbone", NO_SEED, document["effects"])
         return folder
+
+    def read_aliases(self, name: str, backbone: Path) -> None:
+        """Keep P@1 of the aliases alone: without them no name leads to a passage."""
+        for facts, group in (("add", ADDED), ("remove", REMOVED)):
+            job = prepare_edit(self.edit_settings(backbone, facts))
+            chosen = [fact for fact in job.facts if fact.relation == "alias"]
+            read = read_facts(job.encoder, job.head, chosen, job.keep, job.held_out).values
+            means = {effect: float(read[effect].mean()) for effect in (RELIABILITY, GENERALITY)}
+            self.keep("aliases", f"{name}, {group}", NO_SEED, {**means, "n": len(chosen)})
 
     def tuned(self, backbone: Path, name: str, seed: int) -> Path:
         """Fine-tune a backbone and measure the retriever."""
@@ -286,20 +298,33 @@ def gather(out: Path, to: Path) -> None:
     ]
     frame = pd.DataFrame(rows, columns=["seed", "model", "group", "query", MEASURE])
     frame.to_csv(to / RETRIEVAL, index=False)
+    aliases = [{"read": row["name"], **row["values"]} for row in kept(out, "aliases")]
+    pd.DataFrame(aliases).round(6).to_csv(to / ALIASES, index=False)
     pd.DataFrame(effects).round(6).to_csv(to / EFFECTS, index=False)
 
 
 def write_tables(folder: Path) -> None:
     """Write the tables between the marks of the page."""
     frame, effects = pd.read_csv(folder / RETRIEVAL), pd.read_csv(folder / EFFECTS)
+    aliases = pd.read_csv(folder / ALIASES).groupby("read", sort=False)
     tables = {"retrieval": retrieval_table(frame), "differences": difference_table(frame),
-              "effects": effects_table(effects)}  # fmt: skip
+              "effects": effects_table(effects),
+              "aliases": aliases_table(aliases.first())}  # fmt: skip
     page = (folder / PAGE).read_text(encoding="utf-8")
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(start)
         page = f"{before}{start}{table}\n{end}{rest.partition(end)[2]}"
     write_whole(folder / PAGE, page.encode())
+
+
+def aliases_table(aliases: pd.DataFrame) -> str:
+    """Return P@1 of the aliases, as Markdown."""
+    lines = ["| alias alone, P@1 | n | edited cloze | other wordings |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {row.n:.0f} | {row[RELIABILITY]:.2f} | {row[GENERALITY]:.2f} |" for name, row in aliases.iterrows()
+    ]
+    return "\n".join(lines)
 
 
 def table_of(frame: pd.DataFrame, model: str, group: str) -> np.ndarray:
