@@ -24,7 +24,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="vocabulary",
     title="Vocabulary",
-    question="Which words does the backbone's language-model head read from the vectors?",
+    question="Which words does the backbone's LM head read from the vectors?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

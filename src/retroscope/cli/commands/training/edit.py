@@ -31,7 +31,12 @@ class FactOptions:
     remove: Annotated[bool, option("--remove", help="Remove the facts")] = False
     keep: Annotated[
         str | None,
-        option("--keep", help="Facts that must stay: locality is measured on them", metavar="FILE"),
+        option(
+            "--keep",
+            help="Facts that must stay: locality is measured on them",
+            metavar="FILE",
+            default="none, and locality is not measured",
+        ),
     ] = None
     text: Annotated[
         str | None,
