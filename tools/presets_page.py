@@ -79,7 +79,7 @@ def besides(name: str, preset: Preset) -> Iterator[str]:
         yield f"\n{preset.note[0].upper()}{preset.note[1:]}."
     command = compare_command(name, preset)
     if command:
-        yield f"\n```bash\n{command}\n```\n"
+        yield f"\n```\n{command}\n```\n"
     else:
         yield ""
 

@@ -135,7 +135,7 @@ def test_a_plan_and_its_run_make_each_copy_each_ranking_and_each_verdict_once(
         ((), []),
         (("representations",), ["random weights"]),
         (("probes",), ["random weights"]),
-        (("representations", "probes", "baselines"), ["random weights"]),
+        (("representations", "probes", "baselines"), ["random weights", "random weights, pooled by cls"]),
     ],
 )
 def test_only_copies_that_an_analysis_reads_are_planned(

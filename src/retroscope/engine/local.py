@@ -36,6 +36,8 @@ def run_here(job: Job, progress: Count | None = None) -> RunTally:
             _count(written, tally, report, job.total)
             written = writer.submit(_write, job, shard, standing, content)
         _count(written, tally, report, job.total)
+    if written is None:  # an earlier run, or another job, did all of it
+        report(tally.kept, job.total)
     tally.seconds = time.perf_counter() - started
     return tally
 
