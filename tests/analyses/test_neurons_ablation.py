@@ -1,7 +1,7 @@
 """Ablation curves find planted neurons, spare the others, and say what they were measured on."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 import torch
 import xarray as xr
 
+from retroscope.analyses.neurons.ablation import trial
 from retroscope.analyses.neurons.ablation.curves import ablation_curves
 from retroscope.analyses.neurons.ablation.held_out import evaluated_queries
 from retroscope.analyses.neurons.ablation.table import area_table, curve_table, shared_by_chance
@@ -31,6 +32,7 @@ from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.precision import EXACT
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.texts import texts_of
@@ -532,7 +534,21 @@ def test_a_lower_precision_is_measured_before_it_is_used(retriever: Retriever, c
 def test_a_precision_that_moves_the_harm_is_refused(
     retriever: Retriever, collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fixed at their mean, all vectors are equal but for rounding: the ranking is that of the precision."""
+    """A precision in which all vectors are one finds nothing, whatever is fixed: its harm is 0."""
+    precision_now = [EXACT]
+
+    @contextmanager
+    def in_precision(precision: str, _: object) -> Iterator[None]:
+        precision_now[0] = precision
+        yield
+        precision_now[0] = EXACT
+
+    def coarse_vectors(*given: Any) -> torch.Tensor:
+        vectors = final_vectors(*given)
+        return vectors if precision_now[0] == EXACT else torch.ones_like(vectors)
+
+    monkeypatch.setattr(trial, "in_precision", in_precision)
+    monkeypatch.setattr(trial, "final_vectors", coarse_vectors)
     settings = replace(QUICK, fractions=(0.02, ALL_PLANTED, 0.3), precision="bfloat16")
     monkeypatch.setattr("retroscope.analyses.neurons.ablation.table.REFERENCE", ALL_PLANTED)
     calls: list[tuple[str, int, int]] = []

@@ -18,7 +18,7 @@ def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> lis
     for role, retriever in retrievers.items():
         for tower in context.towers(retriever):
             within = next(
-                (other for other, made in passes if made.tower == tower.tower and made.shares_pass(tower)), ""
+                (other for other, leader in passes if leader.tower == tower.tower and leader.shares_pass(tower)), ""
             )
             works.append(context.tower_document(role, tower, within))
             if not tower.is_stored and not within:

@@ -46,7 +46,7 @@ class PassageSample:
     Attributes:
         words: [passage, word], counts.
         vocabulary: the word of each column.
-        tokens: tokens of each passage under the tokenizer of the model before; the passage is not cut.
+        tokens: tokens of each passage under the tokenizer of the model before, beyond its maximum length, too.
         unknown: those of them that the tokenizer does not know.
         vectors: final vectors by side: "before" for the shift of embeddings, both sides for that of neighbours.
     """

@@ -52,9 +52,11 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     facts: dict[str, object] = {}
     if context.is_pair and context.first:
         sides = {side: context.encoded(one).vectors for side, one in context.models.items()}
-        found = separation_by_layer(sides, context.collection)
-        frames |= {"similarities": found.counts, "above": found.above}
-        facts = {"similarities": {"queries": len(found.sample.queries), "passages": len(found.sample.passages)}}
+        separation = separation_by_layer(sides, context.collection)
+        frames |= {"similarities": separation.counts, "above": separation.above}
+        facts = {
+            "similarities": {"queries": len(separation.sample.queries), "passages": len(separation.sample.passages)}
+        }
     return Measurement(scores=scores, frames=frames, facts=facts, caveats=tuple(caveats), seconds=seconds)
 
 

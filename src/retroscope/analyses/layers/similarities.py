@@ -16,13 +16,13 @@ UP = {BEFORE: 1, AFTER: -1}  # before is drawn upwards from the axis, after down
 HEIGHT = 300
 
 
-def similarities_figure(found: Similarities, subject: Subject) -> Figure:
+def similarities_figure(similarities: Similarities, subject: Subject) -> Figure:
     """Return both histograms of one layer at a time: before above the axis, after below it."""
-    frame, last = _rows(found), int(found.above["layer"].max())
+    frame, last = _rows(similarities), int(similarities.above["layer"].max())
     names = tuple((layer, subject.layer_label(layer)) for layer in sorted(set(frame["layer"])))
     panel = _mirrored().properties(height=HEIGHT)
     chart = choosing(panel, frame, [Selector("layer", "layer", last, names)]).properties(height=HEIGHT)
-    ends = found.above[found.above["layer"] == last].set_index("side")["above"]
+    ends = similarities.above[similarities.above["layer"] == last].set_index("side")["above"]
     shares = [percent(float(ends[side])) for side in (BEFORE, AFTER)]
     words = (
         f"Histograms of similarity at layer {subject.layer_label(last)}: a relevant passage is more similar to its "
@@ -31,7 +31,7 @@ def similarities_figure(found: Similarities, subject: Subject) -> Figure:
     totals = frame.groupby("passages")["pairs"].first()
     caption = (
         "Upwards before, downwards after: the share of pairs in each bin of similarity, of "
-        f"{count(found.queries, 'query')} and {count(found.passages, 'passage')} drawn with seed 0: "
+        f"{count(similarities.queries, 'query')} and {count(similarities.passages, 'passage')} drawn with seed 0: "
         f"{totals['relevant']:,} pairs with relevant passages, "
         f"{totals['other']:,} with others. The better a layer tells them apart, the less the two colours overlap."
     )
@@ -39,13 +39,13 @@ def similarities_figure(found: Similarities, subject: Subject) -> Figure:
     return Figure("similarities", "Relevant and other passages, layer by layer", caption, words, chart, paper)
 
 
-def _rows(found: Similarities) -> pd.DataFrame:
+def _rows(similarities: Similarities) -> pd.DataFrame:
     """Return a row a bin, as shares of all pairs of its kind; those after are negative, and so drawn below."""
-    frame = found.counts.copy()
+    frame = similarities.counts.copy()
     frame["pairs"] = frame.groupby(["side", "layer", "passages"])["count"].transform("sum")
     frame["share"] = frame["count"] / frame["pairs"].clip(lower=1)
     frame["up"] = frame["share"] * frame["side"].map(UP)
-    above = found.above.set_index(["side", "layer"])["above"]
+    above = similarities.above.set_index(["side", "layer"])["above"]
     first = ~frame.duplicated(["side", "layer"])
     frame["words"] = [
         f"{side}: relevant above {percent(float(above[side, layer]))} of others" if is_first else ""

@@ -19,11 +19,11 @@ PANEL = 330  # pixels of one side of the file's two panels
 MOVED = "#7a7a7a"
 
 
-def text_map_figure(found: TextMap) -> Figure:
+def text_map_figure(text_map: TextMap) -> Figure:
     """Return the map of one side at a time, with links and movement of a query and its relevant passages."""
-    points, moves = _points(found.places), _moves(found)
+    points, moves = _points(text_map.places), _moves(text_map)
     queries = list(dict.fromkeys(moves["query"]))
-    loss = {name: MISSING if value is None or value != value else value for name, value in found.loss.items()}
+    loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}
     kept, alike = ([loss[f"{name}_{side}"] for side in (BEFORE, AFTER)] for name in ("variance", "distances"))
     shares = " and ".join(percent(one) if isinstance(one, float) else one for one in kept)
     close = " and ".join(f"{one:.2f}" if isinstance(one, float) else one for one in alike)
@@ -34,7 +34,7 @@ def text_map_figure(found: TextMap) -> Figure:
         f"The plane keeps {shares} of the variance before and after; its distances correlate with those of the space "
         f"by {close}. Lines: from a query to its relevant passages; dashed, from the place before to the place after."
     )
-    words = f"Map of {len(found.places)} texts before and after fine-tuning; {shares} of the variance are kept."
+    words = f"Map of {len(text_map.places)} texts before and after fine-tuning; {shares} of the variance are kept."
     chart = _chart(points, moves, queries).properties(**{**SIZE, "height": HEIGHT})
     return Figure("text_map", "A map of the embedding space", caption, words, chart, _paper(points, moves))
 
@@ -47,15 +47,15 @@ def _points(places: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _moves(found: TextMap) -> pd.DataFrame:
+def _moves(text_map: TextMap) -> pd.DataFrame:
     """Return a row a query of the map, and each of its relevant passages: both places, and the query's."""
-    place = found.places.set_index("text_id")
+    place = text_map.places.set_index("text_id")
     texts = {
         query: f"{n}. {place['text'][query][:LABEL]}"
-        for n, query in enumerate(dict.fromkeys(found.links["query_id"]), 1)
+        for n, query in enumerate(dict.fromkeys(text_map.links["query_id"]), 1)
     }
     pairs = [(query, query) for query in texts]
-    pairs += list(zip(found.links["query_id"], found.links["passage_id"], strict=True))
+    pairs += list(zip(text_map.links["query_id"], text_map.links["passage_id"], strict=True))
     rows = []
     for query, text in pairs:
         own, its = _of(place, text, passage=query != text), _of(place, query, passage=False)
@@ -67,8 +67,8 @@ def _moves(found: TextMap) -> pd.DataFrame:
 
 def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
     """Return the row of a text; a query and a passage may have one id."""
-    found = place.loc[[text]]
-    return found[(found["kind"] != "query") if passage else (found["kind"] == "query")].iloc[0]
+    places = place.loc[[text]]
+    return places[(places["kind"] != "query") if passage else (places["kind"] == "query")].iloc[0]
 
 
 def _chart(points: pd.DataFrame, moves: pd.DataFrame, queries: list[str]) -> Any:

@@ -121,15 +121,15 @@ def _controls(cells: _Cells, unknowable: Sequence[str]) -> Iterator[FactControl]
         for readout in cells.readouts(side):
             values = cells.hits(side, readout, SHUFFLED)
             if np.isfinite(values).any():
-                told = cells.mean(values, every)
-                yield FactControl("other subject", side, readout, *told[:3], cells.frequent(every), told[3])
+                mean = cells.mean(values, every)
+                yield FactControl("other subject", side, readout, *mean[:3], cells.frequent(every), mean[3])
             kept = np.isin(cells.strata, list(unknowable))
             if kept.any():
-                told = cells.mean(cells.hits(side, readout), kept)
-                yield FactControl("facts that cannot be known", side, readout, *told[:3], cells.frequent(kept), told[3])
+                mean = cells.mean(cells.hits(side, readout), kept)
+                yield FactControl("facts that cannot be known", side, readout, *mean[:3], cells.frequent(kept), mean[3])
     if RANDOM in cells.sides:
-        told = cells.mean(cells.hits(RANDOM, REFITTED), every)
-        yield FactControl("random weights", RANDOM, REFITTED, *told[:3], cells.frequent(every), told[3])
+        mean = cells.mean(cells.hits(RANDOM, REFITTED), every)
+        yield FactControl("random weights", RANDOM, REFITTED, *mean[:3], cells.frequent(every), mean[3])
 
 
 def _strata(cells: _Cells) -> Iterator[dict[str, object]]:

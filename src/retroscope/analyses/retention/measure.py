@@ -50,8 +50,8 @@ def measure(context: Context, settings: RetentionSettings, planned: Planned) -> 
         losses += [{"side": side, "layer": k, "loss": loss} for k, loss in enumerate(readout.loss)]
         own = {HEAD: HeadReadout(head)} if isinstance(head, LanguageHead) and side != RANDOM else {}
         readouts: dict[str, Readout] = {**own, REFITTED: readout}
-        told, agreement = _read(encoder, readouts, work, settings)
-        scores |= {side if name == FACTS else f"{side}/{name}": one for name, one in told.items()}
+        by_name, agreement = _read(encoder, readouts, work, settings)
+        scores |= {side if name == FACTS else f"{side}/{name}": one for name, one in by_name.items()}
         consistency.append(agreement.assign(side=side))
         stages.ended(f"facts, {side}")
     frames = {FACTS: _facts(work), LOSSES: pd.DataFrame(losses), CONSISTENCY: pd.concat(consistency)}

@@ -18,6 +18,7 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.representations.store import Vectors
 from retroscope.typesetting.subject import BEFORE
 
+LONGEST = 100_000  # characters of a passage that are read: a text of megabytes would take gigabytes to tokenise
 SECONDS_A_TEXT = 2e-3  # to split a passage into words and tokens
 SECONDS = 0.2
 
@@ -39,14 +40,14 @@ def plan(context: Context, settings: ShiftSettings) -> Planned:
 
 
 def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Measurement:
-    """Return the sampled passages in random order.
+    """Return the sampled passages in random order, each with its first `LONGEST` characters.
 
     Dataset "passages": tokens and unknown tokens, (passage), and final vectors by side, (passage, dimension of SIDE).
     Frame "words": row of the passage, word, count.
     """
     stages = context.stages("domain shift")
     ids = _drawn(context.collection, settings)
-    texts = [context.collection.passage_text(one) for one in ids]
+    texts = [context.collection.passage_text(one)[:LONGEST] for one in ids]
     tokens, unknown = _tokens(context.models[BEFORE].passage, texts)
     vectors = {side: (("passage", f"dimension {side}"), _final(context, side, ids)) for side in context.models}
     drawn = xr.Dataset({"tokens": ("passage", tokens), "unknown": ("passage", unknown), **vectors})

@@ -173,17 +173,17 @@ def _measured(
     vectors = context.encoded(retriever).vectors
     layers = tuple(sorted(settings.layers or range(vectors.passage.n_layers)))
     readings = {tower: _reading(context, retriever.tower(tower), heads[tower], pairs, tower) for tower in TOWERS}
-    shares, said = [], {}
+    shares, words_of = [], {}
     for layer in layers:
-        said = {tower: _words(vectors, readings[tower], tower, layer, settings) for tower in TOWERS}
-        shares.append(_shares(said, readings, pairs))
+        words_of = {tower: _words(vectors, readings[tower], tower, layer, settings) for tower in TOWERS}
+        shares.append(_shares(words_of, readings, pairs))
     coords = {"query": list(pairs.queries), "layer": list(layers), "quantity": list(QUANTITIES)}
     values = xr.DataArray(np.stack(shares, axis=1), coords, ("query", "layer", "quantity"))
     added = [
-        [w for w in words if w not in own] for words, own in zip(said["query"], readings["query"].own, strict=True)
+        [w for w in words if w not in own] for words, own in zip(words_of["query"], readings["query"].own, strict=True)
     ]
     says = {
-        "query_says": said["query"], "passage_says": said["passage"], "added": added,
+        "query_says": words_of["query"], "passage_says": words_of["passage"], "added": added,
     }  # fmt: skip
     frame = pd.DataFrame({name: [" ".join(words[:WORDS_SHOWN]) for words in lists] for name, lists in says.items()})
     return _Said(values, frame.assign(query_id=list(pairs.queries)))
@@ -209,18 +209,18 @@ def _words(
 
 
 def _shares(
-    said: dict[str, list[list[str]]], readings: dict[str, TowerReading], pairs: ReadPairs
+    words_of: dict[str, list[list[str]]], readings: dict[str, TowerReading], pairs: ReadPairs
 ) -> Float[np.ndarray, "query quantity"]:
     """Return the share of a vector's words that are the text's own, and of a query's that its passage says, too.
 
     The k tokens are fewer words where several are one word.
     """
-    query, passage = ([frozenset(words) for words in said[tower]] for tower in TOWERS)
+    query, passage = ([frozenset(words) for words in words_of[tower]] for tower in TOWERS)
     own = {
         tower: _common(said_by, readings[tower].own) for tower, said_by in zip(TOWERS, (query, passage), strict=True)
     }
     others = [passage[row] for row in pairs.others]
-    sizes = {tower: np.array([max(1, len(words)) for words in lists]) for tower, lists in said.items()}
+    sizes = {tower: np.array([max(1, len(words)) for words in lists]) for tower, lists in words_of.items()}
     by_query = np.stack([own["query"], _common(query, passage), _common(query, others)]) / sizes["query"]
     return np.stack([by_query[0], own["passage"] / sizes["passage"], by_query[1], by_query[2]], axis=1)
 

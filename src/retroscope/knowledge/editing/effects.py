@@ -76,30 +76,30 @@ def read_facts(
         neutral: inputs, and the token that each of their places predicts.
     """
     rows = list(enumerate([*edited, *kept]))
-    found = np.full((max(len(fact.clozes) for _, fact in rows), len(rows), len(MEASURES)), np.nan)
+    measured = np.full((max(len(fact.clozes) for _, fact in rows), len(rows), len(MEASURES)), np.nan)
     answers = [""] * len(rows)
     for relation in dict.fromkeys(fact.relation for _, fact in rows):
         of_relation = [(row, fact) for row, fact in rows if fact.relation == relation]
-        for wording in range(len(found)):
+        for wording in range(len(measured)):
             clozes = relation_clozes(encoder.tokenizer, head.kind, of_relation, wording)
             if clozes is None:
                 continue
             recalled = recall(encoder, clozes, {HEAD: HeadReadout(head)}, seed=0)
-            found[wording, list(clozes.rows)] = recalled.measures[0, -1]
+            measured[wording, list(clozes.rows)] = recalled.measures[0, -1]
             if wording == 0:
                 for row, first in zip(clozes.rows, recalled.first[0, -1], strict=True):
                     answers[row] = clozes.objects[first]
-    return _reading(found, answers, edited, kept, _losses(encoder, head, *neutral))
+    return _reading(measured, answers, edited, kept, _losses(encoder, head, *neutral))
 
 
 def _reading(
-    found: Float[np.ndarray, "wording fact measure"],
+    measured: Float[np.ndarray, "wording fact measure"],
     answers: Sequence[str],
     edited: Sequence[Fact],
     kept: Sequence[Fact],
     losses: Float[np.ndarray, "text"],
 ) -> EditReading:
-    hit, log_p = found[..., MEASURES.index(P1)], found[0, :, MEASURES.index(LOG_P_TOKEN)]
+    hit, log_p = measured[..., MEASURES.index(P1)], measured[0, :, MEASURES.index(LOG_P_TOKEN)]
     n = len(edited)
     others = hit[1:, :n]
     counts = np.isfinite(others).sum(0)
@@ -129,10 +129,10 @@ def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
 
     `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was right or not.
     """
-    found = {name: _effect(name, before, after) for name in before.values}
+    measured = {name: _effect(name, before, after) for name in before.values}
     same = np.array([one == two for one, two in zip(before.answers, after.answers, strict=True)], dtype=float)
-    found[SAME] = _paired(SAME, np.ones(len(same)), same, before.subjects[LOCALITY])
-    return {name: one for name in EFFECTS if (one := found[name]) is not None}
+    measured[SAME] = _paired(SAME, np.ones(len(same)), same, before.subjects[LOCALITY])
+    return {name: one for name in EFFECTS if (one := measured[name]) is not None}
 
 
 def _effect(name: str, before: EditReading, after: EditReading) -> Effect | None:

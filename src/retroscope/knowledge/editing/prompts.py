@@ -69,14 +69,14 @@ def requests_of(
 def contexts_of(texts: Sequence[str], facts: Sequence[Fact], number: int) -> list[str]:
     """Return the beginnings of the first texts that name no subject of the facts."""
     subjects = {fact.subject.casefold() for fact in facts}
-    found: dict[str, None] = {}
+    beginnings: dict[str, None] = {}
     for text in texts:
-        if len(found) >= number:
+        if len(beginnings) >= number:
             break
         if MASK not in text and not any(subject in text.casefold() for subject in subjects):
             words = " ".join(text.split()[:CONTEXT_WORDS])
-            found[f"{words} " if words.endswith((".", "!", "?")) else f"{words}. "] = None
-    return list(found)
+            beginnings[f"{words} " if words.endswith((".", "!", "?")) else f"{words}. "] = None
+    return list(beginnings)
 
 
 def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, before: str = "") -> Prompt:

@@ -39,14 +39,14 @@ def _changes(
     owner = torch.tensor([k for k, one in enumerate(requests) for _ in one.prompts], device=batch.ids.device)
     size = _state_lengths(model, batch, owner)
     unit = torch.zeros(len(requests), len(model.matrix), device=batch.ids.device, requires_grad=True)
-    found, ended = torch.zeros_like(unit), torch.zeros(len(requests), dtype=torch.bool, device=unit.device)
+    changes, ended = torch.zeros_like(unit), torch.zeros(len(requests), dtype=torch.bool, device=unit.device)
     optimiser = torch.optim.Adam([unit], lr=settings.learning_rate / unit.shape[1] ** 0.5)
     for _ in range(settings.steps):
         with rewrite_outputs({SITE: model.module}, adding(batch.own, (unit * size)[owner])):
             log_p = log_probabilities(model.encoder, model.head, batch)
         wrong = (log_p.detach().exp() < SURE) if add else (log_p.detach().exp() > settings.unlikely)
         reached = torch.bincount(owner[wrong], minlength=len(requests)) == 0
-        found = torch.where((reached & ~ended)[:, None], unit.detach() * size, found)
+        changes = torch.where((reached & ~ended)[:, None], unit.detach() * size, changes)
         ended |= reached
         if bool(ended.all()):
             break
@@ -56,7 +56,7 @@ def _changes(
         optimiser.step()
         with torch.no_grad():
             unit *= (settings.longest / unit.norm(dim=1, keepdim=True).clamp(min=1e-9)).clamp(max=1)
-    return torch.where(ended[:, None], found, unit.detach() * size)
+    return torch.where(ended[:, None], changes, unit.detach() * size)
 
 
 def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prompt"]:
