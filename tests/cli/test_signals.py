@@ -69,10 +69,12 @@ def test_a_signal_that_comes_twice_is_one() -> None:
 
 def test_ignored_signals_stay_ignored_and_handlers_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         with stopping() as stop:
+            assert signal.getsignal(signal.SIGTERM) == stop.stop
             os.kill(os.getpid(), signal.SIGHUP)
         assert stop.number == 0
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) == handler
     finally:
         signal.signal(signal.SIGHUP, before)

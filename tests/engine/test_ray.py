@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ray_work import SIZE, Meeting, copying, written
 
+from retroscope.cli.exit_codes import TERMINATED
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.engine.choice import LOCAL, Engine
@@ -201,3 +203,34 @@ def test_a_killed_driver_is_resumed(cluster: Any, nodes: Callable[[], list[Any]]
     assert tally.kept >= before * SIZE
     assert tally.kept + tally.done == 30 * SIZE
     assert len(written(tmp_path)) == 30
+
+
+OWN_CLUSTER = """
+import sys
+from pathlib import Path
+from ray_work import copying
+from retroscope.cli.exit_codes import stopping
+from retroscope.engine.choice import Engine
+with stopping() as stop:
+    try:
+        Engine("ray", workers=1).run(copying(Path(sys.argv[1]), 200, seconds=0.1))
+    except KeyboardInterrupt:
+        sys.exit(stop.code)
+"""
+
+
+def test_a_scheduler_ends_a_cluster_of_our_own_as_it_ends_any_run(environment: None, tmp_path: Path) -> None:
+    ledger = Ledger(Storage(str(tmp_path)))
+    driver = subprocess.Popen([sys.executable, "-c", OWN_CLUSTER, tmp_path], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while ledger.records() < 2 and time.monotonic() < deadline and driver.poll() is None:
+            time.sleep(0.1)
+        cluster = psutil.Process(driver.pid).children(recursive=True)
+        driver.terminate()
+        assert driver.wait(60) == TERMINATED  # Ray's own handler makes 1 of it
+    finally:
+        driver.kill()
+    assert 2 <= ledger.records() < 200
+    assert cluster
+    assert not psutil.wait_procs(cluster, 60)[1]

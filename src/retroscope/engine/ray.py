@@ -8,7 +8,9 @@ import atexit
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -160,19 +162,31 @@ def _start(ray: Any) -> None:
 
     atexit.register(end)
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=folder,
-            _node_ip_address="127.0.0.1",
-            **QUIET,
-        )
+        with _handler_kept():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=folder,
+                _node_ip_address="127.0.0.1",
+                **QUIET,
+            )
     except Exception as error:  # Ray raises that, among others, where its processes are too slow to start
         raise EngineError(
             f"Ray does not start on this machine: {' '.join(str(error).split())[:200]}",
             fix="try again, or use --engine local",
         ) from error
+
+
+@contextmanager
+def _handler_kept() -> Iterator[None]:
+    """Keep what SIGTERM does: Ray puts a handler of its own there, which ends the process without a word."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # elsewhere neither Ray nor we can set one
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _remove_left_behind() -> None:
@@ -185,7 +199,8 @@ def _remove_left_behind() -> None:
 
 def _connect(ray: Any, address: str) -> None:
     try:
-        ray.init(address=address, **QUIET)
+        with _handler_kept():
+            ray.init(address=address, **QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(
             f"no Ray cluster answers: {' '.join(str(error).split())[:200]}",
