@@ -125,8 +125,7 @@ def test_harm_is_not_called_a_gain() -> None:
         t.startswith("What holds retrieval back? Restored alone, the largest mean gain is with block 3") for t in texts
     )
     assert any(
-        t.startswith("What would have done the harm? Grafted into the backbone alone, the largest mean loss")
-        for t in texts
+        t.startswith("What would cause the loss? Grafted into the backbone alone, the largest mean loss") for t in texts
     )
 
 
@@ -222,8 +221,8 @@ def test_the_section_names_the_places_first() -> None:
     result = localisation_of("block:4", "block:4")
     section = report(result, read())
     first = section.statements[0]
-    assert (first.topic, first.state, first.text[:46]) == (
-        "localisation", State.MEASURED, "Where did it happen? Each instrument names the"
+    assert (first.topic, first.state, first.text[:54]) == (
+        "localisation", State.MEASURED, "Which block changed retrieval? Each instrument names t"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
     assert "weight drift: block 4" in figure.alt

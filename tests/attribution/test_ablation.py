@@ -231,7 +231,7 @@ def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> No
         ablated(bert, NONE, other),
     ):
         pytest.fail("the context must not open")
-    with pytest.raises(AnalysisError, match="there is no text to average over"):
+    with pytest.raises(AnalysisError, match="there are no texts to take the mean over"):
         neuron_moments(bert, [])
 
 

@@ -155,7 +155,7 @@ def test_a_beir_folder_without_its_parts_says_which(tmp_path):
         load_collection(f"beir:{folder}")
     (folder / "qrels" / "test.tsv").unlink()
     put(folder / "queries.jsonl", "")
-    with pytest.raises(CollectionError, match="there are no judgments here"):
+    with pytest.raises(CollectionError, match="this folder holds no judgments"):
         load_collection(folder)
 
 

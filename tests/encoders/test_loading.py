@@ -108,7 +108,9 @@ def test_length_is_what_tokenizer_and_positions_allow(
 def test_a_length_that_nobody_knows_must_be_given(tmp_path: Path) -> None:
     folder = save_toy("t5", tmp_path / "t5")
     edit_json(folder / "tokenizer_config.json", model_max_length=10**30)
-    with pytest.raises(EncoderError, match=r"neither tokenizer nor configuration says how long(.|\n)*give max_length"):
+    with pytest.raises(
+        EncoderError, match=r"neither the tokenizer nor the configuration records(.|\n)*give max_length"
+    ):
         load_retriever(folder, pooling="mean")
     assert load_retriever(folder, pooling="mean", max_length=99).query.recipe.max_length == 99
 
@@ -167,7 +169,7 @@ def test_dtypes_and_devices_are_taken_or_refused(bert: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device that the test wants absent")
 def test_an_absent_device_is_an_error_and_no_fall_back(bert: Path) -> None:
-    with pytest.raises(SettingsError, match=r"device 'cuda' is not on this machine(.|\n)*use one of: cpu"):
+    with pytest.raises(SettingsError, match=r"device 'cuda' is not available on this machine(.|\n)*use one of: cpu"):
         load_retriever(bert, pooling="mean", device="cuda")
 
 

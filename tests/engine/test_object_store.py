@@ -158,7 +158,8 @@ def test_another_plan_and_a_bucket_that_is_not_there_are_refused(server: None, e
 @pytest.mark.parametrize("url", ["nonsense://bucket/v", "s3:///v"])
 def test_a_url_that_names_no_store_is_refused(url: str) -> None:
     with pytest.raises(
-        EngineError, match=r"this URL names no object store: (.|\n)*fix: write e\.g\. s3://bucket/prefix"
+        EngineError,
+        match=r"this URL is not the address of an object store: (.|\n)*fix: write e\.g\. s3://bucket/prefix",
     ):
         Storage(url).read("a")
 

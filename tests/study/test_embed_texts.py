@@ -173,7 +173,7 @@ def test_links_are_followed_and_the_current_folder_stays(
     assert (tmp_path / "link").is_symlink()
     assert zarr.open_group(tmp_path / "real", mode="r").attrs["done"] == len(LINES)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError, match="cannot take the place of the current folder"):
+    with pytest.raises(SettingsError, match="cannot be written over the current folder"):
         as_new_folder(Path("."))
 
 

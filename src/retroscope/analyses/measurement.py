@@ -91,7 +91,7 @@ def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
     """
     if not folder.exists():
         raise AnalysisError(
-            "there is no measurement here", where=str(folder), fix="run the command again that makes it"
+            "this folder holds no measurement", where=str(folder), fix="repeat the command that writes it"
         )
     sealed = open_sealed(folder, fix)
     facts = facts_in(sealed)

@@ -23,7 +23,8 @@ Gates = Annotated[
     list[str] | None,
     option(
         "--gate",
-        help="Condition on a change, e.g. 'nDCG@10 >= -0.01': exit with status 1 unless its whole interval meets it; "
+        help="Condition on a change, e.g. 'nDCG@10 >= -0.01': exit with status 1 unless the whole confidence interval "
+        "meets it; "
         "may be repeated",
         metavar="CONDITION",
     ),

@@ -130,7 +130,9 @@ def detect(path: Path) -> Reader:
         return READERS[fitting[0]]
     if fitting:
         raise CollectionError(
-            f"several formats fit: {', '.join(fitting)}", where=str(path), fix=f"say which, e.g. {fitting[0]}:{path}"
+            f"several formats fit this path: {', '.join(fitting)}",
+            where=str(path),
+            fix=f"name the format, e.g. {fitting[0]}:{path}",
         )
     raise unread(path, f"no format fits; tried: {', '.join(READERS)}", recognised)
 

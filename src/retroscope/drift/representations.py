@@ -131,7 +131,7 @@ def _same_texts(one: Representations, two: Representations) -> None:
         raise AnalysisError(
             f"{len(one.ids)} texts of {one.n_layers} layers and {len(two.ids)} of {two.n_layers} cannot be paired",
             where="drift",
-            fix="represent both retrievers over one collection",
+            fix="encode one collection with both retrievers",
         )
 
 

@@ -59,7 +59,7 @@ def check_ids(collection: Collection) -> None:
 def collection_of(settings: DataSettings | None) -> Collection:
     """Load the collection that these settings name."""
     if settings is None:
-        raise SettingsError("no collection is named", fix="give --data FORMAT:PATH")
+        raise SettingsError("no collection was given", fix="give --data FORMAT:PATH")
     given = {name: value for name, value in asdict(settings).items() if name != "source"}
     return load_collection(settings.source, **given)
 

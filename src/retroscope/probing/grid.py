@@ -116,7 +116,8 @@ def _plan(
     controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:
         raise AnalysisError(
-            f"the controls {settings.chosen_controls} all need a copy with random weights, and none was given",
+            f"the controls {settings.chosen_controls} need a copy of the model with random weights, which was not "
+            f"given",
             where="probing",
             fix="pass random_weights=, or add the control 'none'",
         )
@@ -177,7 +178,7 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
         raise AnalysisError(
             f"vectors with infinite or missing values:{listed(broken)}",
             where=f"{name}, layer {layer}",
-            fix="represent the collection again, in float32",
+            fix="encode the collection again in float32",
         )
     return vectors
 

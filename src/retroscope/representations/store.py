@@ -152,7 +152,7 @@ class Representations:
             raise RepresentationError(
                 "these vectors were stored without the final norm on every layer",
                 where=self.store.place,
-                fix="represent the collection again, with norm_each_layer",
+                fix="encode the collection again with norm_each_layer",
             )
 
     @property
@@ -219,9 +219,7 @@ class Representations:
         """Return the rows of these ids."""
         unknown = [i for i in ids if i not in self.row_of]
         if unknown:
-            raise RepresentationError(
-                f"no vectors for these ids:{listed(unknown)}", fix="represent the whole collection"
-            )
+            raise RepresentationError(f"no vectors for these ids:{listed(unknown)}", fix="encode the whole collection")
         return np.fromiter((self.row_of[i] for i in ids), dtype=np.int64, count=len(ids))
 
 

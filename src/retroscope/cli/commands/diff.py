@@ -47,7 +47,7 @@ def run(
     options: DiffOptions,
     as_json: o.Json = False,
 ) -> None:
-    """Measure how far every weight moved.
+    """Measure how much every weight changed.
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """

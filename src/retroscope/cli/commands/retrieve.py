@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Measure how well a retriever finds the relevant passages.
 
-    Exact search and measures with intervals; --out adds a report and the ranking as a TREC run file.
+    Searches exactly and reports measures with confidence intervals; --out adds a report and a TREC run file.
     """
     values = {
         "after": model_values(model, models.values()),

@@ -26,7 +26,7 @@ class TransplantOptions:
         str | None,
         option(
             "--transplants",
-            help="Transplants to make, comma-separated, e.g. block:3,top:2,bottom:2,attention",
+            help="Transplants to measure, comma-separated, e.g. block:3,top:2,bottom:2,attention",
             metavar="NAMES",
             default="all of them",
         ),
@@ -35,7 +35,7 @@ class TransplantOptions:
         int | None,
         option(
             "--groups",
-            help="Largest number of groups of neighbouring blocks; 0: one group a block",
+            help="Largest number of groups of neighbouring blocks; 0: one group per block",
             metavar="N",
             default=written(f"{SWEEP}.groups", "12"),
         ),

@@ -77,8 +77,8 @@ def run(
 ) -> None:
     """Fine-tune a backbone into a retriever.
 
-    Contrastive training with sentence-transformers, whose folder is written; an interrupted training is continued by
-    the same command.
+    Trains contrastively with sentence-transformers and writes a sentence-transformers folder; the same command
+    continues an interrupted training.
     """
     values = {
         "backbone": {"source": backbone},
