@@ -81,7 +81,7 @@ def test_only_one_place_writes_to_the_terminal() -> None:
 
 
 ARGUMENTS = {
-    "this model card does not exist": ("retrieve", "./no\x1b[31m/x", "--data", "beir:x"),
+    "no such model": ("retrieve", "./no\x1b[31m/x", "--data", "beir:x"),
     "no such data": ("embed", "x\u202e", "--out", "y\x1b[2J"),
     "no such option": ("retrieve", "--no\x1b[31msuch"),
     "no such command": ("no\x1b[31m",),
