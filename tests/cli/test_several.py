@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import FEW, OTHERS, Cli
+from command_line import FEW, Cli
 from test_commands import document
 
 from retroscope.analyses.layers import measure as layers
