@@ -33,6 +33,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+@pytest.fixture
+def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are specified and put into the page, but not drawn as SVG and PDF, which takes most of the time."""
+    import vl_convert
+
+    from retroscope.typesetting import drawing
+
+    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
+    monkeypatch.setattr(drawing, "pdf", lambda drawn: b"")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The development material beside the checkout (tests that use it are marked `shared`)."""

@@ -23,6 +23,9 @@ MEASURING = [page for page in FOLLOWED if page.parent.name == "how-to" or page.s
 QUICK = [page for page in FOLLOWED if page not in MEASURING]
 
 
+pytestmark = pytest.mark.usefixtures("not_drawn")
+
+
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the tutorial leaves its reader: the shipped models, a world, an adapter."""

@@ -26,6 +26,11 @@ QUICK = (
     "--set statistics.resamples=200 --set statistics.permutations=200 "
     "--set neurons.attribution.limit=4 --set neurons.attribution.quadrature=gauss:2 --set neurons.ablation.draws=1"
 )
+OTHERS = "--no-probes --no-neurons --no-baselines --no-transplants --no-representations --no-weights"
+FEW = (  # retrieval, by layer too
+    f"--pooling mean --measures RR@10,R@10 {OTHERS} --no-random-weights "
+    "--set statistics.resamples=200 --set statistics.permutations=200"
+)
 
 
 def every_command() -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ import golden_texts as golden
 import pytest
 import torch
 import zarr
-from command_line import QUICK, Cli, Done
+from command_line import FEW, QUICK, Cli, Done
 from safetensors.torch import load_file
 
 from retroscope.cli.values import in_bytes
@@ -150,17 +150,17 @@ def test_a_model_card_takes_the_section(cli: Cli, report: Path, tmp_path: Path) 
     assert (missing.code, missing.out) == (2, ""), "nothing is printed before it is refused"
 
 
+@pytest.mark.usefixtures("not_drawn")
 def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny, report: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(report, tmp_path / "study")
     content = (copy / "study.json").read_bytes()
     words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", copy]
-    other = QUICK.replace("--seeds 1", "--seeds 2")
-    done = cli(*words, line=other)
+    done = cli(*words, line=FEW)
     assert done.code == 2
     assert "this folder holds a study with other settings" in done.err
     assert "--overwrite" in done.err
     assert (copy / "study.json").read_bytes() == content
-    assert cli(*words, line=f"{other} --overwrite").code == 0
+    assert cli(*words, line=f"{FEW} --overwrite").code == 0
     assert (copy / "study.json").read_bytes() != content
 
 
@@ -172,8 +172,9 @@ def test_a_finished_study_is_a_settings_file(cli: Cli, tiny: Tiny, report: Path,
     assert document(again)["settings"] == read_document(report / "summary.json")["settings"]
 
 
+@pytest.mark.usefixtures("not_drawn")
 def test_compare_json(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
-    done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path, "--json", line=QUICK)
+    done = cli("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path, "--json", line=FEW)
     summary = document(done)
     assert summary == read_document(tmp_path / "summary.json")
     (retrieval,) = summary["analyses"]["retrieval"]
@@ -499,7 +500,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(settings.PROTOCOLS, "default", quick)
 
 
-@pytest.mark.usefixtures("small_demo")
+@pytest.mark.usefixtures("small_demo", "not_drawn")
 def test_demo_remade(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "demo"
     summary = document(cli("demo", "--retrain", "--out", out, "--json"))

@@ -186,13 +186,14 @@ def test_a_fault_of_ours_is_not_dressed_up_as_the_users(cli: Cli, tiny: Tiny, mo
         cli("retrieve", tiny.retriever, "--data", tiny.data, line="--pooling mean")
 
 
+@pytest.mark.usefixtures("not_drawn")
 def test_names_with_markup_are_text_everywhere(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     wild = tmp_path / "<b>[bold] & x=1[" / "<i>model"
     for parent, folder in (("A", tiny.backbone), ("B", tiny.retriever)):
         shutil.copytree(folder, wild / parent / "model")
     out = tmp_path / "o ut"
     words = ["compare", wild / "A" / "model", wild / "B" / "model", "--data", tiny.data, "--out", out]
-    done = cli(*words, line=QUICK)
+    done = cli(*words, line=f"{QUICK} --no-baselines --no-transplants")
     assert done.code == 0, done.err
     assert "A/model and B/model on collection" in done.out
     assert "<i>model" not in (out / "report.html").read_text()

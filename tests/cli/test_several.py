@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Cli
+from command_line import FEW, Cli
 from test_commands import document
 
 from retroscope.analyses.layers import measure as layers
@@ -15,12 +15,6 @@ from retroscope.files.documents import read_document
 from retroscope.representations.windows import WindowWorker
 from retroscope.study.study import load_study
 from tiny_study import Tiny, further_trainings
-
-OTHERS = "--no-probes --no-neurons --no-baselines --no-transplants --no-representations --no-weights"
-FEW = (
-    f"--pooling mean --measures RR@10,R@10 {OTHERS} --no-random-weights "
-    "--set statistics.resamples=200 --set statistics.permutations=200"
-)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vl_convert
 
 from retroscope.analyses import analyses
 from retroscope.analyses.baselines.settings import FEWEST_FOLDS
@@ -26,8 +25,9 @@ from retroscope.study.protocols import PROTOCOLS, under_protocol
 from retroscope.study.run import compare
 from retroscope.study.settings import from_values
 from retroscope.study.study import Study
-from retroscope.typesetting import drawing
 from tiny_study import Tiny
+
+pytestmark = pytest.mark.usefixtures("not_drawn")
 
 CHEAP: dict[str, Any] = {
     "measures": ["RR@10", "R@10"],
@@ -66,13 +66,6 @@ def covering(factors: int) -> list[tuple[bool, ...]]:
 
 
 COVERING = covering(1 + len(SWITCHES))
-
-
-@pytest.fixture(autouse=True)
-def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are specified and put into the page, but not drawn as SVG and PDF, which takes most of the time."""
-    monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
-    monkeypatch.setattr(drawing, "pdf", lambda drawn: b"")
 
 
 @pytest.fixture(scope="module")
