@@ -81,7 +81,7 @@ class Scores:
 
     @property
     def texts(self) -> np.ndarray | None:
-        """Return, for each query, the number of its distinct text; None if texts are unknown: all then count as distinct."""
+        """Return the number of each query's distinct text; None if texts are unknown (all then count as distinct)."""
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
