@@ -81,7 +81,7 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     about["estimate"] = effect_alone(result, row)
     alone = f"{place_words(row['place'])}: {_effect(result, row)}"
     if not row["significant"]:
-        anything = "more than random changes of equal size" if row["controlled"] else "at all"
+        anything = "more than random changes of equal size" if row["controlled"] else "more than zero"
         text = (
             f"{question} No {things}, {done} alone, {verb} significantly {anything} (the most: {alone}). "
             f"{ALONE[row['direction']]}, or there are too few queries."
