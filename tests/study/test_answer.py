@@ -23,7 +23,6 @@ from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.study.reporting.answer import MOST_WORDS, Answer
 from retroscope.study.reporting.console import console_text
-from retroscope.study.reporting.controls import controls_of, trust
 from retroscope.study.reporting.gate import outcome_of_gate, parse_gate, refuse_unknown
 from retroscope.study.reporting.model_card import BEGIN, END, into_card, metric_type, model_card
 from retroscope.study.reporting.notebook import answer_html
@@ -122,36 +121,14 @@ def test_a_failed_self_test_is_in_the_sentence_and_on_the_card() -> None:
 
 def test_controls_are_counted_and_those_that_did_not_pass_are_named() -> None:
     report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)))
-    assert card(report, Question.TRUST).answer == "All 7 controls passed"
+    assert card(report, Question.TRUST).answer == "7 of 7 controls passed"
     leaking = compare(
         *probe_scores(accuracy=lambda p, c, n, k, s: accuracy(p, "none" if c == "hash_labels" else c, n, k, s))
     )
     failing = PROBES.report(probes_result(effect=leaking), Reading(subject()))
     trust = card(report_of(retrieval(effect(0.1 + 0.1 * NOISE)), probes=failing), Question.TRUST)
-    assert trust.answer == "1 of 7 controls failed: hash labels; 6 passed"
+    assert trust.answer == "6 of 7 controls passed; failed: hash labels"
     assert trust.state is State.FAILED
-
-
-def control(name: str, state: State) -> Statement:
-    return Statement("toy", state, "A control.", control=name, section="probes")
-
-
-OUTCOMES = {
-    "All 2 controls passed": (State.MEASURED, State.SIGNIFICANT),
-    "1 of 2 controls passed, none failed; 1 undecided: b": (State.MEASURED, State.NOT_SIGNIFICANT),
-    "1 of 2 controls passed, none failed; 1 undecided, too few data to decide: b": (State.MEASURED, State.TOO_FEW),
-    "1 of 3 controls failed: b; 1 passed; 1 undecided: c": (State.MEASURED, State.FAILED, State.NOT_SIGNIFICANT),
-    "The one control passed; not run: b": (State.MEASURED, State.NOT_RUN),
-    "No control was run": (),
-}
-
-
-@pytest.mark.parametrize("said", OUTCOMES)
-def test_passed_failed_and_undecided_are_three_outcomes(said: str) -> None:
-    made = [control(name, state) for name, state in zip("abc", OUTCOMES[said], strict=False)]
-    trusted = trust(controls_of(made), [one for one in made if one.failed], most=4)
-    assert trusted.answer == said
-    assert trusted.state is (State.FAILED if "failed:" in said else State.MEASURED if made else State.NOT_RUN)
 
 
 def test_the_cost_is_that_of_the_worst_collection() -> None:

@@ -1,11 +1,10 @@
-"""Controls of a study: how many passed, which failed, and which are undecided."""
+"""Controls of a study: how many passed, and which did not."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from retroscope.analyses.answer import Card
 from retroscope.analyses.questions import Question
-from retroscope.typesetting.numbers import count
 from retroscope.typesetting.statements import State, Statement
 
 TOPIC = "controls"
@@ -18,20 +17,24 @@ class Controls:
     """Outcomes of all controls: what must fail or hold, so that the results can be trusted.
 
     Attributes:
-        passed, failed, undecided, too_few, not_run: statements about one control each. Of `too_few` the data could not
-            have decided; of `undecided` they could, and the test is not significant.
+        passed, failed, undecided, not_run: statements about one control each.
     """
 
     passed: tuple[Statement, ...]
     failed: tuple[Statement, ...]
     undecided: tuple[Statement, ...]
-    too_few: tuple[Statement, ...]
     not_run: tuple[Statement, ...]
 
     @property
     def run(self) -> int:
         """Return how many were run."""
-        return len(self.passed) + len(self.failed) + len(self.undecided) + len(self.too_few)
+        return len(self.passed) + len(self.failed) + len(self.undecided)
+
+    @property
+    def named(self) -> tuple[tuple[str, tuple[Statement, ...]], ...]:
+        """Return the groups that a reader must know by name."""
+        groups = (("failed", self.failed), ("undecided", self.undecided), ("not run", self.not_run))
+        return tuple((name, some) for name, some in groups if some)
 
 
 def controls_of(statements: Iterable[Statement]) -> Controls:
@@ -40,49 +43,27 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
     return Controls(
         passed=tuple(s for s in about if s.state in PASSED),
         failed=tuple(s for s in about if s.failed),
-        undecided=tuple(s for s in about if s.state is State.NOT_SIGNIFICANT),
-        too_few=tuple(s for s in about if s.state is State.TOO_FEW),
+        undecided=tuple(s for s in about if s.state in (State.NOT_SIGNIFICANT, State.TOO_FEW)),
         not_run=tuple(s for s in about if s.state is State.NOT_RUN),
     )
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return how many controls passed, failed and are undecided, with at most `most` of each kind named.
+    """Return how many controls passed, with those named that did not, at most `most` of each kind.
 
     Args:
         alarms: everything that failed, whether it is a control or a check.
     """
-    parts = _outcomes(controls, most)
-    if others := [s.section for s in alarms if not s.control]:
-        parts.append(f"alarms: {listing(others, most)}")
+    others = [s for s in alarms if not s.control]
+    parts = [f"{len(controls.passed)} of {controls.run} controls passed"]
+    parts += [f"{outcome}: {listing([s.control for s in some], most)}" for outcome, some in controls.named]
+    if others:
+        parts.append(f"alarms: {listing([s.section for s in others], most)}")
     state = State.FAILED if alarms else State.MEASURED if controls.run else State.NOT_RUN
-    ranked = (*alarms, *controls.undecided, *controls.too_few, *controls.passed)
-    where = next((s.section for s in ranked), METHOD)
-    text = "; ".join(parts)
-    statement = Statement(TOPIC, state, f"{text}.", (), code="all", section=where)
-    return Card(Question.TRUST, text, statement)
-
-
-def _outcomes(controls: Controls, most: int) -> list[str]:
-    """Say what passed, failed and is undecided, each in words of its own: what is undecided has not failed."""
-    passed, run = len(controls.passed), controls.run
-    of_run = f"of {count(run, 'control')}"
-    if not run:
-        parts = ["No control was run"]
-    elif controls.failed:
-        parts = [f"{len(controls.failed)} {of_run} failed: {_names(controls.failed, most)}", f"{passed} passed"]
-    elif passed < run:
-        parts = [f"{passed} {of_run} passed, none failed"]
-    else:
-        parts = [f"All {run} controls passed" if run > 1 else "The one control passed"]
-    for some, outcome in ((controls.undecided, "undecided"), (controls.too_few, "undecided, too few data to decide")):
-        if some:
-            parts.append(f"{len(some)} {outcome}: {_names(some, most)}")
-    return [*parts, *([f"not run: {_names(controls.not_run, most)}"] if controls.not_run else ())]
-
-
-def _names(statements: Sequence[Statement], most: int) -> str:
-    return listing([s.control for s in statements], most)
+    where = next((s.section for s in (*alarms, *controls.undecided, *controls.passed)), METHOD)
+    text = f"{'; '.join(parts)}."
+    statement = Statement(TOPIC, state, f"{text[0].upper()}{text[1:]}", (), code="all", section=where)
+    return Card(Question.TRUST, text.removesuffix("."), statement)
 
 
 def listing(names: Sequence[str], most: int) -> str:
