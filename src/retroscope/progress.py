@@ -49,11 +49,11 @@ def heard_by(callback: Progress) -> Iterator[None]:
 
 
 AT_ONCE = 0.01  # seconds
-FEWEST, SOONEST = 2, 1.0  # items and seconds before a rate is told: one item, or a moment, says little of the next
+SOONEST = 1.0  # seconds before a rate is told: a moment says little of the next
 
 
 class Pace:
-    """The rate of one stage and the time that is left, known once `FEWEST` items and `SOONEST` seconds were measured.
+    """The rate of one stage and the time that is left, known from the first report after `SOONEST` seconds on.
 
     A stage may report 0 when it starts, and then at once what an earlier run did, which does not count as its own.
     """
@@ -73,7 +73,7 @@ class Pace:
     def rate(self) -> float | None:
         """Return items a second; None before enough was measured."""
         took, items = self._now - self._started, self.done - self._before
-        return items / took if items >= FEWEST and took >= SOONEST else None
+        return items / took if items > 0 and took >= SOONEST else None
 
     def left(self, now: float) -> float | None:
         """Return the seconds that are left at a time; None where there is no rate."""

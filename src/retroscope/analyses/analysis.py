@@ -147,8 +147,8 @@ class Analysis:
         reads_vectors: whether it always reads the vectors of all texts, so that a plan names what encoding them takes.
         reads_negatives: whether it reads the hard negatives of the first collection.
         sums_up: names of the analyses, of those that it needs, whose `Section.details` it says in its own words.
-        optional_input: the input that it measures and a study may lack, e.g. `TRAININGS`; "": none. Where that was not
-            given it is absent, and `Instrument.refusal` is no caveat.
+        optional_input: name of the input that it needs and that not every study has, e.g. `TRAININGS`; "": none. Where
+            the input is missing, so is the analysis, and `Instrument.refusal` is no caveat.
         on_request: whether it is measured only where its settings are given or `--NAME` asks for it, e.g. since it
             would take more than a quarter of a study.
         option: what the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.

@@ -49,7 +49,7 @@ def recorded_facts(
 
 
 def _measures_trainings(plan: StudyPlan) -> bool:
-    """Whether the analysis is planned that measures further trainings: the report then has numbers over them."""
+    """Return whether an analysis of further trainings is planned: the report then has numbers over them."""
     return any(step.planned and step.analysis.optional_input == TRAININGS for step in plan.steps)
 
 
