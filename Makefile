@@ -88,16 +88,16 @@ $(BIN)/python:
 # pip says nothing for minutes, so each step says what it installs; sizes are of .venv on Linux with Python 3.11.
 # torch comes first and under its exact version: any looser wish can pull gigabytes of GPU libraries.
 $(HAS_TORCH): constraints.txt | $(BIN)/python
-	@echo "installing $(TORCH) with what it needs (10 packages; .venv grows by 0.9 GB with the CPU build) ..."
+	@echo "installing $(TORCH) with what it needs (10 packages, 0.9 GB on disk with the CPU build) ..."
 	@$(PIP) install --quiet -c constraints.txt $(TORCH)
 	@touch $@
 
 $(HAS_RUNTIME): $(HAS_TORCH) pyproject.toml
-	@echo "installing Retroscope with what it runs on (80 packages, 1.1 GB) ..."
+	@echo "installing Retroscope with what it runs on (80 packages, 1.1 GB on disk) ..."
 	@$(PIP) install --quiet -c constraints.txt -e ".[datasets]"
 	@touch $@
 
 $(HAS_DEV): $(HAS_RUNTIME)
-	@echo "installing what a contributor needs (79 packages, 0.9 GB) ..."
+	@echo "installing what a contributor needs (79 packages, 0.9 GB on disk) ..."
 	@$(PIP) install --quiet -c constraints.txt -e ".[dev,real]"
 	@touch $@
