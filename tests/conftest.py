@@ -1,5 +1,6 @@
 """Fixtures that every room shares: no network, and the marked material that may be absent."""
 
+import gc
 import os
 import socket
 from importlib.util import find_spec
@@ -42,6 +43,12 @@ def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
     monkeypatch.setattr(drawing, "pdf", lambda drawn: b"")
+
+
+@pytest.fixture
+def no_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """statsmodels' Holm collects garbage at every call, 0.1 s each: nothing once, a minute in a simulation."""
+    monkeypatch.setattr(gc, "collect", lambda: 0)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,17 @@ from retroscope.display import shown, shown_count
 from retroscope.progress import Pace, listens
 
 
+def test_the_first_second_shows_the_count_alone() -> None:
+    pace = Pace(started=0.0)
+    pace.report(0, 100, now=0.0)
+    pace.report(50, 100, now=0.9)
+    assert (pace.rate, pace.left(0.9)) == (None, None)
+    assert display._line("encoding", pace) == "encoding: 50 of 100"
+    pace.report(51, 100, now=1.0)
+    assert pace.rate == pytest.approx(51)
+    assert display._line("encoding", pace) == "encoding: 51 of 100, 51/s, 0:00:00 left"
+
+
 def test_a_stage_has_a_rate_from_its_first_batch_on() -> None:
     pace = Pace(started=10.0)
     assert (pace.rate, pace.left(10.0)) == (None, None)

@@ -23,9 +23,6 @@ MEASURING = [page for page in FOLLOWED if page.parent.name == "how-to" or page.s
 QUICK = [page for page in FOLLOWED if page not in MEASURING]
 
 
-pytestmark = pytest.mark.usefixtures("not_drawn")
-
-
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the tutorial leaves its reader: the shipped models, a world, an adapter."""
@@ -59,7 +56,9 @@ def test_a_page_can_be_followed(page: Path, place: Path) -> None:
 
 
 @pytest.mark.parametrize("page", MEASURING, ids=lambda page: page.stem)
-def test_a_page_that_measures_can_be_followed(page: Path, place: Path) -> None:
+def test_a_page_that_measures_can_be_followed(page: Path, place: Path, request: pytest.FixtureRequest) -> None:
+    if page.stem != "tutorial":  # it draws all figures of the demo
+        request.getfixturevalue("not_drawn")
     follow(page, place)
 
 

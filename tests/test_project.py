@@ -161,3 +161,11 @@ def test_every_package_says_what_it_is_for(path: Path) -> None:
 
 def test_nothing_is_left_to_do_in_the_code() -> None:
     assert [path.name for path in SRC.rglob("*.py") if "TODO" in path.read_text(encoding="utf-8")] == []
+
+
+def test_a_long_installation_says_what_it_installs_before_it_does() -> None:
+    lines = text("Makefile").splitlines()
+    steps = [number for number, line in enumerate(lines) if "install --quiet" in line]
+    assert len(steps) == 3
+    for number in steps:
+        assert re.match(r'\t@echo "installing .*\d packages.* \d\.\d GB', lines[number - 1]), lines[number]

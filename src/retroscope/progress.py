@@ -49,10 +49,11 @@ def heard_by(callback: Progress) -> Iterator[None]:
 
 
 AT_ONCE = 0.01  # seconds
+SOONEST = 1.0  # seconds before a rate is told: a moment says little of the next
 
 
 class Pace:
-    """The rate of one stage and the time that is left, known from the first report of work done.
+    """The rate of one stage and the time that is left, known from the first report after `SOONEST` seconds on.
 
     A stage may report 0 when it starts, and then at once what an earlier run did, which does not count as its own.
     """
@@ -70,12 +71,12 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Return items a second; None before any is done."""
-        took = self._now - self._started
-        return (self.done - self._before) / took if self.done > self._before and took > 0 else None
+        """Return items a second; None before enough was measured."""
+        took, items = self._now - self._started, self.done - self._before
+        return items / took if items > 0 and took >= SOONEST else None
 
     def left(self, now: float) -> float | None:
-        """Return the seconds that are left at a time; None before any item is done."""
+        """Return the seconds that are left at a time; None where there is no rate."""
         rate = self.rate
         return None if rate is None else max(0.0, (self.total - self.done) / rate - (now - self._now))
 

@@ -1,6 +1,5 @@
 """Ablation confirms no more often than it may where the top is one more random set, and still where it is not."""
 
-import gc
 import math
 from dataclasses import replace
 
@@ -14,7 +13,8 @@ from retroscope.scores import Scores
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.testing.prediction import prediction_p
 
-gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 ALPHA, QUERIES, DRAWS = 0.05, 100, 5
 FEW = IntervalSettings(resamples=100)
 
@@ -45,7 +45,7 @@ def drawn(random: np.random.Generator, loss: float = 0.0, largest: float = 0.0) 
 
 def test_one_more_random_set_is_confirmed_no_more_often_than_alpha() -> None:
     """The control is the rule without the draws: below all five is 1 in 6 by itself, and queries do not stop it."""
-    random, n = np.random.default_rng(0), 200
+    random, n = np.random.default_rng(0), 300
     over_random, without = np.array([verdicts(drawn(random)) for _ in range(n)]).mean(axis=0)
     error = math.sqrt(ALPHA * (1 - ALPHA) / n)
     assert over_random <= ALPHA + 3 * error
@@ -71,7 +71,7 @@ def test_a_top_that_only_names_large_neurons_is_not_confirmed() -> None:
     The two sets hold the same neurons, so that their queries differ by noise of .05 alone and p is uniform where the
     top is lower: half of alpha, give or take three standard errors.
     """
-    random, n = np.random.default_rng(2), 100
+    random, n = np.random.default_rng(2), 200
     studies = [same_neurons(drawn(random, 0.3, 0.3), random) for _ in range(n)]
     assert np.mean([a.table["over_random"].iloc[0] for a in studies]) > 0.9
     assert np.mean([a.harms for a in studies]) <= ALPHA / 2 + 3 * math.sqrt(ALPHA / 2 * (1 - ALPHA / 2) / n)
@@ -88,7 +88,7 @@ def same_neurons(studies: AblationCurves, random: np.random.Generator) -> Ablati
 
 def test_shares_are_corrected_for_how_many_there_are() -> None:
     """Six shares of a true null: any of them is confirmed no more often than alpha."""
-    random, n = np.random.default_rng(3), 120
+    random, n = np.random.default_rng(3), 200
     labels = {"query": [f"q{i}" for i in range(40)], "how": ["top", "largest", "random"], "draw": list(range(DRAWS)),
               "fraction": [0.001, 0.003, 0.01, 0.03, 0.1, 0.3], "measure": ["RR@10"]}  # fmt: skip
     any_of_them, uncorrected = [], []

@@ -1,6 +1,5 @@
 """An ablation in two looks stops where the answer is clear, claims no more than it may, and spares nothing reported."""
 
-import gc
 import math
 from dataclasses import replace
 
@@ -19,7 +18,8 @@ from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import SettingsError
 from synthetic_looks import asked, planted
 
-gc.freeze()  # statsmodels collects garbage at every correction; it need not look through the libraries each time
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 ALPHA = 0.05
 
 

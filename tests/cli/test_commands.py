@@ -155,7 +155,7 @@ def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny
     copy = shutil.copytree(report, tmp_path / "study")
     content = (copy / "study.json").read_bytes()
     words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", copy]
-    done = cli(*words, line=FEW)
+    done = cli(*words, line=QUICK.replace("--seeds 1", "--seeds 2"))
     assert done.code == 2
     assert "this folder holds a study with other settings" in done.err
     assert "--overwrite" in done.err
@@ -500,7 +500,7 @@ def small_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(settings.PROTOCOLS, "default", quick)
 
 
-@pytest.mark.usefixtures("small_demo", "not_drawn")
+@pytest.mark.usefixtures("small_demo")
 def test_demo_remade(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "demo"
     summary = document(cli("demo", "--retrain", "--out", out, "--json"))

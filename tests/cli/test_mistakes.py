@@ -193,7 +193,7 @@ def test_names_with_markup_are_text_everywhere(cli: Cli, tiny: Tiny, tmp_path: P
         shutil.copytree(folder, wild / parent / "model")
     out = tmp_path / "o ut"
     words = ["compare", wild / "A" / "model", wild / "B" / "model", "--data", tiny.data, "--out", out]
-    done = cli(*words, line=f"{QUICK} --no-baselines --no-transplants")
+    done = cli(*words, line=QUICK)
     assert done.code == 0, done.err
     assert "A/model and B/model on collection" in done.out
     assert "<i>model" not in (out / "report.html").read_text()

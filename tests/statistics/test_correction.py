@@ -1,6 +1,5 @@
 """Corrections keep the error they promise, and no more of the power than they must."""
 
-import gc
 from itertools import combinations, product
 
 import numpy as np
@@ -15,10 +14,7 @@ CELLS = 12
 FEW = SignFlips(permutations=399)
 
 
-@pytest.fixture(autouse=True)
-def no_collection(monkeypatch):
-    """statsmodels' Holm collects garbage at every call, 0.1 s each: nothing once, a minute in a simulation."""
-    monkeypatch.setattr(gc, "collect", lambda: 0)
+pytestmark = pytest.mark.usefixtures("no_collection")
 
 
 def curves(seed, families, correlation, effect=0.0, queries=40):

@@ -7,12 +7,14 @@ import pytest
 from transformers import BertConfig, BertModel
 
 from retroscope.analyses import analyses
-from retroscope.collection.collection import Collection
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import EncoderError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.study.planning.plan import plan_study
+from retroscope.study.record import recorded_facts
 from retroscope.study.run import compare, forget, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK, Tiny, further_trainings
@@ -58,6 +60,25 @@ def test_one_training_is_reported_as_before(
     assert said.headline is not None
     assert "of this training alone" not in said.headline.text
     assert not any("further training" in caveat for caveat in alone.facts["caveats"])
+
+
+@pytest.mark.parametrize(("kept", "counted"), [("groups", 1), ("training_runs", 3)])
+def test_trainings_count_only_where_they_are_measured(
+    backbone: Retriever, retriever: Retriever, further: tuple[Retriever, ...], tmp_path: Path, kept: str, counted: int
+) -> None:
+    """Another analysis of an input that a study may lack, such as groups of queries, reads no further training."""
+    grouped = make_collection(
+        "grouped",
+        [Passage("p1", "the cat sat on the mat"), Passage("p2", "a dog ran in the park")],
+        [Query("q1", "cat on mat", group="cats"), Query("q2", "dog in park", group="dogs")],
+        [Judgment("q1", "p1", 1), Judgment("q2", "p2", 1)],
+    )
+    left_out = {name: None for name in analyses() if name not in ("health", "retrieval", kept)}
+    settings = replace(FAST, analyses=left_out)
+    pair = {"before": backbone, "after": retriever}
+    plan = plan_study(pair, [grouped], settings, trainings=further, cache=tmp_path)
+    assert kept in [step.analysis.name for step in plan.steps if step.planned]
+    assert recorded_facts(plan, {}, None)["trainings"] == counted
 
 
 def test_a_training_that_is_none_and_one_that_cannot_be_paired(

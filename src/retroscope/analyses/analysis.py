@@ -39,6 +39,7 @@ class AnalysisSize:
 
 STANDARD = AnalysisSize({})
 LEFT_OUT = 8.0  # half-width of an analysis that is left out, as a multiple of the defaults': any size is better
+TRAININGS = "trainings"  # `Analysis.optional_input`: further trainings of the retriever
 DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis, the defaults, the last
 
 
@@ -146,8 +147,8 @@ class Analysis:
         reads_vectors: whether it always reads the vectors of all texts, so that a plan names what encoding them takes.
         reads_negatives: whether it reads the hard negatives of the first collection.
         sums_up: names of the analyses, of those that it needs, whose `Section.details` it says in its own words.
-        optional_input: whether it measures what a study may lack, e.g. further trainings: where that was not given it
-            is absent, and `Instrument.refusal` is no caveat.
+        optional_input: name of the input that it needs and that not every study has, e.g. `TRAININGS`; "": none. Where
+            the input is missing, so is the analysis, and `Instrument.refusal` is no caveat.
         on_request: whether it is measured only where its settings are given or `--NAME` asks for it, e.g. since it
             would take more than a quarter of a study.
         option: what the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.
@@ -169,7 +170,7 @@ class Analysis:
     reads_vectors: bool = True
     reads_negatives: bool = False
     sums_up: tuple[str, ...] = ()
-    optional_input: bool = False
+    optional_input: str = ""
     on_request: bool = False
     option: str = ""
     answers: tuple[str, ...] = ()

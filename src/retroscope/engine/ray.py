@@ -180,12 +180,13 @@ def _start(ray: Any) -> None:
 
 @contextmanager
 def _handler_kept() -> Iterator[None]:
-    """Keep what SIGTERM does: Ray puts a handler of its own there, which ends the process without a word."""
+    """Restore the handler of SIGTERM after a block in which Ray sets its own, which ends the process without a word."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():  # elsewhere neither Ray nor we can set one
+        # Other threads can set none, Ray neither. None stands for a handler that Python did not set.
+        if handler is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
 
 

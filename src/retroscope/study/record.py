@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from retroscope.analyses import analyses
+from retroscope.analyses.analysis import TRAININGS
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.encoders.encoder import Retriever
@@ -35,7 +36,7 @@ def recorded_facts(
         "schema": SCHEMA,
         "title": f"{on} on {plan.collections[0].name}",
         "models": models,
-        "trainings": 1 + len(context.trainings) * any(s.planned and s.analysis.optional_input for s in plan.steps),
+        "trainings": 1 + (len(context.trainings) if _measures_trainings(plan) else 0),
         "collections": [_collection(plan, number) for number in range(len(plan.collections))],
         "caveats": list(dict.fromkeys(_caveats(plan, context, measured))),
         "refused": [refused_step(step) for step in plan.refused],
@@ -45,6 +46,11 @@ def recorded_facts(
     }
     cleaned: StudyFacts = impersonal(clean(facts))
     return cleaned
+
+
+def _measures_trainings(plan: StudyPlan) -> bool:
+    """Return whether an analysis of further trainings is planned: the report then has numbers over them."""
+    return any(step.planned and step.analysis.optional_input == TRAININGS for step in plan.steps)
 
 
 def _described(plan: StudyPlan) -> dict[str, Retriever]:

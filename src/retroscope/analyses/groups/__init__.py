@@ -31,6 +31,6 @@ ANALYSIS = Analysis(
     phase=Phase.SEARCH,
     needs=("retrieval",),
     reads_vectors=False,
-    optional_input=True,
+    optional_input="groups",
     answers=(WHICH,),
 )

@@ -31,5 +31,5 @@ ANALYSIS = Analysis(
     reporter=_reporter,
     needs=("retrieval",),
     every_collection=True,
-    optional_input=True,
+    optional_input="collections",
 )

@@ -1,6 +1,6 @@
 """Do the effects hold for further trainings of the retriever? Each is searched and probed in the same way."""
 
-from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
+from retroscope.analyses.analysis import TRAININGS, Analysis, Instrument, NoSettings, Reporter
 
 
 def _settings() -> type:
@@ -28,6 +28,6 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     reporter=_reporter,
     needs=("retrieval", "probes"),
-    optional_input=True,
+    optional_input=TRAININGS,
     option="--training MODEL",
 )
