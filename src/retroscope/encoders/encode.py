@@ -177,7 +177,7 @@ def final_norm(encoder: Encoder) -> nn.Module:
     """
     path = encoder.anatomy.layout.final_norm
     if path is None or not encoder.anatomy.post_norm:
-        raise EncoderError("this model has no final norm", where=encoder.name)
+        raise EncoderError("the last layer of this model has no final norm", where=encoder.name)
     norm: nn.Module = encoder.backbone.get_submodule(path)
     return norm
 

@@ -42,7 +42,7 @@ def _bucket(url: str) -> "Bucket":
         from obstore.store import from_url
     except ImportError as error:
         raise MissingExtraError(
-            "writing to an object store needs the package obstore",
+            "an object store needs the package obstore",
             where=url,
             fix="pip install 'retroscope[object-store]'",
         ) from error
@@ -72,7 +72,7 @@ def failures_named(place: Location) -> Iterator[None]:
 
 def _unanswered(place: Location, error: Exception) -> EngineError:
     return EngineError(
-        f"the object store returned an error: {_first_line(error)}",
+        f"access to the object store failed: {_first_line(error)}",
         where=str(place),
         fix="check the bucket, the credentials and the endpoint (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL ...)",
     )

@@ -290,7 +290,7 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
         raise BrokenJsonError(
-            f"keys that occur more than once: {names}", "keep one column of each name, or rename the others"
+            f"keys that occur more than once: {names}", "keep one of each, or rename the others"
         )
     return values
 

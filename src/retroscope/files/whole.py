@@ -88,7 +88,7 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
     """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(
-            "the report.html in this folder was not written by Retroscope and would be overwritten",
+            "the report.html in this folder belongs to something else and would be overwritten",
             where=str(folder),
             fix="name another folder",
         )

@@ -273,7 +273,7 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
     if lacks:
         raise ValueError(f"the group lacks the attributes {', '.join(lacks)}")
     if not isinstance(vectors, zarr.Array) or not isinstance(final, zarr.Array):
-        raise ValueError("vectors and final must be arrays")
+        raise ValueError("`vectors` and `final` of the zarr group must be arrays, not groups")
     return VectorStore(group, vectors, final)
 
 

@@ -41,13 +41,13 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)
     if significant and row["effect"] < 0:
-        lost = "The retriever scores lower than the best variant of its backbone."
+        lost = "The retriever, as it is used, scores lower than its backbone at its best."
         return Statement(TOPIC, State.SIGNIFICANT, f"{text} {lost}", **about)
     share = _share(result, best, measure)
     if significant:
         return Statement(TOPIC, State.SIGNIFICANT, f"{text}{share}", **about)
     return Statement(
-        TOPIC, State.NOT_SIGNIFICANT, f"{text} The gain by fine-tuning is not significant.{share}", **about
+        TOPIC, State.NOT_SIGNIFICANT, f"{text} This difference is not significant.{share}", **about
     )
 
 
@@ -102,9 +102,8 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
         return
     effects, significant = _each_best(result, result.pre_training, measure)
     text = (
-        f"A copy of the backbone with {RANDOM}, with the same variants, shows what word overlap alone achieves. From "
-        f"that copy "
-        f"to the backbone, {measure} goes {effects}.{_words(result, measure)}"
+        f"A copy of the backbone with {RANDOM}, with the same variants, shows what word overlap alone achieves. "
+        f"From that copy to the backbone, {measure} goes {effects}.{_words(result, measure)}"
     )
     number = _last(result, result.pre_training, measure)
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
@@ -125,12 +124,12 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
     numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(result.shuffled, row)}"
     if row["effect"] > 0 and row["p_corrected"] < alpha(result.shuffled) / LEAK:
         text = (
-            "Control failed: a linear head predicts the shuffled judgments that it was trained on "
+            "Control failed: a linear head trained on shuffled judgments predicts those of other folds "
             f"({numbers}), so the folds leak."
         )
         yield Statement(TOPIC, State.FAILED, text, (BEFORE,), **about)
     else:
-        text = f"Control passed: a linear head trained on shuffled judgments does not predict them ({numbers})."
+        text = f"Control passed: a linear head trained on shuffled judgments does not predict those of other folds ({numbers})."
         yield Statement(TOPIC, State.MEASURED, text, (BEFORE,), **about)
 
 

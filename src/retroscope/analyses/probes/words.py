@@ -167,14 +167,13 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
     about: Any = {"code": "passage_only", "estimate": number, "control": BLIND, "figure": "probes"}
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
         text = (
-            f"A probe that never reads the query reaches a similar accuracy: {sizes}. So there is no evidence that "
-            "relevance is readable."
+            f"A probe that never reads the query may be as accurate: {sizes}. So there is no evidence that relevance "
+            "is readable."
         )
         return Statement("probing", State.NOT_SIGNIFICANT, text, caution=True, **about)
     text = (
         f"A probe of the passage alone does not reach this accuracy: {sizes}. There {BLIND} changed by "
-        f"{signed(blind['effect'])} "
-        f"{effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
+        f"{signed(blind['effect'])} {effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
     )
     return Statement("probing", State.MEASURED, text, **about)
 

@@ -22,7 +22,7 @@ OUT, EXPOSURES = Path("runs/demo"), "exposures.json"
 def run(
     out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default=str(OUT))] = OUT,
     retrain: Annotated[
-        bool, option("--retrain", help="Train both models again before comparing them, in subfolders of --out")
+        bool, option("--retrain", help="Train the demo's models again before comparing them, in subfolders of --out")
     ] = False,
     as_json: o.Json = False,
 ) -> None:

@@ -96,7 +96,7 @@ class AttributionOptions:
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Texts per batch, in file order; padding changes the mean pooling of ielab-2025",
+        option("--batch-size", help="Texts per batch, in the order given; padding changes the mean pooling of ielab-2025",
                metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[

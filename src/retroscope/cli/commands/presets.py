@@ -15,7 +15,7 @@ EXAMPLE = "retroscope presets contriever"
 def run(
     name: Annotated[
         str | None,
-        typer.Argument(help="Name of the only preset to show, or the hub name of its retriever", metavar="NAME"),
+        typer.Argument(help="Preset to show: its name, or the hub name of its retriever", metavar="NAME"),
     ] = None,
     collections: Annotated[
         bool,

@@ -132,8 +132,8 @@ def _check_traceable(config: PretrainedConfig, where: Path) -> None:
     for reason, holds in reasons.items():
         if holds:
             raise EncoderError(
-                f"the model family {config.model_type!r} is not in the table of families and cannot be detected: "
-                f"{reason}",
+                f"the model family {config.model_type!r} is not in the table of families, and its layout cannot be "
+                f"detected: {reason}",
                 where=str(where),
                 fix="to add it, see docs/how-to/add-a-family.md",
             )
