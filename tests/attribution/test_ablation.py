@@ -322,7 +322,7 @@ def test_parts_are_those_asked_for_else_one() -> None:
     both = ranked(three, "signed", BOTH)
     assert {part for part, _ in both.sites} == {"intermediate", "output"}
     assert ranked(three, "signed", ("up",)).sites == (("up", 1), ("up", 2))
-    with pytest.raises(SettingsError, match=r"'intermediate' and 'up' make the same hidden units(?s:.)*one of the two"):
+    with pytest.raises(SettingsError, match=r"'intermediate' and 'up' name the same hidden units(?s:.)*one of the two"):
         ranked(three, "signed", ("intermediate", "up"))
 
 

@@ -25,7 +25,7 @@ def refused(done: Done, message: str) -> None:
 MISTAKES: dict[str, tuple[str, str]] = {
     "folder": ("retrieve {tmp}/none --data {data} --pooling mean", "there is no checkpoint at '.*none'"),
     "hub name": ("retrieve no-such/model-at-all --data {data}", "cannot get checkpoint 'no-such/model-at-all'"),
-    "no pooling": ("retrieve {model} --data {data}", r"does not say how .*pooled.*\n  fix: .*--pooling"),
+    "no pooling": ("retrieve {model} --data {data}", r"does not record its pooling.*\n  fix: .*--pooling"),
     "pooling": ("retrieve {model} --data {data} --pooling men", r"unknown pooling 'men'\n  fix: did you mean 'mean'"),
     "measure": (
         "retrieve {model} --data {data} --pooling mean --measures RR@10,NDGC@10",

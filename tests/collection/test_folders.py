@@ -294,7 +294,7 @@ def test_trec_tsv_with_a_header_is_read_by_name(tmp_path):
 
 def test_trec_errors_name_the_file(tmp_path):
     put(tmp_path / "corpus.tsv", "d1\tone\nd2 two\n")
-    with pytest.raises(CollectionError, match="no file has a name for qrels or topics"):
+    with pytest.raises(CollectionError, match="no file is recognised as qrels or topics"):
         load_collection(f"trec:{tmp_path}")
     put(tmp_path / "queries.tsv", "q1\tfirst\n")
     put(tmp_path / "qrels.txt", "q1 0 d1 1\n")

@@ -215,7 +215,7 @@ def test_a_named_collection_is_read_at_its_revision(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_named_collection_that_is_not_read_says_what_to_do() -> None:
-    with pytest.raises(CollectionError, match=r"named:xquad: the published layout(.|\n)*write BEIR's three files"):
+    with pytest.raises(CollectionError, match=r"named:xquad: the published file layout(.|\n)*write BEIR's three files"):
         load_collection("named:xquad")
     with pytest.raises(SettingsError, match="did you mean 'scifact'"):
         load_collection("named:scifct")

@@ -47,7 +47,7 @@ def test_options_are_the_fields_of_the_settings() -> None:
 def test_pooling_is_never_guessed(bert: Path, llama: Path) -> None:
     with pytest.raises(EncoderError, match=r"does not record its pooling(.|\n)*\(--pooling\)(.|\n)*pooling='cls' or 'mean'"):
         load_retriever(bert)
-    with pytest.raises(EncoderError, match=r"does not say how(.|\n)*pooling='last_token' or 'mean'"):
+    with pytest.raises(EncoderError, match=r"does not record its pooling(.|\n)*pooling='last_token' or 'mean'"):
         load_retriever(llama)
 
 

@@ -247,7 +247,7 @@ def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> N
     diagnosis = diagnose(models)
     assert list(diagnosis.models) == ["before", "after"]
     (error,) = only(diagnosis, ERROR)
-    assert "does not say how" in error.text
+    assert "does not record its pooling" in error.text
     assert "passage pooling ('unknown' before, 'cls' after)" in one(diagnosis, "recipes", WARNING).text
     other = ModelSettings(source=str(save_toy("llama", tmp_path / "other")))
     wrong = only(diagnose({**models, "before": other}), ERROR)

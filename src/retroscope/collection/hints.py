@@ -24,7 +24,7 @@ def unread(path: Path, what: str, recognised: Callable[[Path], list[str]]) -> Co
     if meant:
         which = " or ".join(str(place) for place in meant[:3])
         kind = "this is a file of a collection" if path.is_file() else "the collection lies in a folder of this one"
-        return CollectionError(f"no known format fits: {kind}", where=str(path), fix=f"give {which}")
+        return CollectionError(f"no format fits: {kind}", where=str(path), fix=f"give {which}")
     return CollectionError(what, where=str(path), fix=_columns(path))
 
 
