@@ -218,7 +218,7 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
         lost = [str(x) for x in mine.symmetric_difference(theirs)]
         if lost:
             raise AnalysisError(
-                f"these labels of {dim!r} occur in only one of the two tables:{listed(lost)}",
+                f"these labels of {dim!r} occur in only one of the two sets of scores:{listed(lost)}",
                 where=f"{first.name} and {second.name}",
                 fix="measure both on the same collection with the same settings",
             )

@@ -354,7 +354,7 @@ def test_where_the_two_are_one_model_no_share_is_claimed(both_sides: Measured) -
     mine = replace(both_sides.baselines, scores={**scores, "best/after": scores["best/before"]})
     _, section = both_sides.reported(retrieval=same, baselines=mine)
     assert section.statements[0].state == State.NOT_SIGNIFICANT
-    assert "The gain by fine-tuning is not significant." in section.statements[0].text
+    assert "This difference is not significant." in section.statements[0].text
     assert not any("of the gain" in s.text for s in section.statements)
 
 
