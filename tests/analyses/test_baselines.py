@@ -344,7 +344,7 @@ def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(both_sides: M
     _, section = both_sides.reported(
         retrieval=swapped, baselines=replace(both_sides.baselines, scores={**scores, **changed})
     )
-    assert section.statements[0].text.endswith("lower than the best variant of its backbone.")
+    assert section.statements[0].text.endswith("scores lower than its backbone at its best.")
     assert "% [" not in section.statements[0].text
 
 

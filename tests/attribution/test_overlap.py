@@ -131,7 +131,7 @@ def test_one_part_has_no_row_for_all_parts() -> None:
 def test_what_cannot_be_compared_is_an_error() -> None:
     attributed = attribution(truth(0), np.array([1, 2]))
     smaller = make_attribution({"output": np.ones((3, 100))})
-    with pytest.raises(AnalysisError, match=r"do not name the same neurons(?s:.)*models of one architecture"):
+    with pytest.raises(AnalysisError, match=r"cover different neurons(?s:.)*models of one architecture"):
         overlap(attributed, smaller)
     other = attribution(truth(0), np.array([1, 2]), ids=("q0", "q2"))
     with pytest.raises(AnalysisError, match=r"not of the same examples(?s:.)*q1(?s:.)*q2(?s:.)*same collection"):
