@@ -1,4 +1,4 @@
-"""Fixtures that every room shares: no network, and the marked material that may be absent."""
+"""Fixtures that every test folder shares: no network, and the marked material that may be absent."""
 
 import gc
 import os

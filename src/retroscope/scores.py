@@ -1,4 +1,4 @@
-"""Scores: one number per query, labelled by layer, probe, measure ...; the currency of every room.
+"""Scores: one number per query, labelled by layer, probe, measure ...; the common type of every package.
 
 Dimensions have names and the first is always `query`, so that two retrievers are
 paired by query id and never by position. Nothing here imports torch.

@@ -172,7 +172,7 @@ def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
     ("wrong", "said"),
     [
         ({"objectives": ()}, "no backbone was given"),
-        ({"tests": ()}, "nothing to measure"),
+        ({"tests": ()}, "no test collection was given"),
         ({"pretraining": None}, "objectives were given without a pre-training"),
         ({"seeds": (1, 1)}, "names a level twice"),
         ({"labels": (1,)}, "labels is 1"),

@@ -186,7 +186,7 @@ class Study:
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings; rankings under the names of their models."""
-        from retroscope.retrieval.runs import write_run  # its room imports torch, which reading needs not
+        from retroscope.retrieval.runs import write_run  # its package imports torch, which reading needs not
 
         names = {side: model["name"] for side, model in self.facts["models"].items()}
 
