@@ -89,7 +89,9 @@ def test_scores_are_paired_by_id_and_label_never_by_place() -> None:
 
 @pytest.mark.parametrize("pair", [(IDS, IDS[:3]), (IDS[:3], IDS), (IDS[:3], (*IDS[:2], "other"))])
 def test_different_query_sets_are_not_compared(pair: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
-    with pytest.raises(AnalysisError, match=r"'query' occur in only one of the two sets of scores:\n  - (.|\n)*fix: measure"):
+    with pytest.raises(
+        AnalysisError, match=r"'query' occur in only one of the two sets of scores:\n  - (.|\n)*fix: measure"
+    ):
         align(scores("a", pair[0]), scores("b", pair[1]))
 
 

@@ -140,7 +140,9 @@ def test_what_cannot_be_compared_is_an_error() -> None:
     with pytest.raises(AnalysisError, match="the same, in another order"):
         overlap(attributed, turned)
     seeded = attribution(truth(0), np.array([1, 2]), recipe={"seed": 1})
-    with pytest.raises(AnalysisError, match=r"different seeds: 0 and 1(?s:.)*halves drawn with different seeds share examples"):
+    with pytest.raises(
+        AnalysisError, match=r"different seeds: 0 and 1(?s:.)*halves drawn with different seeds share examples"
+    ):
         overlap(attributed, seeded)
     with pytest.raises(SettingsError, match=r"unknown ranking 'shares'(?s:.)*did you mean 'share'"):
         overlap(attributed, attributed, by="shares")

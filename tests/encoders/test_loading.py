@@ -45,7 +45,9 @@ def test_options_are_the_fields_of_the_settings() -> None:
 
 
 def test_pooling_is_never_guessed(bert: Path, llama: Path) -> None:
-    with pytest.raises(EncoderError, match=r"does not record its pooling(.|\n)*\(--pooling\)(.|\n)*pooling='cls' or 'mean'"):
+    with pytest.raises(
+        EncoderError, match=r"does not record its pooling(.|\n)*\(--pooling\)(.|\n)*pooling='cls' or 'mean'"
+    ):
         load_retriever(bert)
     with pytest.raises(EncoderError, match=r"does not record its pooling(.|\n)*pooling='last_token' or 'mean'"):
         load_retriever(llama)
@@ -204,7 +206,9 @@ def test_sources_that_are_not_there_are_errors(tmp_path: Path) -> None:
 
 def test_an_unknown_family_is_refused_before_anything_is_loaded(bert: Path) -> None:
     edit_json(bert / "config.json", model_type="bart")
-    with pytest.raises(EncoderError, match=r"family 'bart' is not in the table(.|\n)*an encoder-decoder(.|\n)*add-a-family"):
+    with pytest.raises(
+        EncoderError, match=r"family 'bart' is not in the table(.|\n)*an encoder-decoder(.|\n)*add-a-family"
+    ):
         load_encoder(bert, LoadSettings(pooling="cls"))
     edit_json(bert / "config.json", model_type="bertt")
     with pytest.raises(

@@ -151,7 +151,9 @@ def test_another_plan_and_a_bucket_that_is_not_there_are_refused(server: None, e
     extract(plan_extraction(encoder, TEXTS[:8], ExtractionSettings()), IDS[:8], TEXTS[:8], url)
     with pytest.raises(RepresentationError, match="vectors of another model, recipe or set of texts"):
         extract(plan_extraction(encoder, TEXTS[:9], ExtractionSettings()), IDS[:9], TEXTS[:9], url)
-    with pytest.raises(EngineError, match=r"s3://nobody/v: access to the object store failed(.|\n)*fix: check the bucket"):
+    with pytest.raises(
+        EngineError, match=r"s3://nobody/v: access to the object store failed(.|\n)*fix: check the bucket"
+    ):
         extract(plan_extraction(encoder, TEXTS[:8], ExtractionSettings()), IDS[:8], TEXTS[:8], "s3://nobody/v")
 
 

@@ -272,9 +272,10 @@ def test_a_broken_weight_inside_a_block_is_named_as_that(value: float, tmp_path:
     name = "layers.1.mlp.up_proj.weight"
     folder = alter(save_toy("llama", tmp_path / "m"), lambda t: t | {name: torch.full_like(t[name], value)})
     error = one(examined(folder), "loading", ERROR)
-    said, fix = {True: ("weights with NaN values", "another copy"), False: ("layers [2] contain NaN values", "float32")}[
-        value != value
-    ]
+    said, fix = {
+        True: ("weights with NaN values", "another copy"),
+        False: ("layers [2] contain NaN values", "float32"),
+    }[value != value]
     assert error.text.startswith(said)
     assert fix in error.fix
 

@@ -289,9 +289,7 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
-        raise BrokenJsonError(
-            f"keys that occur more than once: {names}", "keep one of each, or rename the others"
-        )
+        raise BrokenJsonError(f"keys that occur more than once: {names}", "keep one of each, or rename the others")
     return values
 
 

@@ -46,9 +46,7 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     share = _share(result, best, measure)
     if significant:
         return Statement(TOPIC, State.SIGNIFICANT, f"{text}{share}", **about)
-    return Statement(
-        TOPIC, State.NOT_SIGNIFICANT, f"{text} This difference is not significant.{share}", **about
-    )
+    return Statement(TOPIC, State.NOT_SIGNIFICANT, f"{text} This difference is not significant.{share}", **about)
 
 
 def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
@@ -129,7 +127,10 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
         )
         yield Statement(TOPIC, State.FAILED, text, (BEFORE,), **about)
     else:
-        text = f"Control passed: a linear head trained on shuffled judgments does not predict those of other folds ({numbers})."
+        text = (
+            "Control passed: a linear head trained on shuffled judgments does not predict those of other folds "
+            f"({numbers})."
+        )
         yield Statement(TOPIC, State.MEASURED, text, (BEFORE,), **about)
 
 

@@ -173,7 +173,8 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
         return Statement("probing", State.NOT_SIGNIFICANT, text, caution=True, **about)
     text = (
         f"A probe of the passage alone does not reach this accuracy: {sizes}. There {BLIND} changed by "
-        f"{signed(blind['effect'])} {effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
+        f"{signed(blind['effect'])} {effect_limits(blind)} and {name} by {signed(peak['effect'])} "
+        f"{effect_limits(peak)}{_share(blind, peak)}."
     )
     return Statement("probing", State.MEASURED, text, **about)
 

@@ -40,7 +40,8 @@ def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> No
     """List what the cache keeps, and verify, repair or shrink it.
 
     Each entry is listed with its size, the time of its last use, and the models, collection or analysis that it
-    belongs to. The next run that needs a removed entry makes it again. The exit status of --verify is 1 if a file is damaged.
+    belongs to. The next run that needs a removed entry makes it again. The exit status of --verify is 1 if a file is
+    damaged.
     """
     size = in_bytes(care.max_size, "--max-size")
     load_libraries()

@@ -40,7 +40,10 @@ class DiffOptions:
 def run(
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")],
     after: Annotated[
-        str, typer.Argument(help="Model or adapter that was fine-tuned from BEFORE: a folder or a hub name", metavar="AFTER")
+        str,
+        typer.Argument(
+            help="Model or adapter that was fine-tuned from BEFORE: a folder or a hub name", metavar="AFTER"
+        ),
     ],
     *,
     out: o.Out = None,

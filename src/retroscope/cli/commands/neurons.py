@@ -96,8 +96,8 @@ class AttributionOptions:
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Texts per batch, in the order given; padding changes the mean pooling of ielab-2025",
-               metavar="N", default="batches of like length"),
+        option("--batch-size", help="Texts per batch, in the order given; padding changes the mean pooling of "
+               "ielab-2025", metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
