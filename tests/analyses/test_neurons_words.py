@@ -120,7 +120,7 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     statement = statement_of(tower_neurons(), "Overlap")
     assert statement.state == State.MEASURED
-    assert ", where the noise of each model allows at most 0." in statement.text
+    assert ", where the noise of both models allows about 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
     assert "of after, 0.010 by chance" in statement.text
     assert not statements_of(tower_neurons(overlap=None), "Overlap")
@@ -135,7 +135,7 @@ def overlapping(**row: float) -> str:
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
     """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
-    assert "0.110, where the noise of each model allows at most 0.300" in overlapping(
+    assert "0.110, where the noise of both models allows about 0.300" in overlapping(
         between=0.11, before_halves=0.1, after_halves=0.9
     )
 
@@ -144,7 +144,7 @@ def test_a_noisy_side_does_not_make_two_agree() -> None:
 def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> None:
     text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
     assert "0.020, which is not interpretable, because the halves of one model agree no" in text
-    assert "noise of each model allows" not in text
+    assert "noise of both models allows" not in text
 
 
 def test_an_overlap_without_an_order_is_not_a_number() -> None:

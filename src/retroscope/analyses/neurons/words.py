@@ -185,11 +185,11 @@ def _overlapping(row: "pd.Series[Any]") -> str:
     halves = f"{score(own[0])} between halves of before and {score(own[1])} of after, {score(row['chance'])} by chance"
     if min(own) <= row["chance"]:
         return (
-            f"{name} {score(row['between'])}, which is not interpretable, because the halves of one model agree no "
-            f"better than chance: {halves}"
+            f"{name} {score(row['between'])}, which is not interpretable, because the halves of at least one model "
+            f"agree no better than chance: {halves}"
         )
     most = score(overlap_ceiling(*own))
-    return f"{name} {score(row['between'])}, where the noise of each model allows at most {most}: {halves}"
+    return f"{name} {score(row['between'])}, where the noise of both models allows about {most}: {halves}"
 
 
 def overlap_ceiling(before: float, after: float) -> float:
