@@ -182,7 +182,7 @@ def test_beir_columns_can_be_named(tmp_path):
 def test_a_record_without_id_is_an_error(tmp_path):
     folder = write_beir(tmp_path / "toy", TOY)
     put(folder / "queries.jsonl", '{"_id": "q1", "text": "a"}\n{"_id": null, "text": "a"}\n')
-    with pytest.raises(CollectionError, match=r"queries\.jsonl, line 2: no id in '_id'"):
+    with pytest.raises(CollectionError, match=r"queries\.jsonl, line 2: this record has no id in '_id'"):
         load_collection(folder)
 
 

@@ -107,7 +107,7 @@ def test_trec_documents_in_sgml_are_a_corpus(layout: str, tmp_path: Path) -> Non
     ("text", "expected"),
     [
         ("<DOC>\n<DOCNO>a</DOCNO>\n<DOC><DOCNO>b</DOCNO></DOC>\n", "docs, line 1: a <DOC> without </DOC>"),
-        ("<DOC>\n<TEXT>x</TEXT></DOC>\n", "docs, line 1: a document without <DOCNO>"),
+        ("<DOC>\n<TEXT>x</TEXT></DOC>\n", "docs, line 1: a document has no <DOCNO>"),
     ],
 )
 def test_broken_documents_are_named(text: str, expected: str, tmp_path: Path) -> None:

@@ -121,8 +121,8 @@ def test_a_line_is_a_text(tmp_path: Path, content: bytes, texts: list[str]) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"lines without text:\n  - line 1\n  fix: remove them"),
-        (b"a\n\nb\n \n", r"lines without text:\n  - line 2\n  - line 4"),
+        (b"", r"these lines have no text:\n  - line 1\n  fix: remove them"),
+        (b"a\n\nb\n \n", r"these lines have no text:\n  - line 2\n  - line 4"),
     ],
 )
 def test_a_file_that_holds_no_texts_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:

@@ -88,5 +88,5 @@ def read_lines(path: Path) -> list[str]:
     texts = [line.removesuffix("\n").removesuffix("\r") for _, line in file_lines(path, CollectionError)] or [""]
     empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
     if empty:
-        raise CollectionError(f"lines without text:{listed(empty)}", where=str(path), fix="remove them")
+        raise CollectionError(f"these lines have no text:{listed(empty)}", where=str(path), fix="remove them")
     return texts

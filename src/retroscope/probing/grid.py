@@ -143,7 +143,9 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
     layers = tuple(range(depth)) if settings.layers is None else settings.layers
     wrong = [k for k in layers if not 0 <= k < depth]
     if wrong:
-        raise AnalysisError(f"no layers {wrong}", where="probing", fix=f"choose layers from 0 to {depth - 1}")
+        raise AnalysisError(
+            f"these layers do not exist: {wrong}", where="probing", fix=f"choose layers from 0 to {depth - 1}"
+        )
     return layers
 
 

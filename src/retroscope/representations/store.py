@@ -147,7 +147,9 @@ class Representations:
     def __post_init__(self) -> None:
         rows = self.store.vectors.shape[0]
         if len(self.ids) != rows:
-            raise RepresentationError(f"{len(self.ids)} ids for {rows} vectors", fix="give one id a text, in order")
+            raise RepresentationError(
+                f"{len(self.ids)} ids for {rows} vectors", fix="give one id per text, in the order of the vectors"
+            )
         if self.normed and not self.store.normed:
             raise RepresentationError(
                 "these vectors were stored without the final norm on every layer",
