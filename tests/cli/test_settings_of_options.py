@@ -109,7 +109,7 @@ def test_every_analysis_that_can_be_left_out_has_a_switch(cli: Cli, taken: Taken
     assert " ".join(analyses()[name].question.split()) in " ".join(cli(line="compare --help").out.split())
 
 
-def test_an_analysis_that_is_required_or_needs_an_input_has_none(cli: Cli, taken: Taken) -> None:
+def test_an_analysis_that_is_required_or_on_request_has_none(cli: Cli, taken: Taken) -> None:
     for name in set(analyses()) - set(CAN_BE_LEFT_OUT):
         done = cli(line=f"{PAIR} --no-{name}")
         assert (done.code, f"there is no option --no-{name}" in done.err) == (2, True)
