@@ -16,6 +16,10 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
 
+# What a test writes need not survive a loss of power, and a disk takes milliseconds for each of its thousands of files.
+# `fstat` refuses what is no open file, as `fsync` does. Tests of the order of writing put their own in its place.
+os.fsync = os.fstat
+
 pytest_plugins = ["durations"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from altair.utils.schemapi import validate_jsonschema
 from jsonschema import ValidationError
 
 from retroscope.analyses import analyses
@@ -95,11 +96,12 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
 def test_every_figure_is_vega_lite_as_its_schema_has_it(study: Study) -> None:
     specifications = [s for one in study.report_contents.figures for s in (one.specification, one.paper_specification)]
     assert len(specifications) > 20
-    for specification in specifications:
-        alt.Chart.from_dict(specification, validate=True)
+    schema = alt.load_schema()
+    for specification in {id(one): one for one in specifications}.values():
+        validate_jsonschema(specification, schema)  # `Chart.from_dict` takes three times as long
     broken = {**specifications[0], "layer": [{"mark": "no such mark"}]}
     with pytest.raises(ValidationError, match="no such mark"):
-        alt.Chart.from_dict(broken, validate=True)
+        validate_jsonschema(broken, schema)
 
 
 def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:
