@@ -26,7 +26,7 @@ from retroscope.encoders.encode import (
     tokenise,
 )
 from retroscope.encoders.encoder import Encoder, tokenizer_state
-from retroscope.encoders.heads import Dense, Normalize
+from retroscope.encoders.final_modules import Dense, Normalize
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError
