@@ -23,6 +23,7 @@ from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.study.reporting.answer import MOST_WORDS, Answer
 from retroscope.study.reporting.console import console_text
+from retroscope.study.reporting.controls import controls_of, trust
 from retroscope.study.reporting.gate import outcome_of_gate, parse_gate, refuse_unknown
 from retroscope.study.reporting.model_card import BEGIN, END, into_card, metric_type, model_card
 from retroscope.study.reporting.notebook import answer_html
@@ -112,9 +113,9 @@ def test_a_failed_self_test_is_in_the_sentence_and_on_the_card() -> None:
     report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)), about)
     answer = answer_of(report)
     assert answer.sentence.endswith("Do not rely on it: a self-test failed.")
-    trust = card(report, Question.TRUST)
-    assert trust.state is State.FAILED
-    assert "failed: self-tests (before)" in trust.answer
+    trusted = card(report, Question.TRUST)
+    assert trusted.state is State.FAILED
+    assert "failed: self-tests (before)" in trusted.answer
     assert answer.words <= MOST_WORDS
     assert "What failed" in console_text(report)
 
@@ -126,9 +127,18 @@ def test_controls_are_counted_and_those_that_did_not_pass_are_named() -> None:
         *probe_scores(accuracy=lambda p, c, n, k, s: accuracy(p, "none" if c == "hash_labels" else c, n, k, s))
     )
     failing = PROBES.report(probes_result(effect=leaking), Reading(subject()))
-    trust = card(report_of(retrieval(effect(0.1 + 0.1 * NOISE)), probes=failing), Question.TRUST)
-    assert trust.answer == "6 of 7 controls passed; failed: hash labels"
-    assert trust.state is State.FAILED
+    trusted = card(report_of(retrieval(effect(0.1 + 0.1 * NOISE)), probes=failing), Question.TRUST)
+    assert trusted.answer == "6 of 7 controls passed; failed: hash labels"
+    assert trusted.state is State.FAILED
+
+
+def test_undecided_controls_are_not_failed() -> None:
+    def of(*states: State) -> str:
+        controls = controls_of([Statement("x", s, "Said.", control=f"c{i}") for i, s in enumerate(states)])
+        return trust(controls, controls.failed, 1).answer
+
+    assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed; undecided: c1"
+    assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed; failed: c1; undecided: c2"
 
 
 def test_the_cost_is_that_of_the_worst_collection() -> None:

@@ -55,7 +55,8 @@ def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
         alarms: everything that failed, whether it is a control or a check.
     """
     others = [s for s in alarms if not s.control]
-    parts = [f"{len(controls.passed)} of {controls.run} controls passed"]
+    none_failed = ", none failed" if controls.undecided and not controls.failed else ""  # undecided is not failed
+    parts = [f"{len(controls.passed)} of {controls.run} controls passed{none_failed}"]
     parts += [f"{outcome}: {listing([s.control for s in some], most)}" for outcome, some in controls.named]
     if others:
         parts.append(f"alarms: {listing([s.section for s in others], most)}")
