@@ -15,8 +15,10 @@ from retroscope.analyses.health.report import REPORTER as HEALTH
 from retroscope.analyses.layers.report import REPORTER as LAYERS
 from retroscope.analyses.probes.report import REPORTER as PROBES
 from retroscope.analyses.questions import Question
+from retroscope.analyses.retrieval.card import cards
 from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.words import headline
 from retroscope.analyses.section import Reading, Section
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.scores import Scores
@@ -139,6 +141,49 @@ def test_undecided_controls_are_not_failed() -> None:
 
     assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed; undecided: c1"
     assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed; failed: c1; undecided: c2"
+
+
+CLOSE_TO_ZERO = "Both are close to zero."
+
+
+def at(before: float, after: float, measure: str = "nDCG@10") -> RetrievalResult:
+    """Retrieval where the two means are known."""
+    ids = query_ids()
+    sides = (
+        Scores("retrieval", xr.DataArray((mean + 0.01 * CENTRED)[:, None], coords={"query": ids, "measure": [measure]},
+                                         dims=("query", "measure")))
+        for mean in (before, after)
+    )  # fmt: skip
+    one = RetrievalEffect("toy", compare(*sides, margin=0.01))
+    return RetrievalResult((one,), headline=measure, flip_measure=measure)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "measure", "near"),
+    [
+        (0.03, 0.049, "nDCG@10", True),
+        (0.049, 0.03, "RR", True),
+        (0.03, 0.051, "nDCG@10", False),
+        (0.051, 0.03, "nDCG@10", False),
+        (0.03, 0.049, "P@10", False),
+    ],
+)
+def test_two_models_close_to_zero_are_said_to_be(before: float, after: float, measure: str, near: bool) -> None:
+    """P@10 of queries with one relevant passage is .1 at most: .05 of it is half."""
+    result = at(before, after, measure)
+    about = subject(measures=(measure,))
+    (changed, _) = cards(result, (headline(result, about),), about)
+    assert changed.sentence.endswith(CLOSE_TO_ZERO) == near
+    assert ("zero" in changed.sentence) == near
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_there_are_words_to_say_close_to_zero(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retroscope.analyses.retrieval.card.FLOOR", 2.0)
+    result, about = STATES[state]()
+    answer = answer_of(report_of(result, about))
+    assert (CLOSE_TO_ZERO in answer.sentence) == (state not in (State.NOT_RUN, State.TOO_FEW))
+    assert answer.words <= MOST_WORDS
 
 
 def test_the_cost_is_that_of_the_worst_collection() -> None:
