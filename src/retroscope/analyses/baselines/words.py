@@ -74,13 +74,15 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
         return ""
     shares = result.shares
     row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
-    return f" Fine-tuning thus accounts for {share_left(row)} of the gain of {signed(whole['effect'])}."
+    if math.isnan(row["share"]):
+        return " The share of the gain that this leaves to fine-tuning is undefined, since the gain may be 0."
+    return f" This leaves {share_left(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
 
 
 def share_left(row: Any) -> str:
     """Return a share with its interval, in percent."""
     if math.isnan(row["share"]):
-        return "an undefined share (the gain may be 0)"
+        return "undefined (the gain may be 0)"
     return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
