@@ -6,7 +6,7 @@ import pandas as pd
 
 from retroscope.analyses.erasure.result import ErasureResult
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
+from retroscope.typesetting.numbers import interval, p_number, percent, score, signed
 from retroscope.typesetting.subject import Subject
 
 
@@ -23,7 +23,7 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
             "readable, erased": [score(value) for value in found["readable_erased"]],
             used: [f"{signed(-r.beyond)} {interval(-r.ci_high, -r.ci_low, effect=True)}" for r in _each(found)],
             "verdict": found["use"],
-            "p (holm)": [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
+            "p (holm)": [p_number(p) for p in found["p_corrected"]],
             "intact": [score(value) for value in found["intact"]],
             "erased": [score(value) for value in found["erased"]],
             "random": [score(value) for value in found["random"]],

@@ -19,8 +19,9 @@ from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import State, Statement
+from retroscope.typesetting.states import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
-from retroscope.typesetting.words import best, effect_limits, estimate_of, is_equivalent
+from retroscope.typesetting.words import best, effect_limits, estimate_of
 
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap

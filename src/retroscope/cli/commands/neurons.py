@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from retroscope.cli import names
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 

@@ -1,6 +1,6 @@
 """retroscope probe MODEL --data SPEC."""
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study

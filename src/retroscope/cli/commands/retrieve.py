@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import Gates, judge, judge_all

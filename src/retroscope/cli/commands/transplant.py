@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from retroscope.cli import names
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 
