@@ -122,6 +122,7 @@ class StudySettings:
         settings = self.analyses.get(name, kind())
         if settings is not None and not isinstance(settings, kind):
             raise SettingsError(
-                f"the settings of {name!r} are {type(settings).__name__}", fix=f"give {kind.__name__}, or None"
+                f"the settings of {name!r} are a {type(settings).__name__}, not {kind.__name__}",
+                fix=f"pass {kind.__name__}, or None to leave the analysis out",
             )
         return settings

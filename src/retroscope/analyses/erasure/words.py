@@ -98,8 +98,8 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
     }
     listed = "; ".join(f"{reason} ({_layers(open_[at], subject)})" for reason, at in reasons.items() if at.any())
     text = (
-        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} leaves open whether retrieval uses what is "
-        f"readable at {_layers(open_, subject)}: {listed}."
+        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} does not decide whether retrieval uses the "
+        f"relevance that the probe reads at {_layers(open_, subject)}: {listed}."
     )
     yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.inconclusive", caution=True)
 

@@ -170,13 +170,19 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
     _check_prompt(choices["prompt"], where)
     _check_size(choices["truncate_dim"], checkpoint)
     _check_padding(choices["padding_side"], where)
-    if choices["append_eos"].value and checkpoint.tokenizer.eos_token_id is None:
+    eos = choices["append_eos"]
+    if eos.value and checkpoint.tokenizer.eos_token_id is None:
         raise EncoderError(
-            "append_eos was asked for, but the tokenizer has no EOS token", where=where, fix="leave it out"
+            f"append_eos is on ({eos.source}), but the tokenizer has no EOS token",
+            where=where,
+            fix="switch it off: --no-append-eos (append_eos=False)",
         )
-    if choices["pooling"].value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
+    pooling = choices["pooling"]
+    if pooling.value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
         raise EncoderError(
-            "pooler pooling was asked for, but the checkpoint has no pooler", where=where, fix="use pooling='cls'"
+            f"pooling is 'pooler' ({pooling.source}), but the checkpoint has no pooler",
+            where=where,
+            fix="use --pooling cls (pooling='cls')",
         )
     limit = _positions(checkpoint.model)
     length = choices["max_length"]
