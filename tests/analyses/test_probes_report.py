@@ -47,7 +47,7 @@ def test_the_first_layer_that_reads_better_is_named() -> None:
         "The similarity probe (cosine, N=5, chance 0.200) first gains accuracy at layer 2 ("
     )
     assert "the largest gain is at layer 6 (post-norm) (" in statement.text
-    assert "Accuracy rises significantly at 6 of 7 layers and falls significantly at 0 (" in statement.text
+    assert "Accuracy rises significantly at 5 of 7 layers and falls significantly at 0 (" in statement.text
     assert statement.state == State.SIGNIFICANT
 
 

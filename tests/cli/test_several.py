@@ -148,6 +148,8 @@ def test_names_that_are_alike_are_refused_before_anything_is_loaded(
     assert (short.code, "1 --name-after for 2 retrievers" in short.err) == (2, True)
     path = cli(*base, "--name-after", "..", "--name-after", "two", line=FEW)
     assert (path.code, "'..' has no letter or digit" in path.err) == (2, True)
+    taken = cli(*base, "--name-after", "figures", "--name-after", "two", line=FEW)
+    assert (taken.code, "'figures' is reserved for a folder of each study" in taken.err) == (2, True)
     trained = cli(*base, "--training", rivals[1], "--name-after", "a", "--name-after", "b", line=FEW)
     assert (trained.code, "--training needs exactly one retriever" in trained.err) == (2, True)
     planned = cli(*base, "--name-after", "a", "--name-after", "b", "--dry-run", line=FEW)
