@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Phase(IntEnum):
-    """When an analysis is measured: what costs little and answers much comes first."""
+    """Phases in the order of measurement: cheap analyses that answer much come first."""
 
     WEIGHTS = 0  # reads no text
     SEARCH = 1  # encodes all texts and says whether retrieval changed

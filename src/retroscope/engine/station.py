@@ -30,7 +30,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What became of a shard.
+    """Outcome of a shard: how it stood before, its error, and its time.
 
     Attributes:
         standing: how it stood before.

@@ -101,7 +101,7 @@ def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Gen
 
 
 class _Sample:
-    """What was drawn until now."""
+    """A sample while it is drawn: its queries, their judged passages, and all its passages."""
 
     def __init__(self, collection: Collection, rankings: Sequence[Ranked], rng: np.random.Generator) -> None:
         self.collection = collection

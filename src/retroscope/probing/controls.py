@@ -61,7 +61,7 @@ def _hash(passage: int, seed: int) -> int:
 
 @dataclass(frozen=True)
 class Control:
-    """What a control changes.
+    """A control of a probe: the changed queries, labels or weights.
 
     Attributes:
         queries: which query each choice reads.

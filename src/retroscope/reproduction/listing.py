@@ -1,4 +1,4 @@
-"""What can be reproduced, what it costs and how it is typed, in words. No torch."""
+"""List the figures that can be reproduced, with their costs and commands. No torch."""
 
 from collections.abc import Sequence
 from pathlib import Path

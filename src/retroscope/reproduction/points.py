@@ -28,7 +28,7 @@ CONCAT, NONE = "concat", "none"
 
 
 class PointState(StrEnum):
-    """What is known of a published point."""
+    """Outcome of the comparison with a published point."""
 
     OK = "OK"  # equal within the errors of printing and reading
     NOT_DISTINGUISHABLE = "not distinguishable"  # no further apart than the tolerance

@@ -31,7 +31,7 @@ from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """The result and the section of an analysis, and what both were made of.
+    """The result and the section of an analysis, with the measurements that they were made of.
 
     Attributes:
         about: what sections read of the study's subject.

@@ -1,4 +1,4 @@
-"""Report erasure: statements, the figure and the table of what is readable and what is used."""
+"""Report erasure: statements, the figure, and the table of readable and used relevance."""
 
 from typing import Any
 

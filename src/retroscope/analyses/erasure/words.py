@@ -1,4 +1,4 @@
-"""Erasure in words: which layers hold what retrieval uses."""
+"""Erasure in words: at which layers retrieval uses the readable relevance."""
 
 from collections.abc import Iterator
 from typing import Any

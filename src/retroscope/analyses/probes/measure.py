@@ -25,7 +25,7 @@ RANDOM_WEIGHTS = "random_weights"  # the control that the settings of the study 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What was measured of one model.
+    """Probe results of one model.
 
     Attributes:
         probed: of layers with the final norm on each, where the model has one and the settings do not say otherwise.

@@ -128,7 +128,7 @@ class TransplantEffects:
 
 @dataclass(frozen=True, eq=False)
 class TransplantResult:
-    """What was measured on every collection, the first one first."""
+    """Effects of the transplants on every collection, the first collection first."""
 
     by_collection: tuple[TransplantEffects, ...]
 

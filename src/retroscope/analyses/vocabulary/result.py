@@ -34,7 +34,7 @@ class RankCorrelation:
 
 @dataclass(frozen=True, eq=False)
 class VocabularyResult:
-    """What the vectors say at every layer, paired by query.
+    """Projections of the vectors onto the vocabulary at every layer, paired by query.
 
     Attributes:
         collection: its name.

@@ -22,7 +22,7 @@ EXAMPLE = "retroscope reproduce ielab-2025 --figure 1 --scale smoke --out runs/r
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOptions:
-    """What is reproduced, and how much of it."""
+    """Options that choose the figure and the scale of a reproduction."""
 
     HEADING: ClassVar[str] = "Reproduction"
 

@@ -1,4 +1,4 @@
-"""What a study did not measure, and what its command needs for that."""
+"""List the measurements that a study lacks, and the option that adds each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
