@@ -170,10 +170,10 @@ def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
     assert statement.state == State.SIGNIFICANT
     assert statement.rests_on == ("after",)
     assert "at 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 fractions), fixing them costs" in statement.text
+    assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in statement.text
     assert (
-        "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in statement.text
+        "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves of random" in statement.text
     )
-    assert "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves of random" in statement.text
     assert "of the top by signed value in these layers +0.1" in statement.text
 
 
@@ -270,9 +270,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
         warnings=("some fractions are one neuron",),
     )
     tower = alone(neuron_side(ablation=weak))
-    assert (
-        "A random set shares 80% of the top by chance: the comparison is weak." in ablation_statement(tower).text
-    )
+    assert "A random set shares 80% of the top by chance: the comparison is weak." in ablation_statement(tower).text
     assert "The neurons were chosen on 60 of these 240 queries" in ablation_statement(tower).text
     assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 

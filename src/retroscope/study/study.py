@@ -119,7 +119,7 @@ class Study:
 
     @property
     def _about(self) -> tuple[Any, ...]:
-        """What a section may read of the subject: not its caveats and times, which grow while a study runs."""
+        """Return the parts of the subject that sections may read: no caveats or times, which grow during a run."""
         one = self.subject
         return one.title, one.models, one.collections, one.trainings, one.settings
 

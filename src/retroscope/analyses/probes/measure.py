@@ -86,7 +86,7 @@ def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Meas
 
 
 def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
-    """The settings without the control of random weights, where the study leaves that out."""
+    """Return the settings, without the control of random weights where the study leaves it out."""
     controls = settings.chosen_controls
     if context.settings.random_weights or RANDOM_WEIGHTS not in controls:
         return settings

@@ -60,7 +60,7 @@ def _association(one: object) -> dict[str, object]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return what is read from one model, by layer and read-out."""
+    """Return the recalled facts of one model, by layer and read-out."""
     records = mean_records(measurement.scores[MODEL], reading.subject.statistics)
     return Section(
         frames={"facts": pd.DataFrame(records)}, document=records, values={"about": measurement.facts, "folded": []}

@@ -13,7 +13,7 @@ OF_THIS = " The interval and p are of this training alone, over queries; see tho
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the headline, what changed by the other measures, and what the other collections say."""
+    """Return the headline, the changes of the other measures, and the effects on the other collections."""
     others = [s for one in result.by_collection[1:] for s in on_other(one, result.headline)]
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 

@@ -36,7 +36,7 @@ class Removed:
 
 
 def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path]:
-    """Return the files of a cache that are not what was written; every file is read."""
+    """Return the files of a cache whose checksums are wrong; every file is read."""
     entries = cache_entries(cache)
     damaged: list[Path] = []
     for number, entry in enumerate(entries):

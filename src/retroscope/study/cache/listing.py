@@ -39,7 +39,7 @@ class CacheFacts(TypedDict):
 
 
 def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None) -> CacheFacts:
-    """Return the JSON document of `cache --json`: what a cache keeps by now, and what was done to it.
+    """Return the JSON document of `cache --json`: the present entries of a cache, and the files removed or damaged.
 
     Args:
         damaged: files that are damaged; None where nothing was verified.
