@@ -12,7 +12,7 @@ from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import alignment, anisotropy, uniformity
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.drift.similarity import Statistic, similarities, u_centred
+from retroscope.drift.similarity import Statistic, similarity_measures, u_centred
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 from retroscope.statistics.resampling.jackknife import GROUPS, jackknife
@@ -137,7 +137,7 @@ def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
     """Measure every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
-    for name, (statistic, chance) in similarities(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
+    for name, (statistic, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
         value, low, high = _estimate(statistic, x, y, chosen=chosen)
         own = [_halves(statistic, v, chosen.seed) for v in (x, y)]
         yield {

@@ -19,7 +19,7 @@ FEWEST = 4  # texts, below which the unbiased estimate does not exist
 Statistic = Callable[[Vectors, Vectors], float]
 
 
-def similarities(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Statistic, float]]:
+def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Statistic, float]]:
     """Map every similarity that drift measures to its function, and to its value by chance for these vectors.
 
     A new one is added here; the figure and the tables of the analysis name it (`analyses.representations`).

@@ -8,7 +8,7 @@ import pandas as pd
 
 from retroscope.typesetting.curves import PANEL, tooltips, zero_line
 from retroscope.typesetting.palette import LOOKS
-from retroscope.typesetting.states import is_equivalent
+from retroscope.typesetting.statements import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 GAIN, LOSS, EQUAL, NEITHER = "gain", "loss", "equivalent", "not significant"

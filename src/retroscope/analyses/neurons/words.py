@@ -18,8 +18,7 @@ from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import State, Statement
-from retroscope.typesetting.states import is_equivalent
+from retroscope.typesetting.statements import State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 from retroscope.typesetting.words import best, effect_limits, estimate_of
 
