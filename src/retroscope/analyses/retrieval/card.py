@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from retroscope.analyses.answer import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
-from retroscope.analyses.retrieval.words import TOPIC, missing
+from retroscope.analyses.retrieval.words import TOPIC, unmeasured
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import margin, rows
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
@@ -38,7 +38,7 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
     """Return what fine-tuning did, by how much and how sure, in one sentence."""
     number = headline.estimate
     if number is None:
-        return missing(result.headline)
+        return unmeasured(result.headline)
     sides = f"{score(number.before)} to {score(number.after)}"
     level = f"{100 * subject.statistics.level:g} %"
     change = f"{signed(number.value)}, {level} interval {interval(number.low, number.high, effect=True)}"

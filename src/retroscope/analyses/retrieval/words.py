@@ -31,7 +31,7 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
     """Return whether retrieval changed, by the headline measure."""
     table = rows(result.effect, measure=result.headline)
     if table.empty:
-        return Statement(TOPIC, State.NOT_RUN, missing(result.headline), code="headline", headline=True)
+        return Statement(TOPIC, State.NOT_RUN, unmeasured(result.headline), code="headline", headline=True)
     row = table.iloc[0]
     text, state = effect_words(result.effect, row, result.headline)
     tally = f"{row['wins']:,.0f} gained, {row['ties']:,.0f} tied, {row['losses']:,.0f} lost"
@@ -41,7 +41,7 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
     return Statement(TOPIC, state, text, code="headline", estimate=number, headline=True, figure="retrieval")
 
 
-def missing(measure: str) -> str:
+def unmeasured(measure: str) -> str:
     """State that a measure was not computed for both models."""
     return f"{measure} is missing for at least one of the two models, so its change is unknown."
 

@@ -184,8 +184,19 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
             where=where,
             fix="use --pooling cls (pooling='cls')",
         )
-    limit = _positions(checkpoint.model)
-    length = choices["max_length"]
+    _check_length(choices["max_length"], checkpoint)
+    if choices["causal"].value is not None and choices["causal"].value != anatomy.causal:
+        looks = "looks back only" if anatomy.causal else "looks both ways"
+        raise EncoderError(
+            f"causal={choices['causal'].value} was asked for, but the model's attention {looks} (measured)",
+            where=where,
+            fix="leave causal out; only decoders can be given bidirectional attention (causal=False)",
+        )
+
+
+def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
+    """Refuse a maximum length below 1, and one above the positions of the model."""
+    limit, where = _positions(checkpoint.model), checkpoint.proof.source
     if length.value < 1:
         raise EncoderError(
             f"max_length is {length.value} ({length.source})",
@@ -197,13 +208,6 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
             f"max_length {length.value} ({length.source}) is more than the {limit} positions of the model",
             where=where,
             fix=f"give max_length={limit} or less",
-        )
-    if choices["causal"].value is not None and choices["causal"].value != anatomy.causal:
-        looks = "looks back only" if anatomy.causal else "looks both ways"
-        raise EncoderError(
-            f"causal={choices['causal'].value} was asked for, but the model's attention {looks} (measured)",
-            where=where,
-            fix="leave causal out; only decoders can be given bidirectional attention (causal=False)",
         )
 
 
