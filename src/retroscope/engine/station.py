@@ -16,7 +16,7 @@ AT_ONCE = 2  # shards at a station: one is written while the next is computed
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a station says when it is ready, or why it cannot be.
+    """Answer of a station that starts: it is ready, or the reason why it is not.
 
     Attributes:
         equipment: kind of device and versions of libraries.

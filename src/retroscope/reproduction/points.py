@@ -39,7 +39,7 @@ class PointState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedChoices:
-    """How many choices the paper's accuracies are over, as its stars imply.
+    """Number of choices behind the paper's accuracies, as its stars imply.
 
     A star at a small difference needs at least `low` choices, a missing star at a large one at most `high`.
     """

@@ -20,7 +20,7 @@ MAKING = 86_400.0  # seconds: a younger record without an entry may be of one th
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed from a cache, and how many bytes that freed.
+    """Files removed from a cache, and the bytes freed.
 
     Attributes:
         busy: what a run was writing, and was therefore left.

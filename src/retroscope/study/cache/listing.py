@@ -26,7 +26,7 @@ class EntryFacts(TypedDict):
 
 
 class CacheFacts(TypedDict):
-    """What a cache keeps, and what was done to it: files that were removed, found damaged, or left, since in use."""
+    """Entries of a cache, and the files that were removed, found damaged, or left because they are in use."""
 
     schema: int
     cache: str

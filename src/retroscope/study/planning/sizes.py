@@ -1,4 +1,4 @@
-"""How large a study is: `--depth` names three sizes of every analysis, `--time` takes the best that fits.
+"""Size of a study: `--depth` names three sizes of every analysis, `--time` takes the best that fits.
 
 What is chosen are settings, written out like all others: the same `settings.yaml` gives the same numbers on any
 machine. Only the choice by time depends on the speed of this one.
