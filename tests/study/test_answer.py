@@ -222,6 +222,10 @@ def test_what_answers_a_question_comes_before_the_rest() -> None:
 
 def test_what_was_not_measured_names_the_option_that_would() -> None:
     settings = {"random_weights": False, "weights": None}
+    report = report_of(
+        retrieval(effect(0.1 + 0.1 * NOISE)), subject(settings=settings | {"neurons": None}, too_long=("neurons",))
+    )
+    assert "more --time" in [one.option for one in answer_of(report).missing if one.what == "neurons"]
     report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)), subject(settings=settings))
     absent = {one.what: one.option for one in answer_of(report).missing}
     assert absent == {

@@ -19,6 +19,7 @@ from retroscope.study.outcome import Runnable
 from retroscope.study.planning.depths import depth_values
 from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.planning.sizes import Bought, as_begun, fit
+from retroscope.study.record import recorded_facts
 from tiny_study import QUICK
 
 SIZED = [name for name, one in analyses().items() if len(one.sizes) > 1 and not one.on_request]
@@ -103,6 +104,18 @@ def test_the_choice_is_said_and_its_settings_are_of_the_plan(planned: Planner) -
     assert "the largest sizes:" in runnable.lines()
     assert runnable.plan.settings == fit(planned(QUICK), math.inf).settings
     assert Bought("probes", AnalysisSize(None), 0.0).line() == "  probes: left out, since no size of it fits"
+
+
+def test_what_did_not_fit_is_known_to_the_study(planned: Planner) -> None:
+    plan = planned(QUICK)
+    fixed = sum(plan.seconds.values()) - sum(
+        step.planned.seconds for step in plan.steps if step.planned and step.analysis.name in SIZED
+    )
+    short = Runnable(plan).within(fixed + 0.01, (), None).plan
+    assert set(short.too_long) == {name for name, one in short.settings.analyses.items()
+                                   if one is None and plan.settings.analyses[name] is not None} != set()  # fmt: skip
+    assert recorded_facts(short, {}, None)["too_long"] == list(short.too_long)
+    assert "too_long" not in recorded_facts(plan, {}, None)
 
 
 def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """A plan that a command prints and runs, and its outcome, which a command writes and prints."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from retroscope.progress import Progress
-from retroscope.study.planning.plan import StudyPlan, replanned
+from retroscope.study.planning.plan import StudyPlan, measured_analyses, replanned
 from retroscope.study.planning.sizes import as_begun, fit
 from retroscope.study.reporting.console import console_text
 from retroscope.study.run import forget, measure_study
@@ -84,7 +84,11 @@ class Runnable:
         fitted = fit(self.plan, seconds, given)
         settings = fitted.settings if out is None else as_begun(fitted.settings, out)
         notes = fitted.lines() if settings is fitted.settings else [f"sizes as {out} began with"]
-        return Runnable(replanned(self.plan, settings, asked), tuple(notes), self.everything)
+        wanted, kept = (measured_analyses(one) for one in (self.plan.settings, settings))
+        too_long = tuple(one.name for one in wanted if one not in kept)
+        return Runnable(
+            replace(replanned(self.plan, settings, asked), too_long=too_long), tuple(notes), self.everything
+        )
 
     def lines(self) -> list[str]:
         """Return the plan in words."""

@@ -44,6 +44,8 @@ def recorded_facts(
         "versions": software(),
         "timings": _timings(context, measured),
     }
+    if plan.too_long:
+        facts["too_long"] = list(plan.too_long)
     cleaned: StudyFacts = impersonal(clean(facts))
     return cleaned
 

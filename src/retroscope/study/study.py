@@ -115,6 +115,7 @@ class Study:
             timings=facts["timings"],
             not_yet_run=tuple(Pending(**one) for one in facts.get("not_yet_run", ())),
             refused=tuple(Refused(**one) for one in facts.get("refused", ())),
+            too_long=tuple(facts.get("too_long", ())),
         )
 
     @property

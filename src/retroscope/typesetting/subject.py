@@ -99,6 +99,7 @@ class StudyFacts(TypedDict):
     collections: list[CollectionRecord]
     caveats: list[str]
     refused: NotRequired[list[RefusedFacts]]
+    too_long: NotRequired[list[str]]
     command: str
     versions: dict[str, str]
     timings: dict[str, float]
@@ -202,6 +203,7 @@ class Subject:
         timings: stage -> seconds.
         not_yet_run: analyses that are still to be run; empty once the study is finished.
         refused: analyses that cannot be measured with these models and collections.
+        too_long: names of the analyses that did not fit into the time of the study.
     """
 
     title: str
@@ -218,6 +220,7 @@ class Subject:
     timings: Mapping[str, float] = field(default_factory=dict)
     not_yet_run: tuple[Pending, ...] = ()
     refused: tuple[Refused, ...] = ()
+    too_long: tuple[str, ...] = ()
 
     @property
     def is_finished(self) -> bool:

@@ -15,7 +15,7 @@ from retroscope.typesetting.statements import Estimate, Kind, Statement
 CLAIMS = {  # direction, and whether its total effect is a gain -> what the block that does most, several, and none do
     (RESTORED, False): ("is needed most", "are needed most", "no single block is shown to be needed"),
     (GRAFTED, True): ("alone gives most", "alone give most", "none is shown to suffice alone"),
-    (RESTORED, True): ("holds it back most", "hold it back most", "no single block is shown to hold it back"),
+    (RESTORED, True): ("costs most", "cost most", "no single block is shown to cost retrieval"),
     (GRAFTED, False): ("alone harms most", "alone harm most", "none is shown to harm alone"),
 }
 

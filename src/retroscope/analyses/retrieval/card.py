@@ -69,7 +69,11 @@ def _changed(effect: Difference, statement: Statement) -> str:
         return UNDECIDED[statement.state]
     if statement.state is State.EQUIVALENT:
         return f"No: equivalent within {margin(effect):g}"
-    return "Yes, for the better" if number.value > 0 else "Yes, for the worse"
+    row = rows(effect, measure=number.name).iloc[0]
+    gained, lost = int(row["wins"]), int(row["losses"])
+    if number.value > 0:
+        return f"Yes, for the better: {count(gained, 'query')} gained, {lost:,} lost"
+    return f"Yes, for the worse: {count(lost, 'query')} lost, {gained:,} gained"
 
 
 def _cost(effect: Difference, others: Sequence[Statement]) -> Card:

@@ -69,6 +69,7 @@ class StudyPlan:
         settings: with those of every analysis written out.
         steps: in the order in which they are measured.
         towers: facts of every tower whose texts are encoded, each tower of each model once.
+        too_long: names of the analyses that are left out since no size of theirs fits into the time.
     """
 
     context: Context
@@ -76,6 +77,7 @@ class StudyPlan:
     settings: StudySettings
     steps: tuple[Step, ...]
     towers: tuple[TowerWork, ...]
+    too_long: tuple[str, ...] = ()
 
     def with_engine(self, engine: Engine) -> "StudyPlan":
         """Return the plan with the engine that encodes its texts; no number depends on it."""

@@ -40,7 +40,11 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
     known = [one for name, one in analyses().items() if name not in sections and one.instrument is not None]
     left_out = [one for one in known if subject.settings.get(one.name, {}) is None]
     absent = [Missing(_words(one.name), one.option) for one in known if one.option and one not in left_out]
-    off = [Missing(_words(one.name), f"without {switch_of(one)}") for one in left_out if not one.on_request]
+    off = [
+        Missing(_words(one.name), "more --time" if one.name in subject.too_long else f"without {switch_of(one)}")
+        for one in left_out
+        if not one.on_request
+    ]
     unasked = [Missing(_words(one.name), switch_of(one)) for one in left_out if one.on_request]
     alone = [Missing("another collection", "--also SPEC")] if len(subject.collections) == 1 else []
     untested = [Missing("equivalence", "--margin X")] if subject.statistics.margin is None else []
