@@ -98,6 +98,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.work is None and not chosen.page:
         parser.error("give --work, or --page")
+    if chosen.tiny and chosen.out == HOME / DATA:
+        parser.error("give --out with --tiny: the committed results are of the whole scale")
     torch.set_num_threads(1)  # sums of two threads may be added in another order
     if chosen.work is not None:
         scale = TINY if chosen.tiny else Scale()

@@ -230,7 +230,7 @@ def _fine_tuned(scale: Scale, arm: Arm, seed: int, folder: Path, place: Path) ->
     said = TrainStudySettings(backbone=backbone, data=DataSettings(source="w"), training=training_of(scale, arm, seed))
     collection, pairs = training_data(scale, arm, seed)
     run_training(TrainJob(retriever_of(backbone), collection, pairs, None, said), place)
-    return load_retriever(place)
+    return load_fine_tuned(arm, place)
 
 
 def _looking_both_ways(scale: Scale, arm: Arm, seed: int, folder: Path, place: Path) -> Retriever:
@@ -244,6 +244,13 @@ def _looking_both_ways(scale: Scale, arm: Arm, seed: int, folder: Path, place: P
         model[0].model.save_pretrained(place / "model")
         causal.passage.tokenizer.save_pretrained(place / "model")
     remove_whole(place / "checkpoints")
+    return load_fine_tuned(arm, place)
+
+
+def load_fine_tuned(arm: Arm, place: Path) -> Retriever:
+    """Load what the fine-tuning of a cell wrote."""
+    if not arm.both_ways:
+        return load_retriever(place)
     return retriever_of(ModelSettings(source=str(place / "model"), load=recipe_of(arm)))
 
 

@@ -16,7 +16,6 @@ from retroscope.attribution.result import active
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.world.files import NEGATIVES_RUN, write_world
 from retroscope.encoders.encoder import Retriever
-from retroscope.encoders.loading import load_retriever
 from retroscope.files.whole import remove_whole, write_whole
 from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.settings import DataSettings, ModelSettings, NegativesSettings, StudySettings
@@ -28,7 +27,7 @@ from retroscope.statistics.resampling.intervals import Interval
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import run_study
 from retroscope.typesetting.subject import MODEL
-from universality_cells import Arm, pretrained, recipe_of, retriever_place, world_of
+from universality_cells import Arm, load_fine_tuned, pretrained, recipe_of, retriever_place, world_of
 from universality_shapes import Scale
 
 CHOICES = 3  # passages that a probe chooses among
@@ -52,11 +51,8 @@ def measure_claims(scale: Scale, arm: Arm, seed: int, work: Path) -> dict[str, A
     world = work / "world"
     if not (world / NEGATIVES_RUN).exists():
         write_world(world_of(scale), world)
-    place = retriever_place(work, arm, seed)
     before = retriever_of(ModelSettings(source=str(pretrained(scale, arm, seed, work)), load=recipe_of(arm)))
-    after = load_retriever(place)
-    if arm.both_ways:
-        after = retriever_of(ModelSettings(source=str(place / "model"), load=recipe_of(arm)))
+    after = load_fine_tuned(arm, retriever_place(work, arm, seed))
     cache = work / "vectors" / f"claims-{arm.name(seed)}"
     found = {side: _measured(one, world, cache / side) for side, one in zip(SIDES, (before, after), strict=True)}
     remove_whole(cache)

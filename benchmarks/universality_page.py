@@ -257,7 +257,8 @@ def strategy_panel(rows: pd.DataFrame) -> alt.LayerChart:
     tiles = base.mark_rect().encode(
         color=alt.Color("value:Q", title="peers below", scale=alt.Scale(scheme="blues", domain=[0, 1]))
     )
-    return alt.layer(tiles, base.mark_text(fontSize=10).encode(text="text:N")).properties(
+    light = alt.condition("datum.value > 0.6", alt.value("white"), alt.value("black"))
+    return alt.layer(tiles, base.mark_text(fontSize=10).encode(text="text:N", color=light)).properties(
         width=210, height=300, title="known people, objective x strategy"
     )
 

@@ -50,7 +50,7 @@ class Scale:
     seeds: int = 3
 
 
-TINY = Scale(people=40, documents=2, layers=2, width=32, steps=3, batch_size=4, fine_tuning_steps=2, pairs=4, seeds=2)
+TINY = Scale(people=40, documents=2, layers=2, width=32, steps=3, batch_size=4, fine_tuning_steps=2, pairs=4, seeds=1)
 
 
 def _of_library(family: str, make: Callable[[PretrainedConfig], PreTrainedModel]) -> "Build":
