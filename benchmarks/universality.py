@@ -27,6 +27,7 @@ from universality_numbers import DEPTH, contrasts, found_rows, share_rows, worth
 from universality_page import DATA, HOME, write_page
 from universality_shapes import TINY, Scale
 
+TIMES = 4  # steps of fine-tuning, where the question is whether it was too short
 # Architecture, as the page names it -> its arm. The shape "t5both" reads with its decoder, too.
 ARCHITECTURES: Mapping[str, Arm] = {
     "BERT, mean": Arm(),
@@ -43,6 +44,10 @@ CONTROLS: Mapping[str, Arm] = {
     "shuffled facts": Arm(shuffled=True),
 }
 DOSES: Mapping[str, Arm] = {f"steps x {share:g}": Arm(share=share) for share in (0.125, 0.25, 0.5)}
+LONGER: Mapping[str, Arm] = {
+    f"{name}, {TIMES} x fine-tuning": replace(ARCHITECTURES[name], tuning=TIMES)
+    for name in ("T5 encoder, mean", "T5, decoder's first state")
+}
 EXPOSURES: Mapping[str, Arm] = {f"{n} documents": Arm(documents=n) for n in (2, 4)}
 OBJECTIVES: Mapping[str, Arm] = {
     "none": Arm(objective="none"),
@@ -77,6 +82,7 @@ PARTS: Mapping[str, Mapping[str, Arm]] = {
     "architecture": ARCHITECTURES,
     "control": CONTROLS,
     "dose": DOSES,
+    "longer": LONGER,
     "strategy": strategy_arms("none", "masked words", "spans", "causal"),
     CLAIMS: {name: arm for name, arm in ARCHITECTURES.items() if arm.pooling != FIRST},  # no encoder of the library
     "exposure": EXPOSURES,

@@ -54,6 +54,7 @@ class Arm:
         pooling: "first" reads the decoder's first state.
         both_ways: the causal mask is lifted, before and in fine-tuning.
         labels: share of the training questions.
+        tuning: steps of fine-tuning, as a multiple of the scale's.
     """
 
     shape: str = "bert"
@@ -65,6 +66,7 @@ class Arm:
     both_ways: bool = False
     strategy: str = "full"
     labels: float = 1.0
+    tuning: int = 1
 
     def backbone(self, seed: int) -> str:
         """Return the name of the folder of its backbone."""
@@ -76,7 +78,8 @@ class Arm:
     def name(self, seed: int) -> str:
         """Return the name of the file of its result."""
         ways = "-bothways" if self.both_ways else ""
-        return f"{self.backbone(seed)}-{self.pooling}{ways}-{self.strategy}-{self.labels:g}"
+        longer = "" if self.tuning == 1 else f"-{self.tuning}times"
+        return f"{self.backbone(seed)}-{self.pooling}{ways}-{self.strategy}-{self.labels:g}{longer}"
 
 
 def world_of(scale: Scale, arm: Arm | None = None) -> World:
@@ -162,7 +165,7 @@ def training_of(scale: Scale, arm: Arm, seed: int) -> TrainingSettings:
     """Return the fine-tuning of an arm; the rates are the library's customary ones, times 10 (few steps)."""
     chosen = TrainingSettings(strategy=arm.strategy)
     return replace(
-        chosen, learning_rate=10 * chosen.peak_rate, steps=scale.fine_tuning_steps, batch_size=scale.pairs,
+        chosen, learning_rate=10 * chosen.peak_rate, steps=arm.tuning * scale.fine_tuning_steps, batch_size=scale.pairs,
         evaluations=1, seed=seed,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ DATA, PAGE, FIGURE = Path("data/universality"), "universality.md", "universality
 TABLES = ("found", "contrasts", "shares", "worth", "claims", "planned")
 PART_NAMES = {
     "architecture": "architecture", "control": "control", "dose": "steps of pre-training",
+    "longer": "longer fine-tuning",
     "claims": "probes and neurons",
     "strategy": "objective x strategy", "objective": "objective x strategy, further objectives",
     "exposure": "facts seen more or less often", "labels": "label curves",
