@@ -89,6 +89,7 @@ PARTS: Mapping[str, Mapping[str, Arm]] = {
     "objective": strategy_arms("RetroMAE", "crops"),
     "labels": label_arms(),
 }
+FEWEST = 2  # seeds of an arm that the tables have
 PARITY = 0.1  # share by which the parameters of two architectures may differ
 
 
@@ -145,13 +146,15 @@ def finished(scale: Scale, work: Path, part: str) -> Iterator[tuple[str, dict[st
 
 
 def gather(scale: Scale, work: Path, out: Path) -> None:
-    """Write the tables of all cells that are finished; an arm counts once all its seeds are there."""
+    """Write the tables of all cells that are finished; an arm counts from `FEWEST` seeds on."""
     strata = {query.id: stratum for stratum, query in world_queries(scale)}
     cells: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for part in PARTS:
         for name, cell, seed in () if part == CLAIMS else finished(scale, work, part):
             cells.setdefault((part, name), {})[seed] = cell
-    whole = {key: [seeds[s] for s in sorted(seeds)] for key, seeds in cells.items() if len(seeds) == scale.seeds}
+    whole = {
+        key: [seeds[s] for s in sorted(seeds)] for key, seeds in cells.items() if len(seeds) >= min(FEWEST, scale.seeds)
+    }
     found = list(found_rows(whole, strata))
     save(out, "found", found)
     save(out, "contrasts", list(contrasts(whole, strata)))

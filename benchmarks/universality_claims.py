@@ -22,14 +22,15 @@ from retroscope.inputs.settings import DataSettings, ModelSettings, NegativesSet
 from retroscope.probing.settings import ProbeSettings
 from retroscope.reproduction.claims import CellChange, ClaimOutcome, judged_changes
 from retroscope.reproduction.published import Claim, published_study
-from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.statistics.resampling.intervals import Interval
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import run_study
 from retroscope.typesetting.subject import MODEL
 from universality_cells import Arm, load_fine_tuned, pretrained, recipe_of, retriever_place, world_of
+from universality_numbers import mean_of
 from universality_shapes import Scale
 
+FEWEST = 2  # seeds
 CHOICES = 3  # passages that a probe chooses among
 PROBES = ("cosine", "elementwise")
 STUDY = "ielab-2025"  # whose rule and margin decide
@@ -87,11 +88,11 @@ def _by_question(values: xr.DataArray) -> dict[str, float]:
 
 
 def claim_rows(scale: Scale, arms: Mapping[str, Arm], work: Path) -> Iterator[dict[str, Any]]:
-    """Yield the curves and the rulings of every architecture that all seeds were measured of."""
+    """Yield the curves and the rulings of every architecture that two seeds or more were measured of."""
     for name, arm in arms.items():
         files = [work / "claims" / f"{arm.name(seed)}.json" for seed in range(scale.seeds)]
-        if all(file.exists() for file in files):
-            found = [json.loads(file.read_text("utf-8")) for file in files]
+        found = [json.loads(file.read_text("utf-8")) for file in files if file.exists()]
+        if len(found) >= min(FEWEST, scale.seeds):
             for stratum, chosen in people_of(scale).items():
                 for probe in PROBES:
                     yield from probe_rows(name, stratum, probe, found, chosen)
@@ -108,14 +109,14 @@ def probe_rows(
     name: str, stratum: str, probe: str, found: Sequence[Mapping[str, Any]], chosen: set[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield a probe's accuracy at every layer, its change, and what the rule of `reproduce` says of all changes."""
-    at = {"arm": name, "instrument": f"probe {probe}", "stratum": stratum}
+    at = {"arm": name, "instrument": f"probe {probe}", "stratum": stratum, "seeds": len(found)}
     changes = []
     for layer in found[0]["before"]["probes"][probe]:
         curves = {side: [one[side]["probes"][probe][layer] for one in found] for side in SIDES}
         asked = chosen.intersection(*(one for several in curves.values() for one in several))
         sides = [np.array([_row(one, asked) for one in curves[side]]) for side in SIDES]
         for side, values in (*zip(SIDES, sides, strict=True), ("change", sides[1] - sides[0])):
-            estimate = crossed_mean(values, bounds=(-1, 1) if side == "change" else (0, 1))
+            estimate = mean_of(values, (-1, 1) if side == "change" else (0, 1))
             yield {**at, "layer": layer, "side": side, **_ends(estimate), "outcome": ""}
         half = float(estimate.high - estimate.low) / 2
         changes.append(CellChange(passages=CHOICES, layer=int(layer), change=float(estimate.mean), error=half / Z))
@@ -128,11 +129,11 @@ def active_row(name: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the change of the share of active neurons; the claim is that there is one, in either direction."""
     shared = set.intersection(*({*one[side]["active"]} for one in found for side in SIDES))
     before, after = (np.array([_row(one[side]["active"], shared) for one in found]) for side in SIDES)
-    estimate = crossed_mean(after - before, bounds=(-1, 1))
+    estimate = mean_of(after - before, (-1, 1))
     adjusted = bool(estimate.low > 0 or estimate.high < 0)
     said = ClaimOutcome.HOLDS if adjusted else ClaimOutcome.UNDECIDED
-    at = {"arm": name, "instrument": "active neurons", "stratum": "all", "layer": "all", "side": "change"}
-    return {**at, **_ends(estimate), "outcome": str(said)}
+    at = {"arm": name, "instrument": "active neurons", "stratum": "all", "seeds": len(found)}
+    return {**at, "layer": "all", "side": "change", **_ends(estimate), "outcome": str(said)}
 
 
 def _row(values: Mapping[str, float], chosen: set[str]) -> list[float]:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from retroscope.statistics import SignFlips, correct
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
+from retroscope.statistics.resampling.intervals import Interval
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
 
@@ -41,9 +42,23 @@ def table_of(
     return np.asarray(1 - (ranks - 1) / others)
 
 
+def mean_of(values: np.ndarray, bounds: tuple[float, float]) -> Interval:
+    """Return the mean over seeds and questions; its interval is never narrower than that over questions alone.
+
+    Where two or three seeds happen to have one and the same mean, the interval over both can have no width at all.
+    """
+    both, alone = (crossed_mean(one, LEVEL, bounds) for one in (values, values.mean(axis=0, keepdims=True)))
+    return max(both, alone, key=lambda one: float(one.high - one.low))
+
+
+def p_of(values: np.ndarray) -> float:
+    """Return the p-value of "the mean is 0" that goes with `mean_of`."""
+    return max(crossed_p(values), crossed_p(values.mean(axis=0, keepdims=True)))
+
+
 def row_of(values: np.ndarray, bounds: tuple[float, float]) -> dict[str, Any]:
     """Return the mean over seeds and questions with its interval."""
-    estimate = crossed_mean(values, LEVEL, bounds)
+    estimate = mean_of(values, bounds)
     ends = {"value": float(estimate.mean), "low": float(estimate.low), "high": float(estimate.high)}
     return {**ends, "seeds": values.shape[0], "questions": values.shape[1]}
 
@@ -73,10 +88,11 @@ def contrasts(cells: Cells, strata: Strata) -> Iterator[dict[str, Any]]:
     for part in dict.fromkeys(part for part, _ in cells):
         rows, p = [], []
         for (of, name), seeds in cells.items():
-            difference = table_of(seeds, "after", "known", strata) - reference
+            both = min(len(seeds), len(reference))  # seeds are finished in order
+            difference = table_of(seeds, "after", "known", strata)[:both] - reference[:both]
             if of == part and np.any(difference):
                 rows.append({"part": part, "arm": name, **row_of(difference, (-1, 1))})
-                p.append(crossed_p(difference))
+                p.append(p_of(difference))
         holm = correct("holm", np.array(p), np.zeros((0, len(p))), SignFlips()) if p else []
         for row, one, corrected in zip(rows, p, holm, strict=True):
             yield {**row, "p": one, "p_holm": corrected, "outcome": outcome(row["value"], corrected)}
@@ -97,7 +113,9 @@ def share_rows(
     if len(objectives) < 2:
         return
     for stratum in ("known", "unknown"):
-        tables = [[table_of(known[f"{o}, {s}"], "after", stratum, strata) for s in chosen] for o in objectives]
+        ranked = {(o, s): table_of(known[f"{o}, {s}"], "after", stratum, strata) for o in objectives for s in chosen}
+        both = min(map(len, ranked.values()))
+        tables = [[ranked[o, s][:both] for s in chosen] for o in objectives]
         values = xr.DataArray(np.array(tables), dims=("objective", "strategy", "seed", "question"))
         limits = share_limits(values)
         for effect, share in variance_shares(values.mean("question")).items():
@@ -121,10 +139,11 @@ def worth_rows(
 ) -> Iterator[dict[str, Any]]:
     """Yield what each pre-training is worth in labels, against random weights of BERT, by the library's rule."""
     known = {name: seeds for (part, name), seeds in cells.items() if part == "labels"}
+    seeds = min(map(len, known.values()), default=0)
     labels = tuple(round(share * every) for share in shares)
     curves = {
         (name, stratum): np.stack(
-            [table_of(known[f"{name}, labels x {n:g}"], "after", stratum, strata) for n in shares], 1
+            [table_of(known[f"{name}, labels x {n:g}"], "after", stratum, strata)[:seeds] for n in shares], 1
         )
         for name, stratum in product(objectives, dict.fromkeys(strata.values()))
         if all(f"{name}, labels x {n:g}" in known for n in shares)

@@ -98,17 +98,24 @@ COLUMNS = {
 
 def result_table(results: Results) -> Iterator[str]:
     """Yield both measures of every arm, and what they say."""
-    yield f"| part | arm | weights | {' | '.join(COLUMNS)} | known before | known after | R@10, known, against BERT |"
-    yield f"|{'---|' * (6 + len(COLUMNS))}"
+    columns = [*COLUMNS, "known before", "known after", "R@10, known, against BERT"]
+    yield f"| part | arm | weights | seeds | {' | '.join(columns)} |"
+    yield f"|{'---|' * (7 + len(COLUMNS))}"
     for _, arm in results.tables["planned"].iterrows():
         part, name = arm["part"], arm["arm"]
         if part in ("claims", "labels"):
             continue
         numbers = [results.of(part, name, *at) for at in COLUMNS.values()]
         if numbers[0] is None:
-            yield f"| {PART_NAMES[part]} | {name} | not run |{' - |' * (3 + len(COLUMNS))}"
+            yield f"| {PART_NAMES[part]} | {name} | not run |{' - |' * (4 + len(COLUMNS))}"
             continue
-        cells = [PART_NAMES[part], name, f"{numbers[0]['parameters']:,}", *map(interval, numbers)]
+        cells = [
+            PART_NAMES[part],
+            name,
+            f"{numbers[0]['parameters']:,}",
+            f"{numbers[0]['seeds']}",
+            *map(interval, numbers),
+        ]
         cells += [verdict(results.of(part, name, "known", side, PEERS)) for side in ("before", "after")]
         yield f"| {' | '.join([*cells, against(results, part, name)])} |"
 
@@ -190,10 +197,11 @@ def not_run_list(results: Results) -> Iterator[str]:
     rows = results.tables["planned"]
     for part, name in PART_NAMES.items():
         own = rows[rows["part"] == part]
-        missing = list(own.loc[own["seeds_finished"] < own["seeds_planned"], "arm"])
-        if missing:
-            names = "" if len(missing) == len(own) else f" ({'; '.join(missing)})"
-            yield f"- {name}: {len(missing)} of {len(own)} arms{names}"
+        missing = own[own["seeds_finished"] < own["seeds_planned"]]
+        if len(missing):
+            names = "; ".join(f"{row.arm}: {row.seeds_finished}" for row in missing.itertuples() if row.seeds_finished)
+            done = f"; seeds that are finished: {names}" if names else ""
+            yield f"- {name}: {len(missing)} of {len(own)} arms are not whole{done}"
     yield from (f"- {text}" for text in NEVER_RUN)
 
 
