@@ -22,6 +22,7 @@ PART_NAMES = {
     "exposure": "facts seen more or less often", "labels": "label curves",
 }  # fmt: skip
 R10, PEERS, PEERS_CHANCE = "R@10", "peers", 0.5  # as universality_numbers.py has them
+LEAK = 0.75  # share of peers, halfway from chance to certainty: a control at chance must exclude it
 FOUND, BELOW, UNDECIDED = "found", "below chance", "undecided"
 TITLE = "share of peers ranked below, after"
 WHOLE_DOSE = "BERT, mean"  # the arm of `architecture` that the doses are shares of
@@ -138,8 +139,17 @@ def control_list(results: Results) -> Iterator[str]:
         row = results.of(part, arm, stratum, side, measure)
         if row is not None:
             wanted = f"{'must' if above else 'must not'} be above {results.chance_of(measure):.3f}"
-            passed = "passes" if (row["low"] > results.chance_of(measure)) == above else "fails"
+            passed = control_outcome(row, results.chance_of(measure), above=above)
             yield f"- {arm}, {stratum}, {side}, {measure} ({wanted}): {interval(row)}, **{passed}**."
+
+
+def control_outcome(row: "pd.Series[Any]", chance: float, *, above: bool) -> str:
+    """Return what an interval says of a control; one so wide that a leak would fit into it says nothing."""
+    if row["low"] > chance:
+        return "passes" if above else "fails"
+    if above:
+        return "fails"
+    return "passes" if row["high"] < LEAK else "undecided"
 
 
 def controls() -> Iterator[tuple[tuple[str, str, str, str], str, bool]]:

@@ -89,6 +89,15 @@ def test_a_control_passes_at_chance_and_fails_where_unknown_people_are_found(mad
     assert all("**fails**" in line for line in leaked)
 
 
+def test_a_control_that_could_hide_a_leak_is_undecided(made: dict[str, ModuleType]) -> None:
+    said = made["universality_page"].control_outcome
+    assert said({"low": 0.4, "high": 0.6}, 0.5, above=False) == "passes"
+    assert said({"low": 0.1, "high": 0.9}, 0.5, above=False) == "undecided"
+    assert said({"low": 0.51, "high": 0.6}, 0.5, above=False) == "fails"
+    assert said({"low": 0.1, "high": 0.9}, 0.5, above=True) == "fails"
+    assert said({"low": 0.51, "high": 0.9}, 0.5, above=True) == "passes"
+
+
 def test_an_arm_is_against_the_reference_what_was_planted(made: dict[str, ModuleType]) -> None:
     strata, numbers = strata_of(), made["universality_numbers"]
     ranks = {"BERT, mean": 2, "worse": 40, "same": 2}
