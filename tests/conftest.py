@@ -1,4 +1,4 @@
-"""Fixtures that every room shares: no network, and the marked material that may be absent."""
+"""Fixtures that every test folder shares: no network, and the marked material that may be absent."""
 
 import gc
 import os
@@ -15,6 +15,10 @@ from hypothesis import HealthCheck, settings
 # The same examples in every run, and no clock: a busy machine is no fault of the code.
 settings.register_profile("repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+# What a test writes need not survive a loss of power, and a disk takes milliseconds for each of its thousands of files.
+# `fstat` refuses what is no open file, as `fsync` does. Tests of the order of writing put their own in its place.
+os.fsync = os.fstat
 
 pytest_plugins = ["durations"]
 

@@ -72,9 +72,9 @@ def test_rooms_import_one_way() -> None:
 
 def test_every_room_has_a_place_in_the_layers() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    layers = {room.strip() for layer in contracts[0]["layers"] for room in layer.split("|")}
-    rooms = {path.stem for path in SRC.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert rooms - {"__init__", "__main__"} == layers
+    layers = {package.strip() for layer in contracts[0]["layers"] for package in layer.split("|")}
+    packages = {path.stem for path in SRC.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert packages - {"__init__", "__main__"} == layers
 
 
 def test_nobody_inside_imports_the_facade() -> None:
@@ -94,11 +94,11 @@ REPORTING = {"result", "report", "words", "figures", "tables", "settings", "meas
 
 def is_read_without_torch(path: Path) -> bool:
     """Whether a module takes part in reading and reporting a study that was measured."""
-    _, room, *rest = [*module_name(path).split("."), ""]
-    if room in ("scores", "statistics", "typesetting"):
+    _, package, *rest = [*module_name(path).split("."), ""]
+    if package in ("scores", "statistics", "typesetting"):
         return True
-    reports = room == "study" and rest[0] in ("study", "reporting", "folder")
-    return reports or (room == "analyses" and bool(REPORTING & set(rest)))
+    reports = package == "study" and rest[0] in ("study", "reporting", "folder")
+    return reports or (package == "analyses" and bool(REPORTING & set(rest)))
 
 
 def test_what_is_stored_and_reported_knows_nothing_of_torch() -> None:
@@ -127,8 +127,8 @@ OF_ONE_ANALYSIS = {"study/folder.py", "study/texts.py", "cli/plans/texts.py", "c
 
 def test_studies_and_commands_import_no_analysis_by_name() -> None:
     """A new analysis is a folder and a line of the table: what runs, stores and reports studies iterates over it."""
-    rooms = ("study", "inputs", "typesetting", "cli")
-    inside = [path for path in MODULES if path.relative_to(SRC).parts[0] in rooms]
+    packages = ("study", "inputs", "typesetting", "cli")
+    inside = [path for path in MODULES if path.relative_to(SRC).parts[0] in packages]
     naming = {
         path.relative_to(SRC).as_posix()
         for path in inside

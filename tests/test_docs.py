@@ -39,12 +39,12 @@ def test_the_drawn_layers_are_the_enforced_ones() -> None:
     assert [layer.strip() for layer in drawn.split(">")] == contracts[0]["layers"]
 
 
-def test_every_room_is_drawn() -> None:
+def test_every_package_is_drawn() -> None:
     src = ROOT / "src" / "retroscope"
     drawing = next(code for code in code_of(ROOT / "docs" / "architecture.md", "") if code.startswith("src/"))
     named = set(re.findall(r"^\s+([\w.]+\.py|\w+/)\s", drawing, re.MULTILINE))
-    rooms = {f"{path.name}/" for path in src.iterdir() if (path / "__init__.py").exists()}
-    assert rooms <= named
+    packages = {f"{path.name}/" for path in src.iterdir() if (path / "__init__.py").exists()}
+    assert packages <= named
     files = {path.name for path in src.rglob("*.py")}
     assert {name for name in named if name.endswith(".py")} <= files
 

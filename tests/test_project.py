@@ -1,4 +1,4 @@
-"""The project's own files agree with one another and with the code: version, Pythons, extras, checks, rooms."""
+"""The project's own files agree with one another and with the code: version, Pythons, extras, checks, packages."""
 
 import ast
 import re
@@ -145,7 +145,7 @@ def test_every_template_asks_for_something() -> None:
         assert any(field.get("validations", {}).get("required") for field in form["body"]), path.name
 
 
-# ---- rooms
+# ---- packages
 
 
 def packages() -> list[Path]:

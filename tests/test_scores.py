@@ -89,12 +89,14 @@ def test_scores_are_paired_by_id_and_label_never_by_place() -> None:
 
 @pytest.mark.parametrize("pair", [(IDS, IDS[:3]), (IDS[:3], IDS), (IDS[:3], (*IDS[:2], "other"))])
 def test_different_query_sets_are_not_compared(pair: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
-    with pytest.raises(AnalysisError, match=r"labels of 'query' are in one of the two only:\n  - (.|\n)*fix: measure"):
+    with pytest.raises(
+        AnalysisError, match=r"'query' occur in only one of the two sets of scores:\n  - (.|\n)*fix: measure"
+    ):
         align(scores("a", pair[0]), scores("b", pair[1]))
 
 
 def test_different_labels_or_dimensions_are_not_compared() -> None:
-    with pytest.raises(AnalysisError, match=r"labels of 'layer' are in one of the two only:\n  - 2"):
+    with pytest.raises(AnalysisError, match=r"labels of 'layer' occur in only one of the two sets of scores:\n  - 2"):
         align(scores(), scores().select(layer=[0, 1]))
     for one, two in ((scores(), scores("b").select(layer=0)), (scores("b").select(layer=0), scores())):
         with pytest.raises(AnalysisError, match=r"has no dimension 'layer'\n  fix: compare scores of the same"):

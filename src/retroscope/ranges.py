@@ -124,7 +124,7 @@ def _limits_in(hint: Any, items: bool = False) -> Iterator[Limit]:
 
 def _no_truth(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("a number is expected, not true or false")
+        raise ValueError("expected a number, found true or false")
     return value
 
 

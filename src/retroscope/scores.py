@@ -1,4 +1,4 @@
-"""Scores: one number per query, labelled by layer, probe, measure ...; the currency of every room.
+"""Scores: one number per query, labelled by layer, probe, measure ...; the common type of every package.
 
 Dimensions have names and the first is always `query`, so that two retrievers are
 paired by query id and never by position. Nothing here imports torch.
@@ -7,10 +7,11 @@ paired by query id and never by position. Nothing here imports torch.
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
+from zarr.abc.buffer import Buffer
 from zarr.abc.store import Store
 from zarr.buffer import cpu
 from zarr.storage import MemoryStore
@@ -81,7 +82,7 @@ class Scores:
 
     @property
     def texts(self) -> np.ndarray | None:
-        """Return the number of the distinct text of each query; None where texts are unknown, and count as distinct."""
+        """Return the number of each query's distinct text; None if texts are unknown (all then count as distinct)."""
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
@@ -114,6 +115,11 @@ class Scores:
     def save(self, store: PathLike, group: str) -> None:
         """Write to `group` of the zarr store at `store`, replacing what that group held."""
         place = path_of(store)
+        mode: Literal["a", "w"] = "w" if (place / group).exists() else "a"
+        self.as_dataset().to_zarr(place, group=group, mode=mode, consolidated=False)
+
+    def as_dataset(self) -> xr.Dataset:
+        """Return the scores as they are stored, with all that belongs to them: `scores_in` reads them."""
         attrs = {
             "retroscope_name": self.name,
             "retroscope_recipe": json.dumps(self.recipe, sort_keys=True),
@@ -121,9 +127,7 @@ class Scores:
         }
         plain = self.values.drop_attrs().rename("values").astype(np.float64)
         dataset = plain.assign_coords(_text_coords(plain)).to_dataset().assign(self._pairs())
-        dataset.assign_attrs(attrs).to_zarr(
-            place, group=group, mode="a" if not (place / group).exists() else "w", consolidated=False
-        )
+        return dataset.assign_attrs(attrs)
 
     def _pairs(self) -> dict[str, xr.Variable]:
         """Return the queries' passages as two columns: place of the query, passage id."""
@@ -191,6 +195,17 @@ def store_of(files: Mapping[str, bytes]) -> Store:
     return MemoryStore({path: cpu.Buffer.from_bytes(content) for path, content in files.items()}, read_only=True)
 
 
+def files_of(groups: Mapping[str, xr.Dataset]) -> dict[str, bytes]:
+    """Return the files of a zarr store with these groups: path -> content; `store_of` reads them.
+
+    They are made in memory: zarr writes each small file from a thread of its own, which takes three times as long.
+    """
+    files: dict[str, Buffer] = {}
+    for name, dataset in groups.items():
+        dataset.to_zarr(MemoryStore(files), group=name, mode="a", consolidated=False)
+    return {path: content.to_bytes() for path, content in files.items()}
+
+
 def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
     """Return query id -> its passages, from the columns of `Scores.save`."""
     if "shared_query" not in loaded:
@@ -218,7 +233,7 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
         lost = [str(x) for x in mine.symmetric_difference(theirs)]
         if lost:
             raise AnalysisError(
-                f"these labels of {dim!r} are in one of the two only:{listed(lost)}",
+                f"these labels of {dim!r} occur in only one of the two sets of scores:{listed(lost)}",
                 where=f"{first.name} and {second.name}",
                 fix="measure both on the same collection with the same settings",
             )

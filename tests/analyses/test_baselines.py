@@ -344,7 +344,7 @@ def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(both_sides: M
     _, section = both_sides.reported(
         retrieval=swapped, baselines=replace(both_sides.baselines, scores={**scores, **changed})
     )
-    assert section.statements[0].text.endswith("does not reach what was already there.")
+    assert section.statements[0].text.endswith("scores lower than its backbone at its best.")
     assert "% [" not in section.statements[0].text
 
 
@@ -354,7 +354,7 @@ def test_where_the_two_are_one_model_no_share_is_claimed(both_sides: Measured) -
     mine = replace(both_sides.baselines, scores={**scores, "best/after": scores["best/before"]})
     _, section = both_sides.reported(retrieval=same, baselines=mine)
     assert section.statements[0].state == State.NOT_SIGNIFICANT
-    assert "Fine-tuning adds nothing significant to it." in section.statements[0].text
+    assert "This difference is not significant." in section.statements[0].text
     assert not any("of the gain" in s.text for s in section.statements)
 
 
@@ -366,7 +366,7 @@ def test_a_leaking_head_is_an_alarm(both_sides: Measured) -> None:
     _, section = both_sides.reported(baselines=replace(both_sides.baselines, scores=scores))
     alarm = section.statements[-1]
     assert alarm.state == State.FAILED
-    assert "its folds leak" in alarm.text
+    assert "so the folds leak" in alarm.text
 
 
 def test_without_retrieval_there_is_nothing_to_report(both_sides: Measured) -> None:

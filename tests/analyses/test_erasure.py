@@ -186,7 +186,11 @@ def test_what_cannot_show_harm_is_inconclusive(planted: Erased, spoil: str) -> N
     result, section = reported(ANALYSIS, [spoiled], subject(statistics=STUDY.statistics))
     assert (result.by_layer("after")["use"] == INCONCLUSIVE).all()
     said = {statement.code: statement.text for statement in section.statements}
-    reason = {"floor": "take more than half", "reads": "not significantly less", "noise": "correlate in held-out"}
+    reason = {
+        "floor": "remove more than half",
+        "reads": "does not fall significantly",
+        "noise": "correlate in held-out",
+    }
     assert reason[spoil] in said["after.inconclusive"]
 
 

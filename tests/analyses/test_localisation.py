@@ -14,10 +14,11 @@ from retroscope.analyses import layers, localisation, probes, representations, t
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.context import Context
 from retroscope.analyses.layers.result import LayerResult
+from retroscope.analyses.localisation.card import cards
 from retroscope.analyses.localisation.figures import localisation_figures
 from retroscope.analyses.localisation.infer import infer
 from retroscope.analyses.localisation.report import report
-from retroscope.analyses.localisation.result import LocalisationResult
+from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
 from retroscope.analyses.localisation.tables import localisation_tables
 from retroscope.analyses.localisation.words import localisation_statements
 from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
@@ -114,7 +115,7 @@ def test_what_is_redundant_decides_nothing() -> None:
         if "No block or group, restored alone, costs significantly more" in s.text
     ]
     assert none.state == State.NOT_SIGNIFICANT
-    assert "costs significantly more than nothing" in none.text
+    assert "costs significantly more than zero" in none.text
     assert "Other blocks may compensate, or there are too few queries" in none.text
 
 
@@ -125,8 +126,7 @@ def test_harm_is_not_called_a_gain() -> None:
         t.startswith("What holds retrieval back? Restored alone, the largest mean gain is with block 3") for t in texts
     )
     assert any(
-        t.startswith("What would have done the harm? Grafted into the backbone alone, the largest mean loss")
-        for t in texts
+        t.startswith("What would cause the loss? Grafted into the backbone alone, the largest mean loss") for t in texts
     )
 
 
@@ -222,8 +222,8 @@ def test_the_section_names_the_places_first() -> None:
     result = localisation_of("block:4", "block:4")
     section = report(result, read())
     first = section.statements[0]
-    assert (first.topic, first.state, first.text[:46]) == (
-        "localisation", State.MEASURED, "Where did it happen? Each instrument names the"
+    assert (first.topic, first.state, first.text[:54]) == (
+        "localisation", State.MEASURED, "Which block changed retrieval? Each instrument names t"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
     assert "weight drift: block 4" in figure.alt
@@ -235,6 +235,25 @@ def test_the_section_names_the_places_first() -> None:
     assert "Transplants test them: 240 queries over 1,200 passages were measured;" in report(
         asked, read()
     ).statements[0].text  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("needed", "suffices", "answer"),
+    [
+        ("block:4", "block:4", "Block 4 is needed most"),
+        (None, "block:4", "Block 4 alone gives most"),
+        (None, None, "No single block is shown to be needed; none is shown to suffice alone"),
+    ],
+)
+def test_the_card_makes_the_claim_that_its_number_is_of(needed: str | None, suffices: str | None, answer: str) -> None:
+    found = localisation_of(needed, suffices)
+    (card,) = cards(found, localisation_statements(found))
+    assert card.answer == answer
+    direction = "restored" if needed else "grafted"
+    (row,) = found.most[(found.most["direction"] == direction) & (found.most["kind"] == BLOCKS)].to_dict("records")
+    if suffices:
+        assert card.estimate is not None
+        assert (card.estimate.value, card.estimate.low) == (row["share"], row["share_low"])
 
 
 def test_there_is_none_without_transplants() -> None:

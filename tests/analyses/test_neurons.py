@@ -240,7 +240,7 @@ def test_one_model_has_one_tower_and_a_document(context: Context, one: Measureme
 
 def test_one_model_is_not_asked_for_both_towers(context: Context) -> None:
     settings = replace(QUICK, attribution=replace(QUICK.attribution, tower="both"))
-    with pytest.raises(SettingsError, match=r"an attribution is of one tower(.|\n)*give query or passage"):
+    with pytest.raises(SettingsError, match=r"one attribution covers one tower(.|\n)*give query or passage"):
         INSTRUMENT.refusal(single(context), settings)
 
 
@@ -310,7 +310,7 @@ def test_a_file_of_texts_has_no_margin(tiny: Tiny, cache: Path, tmp_path: Path) 
 def test_a_retriever_alone_has_one_tower(retriever: Retriever, collection: Collection) -> None:
     attribution = attribute(retriever, collection, AttributionSettings(limit=2, quadrature="gauss:1"))
     assert attribution.recipe["tower"] == "passage"
-    with pytest.raises(SettingsError, match=r"an attribution is of one tower(.|\n)*give query or passage"):
+    with pytest.raises(SettingsError, match=r"one attribution covers one tower(.|\n)*give query or passage"):
         attribute(retriever, collection, AttributionSettings(limit=2, tower="both"))
 
 

@@ -409,7 +409,9 @@ def test_by_default_a_curve_has_six_points_and_the_other_ranking_beside_it() -> 
 
 def test_no_query_held_out_is_an_error() -> None:
     attribution = naming((2, 3), ids=["q0", "q1", "q2"])
-    with pytest.raises(AnalysisError, match=r"small: all 4 judged queries had a part(?s:.)*attribute fewer"):
+    with pytest.raises(
+        AnalysisError, match=r"small: all 4 judged queries were used for the attribution(?s:.)*attribute fewer queries"
+    ):
         evaluated_queries(small(OWN), attribution, held_out=True)
 
 

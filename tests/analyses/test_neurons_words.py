@@ -94,7 +94,7 @@ def test_a_sure_but_negligible_change_says_both() -> None:
     jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().attribution.scores.values.shape)
     tower = moved(jitter, 0.05)
     assert tower.state == State.SIGNIFICANT
-    assert tower.text.endswith("Real but negligible: all are equivalent within 0.05.")
+    assert tower.text.endswith("These changes are significant but negligible: all are equivalent within 0.05.")
     assert "negligible" not in moved(jitter, None).text
     assert "negligible" not in statement_of(tower_neurons(), "Concentration (intermediate)").text
 
@@ -120,7 +120,7 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     statement = statement_of(tower_neurons(), "Overlap")
     assert statement.state == State.MEASURED
-    assert ", where their own noise allows 0." in statement.text
+    assert ", where the noise of both models allows about 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
     assert "of after, 0.010 by chance" in statement.text
     assert not statements_of(tower_neurons(overlap=None), "Overlap")
@@ -135,14 +135,16 @@ def overlapping(**row: float) -> str:
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
     """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
-    assert "0.110, where their own noise allows 0.300" in overlapping(between=0.11, before_halves=0.1, after_halves=0.9)
+    assert "0.110, where the noise of both models allows about 0.300" in overlapping(
+        between=0.11, before_halves=0.1, after_halves=0.9
+    )
 
 
 @pytest.mark.parametrize("own", [0.01, 0.0, -0.1])
 def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> None:
     text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
-    assert "0.020, which says nothing, as the halves of one of the models agree no more" in text
-    assert "noise allows" not in text
+    assert "0.020, which is not interpretable, because the halves of at least one model agree no" in text
+    assert "noise of both models allows" not in text
 
 
 def test_an_overlap_without_an_order_is_not_a_number() -> None:

@@ -126,7 +126,10 @@ def test_one_choice_is_refused_under_the_published_protocol(context: Context) ->
     published = replace(context, settings=replace(STUDY, protocol="ielab-2025"))
     one = replace(published, collection=few(context.collection, 1))
     settings = ProbeSettings(protocol="ielab-2025", passages=(2,), seeds=1)
-    assert "one choice cannot be split; more queries (--limit-queries)" in INSTRUMENT.refusal(one, settings)
+    assert (
+        "a single probing choice cannot be split into training and test; more queries (--limit-queries)"
+        in INSTRUMENT.refusal(one, settings)
+    )
 
 
 def test_a_collection_without_negatives_is_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:

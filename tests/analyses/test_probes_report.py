@@ -59,17 +59,17 @@ def test_no_change_in_the_probes_is_no_evidence() -> None:
 
 def test_passage_only_that_reads_as_much_explains_it() -> None:
     blind = probed(lambda p, c, n, k, s: accuracy("cosine" if c == "none" else p, c, n, k, s))
-    statement = said_of(blind, "never reads the query may explain this")
+    statement = said_of(blind, "never reads the query may be as accurate")
     assert statement.caution
-    assert "No evidence that relevance is readable" in statement.text
-    assert any("nothing shows that the passages alone explain any of the gain" in text for text in texts())
+    assert "no evidence that relevance is readable" in statement.text
+    assert any("there is no evidence that the passages alone explain any of the gain" in text for text in texts())
 
 
 @pytest.mark.parametrize(
     ("blind", "own", "said"),
     [
-        ((-0.2, 0.01), (0.1, 0.3), ": nothing shows that the passages alone explain any of the gain"),
-        ((0.02, 0.08), (0.1, 0.3), ": the passages alone explain a part of the gain at the most"),
+        ((-0.2, 0.01), (0.1, 0.3), ": there is no evidence that the passages alone explain any of the gain"),
+        ((0.02, 0.08), (0.1, 0.3), ": the passages alone explain at most a part of the gain"),
         ((0.02, 0.12), (0.1, 0.3), ": the passages alone may explain the gain"),
         ((0.02, 0.12), (-0.1, 0.3), ""),
         ((-0.2, -0.1), (-0.1, 0.0), ""),
@@ -111,7 +111,7 @@ def prefers_negatives(probe: str, c: str, n: int, layer: int, side: str) -> floa
     [
         ({"how": "bm25", "left_out": {"answered": 0}}, "the source gives no answers to screen by"),
         ({"how": "bm25", "left_out": {"answered": 7}}, "the answers of 7 queries screened them"),
-        ({"how": "given"}, "Negatives of the source are nearer to the queries"),
+        ({"how": "given"}, "supplied negatives are more similar to the queries"),
     ],
 )
 def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives: dict[str, Any], why: str) -> None:
@@ -145,7 +145,7 @@ def test_what_was_left_out_of_the_negatives_is_counted() -> None:
 
 def test_how_the_negatives_were_found_is_on_the_page() -> None:
     values = section(collections=(collection(negatives={"how": "run"}),)).values
-    assert values["negatives"] == "those of a given run, without what is judged relevant"
+    assert values["negatives"] == "those of a given run, without passages judged relevant"
     assert section(collections=(collection(negatives={}),)).values["negatives"] == ""
 
 

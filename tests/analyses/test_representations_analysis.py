@@ -12,6 +12,7 @@ from idle_decoder import idle_decoder
 from retroscope.analyses.context import Context
 from retroscope.analyses.representations import ANALYSIS
 from retroscope.analyses.representations import measure as measuring
+from retroscope.analyses.representations.figures import PANELS
 from retroscope.analyses.representations.measure import TOO_MANY, refusal, whitened
 from retroscope.analyses.representations.report import report
 from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
@@ -21,6 +22,7 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
+from retroscope.drift.similarity import similarity_measures
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
 from retroscope.files.documents import packed_json
@@ -251,3 +253,8 @@ def test_layers_are_compared_with_the_final_norm_on_each_and_as_the_blocks_leave
     assert {figure.name for figure in section.figures} >= {"similarity_bare", "geometry_bare"}
     without = section.document[0]["without_final_norm"]
     assert len(without["similarity"]) == len(section.document[0]["similarity"])
+
+
+def test_every_similarity_has_a_panel() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    assert set(PANELS) == set(similarity_measures(x, x, neighbours=2, seed=0))

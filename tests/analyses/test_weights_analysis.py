@@ -146,7 +146,7 @@ def test_files_of_others_are_not_replaced(tmp_path: Path, file: str) -> None:
     mine = tmp_path / file
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(SettingsError, match=r"would (be )?replace"):
+    with pytest.raises(SettingsError, match=r"would (be )?overwrit"):
         write_diff(drift({}), tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows, neuron_moments
 from retroscope.attribution.selection import BY, HOWS, NeuronSet, Ranking, choose, matched, ranked, shared
 from retroscope.attribution.sites import find_sites
-from retroscope.attribution.size import size_ranking
+from retroscope.attribution.size_ranking import size_ranking
 from retroscope.encoders.capture import capture_calls
 from retroscope.encoders.encode import encode_layers, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -231,7 +231,7 @@ def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> No
         ablated(bert, NONE, other),
     ):
         pytest.fail("the context must not open")
-    with pytest.raises(AnalysisError, match="there is no text to average over"):
+    with pytest.raises(AnalysisError, match="there are no texts to take the mean over"):
         neuron_moments(bert, [])
 
 
@@ -322,7 +322,7 @@ def test_parts_are_those_asked_for_else_one() -> None:
     both = ranked(three, "signed", BOTH)
     assert {part for part, _ in both.sites} == {"intermediate", "output"}
     assert ranked(three, "signed", ("up",)).sites == (("up", 1), ("up", 2))
-    with pytest.raises(SettingsError, match=r"'intermediate' and 'up' make the same hidden units(?s:.)*one of the two"):
+    with pytest.raises(SettingsError, match=r"'intermediate' and 'up' name the same hidden units(?s:.)*one of the two"):
         ranked(three, "signed", ("intermediate", "up"))
 
 

@@ -111,7 +111,9 @@ def test_a_damaged_state_is_made_again(bert: Encoder, tmp_path: Path, caplog: py
         state.write_bytes(damaged)
         caplog.clear()
         assert_same_bits(result, attribute_neurons(plan, tmp_path))
-        assert f"{state}: this file is damaged: it is not what was written; it is made again" in caplog.text
+        assert (
+            f"{state}: this file is damaged: its content does not match its checksum; it is made again" in caplog.text
+        )
         assert state.read_bytes() == whole
 
 
@@ -226,7 +228,7 @@ def test_where_not_even_one_text_fits_it_says_so(bert: Encoder, monkeypatch: pyt
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
 
     monkeypatch.setitem(METHODS, "weight_path", none)
-    with pytest.raises(AnalysisError, match="not even one example"):
+    with pytest.raises(AnalysisError, match="a single example"):
         attribute_neurons(plan)
 
 
@@ -334,7 +336,7 @@ def test_equal_texts_are_one_example() -> None:
 
 
 def test_nothing_to_attribute_is_an_error(bert: Encoder) -> None:
-    with pytest.raises(AnalysisError, match="nothing to attribute"):
+    with pytest.raises(AnalysisError, match="no text or query was given to attribute"):
         plan_attribution(bert, [], SETTINGS)
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from retroscope.attribution.objective import Objective, norms, unnormalised
 from retroscope.encoders.encode import encode_rows, finish, tokenise
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.heads import Dense, Normalize
+from retroscope.encoders.final_modules import Dense, Normalize
 from toys import TEXTS
 
 

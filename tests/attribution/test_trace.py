@@ -215,7 +215,7 @@ def test_an_object_that_may_remember_is_refused() -> None:
 
 
 def test_a_module_given_no_tensor_is_an_error() -> None:
-    with pytest.raises(AnalysisError, match="was given or returned no tensor"):
+    with pytest.raises(AnalysisError, match="takes or returns no tensor"):
         _ = Call((), {"scale": 2}, None).input
 
 

@@ -227,7 +227,7 @@ def test_doctor(cli: Cli, tiny: Tiny) -> None:
     assert "Traceback" not in twice.err
     alone = cli("doctor", tiny.backbone)
     assert alone.code == 1
-    assert "does not say how" in " ".join(alone.out.split())
+    assert "does not record its pooling" in " ".join(alone.out.split())
     nowhere = cli("doctor", tiny.backbone.parent / "none")
     assert (nowhere.code, nowhere.out) == (2, "")
 

@@ -55,7 +55,7 @@ def test_every_command_is_summed_up_whole(cli: Cli) -> None:
         ("compare a b --out x", "Missing option '--data'"),
         ("compare a b --data x", "Missing option '--out'"),
         ("retrieve a b --data x", "Got unexpected extra argument(s) (b)"),
-        ("compare a b --data x --out x --poolin mean", "there is no option --poolin"),
+        ("compare a b --data x --out x --poolin mean", "unknown option --poolin"),
         ("compare a b --data x --out x --max-length many", "Invalid value for '--max-length'"),
         ("retrieve", "Missing argument 'MODEL'"),
         ("embed a --out x", "Missing option '--texts'"),

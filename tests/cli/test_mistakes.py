@@ -25,7 +25,7 @@ def refused(done: Done, message: str) -> None:
 MISTAKES: dict[str, tuple[str, str]] = {
     "folder": ("retrieve {tmp}/none --data {data} --pooling mean", "there is no checkpoint at '.*none'"),
     "hub name": ("retrieve no-such/model-at-all --data {data}", "cannot get checkpoint 'no-such/model-at-all'"),
-    "no pooling": ("retrieve {model} --data {data}", r"does not say how .*pooled.*\n  fix: .*--pooling"),
+    "no pooling": ("retrieve {model} --data {data}", r"does not record its pooling.*\n  fix: .*--pooling"),
     "pooling": ("retrieve {model} --data {data} --pooling men", r"unknown pooling 'men'\n  fix: did you mean 'mean'"),
     "measure": (
         "retrieve {model} --data {data} --pooling mean --measures RR@10,NDGC@10",
@@ -35,7 +35,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "control": ("probe {model} --data {data} --pooling mean --controls nome", r"unknown control 'nome'"),
     "protocol": ("retrieve {model} --data {data} --protocol ielab", r"unknown protocol 'ielab'\n  fix: .*ielab-2025"),
     "device": ("retrieve {model} --data {data} --pooling mean --device gpu", r"unknown device 'gpu'\n  fix: use 'cpu'"),
-    "no device": ("retrieve {model} --data {data} --pooling mean --device cuda:99", "device 'cuda:99' is not on this"),
+    "no device": (
+        "retrieve {model} --data {data} --pooling mean --device cuda:99",
+        "device 'cuda:99' is not available",
+    ),
     "similarity": ("retrieve {model} --data {data} --pooling mean --similarity dott", "did you mean 'dot'"),
     "length": ("retrieve {model} --data {data} --pooling mean --max-length 0", "max_length is 0"),
     "passages": (
@@ -63,9 +66,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "format": ("retrieve {model} --data {tmp} --pooling mean", "no format fits"),
     "texts": ("embed {model} --pooling mean --texts {tmp}/none.txt", "none.txt: no such file"),
     "tower": ("embed {model} --pooling mean --texts {texts} --tower qury", r"unknown tower 'qury'.*\n  fix: .*'query'"),
-    "study": ("show {tmp}/none", "there is no finished study here"),
-    "report": ("report {tmp}/none", "there is no finished study here"),
-    "card": ("card {tmp}/none", "there is no finished study here"),
+    "study": ("show {tmp}/none", "this folder holds no finished study"),
+    "report": ("report {tmp}/none", "this folder holds no finished study"),
+    "card": ("card {tmp}/none", "this folder holds no finished study"),
 }
 
 

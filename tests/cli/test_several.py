@@ -102,7 +102,7 @@ def test_report_and_show_of_a_set(cli: Cli, words: list[str | Path], tmp_path: P
     nameless = cli("report", out / "retriever", out / "training-2")
     assert (nameless.code, "--out runs/overview.html" in nameless.err) == (2, True)
     own = cli("report", out / "retriever", out / "training-2", "--out", out / "retriever" / "report.html")
-    assert (own.code, "this file is no overview" in own.err) == (2, True)
+    assert (own.code, "this file is not an overview" in own.err) == (2, True)
     for gate, code in (("RR@10 >= -1", 0), ("RR@10 >= 1", 1), ("rr@10 >= 1", 2)):
         judged = cli("show", out, "--gate", gate)
         assert judged.code == code
@@ -142,14 +142,14 @@ def test_names_that_are_alike_are_refused_before_anything_is_loaded(
 ) -> None:
     base = ("compare", tiny.backbone, rivals[0], rivals[0], "--data", tiny.data, "--out", tmp_path / "set")
     alike = cli(*base, line=FEW)
-    assert (alike.code, "these retrievers have one name" in alike.err, "--name-after" in alike.err) == (2, True, True)
+    assert (alike.code, "these retrievers share a name" in alike.err, "--name-after" in alike.err) == (2, True, True)
     assert "loading torch" not in alike.err
     short = cli(*base, "--name-after", "one", line=FEW)
     assert (short.code, "1 --name-after for 2 retrievers" in short.err) == (2, True)
     path = cli(*base, "--name-after", "..", "--name-after", "two", line=FEW)
     assert (path.code, "cannot name the folder of a study" in path.err) == (2, True)
     trained = cli(*base, "--training", rivals[1], "--name-after", "a", "--name-after", "b", line=FEW)
-    assert (trained.code, "--training is of one retriever" in trained.err) == (2, True)
+    assert (trained.code, "--training needs exactly one retriever" in trained.err) == (2, True)
     planned = cli(*base, "--name-after", "a", "--name-after", "b", "--dry-run", line=FEW)
     assert (planned.code, "study 2 of 2: b" in planned.out) == (0, True)
     assert os.listdir(tmp_path) == []

@@ -83,8 +83,8 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["ablate", "--test", "x", "--out", "o"], "--test without --data"),
-        (["ablate", "--data", "beir:WORLD", "--test", "test", "--out", "o"], "there is no backbone"),
-        (["ablate", "B", "--data", "beir:WORLD", "--out", "o"], "nothing to measure on"),
+        (["ablate", "--data", "beir:WORLD", "--test", "test", "--out", "o"], "no backbone was given"),
+        (["ablate", "B", "--data", "beir:WORLD", "--out", "o"], "no test collection was given"),
         (["ablate", "B", "--data", "beir:WORLD", "--test", "test", "--seeds", "a", "--out", "o"], "invalid number"),
         (["pretrain", "--text", "x", "--shape", "bert-huge", "--tokenizer", "words", "--out", "o"], "unknown shape"),
     ],

@@ -153,7 +153,7 @@ def test_world_states_the_facts_of_known_people_only(tmp_path: Path) -> None:
 
 
 def test_make_facts_refuses_none() -> None:
-    with pytest.raises(CollectionError, match="there is no fact here"):
+    with pytest.raises(CollectionError, match="this file holds no fact"):
         make_facts([])
 
 

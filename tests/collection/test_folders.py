@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retroscope.collection.loading import load_collection
-from retroscope.collection.readers import READERS, hugging_face, irds
+from retroscope.collection.readers import hugging_face, irds
+from retroscope.collection.readers.table import READERS
 from retroscope.collection.readers.trec_files import read_qrels, read_run, read_topics
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, MissingExtraError, SettingsError
@@ -155,7 +156,7 @@ def test_a_beir_folder_without_its_parts_says_which(tmp_path):
         load_collection(f"beir:{folder}")
     (folder / "qrels" / "test.tsv").unlink()
     put(folder / "queries.jsonl", "")
-    with pytest.raises(CollectionError, match="there are no judgments here"):
+    with pytest.raises(CollectionError, match="this folder holds no judgments"):
         load_collection(folder)
 
 
@@ -182,7 +183,7 @@ def test_beir_columns_can_be_named(tmp_path):
 def test_a_record_without_id_is_an_error(tmp_path):
     folder = write_beir(tmp_path / "toy", TOY)
     put(folder / "queries.jsonl", '{"_id": "q1", "text": "a"}\n{"_id": null, "text": "a"}\n')
-    with pytest.raises(CollectionError, match=r"queries\.jsonl, line 2: no id in '_id'"):
+    with pytest.raises(CollectionError, match=r"queries\.jsonl, line 2: this record has no id in '_id'"):
         load_collection(folder)
 
 
@@ -294,7 +295,7 @@ def test_trec_tsv_with_a_header_is_read_by_name(tmp_path):
 
 def test_trec_errors_name_the_file(tmp_path):
     put(tmp_path / "corpus.tsv", "d1\tone\nd2 two\n")
-    with pytest.raises(CollectionError, match="no file has a name for qrels or topics"):
+    with pytest.raises(CollectionError, match="no file is recognised as qrels or topics"):
         load_collection(f"trec:{tmp_path}")
     put(tmp_path / "queries.tsv", "q1\tfirst\n")
     put(tmp_path / "qrels.txt", "q1 0 d1 1\n")

@@ -124,7 +124,9 @@ def test_what_nobody_recognises_lists_what_was_tried(path, tmp_path):
 def test_what_two_recognise_must_be_named(path):
     both = {"query": "who", "positive": "him", "pos": ["him"], "neg": []}
     path.write_text(json.dumps(both) + "\n")
-    with pytest.raises(CollectionError, match=r"several formats fit: st, flag\n  fix: say which, e\.g\. st:"):
+    with pytest.raises(
+        CollectionError, match=r"several formats fit this path: st, flag\n  fix: name the format, e\.g\. st:"
+    ):
         load_collection(path)
     assert load_collection(f"flag:{path}").mapping["format"] == "flag"
 

@@ -132,7 +132,9 @@ def test_given_negatives_are_filtered_in_their_order():
     assert mined.candidates == (Candidates("q", "gold", ("far", "c")), Candidates("q", "graded", ()))
     assert mined.short == 2
     bare = make_collection("bare", [Passage("p", "x")], [Query("q", "x")], [Judgment("q", "p")])
-    with pytest.raises(CollectionError, match=r"bare: the source gives no negatives\n  fix: mine them: how='bm25'"):
+    with pytest.raises(
+        CollectionError, match=r"bare: the collection has no hard negatives\n  fix: mine them: how='bm25'"
+    ):
         hard_negatives(bare, 4, how="given")
 
 

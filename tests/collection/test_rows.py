@@ -90,7 +90,10 @@ DAMAGE = {
     "z.csv": (b"a\ncaf\xe9\n", r"z\.csv, line 2: not UTF-8"),
     "x.parquet": (b"PAR1 nothing", r"x\.parquet: damaged parquet"),
     "x.jsonl.gz": (gzip.compress(b'{"a": 1}\n' * 99)[:-12], r"x\.jsonl\.gz: damaged gzip"),
-    "x.docx": (b"PK", r"x\.docx: this is not a file of rows\n  fix: give a file that ends in one of \.jsonl"),
+    "x.docx": (
+        b"PK",
+        r"x\.docx: this file type cannot be read as rows\n  fix: give a file that ends in one of \.jsonl",
+    ),
 }
 
 

@@ -107,7 +107,7 @@ def test_trec_documents_in_sgml_are_a_corpus(layout: str, tmp_path: Path) -> Non
     ("text", "expected"),
     [
         ("<DOC>\n<DOCNO>a</DOCNO>\n<DOC><DOCNO>b</DOCNO></DOC>\n", "docs, line 1: a <DOC> without </DOC>"),
-        ("<DOC>\n<TEXT>x</TEXT></DOC>\n", "docs, line 1: a document without <DOCNO>"),
+        ("<DOC>\n<TEXT>x</TEXT></DOC>\n", "docs, line 1: a document has no <DOCNO>"),
     ],
 )
 def test_broken_documents_are_named(text: str, expected: str, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_named_collection_is_read_at_its_revision(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_named_collection_that_is_not_read_says_what_to_do() -> None:
-    with pytest.raises(CollectionError, match=r"named:xquad: the published layout(.|\n)*write BEIR's three files"):
+    with pytest.raises(CollectionError, match=r"named:xquad: the published file layout(.|\n)*write BEIR's three files"):
         load_collection("named:xquad")
     with pytest.raises(SettingsError, match="did you mean 'scifact'"):
         load_collection("named:scifct")

@@ -153,7 +153,7 @@ def test_it_is_read_as_a_beir_folder(world: World, tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_left_alone(world: World, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(CollectionError, match="not of a world"):
+    with pytest.raises(CollectionError, match="do not belong to a controlled world"):
         write_world(world, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -164,7 +164,7 @@ def test_a_folder_in_use_is_left_alone(world: World, tmp_path: Path) -> None:
         ({"people": 0}, f"people is 0\n  fix: give at least 1 and at most {ALIASES:,}"),
         ({"people": ALIASES + 1}, "that can be invented"),
         ({"known": 1.5}, "known is 1.5"),
-        ({"trained": 0.8, "dev": 0.3}, "more than everybody"),
+        ({"trained": 0.8, "dev": 0.3}, "add up to more than 1"),
         ({"documents": 3}, "even number"),
     ],
 )
@@ -188,5 +188,5 @@ def test_people_with_flipped_exposure_differ_in_the_pre_training_text_alone(worl
     assert [query.text for query, _ in other.splits["train"]] == [query.text for query, _ in world.splits["train"]]
     assert all(known.alias not in document for document in other.pretraining if known.name in document)
     assert any(unknown.alias in document for document in other.pretraining if unknown.name in document)
-    with pytest.raises(SettingsError, match="nobody in this world has the id 'p400'"):
+    with pytest.raises(SettingsError, match="no person of this world has the id 'p400'"):
         make_world(world.settings, ["p400"])

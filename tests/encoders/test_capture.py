@@ -87,12 +87,12 @@ def test_a_module_that_ran_twice_or_never_is_an_error() -> None:
             calls.only("pair")
         model(torch.zeros(1))
         model(torch.zeros(1))
-    with pytest.raises(AnalysisError, match="'pair' ran 2 times where once was expected"):
+    with pytest.raises(AnalysisError, match="'pair' ran 2 times, but must run exactly once"):
         calls.only("pair")
 
 
 def test_a_call_without_a_tensor_is_an_error() -> None:
-    with pytest.raises(AnalysisError, match="was given or returned no tensor"):
+    with pytest.raises(AnalysisError, match="takes or returns no tensor"):
         first_tensor(("text", 1))
 
 

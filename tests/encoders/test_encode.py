@@ -26,7 +26,7 @@ from retroscope.encoders.encode import (
     tokenise,
 )
 from retroscope.encoders.encoder import Encoder, tokenizer_state
-from retroscope.encoders.heads import Dense, Normalize
+from retroscope.encoders.final_modules import Dense, Normalize
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError
@@ -112,7 +112,7 @@ def test_a_prompt_can_be_left_out_of_the_pooling(bert: Encoder) -> None:
 
 
 def test_a_prompt_that_leaves_no_room_is_an_error(bert: Encoder) -> None:
-    with pytest.raises(EncoderError, match=r"the prompt fills all 4 tokens, so nothing (.|\n)*fix: raise max_length"):
+    with pytest.raises(EncoderError, match=r"the prompt fills all 4 tokens, so no token (.|\n)*fix: raise max_length"):
         encode_layers(but(bert, prompt=LONG, pool_prompt=False, max_length=4), ["river"])
 
 

@@ -162,7 +162,7 @@ def test_an_adapter_that_changes_nothing_is_an_error(base: Path, tmp_path: Path)
     settings = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], r=2)  # B starts at zero
     with quiet():
         get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(EncoderError, match="the adapter changes nothing: its 2 adapted modules equal the base's"):
+    with pytest.raises(EncoderError, match="the adapter changes no weight: its 2 adapted modules equal the base's"):
         load_encoder(tmp_path / "adapter", LAST)
 
 

@@ -151,7 +151,7 @@ def test_a_hub_name_finds_its_preset_and_a_folder_does_not(tmp_path: Path, monke
     found = load_retriever("facebook/contriever")
     assert (found.query.recipe.pooling, found.similarity) == ("mean", "dot")
     assert found.query.recipe.sources["pooling"] == "preset contriever: arXiv 2112.09118, section 3"
-    with pytest.raises(EncoderError, match="does not say how"):
+    with pytest.raises(EncoderError, match="does not record its pooling"):
         load_retriever(folder)
     assert (preset_of("facebook/contriever"), backbone_of("facebook/contriever")) == (
         "contriever", "google-bert/bert-base-uncased",

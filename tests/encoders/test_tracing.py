@@ -42,7 +42,10 @@ REFUSED = {
     "fnet": (Toy("fnet", BERT_LIKE), "0 modules of a block look like its attention"),
     "nystromformer": (Toy("nystromformer", BERT_LIKE), "padding on the left moves its vectors"),
     "bitnet": (Toy("bitnet", GROUPED, "llama"), "which of mlp.gate_proj and mlp.up_proj passes the activation"),
-    "esm": (Toy("esm", ROBERTA_LIKE, "roberta"), "not built as a forward pass suggests(.|\n)*add a row"),
+    "esm": (
+        Toy("esm", ROBERTA_LIKE, "roberta"),
+        "differs in structure from the layout that a forward pass suggests(.|\n)*add a row",
+    ),
 }
 # Not these: one list of blocks in two halves (T5), a norm of relative positions that looks like a final norm (DeBERTa),
 # blocks inside a decoder (OPT), a backbone that does not run alone (DPR).

@@ -151,14 +151,17 @@ def test_another_plan_and_a_bucket_that_is_not_there_are_refused(server: None, e
     extract(plan_extraction(encoder, TEXTS[:8], ExtractionSettings()), IDS[:8], TEXTS[:8], url)
     with pytest.raises(RepresentationError, match="vectors of another model, recipe or set of texts"):
         extract(plan_extraction(encoder, TEXTS[:9], ExtractionSettings()), IDS[:9], TEXTS[:9], url)
-    with pytest.raises(EngineError, match=r"s3://nobody/v: the object store does not answer(.|\n)*fix: check bucket"):
+    with pytest.raises(
+        EngineError, match=r"s3://nobody/v: access to the object store failed(.|\n)*fix: check the bucket"
+    ):
         extract(plan_extraction(encoder, TEXTS[:8], ExtractionSettings()), IDS[:8], TEXTS[:8], "s3://nobody/v")
 
 
 @pytest.mark.parametrize("url", ["nonsense://bucket/v", "s3:///v"])
 def test_a_url_that_names_no_store_is_refused(url: str) -> None:
     with pytest.raises(
-        EngineError, match=r"this URL names no object store: (.|\n)*fix: write e\.g\. s3://bucket/prefix"
+        EngineError,
+        match=r"this URL is not the address of an object store: (.|\n)*fix: write e\.g\. s3://bucket/prefix",
     ):
         Storage(url).read("a")
 

@@ -172,7 +172,7 @@ def test_what_fails_is_named_the_rest_is_done_and_the_next_run_mends_it(
 def test_a_mixed_cluster_is_refused(nodes: Callable[[], list[Any]], tmp_path: Path) -> None:
     nodes()
     with pytest.raises(
-        EngineError, match=r"the cluster is mixed: worker \d on \S+ has device 'node (.|\n)*one store for"
+        EngineError, match=r"the nodes of the cluster differ: worker \d on \S+ has device 'node (.|\n)*one store for"
     ):
         Engine("ray", workers=2).run(copying(tmp_path, 40, seconds=0.2, by_node=True))
 

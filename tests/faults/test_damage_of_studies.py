@@ -36,7 +36,7 @@ CHEAP = StudySettings(
     statistics=ComparisonSettings(resamples=200, permutations=200),
     analyses=dict.fromkeys(("probes", "representations", "neurons", "transplants", "baselines", "training_runs")),
 )
-DAMAGED = r"(is damaged: it is not what was written|is missing)"
+DAMAGED = r"(is damaged: its content does not match its checksum|is missing)"
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,7 @@ def test_a_report_names_neither_home_nor_user(home: Path, tiny: Tiny, monkeypatc
     command = ("retrieve", tiny.retriever, "--data", tiny.data, "--out", out, *QUICK)
     assert run(monkeypatch, *command) == 0
     assert personal(out) == []
+    assert personal(home / "cache") == []
     assert "~/models" in (out / "settings.yaml").read_text()
     assert run(monkeypatch, *command) == 0, "the same command again is the same study"
     assert run(monkeypatch, *command[:-1], "statistics.permutations=300") == 2
@@ -80,7 +81,6 @@ def test_vectors_name_neither_home_nor_user(home: Path, tiny: Tiny, monkeypatch:
         run(monkeypatch, "embed", tiny.retriever, "--pooling", "mean", "--texts", texts, "--out", home / "vectors") == 0
     )
     assert personal(home / "vectors") == []
-    assert personal(home / "cache") == []
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_refusals(masked: Case) -> None:
         masked.opened(EditSettings(layer=3))
     with pytest.raises(SettingsError, match="unknown editor 'surgery'"):
         EditSettings(editor="surgery")
-    with pytest.raises(AnalysisError, match="does not know all words of 'Nobody'"):
+    with pytest.raises(AnalysisError, match="has no token for some words of 'Nobody'"):
         masked.requests([replace(masked.unknown[0], subject="Nobody", cloze="Nobody is called the [MASK].")])
 
 

@@ -170,7 +170,7 @@ def broken(at):
         (lambda: retriever(np.ones((300, 1, 4)), np.ones((300, 2, 4))), {}, AnalysisError, "number of layers"),
         (lambda: signal(n=200), {}, RepresentationError, "no vectors for these ids"),
         (signal, {"layers": (1,)}, AnalysisError, "choose layers from 0 to 0"),
-        (signal, {"controls": ("random_weights",)}, AnalysisError, "need a copy with random weights"),
+        (signal, {"controls": ("random_weights",)}, AnalysisError, "need a copy of the model with random weights"),
     ],
 )
 def test_vectors_that_cannot_be_probed(world, options, error, message):

@@ -96,7 +96,7 @@ def test_a_model_without_a_final_norm_keeps_its_store_and_its_numbers(tmp_path: 
     vectors = stored(encoder, tmp_path / "v")
     assert not vectors.normed
     assert RetrieverRepresentations("r", vectors, vectors, "cosine", {}).bare() is None
-    with pytest.raises(EncoderError, match="passes through no final norm"):
+    with pytest.raises(EncoderError, match="has no final norm"):
         final_norm(encoder)
 
 

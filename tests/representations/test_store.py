@@ -85,9 +85,11 @@ def test_a_layer_that_is_not_there_is_named(folder: Path, k: int) -> None:
 
 
 def test_ids_are_one_a_row_and_known(folder: Path) -> None:
-    with pytest.raises(RepresentationError, match=r"9 ids for 10 vectors\n  fix: give one id a text, in order"):
+    with pytest.raises(
+        RepresentationError, match=r"9 ids for 10 vectors\n  fix: give one id per text, in the order of the vectors"
+    ):
         Representations(IDS[:9], open_store(folder))
-    with pytest.raises(RepresentationError, match=r"no vectors for these ids:\n  - x\n  fix: represent the whole"):
+    with pytest.raises(RepresentationError, match=r"no vectors for these ids:\n  - x\n  fix: encode the whole"):
         Representations(IDS, open_store(folder)).rows(["a", "x"])
 
 

@@ -64,7 +64,7 @@ def test_no_change_anywhere_is_not_known_to_be_none() -> None:
 def test_holes_are_refused() -> None:
     values = np.ones((2, 5))
     values[0, 1] = np.nan
-    with pytest.raises(AnalysisError, match="not a crossed design"):
+    with pytest.raises(AnalysisError, match="do not form a crossed design"):
         crossed_mean(values)
 
 

@@ -153,7 +153,7 @@ def test_means_are_those_of_the_paired_queries():
 
 def test_different_queries_are_an_error():
     before, after = example()
-    with pytest.raises(AnalysisError, match=r"(?s)in one of the two only:.*q059"):
+    with pytest.raises(AnalysisError, match=r"(?s)in only one of the two sets of scores:.*q059"):
         compare_scores(scores(before), scores(after[:-1]))
 
 

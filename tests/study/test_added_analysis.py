@@ -193,7 +193,7 @@ def test_an_analysis_that_is_called_like_an_option_is_refused(
         ("", "this analysis cannot be imported: module 'wrong_analysis' has no attribute 'ONE'"),
         ("ONE = 3", "this is int, not an Analysis"),
         (NAMED.format(name="a-b"), "'a-b' cannot name an analysis"),
-        (NAMED.format(name="probes"), "two analyses are called 'probes'"),
+        (NAMED.format(name="probes"), "two analyses share the name 'probes'"),
     ],
 )
 def test_an_entry_point_that_cannot_be_used_is_named(

@@ -15,14 +15,17 @@ from retroscope.analyses.health.report import REPORTER as HEALTH
 from retroscope.analyses.layers.report import REPORTER as LAYERS
 from retroscope.analyses.probes.report import REPORTER as PROBES
 from retroscope.analyses.questions import Question
+from retroscope.analyses.retrieval.card import cards
 from retroscope.analyses.retrieval.report import REPORTER as RETRIEVAL
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.analyses.retrieval.words import headline
 from retroscope.analyses.section import Reading, Section
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.study.reporting.answer import MOST_WORDS, Answer
 from retroscope.study.reporting.console import console_text
+from retroscope.study.reporting.controls import controls_of, trust
 from retroscope.study.reporting.gate import outcome_of_gate, parse_gate, refuse_unknown
 from retroscope.study.reporting.model_card import BEGIN, END, into_card, metric_type, model_card
 from retroscope.study.reporting.notebook import answer_html
@@ -112,9 +115,9 @@ def test_a_failed_self_test_is_in_the_sentence_and_on_the_card() -> None:
     report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)), about)
     answer = answer_of(report)
     assert answer.sentence.endswith("Do not rely on it: a self-test failed.")
-    trust = card(report, Question.TRUST)
-    assert trust.state is State.FAILED
-    assert "failed: self-tests (before)" in trust.answer
+    trusted = card(report, Question.TRUST)
+    assert trusted.state is State.FAILED
+    assert "failed: self-tests (before)" in trusted.answer
     assert answer.words <= MOST_WORDS
     assert "What failed" in console_text(report)
 
@@ -126,9 +129,62 @@ def test_controls_are_counted_and_those_that_did_not_pass_are_named() -> None:
         *probe_scores(accuracy=lambda p, c, n, k, s: accuracy(p, "none" if c == "hash_labels" else c, n, k, s))
     )
     failing = PROBES.report(probes_result(effect=leaking), Reading(subject()))
-    trust = card(report_of(retrieval(effect(0.1 + 0.1 * NOISE)), probes=failing), Question.TRUST)
-    assert trust.answer == "6 of 7 controls passed; failed: hash labels"
-    assert trust.state is State.FAILED
+    trusted = card(report_of(retrieval(effect(0.1 + 0.1 * NOISE)), probes=failing), Question.TRUST)
+    assert trusted.answer == "6 of 7 controls passed; failed: hash labels"
+    assert trusted.state is State.FAILED
+
+
+def test_undecided_controls_are_not_failed() -> None:
+    def of(*states: State) -> str:
+        controls = controls_of([Statement("x", s, "Said.", control=f"c{i}") for i, s in enumerate(states)])
+        return trust(controls, controls.failed, 1).answer
+
+    assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed, 1 undecided"
+    assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed, 1 undecided; failed: c1"
+    assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed, 1 not run"
+
+
+CLOSE_TO_ZERO = "Both are close to zero."
+
+
+def at(before: float, after: float, measure: str = "nDCG@10") -> RetrievalResult:
+    """Retrieval where the two means are known."""
+    ids = query_ids()
+    sides = (
+        Scores("retrieval", xr.DataArray((mean + 0.01 * CENTRED)[:, None], coords={"query": ids, "measure": [measure]},
+                                         dims=("query", "measure")))
+        for mean in (before, after)
+    )  # fmt: skip
+    one = RetrievalEffect("toy", compare(*sides, margin=0.01))
+    return RetrievalResult((one,), headline=measure, flip_measure=measure)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "measure", "near"),
+    [
+        (0.03, 0.049, "nDCG@10", True),
+        (0.049, 0.03, "RR", True),
+        (0.03, 0.051, "nDCG@10", False),
+        (0.051, 0.03, "nDCG@10", False),
+        (0.03, 0.049, "P@10", False),
+    ],
+)
+def test_two_models_close_to_zero_are_said_to_be(before: float, after: float, measure: str, near: bool) -> None:
+    """P@10 of queries with one relevant passage is .1 at most: .05 of it is half."""
+    result = at(before, after, measure)
+    about = subject(measures=(measure,))
+    (changed, _) = cards(result, (headline(result, about),), about)
+    assert changed.sentence.endswith(CLOSE_TO_ZERO) == near
+    assert ("zero" in changed.sentence) == near
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_there_are_words_to_say_close_to_zero(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retroscope.analyses.retrieval.card.FLOOR", 2.0)
+    result, about = STATES[state]()
+    answer = answer_of(report_of(result, about))
+    assert (CLOSE_TO_ZERO in answer.sentence) == (state not in (State.NOT_RUN, State.TOO_FEW))
+    assert answer.words <= MOST_WORDS
 
 
 def test_the_cost_is_that_of_the_worst_collection() -> None:

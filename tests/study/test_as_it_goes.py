@@ -139,7 +139,7 @@ def test_what_is_not_yet_run_is_said_by_name(
     pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
 ) -> None:
     first = next(measure_study(planned(pair, collection, tmp_path)))
-    with pytest.raises(AnalysisError, match="'transplants' is not yet run in this study"):
+    with pytest.raises(AnalysisError, match="'transplants' has not run yet in this study"):
         first["transplants"]
     with pytest.raises(AnalysisError, match="'neurons' was not measured in this study"):
         first["neurons"]

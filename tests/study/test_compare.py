@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from altair.utils.schemapi import validate_jsonschema
 from jsonschema import ValidationError
 
 from retroscope.analyses import analyses
@@ -95,11 +96,12 @@ def test_the_report_folder_is_complete(study: Study, tmp_path: Path) -> None:
 def test_every_figure_is_vega_lite_as_its_schema_has_it(study: Study) -> None:
     specifications = [s for one in study.report_contents.figures for s in (one.specification, one.paper_specification)]
     assert len(specifications) > 20
-    for specification in specifications:
-        alt.Chart.from_dict(specification, validate=True)
+    schema = alt.load_schema()
+    for specification in {id(one): one for one in specifications}.values():
+        validate_jsonschema(specification, schema)  # `Chart.from_dict` takes three times as long
     broken = {**specifications[0], "layer": [{"mark": "no such mark"}]}
     with pytest.raises(ValidationError, match="no such mark"):
-        alt.Chart.from_dict(broken, validate=True)
+        validate_jsonschema(broken, schema)
 
 
 def test_what_cannot_be_compared_is_known_before(tmp_path: Path) -> None:
@@ -196,11 +198,11 @@ def test_a_study_of_before_the_schema_was_raised_is_refused(study: Study, tmp_pa
 
 
 def test_a_study_that_was_never_finished_is_not_loaded(study: Study, tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="there is no finished study here"):
+    with pytest.raises(AnalysisError, match="this folder holds no finished study"):
         load_study(tmp_path)
     study.save(tmp_path)
     (tmp_path / "study.json").write_text("{")
-    with pytest.raises(DamageError, match="this file is damaged: it is not what was written"):
+    with pytest.raises(DamageError, match="this file is damaged: its content does not match its checksum"):
         load_study(tmp_path)
     (tmp_path / "study.json").write_text('{"schema": 99}')
     with pytest.raises(AnalysisError, match="has schema 99, and this version reads schema 2"):

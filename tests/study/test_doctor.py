@@ -87,7 +87,7 @@ def test_an_adapter_that_does_nothing(tmp_path: Path) -> None:
     alter(folder, lambda t: {k: v * ("lora_A" in k) for k, v in t.items()}, "adapter_model")
     findings = pair(tmp_path / "base", folder)
     assert not findings.sound
-    assert "the adapter changes nothing" in one(findings, "loading", ERROR).text
+    assert "the adapter changes no weight" in one(findings, "loading", ERROR).text
 
 
 def test_an_adapter_that_does_no_more_than_rounding(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> N
     diagnosis = diagnose(models)
     assert list(diagnosis.models) == ["before", "after"]
     (error,) = only(diagnosis, ERROR)
-    assert "does not say how" in error.text
+    assert "does not record its pooling" in error.text
     assert "passage pooling ('unknown' before, 'cls' after)" in one(diagnosis, "recipes", WARNING).text
     other = ModelSettings(source=str(save_toy("llama", tmp_path / "other")))
     wrong = only(diagnose({**models, "before": other}), ERROR)
@@ -272,9 +272,10 @@ def test_a_broken_weight_inside_a_block_is_named_as_that(value: float, tmp_path:
     name = "layers.1.mlp.up_proj.weight"
     folder = alter(save_toy("llama", tmp_path / "m"), lambda t: t | {name: torch.full_like(t[name], value)})
     error = one(examined(folder), "loading", ERROR)
-    said, fix = {True: ("weights that are not numbers (NaN)", "another copy"), False: ("layers [2] hold", "float32")}[
-        value != value
-    ]
+    said, fix = {
+        True: ("weights with NaN values", "another copy"),
+        False: ("layers [2] contain NaN values", "float32"),
+    }[value != value]
     assert error.text.startswith(said)
     assert fix in error.fix
 
@@ -292,7 +293,7 @@ def test_a_weight_that_is_no_number_is_refused_although_no_proof_reads_it(
 
     folder = alter(save_toy(family, tmp_path / "m"), spoiled)
     error = one(examined(folder), "loading", ERROR)
-    assert "weights that are not numbers (NaN)" in error.text
+    assert "weights with NaN values" in error.text
     assert name in error.text
 
 

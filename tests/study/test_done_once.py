@@ -237,9 +237,9 @@ def reporting(name: str, section: Section) -> Report:
 def test_two_sections_cannot_share_the_name_of_a_table() -> None:
     table = pd.DataFrame({"a": [1]})
     twice = Report(subject(), {name: Section(frames={"numbers": table}) for name in ("layers", "probes")})
-    with pytest.raises(ValueError, match="two tables or figures are called numbers"):
+    with pytest.raises(ValueError, match="two tables or figures share the name numbers"):
         twice.frames()
-    with pytest.raises(ValueError, match="two tables or figures are called verdict"):
+    with pytest.raises(ValueError, match="two tables or figures share the name verdict"):
         reporting("layers", Section(frames={"verdict": table})).frames()
 
 

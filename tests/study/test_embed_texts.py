@@ -73,7 +73,7 @@ def test_an_empty_folder_is_filled_and_a_full_one_refused(settings: StudySetting
     assert zarr.open_group(tmp_path / "empty", mode="r")["vectors"].shape == (6, 3, 32)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("kept")
-    with pytest.raises(RepresentationError, match="not of a vector store"):
+    with pytest.raises(RepresentationError, match="do not belong to a vector store"):
         embed(plan_embedding(settings, LINES, "passage"), tmp_path / "full")
     assert (tmp_path / "full" / "mine.txt").read_text() == "kept"
 
@@ -121,8 +121,8 @@ def test_a_line_is_a_text(tmp_path: Path, content: bytes, texts: list[str]) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"lines without text:\n  - line 1\n  fix: remove them"),
-        (b"a\n\nb\n \n", r"lines without text:\n  - line 2\n  - line 4"),
+        (b"", r"these lines have no text:\n  - line 1\n  fix: remove them"),
+        (b"a\n\nb\n \n", r"these lines have no text:\n  - line 2\n  - line 4"),
     ],
 )
 def test_a_file_that_holds_no_texts_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
@@ -155,10 +155,10 @@ def test_files_of_somebody_else_are_refused_and_never_to_be_removed(settings: St
     (tmp_path / "link").symlink_to(tmp_path / "thesis")
     (tmp_path / "file").write_text("mine")
     for name in ("thesis", "other", "link", "file"):
-        with pytest.raises(RepresentationError, match="not of a vector store") as refused:
+        with pytest.raises(RepresentationError, match="do not belong to a vector store") as refused:
             as_new_folder(tmp_path / name)
         assert refused.value.fix == "name another folder"
-    with pytest.raises(RepresentationError, match="not of a vector store"):
+    with pytest.raises(RepresentationError, match="do not belong to a vector store"):
         embed(plan_embedding(settings, LINES, "passage"), tmp_path / "thesis")
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
 
@@ -173,7 +173,7 @@ def test_links_are_followed_and_the_current_folder_stays(
     assert (tmp_path / "link").is_symlink()
     assert zarr.open_group(tmp_path / "real", mode="r").attrs["done"] == len(LINES)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError, match="cannot take the place of the current folder"):
+    with pytest.raises(SettingsError, match="cannot be written over the current folder"):
         as_new_folder(Path("."))
 
 

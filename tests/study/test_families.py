@@ -1,4 +1,4 @@
-"""Which test, and which family of p-values, every room of a study has."""
+"""Which test, and which family of p-values, every analysis of a study has."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace

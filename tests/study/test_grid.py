@@ -144,7 +144,7 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
 
 def test_a_cell_of_another_grid_is_left_alone(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
     other = prepare_grid(replace(settings, training=replace(settings.training, temperature=0.1)))
-    with pytest.raises(TrainingError, match="made by another grid"):
+    with pytest.raises(TrainingError, match="belongs to another grid"):
         run_grid(other, whole[1])
 
 
@@ -171,9 +171,9 @@ def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"objectives": ()}, "there is no backbone"),
-        ({"tests": ()}, "nothing to measure"),
-        ({"pretraining": None}, "objectives without a pre-training"),
+        ({"objectives": ()}, "no backbone was given"),
+        ({"tests": ()}, "no test collection was given"),
+        ({"pretraining": None}, "objectives were given without a pre-training"),
         ({"seeds": (1, 1)}, "names a level twice"),
         ({"labels": (1,)}, "labels is 1"),
         ({"reinitialise": ()}, "reinitialise is empty"),

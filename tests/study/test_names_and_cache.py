@@ -64,7 +64,7 @@ def test_two_models_in_folders_of_one_name_are_told_apart(tiny: Tiny, tmp_path: 
 def test_what_is_not_named_is_an_error() -> None:
     with pytest.raises(SettingsError, match=r"no backbone is named\n  fix: give its folder or hub name"):
         pair_of(None, None)
-    with pytest.raises(SettingsError, match="no collection is named"):
+    with pytest.raises(SettingsError, match="no collection was given"):
         collection_of(None)
 
 

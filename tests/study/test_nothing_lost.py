@@ -112,7 +112,7 @@ def test_a_folder_is_finished_only_with_its_page(
         broken.setattr(study_module, "write_report", stopped)
         with pytest.raises(KeyboardInterrupt):
             study.report(tmp_path / "out")
-    with pytest.raises(AnalysisError, match="there is no finished study here"):
+    with pytest.raises(AnalysisError, match="this folder holds no finished study"):
         load_study(tmp_path / "out")
     study.report(tmp_path / "out")
     assert load_study(tmp_path / "out").summary() == study.summary()
@@ -142,7 +142,10 @@ def test_a_damaged_result_of_a_stopped_run_is_measured_again(
     (kept / FACTS).write_text(json.dumps({"schema": 99}))
     again = run_study(plan_study({"before": backbone, "after": retriever}, [collection], PLAIN, cache=tmp_path))
     assert again.summary()["analyses"] == whole.summary()["analyses"]
-    assert f"{kept / FACTS}: this file is damaged: it is not what was written; it is made again" in caplog.text
+    assert (
+        f"{kept / FACTS}: this file is damaged: its content does not match its checksum; it is made again"
+        in caplog.text
+    )
     forget(plan)
     assert list((tmp_path / KEPT).iterdir()) == []
 

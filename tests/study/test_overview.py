@@ -173,7 +173,7 @@ def test_hostile_names_stay_text(together: StudySet, tmp_path: Path) -> None:
 def test_only_an_overview_is_replaced(together: StudySet, tmp_path: Path) -> None:
     overview = together.overview()
     (tmp_path / "mine.html").write_text("<html>mine</html>")
-    with pytest.raises(SettingsError, match="this file is no overview"):
+    with pytest.raises(SettingsError, match="this file is not an overview"):
         write_overview(overview, tmp_path / "mine.html")
     with pytest.raises(SettingsError, match="this is a folder"):
         write_overview(overview, tmp_path)
@@ -189,7 +189,7 @@ def test_studies_that_cannot_be_laid_side_by_side_are_refused(
         read_overview([tmp_path / "one", tmp_path / "x" / ".." / "one"])
     alone = run_study(plan_study({"model": retriever}, [collection], FAST, cache=cache))
     alone.save(tmp_path / "alone")
-    with pytest.raises(AnalysisError, match="compares no two models"):
+    with pytest.raises(AnalysisError, match="does not compare two models"):
         read_overview([tmp_path / "one", tmp_path / "alone"])
     with pytest.raises(AnalysisError, match="no finished study"):
         read_overview([tmp_path / "none"])

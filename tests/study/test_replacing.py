@@ -65,7 +65,7 @@ def test_files_of_others_are_not_replaced(searched: Study, tmp_path: Path, file:
     mine = tmp_path / file
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(SettingsError, match=r"would (be )?replace") as refusal:
+    with pytest.raises(SettingsError, match=r"would (be )?overwrit") as refusal:
         searched.report(tmp_path, overwrite=True)
     assert contents(tmp_path) == {file: b"mine"}
     assert refusal.value.fix == "name another folder", "no advice to remove what is not ours"
@@ -96,6 +96,6 @@ def test_a_report_alone_replaces_no_files_of_others(searched: Study, tmp_path: P
     mine = tmp_path / file
     mine.parent.mkdir(exist_ok=True)
     mine.write_text("mine")
-    with pytest.raises(SettingsError, match=r"would (be )?replace"):
+    with pytest.raises(SettingsError, match=r"would (be )?overwrit"):
         searched.report_alone(tmp_path)
     assert contents(tmp_path) == {file: b"mine"}

@@ -81,7 +81,7 @@ def test_what_the_user_named_keeps_its_size(planned: Planner) -> None:
 
 
 def test_a_time_that_does_not_suffice_for_encoding_is_refused(planned: Planner) -> None:
-    with pytest.raises(SettingsError, match=r"is too short: what cannot be made smaller takes .*\(.*\)"):
+    with pytest.raises(SettingsError, match=r"is too short: the parts that cannot be reduced take .*\(.*\)"):
         fit(planned(QUICK), 1e-6)
 
 

@@ -256,10 +256,10 @@ def test_an_unknown_protocol_is_an_error(name: object) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("- a\n", "is a mapping of names"),
+        ("- a\n", "must be a mapping of names"),
         ("a:\n  - [1", r"not YAML \(ParserError: .*, line 2\)"),
-        ("3", "is a mapping of names"),
-        ("", "is a mapping"),
+        ("3", "must be a mapping of names"),
+        ("", "must be a mapping"),
     ],
 )
 def test_a_file_that_is_no_settings_file_is_an_error(tmp_path: Path, content: str, message: str) -> None:

@@ -265,7 +265,7 @@ def test_a_tokenizer_of_ones_own_survives_the_disk(tmp_path: Path, family: str, 
         ({}, "either a shape or a checkpoint"),
         ({"shape": "bert-tinny", "tokenizer": "words"}, "did you mean 'bert-tiny'"),
         ({"shape": "bert-tiny"}, "needs a tokenizer"),
-        ({"shape": "bert-tiny", "tokenizer": "words", "text": ()}, "nothing to read"),
+        ({"shape": "bert-tiny", "tokenizer": "words", "text": ()}, "no text was given to pre-train on"),
     ],
 )
 def test_wrong_settings(text: str, wrong: dict, said: str) -> None:

@@ -135,7 +135,7 @@ def test_the_same_command_again_trains_nothing(job: Callable[..., TrainJob], tmp
 def test_a_folder_of_another_training_is_left_alone(job: Callable[..., TrainJob], tmp_path: Path) -> None:
     run_training(job("bert", TrainingSettings(**QUICK)), tmp_path / "out")
     other = job("bert", TrainingSettings(**QUICK, seed=1))
-    with pytest.raises(TrainingError, match="another training wrote this folder"):
+    with pytest.raises(TrainingError, match="written by another training"):
         run_training(other, tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
@@ -152,7 +152,7 @@ def test_checkpoints_of_another_training_are_not_gone_on_with(job: Callable[...,
     training = job("bert", TrainingSettings(**QUICK))
     with pytest.raises(KeyboardInterrupt):
         run_training(training, tmp_path / "out", interrupt)
-    with pytest.raises(TrainingError, match="checkpoints here are of another training"):
+    with pytest.raises(TrainingError, match="checkpoints in this folder belong to another training"):
         run_training(job("bert", TrainingSettings(**QUICK, seed=1)), tmp_path / "out")
     whole = run_training(training, tmp_path / "whole")
     resumed = run_training(training, tmp_path / "out")

@@ -71,7 +71,7 @@ def analyses() -> dict[str, Analysis]:
     for entry in entry_points(group=GROUP):
         one = _loaded(entry)
         if one.name in known:
-            raise SettingsError(f"two analyses are called {one.name!r}", where=declared_by(entry), fix=RENAME)
+            raise SettingsError(f"two analyses share the name {one.name!r}", where=declared_by(entry), fix=RENAME)
         known[one.name] = one
     return known
 

@@ -14,7 +14,7 @@ from retroscope.errors import AnalysisError
 from retroscope.files.checksums import Sealed, open_sealed
 from retroscope.files.documents import SCHEMA, as_json, clean, parse_document, write_text
 from retroscope.files.whole import whole_folder
-from retroscope.scores import Scores, dataset_in, scores_in, store_of
+from retroscope.scores import Scores, dataset_in, files_of, scores_in, store_of
 
 FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
 
@@ -56,10 +56,10 @@ class Measurement:
             SettingsError: if the folder holds files that no study wrote.
         """
         with whole_folder(folder) as new:
-            for name, scores in self.scores.items():
-                scores.save(new / SCORES, name)
-            for name, dataset in self.datasets.items():
-                dataset.to_zarr(new / DATASETS, group=name, mode="a", consolidated=False)
+            scores = {name: one.as_dataset() for name, one in self.scores.items()}
+            for store, groups in ((SCORES, scores), (DATASETS, self.datasets)):
+                for path, content in files_of(groups).items():
+                    _inside(new, f"{store}/{path}").write_bytes(content)
             for name, frame in self.frames.items():
                 frame.to_parquet(_inside(new, f"{name}.parquet"), index=False)
             for name, run in self.runs.items():
@@ -91,7 +91,7 @@ def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
     """
     if not folder.exists():
         raise AnalysisError(
-            "there is no measurement here", where=str(folder), fix="run the command again that makes it"
+            "this folder holds no measurement", where=str(folder), fix="repeat the command that writes it"
         )
     sealed = open_sealed(folder, fix)
     facts = facts_in(sealed)

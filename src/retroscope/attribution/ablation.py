@@ -56,7 +56,9 @@ def neuron_moments(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT
 def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET) -> NeuronMoments:
     """Return `neuron_moments` of tokenised texts, in batches of at most `tokens` padded tokens."""
     if not rows:
-        raise AnalysisError("there is no text to average over", where=encoder.name, fix="give at least one text")
+        raise AnalysisError(
+            "there are no texts to take the mean over", where=encoder.name, fix="give at least one text"
+        )
     modules = {site.path: encoder.backbone.get_submodule(site.path) for site in find_sites(encoder, (OUTPUT,))}
     sums: dict[str, list[Tensor]] = {}
     for some in batches_by_length([len(row) for row in rows], tokens):

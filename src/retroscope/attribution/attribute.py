@@ -57,7 +57,9 @@ def plan_attribution(
         AnalysisError: if there is no example.
     """
     if not examples:
-        raise AnalysisError("there is nothing to attribute", where=encoder.name, fix="give at least one text or query")
+        raise AnalysisError(
+            "no text or query was given to attribute", where=encoder.name, fix="give at least one text or query"
+        )
     flat = iter(tokenise(encoder, [text for example in examples for text in example.texts]))
     tokens = tuple(tuple(next(flat) for _ in example.texts) for example in examples)
     stages = tuple(stage_ends(len(examples)) if in_stages(len(examples), settings) else [len(examples)])
@@ -190,7 +192,7 @@ def _fitting(
     if work.rows > 1:
         return _fitting(plan, batch, work.rows // 2 * width)
     raise AnalysisError(
-        f"not even one example of {tokens} tokens fits into the memory: {told}",
+        f"a single example of {tokens} tokens does not fit into memory: {told}",
         where=plan.encoder.name,
         fix="shorten max_length, or use a larger device",
     )

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from retroscope.encoders.encode import finish
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.heads import Normalize
+from retroscope.encoders.final_modules import Normalize
 
 
 @dataclass(frozen=True, eq=False)

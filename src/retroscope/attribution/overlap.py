@@ -138,19 +138,19 @@ def _check_comparable(before: NeuronAttribution, after: NeuronAttribution) -> No
     shapes = [{part: dict(t["mean"].sizes) for part, t in made.neurons.items()} for made in (before, after)]
     if shapes[0] != shapes[1]:
         raise AnalysisError(
-            f"these attributions do not name the same neurons: {shapes[0]} and {shapes[1]}",
+            f"these attributions cover different neurons: {shapes[0]} and {shapes[1]}",
             fix="compare models of one architecture, attributed with the same parts",
         )
     ids = [made.scores.query_ids for made in (before, after)]
     if ids[0] != ids[1]:
         lost = sorted({*ids[0]} ^ {*ids[1]}) or ["the same, in another order"]
         raise AnalysisError(
-            f"these attributions are not of the same examples:{listed(lost)}",
+            f"these attributions have different examples:{listed(lost)}",
             fix="attribute both on the same collection with the same settings",
         )
     seeds = [made.recipe.get("seed") for made in (before, after)]
     if seeds[0] != seeds[1]:
         raise AnalysisError(
             f"the halves of these attributions were drawn with different seeds: {seeds[0]} and {seeds[1]}",
-            fix="attribute both with the same seed, or halves of the two share examples",
+            fix="attribute both with the same seed, because halves drawn with different seeds share examples",
         )

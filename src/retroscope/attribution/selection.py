@@ -80,7 +80,7 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
             raise unknown_name("attributed part", part, attribution.parts)
     if {"intermediate", "up"} <= {*chosen}:
         raise SettingsError(
-            "parts 'intermediate' and 'up' make the same hidden units, each of which would count twice",
+            "parts 'intermediate' and 'up' name the same hidden units, so each would count twice",
             fix="rank by one of the two",
         )
     sites, values = [], []

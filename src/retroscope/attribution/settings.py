@@ -86,7 +86,7 @@ class AttributionSettings:
             SettingsError: if both are asked for.
         """
         if self.tower == "both":
-            raise SettingsError("tower is 'both', and an attribution is of one tower", fix="give query or passage")
+            raise SettingsError("tower is 'both', but one attribution covers one tower", fix="give query or passage")
         return self.tower or "passage"
 
     @property
@@ -100,4 +100,6 @@ class AttributionSettings:
             if not values or len({*values}) < len(values):
                 raise SettingsError(f"{field}={values}", fix="name at least one, each once")
         if len({f"{t:g}" for t in self.thresholds}) < len(self.thresholds):
-            raise SettingsError(f"thresholds={self.thresholds}", fix="write them with six digits at most, each once")
+            raise SettingsError(
+                f"thresholds={self.thresholds}", fix="write each threshold once, with at most six digits"
+            )

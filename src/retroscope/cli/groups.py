@@ -99,7 +99,7 @@ def _refuse_duplicates(run: CommandFunction, options: list[Parameter]) -> None:
             names += _spellings(info) if isinstance(info, OptionInfo) else []
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise TypeError(f"{run.__module__}: two options are called {', '.join(twice)}")
+        raise TypeError(f"{run.__module__}: two options share the name {', '.join(twice)}")
 
 
 def _spellings(info: OptionInfo) -> list[str]:

@@ -28,7 +28,7 @@ def make_app() -> typer.Typer:
     """
     app = typer.Typer(
         name="retroscope",
-        help="What did fine-tuning change in a dense retriever, and what was already there?",
+        help="Measure what fine-tuning changed in a dense retriever, and what its backbone already does.",
         cls=Commands,
         no_args_is_help=True,
         add_completion=False,

@@ -64,7 +64,7 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
     for word in _unknown(command, ctx, values, rest, args):
         near = get_close_matches(word, known, n=1, cutoff=0.6)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise SettingsError(f"there is no option {word}", where=place, fix=f"{hint}`{place} --help` lists the options")
+        raise SettingsError(f"unknown option {word}", where=place, fix=f"{hint}`{place} --help` lists the options")
     for option in dict.fromkeys(order):
         if values.get(option.name) == "" and option.type_descriptor.annotation is Path:
             raise SettingsError(f"{option.opts[-1]} is empty", where=place, fix="name a file or folder")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Workers = Annotated[
     int | None,
     option(
         "--workers",
-        help="Number of Ray workers, each with a model of its own",
+        help="Number of Ray workers; each loads its own copy of the model",
         metavar="N",
         default="as many as the cluster has room for",
     ),

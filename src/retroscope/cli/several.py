@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.options import ReportOptions, SettingValues, SizeOptions
 from retroscope.cli.run_options import RunOptions, chosen_engine
+from retroscope.cli.shared_options import ReportOptions, SettingValues, SizeOptions
 from retroscope.cli.studies import checked_settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import typer
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.options import OutputOptions, ReportOptions, SettingValues, SizeOptions
 from retroscope.cli.run_options import RunOptions, chosen_engine
+from retroscope.cli.shared_options import OutputOptions, ReportOptions, SettingValues, SizeOptions
 from retroscope.cli.switches import refuse_without_effect
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ Gates = Annotated[
     list[str] | None,
     option(
         "--gate",
-        help="Condition on a change, e.g. 'nDCG@10 >= -0.01': exit with status 1 unless its whole interval meets it; "
+        help="Condition on a change, e.g. 'nDCG@10 >= -0.01': exit with status 1 unless the whole confidence interval "
+        "meets it; "
         "may be repeated",
         metavar="CONDITION",
     ),

@@ -88,5 +88,5 @@ def all_but(*names: str, pair: bool = False) -> dict[str, str]:
 
 
 def _optional() -> dict[str, Analysis]:
-    """Return the analyses that can be left out; those that need an input of their own run only with it."""
-    return {name: one for name, one in analyses().items() if not (one.required or one.optional_input)}
+    """Return the analyses that can be left out."""
+    return {name: one for name, one in analyses().items() if not one.required}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from retroscope.cli.defaults import default_of, option
-from retroscope.cli.options import SettingValues
+from retroscope.cli.shared_options import SettingValues
 from retroscope.cli.values import given
 from retroscope.training.settings import LEARNING_RATES, PRECISIONS, TrainingSettings
 
@@ -24,12 +24,12 @@ class PassOptions:
 
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Pairs in a batch; the other passages of the batch are negatives", metavar="N",
-               default=default("batch_size")),
+        option("--batch-size", help="Training pairs per batch; the other passages of the batch are negatives",
+               metavar="N", default=default("batch_size")),
     ] = None  # fmt: skip
     epochs: Annotated[
         float | None,
-        option("--epochs", help="Passes over the pairs", metavar="X", default=default("epochs")),
+        option("--epochs", help="Number of passes over the training pairs", metavar="X", default=default("epochs")),
     ] = None
     steps: Annotated[int | None, option("--steps", help="Optimiser steps, instead of --epochs", metavar="N")] = None
     learning_rate: Annotated[
@@ -54,16 +54,21 @@ class TrainingOptions:
                default=default("strategy"), known=STRATEGIES, kind="strategy"),
     ] = None  # fmt: skip
     two_towers: Annotated[
-        bool, option("--two-towers", help="Train a copy of the backbone for queries, and another for passages")
+        bool, option("--two-towers", help="Train two copies of the backbone: one for queries, one for passages")
     ] = False
     hard_negatives: Annotated[
         int | None,
-        option("--hard-negatives", help="Hard negatives of each pair, found by BM25", metavar="N",
+        option("--hard-negatives", help="Number of hard negatives per pair, found by BM25", metavar="N",
                default=default("hard_negatives")),
     ] = None  # fmt: skip
     mini_batch: Annotated[
         int | None,
-        option("--mini-batch", help="Texts in memory at once (GradCache)", metavar="N", default="the whole batch"),
+        option(
+            "--mini-batch",
+            help="Number of texts encoded at once, to save memory (GradCache)",
+            metavar="N",
+            default="the whole batch",
+        ),
     ] = None
     precision: Annotated[
         str | None,
@@ -73,7 +78,7 @@ class TrainingOptions:
     seed: Annotated[
         int | None,
         option(
-            "--seed", help="Random seed of data order, dropout and new weights", metavar="N", default=default("seed")
+            "--seed", help="Random seed for data order, dropout and new weights", metavar="N", default=default("seed")
         ),
     ] = None
 

@@ -1,4 +1,4 @@
-"""What to do about a path that no format fits: the folder that was meant, or the words for the columns of a file."""
+"""Hints for a path that no known format fits: the folder that was meant, or the names of a file's columns."""
 
 import re
 from collections.abc import Callable, Iterable

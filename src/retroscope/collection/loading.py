@@ -10,9 +10,9 @@ import numpy as np
 from retroscope.collection.collection import Collection
 from retroscope.collection.hints import unread
 from retroscope.collection.named import named_collection
-from retroscope.collection.readers import READERS
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.reader import Reader
+from retroscope.collection.readers.table import READERS
 from retroscope.display import shown
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
 from retroscope.files.reading import PathLike, foreign, path_of, path_or_name
@@ -130,7 +130,9 @@ def detect(path: Path) -> Reader:
         return READERS[fitting[0]]
     if fitting:
         raise CollectionError(
-            f"several formats fit: {', '.join(fitting)}", where=str(path), fix=f"say which, e.g. {fitting[0]}:{path}"
+            f"several formats fit this path: {', '.join(fitting)}",
+            where=str(path),
+            fix=f"name the format, e.g. {fitting[0]}:{path}",
         )
     raise unread(path, f"no format fits; tried: {', '.join(READERS)}", recognised)
 

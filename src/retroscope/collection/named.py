@@ -176,5 +176,5 @@ def named_collection(spec: str | Path) -> Named | None:
         raise unknown_name("named collection", name, NAMED)
     row = NAMED[name]
     if not row.source:
-        raise CollectionError(f"the published layout of {name} is not one that is read", where=text, fix=row.get)
+        raise CollectionError(f"the published file layout of {name} is not one that is read", where=text, fix=row.get)
     return row

@@ -128,7 +128,9 @@ def _bm25(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[
 def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
     if not collection.candidates:
         raise CollectionError(
-            "the source gives no negatives", where=collection.name, fix="mine them: how='bm25', or how='run' with a run"
+            "the collection has no hard negatives",
+            where=collection.name,
+            fix="mine them: how='bm25', or how='run' with a run",
         )
     given = {(c.query_id, c.positive): c.negatives for c in collection.candidates}
     return (lambda query, positive, depth: given.get((query, positive), ())), {"source": collection.source}

@@ -1,7 +1,6 @@
 """Compare the representations of two models layer by layer, from vectors that are stored already."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import alignment, anisotropy, uniformity
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, procrustes_chance, rsa, u_centred
+from retroscope.drift.similarity import Statistic, similarity_measures, u_centred
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 from retroscope.statistics.resampling.jackknife import GROUPS, jackknife
@@ -24,7 +23,6 @@ SHAPES: Mapping[str, Callable[[Vectors], float]] = {
     "uniformity": uniformity,
     "effective_rank": effective_rank,
 }
-Statistic = Callable[[Vectors, Vectors], float]
 VectorsByLayer = Float[np.ndarray, "text layer dim"]
 
 
@@ -131,7 +129,7 @@ def _same_texts(one: Representations, two: Representations) -> None:
         raise AnalysisError(
             f"{len(one.ids)} texts of {one.n_layers} layers and {len(two.ids)} of {two.n_layers} cannot be paired",
             where="drift",
-            fix="represent both retrievers over one collection",
+            fix="encode one collection with both retrievers",
         )
 
 
@@ -139,13 +137,7 @@ def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
     """Measure every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
-    statistics: dict[str, tuple[Statistic, float]] = {
-        "cka": (cka, 0.0),
-        "procrustes": (procrustes, procrustes_chance(x, y, chosen.seed)),
-        "rsa": (rsa, 0.0),
-        "neighbours": (partial(neighbour_overlap, k=chosen.neighbours), chosen.neighbours / (len(x) - 1)),
-    }
-    for name, (statistic, chance) in statistics.items():
+    for name, (statistic, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
         value, low, high = _estimate(statistic, x, y, chosen=chosen)
         own = [_halves(statistic, v, chosen.seed) for v in (x, y)]
         yield {

@@ -75,7 +75,7 @@ def _check(before: Weights, after: Weights) -> None:
     if reason:
         raise EncoderError(
             f"{before.where} and {after.where}: {reason}",
-            fix="compare a retriever with the backbone that it was fine-tuned from",
+            fix="compare a retriever with the backbone from which it was fine-tuned",
         )
 
 

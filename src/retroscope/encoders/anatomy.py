@@ -90,8 +90,9 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
             return Anatomy(family, layout, n_blocks, post_norm=layout.final_norm is not None, causal=layout.causal)
     absent = _absent(model, layouts[-1])
     raise EncoderError(
-        f"{type(model).__name__} of family {family!r} lacks modules that the family keeps:{listed(absent)}",
-        fix="load the bare backbone; if the library renamed its modules, mend FAMILIES in encoders/families.py",
+        f"{type(model).__name__} of family {family!r} lacks modules that models of this family have:{listed(absent)}",
+        fix="load the backbone without a task head; if transformers renamed its modules, correct FAMILIES in "
+        "encoders/families.py",
     )
 
 
@@ -133,17 +134,17 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
     broken = [k for k, layer in enumerate(layers) if bool(layer.isnan().any())]
     if broken:
         raise EncoderError(
-            f"layers {broken} hold values that are not numbers (NaN)",
-            fix="see whether the checkpoint's weights are finite; half precision may overflow: use dtype=float32",
+            f"layers {broken} contain NaN values",
+            fix="check that the checkpoint's weights are finite; half precision may overflow, so try dtype=float32",
         )
     problems = _layer_problems(anatomy, layers, output.last_hidden_state, calls) + _ffn_problems(anatomy, layers, calls)
     problems += _head_problems(model, anatomy, calls)
     if problems:
         known = anatomy.family in FAMILIES
-        says = f"as the table of family {anatomy.family!r} says" if known else "as a forward pass suggests"
+        says = f"the table row of family {anatomy.family!r}" if known else "the layout that a forward pass suggests"
         raise EncoderError(
-            f"{type(model).__name__} is not built {says}:{listed(problems)}",
-            fix=f"{'mend its row of' if known else 'add a row for it to'} FAMILIES, see docs/how-to/add-a-family.md",
+            f"{type(model).__name__} differs in structure from {says}:{listed(problems)}",
+            fix=f"{'correct its row in' if known else 'add a row for it to'} FAMILIES, see docs/how-to/add-a-family.md",
         )
     return replace(anatomy, post_norm=_post_norm(anatomy, layers, calls), causal=_looks_back_only(model, ids, layers))
 

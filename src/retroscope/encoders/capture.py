@@ -50,7 +50,7 @@ class Calls:
         calls = self.of[name]
         if len(calls) != 1:
             raise AnalysisError(
-                f"module {name!r} ran {len(calls)} times where once was expected",
+                f"module {name!r} ran {len(calls)} times, but must run exactly once",
                 fix="encode one batch per capture, with a model that does not share blocks",
             )
         return calls[0]
@@ -63,14 +63,14 @@ def first_tensor(value: Any) -> Tensor:
     for item in value:
         if isinstance(item, Tensor):
             return item
-    raise AnalysisError("a module was given or returned no tensor", fix="capture another module")
+    raise AnalysisError("the captured module takes or returns no tensor", fix="capture another module")
 
 
 def hidden_key(kwargs: Mapping[str, Any]) -> str:
     """Return the name of the hidden states among arguments by name."""
     tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
     if not tensors:
-        raise AnalysisError("a module was given or returned no tensor", fix="capture another module")
+        raise AnalysisError("the captured module takes or returns no tensor", fix="capture another module")
     return HIDDEN if HIDDEN in tensors else tensors[0]
 
 
@@ -144,7 +144,7 @@ class Rows:
         if isinstance(value, PLAIN):
             return value
         raise AnalysisError(
-            f"a block was given a {type(value).__name__}, with which it cannot be run again",
+            f"a block was given a {type(value).__name__}, so it cannot be run again",
             fix="switch it off in the inputs of the backbone (encoders/encode.py, model_inputs)",
         )
 

@@ -118,7 +118,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
     pooled = mask if recipe.pool_prompt else mask & (mask.cumsum(1) > prompt_length(encoder))
     if not bool(pooled.any(dim=1).all()):
         raise EncoderError(
-            f"the prompt fills all {recipe.max_length} tokens, so nothing of a text is left to pool",
+            f"the prompt fills all {recipe.max_length} tokens, so no token of the text remains",
             where=encoder.name,
             fix="raise max_length, or shorten the prompt",
         )
@@ -177,7 +177,7 @@ def final_norm(encoder: Encoder) -> nn.Module:
     """
     path = encoder.anatomy.layout.final_norm
     if path is None or not encoder.anatomy.post_norm:
-        raise EncoderError("the last layer of this model passes through no final norm", where=encoder.name)
+        raise EncoderError("the last layer of this model has no final norm", where=encoder.name)
     norm: nn.Module = encoder.backbone.get_submodule(path)
     return norm
 

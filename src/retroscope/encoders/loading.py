@@ -66,7 +66,7 @@ def load_retriever(
     how = _similarity(loaded, settings)
     if how.value == "cosine" and towers["query"].recipe.truncate_dim == 1:
         raise EncoderError(
-            "the cosine of vectors of one number (truncate_dim=1) is only its sign, and ranks nothing",
+            "the cosine of vectors of one number (truncate_dim=1) is only its sign and cannot rank passages",
             fix="keep more dimensions, or compare by dot",
         )
     return Retriever(_name(settings, sources), towers["query"], towers["passage"], str(how.value), how.source)
@@ -148,7 +148,7 @@ def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> Choice:
     query, passage = (resolve_similarity(loaded[tower].checkpoint, settings) for tower in ("query", "passage"))
     if query.value != passage.value:
         raise EncoderError(
-            f"the query tower is compared by {query.value} and the passage tower by {passage.value}",
+            f"the query tower records the similarity {query.value}, the passage tower {passage.value}",
             fix="give similarity: cosine or dot",
         )
     return query

@@ -154,5 +154,5 @@ def find_device(name: str) -> "torch.device":
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if not present.get(device.type, False) or (device.index or 0) >= count:
         have = [kind for kind, there in present.items() if there]
-        raise SettingsError(f"device {name!r} is not on this machine", fix=f"use one of: {', '.join(have)}")
+        raise SettingsError(f"device {name!r} is not available on this machine", fix=f"use one of: {', '.join(have)}")
     return device

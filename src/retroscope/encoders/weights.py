@@ -209,7 +209,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
         raise EncoderError(
             f"{type(model).__name__} is not what the checkpoint holds{listed(problems)}",
             where=str(disk.folder),
-            fix="load the checkpoint as the class that saved it; weights that stay random measure nothing",
+            fix="load the checkpoint as the class that saved it; weights that are left random give meaningless results",
         )
     return LoadingProof(str(disk.folder), len(comparison.equal), unexpected=tuple(known))
 
@@ -221,9 +221,9 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
     ]
     if broken:
         raise EncoderError(
-            f"weights that are not numbers (NaN):{listed(broken)}",
+            f"weights with NaN values:{listed(broken)}",
             where=str(disk.folder),
-            fix="take another copy of the checkpoint, or an earlier one of its training",
+            fix="use another copy of the checkpoint, or an earlier checkpoint of the same training",
         )
 
 

@@ -124,7 +124,7 @@ class Crew:
             if not self.members:
                 raise EngineError(
                     f"no worker could start: {self.dismissed[-1]}",
-                    fix="install the same software and models on all nodes",
+                    fix="install the same software and the same models on all nodes",
                 )
             return
         planned = {name: version for name, version in self._job.ledger.equipment.items() if name != "device"}
@@ -133,7 +133,8 @@ class Crew:
         if differing:
             said = ", ".join(f"{n} {arrival.equipment.get(n)!r} instead of {self._equipment[n]!r}" for n in differing)
             raise EngineError(
-                f"the cluster is mixed: {member.label} has {said}, so its vectors would differ in their last bits",
+                f"the nodes of the cluster differ: {member.label} has {said}, so its vectors would differ in their "
+                f"last bits",
                 fix="use nodes of one kind with the same libraries, and one store for each kind",
             )
         member.ready, member.attempt = True, 0

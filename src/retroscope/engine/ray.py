@@ -60,7 +60,7 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
             f"{len(queue.missing)} shards are missing, all others are done:"
             + listed([f"{name}: {reason}" for name, reason in sorted(queue.missing.items())]),
             where=str(job.ledger.storage.place),
-            fix="mend the cause and repeat the command: it does what is missing",
+            fix="remove the cause and repeat the command: it computes only the missing shards",
         )
     return tally
 
@@ -79,7 +79,7 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
         if not crew.members or time.monotonic() - last_seen > PATIENCE:
             raise EngineError(
                 f"no worker is left: {(crew.dismissed or tally.lost or ['none has arrived'])[-1]}",
-                fix="give the cluster room, and repeat the command: what is done is kept",
+                fix="free resources on the cluster and repeat the command: finished shards are kept",
             )
 
 
@@ -173,7 +173,7 @@ def _start(ray: Any) -> None:
             )
     except Exception as error:  # Ray raises that, among others, where its processes are too slow to start
         raise EngineError(
-            f"Ray does not start on this machine: {' '.join(str(error).split())[:200]}",
+            f"Ray cannot be started on this machine: {' '.join(str(error).split())[:200]}",
             fix="try again, or use --engine local",
         ) from error
 
@@ -204,7 +204,7 @@ def _connect(ray: Any, address: str) -> None:
             ray.init(address=address, **QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(
-            f"no Ray cluster answers: {' '.join(str(error).split())[:200]}",
+            f"no Ray cluster responds: {' '.join(str(error).split())[:200]}",
             where=address,
             fix="start it with `ray start --head`, and give its address as ray:HOST:PORT, or ray:auto on its head",
         ) from error

@@ -42,13 +42,17 @@ def _bucket(url: str) -> "Bucket":
         from obstore.store import from_url
     except ImportError as error:
         raise MissingExtraError(
-            "object stores need obstore", where=url, fix="pip install 'retroscope[object-store]'"
+            "an object store needs the package obstore",
+            where=url,
+            fix="pip install 'retroscope[object-store]'",
         ) from error
     try:
         return from_url(url)
     except (BaseError, ValueError) as error:
         raise EngineError(
-            f"this URL names no object store: {_first_line(error)}", where=url, fix="write e.g. s3://bucket/prefix"
+            f"this URL is not the address of an object store: {_first_line(error)}",
+            where=url,
+            fix="write e.g. s3://bucket/prefix",
         ) from error
 
 
@@ -68,9 +72,9 @@ def failures_named(place: Location) -> Iterator[None]:
 
 def _unanswered(place: Location, error: Exception) -> EngineError:
     return EngineError(
-        f"the object store does not answer as it should: {_first_line(error)}",
+        f"access to the object store failed: {_first_line(error)}",
         where=str(place),
-        fix="check bucket, credentials and endpoint (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL ...)",
+        fix="check the bucket, the credentials and the endpoint (AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL ...)",
     )
 
 

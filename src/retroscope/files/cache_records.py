@@ -5,9 +5,10 @@ record is for people, and for choosing what to remove.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,9 @@ def damaged_windows(folder: Path) -> list[Path]:
     return [damaged for file in sorted(folder.glob("*.npy")) for damaged in damaged_file(file)]
 
 
-def versions(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return the installed version of each library."""
+@cache
+def versions(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the installed version of each library; reading their metadata takes milliseconds."""
     return tuple((name, version(name)) for name in names)
 
 

@@ -68,7 +68,7 @@ def read_if_sound(path: Path) -> bytes | None:
 
 def damaged(path: Path | str, fix: str) -> DamageError:
     """Return the error for a file that is not what was written."""
-    return DamageError("this file is damaged: it is not what was written", where=str(path), fix=fix)
+    return DamageError("this file is damaged: its content does not match its checksum", where=str(path), fix=fix)
 
 
 def note_remade(damage: RetroscopeError) -> None:

@@ -39,7 +39,7 @@ def refused_by_system(error: BaseException) -> SettingsError | None:
 def disk_full(where: str) -> SettingsError:
     """Return the error for a full disk."""
     return SettingsError(
-        "the disk is full", where=where, fix="free some space and repeat the command: it goes on from there"
+        "the disk is full", where=where, fix="free some space and repeat the command: it continues from there"
     )
 
 

@@ -102,7 +102,7 @@ def read_document(path: Path, fix: str = "run the command again that made it") -
     if document.get("schema") != SCHEMA:
         raise _other_schema(document, path)
     if written is None:
-        raise DamageError("this file has no checksum: it is damaged, or an early version wrote it",
+        raise DamageError("this file has no checksum: it is damaged, or was written by an early version",
                           where=str(path), fix=fix)  # fmt: skip
     return document
 

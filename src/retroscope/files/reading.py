@@ -279,7 +279,7 @@ def broken_json() -> Iterator[None]:
     except json.JSONDecodeError as error:
         raise BrokenJsonError(f"{error.msg} (column {error.colno})") from error
     except RecursionError as error:
-        raise BrokenJsonError("lists or objects inside one another, too deep") from error
+        raise BrokenJsonError("lists or objects are nested too deeply") from error
     except ValueError as error:  # Python reads no whole number of more than 4,300 digits
         raise BrokenJsonError(cut(str(error).partition(";")[0], LONGEST_REASON)) from error
 
@@ -289,9 +289,7 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
-        raise BrokenJsonError(
-            f"keys that occur more than once: {names}", "keep one of each, or rename the others: only one can be meant"
-        )
+        raise BrokenJsonError(f"keys that occur more than once: {names}", "keep one of each, or rename the others")
     return values
 
 

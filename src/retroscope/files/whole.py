@@ -70,7 +70,7 @@ def refuse_foreign(path: Path) -> None:
     """
     if path.exists() and not (path / MARK).exists() and (not path.is_dir() or any(path.iterdir())):
         raise SettingsError(
-            "the report would replace files that are not of a report",
+            "the report would overwrite files that do not belong to a report",
             where=str(path),
             fix="name another folder",
         )
@@ -88,7 +88,7 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
     """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(
-            "the report.html here belongs to something else and would be replaced",
+            "the report.html in this folder belongs to something else and would be overwritten",
             where=str(folder),
             fix="name another folder",
         )

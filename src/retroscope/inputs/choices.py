@@ -12,7 +12,7 @@ from retroscope.probing.tasks import build_task, repeated
 def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str) -> tuple[Candidates, ...]:
     """Return every (query, relevant passage) pair with its negatives.
 
-    Under the published protocol those that came with the data are repeated up to the number that the largest N needs.
+    Under the published protocol those supplied with the data are repeated up to the number that the largest N needs.
     """
     if protocol == "ielab-2025" and negatives.how == GIVEN:
         return repeated(negatives.candidates, max(settings.passages) - 1)

@@ -59,7 +59,7 @@ def check_ids(collection: Collection) -> None:
 def collection_of(settings: DataSettings | None) -> Collection:
     """Load the collection that these settings name."""
     if settings is None:
-        raise SettingsError("no collection is named", fix="give --data FORMAT:PATH")
+        raise SettingsError("no collection was given", fix="give --data FORMAT:PATH")
     given = {name: value for name, value in asdict(settings).items() if name != "source"}
     return load_collection(settings.source, **given)
 
@@ -88,5 +88,5 @@ def read_lines(path: Path) -> list[str]:
     texts = [line.removesuffix("\n").removesuffix("\r") for _, line in file_lines(path, CollectionError)] or [""]
     empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
     if empty:
-        raise CollectionError(f"lines without text:{listed(empty)}", where=str(path), fix="remove them")
+        raise CollectionError(f"these lines have no text:{listed(empty)}", where=str(path), fix="remove them")
     return texts

@@ -21,7 +21,7 @@ def check_pair(before: Retriever, after: Retriever) -> None:
     if depths["before"] != depths["after"]:
         raise EncoderError(
             f"{before.name} has {depths['before']} blocks, {after.name} {depths['after']}: layers cannot be paired",
-            fix="compare a retriever with the backbone that it was fine-tuned from",
+            fix="compare a retriever with the backbone from which it was fine-tuned",
         )
 
 

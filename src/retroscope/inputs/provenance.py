@@ -5,7 +5,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +16,7 @@ from retroscope.collection.negatives import MinedNegatives
 from retroscope.encoders.checks.proofs import LoadingProof, SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.recipe import RecipeFacts
+from retroscope.files.cache_records import versions
 from retroscope.representations.represent import TowerPlan
 from retroscope.typesetting.subject import CollectionRecord, ModelFacts, ProofFacts, SelfTestFacts, TowerFacts
 
@@ -124,9 +124,8 @@ def negative_notes(negatives: MinedNegatives | None) -> list[str]:
 
 def software() -> dict[str, str]:
     """Return the versions of the libraries, the kind of machine and the number of threads."""
-    found = {name: version(name) for name in LIBRARIES}
     machine = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"}
-    return {**found, **machine, "threads": str(torch.get_num_threads())}
+    return {**dict(versions(LIBRARIES)), **machine, "threads": str(torch.get_num_threads())}
 
 
 def made_by() -> dict[str, str]:

@@ -52,7 +52,7 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {excerpt(e['input'])})" for e in error.errors()]
-        raise SettingsError(f"these settings are wrong:{listed(wrong)}", where=where) from error
+        raise SettingsError(f"these settings are invalid:{listed(wrong)}", where=where) from error
 
 
 def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsError:
@@ -92,7 +92,7 @@ def yaml_values(text: str, path: Path) -> dict[str, Any]:
     with foreign(SettingsError, "this is not YAML", path, "correct the file"):
         values = _loaded(text)
     if not isinstance(values, dict):
-        raise SettingsError("a settings file is a mapping of names to values", where=str(path))
+        raise SettingsError("a settings file must be a mapping of names to values", where=str(path))
     return values
 
 
@@ -146,7 +146,7 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     parts = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
     total = 1 + sum(_count(part, known) for part in parts if isinstance(part, yaml.Node))
     if total > MOST_VALUES:
-        raise yaml.YAMLError(f"more than {MOST_VALUES:,} values; aliases count as often as they occur")
+        raise yaml.YAMLError(f"more than {MOST_VALUES:,} values; each use of an alias counts")
     known[id(node)] = total
     return total
 

@@ -41,7 +41,9 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
     ids, spans = encoded["input_ids"], encoded["offset_mapping"]
     inside = [at for at, (a, b) in enumerate(spans) if a < end and b > start and b > a]
     if not inside:
-        raise AnalysisError(f"the tokenizer gives {answer!r} no token", fix="remove the fact, or use another tokenizer")
+        raise AnalysisError(
+            f"the tokenizer maps {answer!r} to no token", fix="remove the fact, or use another tokenizer"
+        )
     first, last = inside[0], inside[-1] + 1
     return Answered(list(ids[:first]), tuple(ids[first:last]), list(ids[last:]))
 

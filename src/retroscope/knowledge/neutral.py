@@ -60,7 +60,7 @@ def neutral_places(
         counts.append(len(words))
     if counts[0] < settings.positions / 4 or counts[1] == 0:
         raise AnalysisError(
-            f"the neutral text gives {counts[0]:,} tokens to predict, and {settings.positions:,} are wanted",
+            f"the neutral text gives {counts[0]:,} tokens to predict, but {settings.positions:,} are needed",
             fix="give more text (--text, retention.text), or ask for fewer (edit.tokens, retention.readout.positions)",
         )
     return places, torch.tensor(targets), counts[1]

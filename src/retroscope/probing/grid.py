@@ -116,7 +116,8 @@ def _plan(
     controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:
         raise AnalysisError(
-            f"the controls {settings.chosen_controls} all need a copy with random weights, and none was given",
+            f"the controls {settings.chosen_controls} need a copy of the model with random weights, which was not "
+            f"given",
             where="probing",
             fix="pass random_weights=, or add the control 'none'",
         )
@@ -142,7 +143,9 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
     layers = tuple(range(depth)) if settings.layers is None else settings.layers
     wrong = [k for k in layers if not 0 <= k < depth]
     if wrong:
-        raise AnalysisError(f"no layers {wrong}", where="probing", fix=f"choose layers from 0 to {depth - 1}")
+        raise AnalysisError(
+            f"these layers do not exist: {wrong}", where="probing", fix=f"choose layers from 0 to {depth - 1}"
+        )
     return layers
 
 
@@ -177,7 +180,7 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
         raise AnalysisError(
             f"vectors with infinite or missing values:{listed(broken)}",
             where=f"{name}, layer {layer}",
-            fix="represent the collection again, in float32",
+            fix="encode the collection again in float32",
         )
     return vectors
 

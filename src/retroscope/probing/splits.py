@@ -133,7 +133,11 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
         AnalysisError: for a single choice, which leaves none to train on.
     """
     if len(task.query) < 2:
-        raise AnalysisError("one choice cannot be split", where=f"split of seed {seed}", fix="use more queries")
+        raise AnalysisError(
+            "a single probing choice cannot be split into training and test",
+            where=f"split of seed {seed}",
+            fix="use more queries",
+        )
     order = np.random.default_rng(seed).permutation(len(task.query))
     cut = min(round(train_share * len(order)), len(order) - 1)
     train, rest = (Choices(task.query[rows], task.passages[rows, : task.size]) for rows in (order[:cut], order[cut:]))
@@ -188,7 +192,7 @@ def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            f"too few choices remain in a split whose parts share no query and no passage: {', '.join(short)}",
+            f"too few choices remain when the parts of a split share no query and no passage: {', '.join(short)}",
             where=f"split of seed {split.seed}",
             fix="use more queries or a larger corpus, longer lists of negatives, or fewer passages a choice",
         )

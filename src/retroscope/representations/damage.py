@@ -61,7 +61,7 @@ def check_description(store: Store, attributes: Mapping[str, Any]) -> None:
     if CHECKSUM not in attributes and not any(of_arrays):
         return
     if attributes.get(CHECKSUM) != description_checksum(store):
-        raise ValueError("its description is not what was written")
+        raise ValueError("the metadata of its zarr group do not match their checksum")
 
 
 def _json(store: Store, name: str) -> dict[str, Any]:

@@ -147,12 +147,14 @@ class Representations:
     def __post_init__(self) -> None:
         rows = self.store.vectors.shape[0]
         if len(self.ids) != rows:
-            raise RepresentationError(f"{len(self.ids)} ids for {rows} vectors", fix="give one id a text, in order")
+            raise RepresentationError(
+                f"{len(self.ids)} ids for {rows} vectors", fix="give one id per text, in the order of the vectors"
+            )
         if self.normed and not self.store.normed:
             raise RepresentationError(
                 "these vectors were stored without the final norm on every layer",
                 where=self.store.place,
-                fix="represent the collection again, with norm_each_layer",
+                fix="encode the collection again with norm_each_layer",
             )
 
     @property
@@ -219,9 +221,7 @@ class Representations:
         """Return the rows of these ids."""
         unknown = [i for i in ids if i not in self.row_of]
         if unknown:
-            raise RepresentationError(
-                f"no vectors for these ids:{listed(unknown)}", fix="represent the whole collection"
-            )
+            raise RepresentationError(f"no vectors for these ids:{listed(unknown)}", fix="encode the whole collection")
         return np.fromiter((self.row_of[i] for i in ids), dtype=np.int64, count=len(ids))
 
 
@@ -275,7 +275,7 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
     if lacks:
         raise ValueError(f"the group lacks the attributes {', '.join(lacks)}")
     if not isinstance(vectors, zarr.Array) or not isinstance(final, zarr.Array):
-        raise ValueError("vectors and final must be arrays")
+        raise ValueError("`vectors` and `final` of the zarr group must be arrays, not groups")
     return VectorStore(group, vectors, final)
 
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from retroscope.errors import SettingsError, unknown_name
 
-STUDIES = {"ielab-2025": "ielab_2025"}  # name -> folder of its data in this room
+STUDIES = {"ielab-2025": "ielab_2025"}  # name -> folder of its data in this package
 PROBES, NEURONS = "probes", "neurons"  # kinds of a figure
 
 

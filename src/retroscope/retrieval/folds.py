@@ -36,8 +36,8 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
         filled[fold_of[place]] += sizes[place]
     if filled.min() == 0 or filled.max() > LARGEST * len(group) / n:
         raise AnalysisError(
-            f"{len(group)} judged queries cannot be divided into {n} folds: {sizes.max()} of them are joined by "
-            "relevant passages or texts that they share",
+            f"{len(group)} judged queries cannot be divided into {n} folds: {sizes.max()} of them share relevant "
+            f"passages or texts and must stay in one fold",
             where=collection.name,
             fix="use more queries, or leave the baselines out (--no-baselines)",
         )

@@ -20,7 +20,7 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
     if infinite.any():
         ids = [i for i, bad in zip(scores.query_ids, infinite, strict=True) if bad]
         raise AnalysisError(
-            f"these queries have infinite scores, which have no mean:{listed(ids)}",
+            f"these queries have infinite scores, so there is no mean:{listed(ids)}",
             where=scores.name,
             fix="mark what was not measured with NaN, or bound the measure",
         )

@@ -1,4 +1,4 @@
-"""Compare two sets of scores: the one entry to every test, interval and correction of this room."""
+"""Compare two sets of scores: the one entry to every test, interval and correction of this package."""
 
 from dataclasses import dataclass
 from functools import cache

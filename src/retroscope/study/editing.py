@@ -124,8 +124,8 @@ def _refuse(facts: Sequence[Fact], keep: Sequence[Fact], *, add: bool) -> None:
     alone = sorted({fact.relation for fact in facts if len(objects[fact.relation]) < 2})
     if alone:
         raise SettingsError(
-            f"all facts of the relation {excerpt(alone[0])} have one object, so that it always comes first",
-            fix="give facts with other objects that shall stay: --keep FILE",
+            f"all facts of the relation {excerpt(alone[0])} have one object, so that object always ranks first",
+            fix="give facts with other objects that must stay: --keep FILE",
         )
     stated: dict[tuple[str, str], str] = {}
     for fact in facts:

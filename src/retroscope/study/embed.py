@@ -69,8 +69,8 @@ def as_new_folder(out: Path) -> Path:
     """
     real = out.resolve()
     if real == Path.cwd():
-        raise SettingsError("vectors cannot take the place of the current folder", where=str(out),
-                            fix="name a folder in it, e.g. --out vectors")  # fmt: skip
+        raise SettingsError("vectors cannot be written over the current folder", where=str(out),
+                            fix="name a subfolder, e.g. --out vectors")  # fmt: skip
     refuse_other_files(real)
     return real
 

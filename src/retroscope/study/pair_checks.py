@@ -37,7 +37,7 @@ def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
             f"one is {widths[0]} wide, the other {widths[1]}" if widths[0] != widths[1] else ""
         )
         if differ:
-            fix = "compare a retriever with the backbone that it was fine-tuned from"
+            fix = "compare a retriever with the backbone from which it was fine-tuned"
             yield Finding(ERROR, "architecture", f"the two are built differently: {differ}", fix)
             return
     about = anatomy_facts(after.passage)

@@ -93,7 +93,7 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
     if not isinstance(value, Mapping):
         wrong = [f"{analysis.name}: {value!r}"]
         raise SettingsError(
-            f"these settings are wrong:{listed(wrong)}", where=where, fix="give a mapping, or null to leave it out"
+            f"these settings are invalid:{listed(wrong)}", where=where, fix="give a mapping, or null to leave it out"
         )
     return read_as(analysis.settings(), value, f"{where}.{analysis.name}")
 

@@ -84,7 +84,7 @@ class Study:
         if name not in analyses():
             raise unknown_name("analysis", name, analyses())
         if name in {one.analysis for one in self.subject.not_yet_run}:
-            raise AnalysisError(f"{name!r} is not yet run in this study", fix="repeat the command: it goes on")
+            raise AnalysisError(f"{name!r} has not run yet in this study", fix="repeat the command: it continues")
         raise AnalysisError(f"{name!r} was not measured in this study", fix=f"measured are {', '.join(self.results)}")
 
     def __repr__(self) -> str:
@@ -186,7 +186,7 @@ class Study:
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
         """Write measurements and settings; rankings under the names of their models."""
-        from retroscope.retrieval.runs import write_run  # its room imports torch, which reading needs not
+        from retroscope.retrieval.runs import write_run  # its package imports torch, which reading needs not
 
         names = {side: model["name"] for side, model in self.facts["models"].items()}
 
@@ -253,7 +253,9 @@ def load_study(folder: PathLike) -> Study:
     """
     home = path_of(folder)
     if not (home / FACTS).exists():
-        raise AnalysisError("there is no finished study here", where=str(home), fix="run retroscope compare --out DIR")
+        raise AnalysisError(
+            "this folder holds no finished study", where=str(home), fix="run retroscope compare --out DIR"
+        )
     facts = stored_facts(home)
     measured = {
         name: tuple(load_measurement(home / MEASURED / name / str(number), RESTORE) for number in range(count))
@@ -283,7 +285,7 @@ def _in_order_of_needs() -> list[str]:
 
     def add(name: str, path: tuple[str, ...]) -> None:
         if name in path:
-            raise ValueError(f"analyses need one another: {' > '.join((*path, name))}")
+            raise ValueError(f"these analyses depend on one another in a circle: {' > '.join((*path, name))}")
         if name in known and name not in order:
             for other in known[name].needs:
                 add(other, (*path, name))

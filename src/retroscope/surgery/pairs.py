@@ -33,8 +33,8 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
     differ = [f"{name} ({one[name]} and {two[name]})" for name in one if one[name] != two[name]]
     if differ:
         raise EncoderError(
-            f"{receiver.name} and {donor.name} compute differently: {', '.join(differ)}",
-            fix="load both with the same options: a hybrid computes in one way",
+            f"{receiver.name} and {donor.name} differ in how they compute: {', '.join(differ)}",
+            fix="load both with the same options, because a hybrid has only one recipe",
         )
 
 

@@ -44,7 +44,7 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
     if about.get("key") == key:
         return about
     raise TrainingError(
-        "another training wrote this folder: with other texts, settings, weights or software",
+        "this folder was written by another training, with different texts, settings, weights or software",
         where=str(folder),
         fix="name another folder",
     )
@@ -93,9 +93,10 @@ def claim(folder: Path, key: str) -> Path:
         checkpoints.rmdir()  # as older versions left it when they were killed
     if owner.is_file():
         raise TrainingError(
-            "the checkpoints here are of another training: of other texts, settings, weights or software",
+            "the checkpoints in this folder belong to another training, with different texts, settings, weights or "
+            "software",
             where=str(checkpoints),
-            fix="name another folder, or give that training up and remove its checkpoints",
+            fix="name another folder, or remove the checkpoints to abandon that training",
         )
     if folder.exists() and {place.name for place in folder.iterdir()} - {LOCK}:
         raise TrainingError("this folder is in use", where=str(folder), fix="name another one")

@@ -145,7 +145,7 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
     if lost or keys.unexpected_keys:
         names = listed([*lost, *keys.unexpected_keys])
         raise TrainingError(
-            f"sentence-transformers builds another architecture than was loaded{names}",
+            f"sentence-transformers builds a different architecture from the one that was loaded{names}",
             where=str(proved.name_or_path),
             fix="save the backbone as a plain transformers folder",
         )

@@ -149,5 +149,5 @@ def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
         raise TrainingError(
             f"{len(leaking)} {what}:{listed(leaking)}",
             where=collection.name,
-            fix="take them out of one of the two splits",
+            fix="remove them from one of the two splits",
         )

@@ -82,7 +82,9 @@ def parse_kind(text: str) -> tuple[str, int]:
         )
     tokens = int(size or 30000)
     if not FEWEST_TOKENS <= tokens <= MOST_TOKENS:
-        raise SettingsError(f"a vocabulary of {tokens:,} tokens", fix=f"give {FEWEST_TOKENS} to {MOST_TOKENS:,}")
+        raise SettingsError(
+            f"the vocabulary has an invalid size of {tokens:,} tokens", fix=f"give {FEWEST_TOKENS} to {MOST_TOKENS:,}"
+        )
     return kind, tokens
 
 

@@ -7,9 +7,10 @@ import pandas as pd
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import marks, p_value, score, signed
+from retroscope.typesetting.numbers import marks, p_number, score, signed
+from retroscope.typesetting.statements import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject, with_side
-from retroscope.typesetting.words import effect_limits, is_equivalent
+from retroscope.typesetting.words import effect_limits
 
 EQUAL_MARK = "="
 NUMERIC = (BEFORE, AFTER, "effect", "interval", "p")
@@ -23,7 +24,7 @@ def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame
             AFTER: [score(v) for v in frame[AFTER]],
             "effect": [signed(row["effect"]) + mark(difference, row) for _, row in frame.iterrows()],
             "interval": [effect_limits(row) for _, row in frame.iterrows()],
-            "p": [p_value(p).removeprefix("p ").removeprefix("= ") for p in frame["p_corrected"]],
+            "p": [p_number(p) for p in frame["p_corrected"]],
         },
         dtype=object,
     )

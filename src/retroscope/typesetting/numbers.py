@@ -25,9 +25,15 @@ def interval(low: float, high: float, *, effect: bool = False) -> str:
 
 def p_value(p: float) -> str:
     """Print a p-value with its relation: "p = 0.012", "p < 0.001"; never "p = 0"."""
+    number = p_number(p)
+    return f"p = {number}" if number[0].isdigit() else f"p {number}"
+
+
+def p_number(p: float) -> str:
+    """Print a p-value for a column that says what it is: "0.012", "< 0.001", "n/a"."""
     if math.isnan(p):
-        return f"p {MISSING}"
-    return f"p < {SMALLEST_P}" if p < SMALLEST_P else f"p = {p:.3f}"
+        return MISSING
+    return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
 
 
 def marks(p: float, alpha: float) -> str:

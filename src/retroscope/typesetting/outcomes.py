@@ -8,8 +8,8 @@ import pandas as pd
 
 from retroscope.typesetting.curves import PANEL, tooltips, zero_line
 from retroscope.typesetting.palette import LOOKS
+from retroscope.typesetting.statements import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE
-from retroscope.typesetting.words import is_equivalent
 
 GAIN, LOSS, EQUAL, NEITHER = "gain", "loss", "equivalent", "not significant"
 OUTCOMES = {  # a gain has the colour of "after", a loss that of "before"

@@ -6,27 +6,10 @@ from typing import Any
 import pandas as pd
 
 from retroscope.statistics import Difference
-from retroscope.typesetting.frames import alpha, correction, margin
+from retroscope.typesetting.frames import correction, margin
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import Estimate, Kind, State
+from retroscope.typesetting.statements import Estimate, Kind, State, is_equivalent, state_of
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-
-FEWEST = 25  # queries: with fewer, the paired tests are exact or rough, and an effect must be large to show
-
-
-def state_of(difference: Difference, row: "pd.Series[Any]") -> State:
-    """Return what the tests say about one effect.
-
-    A difference needs a corrected p below alpha, equivalence a passed equivalence test. Anything else is not
-    significant; where the queries could not have decided, that is said instead: fewer than `FEWEST`, or an interval
-    that is wider than the margin on both sides, so that not even an effect of 0 would be equivalent.
-    """
-    if row["p_corrected"] < alpha(difference):
-        return State.SIGNIFICANT
-    if is_equivalent(row):
-        return State.EQUIVALENT
-    too_wide = (row["ci_high"] - row["ci_low"]) / 2 > margin(difference)  # never, without a margin
-    return State.TOO_FEW if too_wide or row["n"] < FEWEST else State.NOT_SIGNIFICANT
 
 
 def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estimate:
@@ -101,11 +84,6 @@ def queries(difference: Difference, n: int) -> str:
     """Print the number of queries, and of distinct texts if some are equal."""
     texts = difference.method.get("texts", n)
     return count(n, "query") if texts >= n else f"{count(n, 'query')} of {count(texts, 'distinct text')}"
-
-
-def is_equivalent(row: "pd.Series[Any]") -> bool:
-    """Return whether the equivalence test was run and passed."""
-    return not pd.isna(row["p_equivalence"]) and bool(row["equivalent"])
 
 
 def effect_limits(row: "pd.Series[Any]") -> str:

@@ -41,14 +41,12 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)
     if significant and row["effect"] < 0:
-        lost = "The retriever, as it is used, does not reach what was already there."
+        lost = "The retriever, as it is used, scores lower than its backbone at its best."
         return Statement(TOPIC, State.SIGNIFICANT, f"{text} {lost}", **about)
     share = _share(result, best, measure)
     if significant:
         return Statement(TOPIC, State.SIGNIFICANT, f"{text}{share}", **about)
-    return Statement(
-        TOPIC, State.NOT_SIGNIFICANT, f"{text} Fine-tuning adds nothing significant to it.{share}", **about
-    )
+    return Statement(TOPIC, State.NOT_SIGNIFICANT, f"{text} This difference is not significant.{share}", **about)
 
 
 def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
@@ -76,13 +74,15 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
         return ""
     shares = result.shares
     row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
-    return f" That leaves {share_left(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
+    if math.isnan(row["share"]):
+        return " The share of the gain that this leaves to fine-tuning is undefined, since the gain may be 0."
+    return f" This leaves {share_left(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
 
 
 def share_left(row: Any) -> str:
     """Return a share with its interval, in percent."""
     if math.isnan(row["share"]):
-        return "no stated share (the gain may be 0)"
+        return "undefined (the gain may be 0)"
     return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
@@ -102,8 +102,8 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
         return
     effects, significant = _each_best(result, result.pre_training, measure)
     text = (
-        f"A copy of the backbone with {RANDOM}, treated likewise, shows what word overlap alone gives. From that copy "
-        f"to the backbone, {measure} goes {effects}.{_words(result, measure)}"
+        f"A copy of the backbone with {RANDOM}, with the same variants, shows what word overlap alone achieves. "
+        f"From that copy to the backbone, {measure} goes {effects}.{_words(result, measure)}"
     )
     number = _last(result, result.pre_training, measure)
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
@@ -123,10 +123,16 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
     about: Any = {"code": "shuffled", "estimate": estimate_of(row, measure), "control": "shuffled judgments"}
     numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(result.shuffled, row)}"
     if row["effect"] > 0 and row["p_corrected"] < alpha(result.shuffled) / LEAK:
-        text = f"Control failed: a linear head finds the shuffled judgments it learned ({numbers}): its folds leak."
+        text = (
+            "Control failed: a linear head trained on shuffled judgments predicts those of other folds "
+            f"({numbers}), so the folds leak."
+        )
         yield Statement(TOPIC, State.FAILED, text, (BEFORE,), **about)
     else:
-        text = f"Control passed: a linear head trained on shuffled judgments does not find them ({numbers})."
+        text = (
+            "Control passed: a linear head trained on shuffled judgments does not predict those of other folds "
+            f"({numbers})."
+        )
         yield Statement(TOPIC, State.MEASURED, text, (BEFORE,), **about)
 
 

@@ -42,7 +42,10 @@ class ErasureSettings:
     def __post_init__(self) -> None:
         check_ranges(self)
         if not self.ranks or self.layers == ():
-            raise SettingsError("no rank or no layer", fix="name at least one of each, or leave layers out for all")
+            raise SettingsError(
+                "erasure.ranks or erasure.layers is empty",
+                fix="give at least one rank and one layer; leave out `layers` to use all layers",
+            )
         if self.passages == 1:
             raise SettingsError("passages is 1", fix="give at least 2, or 0 for the whole corpus")
         if self.measure is not None:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from retroscope.analyses.erasure.result import ErasureResult
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
+from retroscope.typesetting.numbers import interval, p_number, percent, score, signed
 from retroscope.typesetting.subject import Subject
 
 
@@ -23,7 +23,7 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
             "readable, erased": [score(value) for value in found["readable_erased"]],
             used: [f"{signed(-r.beyond)} {interval(-r.ci_high, -r.ci_low, effect=True)}" for r in _each(found)],
             "verdict": found["use"],
-            "p (holm)": [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
+            "p (holm)": [p_number(p) for p in found["p_corrected"]],
             "intact": [score(value) for value in found["intact"]],
             "erased": [score(value) for value in found["erased"]],
             "random": [score(value) for value in found["random"]],
@@ -37,8 +37,9 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
         f"readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), intact and after "
         "erasure. used: what erasing the same directions costs beyond random subspaces of equal rank, with an "
         "interval over queries; p is the largest of the tests over queries and over draws, against subspaces of equal "
-        "rank, and of equal rank and variance; unclear: only the first is significant; inconclusive: the probe reads "
-        "not significantly less after erasure, or random subspaces take more than half, or held-out pairs share no "
+        "rank, and of equal rank and variance; unclear: only the first is significant; inconclusive: the accuracy of "
+        "the probe does not fall significantly after erasure, or random subspaces take more than half, or held-out "
+        "pairs share no "
         "more than shuffled ones. held-out correlation: of the erased directions (5 % of shuffled pairs exceed the "
         "value in brackets). removed: share of the "
         "variance. shuffled: the loss for shuffled pairs."

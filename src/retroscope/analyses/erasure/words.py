@@ -91,12 +91,14 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
         return
     reasons = {
         "the erased directions correlate in held-out pairs no more than in shuffled ones": ~open_["is_shared"],
-        "the probe reads not significantly less after erasure": ~open_["fell"],
-        "random subspaces alone take more than half of the score, so that more harm cannot show": open_["at_floor"],
+        "the accuracy of the probe does not fall significantly after erasure": ~open_["fell"],
+        "random subspaces alone remove more than half of the score, so a larger loss is not measurable": open_[
+            "at_floor"
+        ],
     }
     listed = "; ".join(f"{reason} ({_layers(open_[at], subject)})" for reason, at in reasons.items() if at.any())
     text = (
-        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} does not tell whether retrieval uses what is "
+        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} leaves open whether retrieval uses what is "
         f"readable at {_layers(open_, subject)}: {listed}."
     )
     yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.inconclusive", caution=True)
@@ -109,7 +111,8 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
     p, mean = result.alarm[side], -table["shuffled_beyond"].mean()
     if p >= result.level:
         text = (
-            f"{OPENINGS[side]}, erasing what shuffled pairs share costs not significantly more than random subspaces: "
+            f"{OPENINGS[side]}, erasing what shuffled pairs share does not cost significantly more than random "
+            f"subspaces: "
             f"{signed(mean)} in the mean of {count(len(table), 'cell')} (layer and rank), {p_value(p)}."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), **about)
@@ -117,7 +120,7 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
     title = "Erasing shuffled pairs harms retrieval"
     text = (
         f"{title} more than random subspaces do, by {signed(mean)} in the mean of {count(len(table), 'cell')} (layer "
-        f"and rank), {p_value(p)}: such harm needs no relevant pairs."
+        f"and rank), {p_value(p)}; so this loss does not depend on relevant pairs."
     )
     yield Statement("erasure", State.FAILED, text, (side,), title=title, **about)
 
@@ -135,7 +138,7 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
     verb = (
         f"changed the use at {_layers(changed, subject)}"
         if len(changed)
-        else "changed the use at no layer that is used on either side"
+        else "changed the use at no layer that either model uses"
     )
     text = (
         f"Fine-tuning {verb}: at layer {subject.layer_label(int(most['layer']))} the loss of {result.measure} beyond "

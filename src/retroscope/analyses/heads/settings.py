@@ -53,7 +53,7 @@ class HeadSettings:
         if self.passages == 1:
             raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
         if self.measures == ():
-            raise SettingsError("no measure is named", fix="name at least one")
+            raise SettingsError("the list of measures is empty", fix="name at least one")
         for name in self.measures or ():
             parse_measure(name)
 

@@ -8,7 +8,7 @@ from retroscope.analyses.heads.result import HeadResult, SideHeads
 from retroscope.typesetting.effects import explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, p_value, score, signed
+from retroscope.typesetting.numbers import MISSING, p_number, score, signed
 from retroscope.typesetting.words import effect_limits
 
 
@@ -42,9 +42,9 @@ def _exact(one: SideHeads) -> PaperTable:
             "first order": [signed(v) for v in found["estimate"]],
             "exact": [signed(v) for v in found["effect"]],
             "interval": [effect_limits(row) for _, row in found.iterrows()],
-            "p": [_bare(p) for p in found["p_corrected"]],
+            "p": [p_number(p) for p in found["p_corrected"]],
             "beyond its layer": [_or_missing(v) for v in found["beyond"]],
-            "p (beyond)": [_bare(p) for p in found["p_beyond"]],
+            "p (beyond)": [p_number(p) for p in found["p_beyond"]],
             "carries": ["yes" if v else "" for v in found["carries"]],
         }
     )
@@ -65,18 +65,14 @@ def _retrieval(one: SideHeads) -> PaperTable:
             "top fixed": [score(e.top) for e in one.sets],
             "random fixed": [score(e.random) for e in one.sets],
             "difference": [signed(e.beyond) for e in one.sets],
-            "p (queries)": [_bare(e.p_queries) for e in one.sets],
-            "p (draws)": [_bare(e.p_draws) for e in one.sets],
+            "p (queries)": [p_number(e.p_queries) for e in one.sets],
+            "p (draws)": [p_number(e.p_draws) for e in one.sets],
             **{f"only {head}": [score(one.single.loc[i, e.measure]) for e in one.sets]
                for i, head in enumerate(one.single["head"])},
         }
     )  # fmt: skip
     note = "Top: all top heads together; random: as many others of the same layers; then each top head alone."
     return PaperTable(frame, f"Retrieval of {one.name} with heads fixed", note, tuple(frame.columns[1:]))
-
-
-def _bare(p: float) -> str:
-    return MISSING if math.isnan(p) else p_value(p).removeprefix("p ").removeprefix("= ")
 
 
 def _or_missing(value: float) -> str:

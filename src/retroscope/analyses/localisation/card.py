@@ -21,7 +21,11 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what is said 
 
 
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the block that is needed most and the one that gives most, with the share of the total effect."""
+    """Return the block that is needed most, else the one that gives most, with its share of the total effect.
+
+    A card makes one claim, so that its number can only be that of the claim; the section tells both directions. Where
+    no block is significant in either, the card says so of both.
+    """
     blocks = result.most[result.most["kind"] == BLOCKS]
     by_code = {s.code: s for s in statements}
     about = [(row, by_code[f"{row['direction']}.{BLOCKS}"]) for _, row in blocks.iterrows()]
@@ -30,8 +34,9 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
     explained = [one for one in about if one[0]["explained"]]
     if not explained:
         return (Card(Question.WHERE, "Unknown: no total effect is significant", about[0][1]),)
-    answer = "; ".join(_claim(row) for row, _ in explained)
-    row, statement = next((one for one in explained if one[0]["significant"]), explained[0])
+    significant = [one for one in explained if one[0]["significant"]]
+    answer = "; ".join(_claim(row) for row, _ in significant[:1] or explained)
+    row, statement = (significant or explained)[0]
     return (Card(Question.WHERE, answer[:1].upper() + answer[1:], statement, _share(row)),)
 
 

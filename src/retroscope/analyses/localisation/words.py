@@ -22,9 +22,9 @@ TOPIC = "localisation"
 DONE = {RESTORED: "restored", GRAFTED: "grafted into the backbone"}
 ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
     (RESTORED, False): ("What does retrieval need?", "loss", "costs"),
-    (GRAFTED, True): ("What would have sufficed?", "gain", "gains"),
+    (GRAFTED, True): ("What is sufficient for the gain?", "gain", "gains"),
     (RESTORED, True): ("What holds retrieval back?", "gain", "gains"),
-    (GRAFTED, False): ("What would have done the harm?", "loss", "costs"),
+    (GRAFTED, False): ("What would cause the loss?", "loss", "costs"),
 }
 PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {
@@ -59,7 +59,7 @@ def _named(result: LocalisationResult) -> list[Statement]:
     if result.queries:
         measured = f": {result.queries:,} queries over {result.passages:,} passages were measured"
     end = f" Transplants test them{measured}; p is corrected, intervals are not."
-    text = f"Where did it happen? Each instrument names the block of its largest estimate: {names}.{end}"
+    text = f"Which block changed retrieval? Each instrument names the block with its largest estimate: {names}.{end}"
     named = tuple(claims["instrument"])
     return [Statement(TOPIC, State.MEASURED, text, code="named", instruments=named, figure="localisation")]
 
@@ -81,7 +81,7 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     about["estimate"] = effect_alone(result, row)
     alone = f"{place_words(row['place'])}: {_effect(result, row)}"
     if not row["significant"]:
-        anything = "more than random changes of equal size" if row["controlled"] else "more than nothing"
+        anything = "more than random changes of equal size" if row["controlled"] else "more than zero"
         text = (
             f"{question} No {things}, {done} alone, {verb} significantly {anything} (the most: {alone}). "
             f"{ALONE[row['direction']]}, or there are too few queries."

@@ -96,7 +96,9 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
     asked = settings.of("neurons", NeuronsSettings)
     if asked is None:
         raise SettingsError(
-            "the settings switch the analysis of neurons off", where="neurons: null", fix="remove that line"
+            "the settings switch off the analysis of neurons, which is the only one of this command",
+            where="neurons: null",
+            fix="remove `neurons: null` from the settings",
         )
     _check_target(asked.attribution)
     texts = read_lines(file)

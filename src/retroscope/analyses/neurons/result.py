@@ -99,8 +99,8 @@ class AblationCurves:
 
     Attributes:
         scores: dimensions `ABLATED`, `how` being "top", the ranking shown beside it ("signed", say: those of its
-            largest values in the same layers), "largest" (see `attribution.size`), "bottom" and "random"; all but
-            "random" have the draw 0 only, and the others are NaN.
+            largest values in the same layers), "largest" (see `attribution.size_ranking`), "bottom" and "random"; all
+            but "random" have the draw 0 only, and the others are NaN.
         intact: dimensions (query, measure), nothing ablated.
         table: a row a fraction and measure, at least `TABLE_COLUMNS` (see `ablation.table.curve_table`): the `harm` of
             the top over that of the mean draw and over that of the largest, each with its interval over queries and its

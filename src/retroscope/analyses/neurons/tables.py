@@ -23,7 +23,7 @@ from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.effects import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_value, score
+from retroscope.typesetting.numbers import MISSING, interval, p_number, score
 from retroscope.typesetting.subject import AFTER, BEFORE, with_side
 
 NOTHING = PaperTable(pd.DataFrame(), "")
@@ -149,7 +149,7 @@ def paper_ablation(tower: TowerNeurons) -> PaperTable:
         **numbers,
         **{title: [_effect(row, name) for _, row in losses.iterrows()] for name, title in harms.items()},
         "lowest": ["yes" if below else "no" for below in losses["below_every_draw"]],
-        **{t: [p_value(p).removeprefix("p ").removeprefix("= ") for p in losses[name]] for name, t in tests.items()},
+        **{t: [p_number(p) for p in losses[name]] for name, t in tests.items()},
         "beats both": ["yes" if both else "no" for both in losses["confirmed"]],
     }
     caption = f"Retrieval with neurons fixed at one value: {_models(tower)}."

@@ -18,9 +18,9 @@ from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import State, Statement
+from retroscope.typesetting.statements import State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
-from retroscope.typesetting.words import best, effect_limits, estimate_of, is_equivalent
+from retroscope.typesetting.words import best, effect_limits, estimate_of
 
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap
@@ -168,7 +168,10 @@ def overlap_statements(tower: TowerNeurons) -> list[Statement]:
     whole = together[together["part"] == EVERYTHING]
     shown = whole if len(whole) else together
     said = [_overlapping(row) for _, row in shown.iterrows()]
-    text = f"Overlap of the two, over all layers: {'; '.join(said)}. One split into halves, no test."
+    text = (
+        f"Overlap of the two models' attributions, over all layers: {'; '.join(said)}. Based on one split into halves; "
+        "not tested."
+    )
     return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if said else []
 
 
@@ -182,10 +185,11 @@ def _overlapping(row: "pd.Series[Any]") -> str:
     halves = f"{score(own[0])} between halves of before and {score(own[1])} of after, {score(row['chance'])} by chance"
     if min(own) <= row["chance"]:
         return (
-            f"{name} {score(row['between'])}, which says nothing, as the halves of one of the models agree no more "
-            f"than by chance: {halves}"
+            f"{name} {score(row['between'])}, which is not interpretable, because the halves of at least one model "
+            f"agree no better than chance: {halves}"
         )
-    return f"{name} {score(row['between'])}, where their own noise allows {score(overlap_ceiling(*own))}: {halves}"
+    most = score(overlap_ceiling(*own))
+    return f"{name} {score(row['between'])}, where the noise of both models allows about {most}: {halves}"
 
 
 def overlap_ceiling(before: float, after: float) -> float:
@@ -213,7 +217,9 @@ def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
     """State where every change is also significantly within the margin."""
     found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
     stated = margin(tower.profile) if tower.profile else float("nan")
-    return f" Real but negligible: all are equivalent within {stated:g}." if found and all(found) else ""
+    if not found or not all(found):
+        return ""
+    return f" These changes are significant but negligible: all are equivalent within {stated:g}."
 
 
 def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:

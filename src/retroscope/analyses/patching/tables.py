@@ -7,7 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_value, signed
+from retroscope.typesetting.numbers import MISSING, interval, p_number, signed
 
 MOST = 40  # rows of the page's table; the files have all
 
@@ -31,11 +31,11 @@ def _patches(one: SidePatches) -> PaperTable:
             "share": [_share(row, "share") for _, row in found.iterrows()],
             "own": [signed(v) for v in found["own"]],
             "random": [signed(v) for v in found["random"]],
-            "p (own, random)": [_bare(p) for p in found["p"]],
+            "p (own, random)": [p_number(p) for p in found["p"]],
             "other's share": [_share(row, "other_share") for _, row in found.iterrows()],
             "exchange": [_share(row, "exchange_share") for _, row in found.iterrows()],
-            "p (other, random)": [_bare(p) for p in found["p_other_beyond"]],
-            "p (other, own)": [_bare(p) for p in found["p_other"]],
+            "p (other, random)": [p_number(p) for p in found["p_other_beyond"]],
+            "p (other, own)": [p_number(p) for p in found["p_other"]],
         }
     )
     note = (
@@ -55,7 +55,7 @@ def _totals(one: SidePatches) -> PaperTable:
             "corruption": found["corruption"],
             "clean less corrupted (SD)": [signed(v) for v in found["clean_less_corrupted"]],
             "interval": [interval(r["low"], r["high"], effect=True) for _, r in found.iterrows()],
-            "p": [_bare(p) for p in found["p"]],
+            "p": [p_number(p) for p in found["p"]],
             "queries": found["n"].astype(int),
         }
     )
@@ -66,7 +66,3 @@ def _share(row: "pd.Series[Any]", name: str) -> str:
     if math.isnan(row[name]):
         return MISSING
     return f"{row[name]:.2f} {interval(row[f'{name}_low'], row[f'{name}_high'], effect=True)}"
-
-
-def _bare(p: float) -> str:
-    return MISSING if math.isnan(p) else p_value(p).removeprefix("p ").removeprefix("= ")

@@ -47,7 +47,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         f"margin, {largest['corruption']}", -largest["clean_less_corrupted"], -largest["high"], -largest["low"],
         largest["p"], int(largest["n"]),
     )  # fmt: skip
-    none = "" if len(shown) else " Nothing is lost, so nothing can be recovered."
+    none = "" if len(shown) else " No loss is significant, so there is none to recover."
     text = f"Corrupted queries{_at(side)} change the margin: {said}.{none}"
     state = State.SIGNIFICANT if len(shown) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"corrupted.{side}", estimate=number)

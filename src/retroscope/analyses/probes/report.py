@@ -9,7 +9,7 @@ import pandas as pd
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.probes.card import cards, probe_curves_by_layer
-from retroscope.analyses.probes.controls import control_statements
+from retroscope.analyses.probes.control_rules import control_statements
 from retroscope.analyses.probes.result import SEED_COLUMNS, ProbesResult
 from retroscope.analyses.probes.selectivity import selectivity
 from retroscope.analyses.probes.tables import accuracy_tables, probe_tables

@@ -6,7 +6,7 @@ paired by query, so that its interval is one of a difference.
 
 import pandas as pd
 
-from retroscope.analyses.probes.controls import SHUFFLED
+from retroscope.analyses.probes.control_rules import SHUFFLED
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, compare_scores
 from retroscope.typesetting.frames import PLAIN, rows

@@ -9,25 +9,16 @@ from retroscope.analyses.probes.result import ROUNDING, ProbesResult
 from retroscope.probing.records import ProbeRecord
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
-from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
-from retroscope.typesetting.words import (
-    best,
-    effect_limits,
-    estimate_of,
-    is_equivalent,
-    layer,
-    limits,
-    most_changed,
-    side_score,
-)
+from retroscope.typesetting.words import best, effect_limits, estimate_of, layer, limits, most_changed, side_score
 
 BLIND = "passage_only"
 WITHOUT = "without the final norm"
 NEGATIVES = {  # how they were found, in words
     "bm25": "the passages that BM25 ranks highest among those not judged relevant",
-    "run": "those of a given run, without what is judged relevant",
-    "given": "those that came with the data",
+    "run": "those of a given run, without passages judged relevant",
+    "given": "those supplied with the data",
 }
 MINED = {"bm25": "BM25", "run": "a run"}
 REASONS = {
@@ -71,10 +62,10 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
     worst = low.loc[low["value"].idxmin()]
     text = (
         f"Below chance: {result.similarity} prefers the hard negatives to the judged passage in "
-        f"{len(low)} of {count(len(cells), 'cell')} (side and layer). The least is "
+        f"{len(low)} of {count(len(cells), 'cell')} (side and layer). The lowest accuracy is "
         f"{score(worst['value'])} {interval(worst['low'], worst['high'])} {worst['side']}, at layer "
         f"{subject.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(subject)} "
-        "So these values do not show how readable relevance is; compare them with one another only."
+        "These values do not measure how readable relevance is; they can only be compared with one another."
     )
     sides = tuple(sorted(set(low["side"]), reverse=True))
     number = Estimate(f"accuracy of {result.similarity} {worst['side']}", worst["value"], worst["low"], worst["high"],
@@ -86,12 +77,12 @@ def _why_below(subject: Subject) -> str:
     """Describe how the negatives were found, and whether answers could screen them."""
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
-        return "Negatives of the source are nearer to the queries than the judged passages."
+        return "The supplied negatives are more similar to the queries than the judged passages."
     known = int(negatives.get("left_out", {}).get("answered", 0))
     screen = f"the answers of {known:,} queries screened them" if known else "the source gives no answers to screen by"
     return (
-        f"The negatives are passages that {MINED[negatives['how']]} ranks high and nobody judged: those that are "
-        f"relevant count as wrong ({screen})."
+        f"The negatives are passages that {MINED[negatives['how']]} ranks high and that are not judged, so an "
+        f"unjudged relevant passage counts as wrong ({screen})."
     )
 
 
@@ -153,7 +144,7 @@ def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Stat
     peak = best(by_layer, AFTER)
     blind = result.rows(probe=BLIND, control=PLAIN, passages=result.hardest, layer=peak["layer"])
     if blind.empty:
-        text = f"{BLIND} was not probed: how much can be read without the query is unknown."
+        text = f"{BLIND} was not probed, so the accuracy without the query is unknown."
         return [Statement("probing", State.NOT_RUN, text, (), code="passage_only", caution=True)]
     return [_explained(result.similarity, subject, peak, blind.iloc[0])]
 
@@ -166,11 +157,15 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
     number = side_score(blind, AFTER, f"accuracy of {BLIND}")
     about: Any = {"code": "passage_only", "estimate": number, "control": BLIND, "figure": "probes"}
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
-        text = f"A probe that never reads the query may explain this: {sizes}. No evidence that relevance is readable."
+        text = (
+            f"A probe that never reads the query may be as accurate: {sizes}. So there is no evidence that relevance "
+            "is readable."
+        )
         return Statement("probing", State.NOT_SIGNIFICANT, text, caution=True, **about)
     text = (
-        f"Reading the passage alone does not reach this: {sizes}. There {BLIND} moved by {signed(blind['effect'])} "
-        f"{effect_limits(blind)} and {name} by {signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
+        f"A probe of the passage alone does not reach this accuracy: {sizes}. There {BLIND} changed by "
+        f"{signed(blind['effect'])} {effect_limits(blind)} and {name} by {signed(peak['effect'])} "
+        f"{effect_limits(peak)}{_share(blind, peak)}."
     )
     return Statement("probing", State.MEASURED, text, **about)
 
@@ -180,9 +175,9 @@ def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
     if not peak["ci_low"] > 0:
         return ""
     if not blind["ci_low"] > 0:
-        return ": nothing shows that the passages alone explain any of the gain"
+        return ": there is no evidence that the passages alone explain any of the gain"
     if blind["ci_high"] < peak["ci_low"]:
-        return ": the passages alone explain a part of the gain at the most"
+        return ": the passages alone explain at most a part of the gain"
     return ": the passages alone may explain the gain"
 
 
@@ -200,7 +195,7 @@ def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[
     worst = min(low, key=lambda r: float(r["accuracy"]))
     text = (
         f"The similarity probe ({similarity}) reads below chance at {count(len(low), 'layer')} (the least, "
-        f"{worst['accuracy']:.3f} at layer {worst['layer']}; chance is {1 / largest:.3f}): hard negatives are nearer "
-        "to the query than the judged passage; some may be relevant and not judged."
+        f"{worst['accuracy']:.3f} at layer {worst['layer']}; chance is {1 / largest:.3f}): hard negatives are more "
+        f"similar to the query than the judged passage; some may be relevant but unjudged."
     )
     return [Statement("probing", State.MEASURED, text, (), code="below_chance", caution=True)]

@@ -15,9 +15,9 @@ from retroscope.analyses.retention.tables import scope
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import count, interval, p_value, score
-from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
 from retroscope.typesetting.subject import AFTER, BEFORE
-from retroscope.typesetting.words import effect_tests, estimate_of, state_of
+from retroscope.typesetting.words import effect_tests, estimate_of
 
 TOPIC, FIGURE = "facts", "facts_by_layer"
 READ_WITH = {

@@ -18,13 +18,18 @@ UNDECIDED = {
     State.NOT_RUN: "Not measured",
 }
 ALSO = "--also SPEC"
+# A mean of .05 is what a perfect ranking of every twentieth query would give. Below it there is no room to fall, so
+# "no change" says nothing of what was lost. Only of measures that a perfect ranking brings to 1 for any query:
+# P@10 of one relevant passage is .1 at most, and recall is cut off where there are many.
+FLOOR = 0.05
+TO_ONE = ("nDCG", "RR", "Success")
 
 
 def cards(result: RetrievalResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
     """Return whether retrieval changed, and what happened on the other collections."""
     (headline,) = [s for s in statements if s.headline]
     others = [s for s in statements if s.estimate is not None and s.estimate.collection]
-    sentence = _sentence(result.effect, headline, subject)
+    sentence = f"{_sentence(result.effect, headline, subject)}{_close_to_zero(headline)}"
     changed = Card(Question.CHANGED, _changed(result.effect, headline), headline, sentence=sentence)
     return changed, _cost(result.effect, others)
 
@@ -47,6 +52,14 @@ def _sentence(effect: Difference, headline: Statement, subject: Subject) -> str:
     if headline.state is State.TOO_FEW:
         return f"Too few queries to say whether fine-tuning changed {number.name}: {sides}, {tests}."
     return f"Fine-tuning did not change {number.name} significantly: {sides}, {tests}."
+
+
+def _close_to_zero(headline: Statement) -> str:
+    """Return a sentence where both models find almost nothing; empty elsewhere, and where nothing is concluded."""
+    number = headline.estimate
+    if number is None or headline.state is State.TOO_FEW or not number.name.startswith(TO_ONE):
+        return ""
+    return " Both are close to zero." if max(number.before, number.after) <= FLOOR else ""
 
 
 def _changed(effect: Difference, statement: Statement) -> str:

@@ -5,7 +5,7 @@ import pandas as pd
 from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import count, interval, marks, p_value, score, signed
+from retroscope.typesetting.numbers import count, interval, marks, p_number, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_limits
 
@@ -44,7 +44,7 @@ def _printed(frame: pd.DataFrame, result: TrainingsResult) -> pd.DataFrame:
             AFTER: [score(v) for v in frame[AFTER]],
             "effect": [signed(r["effect"]) + marks(r["p_corrected"], result.alpha) for _, r in frame.iterrows()],
             "interval": [effect_limits(row) for _, row in frame.iterrows()],
-            "p": [p_value(p).removeprefix("p ").removeprefix("= ") for p in frame["p_corrected"]],
+            "p": [p_number(p) for p in frame["p_corrected"]],
             "sd over trainings": [score(v) for v in frame["spread"]],
         },
         dtype=object,

@@ -115,7 +115,7 @@ def _in_memory(
 
 
 def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int], None]:
-    """Report progress in texts: `total` over all directions, `each` directions at a time."""
+    """Report progress as a number of texts: `total` over all directions, `each` directions at a time."""
     done = 0
 
     def report(n: int) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_value, score, signed
+from retroscope.typesetting.numbers import MISSING, interval, p_number, p_value, score, signed
 from retroscope.typesetting.subject import Subject
 from retroscope.typesetting.words import effect_limits
 
@@ -25,7 +25,7 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
             "effect": [signed(v) for v in found["effect"]],
             "interval": [effect_limits(r) for _, r in found.iterrows()],
             "share": [_share(r) for _, r in found.iterrows()],
-            corrected: [p_value(p).removeprefix("p ").removeprefix("= ") for p in found["p_corrected"]],
+            corrected: [p_number(p) for p in found["p_corrected"]],
         }
     )
     note = (

@@ -23,7 +23,7 @@ FEWEST = 10  # distinct texts without which a rank correlation is not computed
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyResult | None:
-    """Return what the vectors say, before and after, and what its change is associated with."""
+    """Return the words that the vectors decode to, before and after, and the correlates of their change."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import interval, p_value, percent, signed
-from retroscope.typesetting.statements import Estimate, Kind, State, Statement
+from retroscope.typesetting.numbers import interval, p_number, p_value, percent, signed
+from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
-from retroscope.typesetting.words import effect_tests, estimate_of, state_of
+from retroscope.typesetting.words import effect_tests, estimate_of
 
 SAYS = {
     "query words": "of the words that a query's vector says are the query's own",
@@ -100,7 +100,7 @@ def associated_rows(result: VocabularyResult) -> list[list[str]]:
         [
             one.pairs,
             _rho(one),
-            p_value(one.p).removeprefix("p = ").removeprefix("p "),
+            p_number(one.p),
             f"{one.n:,}",
         ]
         for one in result.associated

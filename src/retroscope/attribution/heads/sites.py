@@ -71,7 +71,9 @@ def find_heads(encoder: Encoder) -> HeadSites:
 def head_means(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET) -> HeadValues:
     """Return the mean output of every head over all real tokens of tokenised texts, summed in float64."""
     if not rows:
-        raise AnalysisError("there is no text to average over", where=encoder.name, fix="give at least one text")
+        raise AnalysisError(
+            "there are no texts to take the mean over", where=encoder.name, fix="give at least one text"
+        )
     sites = find_heads(encoder)
     modules = sites.modules(encoder)
     sums: dict[str, Tensor] = {}

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.groups import flat
@@ -23,10 +23,10 @@ class CareOptions:
 
     verify: Annotated[bool, option("--verify", help="Read every file and name those that are damaged")] = False
     repair: Annotated[
-        bool, option("--repair", help="Remove what is damaged; the next run that needs it makes it again")
+        bool, option("--repair", help="Remove damaged entries; the next run that needs one makes it again")
     ] = False
     clean: Annotated[
-        bool, option("--clean", help="Remove what nothing uses: partial files, and entries of earlier versions")
+        bool, option("--clean", help="Remove partial files and entries of earlier versions, which no run uses")
     ] = False
     max_size: Annotated[
         str | None,
@@ -39,8 +39,9 @@ class CareOptions:
 def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
     """List what the cache keeps, and verify, repair or shrink it.
 
-    Every entry with its size, the time of its last use, and what made it. What is removed is made again by the next run
-    that needs it. The exit status of --verify is 1 if a file is damaged.
+    Each entry is listed with its size, the time of its last use, and the models, collection or analysis that it
+    belongs to. The next run that needs a removed entry makes it again. The exit status of --verify is 1 if a file is
+    damaged.
     """
     size = in_bytes(care.max_size, "--max-size")
     load_libraries()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 
@@ -33,7 +33,9 @@ def run(
     from retroscope.study.study import load_study
 
     if into is not None and not into.is_file():
-        raise SettingsError("there is no such model card", where=str(into), fix="name a README.md that exists")
+        raise SettingsError(
+            "this model card does not exist", where=str(into), fix="give the path of an existing README.md"
+        )
     report = load_study(folder).report_contents
     if into is not None:
         write_text(into, into_card(report, into.read_text(encoding="utf-8")))

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
@@ -27,8 +27,8 @@ class Retrievers:
     after: Annotated[
         list[str],
         typer.Argument(
-            help="Retriever fine-tuned from BEFORE; two towers as query=NAME,passage=NAME. May be repeated: each "
-            "has a study of its own",
+            help="Retriever fine-tuned from BEFORE; two towers as query=NAME,passage=NAME. May be repeated: each gets "
+            "its own study",
             metavar="AFTER",
         ),
     ]
@@ -122,7 +122,7 @@ def run(
     """Measure what fine-tuning changed, and report it.
 
     Both models are measured the same way on the same collection and paired by query. With several AFTER, each has a
-    study of its own, DIR/NAME, and DIR/report.html lays them side by side.
+    study in DIR/NAME, and DIR/report.html compares the studies.
     """
     values = [study.values(pair, n, models) | data.values() | probes.values() for n in range(len(pair.after))]
     from retroscope.study.reporting.gate import parse_gate
@@ -130,7 +130,7 @@ def run(
     gates = [parse_gate(text) for text in study.gate or ()]
     if len(values) > 1:
         if study.training:
-            raise SettingsError("--training is of one retriever", fix="give one AFTER, or leave out --training")
+            raise SettingsError("--training needs exactly one retriever", fix="give one AFTER, or leave out --training")
         together = carry_out_set(values, chosen.left_out, options, output, chosen.asked, size=study, gates=gates)
         from retroscope.study.several.outcome import SetOutcome
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -21,13 +21,15 @@ OUT, EXPOSURES = Path("runs/demo"), "exposures.json"
 @flat()
 def run(
     out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default=str(OUT))] = OUT,
-    retrain: Annotated[bool, option("--retrain", help="Train the models again first, in subfolders of --out")] = False,
+    retrain: Annotated[
+        bool, option("--retrain", help="Train the demo's models again before comparing them, in subfolders of --out")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """Compare the two small models that come with Retroscope.
 
-    They were trained on invented people, so it is known what each of them read. All of compare, in about a minute and
-    without a network.
+    They were trained on texts about invented people, so it is known which facts each model has seen. Runs every
+    analysis of `compare` in about a minute, without a network.
     """
     load_libraries()
     from retroscope.cli.terminal import claimed, emit, note, say

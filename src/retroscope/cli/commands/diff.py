@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -40,14 +40,17 @@ class DiffOptions:
 def run(
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")],
     after: Annotated[
-        str, typer.Argument(help="Model fine-tuned from it, or an adapter: a folder or a hub name", metavar="AFTER")
+        str,
+        typer.Argument(
+            help="Model or adapter that was fine-tuned from BEFORE: a folder or a hub name", metavar="AFTER"
+        ),
     ],
     *,
     out: o.Out = None,
     options: DiffOptions,
     as_json: o.Json = False,
 ) -> None:
-    """Measure how far every weight moved.
+    """Measure how much every weight changed.
 
     No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
     """

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.groups import flat
@@ -38,9 +38,9 @@ def run(
 ) -> None:
     """Check that a model, or a pair of models, can be measured.
 
-    Takes seconds and needs no data. With --data, other plausible recipes (pooling, prompt, similarity ...) are tried on
-    up to 200 queries of a collection, and its queries are searched for repeats and for those of other splits. The exit
-    status is 1 if a check finds an error.
+    Takes seconds and needs no data. With --data, it also tries other plausible recipes (pooling, prompt, similarity
+    ...) on up to 200 queries, and reports repeated queries and queries that occur in several splits. The exit status
+    is 1 if a check finds an error.
     """
     load = models.values()
     one = model_values(model, load)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from retroscope.cli import names
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -37,7 +37,7 @@ class EncoderOptions:
 class TextOptions:
     """The texts, the tower that encodes them, and the output folder."""
 
-    texts: Annotated[Path, option("--texts", help="File with one text a line, UTF-8", metavar="FILE")]
+    texts: Annotated[Path, option("--texts", help="File with one text per line, UTF-8", metavar="FILE")]
     out: Annotated[
         str, option("--out", help="Folder, or URL of an object store, to write to (s3://bucket/prefix)", metavar="DIR")
     ]
@@ -69,7 +69,7 @@ def run(
 ) -> None:
     """Write the vectors of every text at every layer.
 
-    A zarr group, whose `vectors` are pooled and have the dimensions (text, layer, dim). If a run is
+    Writes a zarr group; its array `vectors` holds pooled vectors with the dimensions (text, layer, dim). If a run is
     interrupted, the same command computes what is missing.
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from retroscope.cli import names
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -34,7 +34,7 @@ class SourceOptions:
 
     data: o.AnyData = None
     texts: Annotated[
-        Path | None, option("--texts", help="File with one text a line, UTF-8, instead of --data", metavar="FILE")
+        Path | None, option("--texts", help="File with one text per line, UTF-8, instead of --data", metavar="FILE")
     ] = None
     split: Annotated[
         str | None, option("--split", help="Qrels split to use", metavar="NAME", default="test, else the only one")
@@ -91,13 +91,13 @@ class AttributionOptions:
     ] = None  # fmt: skip
     thresholds: Annotated[
         str | None,
-        option("--thresholds", help="Shares of an example's largest value above which a neuron is active",
+        option("--thresholds", help="Thresholds for an active neuron, as shares of the example's largest attribution",
                metavar="NUMBERS", default=written(f"{ATTRIBUTION}.thresholds", "0.01,0.1,0.2,0.5")),
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Texts in a batch, in their order; padding changes the mean pooling of ielab-2025",
-               metavar="N", default="batches of like length"),
+        option("--batch-size", help="Texts per batch, in the order given; padding changes the mean pooling of "
+               "ielab-2025", metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
@@ -140,8 +140,8 @@ class AblationOptions:
     no_ablation: Annotated[bool, option("--no-ablation", help="Attribute only, without ablating neurons")] = False
     fractions: Annotated[
         str | None,
-        option("--fractions", help="Shares of the neurons to ablate, rising, e.g. .01,.05", metavar="NUMBERS",
-               default=written(f"{ABLATION}.fractions", "0.001,0.003,0.01,0.03,0.1,0.3")),
+        option("--fractions", help="Shares of the neurons to ablate, in increasing order, e.g. .01,.05",
+               metavar="NUMBERS", default=written(f"{ABLATION}.fractions", "0.001,0.003,0.01,0.03,0.1,0.3")),
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 
@@ -14,15 +14,19 @@ EXAMPLE = "retroscope presets contriever"
 @flat()
 def run(
     name: Annotated[
-        str | None, typer.Argument(help="Preset, or the hub name of a retriever, to show alone", metavar="NAME")
+        str | None,
+        typer.Argument(help="Preset to show: its name, or the hub name of its retriever", metavar="NAME"),
     ] = None,
     collections: Annotated[
         bool,
-        option("--collections", help="List the collections that `retrieve MODEL --data named:NAME` reads, instead"),
+        option(
+            "--collections",
+            help="List the collections that `retrieve MODEL --data named:NAME` reads, instead of the retrievers",
+        ),
     ] = False,
     as_json: o.Json = False,
 ) -> None:
-    """List known retrievers with backbone and published recipe.
+    """List known retrievers with their backbones and recipes.
 
     A hub name in the table is loaded by its preset; a local copy with `retrieve MODEL --preset NAME`. A preset fills
     what a checkpoint does not record; one that contradicts the checkpoint is an error.

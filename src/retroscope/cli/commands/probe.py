@@ -1,6 +1,6 @@
 """retroscope probe MODEL --data SPEC."""
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
 from retroscope.cli.studies import carry_out_study
@@ -23,7 +23,7 @@ def run(
 ) -> None:
     """Measure at which layers relevance can be read.
 
-    Probes of the vectors of every layer and their controls, with intervals.
+    Fits probes to the vectors of every layer, runs their controls, and reports confidence intervals.
     """
     controls = comma_separated(probes.controls) or (RANDOM_WEIGHTS,)  # a protocol decides where none are named
     values = {

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.errors import SettingsError
@@ -21,15 +21,15 @@ def run(
     ],
     out: Annotated[
         Path | None,
-        option("--out", help="Folder to write to; of several studies, the page to write, e.g. runs/overview.html",
+        option("--out", help="Folder to write to; for an overview, the HTML file to write, e.g. runs/overview.html",
                metavar="DIR", default="the folder itself"),
     ] = None,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Write the report of a study again, or one overview of several.
 
-    Page, tables, figures and summary.json, from the stored numbers; nothing is measured. An overview is one page with
-    links into the page of each study; numbers that may not be compared stand apart.
+    Writes the page, tables, figures and summary.json from the stored numbers; measures nothing. An overview is one page
+    with links into the page of each study; it groups studies whose numbers can be compared.
     """
     from retroscope.study.several.study_set import is_set
 
@@ -55,7 +55,9 @@ def _overview(folders: list[Path], out: Path | None, as_json: bool) -> None:
     from retroscope.study.several.study_set import expanded, load_set
 
     if out is None and len(folders) > 1:
-        raise SettingsError("an overview of several studies needs a page", fix="name it: --out runs/overview.html")
+        raise SettingsError(
+            "an overview of several studies needs a file to write to", fix="give it, e.g. --out runs/overview.html"
+        )
     if out is None:
         studies = load_set(folders[0])
         with claimed(folders[0]):

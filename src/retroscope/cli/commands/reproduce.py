@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -27,16 +27,18 @@ class PaperOptions:
     HEADING: ClassVar[str] = "Reproduction"
 
     figure: Annotated[
-        str | None, option("--figure", help="Numbers of its figures, comma-separated", metavar="NUMBERS", default="all")
+        str | None,
+        option("--figure", help="Numbers of the figures to measure, comma-separated", metavar="NUMBERS", default="all"),
     ] = None
     scale: Annotated[
         str,
-        option("--scale", help="Scale: smoke, tiny made-up models and texts, offline, in minutes; or full, the paper's "
-               "own, from the hub", metavar="NAME", default="full", known=("smoke", "full"), kind="scale"),
+        option("--scale", help="Scale: smoke (tiny random models and texts, offline, in minutes) or full (the "
+               "paper's models and data, from the hub)",
+               metavar="NAME", default="full", known=("smoke", "full"), kind="scale"),
     ] = "full"  # fmt: skip
     limit_queries: Annotated[
         int | None,
-        option("--limit-queries", help="Number of questions whose rows are read, drawn at random", metavar="N",
+        option("--limit-queries", help="Number of questions to read, drawn at random", metavar="N",
                default="all"),
     ] = None  # fmt: skip
     device: o.Device = None
@@ -58,7 +60,7 @@ class PaperOutput:
         bool, option("--dry-run", help="Print downloads, disk, memory and time of every figure, and stop")
     ] = False
     display_commands: Annotated[
-        bool, option("--display-commands", help="Print the commands that measure the same, and stop")
+        bool, option("--display-commands", help="Print the retroscope commands that repeat the measurement, and stop")
     ] = False
     out: o.Out = None
     as_json: o.Json = False

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Measure how well a retriever finds the relevant passages.
 
-    Exact search and measures with intervals; --out adds a report and the ranking as a TREC run file.
+    Searches exactly and reports measures with confidence intervals; --out adds a report and a TREC run file.
     """
     values = {
         "after": model_values(model, models.values()),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.studies import Gates, judge, judge_all
@@ -22,7 +22,7 @@ def run(
     folder: Annotated[
         Path, typer.Argument(help="Folder of a finished study or set of studies, of ablate or of diff", metavar="DIR")
     ],
-    everything: Annotated[bool, option("--all", help="Print every statement, the caveats and the tables, too")] = False,
+    everything: Annotated[bool, option("--all", help="Also print every statement, the caveats and the tables")] = False,
     gate: Gates = None,
     as_json: o.Json = False,
 ) -> None:
@@ -39,7 +39,7 @@ def run(
     others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
         if gates:
-            raise SettingsError("only a study of a pair has gates", where=str(folder), fix="leave out --gate")
+            raise SettingsError("--gate needs a study of a pair of models", where=str(folder), fix="leave out --gate")
         documents = [read_document(file) for file in others]
         if as_json:
             emit(documents[0] if len(documents) == 1 else {"documents": documents})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from retroscope.cli import names
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
@@ -26,7 +26,7 @@ class TransplantOptions:
         str | None,
         option(
             "--transplants",
-            help="Transplants to make, comma-separated, e.g. block:3,top:2,bottom:2,attention",
+            help="Transplants to measure, comma-separated, e.g. block:3,top:2,bottom:2,attention",
             metavar="NAMES",
             default="all of them",
         ),
@@ -35,7 +35,7 @@ class TransplantOptions:
         int | None,
         option(
             "--groups",
-            help="Largest number of groups of neighbouring blocks; 0: one group a block",
+            help="Largest number of groups of neighbouring blocks; 0: one group per block",
             metavar="N",
             default=written(f"{SWEEP}.groups", "12"),
         ),

@@ -152,7 +152,7 @@ class Gathered:
             CollectionError: if there is no fact.
         """
         if not self.facts:
-            raise CollectionError("there is no fact here", where=source, fix="give a file with a fact a line")
+            raise CollectionError("this file holds no fact", where=source, fix="give a file with one fact per line")
         repeated = (f"{self.repeated} facts that are stated twice, kept once",) if self.repeated else ()
         return Facts(tuple(self.facts), source, layout, (*notes, *repeated))
 

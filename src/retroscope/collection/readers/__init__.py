@@ -1,18 +1,1 @@
-"""Readers of data sets: one module a layout, and the table of all of them.
-
-`load_collection`, its errors, the formats of a path and the table of layouts in docs/reference/data.md follow from it.
-"""
-
-from retroscope.collection.readers import beir, hugging_face, irds, trec
-from retroscope.collection.readers.facts import reader as facts
-from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.row_formats import ROW_READERS
-
-READERS: dict[str, Reader] = {
-    "beir": beir.READER,
-    "trec": trec.READER,
-    **ROW_READERS,
-    "facts": facts.READER,
-    "hf": hugging_face.READER,
-    "ir_datasets": irds.READER,
-}
+"""Readers of data sets: one module a layout; `table` lists all of them."""

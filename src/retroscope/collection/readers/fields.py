@@ -92,7 +92,7 @@ def required_id(row: Row, column: str) -> str:
     """Return the id in a column that every row must have."""
     identifier = id_of(row, column)
     if not identifier:
-        raise CollectionError(f"no id in {column!r}", where=row.where, fix="give every record an id")
+        raise CollectionError(f"this record has no id in {column!r}", where=row.where, fix="give every record an id")
     return identifier
 
 

@@ -25,8 +25,8 @@ from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.row_formats import ROW_FORMATS
 from retroscope.collection.readers.row_formats.examples import collection_from_rows
+from retroscope.collection.readers.row_formats.table import ROW_FORMATS
 from retroscope.collection.readers.rows import Row, file_rows, form_of
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError

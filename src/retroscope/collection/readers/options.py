@@ -49,7 +49,9 @@ def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str
     if len(splits) == 1:
         return next(iter(splits))
     if not splits:
-        raise CollectionError("there are no judgments here", where=where, fix="put the qrels there, one file a split")
+        raise CollectionError(
+            "this folder holds no judgments", where=where, fix="put the qrels into it, one file per split"
+        )
     raise CollectionError(
         f"several splits: {', '.join(sorted(splits))}",
         where=where,

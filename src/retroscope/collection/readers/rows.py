@@ -59,7 +59,9 @@ def file_rows(path: Path) -> Iterator[Row]:
     form = form_of(path)
     if form is None:
         raise CollectionError(
-            "this is not a file of rows", where=str(path), fix=f"give a file that ends in one of {', '.join(FORMS)}"
+            "this file type cannot be read as rows",
+            where=str(path),
+            fix=f"give a file that ends in one of {', '.join(FORMS)}",
         )
     return FORMS[form](path)
 
@@ -203,7 +205,7 @@ def _refuse_repeated(columns: Sequence[str], where: str) -> None:
         raise CollectionError(
             f"columns that occur more than once: {names}",
             where=where,
-            fix="keep one of each, or rename the others: only one can be meant",
+            fix="keep one column of each name, or rename the others",
         )
 
 

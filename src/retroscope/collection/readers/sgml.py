@@ -68,7 +68,7 @@ def _check_ended(block: list[str], file: Path, start: int) -> None:
 def _passage(block: str, where: str) -> Passage:
     number = NUMBER.search(block)
     if number is None or not number[1].strip():
-        raise CollectionError("a document without <DOCNO>", where=where, fix="give every document a number")
+        raise CollectionError("a document has no <DOCNO>", where=where, fix="give every document a number")
     titles = [title for tag in TITLES if (title := _between(block, (tag,)))]
     return Passage(check_id(number[1].strip(), where), _between(block, TEXTS), titles[0] if titles else "")
 

@@ -39,7 +39,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
     absent = [role for role, files in of_role.items() if not files]
     if absent:
         raise CollectionError(
-            f"no file has a name for {' or '.join(absent)}",
+            f"no file is recognised as {' or '.join(absent)}",
             where=str(path),
             fix="name them qrels.*, topics.* and corpus.*",
         )

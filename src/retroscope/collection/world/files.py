@@ -57,7 +57,9 @@ def _refuse_other_files(folder: Path) -> None:
     names = {place.name for place in folder.iterdir()} - {LOCK} if folder.exists() else set()
     if names and not names & {ABOUT, MARK}:
         raise CollectionError(
-            "this folder has files that are not of a world", where=str(folder), fix="name another one"
+            "this folder holds files that do not belong to a controlled world",
+            where=str(folder),
+            fix="name another one",
         )
 
 

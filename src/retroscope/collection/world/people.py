@@ -38,7 +38,7 @@ class WorldSettings:
         check_ranges(self)
         if self.trained + self.dev > 1:
             raise SettingsError(
-                f"trained {self.trained} and dev {self.dev} are more than everybody", fix="leave some people held out"
+                f"trained {self.trained} and dev {self.dev} add up to more than 1", fix="leave some people held out"
             )
         if self.documents % 2:
             raise SettingsError(f"documents is {self.documents}", fix="give an even number, 2 or more")

@@ -117,7 +117,7 @@ def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = (
     world = World(settings or WorldSettings(), frozenset(flipped))
     strangers = sorted(world.flipped - {person.id for person in world.people})
     if strangers:
-        raise SettingsError(f"nobody in this world has the id {strangers[0]!r}", fix="give ids of `World.people`")
+        raise SettingsError(f"no person of this world has the id {strangers[0]!r}", fix="give ids of `World.people`")
     return world
 
 

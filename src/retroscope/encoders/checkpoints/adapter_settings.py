@@ -70,7 +70,7 @@ def _check_pattern(pattern: str, where: Path) -> None:
     slow = REPEATED_GROUP.search(pattern) or len(REPEAT.findall(pattern)) > MOST_REPEATS
     if len(pattern) > LONGEST_PATTERN or slow:
         raise EncoderError(
-            f"the pattern {excerpt(pattern)} could take for ever to match",
+            f"the pattern {excerpt(pattern)} could take extremely long to match",
             where=str(where),
             fix=f"list the names of the modules, or use {MOST_REPEATS} repeats at most, none of them around a group",
         )

@@ -168,7 +168,7 @@ def _merge(wrapped: nn.Module, folder: Path) -> tuple[int, int]:
     changed = sum(_merge_changes(layer) for layer in layers) + sum(_saved_changes(module) for module in saved)
     if not changed:
         raise EncoderError(
-            f"the adapter changes nothing: its {len(layers) + len(saved)} adapted modules equal the base's",
+            f"the adapter changes no weight: its {len(layers) + len(saved)} adapted modules equal the base's",
             where=str(folder),
             fix="take the trained adapter, not a freshly initialised one; to study the base, load the base",
         )

@@ -132,7 +132,8 @@ def _check_traceable(config: PretrainedConfig, where: Path) -> None:
     for reason, holds in reasons.items():
         if holds:
             raise EncoderError(
-                f"the model family {config.model_type!r} has no row in the table and cannot be traced: {reason}",
+                f"the model family {config.model_type!r} is not in the table of families, and its layout cannot be "
+                f"detected: {reason}",
                 where=str(where),
                 fix="to add it, see docs/how-to/add-a-family.md",
             )
@@ -258,9 +259,9 @@ def load_gguf(file: Path, how: How) -> Backbone:
         problems.append(f"the file has {len(names)} tensors, {len(unused)} of them for a head; the model has {loaded}")
     if problems:
         raise EncoderError(
-            f"the model is not what the file holds{listed(problems)}",
+            f"the loaded model differs from the file{listed(problems)}",
             where=str(file),
-            fix="convert the file to safetensors with a tool that knows its architecture",
+            fix="convert the file to safetensors with a tool that supports its architecture",
         )
     notes = ("dequantised from GGUF: tensors counted, not compared",)
     backbone = new_backbone(model.config, type(model)).to(how.dtype)

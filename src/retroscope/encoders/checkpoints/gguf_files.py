@@ -20,7 +20,7 @@ class _WholeReader(GGUFReader):  # type: ignore[misc]  # the library has no type
     def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
         end = int(offset) + int(np.dtype(dtype).itemsize) * int(count)
         if end > len(self.data):
-            raise ValueError("the file ends before what it announces")
+            raise ValueError("the file is truncated: it ends before the size that its header gives")
         return super()._get(offset, dtype, count, override_order)
 
 
@@ -42,6 +42,6 @@ def tensor_names(file: Path) -> set[str]:
                 raise EncoderError(
                     f"{name} is {excerpt(value)}, more than any dimension of its tensors",
                     where=str(file),
-                    fix="convert the model once more",
+                    fix="convert the model again",
                 )
         return {str(tensor.name) for tensor in reader.tensors}

@@ -20,7 +20,7 @@ from retroscope.encoders.checkpoints.values import (
     texts,
     whole_number,
 )
-from retroscope.encoders.heads import ACTIVATIONS, Dense, Normalize
+from retroscope.encoders.final_modules import ACTIVATIONS, Dense, Normalize
 from retroscope.encoders.weights import open_disk
 from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
 from retroscope.files.reading import foreign
@@ -157,7 +157,7 @@ def _pooling_choices(folder: Path) -> dict[str, Choice]:
     where = f"{folder.name}/config.json"
     if len(modes) != 1 or modes[0] not in POOLING_NAMES:
         raise EncoderError(
-            f"pooling {cut(' + '.join(modes), LONGEST_VALUE) or '(none)'} is not one that is known",
+            f"pooling {cut(' + '.join(modes), LONGEST_VALUE) or '(none)'} is unknown",
             where=str(file),
             fix=f"known are, one at a time: {', '.join(POOLING_NAMES)}",
         )
@@ -200,7 +200,7 @@ def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
     problems += [f"processing_kwargs: text.{key}" for key in group(processing, "text", where) if key != "max_length"]
     if problems:
         raise EncoderError(
-            f"settings of the transformer that are not understood{listed(problems)}",
+            f"unknown settings of the transformer module{listed(problems)}",
             where=str(where),
             fix="remove them if they do not matter, or load the backbone's folder alone with pooling=...",
         )

@@ -115,9 +115,9 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
         return own
     usual = "pooling='last_token' or 'mean'" if anatomy.causal else "pooling='cls' or 'mean'"
     raise UnknownPoolingError(
-        "the checkpoint does not say how a text's vector is pooled, and a wrong guess looks like a bad model",
+        "the checkpoint does not record its pooling, and wrong pooling makes a good model look bad",
         where=checkpoint.proof.source,
-        fix=f"say what the model was trained with, for this family usually {usual} (--pooling)",
+        fix=f"give the pooling that the model was trained with (--pooling); for this family it is usually {usual}",
     )
 
 
@@ -128,7 +128,7 @@ def _max_length(checkpoint: Checkpoint) -> Choice:
     limit = _limit(checkpoint)
     if limit is None:
         raise EncoderError(
-            "neither tokenizer nor configuration says how long a text may be",
+            "neither the tokenizer nor the configuration records the maximum length",
             where=checkpoint.proof.source,
             fix="give max_length (--max-length), e.g. 512",
         )
@@ -197,7 +197,7 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
         raise EncoderError(
             f"causal={choices['causal'].value} was asked for, but the model's attention {looks} (measured)",
             where=where,
-            fix="leave causal out; only decoders can be made to look both ways (causal=False)",
+            fix="leave causal out; only decoders can be given bidirectional attention (causal=False)",
         )
 
 
@@ -236,7 +236,7 @@ def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))
     if choice.value not in SIMILARITIES:
         raise EncoderError(
-            f"similarity {excerpt(choice.value)} ({choice.source}) is not one that is known",
+            f"similarity {excerpt(choice.value)} ({choice.source}) is unknown",
             where=checkpoint.proof.source,
             fix=f"give similarity: {' or '.join(SIMILARITIES)}",
         )

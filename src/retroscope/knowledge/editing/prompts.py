@@ -106,8 +106,8 @@ def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, 
     known = tokenizer.unk_token_id
     if known is not None and known in [*parts.object, *(encoded["input_ids"][at] for at in named)]:
         raise AnalysisError(
-            f"the tokenizer does not know all words of {fact.subject!r} and {fact.object!r}",
-            fix="leave the fact out: a model cannot tell unknown words apart",
+            f"the tokenizer has no token for some words of {fact.subject!r} and {fact.object!r}",
+            fix="leave out the fact: all unknown words look the same to the model",
         )
     first, size = len(parts.before), len(parts.object)
     if kind == "causal":

@@ -42,7 +42,7 @@ def crossed_mean(
     n_seeds, n_queries = measured.shape
     if n_queries < 2 or np.isnan(measured).any():
         raise AnalysisError(
-            f"{n_seeds} seeds and {n_queries} queries with values are not a crossed design",
+            f"{n_seeds} seeds and {n_queries} queries with values do not form a crossed design",
             where="crossed_mean",
             fix="measure every seed on the same two or more queries",
         )

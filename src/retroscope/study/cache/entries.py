@@ -73,11 +73,11 @@ def cache_entries(cache: PathLike) -> list[CacheEntry]:
     """Return what a cache keeps, the largest first.
 
     Raises:
-        SettingsError: if there is no such folder.
+        SettingsError: if this folder does not exist.
     """
     folder = path_of(cache)
     if not folder.is_dir():
-        raise SettingsError("there is no such folder", where=str(folder), fix="name a cache: --cache DIR")
+        raise SettingsError("this folder does not exist", where=str(folder), fix="name a cache: --cache DIR")
     places = [(path, kind) for kind in entry_kinds() for path in sorted(folder.glob(kind.pattern))]
     found = [_entry(path, kind) for path, kind in places if _is_entry(path)]
     return sorted(found, key=lambda one: (-one.size, str(one.path)))

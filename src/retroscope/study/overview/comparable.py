@@ -18,8 +18,8 @@ from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import correct
 from retroscope.study.overview.members import NamedStudy, identity
 from retroscope.typesetting.frames import rows
+from retroscope.typesetting.statements import state_of
 from retroscope.typesetting.subject import AFTER, BEFORE
-from retroscope.typesetting.words import state_of
 
 OWN = "its own backbone"  # the baseline that every study has
 MEASURE = "measure"

@@ -65,7 +65,7 @@ def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ())
     for folder, study in studies:
         if list(study.subject.models) != [BEFORE, AFTER]:
             raise AnalysisError(
-                "this study compares no two models", where=str(folder), fix="leave it out of the overview"
+                "this study does not compare two models", where=str(folder), fix="leave it out of the overview"
             )
     known = list(names) or distinct([study.subject.after.name for _, study in studies], [f.name for f, _ in studies])
     return tuple(NamedStudy(name, *one) for name, one in zip(known, studies, strict=True))

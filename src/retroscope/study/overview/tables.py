@@ -4,7 +4,7 @@ import pandas as pd
 
 from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import interval, p_value, score, signed
+from retroscope.typesetting.numbers import interval, p_number, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "queries")
@@ -36,7 +36,7 @@ def _printed(effects: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
             "interval": [
                 interval(*ends, effect=True) for ends in zip(effects["ci_low"], effects["ci_high"], strict=True)
             ],
-            "p": [p_value(p).removeprefix("p ").removeprefix("= ") for p in effects["p_corrected"]],
+            "p": [p_number(p) for p in effects["p_corrected"]],
             "state": list(effects["state"]),
             "queries": [f"{n:,.0f}" for n in effects["n"]],
         },

@@ -31,10 +31,13 @@ class Controls:
         return len(self.passed) + len(self.failed) + len(self.undecided)
 
     @property
-    def named(self) -> tuple[tuple[str, tuple[Statement, ...]], ...]:
-        """Return the groups that a reader must know by name."""
-        groups = (("failed", self.failed), ("undecided", self.undecided), ("not run", self.not_run))
-        return tuple((name, some) for name, some in groups if some)
+    def counts(self) -> str:
+        """Return how many passed, and how many did not for which reason; what is undecided has not failed."""
+        others = {"undecided": self.undecided, "not run": self.not_run}
+        parts = [f"{len(self.passed)} of {self.run} controls passed"]
+        if not self.failed and any(others.values()):
+            parts.append("none failed")
+        return ", ".join([*parts, *(f"{len(some)} {outcome}" for outcome, some in others.items() if some)])
 
 
 def controls_of(statements: Iterable[Statement]) -> Controls:
@@ -49,14 +52,15 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return how many controls passed, with those named that did not, at most `most` of each kind.
+    """Return how many controls passed, with those named that failed, at most `most`.
 
     Args:
         alarms: everything that failed, whether it is a control or a check.
     """
     others = [s for s in alarms if not s.control]
-    parts = [f"{len(controls.passed)} of {controls.run} controls passed"]
-    parts += [f"{outcome}: {listing([s.control for s in some], most)}" for outcome, some in controls.named]
+    parts = [controls.counts]
+    if controls.failed:
+        parts.append(f"failed: {listing([s.control for s in controls.failed], most)}")
     if others:
         parts.append(f"alarms: {listing([s.section for s in others], most)}")
     state = State.FAILED if alarms else State.MEASURED if controls.run else State.NOT_RUN

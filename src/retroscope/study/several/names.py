@@ -46,5 +46,5 @@ def check_distinct(names: Sequence[str]) -> list[str]:
         f"{name} ({n} of {len(names)})" for n, name in enumerate(names, start=1) if folded.count(folded[n - 1]) > 1
     ]
     if twice:
-        raise SettingsError(f"these retrievers have one name:{listed(twice)}", where="AFTER", fix=FIX)
+        raise SettingsError(f"these retrievers share a name:{listed(twice)}", where="AFTER", fix=FIX)
     return folders

@@ -110,7 +110,7 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
     """
     if not is_set(folder):
         raise AnalysisError(
-            "there is no set of studies here", where=str(folder), fix="make one with retroscope compare"
+            "this folder holds no set of studies", where=str(folder), fix="make one with retroscope compare"
         )
     places: Mapping[str, str] = read_document(folder / SET)["folders"]
     return read_members([folder / place for place in places.values()], list(places))

@@ -64,7 +64,7 @@ def _document(place: Path, key: str) -> dict[str, Any] | None:
     if document["key"] == key:
         return document
     raise TrainingError(
-        "this cell was made by another grid: with other data, settings, weights or software",
+        "this cell belongs to another grid, with different data, settings, weights or software",
         where=str(place),
         fix="name another folder, or remove this cell",
     )

@@ -100,7 +100,7 @@ def prepare_grid(settings: GridSettings) -> Grid:
         test = collection_of(data)
         name = data.split or test.name
         if name in tests:
-            raise SettingsError(f"two tests are called {name!r}", fix="name each split once")
+            raise SettingsError(f"two test collections share the name {name!r}", fix="name each split once")
         tests[name] = test
     check_held_out(training_pairs(collection), tests.values())
     grid = Grid(settings, collection, tests, levels(settings, len(collection.judged_queries)))

@@ -63,15 +63,15 @@ class GridSettings:
             _check_distinct(name, getattr(self, name))
         if self.objectives and self.pretraining is None:
             raise SettingsError(
-                "objectives without a pre-training", fix="add `pretraining` with text, shape and tokenizer"
+                "objectives were given without a pre-training", fix="add `pretraining` with text, shape and tokenizer"
             )
         if not self.backbones and not self.objectives:
-            raise SettingsError("there is no backbone", fix="name one, or objectives to pre-train with")
+            raise SettingsError("no backbone was given", fix="name a backbone, or objectives to pre-train with")
         both = set(self.backbones) & set(self.objectives)
         if both:
             raise SettingsError(f"{', '.join(sorted(both))}: both a backbone's name and an objective")
         if not self.tests:
-            raise SettingsError("there is nothing to measure on", fix="give --test SPLIT or SPEC")
+            raise SettingsError("no test collection was given", fix="give --test SPLIT or SPEC")
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
                 raise SettingsError(f"{name} is empty", fix="give at least one value")

@@ -38,7 +38,9 @@ def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, 
     for test in grid.tests:
         first = found[grid.cells[0]][test]
         if first.recipe["collection"] != grid.tests[test].fingerprint:
-            raise AnalysisError(f"the scores of {test!r} are of another collection", fix="run the grid in a new folder")
+            raise AnalysisError(
+                f"the scores of {test!r} belong to another collection", fix="run the grid in a new folder"
+            )
         one = first.values
         shape = [one.sizes["query"], *map(len, axes.values()), one.sizes["measure"]]
         coords = {"query": one.indexes["query"], **axes, "measure": one.indexes["measure"]}

@@ -74,7 +74,7 @@ class PretrainStudySettings:
         ):
             parse_kind(self.tokenizer)
         if not self.text and self.data is None:
-            raise SettingsError("there is nothing to read", fix="give --text FILE, or --data SPEC")
+            raise SettingsError("no text was given to pre-train on", fix="give --text FILE, or --data SPEC")
 
 
 @dataclass(frozen=True, kw_only=True)

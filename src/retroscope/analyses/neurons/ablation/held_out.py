@@ -46,9 +46,9 @@ def evaluated_queries(
     kept = tuple(query for query in collection.judged_queries if query not in used)
     if not kept:
         raise AnalysisError(
-            f"all {len(collection.judged_queries)} judged queries had a part in the attribution, so none is held out",
+            f"all {len(collection.judged_queries)} judged queries were used for the attribution, so none is held out",
             where=collection.name,
-            fix="attribute fewer (limit), or measure them all (held_out=False)",
+            fix="attribute fewer queries (limit=N), or measure on all queries (held_out=False)",
         )
     return Evaluated(kept)
 

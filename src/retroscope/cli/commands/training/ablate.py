@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -74,7 +74,7 @@ class TestedOptions:
     ] = None
     test: Annotated[
         list[str] | None,
-        option("--test", help="What to measure on: a split of --data, or SPEC; may be repeated", metavar="SPLIT"),
+        option("--test", help="Test collection: a split of --data, or SPEC; may be repeated", metavar="SPLIT"),
     ] = None
 
 
@@ -101,10 +101,10 @@ def run(
         typer.Argument(help="Backbone: a folder or a hub name; a settings file may name several", metavar="BACKBONE"),
     ] = None,
 ) -> None:
-    """Measure what each part of pre-training was worth.
+    """Measure what each part of the pre-trained weights contributes.
 
     A training ablation: parts of a backbone are re-initialised before it is fine-tuned and measured, for every
-    combination of levels and seeds. An interrupted ablation is continued by the same command.
+    combination of levels and seeds. The same command continues an interrupted ablation.
     """
     if source.test and not source.data:
         raise SettingsError("--test without --data", fix="give --data SPEC")

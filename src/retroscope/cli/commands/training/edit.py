@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import default_of, option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -33,14 +33,19 @@ class FactOptions:
         str | None,
         option(
             "--keep",
-            help="Facts that must stay: locality is measured on them",
+            help="Facts that must stay unchanged; locality is measured on them",
             metavar="FILE",
             default="none, and locality is not measured",
         ),
     ] = None
     text: Annotated[
         str | None,
-        option("--text", help="Neutral text, a document a line", metavar="FILE", default="the passages of the facts"),
+        option(
+            "--text",
+            help="File with neutral text, one document per line, UTF-8",
+            metavar="FILE",
+            default="the passages of the facts",
+        ),
     ] = None
     editor: Annotated[
         str | None,
@@ -63,11 +68,13 @@ def run(
 ) -> None:
     """Add facts to a backbone, or remove them.
 
-    Writes an ordinary checkpoint. Its card says whether the facts are read, whether other wordings follow, and whether
-    other facts and neutral text stay as they were.
+    Writes an ordinary checkpoint. Its model card reports reliability (edited facts), generality (other wordings) and
+    locality (other facts and neutral text).
     """
     if options.add == options.remove:
-        raise SettingsError("facts are either added or removed", fix="give --add or --remove")
+        raise SettingsError(
+            "--add and --remove exclude each other, and one of them is needed", fix="give --add or --remove"
+        )
     edit = given(editor=options.editor, layer=options.layer)
     values = {"backbone": backbone, "facts": options.facts, "add": options.add, "edit": edit,
               **given(keep=options.keep, text=options.text)}  # fmt: skip

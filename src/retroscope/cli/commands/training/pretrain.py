@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import default_of, option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -29,7 +29,7 @@ class BackboneOptions:
 
     text: Annotated[
         list[str] | None,
-        option("--text", help="File with one document a line, UTF-8; may be repeated", metavar="FILE"),
+        option("--text", help="File with one document per line, UTF-8; may be repeated", metavar="FILE"),
     ] = None
     data: Annotated[
         str | None, option("--data", help="Collection whose passages are added to the documents", metavar="SPEC")
@@ -77,7 +77,7 @@ class PretrainingOptions:
         None
     )
     batch_size: Annotated[
-        int | None, option("--batch-size", help="Texts in a batch", metavar="N", default=_default("batch_size"))
+        int | None, option("--batch-size", help="Texts per batch", metavar="N", default=_default("batch_size"))
     ] = None
     learning_rate: Annotated[
         float | None,
@@ -85,12 +85,12 @@ class PretrainingOptions:
     ] = None
     max_length: Annotated[
         int | None,
-        option("--max-length", help="Tokens of a text; a longer document is split into several", metavar="N",
+        option("--max-length", help="Maximum number of tokens per text; longer documents are split", metavar="N",
                default=_default("max_length")),
     ] = None  # fmt: skip
     seed: Annotated[
         int | None,
-        option("--seed", help="Random seed of weights, data order and masks", metavar="N", default=_default("seed")),
+        option("--seed", help="Random seed for weights, data order and masks", metavar="N", default=_default("seed")),
     ] = None
 
     def values(self) -> o.SettingValues:
@@ -109,7 +109,7 @@ def run(
 ) -> None:
     """Pre-train a backbone on text.
 
-    It starts from random weights or from a checkpoint; an interrupted training is continued by the same command.
+    It starts from random weights or from a checkpoint; the same command continues an interrupted training.
     """
     values = {**backbone.values(), "pretraining": training.values()}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
@@ -77,8 +77,8 @@ def run(
 ) -> None:
     """Fine-tune a backbone into a retriever.
 
-    Contrastive training with sentence-transformers, whose folder is written; an interrupted training is continued by
-    the same command.
+    Trains contrastively with sentence-transformers and writes a sentence-transformers folder; the same command
+    continues an interrupted training.
     """
     values = {
         "backbone": {"source": backbone},

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from retroscope.cli import options as o
+from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 
@@ -55,8 +55,8 @@ class WorldOptions:
 def run(out: o.RequiredOut, options: WorldOptions, as_json: o.Json = False) -> None:
     """Write a collection about invented people.
 
-    It is known which model read about whom. Writes a pre-training text and a BEIR folder with one split for each
-    exposure: in the pre-training text or not, in the fine-tuning pairs or not.
+    It is known which people each model has read about. Writes a pre-training text and a BEIR folder with one split for
+    each exposure: in the pre-training text or not, in the fine-tuning pairs or not.
     """
     from retroscope.cli.terminal import claimed, emit, say
     from retroscope.collection.world.files import write_world

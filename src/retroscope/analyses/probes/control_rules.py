@@ -41,7 +41,7 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
     """Return the cells of a control, intervals widened, with `chance` and passage_only's accuracy (`ceiling`)."""
     if result.effect is None:
-        raise ValueError("there are no controls: no probe was measured")
+        raise ValueError("controls were asked for, but no probe was measured")
     cells = widened(by_side(result.rows(control=control), CELL), alpha(result.effect))
     blind = by_side(result.rows(control=PLAIN, probe="passage_only"), CELL)
     ceiling = blind.rename(columns={"high": "ceiling"})[["side", "passages", "layer", "ceiling"]]

@@ -37,7 +37,7 @@ PoolingOption = Annotated[
     str | None,
     option(
         "--pooling",
-        help=f"Pooling of a text's tokens: {any_of(names.POOLINGS, LAST_COLUMN)}",
+        help=f"Pooling of token vectors: {any_of(names.POOLINGS, LAST_COLUMN)}",
         metavar="NAME",
         default=THE_CHECKPOINTS,
         known=names.POOLINGS,
@@ -45,7 +45,7 @@ PoolingOption = Annotated[
     ),
 ]
 MaxLength = Annotated[
-    int | None, option("--max-length", help="Tokens kept of each text", metavar="N", default=THE_CHECKPOINTS)
+    int | None, option("--max-length", help="Maximum number of tokens per text", metavar="N", default=THE_CHECKPOINTS)
 ]
 QueryPrompt = Annotated[
     str | None,
@@ -74,7 +74,7 @@ AppendEos = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    option("--preset", help="Recipe for what the checkpoints do not record: a name of `retroscope presets`",
+    option("--preset", help="Preset that fills in what the checkpoints do not record: a name from `retroscope presets`",
            metavar="NAME", default="that of a known hub name", known=names.PRESETS, kind="preset"),
 ]  # fmt: skip
 Device = Annotated[
@@ -121,7 +121,7 @@ Cache = Annotated[
     Path | None,
     option(
         "--cache",
-        help="Folder for vectors that later runs reuse",
+        help="Folder for encoded vectors, which later runs reuse",
         metavar="DIR",
         default="$RETROSCOPE_CACHE, or ~/.cache/retroscope",
     ),
@@ -130,7 +130,7 @@ Overwrite = Annotated[
     bool, option("--overwrite", help="Overwrite a finished study in --out, even one with other settings")
 ]
 DryRun = Annotated[bool, option("--dry-run", help="Print the plan, with sizes and times, and stop")]
-Json = Annotated[bool, option("--json", help="Print one JSON document on standard output, and nothing else")]
+Json = Annotated[bool, option("--json", help="Print only one JSON document on standard output")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +261,7 @@ class SizeOptions:
 
     depth: Annotated[
         str | None,
-        option("--depth", help="Size of all analyses: a first look, the defaults, or the largest", metavar="NAME",
+        option("--depth", help="Sample sizes of all analyses: smallest, default or largest", metavar="NAME",
                default="standard", known=DEPTHS, kind="depth"),
     ] = None  # fmt: skip
     time: Annotated[

@@ -1,0 +1,18 @@
+"""Table of the readers of data sets: a new layout is a module beside this one and a line here.
+
+`load_collection`, its errors, the formats of a path and the table of layouts in docs/reference/data.md follow from it.
+"""
+
+from retroscope.collection.readers import beir, hugging_face, irds, trec
+from retroscope.collection.readers.facts import reader as facts
+from retroscope.collection.readers.reader import Reader
+from retroscope.collection.readers.row_formats.table import ROW_READERS
+
+READERS: dict[str, Reader] = {
+    "beir": beir.READER,
+    "trec": trec.READER,
+    **ROW_READERS,
+    "facts": facts.READER,
+    "hf": hugging_face.READER,
+    "ir_datasets": irds.READER,
+}

@@ -1,0 +1,14 @@
+"""The palette: what repeats one of its colours elsewhere follows it."""
+
+import re
+from importlib.resources import files
+
+from retroscope.typesetting.palette import LOOKS
+from retroscope.typesetting.subject import AFTER, BEFORE
+
+
+def test_the_picture_of_the_answer_takes_the_colours_of_the_theme() -> None:
+    """The style sheet finds the lines of both models by their colour, to show the one of a dark theme instead."""
+    style = (files("retroscope") / "typesetting" / "templates" / "answer.css").read_text(encoding="utf-8")
+    named = re.findall(r'\[(?:stroke|fill)="(#\w+)"\] \{ (?:stroke|fill): var\(--(\w+)\)', style)
+    assert set(named) == {(LOOKS[side].colour, side) for side in (BEFORE, AFTER)}
