@@ -84,8 +84,8 @@ def marked(results: Results) -> dict[str, str]:
 def filled(text: str, made: Mapping[str, str]) -> str:
     """Replace what stands between `<!-- NAME -->` and `<!-- end -->`."""
     for name, lines in made.items():
-        between = re.compile(rf"(<!-- {name} -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
-        text = between.sub(lambda match, lines=lines: f"{match[1]}{lines}{match[2]}", text)
+        between = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+        text = between.sub(lambda match, lines=lines: f"{match[1]}\n{lines}\n{match[2]}", text)
     return text
 
 
@@ -141,6 +141,21 @@ def control_list(results: Results) -> Iterator[str]:
             wanted = f"{'must' if above else 'must not'} be above {results.chance_of(measure):.3f}"
             passed = control_outcome(row, results.chance_of(measure), above=above)
             yield f"- {arm}, {stratum}, {side}, {measure} ({wanted}): {interval(row)}, **{passed}**."
+    yield from other_controls(results)
+
+
+def other_controls(results: Results) -> Iterator[str]:
+    """Yield one line of the unknown people of all further arms; who passes is counted, the others are named."""
+    rows = results.tables["found"]
+    at = {"stratum": "unknown", "side": "after", "measure": PEERS}
+    own = rows[(rows[list(at)] == pd.Series(at)).all(axis=1) & ~rows["part"].isin(["architecture", "labels"])]
+    named: dict[str, list[str]] = {"passes": [], "undecided": [], "fails": []}
+    for _, row in own.iterrows():
+        outcome = control_outcome(row, PEERS_CHANCE, above=False)
+        named[outcome].append(f"{row['arm']} {interval(row)}")
+    if len(own):
+        rest = "".join(f"; {name}: {', '.join(arms)}" for name, arms in named.items() if arms and name != "passes")
+        yield f"- Unknown, after, peers, of the {len(own)} other arms: {len(named['passes'])} pass{rest}."
 
 
 def control_outcome(row: "pd.Series[Any]", chance: float, *, above: bool) -> str:
