@@ -30,7 +30,34 @@ def test_sentences_come_from_text_and_not_from_code_or_tables(tool: ModuleType, 
     (tmp_path / "README.md").write_text(
         "# Title of it\n\nOne sentence. Two\nsentences.\n\n```\ncode is left out\n```\n\n| a |\n"
     )
-    assert [text for _, text in tool.prose(tmp_path)] == ["One sentence.", "Two sentences."]
+    assert list(tool.prose(tmp_path)) == [("README.md:3", "One sentence."), ("README.md:3", "Two sentences.")]
+
+
+def test_a_sentence_may_begin_with_a_number_or_a_link_and_keeps_its_line(tool: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(
+        "Three of them. 4 are left. [A link](a.md) ends.\n\n```\ncode\n```\n\n- An item.\n"
+    )
+    expected = [(1, "Three of them."), (1, "4 are left."), (1, "[A link](a.md) ends."), (7, "- An item.")]
+    assert list(tool.prose(tmp_path)) == [(f"README.md:{line}", text) for line, text in expected]
+
+
+def test_a_page_is_drawn_from_statements_captions_and_templates(tool: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "src" / "analyses" / "toy"
+    folder.mkdir(parents=True)
+    (folder / "words.py").write_text(
+        '"""Not this."""\n\n\ndef f(n: int) -> str:\n    """Nor this."""\n'
+        '    return f"It rose by {n}." " So it " "did."\n'
+    )
+    (folder / "measure.py").write_text('TEXT = "Not of a page."\n')
+    (folder / "section.html.j2").write_text(
+        "{# no\ncomment #}\n<p>Bands are <em>intervals</em>. 3 texts of {{ n }}.</p>\n"
+    )
+    assert list(tool.page(tmp_path)) == [
+        ("src/analyses/toy/words.py:6", "It rose by {n}."),
+        ("src/analyses/toy/words.py:6", "So it did."),
+        ("src/analyses/toy/section.html.j2:3", "Bands are intervals."),
+        ("src/analyses/toy/section.html.j2:3", "3 texts of {{ n }}."),
+    ]
 
 
 def test_an_error_keeps_its_expressions_and_its_fix(tool: ModuleType, tmp_path: Path) -> None:

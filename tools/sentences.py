@@ -1,4 +1,4 @@
-"""Draw sentences of help, errors, docstrings and docs, for a reading test by somebody who does not know the project.
+"""Draw sentences of help, errors, docstrings, docs and pages, for a reading test by a stranger to the project.
 
     python tools/sentences.py --seed 1
 
@@ -11,22 +11,27 @@ import random
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FEWEST_WORDS = 4  # below that a sentence is a label
-END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*\"])")
+END = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9`*\"\[])")
 NO_PROSE = ("#", "|", ":::", "<", "![", "    ", "---", "$$")
 FOLDERS = ("docs/**/*.md", "*.md")
 LEFT_OUT = ("CHANGELOG.md",)
+PAGE_MODULES = ("words.py", "figures.py", "tables.py", "card.py")
+MARKUP = re.compile(r"(?s)\{#.*?#\}|\{%.*?%\}|<(script|style)\b.*?</\1>")
+PARAGRAPH = re.compile(r"(?s)<(p|li|dd|caption|figcaption)\b[^>]*>(.*?)</\1>")
 
 Sentence = tuple[str, str]  # place, text
 
 
-def trees(root: Path) -> Iterator[tuple[str, ast.Module]]:
+@lru_cache(maxsize=1)  # several kinds read them
+def trees(root: Path) -> list[tuple[str, ast.Module]]:
     """Parse every module of the package."""
-    for path in sorted((root / "src").rglob("*.py")):
-        yield path.relative_to(root).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+    paths = sorted((root / "src").rglob("*.py"))
+    return [(path.relative_to(root).as_posix(), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def help_texts(root: Path) -> Iterator[Sentence]:
@@ -63,13 +68,49 @@ def prose(root: Path) -> Iterator[Sentence]:
     """Find every sentence of the documentation, without code, tables and headings."""
     paths = sorted({path for pattern in FOLDERS for path in root.glob(pattern)})
     for path in (path for path in paths if path.name not in LEFT_OUT):
-        text = re.sub(r"(?ms)^\s*```.*?^\s*```$", "", path.read_text(encoding="utf-8"))
-        for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text):
-            if not block.lstrip("\n").startswith(NO_PROSE):
-                yield from ((path.relative_to(root).as_posix(), one) for one in _sentences(block))
+        name = path.relative_to(root).as_posix()
+        text = _blanked(r"(?ms)^\s*```.*?^\s*```$", path.read_text(encoding="utf-8"))
+        for block in re.finditer(r"(?s)\S.*?(?=\n\s*\n|\n\s*(?:[-*]|\d+\.) |\Z)", text):
+            indented = text[text.rfind("\n", 0, block.start()) + 1 : block.start()] + block.group()
+            if not indented.startswith(NO_PROSE):
+                place = f"{name}:{_line(text, block.start())}"
+                yield from ((place, one) for one in _sentences(block.group()))
 
 
-KINDS = {"help": help_texts, "errors": errors, "docstrings": docstrings, "docs": prose}
+def page(root: Path) -> Iterator[Sentence]:
+    """Find what a report prints: statements, captions and cards of the analyses, and paragraphs of the templates."""
+    for name, tree in trees(root):
+        if "/analyses/" in name and name.endswith(PAGE_MODULES):
+            for node in _strings(tree):
+                yield from ((f"{name}:{node.lineno}", one) for one in _sentences(_text(node)))
+    for path in sorted((root / "src").rglob("*.j2")):
+        text = _blanked(MARKUP, path.read_text(encoding="utf-8"))
+        for found in PARAGRAPH.finditer(text):
+            place = f"{path.relative_to(root).as_posix()}:{_line(text, found.start())}"
+            yield from ((place, one) for one in _sentences(re.sub(r"<[^>]*>", "", found.group(2))))
+
+
+KINDS = {"help": help_texts, "errors": errors, "docstrings": docstrings, "docs": prose, "page": page}
+
+
+def _strings(tree: ast.AST) -> Iterator[ast.expr]:
+    """Find every string but docstrings; an f-string and a concatenation count as one."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            yield node
+        else:
+            yield from _strings(node)
+
+
+def _blanked(pattern: str | re.Pattern[str], text: str) -> str:
+    """Remove what matches, but keep its line breaks, so that line numbers stay."""
+    return re.sub(pattern, lambda found: "\n" * found.group().count("\n"), text)
+
+
+def _line(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
 
 
 def _text(node: ast.expr) -> str:

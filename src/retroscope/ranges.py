@@ -48,12 +48,12 @@ class Range:
 
 @dataclass(frozen=True)
 class Distinct:
-    """A mark of a list in which no value may occur twice."""
+    """Constraint on a list: all values must differ."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What one field, or every item of its list, must meet.
+    """Constraint on one field, or on every item of its list.
 
     Attributes:
         whole: only whole numbers are allowed.

@@ -25,6 +25,10 @@ def statements_of(tower: TowerNeurons, start: str) -> list[Statement]:
     return [s for s in neuron_statements(tower) if s.text.startswith(start)]
 
 
+def ablation_statement(tower: TowerNeurons) -> Statement:
+    return next(s for s in neuron_statements(tower) if s.code.startswith("ablation."))
+
+
 NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 
@@ -158,18 +162,18 @@ def test_an_overlap_without_an_order_is_not_a_number() -> None:
 def judged(made: AblationCurves, **columns: object) -> Statement:
     """The statement about the ablation of a retriever alone, with these columns of its table."""
     tower = replace(made, table=made.table.assign(**columns))
-    return statement_of(alone(neuron_side(planted=20.0, ablation=tower)), "Ablation")
+    return ablation_statement(alone(neuron_side(planted=20.0, ablation=tower)))
 
 
 def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
-    statement = statement_of(tower_neurons(), "Ablation confirms the neurons of the after side")
+    statement = statement_of(tower_neurons(), "Retrieval needs the top neurons of the after side")
     assert statement.state == State.SIGNIFICANT
     assert statement.rests_on == ("after",)
-    assert "at 0.1 %, 1 %, 10 % and 30 % of them (4 of 4 shares, the smallest 0.1 %)" in statement.text
+    assert "at 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 fractions), fixing them costs" in statement.text
+    assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in statement.text
     assert (
-        "fixing the top 0.1 % of them (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in statement.text
+        "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves of random" in statement.text
     )
-    assert "The top lies below all 5 random draws at 4 of 4 shares; area between the curves of random" in statement.text
     assert "of the top by signed value in these layers +0.1" in statement.text
 
 
@@ -177,7 +181,8 @@ def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told() -> No
     """The verdict is about all shares: harm at 10 % alone is named as that."""
     curves = judged(ablation(), confirmed=[False, False, True, False])
     assert curves.state == State.SIGNIFICANT
-    assert "at 10 % of them (1 of 4 shares, the smallest 10 %): fixing the top 10 % of them (42 neurons" in curves.text
+    assert "at 10 % of the neurons (1 of 4 fractions), fixing them costs" in curves.text
+    assert ". Fixing the top 10 % (42 neurons" in curves.text
 
 
 def test_both_comparisons_are_told_with_their_p() -> None:
@@ -186,7 +191,7 @@ def test_both_comparisons_are_told_with_their_p() -> None:
     for words in (
         "paired by query, p = 0.011; as one more random draw, p = 0.012 (prediction test)",
         "Harm over the largest +0.0",
-        "paired by query, p = 0.013. Of all three, holm-corrected over the shares, p = 0.039.",
+        "paired by query, p = 0.013. Of all three, Holm-corrected over the fractions, p = 0.039.",
     ):
         assert words in curves.text
 
@@ -199,8 +204,8 @@ def test_large_neurons_that_harm_as_much_do_not_confirm(largest: float) -> None:
     )
     assert statement.caution
     assert "no evidence that the attribution finds more than large neurons" in statement.text
-    assert "fixing the top 0.1 % of them" in statement.text  # where it beats random neurons, and not where it may not
-    assert not statements_of(alone(neuron_side(ablation=ablation(largest=largest))), "Ablation confirms")
+    assert "Fixing the top 0.1 %" in statement.text  # where it beats random neurons, and not where it may not
+    assert not statements_of(alone(neuron_side(ablation=ablation(largest=largest))), "Retrieval needs")
 
 
 def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
@@ -222,15 +227,16 @@ def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -
     mark = "ablation does not confirm the neurons of the after side"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
     assert statement_of(tower, "Overlap").doubts == (mark,)
-    assert statement_of(tower, "Ablation confirms the neurons of the before side").doubts == ()
+    assert statement_of(tower, "Retrieval needs the top neurons of the before side").doubts == ()
 
 
 def test_queries_that_chose_the_neurons_show_nothing() -> None:
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
-    statement = statement_of(tower, "Ablation agrees with the neurons of the after side at 0.1 %")
-    assert "the smallest 0.1 %), but cannot confirm them: fixing" in statement.text
+    statement = statement_of(tower, "Retrieval may need the top neurons of the after side: at 0.1 %")
+    assert "(4 of 4 fractions), fixing them costs more than fixing as many random ones" in statement.text
+    assert "but on queries that chose the neurons. Fixing" in statement.text
     assert statement.caution
     assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
     assert [s.rests_on for s in neuron_statements(tower) if s.control and s.state == State.SIGNIFICANT] == [("before",)]
@@ -251,8 +257,8 @@ def test_without_an_ablation_a_count_is_not_evidence() -> None:
 def test_a_collection_that_is_too_easy_is_said_to_be() -> None:
     whole = ablation()
     easy = replace(whole, table=whole.table.assign(intact=0.995))
-    assert "Intact RR@10 is nearly perfect" in statement_of(alone(neuron_side(ablation=easy)), "Ablation").text
-    assert "nearly perfect" not in statement_of(alone(neuron_side(ablation=whole)), "Ablation").text
+    assert "Intact RR@10 is nearly perfect" in ablation_statement(alone(neuron_side(ablation=easy))).text
+    assert "nearly perfect" not in ablation_statement(alone(neuron_side(ablation=whole))).text
 
 
 def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None:
@@ -264,10 +270,8 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
         warnings=("some fractions are one neuron",),
     )
     tower = alone(neuron_side(ablation=weak))
-    assert (
-        "A random set shares 80% of the top by chance: the comparison is weak." in statement_of(tower, "Ablation").text
-    )
-    assert "The neurons were chosen on 60 of these 240 queries" in statement_of(tower, "Ablation").text
+    assert "A random set shares 80% of the top by chance: the comparison is weak." in ablation_statement(tower).text
+    assert "The neurons were chosen on 60 of these 240 queries" in ablation_statement(tower).text
     assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
 
@@ -381,7 +385,7 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -
     whole = ablation(harm=0)
     values = whole.scores.values.assign_coords(fraction=pd.Index([0.001, 0.02, 0.1, 0.3]))
     tower = alone(neuron_side(ablation=replace(whole, scores=Scores("ablation", values), table=moved)))
-    assert "fixing the top 2 % of them" in statement_of(tower, "Ablation").text
+    assert "Fixing the top 2 % (" in ablation_statement(tower).text
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:

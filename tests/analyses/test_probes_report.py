@@ -47,6 +47,7 @@ def test_the_first_layer_that_reads_better_is_named() -> None:
         "The similarity probe (cosine, N=5, chance 0.200) first gains accuracy at layer 2 ("
     )
     assert "the largest gain is at layer 6 (post-norm) (" in statement.text
+    assert "Accuracy rises significantly at 5 of 7 layers and falls significantly at 0 (" in statement.text
     assert statement.state == State.SIGNIFICANT
 
 
@@ -54,7 +55,7 @@ def test_no_change_in_the_probes_is_no_evidence() -> None:
     same = compare(*probe_scores(accuracy=lambda p, c, n, k, side: accuracy(p, c, n, k, "before")), margin=None)
     statement = said_of(probes_result(effect=same), "no significant difference at any")
     assert statement.state == State.NOT_SIGNIFICANT
-    assert "0 equivalent, 7 neither" in statement.text
+    assert "0 equivalent, 7 undecided" in statement.text
 
 
 def test_passage_only_that_reads_as_much_explains_it() -> None:

@@ -58,9 +58,10 @@ def test_where_vectors_diverge() -> None:
     assert any(
         text.startswith(
             "Query vectors before and after arrange texts most alike at layer 0 (CKA 1.000 [0.980, 1.000]) and least "
-            "at layer 6 (post-norm) (0.400 [0.380, 0.420]; there two halves of a model's own dimensions reach 0.900, a "
-            "random-weight control of the backbone 0.200). By Procrustes, which large directions dominate less, they "
-            "are least alike at layer 6 (post-norm) (0.400 [0.380, 0.420]; texts paired at random 0.000)."
+            "at layer 6 (post-norm) (0.400 [0.380, 0.420]; there two random halves of one model's vector dimensions "
+            "reach 0.900, a random-weight control of the backbone 0.200). By Procrustes, which large directions "
+            "dominate less, they are least alike at layer 6 (post-norm) (0.400 [0.380, 0.420]; texts paired at random"
+            " 0.000)."
         )
         for text in texts(section)
     )

@@ -59,7 +59,8 @@ def test_nothing_changed_is_an_alarm() -> None:
 def test_where_a_planted_change_is() -> None:
     statements = texts(drift({(3, "ffn_out"): 0.5}))
     assert statements[0] == (
-        "1 of 18 tensors changed, with 5.6 % of the weights. The change is 12 % of all weights in size (|D| / |W|)."
+        "1 of 18 tensors changed, with 5.6 % of the weights. The norm of the change is 12 % of the "
+        "norm of the weights (|D| / |W|, Frobenius)."
     )
     assert statements[1] == (
         "Changed: FFN out (1 of 4 layers, most in layer 3: 50 %). "

@@ -30,6 +30,8 @@ from retroscope.study.reporting.gate import outcome_of_gate, parse_gate, refuse_
 from retroscope.study.reporting.model_card import BEGIN, END, into_card, metric_type, model_card
 from retroscope.study.reporting.notebook import answer_html
 from retroscope.study.reporting.report import Report, render
+from retroscope.typesetting.frames import rows
+from retroscope.typesetting.numbers import p_value
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import accuracy, probe_scores, probes_result
@@ -107,6 +109,16 @@ def test_every_state_has_an_answer_of_120_words(state: State) -> None:
     assert answer_of(report).words <= MOST_WORDS
     assert words_of_page(report) <= MOST_WORDS
     assert [one.question for one in answer_of(report).cards][-2:] == [Question.TRUST, Question.MISSING]
+
+
+def test_the_sentence_of_an_equivalent_effect_has_the_p_of_its_equivalence_test() -> None:
+    result, about = STATES[State.EQUIVALENT]()
+    row = rows(result.effect, measure="nDCG@10").iloc[0]
+    equivalence, difference = (p_value(row[p]) for p in ("p_equivalence_corrected", "p_corrected"))
+    assert equivalence != difference
+    sentence = answer_of(report_of(result, about)).sentence
+    assert f"equivalent within 0.01 (equivalence test, {equivalence}): " in sentence
+    assert difference not in sentence
 
 
 def test_a_failed_self_test_is_in_the_sentence_and_on_the_card() -> None:

@@ -212,7 +212,8 @@ def test_a_study_prints_as_a_person_reads_it(study: Study) -> None:
 def test_settings_of_analyses_are_checked_at_the_door(planned: Callable[[StudySettings], StudyPlan]) -> None:
     wrong = replace(QUICK, analyses={"probes": SweepSettings()})
     with pytest.raises(
-        SettingsError, match=r"the settings of 'probes' are SweepSettings\n  fix: give ProbeSettings, or"
+        SettingsError,
+        match=r"the settings of 'probes' are a SweepSettings, not ProbeSettings\n  fix: pass ProbeSettings, or",
     ):
         planned(wrong)
     with pytest.raises(SettingsError, match=r"there is no setting 'prboes'\n  fix: did you mean 'probes'"):

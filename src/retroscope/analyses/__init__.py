@@ -1,4 +1,4 @@
-"""What a study asks: one folder a question. `analyses()` lists them in reading order.
+"""Analyses: one folder for each question of a study. `analyses()` lists them in reading order.
 
 Another package adds its own by the entry point group `retroscope.analyses`: each entry names an `Analysis`.
 """

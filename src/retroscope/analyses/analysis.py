@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Phase(IntEnum):
-    """When an analysis is measured: what costs little and answers much comes first."""
+    """Phases in the order of measurement: cheap analyses that answer much come first."""
 
     WEIGHTS = 0  # reads no text
     SEARCH = 1  # encodes all texts and says whether retrieval changed
@@ -88,7 +88,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Instrument:
-    """How an analysis measures; made only when something is measured, so its functions may import torch.
+    """Functions with which an analysis measures. They may import torch: they are imported when something is measured.
 
     Attributes:
         refusal: (context, settings) -> why this cannot be measured; empty where it can. Nothing is encoded for it.
@@ -112,7 +112,7 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Reporter:
-    """How an analysis reports; its functions never import torch.
+    """Functions with which an analysis reports; none imports torch.
 
     Attributes:
         infer: (measurements, reading) -> the result: paired differences with intervals and tests. The measurements are

@@ -1,4 +1,4 @@
-"""The retrievers whose vectors a study makes: models, further trainings, and copies with random weights."""
+"""Retrievers that a study encodes with: its models, further trainings, and copies with random weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Section: what an analysis reports. Reading: what it may use for that."""
+"""Section: the statements, figures and tables that an analysis reports. Reading: what it may use for that."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -45,7 +45,7 @@ class AttributionCounts(TypedDict):
 
 
 class AttributionRecipe(TypedDict, total=False):
-    """How an attribution was made, JSON-like: of what, by which settings, and how exact it is.
+    """Protocol of an attribution, JSON-like: its model and texts, its settings, and its numerical error.
 
     "row_tokens" are run at once, "f_..." are of the scalar that is attributed, "gap_..." and "completeness" of the
     errors of its integral (None where a method claims none). What `attribute_neurons` made has every key but

@@ -32,7 +32,7 @@ Workers = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Where texts are encoded; no number depends on it."""
+    """Options of the machines that encode the texts; no number depends on them."""
 
     HEADING: ClassVar[str] = "Engine"
 

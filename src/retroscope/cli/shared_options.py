@@ -135,7 +135,7 @@ Json = Annotated[bool, option("--json", help="Print only one JSON document on st
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """How every model is loaded."""
+    """Options of loading, for every model."""
 
     HEADING: ClassVar[str] = "Models"
 
@@ -255,7 +255,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions:
-    """How large a study is."""
+    """Options of the size of a study."""
 
     HEADING: ClassVar[str] = "Size"
 

@@ -21,7 +21,7 @@ from retroscope.notebook import html_table
 
 @dataclass(frozen=True, repr=False)
 class Collection:
-    """A retrieval collection: what is searched, and what should be found. Make one with
+    """A retrieval collection: passages, queries and judgments. Make one with
     `make_collection`.
 
     Attributes:

@@ -162,7 +162,7 @@ def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSe
 
 
 def _halves(statistic: Statistic, x: Vectors, seed: int) -> float:
-    """Return what two random halves of a model's own dimensions reach."""
+    """Return the statistic between two random halves of one model's vector dimensions."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2
     return statistic(x[:, order[:middle]], x[:, order[middle:]])

@@ -59,10 +59,10 @@ class RepresentationDrift:
 
     Attributes:
         similarity: a row a tower, layer and statistic (cka, procrustes, rsa, neighbours): value, low, high, chance;
-            halves, the geometric mean of what two random halves of each model's own dimensions reach (a reference, no
-            bound: two nearly equal models exceed it); other_training, what the model after and other trainings of it
-            reach, on average: the ceiling; random_weights, what the model before and its copy with random weights
-            reach. The last two are NaN where there is none.
+            halves, the statistic between two random halves of one model's vector dimensions (geometric mean of both
+            models; a reference, no bound: two nearly equal models exceed it); other_training, the mean statistic
+            between the model after and its other trainings: the ceiling; random_weights, the statistic between the
+            model before and its copy with random weights. The last two are NaN where no such model was given.
         geometry: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value,
             low, high. Alignment is of judged pairs, under the tower "both".
         layer_map: a row a tower, layer before and layer after: cka.

@@ -1,4 +1,4 @@
-"""What a checkpoint applies to the pooled vector: final modules from vectors to vectors, in float32."""
+"""Final modules, which a checkpoint applies to the pooled vector in float32."""
 
 from collections.abc import Mapping
 

@@ -115,7 +115,7 @@ class LoadOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """What one tower was loaded from, so that another process loads the same one.
+    """Source and settings of one tower, with which another process loads the same encoder.
 
     Attributes:
         source: absolute path, or a hub name.

@@ -13,7 +13,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class Engine:
-    """Where shards are done.
+    """Choice of the engine that computes the shards.
 
     Attributes:
         name: "local", this process; "ray", actors of a Ray cluster.

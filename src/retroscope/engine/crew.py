@@ -38,7 +38,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Event:
-    """What a member answered: an arrival, the report of a shard, or its loss (`lost`, the reason)."""
+    """Answer of a member: its arrival, the report of a shard, or its loss (`lost`, the reason)."""
 
     member: Member
     shard: Shard | None = None

@@ -14,7 +14,7 @@ RECORDS = ".shards"  # folder of the records; removed when the whole is finished
 
 
 class Standing(Enum):
-    """How a shard stands; all but `DONE` are computed."""
+    """State of a shard; a shard in any state but `DONE` is computed."""
 
     DONE = "done"
     ABSENT = "not done yet"

@@ -77,7 +77,7 @@ class Job:
 
 @dataclass
 class RunTally:
-    """What a run did.
+    """Tally of a run: items computed and kept, times, workers and failures.
 
     Attributes:
         done: items of shards that were computed.

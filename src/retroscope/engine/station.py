@@ -16,7 +16,7 @@ AT_ONCE = 2  # shards at a station: one is written while the next is computed
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a station says when it is ready, or why it cannot be.
+    """Answer of a station that starts: it is ready, or the reason why it is not.
 
     Attributes:
         equipment: kind of device and versions of libraries.
@@ -30,7 +30,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What became of a shard.
+    """Outcome of a shard: how it stood before, its error, and its time.
 
     Attributes:
         standing: how it stood before.

@@ -22,7 +22,7 @@ RECORD = ".about.json"  # end of the name of a record; it begins with the name o
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOrigin:
-    """What made an entry of a cache.
+    """Origin of an entry of a cache: models, collection, analysis and software.
 
     Attributes:
         models: their names.
@@ -41,7 +41,7 @@ class CacheOrigin:
 
 @dataclass(frozen=True)
 class EntryKind:
-    """One kind of what a cache keeps.
+    """One kind of entry of a cache.
 
     Attributes:
         name: as it is printed.

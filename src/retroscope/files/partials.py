@@ -1,4 +1,4 @@
-"""What is being written: partial files and folders beside their place, and those that killed runs left.
+"""Partial files and folders: written beside their place, and cleaned after killed runs.
 
 A writer holds a lock on its partial file as long as it lives, so that another run of the same folder can tell what is
 in use from what a killed run left. The system releases the lock of a process that is gone, whatever ended it.

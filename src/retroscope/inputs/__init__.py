@@ -1,1 +1,1 @@
-"""What a study reads and its analyses share: models and collections, where vectors are kept, samples, provenance."""
+"""Inputs that the analyses of a study share: models, collections, the cache of vectors, samples, provenance."""

@@ -25,7 +25,7 @@ LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-tran
 
 
 class TextCounts(TypedDict):
-    """How many texts of a tower are read, are distinct and fill the maximum length of its recipe."""
+    """Numbers of texts of a tower: all, distinct ones, and those that fill the maximum length."""
 
     texts: int
     distinct: int

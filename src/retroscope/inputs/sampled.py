@@ -101,7 +101,7 @@ def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Gen
 
 
 class _Sample:
-    """What was drawn until now."""
+    """A sample while it is drawn: its queries, their judged passages, and all its passages."""
 
     def __init__(self, collection: Collection, rankings: Sequence[Ranked], rng: np.random.Generator) -> None:
         self.collection = collection
@@ -113,7 +113,7 @@ class _Sample:
         self._others = self._unranked(rng.permutation(len(collection.passages)))
 
     def add(self, query: str) -> None:
-        """A query and all its judged passages."""
+        """Add a query and all its judged passages."""
         place = len(self.queries)
         self.queries.add(query)
         self.judged |= {*self.collection.qrels[query]}
@@ -122,7 +122,7 @@ class _Sample:
             heapq.heappush(self._turns, (0, place, number, query))
 
     def fill(self, size: int) -> None:
-        """Passages that compete for the drawn queries, until there are `size`."""
+        """Add passages that compete for the drawn queries, until there are `size`."""
         while len(self.passages) < size:
             found = self._next()
             if found is None:
@@ -130,7 +130,7 @@ class _Sample:
             self.passages.add(found)
 
     def _next(self) -> str | None:
-        """The best ranked passage that is not there yet; at random where none is ranked."""
+        """Return the best ranked passage that is not in the sample yet; a random one where none is ranked."""
         while self._turns:
             rank, place, number, query = heapq.heappop(self._turns)
             ranked = self.rankings[number].get(query, ())
@@ -146,7 +146,7 @@ class _Sample:
 
 
 def _narrowed(collection: Collection, queries: Sequence[str], passages: Mapping[str, Passage]) -> Collection:
-    """The collection with these queries and passages, and the judgments between them."""
+    """Return the collection with these queries and passages, and the judgments between them."""
     asked = {*queries}
     return replace(
         collection,

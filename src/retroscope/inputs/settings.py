@@ -16,7 +16,7 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, kw_only=True)
 class NegativesSettings:
-    """Where the probes' hard negatives come from.
+    """Source of the probes' hard negatives.
 
     Attributes:
         how: "bm25", "given" (by the collection) or "run" (a TREC run file); "auto" is bm25, but given
@@ -35,7 +35,7 @@ class NegativesSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Which collection, and how its source is read.
+    """Settings of one collection: its source, and how it is read.
 
     Attributes:
         source: a path or `FORMAT:PATH`.
@@ -61,7 +61,7 @@ class DataSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Which checkpoint, or which two, and how they are loaded.
+    """Settings of one model: its checkpoint, or one for each tower, and how they are loaded.
 
     Attributes:
         source: folder or hub name of both towers.
@@ -122,6 +122,7 @@ class StudySettings:
         settings = self.analyses.get(name, kind())
         if settings is not None and not isinstance(settings, kind):
             raise SettingsError(
-                f"the settings of {name!r} are {type(settings).__name__}", fix=f"give {kind.__name__}, or None"
+                f"the settings of {name!r} are a {type(settings).__name__}, not {kind.__name__}",
+                fix=f"pass {kind.__name__}, or None to leave the analysis out",
             )
         return settings

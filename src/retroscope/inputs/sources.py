@@ -1,4 +1,4 @@
-"""What settings name is looked for before torch is imported: a mistyped path is an error in a second. No torch."""
+"""Look for the paths in settings before torch is imported: a mistyped path is an error in a second. No torch."""
 
 from retroscope.collection.loading import resolve_spec
 from retroscope.encoders.checkpoints.folders import locate, looks_like_a_path

@@ -1,4 +1,4 @@
-"""What the intact models and BM25 find in the whole corpus: it fills a sample and shows what the sample changes."""
+"""Rankings of the whole corpus by the intact models and BM25, which fill a sample and show the effect of sampling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ MEASURES = (P1, RR, LOG_P, LOG_P_TOKEN, SHUFFLED)
 
 @dataclass(frozen=True, eq=False)
 class Recalled:
-    """What was read of the facts of one relation in one wording.
+    """Measures and ranks of the answers to the facts of one relation in one wording.
 
     Attributes:
         measures: [read-out, layer, fact, measure] in the order of `MEASURES`.

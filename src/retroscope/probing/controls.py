@@ -61,7 +61,7 @@ def _hash(passage: int, seed: int) -> int:
 
 @dataclass(frozen=True)
 class Control:
-    """What a control changes.
+    """A control of a probe: the changed queries, labels or weights.
 
     Attributes:
         queries: which query each choice reads.
@@ -104,7 +104,7 @@ class View:
 def views(
     parts: Mapping[str, Choices], seed: int, controls: Sequence[str], sizes: tuple[int, ...], *, random_weights: bool
 ) -> list[View]:
-    """Return what each control sees, grouped by the queries that it reads.
+    """Return the input of each control, grouped by the queries that it reads.
 
     Args:
         random_weights: the controls on the vectors of the random-weight copy; else those on the retriever's.

@@ -1,4 +1,4 @@
-"""What to probe, and by which protocol."""
+"""Settings of the probes and of their protocol."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field

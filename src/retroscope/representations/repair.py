@@ -56,7 +56,7 @@ class Remake:
 
 
 def is_of_key(folder: Path, key: str) -> bool:
-    """Return whether a damaged store is of this key: by its name in a cache, or by what is left of its description."""
+    """Return whether a damaged store has this key, by its name in a cache or by the rest of its description."""
     if folder.name == f"{key[:32]}.zarr":
         return True
     files = (folder / GROUP, *(folder / array / GROUP for array in ARRAYS))

@@ -27,7 +27,7 @@ WindowVectors = tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "te
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Consecutive texts, and what is known of them.
+    """A window of consecutive texts, with their repeats and lengths.
 
     Attributes:
         start: position of the first text in the corpus.
@@ -48,7 +48,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowFormat:
-    """What makes vectors of a window besides the encoder.
+    """Format of the stored vectors of a window.
 
     Attributes:
         shape: (layers, dim, out) of one text's vectors.

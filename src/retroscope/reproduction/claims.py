@@ -30,7 +30,7 @@ DoneTrials = Mapping[tuple[str, str, str, str], MeasuredTrial]  # (data, model, 
 
 
 class ClaimOutcome(StrEnum):
-    """What a claim's rule says of a statistic."""
+    """Outcome of a claim's rule for a statistic."""
 
     HOLDS = "holds"
     FAILS = "does not hold"

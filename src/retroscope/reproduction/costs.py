@@ -1,4 +1,4 @@
-"""What a figure costs: downloads, disk, time and memory, counted from the sizes of models and data. No torch.
+"""Cost of a figure: downloads, disk, time and memory, counted from the sizes of models and data. No torch.
 
 Operations of encoding are two for each weight of the blocks and token; those of the attribution three times as many for
 each node and matrix, half of the blocks lying above it on average. Real rates differ by a factor of some: run a few
@@ -25,7 +25,7 @@ ATTRIBUTED_TEXTS = {PUBLISHED: 1, CORRECTED: 3}  # of an example: a text, or a q
 
 @dataclass(frozen=True, kw_only=True)
 class FigureCost:
-    """What a figure costs, about.
+    """Approximate cost of a figure.
 
     Attributes:
         figure: its number.

@@ -1,4 +1,4 @@
-"""What `results.json` of a reproduction holds, as types: `results` makes it, page, figures and terminal read it."""
+"""Types of `results.json` of a reproduction: `results` makes it; page, figures and terminal read it."""
 
 from typing import TypedDict
 
@@ -113,7 +113,7 @@ class TrialFacts(TypedDict):
 
 
 class PointCounts(TypedDict):
-    """How many points can be compared, and how many of them lie beyond the limit of one point."""
+    """Numbers of points that can be compared, and of points beyond the limit of one."""
 
     compared: int
     beyond: int

@@ -151,7 +151,9 @@ def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, p
     shown = frame.reindex(columns=["part", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])
     panel = curves(layer_axis(), shown, alt.Y("value:Q", title="share of active neurons"))
     chart = facets(panel, shown, "part", list(dict.fromkeys(shown["part"])), columns=2)
-    target = "norm of the embedding, as published" if protocol == PUBLISHED else "margin, corrected"
+    target = (
+        "target: embedding norm; published protocol" if protocol == PUBLISHED else "target: margin; corrected protocol"
+    )
     title = f"Figure {figure.number}: active neurons ({target})"
     caption = (
         f"{_smoke(results)}Share of the neurons of a layer that at least one example activates. The paper prints its "

@@ -1,4 +1,4 @@
-"""What can be reproduced, what it costs and how it is typed, in words. No torch."""
+"""List the figures that can be reproduced, with their costs and commands. No torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def listed_figures(study: PublishedStudy, figures: Sequence[PublishedFigure]) ->
 
 
 def listed_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale) -> list[str]:
-    """Return what every figure costs, and what the estimate assumes."""
+    """Return the cost of every figure, and the assumptions of the estimate."""
     if scale.name == SMOKE:
         return ["smoke: nothing is downloaded; tiny made-up models and texts take a few minutes and under 1 GB"]
     rate = RATES[scale.device.partition(":")[0]]

@@ -70,7 +70,7 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
 
 
 def _shown(study: PublishedStudy, results: Results, figure: PublishedFigure) -> dict[str, Any]:
-    """Return what the template reads of one figure."""
+    """Return the values of one figure that the template reads."""
     points = [one for one in results["points"] if one["figure"] == figure.number]
     states = {str(state): sum(one["state"] == str(state) for one in points) for state in PointState}
     return {

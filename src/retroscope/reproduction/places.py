@@ -24,7 +24,7 @@ TRIALS, ABOUT, VECTORS, HUB, RESULTS, ROWS = (
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a reproduction reads and writes.
+    """Folders that a reproduction reads and writes.
 
     Attributes:
         study: that is reproduced.

@@ -28,7 +28,7 @@ CONCAT, NONE = "concat", "none"
 
 
 class PointState(StrEnum):
-    """What is known of a published point."""
+    """Outcome of the comparison with a published point."""
 
     OK = "OK"  # equal within the errors of printing and reading
     NOT_DISTINGUISHABLE = "not distinguishable"  # no further apart than the tolerance
@@ -39,7 +39,7 @@ class PointState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedChoices:
-    """How many choices the paper's accuracies are over, as its stars imply.
+    """Number of choices behind the paper's accuracies, as its stars imply.
 
     A star at a small difference needs at least `low` choices, a missing star at a large one at most `high`.
     """

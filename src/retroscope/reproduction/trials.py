@@ -19,7 +19,7 @@ SIMILARITY = "dot"  # that all of the paper's retrievers were trained with
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How much is measured.
+    """Scale of a reproduction.
 
     Attributes:
         name: "smoke" or "full".

@@ -1,4 +1,4 @@
-"""How far relevant passages stand apart from others: similarities to their queries, layer by layer, as counts."""
+"""Separation of relevant passages from others: counts of their similarities to the queries, layer by layer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

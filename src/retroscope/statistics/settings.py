@@ -1,4 +1,4 @@
-"""How two retrievers are compared: one settings object for the whole package."""
+"""Settings of the comparison of two retrievers: one object for the whole package."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated

@@ -36,7 +36,7 @@ def shapley_values(players: Sequence[str], values: SubsetValues) -> dict[str, Fl
 def pair_interactions(
     players: Sequence[str], values: SubsetValues
 ) -> dict[tuple[str, str], Float[np.ndarray, "*cell"]]:
-    """Return f(ab) - f(a) - f(b) + f(0) of every pair: what both do together beyond what each does alone."""
+    """Return f(ab) - f(a) - f(b) + f(0) of every pair: the effect of both together less the sum of both alone."""
     nobody = values[frozenset()]
     return {
         (a, b): values[frozenset({a, b})] - values[frozenset({a})] - values[frozenset({b})] + nobody

@@ -124,7 +124,7 @@ def halve(single: Path, folder: Path) -> None:
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Measure each retriever on each stratum of the world: what was seen in pre-training, and what was not."""
+    """Measure each retriever on each stratum of the world: facts seen in pre-training, and unseen ones."""
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
         retriever = load_retriever(place)

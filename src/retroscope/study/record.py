@@ -112,7 +112,7 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
 
 
 def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
-    """Warn of texts that fill the maximum length or have equal tokens, of every model whose vectors are read."""
+    """Warn of texts that fill the maximum length or have equal tokens, for every model that encodes them."""
     if not any(step.planned and step.analysis.reads_vectors and step.reads(context) for step in plan.steps):
         return []
     on = "" if context.first else f"{context.collection.name}: "
@@ -124,6 +124,6 @@ def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
 
 
 def _same_vectors(context: Context) -> bool:
-    """Whether both models give every text the same vectors: what makes them is the same."""
+    """Return whether both models have the same weights and recipe, and so give every text the same vectors."""
     one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
     return one == two

@@ -1,4 +1,4 @@
-"""What a study never replaces: files that no study wrote, and another study. No torch."""
+"""Refuse to replace files that no study wrote, and another study. No torch."""
 
 import json
 from collections.abc import Mapping

@@ -71,7 +71,7 @@ def compare(
 
 
 def run_study(plan: StudyPlan, progress: Shown = None) -> Study:
-    """Measure every analysis of a plan; what an earlier, stopped run of the same plan measured is read.
+    """Measure every analysis of a plan; read the measurements of an earlier, stopped run of the same plan.
 
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.

@@ -85,7 +85,7 @@ def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings:
 def _continued(
     folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
 ) -> Set[MeasurementPlace] | None:
-    """Return what the folder holds of the same study: equal settings, and what both have measured has one key.
+    """Return the measurements of the same study in the folder: the settings and the keys of measurements are equal.
 
     None where it holds none. A damaged study is not continued: it is replaced.
     """

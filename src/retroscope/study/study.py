@@ -31,7 +31,7 @@ from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """The result and the section of an analysis, and what both were made of.
+    """The result and the section of an analysis, with the measurements that they were made of.
 
     Attributes:
         about: what sections read of the study's subject.
@@ -119,7 +119,7 @@ class Study:
 
     @property
     def _about(self) -> tuple[Any, ...]:
-        """What a section may read of the subject: not its caveats and times, which grow while a study runs."""
+        """Return the parts of the subject that sections may read: no caveats or times, which grow during a run."""
         one = self.subject
         return one.title, one.models, one.collections, one.trainings, one.settings
 

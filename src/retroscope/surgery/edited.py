@@ -73,7 +73,7 @@ def edited_vectors(
 
 
 class _Recorded:
-    """One batch, run once, and what follows from a layer on when its states are edited."""
+    """One recorded batch: the layers above an edited layer run again from its edited states."""
 
     def __init__(self, encoder: Encoder, batch: Batch) -> None:
         self.encoder, self.batch = encoder, batch

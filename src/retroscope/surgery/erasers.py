@@ -112,7 +112,7 @@ class PairVectors:
 
 @dataclass(frozen=True, eq=False)
 class Erasure:
-    """What erases r directions of one layer from each tower.
+    """Erasers of r directions of one layer, one for each tower.
 
     Attributes:
         erasers: tower -> affine map of the states.

@@ -20,7 +20,7 @@ SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Relevance:
-    """Which passages of the training set are relevant to which of its rows.
+    """Relevant passages of every row of the training set.
 
     Attributes:
         queries: a number for each distinct text, row by row; no batch has one twice.

@@ -1,4 +1,4 @@
-"""What held-out queries share with the training set beyond equal texts, which are refused.
+"""Overlap of held-out queries with the training set, beyond equal texts, which are refused.
 
 Lewis et al. (2021, "Question and Answer Test-Train Overlap in Open-Domain Question Answering Datasets"): 60 to 70 % of
 test answers and 30 % of test questions of common data sets are in their training sets, and models do far worse on the
@@ -31,7 +31,7 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class TrainingOverlap:
-    """What the judged queries of a held-out collection share with the training pairs.
+    """Overlap of the judged queries of a held-out collection with the training pairs.
 
     Attributes:
         collection: name of the collection.

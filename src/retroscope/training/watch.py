@@ -68,7 +68,7 @@ def is_whole(checkpoint: Path) -> bool:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """How often, in steps, the trainer logs and writes a checkpoint; the latter is a multiple of the former."""
+    """Intervals in steps: of the trainer's log, and of its checkpoints, a multiple of the first."""
 
     log: int
     save: int

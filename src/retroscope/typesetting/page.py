@@ -1,4 +1,4 @@
-"""What every page shares: one file with every script, style and figure inside, and nothing to fetch.
+"""Parts that every page shares; a page is one file with all scripts, styles and figures, and fetches nothing.
 
 Texts of queries, passages and models are not trusted: the template escapes them, data for scripts is packed, and the
 page's policy runs only the scripts of this package and the figure library, by their hashes.

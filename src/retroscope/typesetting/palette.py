@@ -14,7 +14,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 @dataclass(frozen=True)
 class Look:
-    """How one series is drawn: colour, dash pattern, point shape."""
+    """Style of one series: colour, dash pattern, point shape."""
 
     colour: str
     dash: tuple[int, ...]

@@ -18,7 +18,7 @@ FEWEST = 25  # queries: with fewer, the paired tests are exact or rough, and an 
 
 
 class State(StrEnum):
-    """What is known: exactly one of these of every statement."""
+    """State of a conclusion; every statement has exactly one."""
 
     SIGNIFICANT = "significant"  # the corrected test supports it
     MEASURED = "measured"  # described, without a test
@@ -30,7 +30,7 @@ class State(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a number is, and so how it is printed."""
+    """Kind of a number, which decides how it is printed."""
 
     DIFFERENCE = "difference"  # after - before, with its sign
     SCORE = "score"

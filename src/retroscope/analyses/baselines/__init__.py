@@ -1,4 +1,4 @@
-"""What can the backbone already find? Its frozen vectors are searched at their best, beside BM25 and random weights."""
+"""Baselines: search with the frozen backbone under its best variant, with BM25, and with random weights."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 from retroscope.analyses.questions import Question

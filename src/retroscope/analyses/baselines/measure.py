@@ -27,7 +27,7 @@ from retroscope.errors import AnalysisError
 
 @dataclass(frozen=True, eq=False)
 class BaselineWork:
-    """Work of the baselines: what is searched, by which variants.
+    """Work of the baselines: the collection that is searched, and the variants of the backbone that search it.
 
     Attributes:
         task: what every model is asked.

@@ -30,7 +30,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResu
 
 
 def report(result: BaselineResult, reading: Reading) -> Section:
-    """Return what was already there, and what that leaves to fine-tuning."""
+    """Return the section: retrieval by the frozen backbone, and the gain that is left to fine-tuning."""
     conclusions = baseline_statements(result, reading.subject)
     return Section(
         statements=conclusions,

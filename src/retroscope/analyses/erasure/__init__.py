@@ -1,4 +1,7 @@
-"""Is what a probe reads used? It is erased at one layer, the model goes on from there, and retrieval is measured."""
+"""Erasure: does retrieval use the relevance that a probe reads?
+
+Its directions are erased at one layer, the layers above run again, and retrieval is measured.
+"""
 
 from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
 

@@ -1,4 +1,4 @@
-"""Which pairs fit the erasers, which queries are held out, and what their probe chooses among."""
+"""Divide the queries into pairs that fit the erasers and held-out queries, and sample the probe's choices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

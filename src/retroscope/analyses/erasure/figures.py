@@ -1,4 +1,4 @@
-"""Figure of erasure: what is readable and what is used, by layer."""
+"""Figure of erasure: accuracy of the probe, and loss of retrieval, by layer."""
 
 import altair as alt
 import pandas as pd

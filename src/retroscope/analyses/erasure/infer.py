@@ -42,7 +42,7 @@ FLOOR = 0.5  # share of the intact score below which random subspaces leave too 
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResult | None:
-    """Return what is readable and what is used at every layer and rank, of every side."""
+    """Return the accuracy of the probe and the loss of retrieval at every layer and rank, of every side."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics

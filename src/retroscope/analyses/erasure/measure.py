@@ -1,4 +1,4 @@
-"""Erase what pairs share at every layer, go on from there, and measure probes and retrieval."""
+"""Erase the directions that relevant pairs share at a layer, run the layers above, and measure probes and retrieval."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ ErasedCell = tuple[int, str]  # rank, and the variant of what is erased
 
 @dataclass(frozen=True, eq=False)
 class ErasureTrial:
-    """What all erasures of one model share.
+    """Inputs that all erasures of one model share.
 
     Attributes:
         retriever: the model.

@@ -1,4 +1,4 @@
-"""Report erasure: statements, the figure and the table of what is readable and what is used."""
+"""Report erasure: statements, the figure, and the table of readable and used relevance."""
 
 from typing import Any
 
@@ -52,7 +52,10 @@ def _document(result: ErasureResult) -> dict[str, Any]:
 
 
 def _figures(result: ErasureResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure; what draws it is slow to import, and a terminal shows none."""
+    """Draw the figure.
+
+    The plotting code is imported here because it is slow and the terminal shows no figures.
+    """
     from retroscope.analyses.erasure.figures import erasure_figure
 
     return (erasure_figure(result, reading.subject),)

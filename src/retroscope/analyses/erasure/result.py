@@ -1,4 +1,4 @@
-"""Result of erasure: what a probe reads, and what retrieval loses without it. Computes nothing."""
+"""Result of erasure: the probe and retrieval before and after directions are erased. Computes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TABLE_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class ErasureResult:
-    """What was erased at every layer and rank, paired by query.
+    """Effects of erasure at every layer and rank, paired by query.
 
     Attributes:
         collection: its name.

@@ -10,7 +10,7 @@ from retroscope.retrieval.measures import parse_measure
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureSettings:
-    """What is erased, where, and how the harm is measured.
+    """Settings of erasure: layers and ranks that are erased, controls, and the measure of the harm.
 
     Attributes:
         layers: layers at which it is erased; None: all.

@@ -1,4 +1,4 @@
-"""Table of erasure: readable and used, layer by layer."""
+"""Table of erasure: at each layer, whether relevance is readable and whether retrieval uses it."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
-    """Return a row a side, layer and rank, with what is readable and what is used side by side."""
+    """Return a table with a row a side, layer and rank: accuracy of the probe, and loss of retrieval beyond random."""
     found = result.table
     used = f"used: loss of {result.measure} beyond random"
     frame = pd.DataFrame(

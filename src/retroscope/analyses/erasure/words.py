@@ -1,4 +1,4 @@
-"""Erasure in words: which layers hold what retrieval uses."""
+"""Erasure in words: at which layers retrieval uses the readable relevance."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ OPENINGS = {BEFORE: "Before fine-tuning", AFTER: "After fine-tuning", MODEL: "In
 
 
 def erasure_statements(result: ErasureResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return what is used of what is readable, after fine-tuning first, then the control and the change."""
+    """State at which layers retrieval uses readable relevance, after fine-tuning first; then control and change."""
     sides = [side for side in (AFTER, BEFORE, MODEL) if side in result.beyond]
     rules = (_used, _unclear, _unused, _inconclusive)
     statements = [s for side in sides for rule in rules for s in rule(result, side, subject)]
@@ -98,8 +98,8 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
     }
     listed = "; ".join(f"{reason} ({_layers(open_[at], subject)})" for reason, at in reasons.items() if at.any())
     text = (
-        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} leaves open whether retrieval uses what is "
-        f"readable at {_layers(open_, subject)}: {listed}."
+        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} does not decide whether retrieval uses the "
+        f"relevance that the probe reads at {_layers(open_, subject)}: {listed}."
     )
     yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.inconclusive", caution=True)
 

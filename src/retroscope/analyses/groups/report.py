@@ -87,7 +87,10 @@ def _card(table: pd.DataFrame, said: Sequence[Statement]) -> Card:
 
 
 def _figures(result: GroupsResult) -> tuple[Figure, ...]:
-    """Draw the figure; what draws it is slow to import, and a terminal shows none."""
+    """Draw the figure.
+
+    The plotting code is imported here because it is slow and the terminal shows no figures.
+    """
     from retroscope.analyses.groups.figure import group_figure
 
     return (group_figure(result),)

@@ -1,4 +1,4 @@
-"""What the heads of one model attend to in queries and relevant passages."""
+"""Attention of the heads of one model to kinds of tokens, in queries and relevant passages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

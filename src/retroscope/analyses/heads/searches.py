@@ -29,7 +29,7 @@ INTACT, TOP_SET, RANDOM_SET = "intact", "top", "random"  # names of sets; one of
 
 @dataclass(frozen=True, eq=False)
 class HeadSearches:
-    """What is searched with heads fixed.
+    """Searches of a collection with attention heads fixed.
 
     Attributes:
         searched: the collection, or a sample; without the queries that chose the top heads and those that share a text

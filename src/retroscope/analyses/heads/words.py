@@ -20,7 +20,7 @@ UNIT = "SD of the intact margin"
 
 
 def head_statements(result: HeadResult) -> tuple[Statement, ...]:
-    """Return what is said of every model, then of the difference between them."""
+    """Return the statements about every model, then about the difference between them."""
     of_sides = [s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one)]
     return (*of_sides, *_change(result), *_shift(result))
 

@@ -42,6 +42,6 @@ def _chosen(effect: Difference, subject: Subject) -> Figure:
     sides = pd.DataFrame({"series": [BEFORE, AFTER]})
     panel = curves(layer_axis(subject.layer_names), sides, alt.Y("value:Q", title=measure, scale=alt.Scale(zero=True)))
     chart = panel.properties(data=alt.InlineData(values=[], name="chosen"), **SIZE)
-    words = f"{measure} by layer of the queries that are chosen, before and after fine-tuning."
-    caption = f"{measure} when the vectors of one layer are searched, of the queries that are chosen above."
+    words = f"{measure} of the chosen queries by layer, before and after fine-tuning."
+    caption = f"{measure} of the queries chosen above, when the vectors of one layer are searched."
     return Figure("chosen_layers", "These queries, layer by layer", caption, words, chart, in_files=False)

@@ -23,7 +23,8 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
     on = "" if effects.collection == subject.collection.name else f"On {effects.collection}: "
     text = (
         f"{on}Searching with one layer's vectors ({subject.measures[0]}){norm}, the best is {tops[0]} and {tops[1]}. "
-        f"Of {count(len(table), 'layer')}, {gains} gain and {len(changed) - gains} lose."
+        f"{subject.measures[0]} rises significantly at {gains} of {count(len(table), 'layer')} and falls significantly "
+        f"at {len(changed) - gains}."
     )
     if effects.bare is not None and (bare := _tops(effects.bare, subject)):
         text += f" With the layers {WITHOUT}, which the last one alone has, the best would be {bare[0]} and {bare[1]}."

@@ -42,7 +42,10 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
     numeric = (result.measure, "effect", "interval")
     return {
         "localisation": PaperTable(
-            frame, "The place that each instrument names, and whether transplants agree", note, numeric
+            frame,
+            "The block or part that each measurement points to, and whether transplants of weights agree",
+            note,
+            numeric,
         )
     }
 

@@ -82,7 +82,7 @@ def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candida
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model of a tower: what is attributed of it, and the times of that."""
+    """One model of a tower: the plan of its attribution, and the time of each stage."""
 
     retriever: Retriever
     plan: AttributionPlan

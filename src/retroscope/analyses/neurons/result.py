@@ -33,7 +33,7 @@ WRITTEN = 1e-5  # relative; a number with six significant digits is nearer than 
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMap:
-    """How neurons are put into the bins of a heat map; no neuron is left out.
+    """Bins of a heat map of neurons; every neuron is in a bin.
 
     Attributes:
         value: of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold: the
@@ -60,7 +60,7 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 
 class AblationRecipe(TypedDict, total=False):
-    """How neurons were chosen and fixed, and what was searched, JSON-like.
+    """Protocol of an ablation, JSON-like: the choice of neurons, their fixed value, and the searched collection.
 
     "neurons" were ranked `by` a quantity, and `beside` it for the curve beside; they lie in `layers` layers. Of
     `of_queries` queries `queries` were measured, of which the attribution used `attributed_queries`. What

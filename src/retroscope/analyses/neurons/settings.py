@@ -1,4 +1,4 @@
-"""How neurons are attributed and ablated. No torch."""
+"""Settings of the attribution and ablation of neurons. No torch."""
 
 from dataclasses import dataclass, field
 from typing import Annotated

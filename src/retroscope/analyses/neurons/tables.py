@@ -1,4 +1,4 @@
-"""Tables of neurons: every number, and what a paper prints."""
+"""Tables of neurons: the complete one, and the short ones for a paper."""
 
 from collections.abc import Callable
 from dataclasses import replace

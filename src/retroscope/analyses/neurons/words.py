@@ -75,8 +75,8 @@ def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
         return []
     most, least = best(table, "value"), table.loc[table["value"].idxmin()]
     text = (
-        f"Concentration ({part}): the Gini index over a layer's neurons goes from {_value(least)} at layer "
-        f"{least['layer']} to {_value(most)} at layer {most['layer']}."
+        f"Concentration ({part}): the Gini index of the attributions in a layer ranges from {_value(least)} (layer "
+        f"{least['layer']}) to {_value(most)} (layer {most['layer']})."
     )
     return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"concentration.{part}")]
 
@@ -229,7 +229,7 @@ def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
         f"{opening}: no significant difference at any of {count(len(table), thing)} (equivalence was not tested)."
         if table["p_equivalence"].isna().all()
         else f"{opening}: no significant difference at any of {count(len(table), thing)} ({equal} equivalent, "
-        f"{len(table) - equal} neither)."
+        f"{len(table) - equal} undecided)."
     )
     return Statement(TOPIC, state, text, code="unchanged")
 

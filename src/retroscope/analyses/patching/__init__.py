@@ -1,4 +1,4 @@
-"""What does an activation carry? Activations of clean queries are put into runs on corrupted ones."""
+"""Activation patching: put activations of clean queries into runs on corrupted queries, and measure the margin."""
 
 from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
 

@@ -1,4 +1,4 @@
-"""Figure of activation patching: what FFNs and blocks recover, by layer, with own, other and random activations."""
+"""Figure of activation patching: margin recovered by layer, with own, other and random activations."""
 
 import altair as alt
 import pandas as pd

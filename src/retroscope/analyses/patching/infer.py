@@ -91,7 +91,7 @@ class _Patches(NamedTuple):
 
 
 def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
-    """Return what is tested: what the other model's activations do by themselves is subtracted."""
+    """Return the tested values: the effect of the other model's activations by themselves is subtracted."""
     patches = _Patches(by_donor[OWN], by_donor[RANDOM_PATCH])
     if OTHER not in by_donor:
         return patches

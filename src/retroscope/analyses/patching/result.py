@@ -19,7 +19,7 @@ RANDOM_COLUMNS = ("corruption", "tokens", "share", "largest")  # and "donor"
 
 @dataclass(frozen=True, eq=False)
 class SidePatches:
-    """What patched activations recover in one receiver; margins are in standard deviations of the total effect.
+    """Effects of patched activations in one receiver; margins are in standard deviations of the total effect.
 
     Attributes:
         name: of the receiver.

@@ -24,7 +24,7 @@ TOKENS = {"changed": "at the changed tokens", "rest": "at the other tokens", "al
 
 
 def patching_statements(result: PatchingResult) -> tuple[Statement, ...]:
-    """Return what is said of every receiver."""
+    """Return the statements about every receiver."""
     return tuple(s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one))
 
 

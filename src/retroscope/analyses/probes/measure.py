@@ -25,7 +25,7 @@ RANDOM_WEIGHTS = "random_weights"  # the control that the settings of the study 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """What was measured of one model.
+    """Probe results of one model.
 
     Attributes:
         probed: of layers with the final norm on each, where the model has one and the settings do not say otherwise.
@@ -86,7 +86,7 @@ def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Meas
 
 
 def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
-    """The settings without the control of random weights, where the study leaves that out."""
+    """Return the settings, without the control of random weights where the study leaves it out."""
     controls = settings.chosen_controls
     if context.settings.random_weights or RANDOM_WEIGHTS not in controls:
         return settings

@@ -118,7 +118,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _code_length(row: dict[str, Any]) -> dict[str, Any]:
-    """The mean online code length of a query, in bits, under the names of the records."""
+    """Return the mean online code length of a query, in bits, under the names of the records."""
     names = {"passages": "n_passages", "mean": "bits"}
     return {names.get(name, name): value for name, value in row.items()}
 

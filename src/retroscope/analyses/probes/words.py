@@ -101,7 +101,7 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     gains = changed[changed["effect"] > 0]
     undecided = by_layer.drop(index=changed.index)
     equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
-    rest = f"{equal} equivalent, {len(undecided) - equal} neither"
+    rest = f"{equal} equivalent, {len(undecided) - equal} undecided"
     largest = most_changed(by_layer, level)
     number = estimate_of(largest, f"accuracy at {layer(subject, largest)}")
     about: Any = {"code": "onset", "estimate": number, "figure": "similarity_probe"}
@@ -109,7 +109,11 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
         state = State.EQUIVALENT if equal == len(by_layer) else State.NOT_SIGNIFICANT
         text = f"{opening}: no significant difference at any of {count(len(by_layer), 'layer')} ({rest})."
         return Statement("probing", state, text, **about)
-    tally = f"Of {count(len(by_layer), 'layer')}, {len(gains)} gain and {len(changed) - len(gains)} lose; {rest}."
+    losses = len(changed) - len(gains)
+    tally = (
+        f"Accuracy rises significantly at {len(gains)} of {count(len(by_layer), 'layer')} and falls significantly at "
+        f"{losses} ({rest})."
+    )
     return Statement("probing", State.SIGNIFICANT, f"{opening} {_onset(subject, gains)}. {tally}", **about)
 
 

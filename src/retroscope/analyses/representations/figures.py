@@ -64,10 +64,11 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
         "similarity",
         "Do both arrange texts alike?",
         "CKA (unbiased), Procrustes similarity, RSA and common nearest neighbours between the same layer before and "
-        "after; bands are intervals over texts. CKA follows the largest directions, Procrustes also the others; its "
-        "chance is that of texts paired at random. Split-half reference: two random halves of one model's own "
-        "dimensions (mean of both models), no bound. Ceiling: the retriever and another training of it, where one was "
-        "given. Below: the backbone and its random-weight control, chance.",
+        "after; bands are intervals over texts. CKA follows the largest directions; Procrustes follows smaller ones as "
+        "well, and its chance level pairs the texts at random. Split-half reference: the statistic between two random "
+        "halves of one model's vector dimensions (mean of both models), no upper bound. Ceiling: the retriever against "
+        "another training of it, if one was given. Lower references: the backbone against its random-weight control, "
+        "and chance.",
         f"Similarity by layer; least CKA {score(least['value'])} at layer {least['layer']} of {least['tower']} vectors",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
         alt.vconcat(*charts, title="Before and after, layer by layer"),

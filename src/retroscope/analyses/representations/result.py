@@ -11,7 +11,7 @@ from retroscope.statistics import Difference
 
 @dataclass(frozen=True, eq=False)
 class TextMap:
-    """Where both models place a sample of texts, in one plane.
+    """Positions of a sample of texts under both models, in one plane.
 
     Attributes:
         places: text_id, kind ("query", "relevant", "other"), text (cut), before_x, before_y, after_x, after_y.

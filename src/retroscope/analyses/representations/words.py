@@ -50,7 +50,7 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
         f"{tower.capitalize()} vectors before and after arrange texts most alike at layer "
         f"{_label(subject, most)} (CKA {_value(most)}) and least at layer {_label(subject, least)} ({_value(least)}"
     )
-    controls = [f"two halves of a model's own dimensions reach {score(least['halves'])}"]
+    controls = [f"two random halves of one model's vector dimensions reach {score(least['halves'])}"]
     if pd.notna(least["other_training"]):
         controls.append(f"{OTHER_TRAINING}, the ceiling, {score(least['other_training'])}")
     if pd.notna(least["random_weights"]):

@@ -29,7 +29,7 @@ FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
-    """Return what is read, (query, layer, readout, measure), of every side and of "random"; a query is a fact.
+    """Return scores (query, layer, readout, measure) of every side and of "random"; a query is a fact.
 
     "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). Frames: "facts" with a row a fact, "losses"
     of the read-outs on held-out text, "consistency" over wordings, and "found" where the questions of the facts were

@@ -37,7 +37,7 @@ class Wording:
 
 @dataclass(frozen=True, eq=False)
 class RetentionWork:
-    """What is read.
+    """Facts, wordings and neutral text that a model reads.
 
     Attributes:
         facts: the sample.

@@ -60,7 +60,7 @@ def _association(one: object) -> dict[str, object]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return what is read from one model, by layer and read-out."""
+    """Return the recalled facts of one model, by layer and read-out."""
     records = mean_records(measurement.scores[MODEL], reading.subject.statistics)
     return Section(
         frames={"facts": pd.DataFrame(records)}, document=records, values={"about": measurement.facts, "folded": []}
@@ -68,7 +68,10 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _figures(result: RetentionResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure; what draws it is slow to import, and a terminal shows none."""
+    """Draw the figure.
+
+    The plotting code is imported here because it is slow and the terminal shows no figures.
+    """
     from retroscope.analyses.retention.figures import fact_figures
 
     return fact_figures(result, reading.subject)

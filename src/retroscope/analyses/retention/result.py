@@ -28,7 +28,7 @@ class FactShare:
 
 @dataclass(frozen=True)
 class Retained:
-    """What became of single facts, at the last layer.
+    """Shares of single facts that fine-tuning kept and gained, at the last layer.
 
     Attributes:
         kept: of the facts that were read before, the share that is read after.
@@ -91,7 +91,7 @@ class Association:
 
 @dataclass(frozen=True, eq=False)
 class RetentionResult:
-    """What both models recall.
+    """Result of retention: the facts that each model recalls, by layer and read-out.
 
     Attributes:
         effect: over (layer, readout, measure); the cells of a measure and read-out are a family.

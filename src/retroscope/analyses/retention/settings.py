@@ -9,7 +9,7 @@ from retroscope.ranges import OneOrMore, Seed, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """Which facts are read, and how.
+    """Settings of retention: facts, wordings and read-outs.
 
     Attributes:
         facts: `LAYOUT:PATH` or a path; layouts are facts, lama, pararel, entityquestions, popqa.

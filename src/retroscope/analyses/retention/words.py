@@ -28,7 +28,7 @@ WHOSE = {BEFORE: "the backbone", AFTER: "the retriever"}
 
 
 def statements(result: RetentionResult) -> tuple[Statement, ...]:
-    """Return what is read before and after by each read-out, the controls, and known x found."""
+    """State recall before and after by each read-out, the controls, and the association of known and found."""
     found = [_read(result, readout) for readout in result.readouts]
     if HEAD not in result.readouts:
         text = f"The backbone's own head is not read: {result.about['no_head']}. The refitted read-out is all there is."

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from retroscope.analyses.answer import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
-from retroscope.analyses.retrieval.words import TOPIC
+from retroscope.analyses.retrieval.words import TOPIC, unmeasured
 from retroscope.statistics import Difference
-from retroscope.typesetting.frames import margin
+from retroscope.typesetting.frames import margin, rows
 from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import Subject
@@ -29,26 +29,26 @@ def cards(result: RetrievalResult, statements: Sequence[Statement], subject: Sub
     """Return whether retrieval changed, and what happened on the other collections."""
     (headline,) = [s for s in statements if s.headline]
     others = [s for s in statements if s.estimate is not None and s.estimate.collection]
-    sentence = f"{_sentence(result.effect, headline, subject)}{_close_to_zero(headline)}"
+    sentence = f"{_sentence(result, headline, subject)}{_close_to_zero(headline)}"
     changed = Card(Question.CHANGED, _changed(result.effect, headline), headline, sentence=sentence)
     return changed, _cost(result.effect, others)
 
 
-def _sentence(effect: Difference, headline: Statement, subject: Subject) -> str:
+def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) -> str:
     """Return what fine-tuning did, by how much and how sure, in one sentence."""
     number = headline.estimate
     if number is None:
-        return "It is unknown what fine-tuning did to retrieval: nothing was measured on both sides."
+        return unmeasured(result.headline)
     sides = f"{score(number.before)} to {score(number.after)}"
     level = f"{100 * subject.statistics.level:g} %"
-    tests = (
-        f"{signed(number.value)}, {level} interval {interval(number.low, number.high, effect=True)}, "
-        f"{p_value(number.p)}, {count(number.n, 'query')}"
-    )
+    change = f"{signed(number.value)}, {level} interval {interval(number.low, number.high, effect=True)}"
+    tests = f"{change}, {p_value(number.p)}, {count(number.n, 'query')}"
     if headline.state is State.SIGNIFICANT:
         return f"Fine-tuning {'raised' if number.value > 0 else 'lowered'} {number.name} from {sides}: {tests}."
     if headline.state is State.EQUIVALENT:
-        return f"Fine-tuning left {number.name} equivalent within {margin(effect):g}: {sides}, {tests}."
+        p = p_value(rows(result.effect, measure=result.headline).iloc[0]["p_equivalence_corrected"])
+        within = f"within {margin(result.effect):g} (equivalence test, {p})"
+        return f"Fine-tuning left {number.name} equivalent {within}: {sides}, {change}, {count(number.n, 'query')}."
     if headline.state is State.TOO_FEW:
         return f"Too few queries to say whether fine-tuning changed {number.name}: {sides}, {tests}."
     return f"Fine-tuning did not change {number.name} significantly: {sides}, {tests}."

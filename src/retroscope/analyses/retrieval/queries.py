@@ -1,4 +1,4 @@
-"""Every query with what both retrievers found for it, as the page's script reads it."""
+"""Every query with its rankings by both retrievers, as the page's script reads it."""
 
 from collections.abc import Sequence
 from typing import Any

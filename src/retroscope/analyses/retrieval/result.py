@@ -12,7 +12,7 @@ from retroscope.statistics import Difference
 
 @dataclass(frozen=True, eq=False)
 class QueryRankings:
-    """What both retrievers found for every query of a collection.
+    """Rankings of both retrievers for every query of a collection.
 
     Attributes:
         queries: query_id, text (cut), words (of the whole text), rank_before, rank_after: of the first relevant

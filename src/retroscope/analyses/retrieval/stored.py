@@ -1,4 +1,4 @@
-"""Every query with what both retrievers found for it, as a study stores it."""
+"""Every query with its rankings by both retrievers, as a study stores it."""
 
 from collections.abc import Mapping, Sequence
 

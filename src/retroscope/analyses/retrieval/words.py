@@ -13,7 +13,7 @@ OF_THIS = " The interval and p are of this training alone, over queries; see tho
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the headline, what changed by the other measures, and what the other collections say."""
+    """Return the headline, the changes of the other measures, and the effects on the other collections."""
     others = [s for one in result.by_collection[1:] for s in on_other(one, result.headline)]
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 
@@ -31,8 +31,7 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
     """Return whether retrieval changed, by the headline measure."""
     table = rows(result.effect, measure=result.headline)
     if table.empty:
-        text = f"{result.headline} was not measured on both sides: nothing is known about retrieval."
-        return Statement(TOPIC, State.NOT_RUN, text, code="headline", headline=True)
+        return Statement(TOPIC, State.NOT_RUN, unmeasured(result.headline), code="headline", headline=True)
     row = table.iloc[0]
     text, state = effect_words(result.effect, row, result.headline)
     tally = f"{row['wins']:,.0f} gained, {row['ties']:,.0f} tied, {row['losses']:,.0f} lost"
@@ -40,6 +39,11 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
     text = f"{text} Of {queries(result.effect, int(row['n']))}, {tally}.{alone}"
     number = estimate_of(row, result.headline)
     return Statement(TOPIC, state, text, code="headline", estimate=number, headline=True, figure="retrieval")
+
+
+def unmeasured(measure: str) -> str:
+    """State that a measure was not computed for both models."""
+    return f"{measure} is missing for at least one of the two models, so its change is unknown."
 
 
 def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:

@@ -1,4 +1,4 @@
-"""Draw passages of a collection, and keep what shift reads of them: words, tokens, vectors."""
+"""Draw passages of a collection, and keep their words, tokens and vectors."""
 
 from collections.abc import Iterator
 from dataclasses import asdict

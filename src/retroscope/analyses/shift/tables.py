@@ -21,10 +21,11 @@ def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
     frame = {"collection": names, "rule": [one.outcome for one in every], **columns}
     frame[f"change of {measure}"] = [_effect(one, measure) for one in every]
     note = (
-        f"Intervals: {100 * result.level:g} %, over passages; of {measure} over queries. Divergence of words (0 to 1) "
-        "and squared MMD of embeddings before are corrected by what two halves of one collection reach. Words of a "
-        "passage and tokens of a word: ratio to the first collection. Unknown tokens and common neighbours before and "
-        "after: the first collection's share, this one's, and the difference."
+        f"Intervals ({100 * result.level:g} %) are over passages; the interval of {measure} is over queries. The "
+        "divergence of words (0 to 1) and the squared MMD of embeddings (before fine-tuning) are corrected for their "
+        "value between two halves of one collection. Words per passage and tokens per word are ratios to the first "
+        "collection. Unknown tokens, and neighbours in common before and after: share in the first collection, share "
+        "in this one, and the difference."
     )
     numeric = tuple(frame)[2:]
     return PaperTable(pd.DataFrame(frame), f"Domain shift from {result.reference}", note, numeric)

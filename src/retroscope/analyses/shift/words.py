@@ -1,4 +1,4 @@
-"""What is said of domain shift."""
+"""Domain shift in words."""
 
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
 from retroscope.drift.shift import ANOTHER, SAME, WORDS_THRESHOLD

@@ -57,7 +57,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
-    """The similarity probe and the learned one, of those that both sides are put to; None where neither is."""
+    """Return the similarity probe and the learned probe, if both models have them; None without either."""
     names = tuple(name for name in (after.similarity, LEARNED) if name in settings.chosen_probes)
     if not names or "none" not in settings.chosen_controls:
         return None

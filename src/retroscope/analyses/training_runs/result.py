@@ -13,7 +13,7 @@ EFFECT_COLUMNS = ("before", "after", "effect", "ci_low", "ci_high", "p", "p_corr
 
 @dataclass(frozen=True, eq=False)
 class TrainingsResult:
-    """What fine-tuning changes, over trainings and queries together.
+    """Effect of fine-tuning over trainings and queries together.
 
     Attributes:
         names: of the trainings; the first is the retriever that everything else is measured of.

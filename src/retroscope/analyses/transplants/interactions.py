@@ -1,4 +1,4 @@
-"""How do parts interact? Every subset of a few groups transplanted; Shapley values and pairs, query by query."""
+"""Interactions of parts. Every subset of a few groups transplanted; Shapley values and pairs, query by query."""
 
 from collections.abc import Sequence
 from dataclasses import replace

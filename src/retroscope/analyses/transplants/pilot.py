@@ -1,4 +1,4 @@
-"""What a lower precision does to the effect of all weights, measured on a few queries before the sweep."""
+"""Measure on a few queries, before the sweep, how a lower precision changes the effect of all weights."""
 
 from dataclasses import replace
 

@@ -85,7 +85,7 @@ class TransplantEffects:
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        """The rows, which sentences ask for many times, made once."""
+        """Return the rows; they are cached, since many sentences read them."""
         frames = []
         for direction, difference in self.differences.items():
             frame = difference.table.to_dataframe().reset_index().rename(columns=COLUMNS)
@@ -128,7 +128,7 @@ class TransplantEffects:
 
 @dataclass(frozen=True, eq=False)
 class TransplantResult:
-    """What was measured on every collection, the first one first."""
+    """Effects of the transplants on every collection, the first collection first."""
 
     by_collection: tuple[TransplantEffects, ...]
 

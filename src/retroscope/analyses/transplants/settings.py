@@ -15,7 +15,7 @@ MOST_GROUPS = 6  # 2^6 subsets
 
 @dataclass(frozen=True, kw_only=True)
 class SweepSettings:
-    """Which hybrids of two models are made, and how they are measured.
+    """Settings of transplants: the hybrids of two models, and how they are measured.
 
     Attributes:
         directions: "restored" (the backbone's weights in the retriever), "grafted" (the converse), or both.

@@ -49,7 +49,7 @@ def _share(row: "pd.Series[Any]") -> str:
 
 
 def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Places against random changes of equal size."""
+    """Return the table of places against random changes of equal size."""
     found = f.controls[f.controls["measure"] == f.measures[0]]
     if found.empty:
         return {}

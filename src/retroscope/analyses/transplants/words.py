@@ -196,7 +196,10 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         yield Statement(direction, State.NOT_SIGNIFICANT, text, (), code=f"{direction}.pairs")
         return
     said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
-    text = f"{len(pairs)} of {count(len(found.pairs), 'pair')} do together what neither does alone: {said}."
+    text = (
+        f"{len(pairs)} of {count(len(found.pairs), 'pair')} of groups interact significantly (effect of both together "
+        f"less the sum of both alone): {said}."
+    )
     yield Statement(direction, State.SIGNIFICANT, text, (), code=f"{direction}.pairs")
 
 

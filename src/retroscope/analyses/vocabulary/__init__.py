@@ -1,4 +1,4 @@
-"""What does a vector say? Vectors are projected onto the vocabulary by the head of the backbone."""
+"""Projection onto the vocabulary: read vectors as words with the language-model head of the backbone."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 

@@ -159,7 +159,7 @@ class _Said:
 
 @dataclass(frozen=True, eq=False)
 class TowerReading:
-    """What reads one tower, the ids of its texts, and their own words."""
+    """Language-model head and lexicon for one tower, the ids of its texts, and the words of each text."""
 
     head: LanguageHead
     lexicon: Lexicon

@@ -90,7 +90,10 @@ def _document(result: VocabularyResult) -> dict[str, Any]:
 
 
 def _figures(result: VocabularyResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure; what draws it is slow to import, and a terminal shows none."""
+    """Draw the figure.
+
+    The plotting code is imported here because it is slow and the terminal shows no figures.
+    """
     from retroscope.analyses.vocabulary.figures import vocabulary_figure
 
     return () if result.effect is None else (vocabulary_figure(result, result.effect, reading.subject),)

@@ -13,7 +13,7 @@ OVERLAP, SHUFFLED, DIFFERENCE = "overlap", "shuffled overlap", "difference"
 
 @dataclass(frozen=True)
 class RankCorrelation:
-    """How well the change of an overlap orders queries by their change of retrieval.
+    """Rank correlation of the change of an overlap with the change of retrieval, over queries.
 
     Attributes:
         pairs: `OVERLAP`, of a query and its relevant passage; `SHUFFLED`, with another query's; or the `DIFFERENCE` of
@@ -34,7 +34,7 @@ class RankCorrelation:
 
 @dataclass(frozen=True, eq=False)
 class VocabularyResult:
-    """What the vectors say at every layer, paired by query.
+    """Projections of the vectors onto the vocabulary at every layer, paired by query.
 
     Attributes:
         collection: its name.

@@ -9,7 +9,7 @@ from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularySettings:
-    """Which vectors are projected, and how many words each says.
+    """Settings of the projection: the vectors that are projected, and the number of words of each.
 
     Attributes:
         layers: that are projected; None: all.

@@ -17,7 +17,7 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return what the vectors of the last layer say, whether pairs say the same, and what that is associated with."""
+    """State the words of the last layer's vectors, their overlap in relevant pairs, and what it is associated with."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 

@@ -8,7 +8,7 @@ from retroscope.ranges import OneOrMore, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSettings:
-    """How weights are compared.
+    """Settings of the comparison of weights.
 
     Attributes:
         spectra: ranks and directions of every changed matrix, the slow part.

@@ -83,10 +83,10 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
     size = percent(_norm(compared["change"]) / _norm(compared["norm"]))
     text = (
         f"{len(moved):,} of {count(len(compared), 'tensor')} changed, with {weights} of the weights.{apart} "
-        f"The change is {size} of all weights in size (|D| / |W|)."
+        f"The norm of the change is {size} of the norm of the weights (|D| / |W|, Frobenius)."
     )
     share = float(_norm(compared["change"]) / _norm(compared["norm"]))
-    number = Estimate("of all weights in size (|D| / |W|)", share, kind=Kind.SHARE)
+    number = Estimate("of the norm of the weights (|D| / |W|)", share, kind=Kind.SHARE)
     yield Statement(TOPIC, State.MEASURED, text, (), code="how_much", estimate=number)
 
 

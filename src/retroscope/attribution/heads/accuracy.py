@@ -1,4 +1,4 @@
-"""How good a first-order estimate is: against exact ablation of the same heads and queries. No torch."""
+"""Accuracy of a first-order estimate, against exact ablation of the same heads and queries. No torch."""
 
 import math
 from dataclasses import dataclass

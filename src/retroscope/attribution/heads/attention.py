@@ -1,4 +1,4 @@
-"""What heads attend to: the attention probabilities of a text, summed over kinds of tokens.
+"""Attention of heads to kinds of tokens: the attention probabilities of a text, summed over each kind.
 
 Probabilities exist only in the plain ("eager") implementation of attention, so that pass uses it, and its vectors are
 compared with those of the usual implementation.

@@ -1,1 +1,1 @@
-"""What does an activation carry? It is put into a run on a corrupted text, from the same model or from another one."""
+"""Put an activation into a run on a corrupted text, from the same model or from another one."""

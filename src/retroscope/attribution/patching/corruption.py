@@ -22,7 +22,7 @@ COUNTED = 20_000  # passages whose words are counted, at most
 
 @dataclass(frozen=True)
 class Corruption:
-    """A query and what it was corrupted to.
+    """A query and its corrupted text.
 
     Attributes:
         query: its id.

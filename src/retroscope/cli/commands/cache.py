@@ -17,7 +17,7 @@ EXAMPLE = "retroscope cache --clean --max-size 50GiB"
 
 @dataclass(frozen=True, kw_only=True)
 class CareOptions:
-    """What is done to the cache."""
+    """Options that verify, repair, clean or shrink the cache."""
 
     HEADING: ClassVar[str] = "Care"
 

@@ -50,7 +50,7 @@ class TextOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PrintOptions:
-    """What is printed."""
+    """Options of the printed output."""
 
     dry_run: o.DryRun = False
     as_json: o.Json = False

@@ -22,7 +22,7 @@ EXAMPLE = "retroscope reproduce ielab-2025 --figure 1 --scale smoke --out runs/r
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOptions:
-    """What is reproduced, and how much of it."""
+    """Options that choose the figure and the scale of a reproduction."""
 
     HEADING: ClassVar[str] = "Reproduction"
 
@@ -53,7 +53,7 @@ class PaperOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PaperOutput:
-    """Whether something is measured, or only told."""
+    """Options that print a plan instead of measuring, and options of the output."""
 
     list_figures: Annotated[bool, option("--list", help="Print figures, models and data sets, and stop")] = False
     dry_run: Annotated[

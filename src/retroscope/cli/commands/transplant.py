@@ -18,7 +18,7 @@ SWEEP = "analyses.transplants.settings:SweepSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class TransplantOptions:
-    """Which weights are transplanted, and how the result is measured."""
+    """Options that choose the transplanted weights and the measurement of the hybrids."""
 
     HEADING: ClassVar[str] = "Transplants"
 

@@ -13,7 +13,7 @@ QUERIES_ARE_PASSAGES = frozenset({"arguana", "quora"})
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """What a reader is told besides the path.
+    """Options of a reader besides the path.
 
     Attributes:
         split: of the judgments.

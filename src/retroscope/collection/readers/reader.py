@@ -1,4 +1,4 @@
-"""What a reader is: how a layout on disk is recognised and read."""
+"""Reader: recognises a layout on disk and reads it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -170,16 +170,33 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
     _check_prompt(choices["prompt"], where)
     _check_size(choices["truncate_dim"], checkpoint)
     _check_padding(choices["padding_side"], where)
-    if choices["append_eos"].value and checkpoint.tokenizer.eos_token_id is None:
+    eos = choices["append_eos"]
+    if eos.value and checkpoint.tokenizer.eos_token_id is None:
         raise EncoderError(
-            "append_eos was asked for, but the tokenizer has no EOS token", where=where, fix="leave it out"
+            f"append_eos is on ({eos.source}), but the tokenizer has no EOS token",
+            where=where,
+            fix="switch it off: --no-append-eos (append_eos=False)",
         )
-    if choices["pooling"].value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
+    pooling = choices["pooling"]
+    if pooling.value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
         raise EncoderError(
-            "pooler pooling was asked for, but the checkpoint has no pooler", where=where, fix="use pooling='cls'"
+            f"pooling is 'pooler' ({pooling.source}), but the checkpoint has no pooler",
+            where=where,
+            fix="use --pooling cls (pooling='cls')",
         )
-    limit = _positions(checkpoint.model)
-    length = choices["max_length"]
+    _check_length(choices["max_length"], checkpoint)
+    if choices["causal"].value is not None and choices["causal"].value != anatomy.causal:
+        looks = "looks back only" if anatomy.causal else "looks both ways"
+        raise EncoderError(
+            f"causal={choices['causal'].value} was asked for, but the model's attention {looks} (measured)",
+            where=where,
+            fix="leave causal out; only decoders can be given bidirectional attention (causal=False)",
+        )
+
+
+def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
+    """Refuse a maximum length below 1, and one above the positions of the model."""
+    limit, where = _positions(checkpoint.model), checkpoint.proof.source
     if length.value < 1:
         raise EncoderError(
             f"max_length is {length.value} ({length.source})",
@@ -191,13 +208,6 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
             f"max_length {length.value} ({length.source}) is more than the {limit} positions of the model",
             where=where,
             fix=f"give max_length={limit} or less",
-        )
-    if choices["causal"].value is not None and choices["causal"].value != anatomy.causal:
-        looks = "looks back only" if anatomy.causal else "looks both ways"
-        raise EncoderError(
-            f"causal={choices['causal'].value} was asked for, but the model's attention {looks} (measured)",
-            where=where,
-            fix="leave causal out; only decoders can be given bidirectional attention (causal=False)",
         )
 
 

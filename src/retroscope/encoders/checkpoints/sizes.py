@@ -1,4 +1,4 @@
-"""What the files of a checkpoint ask for, compared with the weights that are there, before anything is built."""
+"""Compare the sizes that a checkpoint's files state with its weights, before anything is built."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,1 +1,1 @@
-"""What must hold before an encoder's vectors count: self-tests, signs of a wrong recipe, proofs of loading."""
+"""Checks of an encoder before its vectors count: self-tests, signs of a wrong recipe, proofs of loading."""

@@ -1,4 +1,4 @@
-"""What an edit did: reliability, generality, locality, and the loss on neutral text, each with its interval.
+"""Effects of an edit: reliability, generality, locality, and the loss on neutral text, each with its interval.
 
 The terms are those of Meng et al. (2022, section 3.3), measured by the first answer among the objects of a relation.
 """
@@ -29,7 +29,7 @@ BOUNDS = {RELIABILITY: 1.0, GENERALITY: 1.0, LOCALITY: 1.0, SAME: 1.0}
 
 @dataclass(frozen=True, eq=False)
 class EditReading:
-    """What a model reads, before or after an edit.
+    """Measurements of a model before or after an edit.
 
     Attributes:
         values: effect -> one value a fact, or a text: P@1 of the edited facts in the cloze that is edited

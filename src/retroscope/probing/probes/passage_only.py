@@ -1,4 +1,4 @@
-"""w.p: what is possible without reading the query; the optimum that `concat` strives for.
+"""w.p: a linear probe of the passage alone, which measures the accuracy that is possible without the query.
 
 It has no anchor: a similarity would read the query. Its weights shrink to 0.
 """
@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def passage_only(trial: ProbeTrial) -> ProbeOutcome:
-    """Fit the passage alone: what can be chosen without reading the query."""
+    """Fit the probe to the features of the passage alone."""
     return fitted(trial, passage_features(trial), anchored=False)

@@ -20,7 +20,7 @@ MAKING = 86_400.0  # seconds: a younger record without an entry may be of one th
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed from a cache, and how many bytes that freed.
+    """Files removed from a cache, and the bytes freed.
 
     Attributes:
         busy: what a run was writing, and was therefore left.
@@ -36,7 +36,7 @@ class Removed:
 
 
 def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path]:
-    """Return the files of a cache that are not what was written; every file is read."""
+    """Return the files of a cache whose checksums are wrong; every file is read."""
     entries = cache_entries(cache)
     damaged: list[Path] = []
     for number, entry in enumerate(entries):

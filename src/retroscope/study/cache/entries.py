@@ -1,4 +1,4 @@
-"""What a cache keeps: entries of every kind, found in its folder, with what made them."""
+"""Find the entries of every kind in the folder of a cache, with the origin of each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

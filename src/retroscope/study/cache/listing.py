@@ -26,7 +26,7 @@ class EntryFacts(TypedDict):
 
 
 class CacheFacts(TypedDict):
-    """What a cache keeps, and what was done to it: files that were removed, found damaged, or left, since in use."""
+    """Entries of a cache, and the files that were removed, found damaged, or left because they are in use."""
 
     schema: int
     cache: str
@@ -39,7 +39,7 @@ class CacheFacts(TypedDict):
 
 
 def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None) -> CacheFacts:
-    """Return the JSON document of `cache --json`: what a cache keeps by now, and what was done to it.
+    """Return the JSON document of `cache --json`: the present entries of a cache, and the files removed or damaged.
 
     Args:
         damaged: files that are damaged; None where nothing was verified.

@@ -1,1 +1,1 @@
-"""Several stored studies on one page: what may be compared of them, their effects side by side, and their curves."""
+"""One page about several stored studies: which of their numbers are comparable, their effects, and their curves."""

@@ -1,4 +1,4 @@
-"""Which numbers of several studies may be compared: those on one collection, under one protocol and one test.
+"""Find the numbers of several studies that may be compared: one collection, one protocol and one test.
 
 Numbers on other queries, passages or judgments, or tested by other rules, never stand in one table.
 """

@@ -61,7 +61,7 @@ class Overview:
 
     @cached_property
     def cautions(self) -> tuple[str, ...]:
-        """Return what must be known before any number: failed checks, and what may not be compared."""
+        """Return the warnings: failed checks, analyses not yet measured, and numbers that may not be compared."""
         waiting = [f"not yet measured: {', '.join(self.pending)}; the same command goes on"] if self.pending else []
         return (*_failed(self.members), *waiting, *_unfinished(self.members), *apart(self.comparables))
 

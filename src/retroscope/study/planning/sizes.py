@@ -1,4 +1,4 @@
-"""How large a study is: `--depth` names three sizes of every analysis, `--time` takes the best that fits.
+"""Size of a study: `--depth` names three sizes of every analysis, `--time` takes the best that fits.
 
 What is chosen are settings, written out like all others: the same `settings.yaml` gives the same numbers on any
 machine. Only the choice by time depends on the speed of this one.
@@ -100,7 +100,7 @@ def fixed_seconds(plan: StudyPlan, given: Collection[str] = ()) -> float:
 
 
 def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
-    """Return the analyses of a plan whose size can be chosen."""
+    """Return the planned analyses that have several sizes, a predicted time, and no size given by the user."""
     return [name for name, one in analyses().items()
             if len(one.sizes) > 1 and name not in given and _seconds(plan, name) is not None]  # fmt: skip
 

@@ -1,1 +1,1 @@
-"""What a study says: sections of all analyses as verdict, page, tables, terminal and `summary.json`."""
+"""Report a study: the sections of all analyses as verdict, page, tables, terminal and `summary.json`."""

@@ -27,7 +27,7 @@ WORD = re.compile(r"\S*\w\S*")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study found, for somebody who has a minute.
+    """Summary of a study: one sentence, and one card for each question.
 
     Attributes:
         sentence: what fine-tuning did, with its interval and how sure that is.

@@ -1,4 +1,4 @@
-"""How certain a study is: the half-width of each analysis's main interval, and what more queries would buy."""
+"""Precision of a study: the half-width of each analysis's main interval, now and with more queries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a study did not measure, and what its command needs for that."""
+"""List the measurements that a study lacks, and the option that adds each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Missing:
 
 
 def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing, ...]:
-    """Return what a study of a pair lacks, what stopped first."""
+    """Return the measurements that a study of a pair lacks, those that were stopped first."""
     waiting = [Missing(name, AGAIN) for name in subject.pending]
     known = [one for name, one in analyses().items() if name not in sections and one.instrument is not None]
     left_out = [one for one in known if subject.settings.get(one.name, {}) is None]

@@ -80,7 +80,7 @@ class Report:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return what the scripts of the page read of all sections; their names are distinct."""
+        """Return the data of all sections for the scripts of the page; their names are distinct."""
         return merge_named([section.data() for section in self.sections.values()])
 
     @property

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 TAKEN = (MEASURED, *REPORTED)  # folders of a single study
+OTHER = "give this retriever another name: --name-after NAME, once for every AFTER, in their order"
 FIX = "give each a name of its own: --name-after NAME, once for every AFTER, in their order"
 
 
@@ -26,11 +27,13 @@ def folder_name(name: str) -> str:
     """Return the name of a retriever as that of a folder: letters, digits, dots, hyphens and underscores.
 
     Raises:
-        SettingsError: if nothing of it is left, or a study's own folder has that name.
+        SettingsError: if no letter or digit is left, or the name is reserved for a study's own folders.
     """
     folder = UNSAFE.sub("-", name).strip("-.")
-    if not folder or folder in TAKEN:
-        raise SettingsError(f"{name!r} cannot name the folder of a study", fix=FIX)
+    if folder in TAKEN:
+        raise SettingsError(f"the retriever name {name!r} is reserved for a folder of each study", fix=OTHER)
+    if not folder:
+        raise SettingsError(f"the retriever name {name!r} has no letter or digit (a-z, 0-9)", fix=OTHER)
     return folder
 
 

@@ -30,7 +30,7 @@ MakePlan = Callable[[StudySettings, Progress], Runnable]
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What the study of one retriever takes, as the others leave it.
+    """Predicted work of the study of one retriever, after the studies before it.
 
     Attributes:
         lines: in words, without times.

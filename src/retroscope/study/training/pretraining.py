@@ -37,7 +37,11 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate
 
 @dataclass(frozen=True, eq=False)
 class PretrainJob:
-    """A pre-training that is ready to start; `new` names the weights that its checkpoint lacks, those of a head."""
+    """A pre-training that is ready to start.
+
+    Attributes:
+        new: names of the head's weights that the checkpoint lacks; they start from random values.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase

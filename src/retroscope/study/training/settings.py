@@ -79,7 +79,7 @@ class PretrainStudySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EditStudySettings:
-    """Which facts of which backbone are edited.
+    """Settings of an edit: its facts and its backbone.
 
     Attributes:
         backbone: folder or hub name of a backbone with its language-model head.

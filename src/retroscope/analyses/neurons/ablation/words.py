@@ -47,19 +47,24 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
         return [Statement(TOPIC, State.NOT_RUN, text, (name,), code=f"ablation.{name}", control=control, caution=True)]
     ablation = side.ablation
     row = reported_row(ablation)
-    said = f"{_sizes(ablation, row)} {_curve(ablation)}{_limits(ablation, row)}"
+    measured = f"{_sizes(ablation, row)} {_curve(ablation)}{_limits(ablation, row)}"
     number = Estimate(f"{row['measure']} lost over random neurons", row["harm"], row["harm_low"], row["harm_high"],
                       row["p_confirmed"], int(row["n"]))  # fmt: skip
     about: Any = {"code": f"ablation.{name}", "control": control, "estimate": number, "figure": "neuron_ablation"}
     if ablation.confirms:
-        text = f"Ablation confirms the neurons {of(name, side)} at {_where(ablation)}: {said}"
+        text = (
+            f"Retrieval needs the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs significantly "
+            f"more than fixing as many random ones or the largest ones. {measured}"
+        )
         return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
-        who = f"{of(name, side)} at {_where(ablation)}"
-        text = f"Ablation agrees with the neurons {who}, but cannot confirm them: {said}"
+        text = (
+            f"Retrieval may need the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs more than "
+            f"fixing as many random ones or the largest ones, but on queries that chose the neurons. {measured}"
+        )
         return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
     why = _why_not(ablation, row)
-    text = f"Ablation does not confirm the neurons {of(name, side)}: {said} {why}"
+    text = f"Ablation does not confirm the neurons {of(name, side)}. {measured} {why}"
     state = State.TOO_FEW if why == TOO_FEW else State.NOT_SIGNIFICANT
     return [Statement(TOPIC, state, text, (name,), caution=True, **about)]
 
@@ -71,10 +76,10 @@ def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
 
 
 def _where(ablation: AblationCurves) -> str:
-    """Name every share that is confirmed, and the smallest of them."""
+    """Name every fraction that is confirmed, and how many there are."""
     shares = [share(f) for f in ablation.fractions_where("confirmed")]
     listed = shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
-    return f"{listed} of them ({len(shares)} of {count(len(ablation.fractions), 'share')}, the smallest {shares[0]})"
+    return f"{listed} of the neurons ({len(shares)} of {count(len(ablation.fractions), 'fraction')})"
 
 
 def share(fraction: float) -> str:
@@ -93,7 +98,7 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     value, measure = VALUES.get(ablation.recipe.get("fixed_at", ""), "one value"), row["measure"]
     layers = f"{int(row['layers'])} of {count(int(ablation.recipe['layers']), 'layer')}"
     return (
-        f"fixing the top {share(row['fraction'])} of them ({count(int(row['neurons']), 'neuron')}, in {layers}) at "
+        f"Fixing the top {share(row['fraction'])} ({count(int(row['neurons']), 'neuron')}, in {layers}) at "
         f"{value} takes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to "
         f"{score(row['top'])}, as many random ones of the same layers to {score(row['random'])}, and as many of the "
         f"largest to {score(row[LARGEST])}. Harm over random {signed(row['harm'])} "
@@ -101,7 +106,7 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
         f"one more random draw, {p_value(row['p_draws'])} (prediction test). Harm over the largest "
         f"{signed(row['harm_over_largest'])} "
         f"{interval(row['harm_over_largest_low'], row['harm_over_largest_high'], effect=True)}, paired by query, "
-        f"{p_value(row['p_largest'])}. Of all three, holm-corrected over the shares, {p_value(row['p_confirmed'])}."
+        f"{p_value(row['p_largest'])}. Of all three, Holm-corrected over the fractions, {p_value(row['p_confirmed'])}."
     )
 
 
@@ -110,7 +115,7 @@ def _curve(ablation: AblationCurves) -> str:
     table = ablation.of_headline
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
-    said = f"The top lies below all {count(draws, 'random draw')} at {lower} of {count(len(table), 'share')}"
+    said = f"The top lies below all {count(draws, 'random draw')} at {lower} of {count(len(table), 'fraction')}"
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
     return f"{said}; area between the curves of random neurons and of {', of '.join(a for a in areas if a)}."
 

@@ -80,7 +80,7 @@ class TestedOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GridOptions:
-    """Settings of a file and of `--set`, and what is printed."""
+    """Options that read settings from a file or `--set`, and options of the printed output."""
 
     settings: o.SettingsFile = None
     assignments: o.Set = None

@@ -125,7 +125,7 @@ def _pararel(path: Path) -> Facts:
             continue
         templates = list(dict.fromkeys(required_text(row, "pattern") for row in file_rows(patterns)))
         if not templates:
-            raise CollectionError("there is no pattern here", where=str(patterns), fix="fetch the file again")
+            raise CollectionError("this ParaRel pattern file has no rows", where=str(patterns), fix="download it again")
         for row in file_rows(file):
             gathered.add(_labelled(row, file.stem, templates), row.where)
     notes = [f"relations without patterns, left out: {', '.join(left_out)}"] if left_out else []
