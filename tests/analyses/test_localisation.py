@@ -256,6 +256,13 @@ def test_the_card_makes_the_claim_that_its_number_is_of(needed: str | None, suff
         assert (card.estimate.value, card.estimate.low) == (row["share"], row["share_low"])
 
 
+def test_several_blocks_have_a_verb_in_the_plural() -> None:
+    found = localisation_of("block:4", None)
+    groups = replace(found, most=found.most.replace({"place": {"block:4": "block:3-4"}}))
+    (card,) = cards(groups, localisation_statements(found))
+    assert card.answer == "Blocks 3 to 4 are needed most"
+
+
 def test_there_is_none_without_transplants() -> None:
     assert infer((), read()) is None
     assert infer((), read(transplants=transplant_result(None, None))) is not None

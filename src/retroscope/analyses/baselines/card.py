@@ -20,12 +20,12 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
     (statement,) = about
     how = "with a linear head" if best == TRAINED else "without training"
     if statement.state is State.SIGNIFICANT and statement.estimate is not None and statement.estimate.value < 0:
-        return (Card(Question.ALREADY, f"The frozen backbone {how} scores above the retriever", statement),)
+        return (Card(Question.ALREADY, f"The retriever scores below the frozen backbone {how}", statement),)
     share = already_there(result, best, subject.measures[0])
     if share is not None:
         return (Card(Question.ALREADY, f"The frozen backbone {how} reaches", statement, share),)
     if statement.state is State.SIGNIFICANT:
-        return (Card(Question.ALREADY, f"The frozen backbone {how} scores below the retriever", statement),)
+        return (Card(Question.ALREADY, f"The retriever scores above the frozen backbone {how}", statement),)
     return (Card(Question.ALREADY, f"Perhaps all: the frozen backbone {how} is not significantly worse", statement),)
 
 

@@ -9,14 +9,14 @@ from retroscope.analyses.answer import Card
 from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
 from retroscope.analyses.questions import Question
 from retroscope.surgery.transplant import GRAFTED, RESTORED
-from retroscope.typesetting.places import place_words
+from retroscope.typesetting.places import is_many, place_words
 from retroscope.typesetting.statements import Estimate, Kind, Statement
 
-CLAIMS = {  # direction, and whether its total effect is a gain -> what is said of the block that does most, and of none
-    (RESTORED, False): ("{} is needed most", "no single block is shown to be needed"),
-    (GRAFTED, True): ("{} alone gives most", "none is shown to suffice alone"),
-    (RESTORED, True): ("{} holds it back most", "no single block is shown to hold it back"),
-    (GRAFTED, False): ("{} alone harms most", "none is shown to harm alone"),
+CLAIMS = {  # direction, and whether its total effect is a gain -> what the block that does most, several, and none do
+    (RESTORED, False): ("is needed most", "are needed most", "no single block is shown to be needed"),
+    (GRAFTED, True): ("alone gives most", "alone give most", "none is shown to suffice alone"),
+    (RESTORED, True): ("holds it back most", "hold it back most", "no single block is shown to hold it back"),
+    (GRAFTED, False): ("alone harms most", "alone harm most", "none is shown to harm alone"),
 }
 
 
@@ -41,8 +41,9 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
 
 
 def _claim(row: "pd.Series[Any]") -> str:
-    some, none = CLAIMS[str(row["direction"]), bool(row["sign"] > 0)]
-    return some.format(place_words(str(row["place"]))) if row["significant"] else none
+    one, many, none = CLAIMS[str(row["direction"]), bool(row["sign"] > 0)]
+    place = str(row["place"])
+    return f"{place_words(place)} {many if is_many(place) else one}" if row["significant"] else none
 
 
 def _share(row: "pd.Series[Any]") -> Estimate | None:
