@@ -22,12 +22,13 @@ from retroscope.inputs.settings import DataSettings, ModelSettings, NegativesSet
 from retroscope.probing.settings import ProbeSettings
 from retroscope.reproduction.claims import CellChange, ClaimOutcome, judged_changes
 from retroscope.reproduction.published import Claim, published_study
+from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.statistics.resampling.intervals import Interval
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.run import run_study
 from retroscope.typesetting.subject import MODEL
 from universality_cells import Arm, load_fine_tuned, pretrained, recipe_of, retriever_place, world_of
-from universality_numbers import mean_of
+from universality_numbers import LEVEL
 from universality_shapes import Scale
 
 FEWEST = 2  # seeds
@@ -116,7 +117,7 @@ def probe_rows(
         asked = chosen.intersection(*(one for several in curves.values() for one in several))
         sides = [np.array([_row(one, asked) for one in curves[side]]) for side in SIDES]
         for side, values in (*zip(SIDES, sides, strict=True), ("change", sides[1] - sides[0])):
-            estimate = mean_of(values, (-1, 1) if side == "change" else (0, 1))
+            estimate = crossed_mean(values, LEVEL, (-1, 1) if side == "change" else (0, 1))
             yield {**at, "layer": layer, "side": side, **_ends(estimate), "outcome": ""}
         half = float(estimate.high - estimate.low) / 2
         changes.append(CellChange(passages=CHOICES, layer=int(layer), change=float(estimate.mean), error=half / Z))
@@ -129,7 +130,7 @@ def active_row(name: str, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the change of the share of active neurons; the claim is that there is one, in either direction."""
     shared = set.intersection(*({*one[side]["active"]} for one in found for side in SIDES))
     before, after = (np.array([_row(one[side]["active"], shared) for one in found]) for side in SIDES)
-    estimate = mean_of(after - before, (-1, 1))
+    estimate = crossed_mean(after - before, LEVEL, (-1, 1))
     adjusted = bool(estimate.low > 0 or estimate.high < 0)
     said = ClaimOutcome.HOLDS if adjusted else ClaimOutcome.UNDECIDED
     at = {"arm": name, "instrument": "active neurons", "stratum": "all", "seeds": len(found)}

@@ -10,7 +10,6 @@ import xarray as xr
 
 from retroscope.statistics import SignFlips, correct
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
-from retroscope.statistics.resampling.intervals import Interval
 from retroscope.statistics.shares import variance_shares
 from retroscope.statistics.worth import worth
 
@@ -42,23 +41,9 @@ def table_of(
     return np.asarray(1 - (ranks - 1) / others)
 
 
-def mean_of(values: np.ndarray, bounds: tuple[float, float]) -> Interval:
-    """Return the mean over seeds and questions; its interval is never narrower than that over questions alone.
-
-    Where two or three seeds happen to have one and the same mean, the interval over both can have no width at all.
-    """
-    both, alone = (crossed_mean(one, LEVEL, bounds) for one in (values, values.mean(axis=0, keepdims=True)))
-    return max(both, alone, key=lambda one: float(one.high - one.low))
-
-
-def p_of(values: np.ndarray) -> float:
-    """Return the p-value of "the mean is 0" that goes with `mean_of`."""
-    return max(crossed_p(values), crossed_p(values.mean(axis=0, keepdims=True)))
-
-
 def row_of(values: np.ndarray, bounds: tuple[float, float]) -> dict[str, Any]:
     """Return the mean over seeds and questions with its interval."""
-    estimate = mean_of(values, bounds)
+    estimate = crossed_mean(values, LEVEL, bounds)
     ends = {"value": float(estimate.mean), "low": float(estimate.low), "high": float(estimate.high)}
     return {**ends, "seeds": values.shape[0], "questions": values.shape[1]}
 
@@ -92,7 +77,7 @@ def contrasts(cells: Cells, strata: Strata) -> Iterator[dict[str, Any]]:
             difference = table_of(seeds, "after", "known", strata)[:both] - reference[:both]
             if of == part and np.any(difference):
                 rows.append({"part": part, "arm": name, **row_of(difference, (-1, 1))})
-                p.append(p_of(difference))
+                p.append(crossed_p(difference))
         holm = correct("holm", np.array(p), np.zeros((0, len(p))), SignFlips()) if p else []
         for row, one, corrected in zip(rows, p, holm, strict=True):
             yield {**row, "p": one, "p_holm": corrected, "outcome": outcome(row["value"], corrected)}

@@ -113,16 +113,6 @@ def test_an_arm_is_against_the_reference_what_was_planted(made: dict[str, Module
     assert rows["worse"]["value"] == -1
 
 
-def test_equal_means_of_two_seeds_do_not_make_a_certain_number(made: dict[str, ModuleType]) -> None:
-    numbers = made["universality_numbers"]
-    values = np.zeros((2, 20))
-    values[0, :2] = values[1, 2:4] = -1
-    without_width, estimate = numbers.crossed_mean(values), numbers.mean_of(values, (-1, 1))
-    assert without_width.low == without_width.high, "then `mean_of` is no longer needed"
-    assert estimate.low < -0.15 < -0.05 < estimate.high
-    assert numbers.p_of(values) > 0.01 > numbers.crossed_p(values)
-
-
 def test_the_share_of_a_planted_factor_is_found(made: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
     strata, numbers = strata_of(), made["universality_numbers"]
     monkeypatch.setattr(numbers, "DRAWS", 10)

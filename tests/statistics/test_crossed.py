@@ -35,6 +35,19 @@ def test_one_seed_is_students_interval_over_queries() -> None:
     assert (float(estimate.low), float(estimate.high)) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("n_seeds", [2, 3])
+def test_seeds_of_one_mean_do_not_make_a_certain_number(n_seeds: int) -> None:
+    """Each seed loses two queries of its own: the mean of seeds does not vary, that of queries does."""
+    values = np.zeros((n_seeds, 20))
+    for seed in range(n_seeds):
+        values[seed, 2 * seed : 2 * seed + 2] = -1
+    both, alone = crossed_mean(values), crossed_mean(values.mean(axis=0, keepdims=True))
+    assert (float(both.low), float(both.high)) == pytest.approx((float(alone.low), float(alone.high)))
+    of_queries = crossed_p(values.mean(axis=0, keepdims=True))
+    assert of_queries > 0.001
+    assert crossed_p(values) == pytest.approx(of_queries)
+
+
 def test_seeds_that_agree_are_no_more_queries() -> None:
     """Three copies of one seed know no more than one."""
     one = np.random.default_rng(2).normal(size=(1, 40))

@@ -4,7 +4,9 @@ Two-way random effects without replication: value = mean + seed + query + rest. 
 MS_seed / n + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6); each
 part is taken at the Student quantile of its own degrees of freedom, so that the interval covers at three seeds as well
 (tests/statistics/test_crossed.py; with one common number of degrees of freedom it covered .91 there). With three seeds
-that differ it is wide, and should be. Passages that queries share widen it as they widen the mean over seeds
+that differ it is wide, and should be. It is never narrower than that over queries alone, with the mean over seeds of
+each: MS_seed is no less than MS_rest in truth, but where seeds happen to have one mean its estimate is 0, and the
+interval had no width. Passages that queries share widen it as they widen the mean over seeds
 (`shared_passages.sharing`), which is a little too much where the seeds differ.
 """
 
@@ -115,7 +117,7 @@ def _half_width(values: Float[np.ndarray, "seed query"], level: float) -> float:
     rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
     of_rest = float((rest**2).sum()) / ((n_seeds - 1) * (n_queries - 1))
     spread = t_seeds**2 * of_seeds + t_queries**2 * max(0.0, of_queries - of_rest)
-    return float(np.sqrt(spread / values.size))
+    return float(np.sqrt(max(spread, t_queries**2 * of_queries) / values.size))
 
 
 def _interval(mean: float, ends: tuple[float, float], level: float, n: int) -> Interval:
