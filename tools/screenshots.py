@@ -14,7 +14,7 @@ OUT = Path(__file__).resolve().parents[1] / "docs" / "img"
 SIZES = {"desk": (1300, 900), "tablet": (820, 1180), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "chromium-headless-shell")
-DRAWN = "() => document.querySelectorAll('.chart svg, .chart canvas').length > 0"
+DRAWN = ".chart svg, .chart canvas"
 
 
 def take(pages: dict[str, Path], browser: str) -> None:
@@ -27,7 +27,7 @@ def take(pages: dict[str, Path], browser: str) -> None:
                 for scheme in SCHEMES:
                     page = chromium.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
                     page.goto(file.resolve().as_uri())
-                    page.wait_for_function(DRAWN)
+                    page.wait_for_selector(DRAWN)
                     page.wait_for_timeout(500)  # fonts and figures settle
                     page.screenshot(path=OUT / f"{name}-{size}-{scheme}.png")
                     page.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_page import OPEN_ALL, Opened
+from test_page import OPEN_ALL, Opened, until
 
 from retroscope.study.overview.comparable import OWN
 from retroscope.study.overview.overview import Overview
@@ -59,7 +59,7 @@ def test_a_baseline_is_chosen_by_keyboard_and_its_effects_are_those_of_the_table
     assert options == [OWN, "checkpoint one", "checkpoint two", "checkpoint three"]
     tab.focus(choice)
     tab.press(choice, "ArrowDown")
-    tab.wait_for_function("views.effects.signal('chosen_baseline') === 'checkpoint one'")
+    until(tab, "views.effects.signal('chosen_baseline') === 'checkpoint one'")
     drawn = tab.evaluate("views.effects.runAsync().then((view) => view.data('data_0'))")
     first = overview.comparables[0]
     expected = first.against("checkpoint one", first.headline)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,16 @@ from synthetic_subject import EVIL, N_QUERIES, query_ids
 
 pytestmark = pytest.mark.browser
 OPEN_ALL = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+SECONDS = 30  # to wait for what a page does
 DRAW_ALL = "Promise.all([...document.querySelectorAll('[data-figure]')].map(draw))"
+
+
+def until(tab: Any, condition: str) -> None:
+    """Wait until a condition holds. Playwright's own wait asks again with `eval`, which the page's policy forbids."""
+    end = monotonic() + SECONDS
+    while not tab.evaluate(condition):
+        assert monotonic() < end, f"after {SECONDS} s still not: {condition}"
+        tab.wait_for_timeout(20)
 
 
 class Opened:
@@ -59,7 +69,7 @@ def top(request: pytest.FixtureRequest) -> None:
     if "opened" in request.fixturenames:
         tab = request.getfixturevalue("opened").tab
         tab.evaluate("history.replaceState(null, '', location.pathname); form().reset()")
-        tab.wait_for_function(f"chosen.length === {N_QUERIES}")
+        until(tab, f"chosen.length === {N_QUERIES}")
 
 
 @pytest.mark.parametrize("which", ["opened", "attacked"])
@@ -116,7 +126,7 @@ def test_queries_are_chosen_by_text_outcome_and_words(opened: Opened) -> None:
     tab.fill("input[name=most]", "3")
     assert tab.inner_text("#chosen").startswith(f"0 of {N_QUERIES}")
     tab.click("#choices button[type=reset]")
-    tab.wait_for_function(f"chosen.length === {N_QUERIES}")
+    until(tab, f"chosen.length === {N_QUERIES}")
 
 
 def test_curves_follow_the_queries_that_are_chosen(opened: Opened) -> None:
@@ -186,7 +196,7 @@ def test_tables_commands_and_figures_can_be_taken_along(opened: Opened) -> None:
         button = tab.locator(f"[data-copy-table=retrieval][data-as={kind}]")
         button.focus()
         button.press("Enter")
-        tab.wait_for_function(f"document.getElementById('said').textContent === 'table as {kind} copied'")
+        until(tab, f"document.getElementById('said').textContent === 'table as {kind} copied'")
         assert tab.evaluate(copied).startswith(start)
     tab.click("[data-copy-text=command]")
     assert tab.evaluate(copied).startswith("retroscope compare ")
@@ -201,7 +211,7 @@ def test_addresses_of_queries_figures_and_rows_open_what_hides_them(chromium: An
     page.tab.evaluate("queriesStarted")
     for place in ("figure-selectivity", "table-probing-2"):
         page.tab.evaluate(f"location.hash = {place!r}")
-        page.tab.wait_for_function(f"document.getElementById({place!r}).checkVisibility()")
+        until(page.tab, f"document.getElementById({place!r}).checkVisibility()")
     page.tab.goto(f"{page.address}#query={query_ids()[-1]}")
     page.tab.reload()
     page.tab.wait_for_selector("tr.details ol")
@@ -214,7 +224,7 @@ def test_a_query_is_followed_on_the_map_and_a_layer_is_chosen(opened: Opened) ->
     assert tab.locator(f"{query} option").count() == 7, "six queries, or none"
     tab.select_option(query, index=3)
     tab.select_option("[data-figure=text_map] select[name=side]", "before")
-    tab.wait_for_function("views.text_map.signal('side') === 'before'")
+    until(tab, "views.text_map.signal('side') === 'before'")
     assert tab.evaluate("views.text_map.signal('query')") == "3. text 2"
     highlighted = tab.locator("[data-figure=text_map] .layer_3_marks path")
     assert highlighted.count() == 2, "the query and its relevant passage"
