@@ -198,7 +198,7 @@ def store_of(files: Mapping[str, bytes]) -> Store:
 def files_of(groups: Mapping[str, xr.Dataset]) -> dict[str, bytes]:
     """Return the files of a zarr store with these groups: path -> content; `store_of` reads them.
 
-    They are made in memory: zarr writes each small file from a thread of its own, which takes three times as long.
+    They are made in memory: zarr writes each small file from a thread of its own, which takes longer.
     """
     files: dict[str, Buffer] = {}
     for name, dataset in groups.items():
