@@ -93,9 +93,8 @@ def pretraining_text(world: World, *, shuffled: bool) -> tuple[str, ...]:
     if not shuffled:
         return world.pretraining
     known = [person for person in world.people if person.known]
-    moved = np.roll(np.random.default_rng(7).permutation(len(known)), 1)
-    order = np.roll(moved, -1)
-    wrong = {known[a].id: known[b].name for a, b in zip(order, moved, strict=True)}
+    order = np.random.default_rng(7).permutation(len(known))
+    wrong = {known[a].id: known[b].name for a, b in zip(order, np.roll(order, 1), strict=True)}
     rng = np.random.default_rng([world.settings.seed, 2])
     people = [replace(person, name=wrong.get(person.id, person.name)) for person in world.people]
     texts = [text for person in people for text in documents(person, world.settings.documents, rng)]
@@ -275,11 +274,11 @@ def _first_state(scale: Scale, arm: Arm, seed: int, folder: Path, work: Path) ->
 
 
 def _ranked(model: SentenceTransformer, collection: Collection) -> dict[str, int]:
-    """Return the rank of the relevant passage by question; each has one relevant passage."""
+    """Return the rank of the relevant passage by question; each has one, and ties count against it."""
     passages, queries = list(collection.passages), collection.judged_queries
     texts = [collection.passage_text(one) for one in passages]
     vectors = model.encode_document(texts, normalize_embeddings=True)
     scores = model.encode_query([collection.queries[q].text for q in queries], normalize_embeddings=True) @ vectors.T
     relevant = [passages.index(next(iter(collection.qrels[query]))) for query in queries]
-    better = (scores > scores[np.arange(len(queries)), relevant][:, None]).sum(axis=1)
-    return {query: int(n) + 1 for query, n in zip(queries, better, strict=True)}
+    no_worse = (scores >= scores[np.arange(len(queries)), relevant][:, None]).sum(axis=1)  # itself among them
+    return {query: int(n) for query, n in zip(queries, no_worse, strict=True)}

@@ -119,7 +119,7 @@ def probe_rows(
         for side, values in (*zip(SIDES, sides, strict=True), ("change", sides[1] - sides[0])):
             estimate = crossed_mean(values, LEVEL, (-1, 1) if side == "change" else (0, 1))
             yield {**at, "layer": layer, "side": side, **_ends(estimate), "outcome": ""}
-        half = float(estimate.high - estimate.low) / 2
+        half = float(max(estimate.high - estimate.mean, estimate.mean - estimate.low))  # one end may be cut at +-1
         changes.append(CellChange(passages=CHOICES, layer=int(layer), change=float(estimate.mean), error=half / Z))
     ruling = judged_changes(published_study(STUDY), UNCHANGED, changes, "here")
     ends = {"value": ruling.value, "low": ruling.low, "high": ruling.high}

@@ -212,3 +212,15 @@ def test_ranks_among_peers_are_of_people_of_one_exposure(made: dict[str, ModuleT
     sizes = {pool: len(pools[pool].passages) for pool in ("known", "unknown")}
     assert sizes["known"] == sizes["unknown"], "the share of peers counts both alike"
     assert np.sum([*sizes.values()]) < scale.people
+
+
+def test_a_model_whose_vectors_are_all_one_finds_nothing(made: dict[str, ModuleType]) -> None:
+    class Collapsed:
+        def encode_document(self, texts: list[str], **_: object) -> np.ndarray:
+            return np.ones((len(texts), 2), dtype=np.float32)
+
+        encode_query = encode_document
+
+    cells = made["universality_cells"]
+    collection = cells.held_out(cells.world_of(cells.Scale()), "known")
+    assert set(cells._ranked(Collapsed(), collection).values()) == {len(collection.passages)}
