@@ -15,6 +15,7 @@ from retroscope.encoders.settings import EncoderSource
 from retroscope.engine.shards import Shard
 from retroscope.engine.storage import Location
 from retroscope.errors import RepresentationError
+from retroscope.files.cache_records import versions
 from retroscope.files.documents import fingerprint
 from retroscope.representations.inventory import windows
 from retroscope.representations.store import VectorStore, open_store
@@ -200,11 +201,9 @@ class WindowRecruit:
 
 def equipment(device: str) -> dict[str, str]:
     """Return what bits of a vector depend on besides model and text: kind of device, versions of libraries."""
-    from importlib.metadata import version
-
     kind = torch.device(device)
     if kind.type == "cuda":
         name = torch.cuda.get_device_name(kind)
     else:
         name = f"{kind.type} {torch.backends.cpu.get_cpu_capability()}"
-    return {"device": name, **{library: version(library) for library in ("torch", "transformers", "tokenizers")}}
+    return {"device": name, **dict(versions(("torch", "transformers", "tokenizers")))}

@@ -1,12 +1,11 @@
 """Compare two sets of scores: the one entry to every test, interval and correction of this package."""
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from retroscope.files.cache_records import versions
 from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values, families, to_table
 from retroscope.statistics.difference import ComparisonMethod, Difference
@@ -20,6 +19,7 @@ from retroscope.statistics.testing.doubts import inherited, one_sided, too_coars
 from retroscope.statistics.testing.equivalence import tost
 from retroscope.statistics.testing.paired import PAIRED_TESTS, QueryValues, binary, n_pairs, paired_differences
 
+SOFTWARE = ("retroscope", "numpy", "scipy", "statsmodels")  # that computes the numbers
 UNTESTED = "none"  # what the column test_used says of a cell with fewer than two pairs
 
 ResultColumns = dict[str, np.ndarray]
@@ -179,16 +179,10 @@ def _method(
         "equivalence_correction": _equivalence_correction(settings) if settings.margin is not None else None,
         "interval": "expanded percentile bootstrap over query texts",
         "queries": len(scores.query_ids),
-        "versions": dict(_versions()),
+        "versions": dict(versions(SOFTWARE)),
         "texts": clusters.n_texts,
         "passages": 0 if clusters.passages is None else clusters.passages.shape[1],
     }
-
-
-@cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    """Return the versions of the libraries that compute the numbers; reading their metadata takes milliseconds."""
-    return tuple((name, version(name)) for name in ("retroscope", "numpy", "scipy", "statsmodels"))
 
 
 def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:
