@@ -1,4 +1,4 @@
-"""Size: a ranking of neurons without gradients or queries, as a control of an attribution.
+"""Rank neurons by size, without gradients or queries, as a control for an attribution.
 
 A neuron that is fixed at one value changes what its block writes. How much, by root mean square over tokens, is known
 without asking what retrieval needs: for a hidden unit the standard deviation of its activation times the norm of its

@@ -20,7 +20,7 @@ Statistic = Callable[[Vectors, Vectors], float]
 
 
 def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Statistic, float]]:
-    """Map every similarity that drift measures to its function, and to its value by chance for these vectors.
+    """Map the name of every similarity to its function and to its chance value for these vectors.
 
     A new one is added here; the figure and the tables of the analysis name it (`analyses.representations`).
     """
@@ -81,7 +81,7 @@ def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
-    """Centre and scale to Frobenius norm 1, in at most as many dimensions as texts (Procrustes is unchanged)."""
+    """Centre vectors and scale them to Frobenius norm 1, in at most as many dimensions as texts."""
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     size = np.linalg.norm(centred)
     if not size > 0:
@@ -92,7 +92,7 @@ def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
 
 
 def procrustes_chance(x: Vectors, y: Float[np.ndarray, "text other"], seed: int = 0) -> float:
-    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts: what chance alone gives."""
+    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts, as chance level."""
     rng = np.random.default_rng(seed)
     return float(np.mean([procrustes(x, y[rng.permutation(len(y))]) for _ in range(SHUFFLES)]))
 
@@ -135,7 +135,7 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
 
 def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest of every text, and whether they are told apart from the next by more than rounding."""
+    """Return the nearest neighbours of every text, and whether they are nearer than the next by more than rounding."""
     found = cosines(x)
     np.fill_diagonal(found, -np.inf)
     order = np.argsort(-found, axis=1, kind="stable")
@@ -146,12 +146,12 @@ def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
-    """Return the cosines of all pairs."""
+    """Return the cosines of all pairs of texts."""
     u = unit(x)
     return np.asarray(u @ u.T)
 
 
 def unit(x: Vectors) -> Vectors:
-    """Return vectors of length 1; one of length 0 stays."""
+    """Scale vectors to length 1; a vector of length 0 stays."""
     length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))
