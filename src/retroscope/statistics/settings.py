@@ -1,4 +1,4 @@
-"""Settings of the comparison of two retrievers: one object for the whole package."""
+"""Settings of the comparison of two retrievers."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -53,15 +53,15 @@ class ComparisonSettings:
 
     @property
     def intervals(self) -> IntervalSettings:
-        """Return the part that intervals need."""
+        """Return the settings that bootstrap intervals need."""
         return IntervalSettings(level=self.level, resamples=self.resamples, seed=self.seed)
 
     @property
     def flips(self) -> SignFlips:
-        """Return the part that sign flips need."""
+        """Return the settings that sign flips need."""
         return SignFlips(permutations=self.permutations, seed=self.seed)
 
     @property
     def paired(self) -> "ComparisonSettings":
-        """Return the settings for all but probes: the published unpaired test is for probes alone."""
+        """Return the settings for paired scores: the published unpaired test, meant for probes alone, is replaced."""
         return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

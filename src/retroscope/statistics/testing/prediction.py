@@ -1,4 +1,4 @@
-"""Prediction intervals: whether a value is one more draw of a normal sample (Student)."""
+"""Test whether a value is one more draw of a normal sample (Student's prediction interval)."""
 
 import math
 
