@@ -1,4 +1,4 @@
-"""Ids: any text without control characters."""
+"""Check ids: any text without control characters is allowed."""
 
 import unicodedata
 from collections.abc import Iterable

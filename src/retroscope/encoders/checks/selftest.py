@@ -1,4 +1,4 @@
-"""Self-tests: changes of batch and padding that must not change a vector, tried with the model itself."""
+"""Self-tests of an encoder: changes of batch and padding that must not change a vector."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,7 +72,7 @@ def _relative(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, 
 
 
 def _unpadded(encoder: Encoder) -> Encoder:
-    """Return the same encoder, padding a batch to its longest text only."""
+    """Return the encoder with batches padded to their longest text only."""
     return replace(encoder, recipe=replace(encoder.recipe, pad_to_max=False))
 
 
@@ -102,7 +102,7 @@ SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, _Rows], _Vectors]]] = {
 
 
 def check_told_apart(encoder: Encoder) -> None:
-    """Refuse an encoder that gives texts that have nothing in common one vector, or vectors of zeros.
+    """Refuse an encoder that gives unrelated texts the same vector, or vectors of zeros.
 
     Raises:
         EncoderError: before anything is measured with it: every ranking would be by id alone.
@@ -122,7 +122,7 @@ def check_told_apart(encoder: Encoder) -> None:
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:
-    """Compare final vectors with `SentenceTransformer.encode`, where the checkpoint is one of that library's folders.
+    """Compare final vectors with those of `SentenceTransformer.encode`; None for folders of other libraries.
 
     None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
     changed, an asymmetric folder (Router), or weights in half precision.
