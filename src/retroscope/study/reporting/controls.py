@@ -14,7 +14,7 @@ METHOD = "method"  # section of the page
 
 @dataclass(frozen=True)
 class Controls:
-    """Outcomes of all controls: what must fail or hold, so that the results can be trusted.
+    """Outcomes of all controls of a study, by name.
 
     Attributes:
         passed, failed, undecided, not_run: statements about one control each.
@@ -32,7 +32,7 @@ class Controls:
 
     @property
     def counts(self) -> str:
-        """Return how many passed, and how many did not for which reason; what is undecided has not failed."""
+        """Describe how many controls passed, and how many are undecided or were not run."""
         others = {"undecided": self.undecided, "not run": self.not_run}
         parts = [f"{len(self.passed)} of {self.run} controls passed"]
         if not self.failed and any(others.values()):
@@ -52,7 +52,7 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return how many controls passed, with those named that failed, at most `most`.
+    """Return the card that counts passed controls and names at most `most` failed ones.
 
     Args:
         alarms: everything that failed, whether it is a control or a check.
