@@ -135,7 +135,7 @@ Json = Annotated[bool, option("--json", help="Print only one JSON document on st
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Options of loading, for every model."""
+    """Options of loading models: pooling, length, prompts, similarity and device."""
 
     HEADING: ClassVar[str] = "Models"
 
@@ -155,7 +155,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A backbone and the retriever fine-tuned from it."""
+    """Arguments that name a backbone and the retriever fine-tuned from it."""
 
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
     after: Annotated[
@@ -173,7 +173,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """The collection, and which of its queries are used."""
+    """Options that name the collection, and which of its queries are used."""
 
     HEADING: ClassVar[str] = "Collection"
 
@@ -188,13 +188,13 @@ class DataOptions:
     ] = None  # fmt: skip
 
     def values(self) -> SettingValues:
-        """Return the settings of the collection."""
+        """Return the collection options that were given, as settings."""
         return {"data": given(source=self.data, split=self.split, limit_queries=self.limit_queries)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """Settings of the probes."""
+    """Options of the probes."""
 
     HEADING: ClassVar[str] = "Probes"
 
@@ -234,7 +234,7 @@ class ProbeOptions:
     ] = None
 
     def values(self) -> SettingValues:
-        """Return the settings of the probes."""
+        """Return the probe options that were given, as settings."""
         return {
             "probes.probes": comma_separated(self.probes),
             "probes.controls": comma_separated(self.controls),
@@ -245,7 +245,7 @@ class ProbeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """Output folder, and how the result is printed."""
+    """Options of the output: folder, replacing, a plan instead of a run, and JSON."""
 
     out: Out = None
     overwrite: Overwrite = False
@@ -255,7 +255,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions:
-    """Options of the size of a study."""
+    """Options that choose how much a study measures: a depth, or a time."""
 
     HEADING: ClassVar[str] = "Size"
 
@@ -275,7 +275,7 @@ class SizeOptions:
     ] = None
 
     def seconds(self) -> float | None:
-        """Return the time that the study may take; None where it was not given.
+        """Return the seconds that the study may take; None without `--time`.
 
         Raises:
             SettingsError: if depth and time are both given.
@@ -289,7 +289,7 @@ class SizeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Output folder of a command that always writes a report."""
+    """Options of the output for a command that always writes a report."""
 
     out: RequiredOut
     overwrite: Overwrite = False

@@ -1,4 +1,4 @@
-"""retroscope card DIR."""
+"""`retroscope card DIR`: print the section for a model card of a finished study."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""retroscope compare BEFORE AFTER ... --data SPEC --out DIR."""
+"""`retroscope compare BEFORE AFTER ... --data SPEC --out DIR`: measure what fine-tuning changed."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -21,7 +21,7 @@ EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling me
 
 @dataclass(frozen=True, kw_only=True)
 class Retrievers:
-    """A backbone, and the retrievers fine-tuned from it."""
+    """The models of a comparison: one backbone, and the retrievers fine-tuned from it."""
 
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
     after: Annotated[
@@ -36,7 +36,7 @@ class Retrievers:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions(o.SizeOptions):
-    """Options of a study besides its pair and first collection."""
+    """Options of a comparison besides its models and its first collection."""
 
     HEADING: ClassVar[str] = "Study"
 

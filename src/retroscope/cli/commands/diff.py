@@ -1,4 +1,4 @@
-"""retroscope diff BEFORE AFTER."""
+"""`retroscope diff BEFORE AFTER`: compare the weights of two checkpoints."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,7 +16,7 @@ DIRECTIONS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions:
-    """Base of an adapter, and what is measured of every change."""
+    """Options of the comparison: the base of an adapter, and which statistics of changes are computed."""
 
     base: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""retroscope doctor MODEL [AFTER]."""
+"""`retroscope doctor MODEL [AFTER]`: check that a model or a pair can be measured."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""retroscope presets [NAME]."""
+"""`retroscope presets [NAME]`: list known retrievers and their recipes."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""retroscope probe MODEL --data SPEC."""
+"""`retroscope probe MODEL --data SPEC`: probe the layers of one model."""
 
 from retroscope.cli import shared_options as o
 from retroscope.cli.groups import flat

@@ -1,4 +1,4 @@
-"""retroscope transplant BEFORE AFTER --data SPEC."""
+"""`retroscope transplant BEFORE AFTER --data SPEC`: measure which fine-tuned weights retrieval needs."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -59,7 +59,7 @@ class TransplantOptions:
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the settings of the transplants."""
+        """Return the transplant options that were given, as settings."""
         return {
             "measures": measures(self.measures),
             "transplants.transplants": comma_separated(self.transplants),
