@@ -104,7 +104,7 @@ InteractionsOption = Annotated[
     int | None,
     option(
         "--interactions",
-        help="Groups of blocks (2 to 6) for Shapley values and interactions; needs 2^N transplants; 0: none",
+        help="Number N of block groups (2 to 6) for Shapley values and interactions: 2^N transplants; 0: none",
         metavar="N",
         default=written("analyses.transplants.settings:SweepSettings.interactions", "0"),
     ),

@@ -59,7 +59,7 @@ class StudyOptions(o.SizeOptions):
         float | None,
         option(
             "--margin",
-            help="Smallest difference that matters, e.g. .01: smaller effects are tested for equivalence",
+            help="Equivalence margin, e.g. .01: tests if the change of each measure and probe accuracy is within +-X",
             metavar="X",
             default="no test of equivalence",
         ),
@@ -67,7 +67,10 @@ class StudyOptions(o.SizeOptions):
     gate: Gates = None
     interactions: o.InteractionsOption = None
     no_random_weights: Annotated[
-        bool, option("--no-random-weights", help="Leave out the control: copies of the models with random weights")
+        bool,
+        option(
+            "--no-random-weights", help="Leave out the control that measures copies of the models with random weights"
+        ),
     ] = False
     name_before: Annotated[
         str | None, option("--name-before", help="Name of the backbone in the report", metavar="NAME",

@@ -20,7 +20,12 @@ class DiffOptions:
 
     base: Annotated[
         str | None,
-        option("--base", help="Backbone of an adapter", metavar="MODEL", default="the one that the adapter names"),
+        option(
+            "--base",
+            help="Backbone that an adapter was trained on",
+            metavar="MODEL",
+            default="the one that the adapter names",
+        ),
     ] = None
     no_spectra: Annotated[
         bool, option("--no-spectra", help="Skip the rank and directions of every change, which take most of the time")
@@ -29,7 +34,7 @@ class DiffOptions:
         int,
         option(
             "--directions",
-            help="Number of directions in which amplification is measured",
+            help="Number of singular directions of each change in which amplification is measured",
             metavar="N",
             default=written("analyses.weights.settings:WeightSettings.directions", str(DIRECTIONS)),
         ),

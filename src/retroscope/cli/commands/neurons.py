@@ -96,8 +96,8 @@ class AttributionOptions:
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Texts per batch, in the order given; padding changes the mean pooling of "
-               "ielab-2025", metavar="N", default="batches of like length"),
+        option("--batch-size", help="Texts per batch, in the order given; ielab-2025 averages over padding, so its "
+               "vectors depend on the batch", metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
@@ -110,7 +110,8 @@ class AttributionOptions:
     ] = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; the report says how much it changes",
+        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; summary.json records how "
+               "far the attributions of one batch differ from float32",
                metavar="NAME", default=written(f"{ATTRIBUTION}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
@@ -162,7 +163,7 @@ def run(
 ) -> None:
     """Measure which FFN neurons retrieval depends on.
 
-    Every neuron is attributed exactly; ablation of the top neurons tests the ranking.
+    Attributes a quantity, such as a retrieval score, to every neuron; ablating the top neurons tests the ranking.
     """
     source.check()
     values = {

@@ -104,7 +104,7 @@ def run(
     """Measure what each part of the pre-trained weights contributes.
 
     A training ablation: parts of a backbone are re-initialised before it is fine-tuned and measured, for every
-    combination of levels and seeds. The same command continues an interrupted ablation.
+    combination of parts, label counts, strategies and seeds. The same command continues an interrupted ablation.
     """
     if source.test and not source.data:
         raise SettingsError("--test without --data", fix="give --data SPEC")
