@@ -1,4 +1,4 @@
-"""Ranges of numbers in the types of settings, e.g. `steps: Annotated[int, Range(1, 10**9)]`.
+"""Ranges of numbers in the types of settings, such as `steps: Annotated[int, Range(1, 10**9)]`.
 
 `check_ranges` holds every field of a settings object against its type, so that no number is refused, or believed, only
 after models and data were read.

@@ -91,7 +91,7 @@ class Scores:
         return replace(self, values=self.values.assign_coords({TEXT: (QUERY, numbers)}))
 
     def select(self, **labels: object) -> "Scores":
-        """Return the scores at these labels, e.g. one layer. `select(layer=6, probe="cosine")`."""
+        """Return the scores at these labels, such as `select(layer=6, probe="cosine")`."""
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:

@@ -1,5 +1,7 @@
 """Objective: the scalar F of an embedding whose change along a path is attributed to the neurons.
 
+The targets:
+
 - `norm`: L2 norm of the embedding before it is made unit length. It asks nothing about retrieval, and behind a
   LayerNorm it hardly varies; it is what arXiv 2505.07166 attributes.
 - `score`: similarity of query and relevant passage, s(q, p+).

@@ -110,6 +110,8 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
 def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
     """Choose the whole number of neurons nearest to `fraction` of them, one at least.
 
+    Ways to choose (`how`):
+
     - `top`: the largest values, ties by part, layer and number. By "signed" those that raise F most, not those that
       lower it most, whose ablation should help.
     - `bottom`: as many of every part and layer as `top` has, those of the smallest |value|: the least said to matter.

@@ -21,8 +21,9 @@ SIZE = "size"  # what such a ranking is by
 def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, at_mean: bool) -> Ranking:
     """Rank the neurons of another ranking by the change that fixing each alone makes in what its block writes.
 
-    sqrt(E (h_i - value)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for `intermediate` and `up`,
-    1 for `output`. The deviation is about the mean where neurons are fixed at it, else about zero.
+    The value is sqrt(E (h_i - value)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for
+    `intermediate` and `up`, 1 for `output`. The deviation is about the mean where neurons are fixed at it, else about
+    zero.
 
     Args:
         moments: of this encoder, over the texts that are encoded under ablation.

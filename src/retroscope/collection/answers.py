@@ -1,5 +1,6 @@
-"""Match answers: does a passage contain an answer of a query, as DPR decides it (Karpukhin et al. 2020)? 2020,
-`has_answer`).
+"""Match answers: does a passage contain an answer of a query, as DPR decides it (`has_answer`)?
+
+Source: Karpukhin et al. 2020.
 
 Text and answers are normalised (Unicode NFD), split into tokens and lower-cased; a passage holds
 an answer when the answer's tokens stand in it, one after another. A token is a run of letters,

@@ -1,7 +1,7 @@
 """The index of BM25 for a corpus whose index would not fit into memory, in the files that bm25s maps.
 
-bm25s holds the tokens of all passages and three numbers a word of each while it makes an index. Here passages are
-counted batch by batch, and their scores are written to files; they are the scores of bm25s, bit by bit.
+The library bm25s holds the tokens of all passages and three numbers a word of each while it makes an index. Here
+passages are counted batch by batch, and their scores are written to files; they are the scores of bm25s, bit by bit.
 """
 
 import math

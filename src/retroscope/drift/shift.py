@@ -172,7 +172,7 @@ def _level_row(name: str, level: Level, pair: TwoSamples, interval: WithLimits) 
 
 
 def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "word"]) -> float:
-    """Return the Jensen-Shannon divergence in bits of two distributions that are given by counts (Lin 1991, eq. 4.1).
+    """Return the Jensen-Shannon divergence in bits of two distributions given by counts (Lin 1991, equation 4.1).
 
     0 for equal distributions, 1 for distributions that share nothing; NaN where one has no count.
     """

@@ -56,7 +56,9 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return the linear centred kernel alignment by unbiased estimates (Kornblith et al. 2019; Nguyen et al. 2021).
+    """Return the linear centred kernel alignment (CKA) by unbiased estimates.
+
+    Sources: Kornblith et al. 2019; Nguyen et al. 2021.
 
     1 for representations equal up to rotation, shift and scale; about 0 for unrelated ones, whatever the number of
     dimensions (the biased estimate is near 1 where dimensions outnumber texts). NaN where one never varies.
@@ -113,7 +115,7 @@ def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
 
 
 def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al. 2008)."""
+    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al., 2008)."""
     pairs = np.triu_indices(len(x), 1)
     one, two = (cosines(v)[pairs] for v in (x, y))
     if np.ptp(one) == 0 or np.ptp(two) == 0:

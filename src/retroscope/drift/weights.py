@@ -218,7 +218,7 @@ def _dense(w: Tensor, v: Tensor, asked: _Asked) -> dict[str, Any]:
 
 
 def _status(w: Tensor, v: Tensor, change: float) -> str:
-    """Return the status of a tensor, e.g. "changed"; "rounded" if equal in the coarser of two number formats."""
+    """Return the status of a tensor, such as "changed", or "rounded" if equal in the coarser of two number formats."""
     if not change > 0:
         return CHANGED if math.isnan(change) else IDENTICAL
     if w.dtype != v.dtype:

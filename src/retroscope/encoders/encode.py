@@ -83,7 +83,7 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 def _part(encoder: Encoder, text: str, longest: int) -> str:
     """Return the first (or, if the tokenizer keeps those, last) `longest` characters of a text, cut between words.
 
-    It ends between words: half a word has other tokens. Where nothing but spaces would be left, it is empty.
+    Half a word would have other tokens. Where nothing but spaces would be left, it is empty.
     """
     if len(text) <= longest:
         return text

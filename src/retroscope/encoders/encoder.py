@@ -49,7 +49,7 @@ class Encoder:
 
     @property
     def summary(self) -> str:
-        """Return family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at
+        """Describe family, depth, width and pooling, such as "bert, 12 blocks of width 768, pooling mean, 512 tokens at
         most".
         """
         shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {self.width}"

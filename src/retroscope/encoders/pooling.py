@@ -43,7 +43,7 @@ def mean(hidden: Hidden, mask: Mask) -> Pooled:
 
 
 def weighted_mean(hidden: Hidden, mask: Mask) -> Pooled:
-    """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, eq. 1). 2)."""
+    """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2)."""
     weights = (mask.cumsum(dim=1) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 

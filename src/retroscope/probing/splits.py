@@ -66,7 +66,7 @@ class Split:
 def disjoint_split(task: Task, seed: int) -> Split:
     """Split the task's choices without shared query texts or passages; five seeds in a row test every query once.
 
-    They test each exactly once unless the passages must be divided (`Split.own_negatives`).
+    These seeds test each query exactly once unless the passages must be divided (`Split.own_negatives`).
 
     Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
 

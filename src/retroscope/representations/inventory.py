@@ -1,6 +1,6 @@
 """List the texts to encode in one pass: their lengths, and which ones repeat.
 
-It finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
+The pass finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
 text, and works in about 70.
 """
 

@@ -20,7 +20,7 @@ FAMILIAR = ("nDCG@10", "RR@10", "RR", "R@10", "R@100", "R@1000", "P@1", "P@10", 
 
 
 def parse_measure(name: str) -> ir_measures.Measure:
-    """Return the ir-measures object of a measure's name, e.g. nDCG@10. "nDCG@10"."""
+    """Return the ir-measures object of a measure's name, such as "nDCG@10"."""
     if len(name) > LONGEST_NAME:
         raise SettingsError(f"unknown measure {excerpt(name)}", fix=did_you_mean("", FAMILIAR))
     try:

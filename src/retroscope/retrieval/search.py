@@ -1,9 +1,9 @@
 """Search exactly by dot product or cosine, with ties broken by id.
 
-faiss finds the nearest passages in float32; the scores of those that can be among the best are then computed again in
-float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a matrix product. Equal
-scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads our run files computes
-our numbers.
+The library faiss finds the nearest passages in float32; the scores of those that can be among the best are then
+computed again in float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a
+matrix product. Equal scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads
+our run files computes our numbers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -151,7 +151,7 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
 def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
     """Bound the rounding error of a float32 inner product, summed in any order, for each query.
 
-    (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
+    The bound is (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
     Cauchy-Schwarz), one u of them for the rounding of the exact score.
     """
     unit = np.finfo(np.float32).eps / 2

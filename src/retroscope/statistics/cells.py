@@ -38,7 +38,7 @@ def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
 
 
 def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
-    """Return readable names of these cells for messages. "layer=6, probe=cosine"."""
+    """Return readable names of these cells for messages, such as "layer=6, probe=cosine"."""
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
     names = []
     for cell in cells:

@@ -1,5 +1,6 @@
-"""Worth in labels: how many training labels a pre-trained part replaces (Hernandez et al. 2021). 2021, arXiv
-2102.01293, eq. 1.1).
+"""Worth in labels: how many training labels a pre-trained part replaces.
+
+It is called effective data transferred by Hernandez et al. (2021, arXiv 2102.01293, eq. 1.1).
 
 A retriever that had something (pre-training, or a part of it) reaches with n labels what one without reaches with
 m > n of them: what it had is worth m - n labels. m is read off the other's label curve, made monotone and

@@ -21,7 +21,10 @@ Collate = Callable[[Sequence[TokenisedText]], TrainingBatch]
 
 @dataclass(frozen=True)
 class Masking:
-    """Collator for masked language modelling: 80 % of chosen tokens become the mask, 10 % random, 10 % stay. 2019)."""
+    """Collator for masked language modelling: 80 % of chosen tokens become the mask, 10 % random, 10 % stay.
+
+    The shares are those of BERT (Devlin et al. 2019).
+    """
 
     tokenizer: PreTrainedTokenizerBase
     share: float

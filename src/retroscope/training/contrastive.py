@@ -145,8 +145,7 @@ def _dataset(pairs: Pairs) -> Any:
 
 
 def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: Relevance | None = None) -> nn.Module:
-    """Return the InfoNCE loss over the passages of a batch (van den Oord et al. 2018). 2018), as DPR trains (Karpukhin
-    et al. 2020).
+    """Return the InfoNCE loss over the passages of a batch (van den Oord et al., 2018), as DPR trains.
 
     Args:
         relevance: masks passages that are relevant to a query and not its own; the batches' labels are row numbers.

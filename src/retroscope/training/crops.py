@@ -1,4 +1,7 @@
-"""Pre-train on crops: two random pieces of a text are a pair. 2022, arXiv 2112.09118, Contriever)."""
+"""Pre-train on crops: two random pieces of a text are a pair, as in Contriever (Izacard et al., 2022).
+
+Source: arXiv 2112.09118.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path

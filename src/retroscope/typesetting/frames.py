@@ -54,7 +54,7 @@ def margin(difference: Difference) -> float:
 
 
 def correction(difference: Difference) -> str:
-    """Return the name of the correction for multiple tests, e.g. "holm"."""
+    """Return the name of the correction for multiple tests, such as "holm"."""
     return _stated("correction", difference.method.get("correction"), difference)
 
 

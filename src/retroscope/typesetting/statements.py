@@ -127,7 +127,7 @@ class Statement:
 
     @property
     def name(self) -> str:
-        """Return the code name of the statement within its section. "retrieval.headline"."""
+        """Return the full code of the statement with its section, such as "retrieval.headline"."""
         return ".".join(part for part in (self.section or self.topic, self.code) if part)
 
     @property

@@ -270,6 +270,6 @@ class Subject:
         return self.models[name]
 
     def layer_label(self, layer: int) -> str:
-        """Return the label of a layer as it is printed. "6 (post-norm)"; its number where no label is known."""
+        """Return the printed label of a layer, such as "6 (post-norm)"; its number where no label is known."""
         names = self.layer_names
         return names[layer] if 0 <= layer < len(names) else str(layer)

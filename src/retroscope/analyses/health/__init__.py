@@ -1,6 +1,6 @@
 """Analysis of health: do both models pass the self-tests that measurements rely on?
 
-Their recipes, the proof that their weights are loaded, and their self-tests.
+The section shows the recipes, the proof that their weights are loaded, and their self-tests.
 """
 
 from retroscope.analyses.analysis import Analysis, NoSettings, Reporter

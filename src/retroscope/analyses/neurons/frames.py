@@ -141,7 +141,7 @@ def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
 
 
 def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, FFN matrix, layer and neuron, with every aggregate as a column. `count@0.1`."""
+    """Return a row for each model, FFN matrix, layer and neuron, with aggregates such as `count@0.1` as columns."""
     parts = [
         _neurons_of(data).assign(side=name, part=part)
         for name, attribution in tower.attributions.items()

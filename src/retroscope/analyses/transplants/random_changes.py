@@ -36,7 +36,7 @@ def random_scores(
 def _sequential(
     sweep: Sweep, difference: Difference, direction: str, places: Sequence[str], statistics: ComparisonSettings
 ) -> Scores:
-    """Return scores of random changes, drawn look by look; each look leaves out the places that are already decided."""
+    """Return scores of random changes, drawn in stages; a later stage leaves out places whose test is decided."""
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
     first, *later = looks(len(numbers))
     made = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))

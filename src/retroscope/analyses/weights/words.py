@@ -1,4 +1,4 @@
-"""Statements about the drift of weights. It is described, not tested: weights are not a sample of a population."""
+"""Statements about the drift of weights. Drift is described, not tested: weights are not a sample of a population."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""First-order estimates of head ablation: attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348).
+"""First-order estimates of head ablation: attribution patching.
+
+Sources: Nanda 2023; Syed et al. 2023, arXiv 2310.10348.
 
 Fixing head h at its mean changes F by about sum over tokens of dF/dz_h (mean_h - z_h), the first term of a Taylor
 series at the intact network. One forward and one backward pass give it for every head. Each text's other vectors are

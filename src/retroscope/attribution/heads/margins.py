@@ -1,6 +1,6 @@
 """Measure margins exactly with heads fixed: queries, relevant passages and negatives are encoded again.
 
-margin = s(q, p+) - s(q, p-), with the same negative whatever is fixed.
+The margin is s(q, p+) - s(q, p-), with the same negative whatever is fixed.
 """
 
 from collections.abc import Collection, Mapping, Sequence

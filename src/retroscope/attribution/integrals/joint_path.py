@@ -22,8 +22,8 @@ from retroscope.attribution.sites import Site
 def joint_path(work: Work) -> Values:
     """Attribute along the joint path, which scales all FFN matrices' outputs together; complete over their sum.
 
-    magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`, `end`
-    and `spread` are those of the one path, at every site.
+    Values: magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`,
+    `end` and `spread` are those of the one path, at every site.
     """
 
     def by_rule(rule: Rule, examples: list[int]) -> Values:

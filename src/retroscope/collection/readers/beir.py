@@ -1,4 +1,4 @@
-"""BEIR: a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (Thakur et al. 2021).
+"""Reader of BEIR folders: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (Thakur et al., 2021).
 
 Recognised by these names, each plain or gzipped. The records have `_id` (or `id`), `text` and, in the
 corpus, `title`; `answers` of the queries, a list of texts, are kept. Queries that the split does not

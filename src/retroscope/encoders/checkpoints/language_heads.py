@@ -80,7 +80,7 @@ class LanguageHead:
 
     @property
     def matrix(self) -> Float[Tensor, "word dim"]:
-        """Return the output matrix."""
+        """Return the output matrix of the head, one row for each token."""
         return self.output.get_parameter("weight")
 
     def logits(self, states: Float[Tensor, "*any dim"]) -> Float[Tensor, "*any word"]:

@@ -46,7 +46,7 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
 def tolerance(encoder: Encoder) -> float:
     """Return the relative distance that a change of batch shape may cause by rounding alone.
 
-    eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
+    It is eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
 
     - Sums. Whatever the weights' type, matrix products are accumulated in float32. A sum of dim terms taken in
       another order differs by about eps32 sqrt(dim), and every block adds its own: blocks + 1 of them, at worst
@@ -122,7 +122,7 @@ def check_told_apart(encoder: Encoder) -> None:
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:
-    """Compare final vectors with those of `SentenceTransformer.encode`; None for folders of other libraries.
+    """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
 
     None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
     changed, an asymmetric folder (Router), or weights in half precision.

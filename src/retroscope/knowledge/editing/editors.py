@@ -20,7 +20,7 @@ class Editor(Protocol):
 
 
 def fine_tuning(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Train the matrix on the facts, each weight within a bound of its first value (Zhu et al. 2020)."""
+    """Train the matrix on the facts, each weight within a bound of its first value (Zhu et al., 2020)."""
     batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
     weight = model.module.get_parameter("weight")
     first = weight.detach().clone()

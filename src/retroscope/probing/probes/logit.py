@@ -160,7 +160,7 @@ def judged(
 def tempered_losses(
     scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]
 ) -> Float[Tensor, "choice column"]:
-    """Return each choice's loss at its column's best temperature (after Guo et al. 2017). 2017, section 4).
+    """Return each choice's loss at its column's best temperature (after Guo et al., 2017, section 4).
 
     The validation negatives are refilled and so easier than the test's; the plain loss would
     reward the confidence that this excuses, and choose too small a ridge.

@@ -61,7 +61,7 @@ class Clusters:
 
 
 def independent(n: int) -> Clusters:
-    """Return clusters for `n` queries that share nothing."""
+    """Return clusters for `n` independent queries, each a cluster of its own."""
     return Clusters(np.arange(n))
 
 

@@ -92,8 +92,9 @@ def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
 
 
 def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return p-values of all cells as one family, by the step-down maximum statistic (Westfall and Young 1993, alg.
-    4.1).
+    """Return p-values of all cells as one family, by the step-down maximum statistic.
+
+    Source: Westfall and Young 1993, algorithm 4.1.
 
     The cell with the largest statistic is compared with the largest of all cells under each flip, the
     next with the largest of the remaining ones, and so on; p-values never fall along that order.

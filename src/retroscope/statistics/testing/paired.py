@@ -126,7 +126,7 @@ def unpaired_t(
 ) -> PValues:
     """Test by Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
 
-    arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
+    The study arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
     differences that McNemar's test finds. Draws no flips, and knows no repeated texts, as published.
     """
     change = paired_differences(before, after)

@@ -108,7 +108,7 @@ def _row(entry: EntryFacts) -> tuple[str, ...]:
 
 
 def in_units(size: int) -> str:
-    """Format a number of bytes with its unit. "1.5 GiB"."""
+    """Format a number of bytes with its unit, such as "1.5 GiB"."""
     value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
     while value >= 1024 and len(units) > 1:
         value /= 1024

@@ -45,7 +45,7 @@ class Bought:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Settings of a study that fits into a given time, and the sizes that were chosen."""
+    """Settings of a study that fits into a given time, and the chosen sample size of each analysis."""
 
     settings: StudySettings
     bought: tuple[Bought, ...]

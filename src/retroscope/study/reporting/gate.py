@@ -1,4 +1,4 @@
-"""Gates: conditions on a change that a CI job checks, e.g. "nDCG@10 >= -0.01".
+"""Gates: conditions on a change that a CI job checks, such as "nDCG@10 >= -0.01".
 
 A gate is on the interval: it holds only if the whole interval of after - before meets it. `>=` asks the lower end, `<=`
 the upper end, so "nDCG@10 >= -0.01" holds if a loss of more than .01 is ruled out (non-inferiority), and noise alone
@@ -28,7 +28,7 @@ FORM = re.compile(
 
 @dataclass(frozen=True)
 class Gate:
-    """A condition on the change of one measure, e.g. "nDCG@10 >= -0.01".
+    """A condition on the change of one measure, such as "nDCG@10 >= -0.01".
 
     Attributes:
         text: as it was typed.

@@ -1,4 +1,4 @@
-"""DPR training data (Karpukhin et al. 2020): a JSON list, or JSON lines, of questions with contexts.
+"""Reader of DPR training data (Karpukhin et al., 2020): a JSON list, or JSON lines, of questions with contexts.
 
 Each has `question`, `positive_ctxs` and optionally `hard_negative_ctxs` and `negative_ctxs`, lists of
 {`title`, `text`, `passage_id`}; recognised by the first two in the first object. Hard negatives come

@@ -1,4 +1,4 @@
-"""MS MARCO question answering, v1.1 and v2.1 (Bajaj et al. 2016): a query and the passages Bing found for it.
+"""Reader of MS MARCO question answering, v1.1 and v2.1 (Bajaj et al., 2016): queries and passages that Bing found.
 
 Columns `query` and `passages`, the latter {`passage_text`: [...], `is_selected`: [...]} or a list of
 {`passage_text`, `is_selected`}; recognised by these two in the first row. Selected passages are

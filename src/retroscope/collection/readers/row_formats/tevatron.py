@@ -1,4 +1,4 @@
-"""Tevatron training data, both generations (Gao et al. 2022).
+"""Reader of Tevatron training data, both generations (Gao et al., 2022).
 
 Legacy: rows of `query_id`, `query`, `positive_passages` and `negative_passages`, lists of {`docid`,
 `title`, `text`}; recognised by `query` and `positive_passages`. Version 2: rows of `query_id`,
