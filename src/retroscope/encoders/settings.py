@@ -139,7 +139,7 @@ def source_of(source: str | Path, settings: LoadSettings, tower: str) -> Encoder
 
 
 def find_device(name: str) -> "torch.device":
-    """Return the torch device of that name, or the best one for "auto".
+    """Return the torch device of that name, if this machine has it.
 
     One that does not exist is an error: a quiet fall-back to the CPU takes days.
     """

@@ -1,4 +1,4 @@
-"""Train tokenizers on the text that a backbone is pre-trained on. The kind of a tokenizer is checked without transformers."""
+"""Train tokenizers on the text that a backbone is pre-trained on. Checks need no transformers."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -17,7 +17,7 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return statements of the last layer's words, their overlap in relevant pairs, with their correlations."""
+    """Return statements of the last layer's words, of the overlap in relevant pairs, and of its correlations."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 
