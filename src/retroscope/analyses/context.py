@@ -84,11 +84,11 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the context of another collection of the study; shared results stay shared."""
+        """Return the context for another collection of the study; results shared between analyses stay shared."""
         return replace(self, collection=collection, first=first, to_encode=())
 
     def told(self, progress: Progress | None) -> "Context":
-        """Return the context for another collection of the study; results shared between analyses stay shared."""
+        """Return the same context with another progress callback."""
         return replace(self, progress=progress)
 
     def stages(self, name: str) -> Stages:

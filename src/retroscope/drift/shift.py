@@ -109,7 +109,7 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
 
 def sample_size(reference: int, other: int | None, texts: int) -> int:
-    """Return how many passages each half has when both collections (or the reference alone) are split into halves."""
+    """Return the passages of each half: two halves of both collections, or four parts of the reference alone."""
     return min(reference, texts) // 4 if other is None else min(reference, other, texts) // 2
 
 

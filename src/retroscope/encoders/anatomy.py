@@ -23,7 +23,7 @@ PROOF_TOKENS = 8
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The verified structure of one model: paths of its blocks, attention, FFN matrices and norms.
+    """The structure of one model: paths of its blocks, attention, FFN matrices and norms.
 
     Attributes:
         family: the `model_type` of its configuration.

@@ -64,7 +64,7 @@ class Split:
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Split the task's choices without shared query texts or passages; five seeds in a row test every query once.
+    """Split the task's choices without shared query texts or passages; five seeds in a row test a query at most once.
 
     These seeds test each query exactly once unless the passages must be divided (`Split.own_negatives`).
 

@@ -193,7 +193,7 @@ def _class_with_head(config: PretrainedConfig) -> type[PreTrainedModel] | None:
 
 
 def _lacks_head(model: PreTrainedModel, info: Mapping[str, Any]) -> bool:
-    """Return whether the head's weights alone are missing, or nothing is."""
+    """Return whether weights are missing, and all of them belong to the head."""
     missing = list(info["missing_keys"])
     return bool(missing) and not any(name.startswith(f"{model.base_model_prefix}.") for name in missing)
 

@@ -171,7 +171,7 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
 
 
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
-    """Return, of two FFN matrices, the one that passes the activation first; the product of both decides."""
+    """Return two FFN matrices, first the one whose output passes the activation, as their product shows."""
     one, two = pair
     for gate, other in ((one, two), (two, one)):
         if _is_gated(gate.call.value, other.call.value, out.call.input):
