@@ -55,7 +55,7 @@ def _rows(similarities: Similarities) -> pd.DataFrame:
 
 
 def _mirrored() -> Any:
-    """Draw one layer: bars up (before) and down (after) from the axis, with the share of other passages below relevant ones."""
+    """Draw one layer: bars up (before) and down (after), with the share of other passages below relevant ones."""
     scale = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
     x = alt.X("low:Q", title="similarity to the query", scale=alt.Scale(zero=False))
     share = alt.Axis(format="%", labelExpr="replace(datum.label, '\u2212', '')")

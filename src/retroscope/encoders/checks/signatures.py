@@ -57,7 +57,7 @@ def _dense_folders(folder: Path) -> list[Path]:
 
 
 def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Warn of mean pooling over a causal model if the checkpoint does not ask for it."""
+    """Find mean pooling over a causal model that the user gave rather than the checkpoint."""
     if encoder.anatomy.causal and encoder.recipe.pooling == "mean" and encoder.recipe.sources["pooling"] == "user":
         what = "mean pooling on a decoder, given by you: most of its tokens saw little of the text"
         yield Finding(NOTE, "pooling", what, "if it was trained with its last token, give last_token (--pooling)")
