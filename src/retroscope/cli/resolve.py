@@ -55,7 +55,7 @@ def resolved(
 def resolve_as(
     kind: type[Kind], given: Mapping[str, object], settings_file: Path | None, assignments: Sequence[str] | None
 ) -> Kind:
-    """Merge options, file and assignments into settings of `kind`, which have no protocols."""
+    """Merge options, settings file and `--set` assignments into checked settings of the class `kind`."""
     values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
     return read_as(kind, changed(values, assignments or ()), _where(settings_file))
 

@@ -59,7 +59,7 @@ class EntryKind:
 
 
 def damaged_file(file: Path) -> list[Path]:
-    """Return a file with a checksum at its end if it is damaged, as a list; else an empty list."""
+    """Return [file] if the checksum at the end of a file shows damage, else []."""
     try:
         read_checked(file, "")
     except DamageError:

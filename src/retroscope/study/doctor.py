@@ -152,7 +152,7 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
 
 
 def doctor_document(found: Diagnosis) -> Record:
-    """Return the JSON document of `doctor --json`."""
+    """Return what `doctor --json` prints: facts of the loaded models and all findings, as JSON-like values."""
     models = {
         role: {
             "name": r.name,

@@ -40,7 +40,7 @@ class Embedding:
         return self.plan.encoder
 
     def document(self, out: Location) -> dict[str, Any]:
-        """Return the JSON document of `embed --json`."""
+        """Return what `embed --json` prints: folder, tower, and sizes of texts and vectors, as JSON-like values."""
         inventory = self.plan.inventory
         return {
             "schema": SCHEMA,

@@ -53,7 +53,7 @@ class StudyOutcome:
         forget(self.plan)
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON document of the study."""
+        """Return what `--json` prints: the content of the study's `summary.json`."""
         return self.study.summary()
 
     def text(self) -> str:

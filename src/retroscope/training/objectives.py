@@ -75,7 +75,7 @@ def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """The functions that train a family with an objective.
+    """One pre-training objective for a model family: how to make or load the model, its batches, and what is saved.
 
     Attributes:
         start: configuration -> model with random weights.

@@ -61,14 +61,14 @@ class ModelFacts(TypedDict):
 
 
 class PendingFacts(TypedDict):
-    """An analysis of a collection that is still to be run."""
+    """An analysis that is still to be run on a collection, as JSON-like values."""
 
     analysis: str
     collection: str
 
 
 class RefusedFacts(TypedDict):
-    """An analysis that cannot be measured on a collection, and why."""
+    """An analysis that cannot be measured on a collection, with the reason, as JSON-like values."""
 
     analysis: str
     collection: str
@@ -169,7 +169,7 @@ class CollectionFacts:
 
 @dataclass(frozen=True)
 class Pending:
-    """An analysis that a study has not run yet, and the name of its collection."""
+    """An analysis that a study has not run yet on the named collection."""
 
     analysis: str
     collection: str

@@ -87,7 +87,7 @@ def report(result: NeuronResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section about the neurons of a single model, with doubts, and with counts in the published layout."""
+    """Return the section about a single model's neurons; under ielab-2025, with activity counts as published."""
     result = _result_of_one(measurement, reading)
     tower, side = result.main, result.main.sides[MODEL]
     narrow = narrow_ablation(tower)

@@ -68,7 +68,7 @@ def diff_section(drift: WeightDrift) -> Section:
 
 
 def diff_document(drift: WeightDrift) -> dict[str, Any]:
-    """Return the JSON document that `diff --json` prints."""
+    """Return what `diff --json` prints: statements, caveats, and the compared tensors, as JSON-like values."""
     document = {
         "schema": SCHEMA,
         "title": diff_title(drift),

@@ -52,7 +52,7 @@ def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Report the self-tests: padding, batches, and the library's own encoding."""
+    """Run the self-tests (other padding and batches, the library's own encoding), and yield a finding for each."""
     library = library_test(encoder)
     if library is None and (origin.path / MODULES).is_file():
         why = "a field of the recipe was given, the towers go different ways, or the weights are in half precision"

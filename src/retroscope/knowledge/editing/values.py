@@ -34,7 +34,10 @@ def target_changes(
 def _changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Optimise the changes of several requests side by side. Adam treats every number alone, so they do not meet."""
+    """Find the changes for some requests by gradient steps, all in one batch; no request influences another's change.
+
+    Adam treats every number alone.
+    """
     batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
     owner = torch.tensor([k for k, one in enumerate(requests) for _ in one.prompts], device=batch.ids.device)
     size = _state_lengths(model, batch, owner)

@@ -25,7 +25,7 @@ DEAR = 10  # an error names the parts that take at least one of so many equal pa
 
 @dataclass(frozen=True)
 class Bought:
-    """A size of one analysis that was chosen for the time that it takes.
+    """The size chosen for one analysis so that the study fits into the given time.
 
     Attributes:
         seconds: that it is estimated to take.

@@ -48,7 +48,7 @@ class SetOutcome:
         return f"{self.name}: {news}" if news else ""
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON document of the overview."""
+        """Return what `--json` prints: the overview of the finished studies, as JSON-like values."""
         return self.studies.summary(self.out)
 
     def text(self) -> str:

@@ -117,7 +117,7 @@ def level_parts(level: str) -> tuple[str, ...]:
 
 
 def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
-    """Map each axis to its levels.
+    """Map each axis of the grid (backbone, re-initialised parts, strategy, labels, seed) to its levels.
 
     Args:
         every: training queries that there are.

@@ -86,7 +86,7 @@ def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
 
 
 def grid_document(findings: GridFindings) -> dict[str, Any]:
-    """Return the JSON document of `ablate --json`."""
+    """Return what `ablate --json` prints: statements, tables, caveats and settings, as JSON-like values."""
     tables = {name: getattr(findings, name).to_dict(orient="records") for name in TABLES}
     tables["worth"] = [{name: _said(value) for name, value in row.items()} for row in tables["worth"]]
     made: dict[str, Any] = clean(

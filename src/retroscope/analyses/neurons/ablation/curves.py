@@ -192,7 +192,7 @@ def _table(
     settings: NeuronAblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
-    """Return the rows of the curves, with counts of the fixed neurons, their layers, and those that are also large."""
+    """Return `curve_table` of the measured scores, with columns that describe the top neurons of each fraction."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
     ablated = table["fraction"].map(top)
