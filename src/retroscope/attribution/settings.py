@@ -25,7 +25,7 @@ RULES = {
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionSettings:
-    """Settings of neuron attribution.
+    """Settings of neuron attribution: method, attributed scalar, examples and precision.
 
     Attributes:
         method: a name in `METHOD_NAMES`.

@@ -129,7 +129,7 @@ class Sealed:
 
 
 def open_sealed(folder: Path, fix: str) -> Sealed:
-    """Open a folder with its list of checksums.
+    """Read a folder's list of checksums, and return the folder for verified reading.
 
     Raises:
         DamageError: if it has none, or they are damaged themselves.

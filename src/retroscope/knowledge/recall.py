@@ -42,7 +42,7 @@ def recall(
     seed: int,
     on_facts: Callable[[int], None] | None = None,
 ) -> Recalled:
-    """Read the facts of a relation from every layer.
+    """Rank the objects of a relation for each of its facts, at every layer and by every read-out.
 
     Args:
         readouts: name -> read-out of this encoder.

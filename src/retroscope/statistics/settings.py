@@ -16,7 +16,7 @@ PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings:
-    """Settings of the comparison of two retrievers.
+    """Settings of comparing two retrievers' scores: test, correction, intervals and equivalence margin.
 
     Attributes:
         test: a name in `PAIRED_TESTS`, or "auto": McNemar where both sides are 0/1, else paired t.

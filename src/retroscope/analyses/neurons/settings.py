@@ -22,7 +22,7 @@ TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passa
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronAblationSettings:
-    """Settings of the ablation curves.
+    """Settings of the ablation of neurons: which are fixed, at which value, and what is searched.
 
     Attributes:
         fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
@@ -96,7 +96,7 @@ class NeuronAblationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronsSettings:
-    """Settings of the analysis of neurons.
+    """Settings of the analysis of neurons: of their attribution, and of the ablation that tests it.
 
     Attributes:
         attribution: how neurons are attributed.

@@ -24,7 +24,7 @@ FEWEST_RESAMPLES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalSettings:
-    """Settings of bootstrap intervals.
+    """Settings of bootstrap intervals: level, number of resamples, and seed.
 
     Attributes:
         level: share of intervals that cover the mean.

@@ -31,7 +31,7 @@ def model_card(report: Report) -> str:
 
 
 def card_document(report: Report) -> dict[str, Any]:
-    """Return metadata and section as JSON-like values.
+    """Return what `card --json` prints: a study's metadata and section for a model card, as JSON-like values.
 
     Raises:
         AnalysisError: if the study compares no two models.
