@@ -263,6 +263,25 @@ def test_several_blocks_have_a_verb_in_the_plural() -> None:
     assert card.answer == "Blocks 3 to 4 are needed most"
 
 
+@pytest.mark.parametrize(
+    ("direction", "sign", "answer", "of"),
+    [
+        ("restored", -1.0, "Block 4 is needed most", "of the gain"),
+        ("restored", 1.0, "Block 4 costs most", "of the loss"),
+        ("grafted", 1.0, "Block 4 alone gives most", "of the gain"),
+        ("grafted", -1.0, "Block 4 alone harms most", "of the loss"),
+    ],
+)
+def test_the_share_is_of_what_fine_tuning_gained_or_lost(direction: str, sign: float, answer: str, of: str) -> None:
+    """Weights restored in a retriever that lost undo the loss; restored in one that gained, they undo the gain."""
+    found = localisation_of("block:4", "block:4")
+    one = found.most[found.most["direction"] == direction].assign(sign=sign)
+    (card,) = cards(replace(found, most=one), localisation_statements(found))
+    assert card.answer == answer
+    assert card.estimate is not None
+    assert card.estimate.name == of
+
+
 def test_there_is_none_without_transplants() -> None:
     assert infer((), read()) is None
     assert infer((), read(transplants=transplant_result(None, None))) is not None

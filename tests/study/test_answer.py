@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from huggingface_hub import ModelCard
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.health.report import REPORTER as HEALTH
 from retroscope.analyses.layers.report import REPORTER as LAYERS
 from retroscope.analyses.probes.report import REPORTER as PROBES

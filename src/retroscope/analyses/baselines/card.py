@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from retroscope.analyses.answer import Card
 from retroscope.analyses.baselines.result import TRAINED, BaselineResult
 from retroscope.analyses.baselines.words import CODES
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement

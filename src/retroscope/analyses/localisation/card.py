@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
 from retroscope.analyses.questions import Question
 from retroscope.surgery.transplant import GRAFTED, RESTORED
@@ -49,5 +49,6 @@ def _claim(row: "pd.Series[Any]") -> str:
 def _share(row: "pd.Series[Any]") -> Estimate | None:
     """Return the share of the total effect; None where it is unknown, so that the effect itself is printed."""
     share, low, high = (float(row[name]) for name in ("share", "share_low", "share_high"))
-    number = Estimate("of the effect", share, low, high, kind=Kind.SHARE)
+    fell = (row["sign"] > 0) == (row["direction"] == RESTORED)  # restoring the backbone gains what fine-tuning lost
+    number = Estimate(f"of the {'loss' if fell else 'gain'}", share, low, high, kind=Kind.SHARE)
     return number if number.has_interval else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.retrieval.words import TOPIC, unmeasured
@@ -81,7 +81,7 @@ def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
     if not others:
         text = f"Retrieval was not measured on another collection: add {ALSO} to the command."
         statement = Statement(TOPIC, State.NOT_RUN, text, (), code="other_collection")
-        return Card(Question.COST, f"Unknown: add {ALSO}", statement)
+        return Card(Question.COST, f"Unknown: needs {ALSO}", statement)
     worst = min(others, key=_fall)
     number = worst.estimate
     if number is None:
