@@ -72,8 +72,8 @@ def _changed(effect: Difference, statement: Statement) -> str:
     row = rows(effect, measure=number.name).iloc[0]
     gained, lost = int(row["wins"]), int(row["losses"])
     if number.value > 0:
-        return f"Yes, for the better ({count(gained, 'query')} gained, {lost:,} lost)"
-    return f"Yes, for the worse ({count(lost, 'query')} lost, {gained:,} gained)"
+        return f"Yes, for the better ({count(gained, 'query')} better, {lost:,} worse)"
+    return f"Yes, for the worse ({count(lost, 'query')} worse, {gained:,} better)"
 
 
 def _cost(effect: Difference, others: Sequence[Statement]) -> Card:

@@ -32,7 +32,9 @@ def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
 def _key(subject: Subject) -> str:
     """Return what bands and layers are."""
     bands = f"Bands: {100 * subject.statistics.level:g} % intervals over queries."
-    return f"{bands} Layer 0: the embeddings; layer k: the output of block k."
+    return (
+        f"Similarity of each layer's pooled vectors. Layer 0: the embeddings; layer k: the output of block k. {bands}"
+    )
 
 
 def _points(one: LayerCurves) -> pd.DataFrame:
