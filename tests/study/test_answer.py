@@ -239,6 +239,18 @@ def test_what_was_not_measured_names_the_option_that_would() -> None:
     assert ("equivalence", "--margin X") in [(one.what, one.option) for one in answer_of(margin).missing]
 
 
+def test_what_was_not_measured_is_listed_whole() -> None:
+    """The card names some and counts the rest; page and terminal name all."""
+    report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)), subject(settings={"neurons": None, "heads": None}))
+    missing = answer_of(report).missing
+    assert len(missing) == 4
+    page, printed = render(report), console_text(report, everything=True)
+    for one in missing:
+        assert f"<li>{one}</li>" in page
+        assert f"- {one}\n" in printed
+    assert f'<a href="#not-measured">all {len(missing)}</a>' in page
+
+
 def test_an_analysis_may_bring_a_question_of_its_own() -> None:
     statement = Statement("tokens", State.MEASURED, "A query has 7 tokens.", estimate=Estimate("tokens", 7.0))
     own = Section(statements=(statement,), cards=(Card("How long are queries?", "Short", statement),))
