@@ -166,7 +166,7 @@ def human(n_bytes: float) -> str:
 
 def sizes() -> Iterator[str]:
     """The table of bytes."""
-    yield "| model | collection | all layers, float32 | all layers, float16 | final vectors, float16 | of one text |"
+    yield "| model | collection | all layers, float32 | all layers, float16 | final vectors, float16 | a text, float32 |"
     yield "|---|---|---|---|---|---|"
     for model in MODELS:
         for collection in COLLECTIONS:
@@ -188,7 +188,7 @@ def hours() -> Iterator[str]:
 
 def writing() -> Iterator[str]:
     """The table of what one GPU writes."""
-    yield "| model | texts a second of one H100 | all layers, float32 | all layers, float16 | final, float16 |"
+    yield "| model | texts a second of one H100 | all layers, float32 | all layers, float16 | final vectors, float16 |"
     yield "|---|---|---|---|---|"
     for model in MODELS:
         rate = DEVICES[2].rate / model.operations(COLLECTIONS[1].tokens)
