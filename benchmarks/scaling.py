@@ -166,7 +166,8 @@ def human(n_bytes: float) -> str:
 
 def sizes() -> Iterator[str]:
     """The table of bytes."""
-    yield "| model | collection | all layers, float32 | all layers, float16 | final vectors, float16 | a text, float32 |"
+    kinds = "all layers, float32 | all layers, float16 | final vectors, float16 | all layers of one text, float32"
+    yield f"| model | collection | {kinds} |"
     yield "|---|---|---|---|---|---|"
     for model in MODELS:
         for collection in COLLECTIONS:
