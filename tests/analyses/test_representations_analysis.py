@@ -22,7 +22,7 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.drift.similarity import similarity_measures
+from retroscope.drift.statistics import similarity_measures
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
 from retroscope.files.documents import packed_json

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from huggingface_hub import ModelCard
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.health.report import REPORTER as HEALTH
 from retroscope.analyses.layers.report import REPORTER as LAYERS
 from retroscope.analyses.probes.report import REPORTER as PROBES
@@ -151,9 +151,9 @@ def test_undecided_controls_are_not_failed() -> None:
         controls = controls_of([Statement("x", s, "Said.", control=f"c{i}") for i, s in enumerate(states)])
         return trust(controls, controls.failed, 1).answer
 
-    assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed, 1 undecided"
-    assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed, 1 undecided; failed: c1"
-    assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed, 1 not run"
+    assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed; undecided: c1"
+    assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed; failed: c1; undecided: c2"
+    assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed; not run: c1"
 
 
 CLOSE_TO_ZERO = "Both are close to zero."
@@ -237,6 +237,18 @@ def test_what_was_not_measured_names_the_option_that_would() -> None:
          if settings.get(name, {}) is None}  # fmt: skip
     margin = report_of(retrieval(effect(0.1 * NOISE)), subject(statistics=replace(subject().statistics, margin=None)))
     assert ("equivalence", "--margin X") in [(one.what, one.option) for one in answer_of(margin).missing]
+
+
+def test_what_was_not_measured_is_listed_whole() -> None:
+    """The card names some and counts the rest; page and terminal name all."""
+    report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)), subject(settings={"neurons": None, "heads": None}))
+    missing = answer_of(report).missing
+    assert len(missing) == 4
+    page, printed = render(report), console_text(report, everything=True)
+    for one in missing:
+        assert f"<li>{one}</li>" in page
+        assert f"- {one}\n" in printed
+    assert f'<a href="#not-measured">all {len(missing)}</a>' in page
 
 
 def test_an_analysis_may_bring_a_question_of_its_own() -> None:

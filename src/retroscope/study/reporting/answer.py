@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
 from retroscope.study.reporting.controls import METHOD, Controls, trust
@@ -53,6 +53,10 @@ class Answer:
         for card in self.cards:
             printed += [card.question, card.answer, str(card.estimate or ""), str(card.state)]
         return len(WORD.findall(" ".join(printed)))
+
+    def missing_lines(self) -> list[str]:
+        """Return a line for everything that was not measured, with the option that adds it or the reason."""
+        return [": ".join(filter(None, (str(one), one.reason))) for one in self.missing]
 
     def document(self) -> dict[str, Any]:
         """Return the answer as JSON-like values, for `summary.json`."""

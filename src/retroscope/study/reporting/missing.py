@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import switch_of
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
 from retroscope.study.reporting.controls import METHOD, listing
