@@ -123,7 +123,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(path: Path, new: Path, old: Path) -> None:
-    """Move the folder `path` to `old` and `new` to `path`; move it back if that fails."""
+    """Replace the folder `path` by the folder `new`; the replaced one is moved to `old`, and back if that fails."""
     try:
         if path.exists():
             path.rename(old)

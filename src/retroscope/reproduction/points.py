@@ -79,7 +79,7 @@ class PointResult:
 
 
 def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
-    """Return the bracket of the number of choices that agrees with every star of a data set.
+    """Return the range of the unknown number of choices with which every significance star, or its lack, agrees.
 
     The published test is Student's t for two samples of n zeros and ones each; at thousands of choices it is the
     normal test with the variance p (1 - p) of each side. Differences are taken as large, or as small, as the errors of

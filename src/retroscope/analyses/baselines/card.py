@@ -31,7 +31,7 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
 
 
 def _how(result: BaselineResult, best: str) -> str:
-    """Return under which variant the backbone is at its best."""
+    """Describe in words the kind of variant chosen as `best`: as compared, with a linear head, or without training."""
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
         return "as it is"

@@ -52,7 +52,7 @@ def _document(result: ErasureResult) -> dict[str, Any]:
 
 
 def _figures(result: ErasureResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure of erasure.
+    """Draw the probe's accuracy and the loss of retrieval by layer.
 
     The plotting code is imported here because it is slow and the terminal shows no figures.
     """

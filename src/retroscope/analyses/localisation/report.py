@@ -32,8 +32,9 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
 
 
 def _figures(result: LocalisationResult) -> tuple[Figure, ...]:
-    """Draw the figures of localisation. Their module is imported only here: it is slow to import, and a terminal shows
-    no figures.
+    """Draw the instruments' values by block.
+
+    Their module is imported only here: it is slow to import, and a terminal shows no figures.
     """
     from retroscope.analyses.localisation.figures import localisation_figures
 

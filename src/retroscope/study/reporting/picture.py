@@ -30,7 +30,7 @@ def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
 
 
 def _key(subject: Subject) -> str:
-    """Return what bands and layers are."""
+    """Return the sentences below the figure that explain its values, layers and interval bands."""
     bands = f"Bands: {100 * subject.statistics.level:g} % intervals over queries."
     return (
         f"Similarity of each layer's pooled vectors. Layer 0: the embeddings; layer k: the output of block k. {bands}"

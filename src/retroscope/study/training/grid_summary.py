@@ -153,7 +153,7 @@ def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
 
 
 def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield the effect of re-initialising parts, paired by query and seed: re-initialised minus intact."""
+    """Yield rows of the effect of re-initialising parts: re-initialised minus intact, paired by query and seed."""
     if INTACT not in values.indexes["reinitialise"]:
         return
     for at in _combinations(values, *SETTINGS, "measure"):
