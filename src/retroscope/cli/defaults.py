@@ -48,7 +48,7 @@ def written(setting: str, default: str) -> str:
 
 
 def any_of(names: Collection[str], besides: str = "") -> str:
-    """List names as help does, "cosine or dot", without the name `besides`."""
+    """Join names for a help text, as "cosine or dot"; the name `besides` is left out."""
     *first, last = (name for name in names if name != besides)
     return f"{', '.join(first)} or {last}"
 
