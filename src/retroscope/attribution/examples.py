@@ -117,7 +117,7 @@ def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str)
 
 
 def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionSettings) -> list[Item]:
-    """Draw at most `limit` items at random; they are in random order if the attribution may stop early, else in their own.
+    """Draw at most `limit` items: in random order where the attribution may stop early, else in their own order.
 
     Args:
         ids: all that there might be, so that the order of those that are does not depend on which those are.
