@@ -27,11 +27,11 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
 from retroscope.files.documents import packed_json
 from retroscope.inputs.settings import StudySettings
+from retroscope.numbers import percent
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.resampling.jackknife import GROUPS
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.typesetting.numbers import percent
 from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import State
 from synthetic_drift import representation_drift, weight_drift

@@ -21,6 +21,7 @@ from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResul
 from retroscope.analyses.retrieval.words import headline
 from retroscope.analyses.section import Reading, Section
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.numbers import p_value
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.study.reporting.answer import MOST_WORDS, Answer
@@ -31,7 +32,6 @@ from retroscope.study.reporting.model_card import BEGIN, END, into_card, metric_
 from retroscope.study.reporting.notebook import answer_html
 from retroscope.study.reporting.report import Report, render
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import p_value
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import accuracy, probe_scores, probes_result
