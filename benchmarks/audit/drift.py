@@ -19,8 +19,8 @@ import torch
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
+from retroscope.drift.by_layer import representation_drift
 from retroscope.drift.intruders import intruders
-from retroscope.drift.representations import representation_drift
 from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import cka, procrustes, procrustes_chance
 from retroscope.drift.spectrum import Directions, Spectrum, dense_directions, spectrum

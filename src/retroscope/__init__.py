@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from retroscope.collection.world.people import WorldSettings as WorldSettings
     from retroscope.collection.world.world import World as World
     from retroscope.collection.world.world import make_world as make_world
-    from retroscope.drift.representations import representation_drift as representation_drift
+    from retroscope.drift.by_layer import representation_drift as representation_drift
     from retroscope.drift.settings import DriftSettings as DriftSettings
     from retroscope.drift.settings import ShiftSettings as ShiftSettings
     from retroscope.encoders.checks.selftest import self_test as self_test
@@ -173,7 +173,7 @@ _HOMES = {
     "reinitialise": "surgery.reinitialise",
     "repair_cache": "study.cache.care",
     "represent": "representations.represent",
-    "representation_drift": "drift.representations",
+    "representation_drift": "drift.by_layer",
     "retrieve": "retrieval.retrieve",
     "retrieve_layers": "retrieval.retrieve",
     "run_study": "study.run",

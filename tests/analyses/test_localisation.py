@@ -240,8 +240,8 @@ def test_the_section_names_the_places_first() -> None:
 @pytest.mark.parametrize(
     ("needed", "suffices", "answer"),
     [
-        ("block:4", "block:4", "Block 4 is needed most"),
-        (None, "block:4", "Block 4 alone gives most"),
+        ("block:4", "block:4", "Restoring the backbone's block 4 loses most"),
+        (None, "block:4", "Grafting the retriever's block 4 gains most"),
         (None, None, "No single block is shown to be needed; none is shown to suffice alone"),
     ],
 )
@@ -256,11 +256,23 @@ def test_the_card_makes_the_claim_that_its_number_is_of(needed: str | None, suff
         assert (card.estimate.value, card.estimate.low) == (row["share"], row["share_low"])
 
 
-def test_several_blocks_have_a_verb_in_the_plural() -> None:
-    found = localisation_of("block:4", None)
-    groups = replace(found, most=found.most.replace({"place": {"block:4": "block:3-4"}}))
-    (card,) = cards(groups, localisation_statements(found))
-    assert card.answer == "Blocks 3 to 4 are needed most"
+@pytest.mark.parametrize(
+    ("direction", "sign", "answer", "of"),
+    [
+        ("restored", -1.0, "Restoring the backbone's block 4 loses most", "of the gain"),
+        ("restored", 1.0, "Restoring the backbone's block 4 regains most", "of the loss"),
+        ("grafted", 1.0, "Grafting the retriever's block 4 gains most", "of the gain"),
+        ("grafted", -1.0, "Grafting the retriever's block 4 loses most", "of the loss"),
+    ],
+)
+def test_the_share_is_of_what_fine_tuning_gained_or_lost(direction: str, sign: float, answer: str, of: str) -> None:
+    """Weights restored in a retriever that lost undo the loss; restored in one that gained, they undo the gain."""
+    found = localisation_of("block:4", "block:4")
+    one = found.most[found.most["direction"] == direction].assign(sign=sign)
+    (card,) = cards(replace(found, most=one), localisation_statements(found))
+    assert card.answer == answer
+    assert card.estimate is not None
+    assert card.estimate.name == of
 
 
 def test_there_is_none_without_transplants() -> None:

@@ -22,7 +22,7 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.drift.similarity import similarity_measures
+from retroscope.drift.statistics import similarities
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
 from retroscope.files.documents import packed_json
@@ -258,4 +258,4 @@ def test_layers_are_compared_with_the_final_norm_on_each_and_as_the_blocks_leave
 
 def test_every_similarity_has_a_panel() -> None:
     x = np.random.default_rng(0).normal(size=(8, 3))
-    assert set(PANELS) == set(similarity_measures(x, x, neighbours=2, seed=0))
+    assert set(PANELS) == set(similarities(x, x, neighbours=2, seed=0))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from retroscope.collection.loading import load_collection
 from retroscope.collection.readers import hugging_face, irds
-from retroscope.collection.readers.table import READERS
+from retroscope.collection.readers.registry import READERS
 from retroscope.collection.readers.trec_files import read_qrels, read_run, read_topics
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, MissingExtraError, SettingsError

@@ -9,10 +9,10 @@ import pytest
 
 from retroscope.collection.loading import load_collection
 from retroscope.collection.readers.fields import required_text, text_list
+from retroscope.collection.readers.registry import READERS
 from retroscope.collection.readers.row_formats.examples import RowFormat, TrainingExample, row_reader
-from retroscope.collection.readers.row_formats.table import ROW_FORMATS
+from retroscope.collection.readers.row_formats.registry import ROW_FORMATS
 from retroscope.collection.readers.rows import Row
-from retroscope.collection.readers.table import READERS
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError, SettingsError
 

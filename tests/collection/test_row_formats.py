@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retroscope.collection.loading import load_collection
-from retroscope.collection.readers.table import READERS
+from retroscope.collection.readers.registry import READERS
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError, SettingsError
 

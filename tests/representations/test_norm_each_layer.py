@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from retroscope.drift.representations import representation_drift
+from retroscope.drift.by_layer import representation_drift
 from retroscope.drift.settings import DriftSettings
 from retroscope.encoders.encode import encode_layers, encode_rows, final_norm, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder

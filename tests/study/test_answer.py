@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from huggingface_hub import ModelCard
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.health.report import REPORTER as HEALTH
 from retroscope.analyses.layers.report import REPORTER as LAYERS
 from retroscope.analyses.probes.report import REPORTER as PROBES
@@ -151,9 +151,9 @@ def test_undecided_controls_are_not_failed() -> None:
         controls = controls_of([Statement("x", s, "Said.", control=f"c{i}") for i, s in enumerate(states)])
         return trust(controls, controls.failed, 1).answer
 
-    assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed, 1 undecided"
-    assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed, 1 undecided; failed: c1"
-    assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed, 1 not run"
+    assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed; undecided: c1"
+    assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed; failed: c1; undecided: c2"
+    assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed; not run: c1"
 
 
 CLOSE_TO_ZERO = "Both are close to zero."

@@ -8,7 +8,7 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
-from retroscope.typesetting.effects import effects_by, pair
+from retroscope.typesetting.effect_tables import effects_by, pair
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.numbers import interval, p_value
 from retroscope.typesetting.statements import State, Statement

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from retroscope.analyses.answer import Card, LayerCurves
+from retroscope.analyses.card import Card, LayerCurves
 from retroscope.statistics import Difference
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.run_options import RunOptions, chosen_engine
-from retroscope.cli.shared_options import ReportOptions, SettingValues, SizeOptions
+from retroscope.cli.shared_options import ReportOptions, SettingValues
+from retroscope.cli.size_options import SizeOptions
 from retroscope.cli.studies import checked_settings
 
 if TYPE_CHECKING:

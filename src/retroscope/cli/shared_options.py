@@ -6,11 +6,9 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from retroscope.analyses.analysis import DEPTHS
 from retroscope.cli import names
 from retroscope.cli.defaults import any_of, option, written
-from retroscope.cli.values import comma_separated, duration, given, model_values, numbers
-from retroscope.errors import SettingsError
+from retroscope.cli.values import comma_separated, given, model_values, numbers
 
 SettingValues = dict[str, object]  # dotted name of a setting -> its value; None where the option was not given
 
@@ -251,40 +249,6 @@ class OutputOptions:
     overwrite: Overwrite = False
     dry_run: DryRun = False
     as_json: Json = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class SizeOptions:
-    """Options of the size of a study."""
-
-    HEADING: ClassVar[str] = "Size"
-
-    depth: Annotated[
-        str | None,
-        option("--depth", help="Sample sizes of all analyses: smallest, default or largest", metavar="NAME",
-               default="standard", known=DEPTHS, kind="depth"),
-    ] = None  # fmt: skip
-    time: Annotated[
-        str | None,
-        option(
-            "--time",
-            help="Time budget, e.g. 10m: samples are reduced to fit into it; all takes the largest samples",
-            metavar="T",
-            default="the sizes of --depth",
-        ),
-    ] = None
-
-    def seconds(self) -> float | None:
-        """Return the time that the study may take; None where it was not given.
-
-        Raises:
-            SettingsError: if depth and time are both given.
-        """
-        if self.depth is not None and self.time is not None:
-            raise SettingsError(
-                f"--depth {self.depth} and --time {self.time} both choose sizes", fix="give one of them"
-            )
-        return duration(self.time)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from retroscope.collection.hints import unread
 from retroscope.collection.named import named_collection
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.table import READERS
+from retroscope.collection.readers.registry import READERS
 from retroscope.display import shown
 from retroscope.errors import CollectionError, SettingsError, did_you_mean, unknown_name
 from retroscope.files.reading import PathLike, foreign, path_of, path_or_name

@@ -3,9 +3,6 @@
 Rows are texts, the same in both; columns are dimensions, which need not match.
 """
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
@@ -16,20 +13,6 @@ from retroscope.representations.store import Vectors
 TIE = 1e-12  # of two cosines in float64: less is rounding
 SHUFFLES = 3  # pairings at random: of 1,000 texts they differ by less than .01
 FEWEST = 4  # texts, below which the unbiased estimate does not exist
-Statistic = Callable[[Vectors, Vectors], float]
-
-
-def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Statistic, float]]:
-    """Map every similarity that drift measures to its function, and to its value by chance for these vectors.
-
-    A new one is added here; the figure and the tables of the analysis name it (`analyses.representations`).
-    """
-    return {
-        "cka": (cka, 0.0),
-        "procrustes": (procrustes, procrustes_chance(x, y, seed)),
-        "rsa": (rsa, 0.0),
-        "neighbours": (partial(neighbour_overlap, k=neighbours), neighbours / (len(x) - 1)),
-    }
 
 
 def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:

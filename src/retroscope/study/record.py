@@ -31,10 +31,9 @@ def recorded_facts(
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
     models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in _described(plan).items()}
-    on = " and ".join(names)
     facts: StudyFacts = {
         "schema": SCHEMA,
-        "title": f"{on} on {plan.collections[0].name}",
+        "title": f"{' compared with '.join(reversed(names))} on {plan.collections[0].name}",
         "models": models,
         "trainings": 1 + (len(context.trainings) if _measures_trainings(plan) else 0),
         "collections": [_collection(plan, number) for number in range(len(plan.collections))],

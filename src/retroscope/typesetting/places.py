@@ -16,11 +16,6 @@ def blocks_named(transplant: str) -> str:
     return f"blocks {first} to {last}" if dash else f"block {blocks}"
 
 
-def is_many(place: str) -> bool:
-    """Return whether a place is several blocks, and its verb in the plural."""
-    return "-" in place.partition(":")[2]
-
-
 def place_words(place: str) -> str:
     """Return what blocks or a part of all blocks are called in a sentence."""
     return PART_WORDS[place] if place in PART_WORDS else blocks_named(place)

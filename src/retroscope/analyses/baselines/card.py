@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from retroscope.analyses.answer import Card
-from retroscope.analyses.baselines.result import TRAINED, BaselineResult
+from retroscope.analyses.baselines.result import HEAD, BaselineResult
 from retroscope.analyses.baselines.words import CODES
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
-from retroscope.typesetting.subject import Subject
+from retroscope.typesetting.subject import BEFORE, Subject
 
 
 def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
@@ -18,15 +18,24 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
     if not about:
         return ()
     (statement,) = about
-    how = "with a linear head" if best == TRAINED else "without training"
+    how = _how(result, best)
     if statement.state is State.SIGNIFICANT and statement.estimate is not None and statement.estimate.value < 0:
-        return (Card(Question.ALREADY, f"The retriever scores below the frozen backbone {how}", statement),)
+        answer = f"All of it: the retriever scores below the frozen backbone {how}"
+        return (Card(Question.ALREADY, answer, statement),)
     share = already_there(result, best, subject.measures[0])
     if share is not None:
         return (Card(Question.ALREADY, f"The frozen backbone {how} reaches", statement, share),)
     if statement.state is State.SIGNIFICANT:
         return (Card(Question.ALREADY, f"The retriever scores above the frozen backbone {how}", statement),)
     return (Card(Question.ALREADY, f"Perhaps all: the frozen backbone {how} is not significantly worse", statement),)
+
+
+def _how(result: BaselineResult, best: str) -> str:
+    """Return under which variant the backbone is at its best."""
+    choice = result.choice(BEFORE, best)
+    if choice["as_compared"]:
+        return "as it is"
+    return "with a linear head" if choice["vectors"] == HEAD else "without training"
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.baselines.infer import BESTS, BM25, MODELS, RANDOM, SHUFFLED, VARIANTS
+from retroscope.analyses.baselines.result import HEAD
 from retroscope.analyses.baselines.settings import BaselineSettings
 from retroscope.analyses.baselines.variants import (
-    HEAD,
     BaselineTask,
     VariantScores,
     baseline_task,

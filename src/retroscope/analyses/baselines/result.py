@@ -12,6 +12,7 @@ VARIANT_COLUMNS = ("model", "pooling", "layer", "vectors", "measure", "mean", "c
 SHARE_COLUMNS = ("best", "measure", "share", "low", "high")
 CHOICE_COLUMNS = ("model", "best", "pooling", "layer", "vectors", "as_compared", "folds", "of")
 UNTRAINED, TRAINED = "without training", "linear head allowed"  # the two bests
+RAW, UNIT, WHITENED, HEAD = "raw", "unit length", "whitened", "linear head"  # the vectors of a variant
 BM25 = "BM25"
 RANDOM = "random weights"
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from retroscope.analyses.baselines.result import TRAINED, UNTRAINED
+from retroscope.analyses.baselines.result import HEAD, RAW, TRAINED, UNIT, UNTRAINED, WHITENED
 from retroscope.analyses.baselines.settings import BaselineSettings
 from retroscope.analyses.baselines.vectors import Views
 from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
@@ -31,7 +31,6 @@ from retroscope.scores import Scores
 from retroscope.statistics.chosen import chosen_on_others
 from retroscope.statistics.resampling.clusters import Clusters, numbered
 
-RAW, UNIT, WHITENED, HEAD = "raw", "unit length", "whitened", "linear head"
 BEST = {UNTRAINED: (RAW, UNIT, WHITENED), TRAINED: (RAW, UNIT, WHITENED, HEAD)}
 # Of the heads of all folds, penalties and spaces, by benchmarks/plan.py: operations for each width^3, and seconds.
 HEAD_WORK, HEAD_SECONDS = 450.0, 0.08

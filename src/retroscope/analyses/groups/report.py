@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from retroscope.analyses.analysis import Reporter
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.groups.question import WHICH
 from retroscope.analyses.groups.result import GROUPS, GroupsResult
 from retroscope.analyses.measurement import Measurement
@@ -19,7 +19,7 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records
-from retroscope.typesetting.effects import effects_by, pair
+from retroscope.typesetting.effect_tables import effects_by, pair
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.numbers import count, signed

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retroscope.analyses.answer import Card, LayerCurves
+from retroscope.analyses.card import Card, LayerCurves
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.analyses.questions import Question
 from retroscope.typesetting.frames import alpha, by_side, rows

@@ -16,7 +16,7 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
-from retroscope.typesetting.effects import labelled
+from retroscope.typesetting.effect_tables import labelled
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject

@@ -7,7 +7,7 @@ from typing import Any
 from retroscope.analyses.layers.result import LayerResult
 from retroscope.analyses.layers.words import WITHOUT
 from retroscope.statistics import Difference
-from retroscope.typesetting.effects import effects_by_layer, pair
+from retroscope.typesetting.effect_tables import effects_by_layer, pair
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.means import means_by

@@ -5,18 +5,18 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
 from retroscope.analyses.questions import Question
 from retroscope.surgery.transplant import GRAFTED, RESTORED
-from retroscope.typesetting.places import is_many, place_words
+from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, Kind, Statement
 
-CLAIMS = {  # direction, and whether its total effect is a gain -> what the block that does most, several, and none do
-    (RESTORED, False): ("is needed most", "are needed most", "no single block is shown to be needed"),
-    (GRAFTED, True): ("alone gives most", "alone give most", "none is shown to suffice alone"),
-    (RESTORED, True): ("costs most", "cost most", "no single block is shown to cost retrieval"),
-    (GRAFTED, False): ("alone harms most", "alone harm most", "none is shown to harm alone"),
+CLAIMS = {  # direction, and whether its total effect is a gain -> what the block does that does most, and none does
+    (RESTORED, False): ("restoring the backbone's {} loses most", "no single block is shown to be needed"),
+    (GRAFTED, True): ("grafting the retriever's {} gains most", "none is shown to suffice alone"),
+    (RESTORED, True): ("restoring the backbone's {} regains most", "no single block is shown to cost retrieval"),
+    (GRAFTED, False): ("grafting the retriever's {} loses most", "no single block is shown to harm the backbone"),
 }
 
 
@@ -41,13 +41,13 @@ def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[
 
 
 def _claim(row: "pd.Series[Any]") -> str:
-    one, many, none = CLAIMS[str(row["direction"]), bool(row["sign"] > 0)]
-    place = str(row["place"])
-    return f"{place_words(place)} {many if is_many(place) else one}" if row["significant"] else none
+    one, none = CLAIMS[str(row["direction"]), bool(row["sign"] > 0)]
+    return one.format(place_words(str(row["place"]))) if row["significant"] else none
 
 
 def _share(row: "pd.Series[Any]") -> Estimate | None:
     """Return the share of the total effect; None where it is unknown, so that the effect itself is printed."""
     share, low, high = (float(row[name]) for name in ("share", "share_low", "share_high"))
-    number = Estimate("of the effect", share, low, high, kind=Kind.SHARE)
+    fell = (row["sign"] > 0) == (row["direction"] == RESTORED)  # restoring the backbone gains what fine-tuning lost
+    number = Estimate(f"of the {'loss' if fell else 'gain'}", share, low, high, kind=Kind.SHARE)
     return number if number.has_interval else None

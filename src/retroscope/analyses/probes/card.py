@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retroscope.analyses.answer import Card, LayerCurves
+from retroscope.analyses.card import Card, LayerCurves
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.questions import Question
 from retroscope.typesetting.frames import by_side
@@ -27,5 +27,5 @@ def probe_curves_by_layer(result: ProbesResult) -> LayerCurves | None:
     table = result.similarity_rows()
     if table.empty:
         return None
-    title = f"Accuracy of the similarity probe by layer (N = {result.hardest})"
+    title = f"Picking the relevant of {result.hardest} passages by similarity: accuracy by layer"
     return LayerCurves(title, by_side(table, ["layer"]), 1 / result.hardest)

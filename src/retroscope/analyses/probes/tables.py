@@ -9,7 +9,7 @@ from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.probes.words import WITHOUT
 from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import Difference
-from retroscope.typesetting.effects import NUMERIC, effects_by_layer, pair
+from retroscope.typesetting.effect_tables import NUMERIC, effects_by_layer, pair
 from retroscope.typesetting.frames import PLAIN
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.means import one_model

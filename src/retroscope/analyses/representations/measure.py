@@ -13,8 +13,8 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.representations.map_sample import map_frames
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import first_of_each
+from retroscope.drift.by_layer import representation_drift
 from retroscope.drift.geometry import can_be_whitened, whitened_pair
-from retroscope.drift.representations import representation_drift
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.drift.weights import incomparable_towers

@@ -8,7 +8,7 @@ import pandas as pd
 from retroscope.analyses.retention.result import P1, RANDOM, RetentionResult
 from retroscope.statistics import Difference
 from retroscope.statistics.association import OddsRatio
-from retroscope.typesetting.effects import effects_by, explained, printed_effects
+from retroscope.typesetting.effect_tables import effects_by, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.numbers import MISSING, count, interval, p_value, score

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.retrieval.words import TOPIC, unmeasured
@@ -72,8 +72,8 @@ def _changed(effect: Difference, statement: Statement) -> str:
     row = rows(effect, measure=number.name).iloc[0]
     gained, lost = int(row["wins"]), int(row["losses"])
     if number.value > 0:
-        return f"Yes, for the better ({count(gained, 'query')} gained, {lost:,} lost)"
-    return f"Yes, for the worse ({count(lost, 'query')} lost, {gained:,} gained)"
+        return f"Yes, for the better ({count(gained, 'query')} better, {lost:,} worse)"
+    return f"Yes, for the worse ({count(lost, 'query')} worse, {gained:,} better)"
 
 
 def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
@@ -81,7 +81,7 @@ def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
     if not others:
         text = f"Retrieval was not measured on another collection: add {ALSO} to the command."
         statement = Statement(TOPIC, State.NOT_RUN, text, (), code="other_collection")
-        return Card(Question.COST, f"Unknown: add {ALSO}", statement)
+        return Card(Question.COST, f"Unknown: needs {ALSO}", statement)
     worst = min(others, key=_fall)
     number = worst.estimate
     if number is None:

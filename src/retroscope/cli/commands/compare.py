@@ -10,6 +10,7 @@ from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.run_options import RunOptions
 from retroscope.cli.several import carry_out_set
+from retroscope.cli.size_options import SizeOptions
 from retroscope.cli.studies import Gates, carry_out_study, judge, judge_all
 from retroscope.cli.switches import Switches, switches
 from retroscope.cli.values import given, measures, model_values
@@ -35,7 +36,7 @@ class Retrievers:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions(o.SizeOptions):
+class StudyOptions(SizeOptions):
     """Options of a study besides its pair and first collection."""
 
     HEADING: ClassVar[str] = "Study"
@@ -104,7 +105,7 @@ class StudyOptions(o.SizeOptions):
 
 
 GROUPS = (
-    Retrievers, o.DataOptions, o.ModelOptions, StudyOptions, o.SizeOptions, o.ProbeOptions, RunOptions, o.ReportOptions
+    Retrievers, o.DataOptions, o.ModelOptions, StudyOptions, SizeOptions, o.ProbeOptions, RunOptions, o.ReportOptions
 )  # fmt: skip
 
 

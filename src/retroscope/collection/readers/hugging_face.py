@@ -26,7 +26,7 @@ from retroscope.collection.readers.options import ReadOptions, choose_split, col
 from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.row_formats.examples import collection_from_rows
-from retroscope.collection.readers.row_formats.table import ROW_FORMATS
+from retroscope.collection.readers.row_formats.registry import ROW_FORMATS
 from retroscope.collection.readers.rows import Row, file_rows, form_of
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from retroscope.analyses.answer import LayerCurves
+from retroscope.analyses.card import LayerCurves
 from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
 from retroscope.study.overview.members import SIDES, Identity, NamedStudy, identity
 from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis

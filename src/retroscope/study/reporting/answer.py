@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
 from retroscope.study.reporting.controls import METHOD, Controls, trust

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.typesetting.statements import State, Statement
 
@@ -30,14 +30,18 @@ class Controls:
         """Return how many were run."""
         return len(self.passed) + len(self.failed) + len(self.undecided)
 
-    @property
-    def counts(self) -> str:
-        """Return how many passed, and how many did not for which reason; what is undecided has not failed."""
-        others = {"undecided": self.undecided, "not run": self.not_run}
+    def counts(self, most: int) -> str:
+        """Return how many passed, and which did not for which reason, at most `most` of each by name.
+
+        What is undecided has not failed.
+        """
         parts = [f"{len(self.passed)} of {self.run} controls passed"]
-        if not self.failed and any(others.values()):
-            parts.append("none failed")
-        return ", ".join([*parts, *(f"{len(some)} {outcome}" for outcome, some in others.items() if some)])
+        if self.failed:
+            parts.append(f"failed: {_controls(self.failed, most)}")
+        elif self.undecided or self.not_run:
+            parts[0] += ", none failed"
+        others = {"undecided": self.undecided, "not run": self.not_run}
+        return "; ".join([*parts, *(f"{outcome}: {_controls(some, most)}" for outcome, some in others.items() if some)])
 
 
 def controls_of(statements: Iterable[Statement]) -> Controls:
@@ -52,15 +56,13 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return how many controls passed, with those named that failed, at most `most`.
+    """Return how many controls passed, with those named that did not, at most `most` of each outcome.
 
     Args:
         alarms: everything that failed, whether it is a control or a check.
     """
     others = [s for s in alarms if not s.control]
-    parts = [controls.counts]
-    if controls.failed:
-        parts.append(f"failed: {listing([s.control for s in controls.failed], most)}")
+    parts = [controls.counts(most)]
     if others:
         parts.append(f"alarms: {listing([s.section for s in others], most)}")
     state = State.FAILED if alarms else State.MEASURED if controls.run else State.NOT_RUN
@@ -68,6 +70,10 @@ def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
     text = f"{'; '.join(parts)}."
     statement = Statement(TOPIC, state, f"{text[0].upper()}{text[1:]}", (), code="all", section=where)
     return Card(Question.TRUST, text.removesuffix("."), statement)
+
+
+def _controls(some: Sequence[Statement], most: int) -> str:
+    return listing([s.control for s in some], most)
 
 
 def listing(names: Sequence[str], most: int) -> str:

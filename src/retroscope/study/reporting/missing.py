@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import switch_of
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
 from retroscope.study.reporting.controls import METHOD, listing
@@ -60,7 +60,8 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
 def lacking(found: Sequence[Missing], most: int) -> Card:
     """Return the card that names at most `most` of them."""
     state = State.NOT_RUN if found else State.MEASURED
-    text = listing([str(one) for one in found], most) if found else "Nothing: every analysis was run"
+    where = " (see Evidence)" if len(found) > most else ""
+    text = f"{listing([str(one) for one in found], most)}{where}" if found else "Nothing: every analysis was run"
     statement = Statement("not measured", state, f"{text[0].upper()}{text[1:]}.", (), code="all", section=METHOD)
     return Card(Question.MISSING, f"{text[0].upper()}{text[1:]}", statement)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
-from retroscope.analyses.answer import LayerCurves
+from retroscope.analyses.card import LayerCurves
 from retroscope.analyses.section import Section
 from retroscope.typesetting.curves import curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
@@ -26,7 +26,15 @@ def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
     panel = curves(layer_axis(subject.layer_names), frame, y).properties(**PANEL)
     chart = facets(panel, frame, "panel", [one.title for one in drawn], columns=1)
     words = " ".join(f"{one.title}: {_ends(one, subject)}" for one in drawn)
-    return Figure(NAME, "Before and after, by layer", "Bands are intervals over queries.", words, chart)
+    return Figure(NAME, "Before and after, by layer", _key(subject), words, chart)
+
+
+def _key(subject: Subject) -> str:
+    """Return what bands and layers are."""
+    bands = f"Bands: {100 * subject.statistics.level:g} % intervals over queries."
+    return (
+        f"Similarity of each layer's pooled vectors. Layer 0: the embeddings; layer k: the output of block k. {bands}"
+    )
 
 
 def _points(one: LayerCurves) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from retroscope.analyses import analyses
-from retroscope.analyses.answer import Card
+from retroscope.analyses.card import Card
 from retroscope.analyses.section import Section
 from retroscope.typesetting.numbers import count
 from retroscope.typesetting.statements import State, Statement, with_self_tests

@@ -6,7 +6,7 @@
 from retroscope.collection.readers import beir, hugging_face, irds, trec
 from retroscope.collection.readers.facts import reader as facts
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.row_formats.table import ROW_READERS
+from retroscope.collection.readers.row_formats.registry import ROW_READERS
 
 READERS: dict[str, Reader] = {
     "beir": beir.READER,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from retroscope.collection.records import first_of_each
-from retroscope.drift.representations import representation_drift
+from retroscope.drift.by_layer import representation_drift
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.errors import AnalysisError, SettingsError

@@ -8,21 +8,16 @@ from jaxtyping import Float, Int
 
 from retroscope.collection.records import first_of_each
 from retroscope.display import ShownCount, shown_count
-from retroscope.drift.dimensions import effective_rank
-from retroscope.drift.geometry import alignment, anisotropy, uniformity
+from retroscope.drift.geometry import alignment
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.drift.similarity import Statistic, similarity_measures, u_centred
+from retroscope.drift.similarity import u_centred
+from retroscope.drift.statistics import SHAPES, OfTwo, similarities
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 from retroscope.statistics.resampling.jackknife import GROUPS, jackknife
 
 TOWERS = ("query", "passage")
-SHAPES: Mapping[str, Callable[[Vectors], float]] = {
-    "anisotropy": anisotropy,
-    "uniformity": uniformity,
-    "effective_rank": effective_rank,
-}
 VectorsByLayer = Float[np.ndarray, "text layer dim"]
 
 
@@ -137,7 +132,7 @@ def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
     """Measure every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
-    for name, (statistic, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
+    for name, (statistic, chance) in similarities(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
         value, low, high = _estimate(statistic, x, y, chosen=chosen)
         own = [_halves(statistic, v, chosen.seed) for v in (x, y)]
         yield {
@@ -161,7 +156,7 @@ def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSe
     )
 
 
-def _halves(statistic: Statistic, x: Vectors, seed: int) -> float:
+def _halves(statistic: OfTwo, x: Vectors, seed: int) -> float:
     """Return the statistic between two random halves of one model's vector dimensions."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2

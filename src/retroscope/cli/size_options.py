@@ -1,0 +1,43 @@
+"""Options of the size of a study: the sample sizes of all analyses, by name or by the time that they may take."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from retroscope.analyses.analysis import DEPTHS
+from retroscope.cli.defaults import option
+from retroscope.cli.values import duration
+from retroscope.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeOptions:
+    """Options of the size of a study."""
+
+    HEADING: ClassVar[str] = "Size"
+
+    depth: Annotated[
+        str | None,
+        option("--depth", help="Sample sizes of all analyses: smallest, default or largest", metavar="NAME",
+               default="standard", known=DEPTHS, kind="depth"),
+    ] = None  # fmt: skip
+    time: Annotated[
+        str | None,
+        option(
+            "--time",
+            help="Time budget, e.g. 10m: samples are reduced to fit into it; all takes the largest samples",
+            metavar="T",
+            default="the sizes of --depth",
+        ),
+    ] = None
+
+    def seconds(self) -> float | None:
+        """Return the time that the study may take; None where it was not given.
+
+        Raises:
+            SettingsError: if depth and time are both given.
+        """
+        if self.depth is not None and self.time is not None:
+            raise SettingsError(
+                f"--depth {self.depth} and --time {self.time} both choose sizes", fix="give one of them"
+            )
+        return duration(self.time)
