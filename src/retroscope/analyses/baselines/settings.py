@@ -12,7 +12,7 @@ FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSettings:
-    """Variants of the frozen backbone, at every layer.
+    """Settings of the baselines: variants of the frozen backbone that are searched at every layer.
 
     Attributes:
         poolings: poolings that are tried in addition to the retriever's own, if they make sense for the architecture.

@@ -9,7 +9,7 @@ from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularySettings:
-    """Settings of the projection: the vectors that are projected, and the number of words of each.
+    """Settings of the projection onto the vocabulary: layers, words per vector, and sample.
 
     Attributes:
         layers: layers whose vectors are projected; None: all layers.
