@@ -94,8 +94,9 @@ These families have a row in the table of families: {named}.
 
 Any other text encoder or decoder that transformers knows is traced when it is loaded. One forward pass finds the
 blocks, the attention, the FFN matrices and which of them passes through the activation function, the norms, the
-embeddings and the positions. They are then verified in the same way as a row of the table. If a part cannot be found, the error names the reason
-(shared blocks, experts, an activation that transformers does not know, padding that changes vectors).
+embeddings and the positions. They are then verified in the same way as a row of the table. If a part cannot be found,
+the error names the reason (shared blocks, experts, an activation that transformers does not know, padding that changes
+vectors).
 """
 
 
