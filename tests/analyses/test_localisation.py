@@ -328,7 +328,10 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
     assert most["luck_together"] == 1 / 2, "all four follow one change: as good as one that guesses between two blocks"
     assert most[["share", "share_low", "share_high"]].to_list() == pytest.approx([1, 1, 1])
     texts = [s.text for s in section.statements]
-    assert any("By luck, 4 of 4 would agree with probability 0.06" in t and "0.50 if the answer" in t for t in texts)
+    assert any(
+        "By chance, 4 of 4 would agree with probability 0.06" in t and "0.50 if the instruments kept" in t
+        for t in texts
+    )
     assert any("No block or group, grafted into the backbone alone, gains significantly more than random changes" in t
                for t in texts)  # fmt: skip
     assert "150 queries over 150 passages were measured" in texts[0]

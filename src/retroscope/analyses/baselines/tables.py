@@ -20,8 +20,8 @@ def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, Paper
     shares = result.shares.set_index(["best", "measure"])
     printed["left"] = [share_left(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
     note = (
-        "Before: the best of the backbone, chosen on other queries. Left: the part of after - before, both as "
-        f"compared, that it does not reach, with Fieller's interval. {explained(result.left)}"
+        "Before: the best variant of the backbone, chosen on other queries. Left: the share of the gain by fine-tuning "
+        f"that this variant does not reach, with Fieller's interval. {explained(result.left)}"
     )
     caption = "What the best of the backbone leaves to fine-tuning"
     return {
@@ -39,7 +39,10 @@ def _layers(result: BaselineResult, subject: Subject) -> PaperTable:
         label = "" if model == BM25 else subject.layer_label(int(top["layer"]))
         printed.append((model, pooling, vectors, _value(last), label, _value(top)))
     columns = ["model", "pooling", "vectors", "last layer", "best layer", "at the best layer"]
-    note = "The best layer is the largest of many, and so a little too high; the verdict's is chosen on other queries."
+    note = (
+        "The score of the best layer is the largest of many, so it is a little too high. The statements use a layer "
+        "that was chosen on other queries."
+    )
     caption = f"{subject.measures[0]} of the frozen vectors ({BEFORE}: backbone, {AFTER}: retriever)"
     return PaperTable(
         pd.DataFrame(printed, columns=columns), caption, note, ("last layer", "best layer", "at the best layer")

@@ -55,11 +55,12 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
     folds = "every fold" if choice["folds"] == choice["of"] else f"{choice['folds']} of {choice['of']} folds"
     name = variant_name(choice, subject)
     if choice["as_compared"]:
-        kinds = count(result.tried[BEFORE], "variant") if best == UNTRAINED else "all variants and heads"
+        kinds = (
+            count(result.tried[BEFORE], "variant") if best == UNTRAINED else "all variants, with and without a head,"
+        )
         return f"{name}, as compared: in {folds} none of {kinds} was better by more than a standard error"
-    if best == UNTRAINED:
-        return f"{name}: for {folds}, the best of {count(result.tried[BEFORE], 'variant')} on the other folds"
-    return f"{name}: for {folds}, the best on the other folds"
+    of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
+    return f"{name}: the best{of} on the other folds, for {folds}"
 
 
 def variant_name(row: Any, subject: Subject) -> str:

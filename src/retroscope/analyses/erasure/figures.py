@@ -28,9 +28,9 @@ def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
     return Figure(
         "erasure",
         "Readable and used",
-        "A probe reads which passage belongs to a query (readable). The directions that it reads are erased at that "
-        "layer and the model goes on from there (used): what retrieval loses beyond random subspaces of equal rank. "
-        "Bands are intervals over queries.",
+        "Readable: the accuracy of a probe that tells the relevant passage of a query from others. Used: what "
+        "retrieval loses when the directions that the probe reads are erased at that layer, beyond the loss by erasing "
+        "random subspaces of equal rank. Bands are intervals over queries.",
         f"Probe accuracy and loss of {result.measure} under erasure, by layer",
         choosing(panel, frame, selectors),
         facets(panel, largest, "panel", list(panels.values()), columns=2),

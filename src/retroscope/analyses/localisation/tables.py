@@ -35,9 +35,9 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
         "Matters more: the place whose effect alone is significantly larger, by how much, with its interval, paired by "
         f"query ({result.correction}-corrected over all other places, an instrument at a time). Agrees: it names the "
         "place with the largest effect. Matters too: it names another with a significant effect, and none has a larger "
-        "one. An instrument may name a place for what others did: representations diverge where a change below becomes "
-        "visible. Rank: Spearman's correlation of its values with the effects of the places alone, p by permutations "
-        "of the places, uncorrected."
+        "one. An instrument may name a place whose weights did nothing: representations also diverge where a change of "
+        "lower blocks becomes visible. Rank: Spearman's correlation of its values with the effects of the places "
+        "alone, p by permutations of the places, uncorrected."
     )
     numeric = (result.measure, "effect", "interval")
     return {

@@ -144,8 +144,9 @@ def _luck(row: "pd.Series[Any]") -> str:
     least = max(1, int(row["agreeing"]))
     many = f"{least} of {int(row['instruments'])}" if least == row["instruments"] else f"{least} or more"
     return (
-        f"By luck, {many} would agree with probability {row['luck']:.2f} if each instrument named any place, and "
-        f"{row['luck_together']:.2f} if the answer were any place."
+        f"By chance, {many} would agree with probability {row['luck']:.2f} if every instrument named a place at "
+        f"random, and {row['luck_together']:.2f} if the instruments kept their places and the transplants named one at "
+        "random."
     )
 
 

@@ -41,9 +41,9 @@ def _depth(f: TransplantEffects) -> Figure:
     return Figure(
         "transplants",
         f"{f.measures[0]} with transplanted blocks",
-        "One block, or group of blocks that ends there: these alone are the other model's. From the top: the last k "
-        "blocks and the final norm are. From the bottom: the embeddings and the first k blocks are. Bands are "
-        "intervals over queries.",
+        "Which weights come from the other model. One block: this block alone, or the group of blocks that ends there. "
+        "From the top: the last k blocks and the final norm. From the bottom: the embeddings and the first k blocks. "
+        "Bands are intervals over queries.",
         f"{f.measures[0]} of hybrids against the number of transplanted blocks",
         choosing(panel, shown, [Selector("panel", "hybrid", panels[0])]),
         facets(panel, shown, "panel", panels, columns=2),
