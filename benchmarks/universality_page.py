@@ -28,8 +28,8 @@ TITLE = "share of peers ranked below, after"
 WHOLE_DOSE = "BERT, mean"  # the arm of `architecture` that the doses are shares of
 NEVER_RUN = (
     "transplants (localisation): they would take too long",
-    "probes and neurons of T5 by its decoder's first state: the library loads T5 as its encoder alone",
-    "BitFit of T5 and LLaMA: these have no biases to train",
+    "probes and neurons of T5 by its decoder's first state: Retroscope loads only the encoder of a T5",
+    "BitFit of T5 and LLaMA: these architectures have no biases to train",
 )
 
 

@@ -18,7 +18,7 @@ from retroscope.study.training.settings import EditStudySettings, PretrainStudyS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 FILES = {
-    "`compare`, `retrieve`, `probe`, `neurons` and `transplant`": StudySettings,
+    "`compare`, `retrieve`, `probe`, `neurons` or `transplant`": StudySettings,
     "`train`": TrainStudySettings,
     "`pretrain`": PretrainStudySettings,
     "`edit`": EditStudySettings,
@@ -59,8 +59,8 @@ def section(kind: type, places: list[str]) -> str:
     """Return the section of a class: the places of its settings in the files, and a table of them."""
     commands = [command for command, file in FILES.items() if file is kind]
     keys = [f"`{place}`" for place in dict.fromkeys(places) if place]
-    where = [f"at the top level of the settings file of {command}" for command in commands]
-    where += [f"under {', '.join(keys[:-1])}{' or ' if keys[1:] else ''}{keys[-1]}"] if keys else []
+    where = [f"at the top level (of the command {command})" for command in commands]
+    where += [f"under the key {', '.join(keys[:-1])}{' or ' if keys[1:] else ''}{keys[-1]}"] if keys else []
     purpose = (inspect.getdoc(kind) or "").split("\n\n")[0]
     lines = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in rows(kind)]
     heading = [
@@ -68,7 +68,7 @@ def section(kind: type, places: list[str]) -> str:
         "",
         " ".join(purpose.split()),
         "",
-        f"These settings are {', and '.join(where)}.",
+        f"In a settings file, these fields are {', and '.join(where)}.",
         "",
     ]
     return "\n".join([*heading, "| setting | default | meaning |", "|---|---|---|", *lines, ""])
