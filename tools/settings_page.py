@@ -59,8 +59,10 @@ def section(kind: type, places: list[str]) -> str:
     """Return the section of a class: the places of its settings in the files, and a table of them."""
     commands = [command for command, file in FILES.items() if file is kind]
     keys = [f"`{place}`" for place in dict.fromkeys(places) if place]
-    where = [f"at the top level (of the command {command})" for command in commands]
-    where += [f"under the key {', '.join(keys[:-1])}{' or ' if keys[1:] else ''}{keys[-1]}"] if keys else []
+    where = [f"In the settings file of {command}, these fields are at the top level." for command in commands]
+    if keys:
+        several = f"{', '.join(keys[:-1])} or {keys[-1]}" if keys[1:] else keys[0]
+        where.append(f"In {'other' if commands else 'the'} settings files, these fields are under the key {several}.")
     purpose = (inspect.getdoc(kind) or "").split("\n\n")[0]
     lines = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in rows(kind)]
     heading = [
@@ -68,7 +70,7 @@ def section(kind: type, places: list[str]) -> str:
         "",
         " ".join(purpose.split()),
         "",
-        f"In a settings file, these fields are {', and '.join(where)}.",
+        " ".join(where),
         "",
     ]
     return "\n".join([*heading, "| setting | default | meaning |", "|---|---|---|", *lines, ""])
