@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # problems of one kind that a message spells out before it counts the rest
 LONGEST_VALUE = 60  # characters of a value that a message shows
-LONGEST_LINE = 500  # characters of a line of a message; a list of known names may be as long as `LONGEST_FIX`
+LONGEST_MESSAGE = 500  # characters of a line of a message; a list of known names may be as long as `LONGEST_FIX`
 LONGEST_FIX = 5000
 
 
@@ -18,7 +18,7 @@ class RetroscopeError(Exception):
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(what)
-        self.what = "\n".join(cut(line, LONGEST_LINE) for line in what.split("\n"))
+        self.what = "\n".join(cut(line, LONGEST_MESSAGE) for line in what.split("\n"))
         self.where = cut(where, LONGEST_FIX)
         self.fix = cut(fix, LONGEST_FIX)
 
@@ -85,7 +85,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest the known names nearest to a misspelt one, else list all of them; upper and lower case count as equal."""
     names = sorted(known)
     folded = {name.casefold(): name for name in reversed(names)}
-    near = [folded[name] for name in get_close_matches(word.casefold()[:LONGEST_LINE], folded, n=3, cutoff=0.6)]
+    near = [folded[name] for name in get_close_matches(word.casefold()[:LONGEST_MESSAGE], folded, n=3, cutoff=0.6)]
     if near:
         return f"did you mean {' or '.join(repr(name) for name in near)}? Known: {', '.join(names)}"
     return f"use one of: {', '.join(names)}" if names else "check the path"

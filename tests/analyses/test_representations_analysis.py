@@ -22,16 +22,16 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
-from retroscope.drift.statistics import similarities
+from retroscope.drift.statistics import similarity_measures
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError
 from retroscope.files.documents import packed_json
 from retroscope.inputs.settings import StudySettings
+from retroscope.numbers import percent
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.resampling.jackknife import GROUPS
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.typesetting.numbers import percent
 from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.statements import State
 from synthetic_drift import representation_drift, weight_drift
@@ -258,4 +258,4 @@ def test_layers_are_compared_with_the_final_norm_on_each_and_as_the_blocks_leave
 
 def test_every_similarity_has_a_panel() -> None:
     x = np.random.default_rng(0).normal(size=(8, 3))
-    assert set(PANELS) == set(similarities(x, x, neighbours=2, seed=0))
+    assert set(PANELS) == set(similarity_measures(x, x, neighbours=2, seed=0))

@@ -9,9 +9,9 @@ from command_line import Cli
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import switch_of
-from retroscope.cli.run_options import RunOptions
-from retroscope.cli.shared_options import OutputOptions, ReportOptions
-from retroscope.cli.size_options import SizeOptions
+from retroscope.cli.options.run import RunOptions
+from retroscope.cli.options.shared import OutputOptions, ReportOptions
+from retroscope.cli.options.sizes import SizeOptions
 from retroscope.study.reporting.gate import Gate, parse_gate
 
 ON_REQUEST = {name for name, one in analyses().items() if one.on_request}

@@ -206,6 +206,26 @@ def test_a_widened_interval_stays_within_the_values():
     assert 0 <= estimate.low[0] < 0.95 < estimate.high[0] <= 1
 
 
+def test_max_t_judges_shared_passages_at_the_level_that_is_asked_for():
+    """Few passages give few degrees of freedom, so that a t counts for less at 99 % than at 95 %."""
+    random = np.random.default_rng(8)
+    n, hubs, cells = 120, 10, 12
+    hub = random.integers(0, hubs, n)
+    values = random.standard_normal((n, cells)) + 0.8 * random.standard_normal((hubs, cells))[hub]
+    ids = [f"q{k}" for k in range(n)]
+    passages = {name: (f"p{k}",) for name, k in zip(ids, hub, strict=True)}
+    labels = {"query": ids, "cell": range(cells)}
+    sides = [Scores("x", xr.DataArray(v, labels, ("query", "cell")), passages=passages) for v in (0 * values, values)]
+    usual, strict = (
+        compare_scores(*sides, ComparisonSettings(test="sign_flip", correction="max_t", level=level)).table
+        for level in (0.95, 0.99)
+    )
+    assert (usual["p"].values == strict["p"].values).all()
+    gaps = strict["p_corrected"].values - usual["p_corrected"].values
+    assert (gaps >= 0).all()
+    assert (gaps > 0).sum() > cells / 2
+
+
 def test_where_all_queries_share_all_passages_nothing_can_be_told_apart():
     values = np.random.default_rng(0).standard_normal((20, 2))
     estimate = sharing(values, Clusters(np.arange(20), sparse.csr_array(np.ones((20, 3)))))

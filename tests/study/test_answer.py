@@ -21,6 +21,7 @@ from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResul
 from retroscope.analyses.retrieval.words import headline
 from retroscope.analyses.section import Reading, Section
 from retroscope.errors import AnalysisError, SettingsError
+from retroscope.numbers import p_value
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.study.reporting.answer import MOST_WORDS, Answer
@@ -31,7 +32,6 @@ from retroscope.study.reporting.model_card import BEGIN, END, into_card, metric_
 from retroscope.study.reporting.notebook import answer_html
 from retroscope.study.reporting.report import Report, render
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import p_value
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import accuracy, probe_scores, probes_result
@@ -237,6 +237,18 @@ def test_what_was_not_measured_names_the_option_that_would() -> None:
          if settings.get(name, {}) is None}  # fmt: skip
     margin = report_of(retrieval(effect(0.1 * NOISE)), subject(statistics=replace(subject().statistics, margin=None)))
     assert ("equivalence", "--margin X") in [(one.what, one.option) for one in answer_of(margin).missing]
+
+
+def test_what_was_not_measured_is_listed_whole() -> None:
+    """The card names some and counts the rest; page and terminal name all."""
+    report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)), subject(settings={"neurons": None, "heads": None}))
+    missing = answer_of(report).missing
+    assert len(missing) == 4
+    page, printed = render(report), console_text(report, everything=True)
+    for one in missing:
+        assert f"<li>{one}</li>" in page
+        assert f"- {one}\n" in printed
+    assert f'<a href="#not-measured">all {len(missing)}</a>' in page
 
 
 def test_an_analysis_may_bring_a_question_of_its_own() -> None:

@@ -14,6 +14,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.overview.comparable import OWN
+from retroscope.study.overview.figures import effects_figure
 from retroscope.study.overview.members import distinct, members_of
 from retroscope.study.overview.page import overview_of, read_overview, render_overview, write_overview
 from retroscope.study.planning.plan import plan_study
@@ -59,6 +60,15 @@ def test_effects_on_the_own_backbone_are_those_of_each_study(together: StudySet)
         assert own.loc[name, "effect"] == float(row["effect"])
         assert own.loc[name, "p_corrected"] == float(row["p_corrected"])
         assert own.loc[name, "state"] == str(study.report_contents.sections["retrieval"].statements[0].state)
+
+
+def test_no_p_value_is_shown_as_zero(together: StudySet) -> None:
+    (one,) = together.overview().comparables
+    tiny = replace(one, effects=one.effects.assign(p_corrected=1e-9))
+    spec = effects_figure(tiny, "effects").specification
+    (shown,) = {row["p"] for rows in spec["datasets"].values() for row in rows if "p" in row}
+    assert shown == "< 0.001"
+    assert "p_corrected" not in str(spec)
 
 
 def test_retrievers_are_compared_both_ways_and_corrected_over_all_pairs(together: StudySet) -> None:

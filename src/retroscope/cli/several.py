@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.run_options import RunOptions, chosen_engine
-from retroscope.cli.shared_options import ReportOptions, SettingValues
-from retroscope.cli.size_options import SizeOptions
+from retroscope.cli.options.run import RunOptions, chosen_engine
+from retroscope.cli.options.shared import ReportOptions, SettingValues
+from retroscope.cli.options.sizes import SizeOptions
 from retroscope.cli.studies import checked_settings
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import typer
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.run_options import RunOptions, chosen_engine
-from retroscope.cli.shared_options import OutputOptions, ReportOptions, SettingValues
-from retroscope.cli.size_options import SizeOptions
+from retroscope.cli.options.run import RunOptions, chosen_engine
+from retroscope.cli.options.shared import OutputOptions, ReportOptions, SettingValues
+from retroscope.cli.options.sizes import SizeOptions
 from retroscope.cli.switches import refuse_without_effect
 
 if TYPE_CHECKING:

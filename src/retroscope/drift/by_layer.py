@@ -12,7 +12,7 @@ from retroscope.drift.geometry import alignment
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import u_centred
-from retroscope.drift.statistics import SHAPES, OfTwo, similarities
+from retroscope.drift.statistics import SHAPES, OfTwo, similarity_measures
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
 from retroscope.statistics.resampling.jackknife import GROUPS, jackknife
@@ -132,7 +132,7 @@ def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
     """Measure every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
-    for name, (statistic, chance) in similarities(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
+    for name, (statistic, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
         value, low, high = _estimate(statistic, x, y, chosen=chosen)
         own = [_halves(statistic, v, chosen.seed) for v in (x, y)]
         yield {

@@ -16,7 +16,7 @@ OfTwo = Callable[[Vectors, Vectors], float]
 SHAPES: Mapping[str, OfOne] = {"anisotropy": anisotropy, "uniformity": uniformity, "effective_rank": effective_rank}
 
 
-def similarities(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[OfTwo, float]]:
+def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[OfTwo, float]]:
     """Map the name of every similarity to its function and to its value by chance for these vectors."""
     return {
         "cka": (cka, 0.0),

@@ -9,10 +9,10 @@ from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run
 from retroscope.inputs.sampled import ENOUGH, Ranked, SampleRow
+from retroscope.numbers import score
 from retroscope.representations.store import RetrieverRepresentations
 from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.search import as_run, search
-from retroscope.typesetting.numbers import score
 
 DEPTH = 100  # ranks of each query that a sample is filled from
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from retroscope.numbers import estimate
 from retroscope.reproduction.published import NEURONS, PROBES, PublishedFigure, PublishedModel, PublishedStudy
 from retroscope.reproduction.trials import CORRECTED, PUBLISHED, ModelTrial, Scale, trials_of
-from retroscope.typesetting.numbers import estimate
 
 RATES = {"cpu": 2e11, "cuda": 2e13}  # operations a second: two cores, and one data-centre GPU in float32
 TEXTS = 6  # of a row: a query, its passage, four negatives

@@ -8,6 +8,7 @@ import pandas as pd
 
 from retroscope.files.documents import read_document, write_document
 from retroscope.files.whole import write_whole
+from retroscope.numbers import MISSING, interval, score, signed
 from retroscope.reproduction.claims import ClaimOutcome
 from retroscope.reproduction.document import ExhibitFacts, Results, RulingFacts
 from retroscope.reproduction.figures import figure_names, page_figures
@@ -16,7 +17,6 @@ from retroscope.reproduction.points import PointState
 from retroscope.reproduction.published import PROBES, PublishedFigure, PublishedStudy, published_study
 from retroscope.typesetting.drawing import write_figures
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, score, signed
 from retroscope.typesetting.page import fill
 from retroscope.typesetting.tables import write_frames
 

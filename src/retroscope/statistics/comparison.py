@@ -10,7 +10,7 @@ from retroscope.scores import Scores, align
 from retroscope.statistics.cells import cell_values, families, to_table
 from retroscope.statistics.difference import ComparisonMethod, Difference
 from retroscope.statistics.resampling.clusters import Clusters, clusters_of
-from retroscope.statistics.resampling.flips import Differences, PValues, SignFlips
+from retroscope.statistics.resampling.flips import Differences, PValues
 from retroscope.statistics.resampling.intervals import bootstrap_mean
 from retroscope.statistics.resampling.shared_passages import Sharing, sharing
 from retroscope.statistics.settings import AUTO, ComparisonSettings
@@ -100,7 +100,7 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
         p[cells] = PAIRED_TESTS[name](old[:, cells], new[:, cells], settings.flips, shared.clusters)
     if by_passages is not None:
         p = by_passages.p_values(p)
-    corrected = _within(shared, settings.correction, p, settings.flips, (change, by_passages))
+    corrected = _within(shared, settings, settings.correction, p, (change, by_passages))
     return {"p": p, "p_corrected": corrected, "test_used": used}
 
 
@@ -111,16 +111,23 @@ def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
 
 
 def _within(
-    shared: _Shared, correction: str, p: PValues, flips: SignFlips, evidence: tuple[Differences, Sharing | None]
+    shared: _Shared,
+    settings: ComparisonSettings,
+    correction: str,
+    p: PValues,
+    evidence: tuple[Differences, Sharing | None],
 ) -> PValues:
-    """Correct family by family; the evidence is needed by `max_t` alone."""
+    """Correct family by family; the evidence is needed by `max_t` alone.
+
+    What shared passages do to a t depends on how far in the tail it is judged: at the level of the settings.
+    """
     change, by_passages = evidence
     sums = shared.clusters.sums(change)
     corrected = np.full(len(p), np.nan)
     for number in np.unique(shared.family):
         cells = shared.family == number
-        ratio = None if by_passages is None else by_passages.widening(0.95)[cells]
-        corrected[cells] = correct(correction, p[cells], sums[:, cells], flips, ratio)
+        ratio = None if by_passages is None else by_passages.widening(settings.level)[cells]
+        corrected[cells] = correct(correction, p[cells], sums[:, cells], settings.flips, ratio)
     return corrected
 
 
@@ -130,7 +137,7 @@ def _equivalence(old: QueryValues, new: QueryValues, shared: _Shared, settings: 
     if settings.margin is not None:
         p = tost(old, new, settings.margin, shared.clusters)
         evidence = (paired_differences(old, new), None)
-        corrected = _within(shared, _equivalence_correction(settings), p, settings.flips, evidence)
+        corrected = _within(shared, settings, _equivalence_correction(settings), p, evidence)
     with np.errstate(invalid="ignore"):
         equivalent = corrected <= 1 - settings.level
     return {"p_equivalence": p, "p_equivalence_corrected": corrected, "equivalent": equivalent}

@@ -9,6 +9,7 @@ import xarray as xr
 
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.notebook import html_table
+from retroscope.numbers import interval, p_number, score, signed
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.testing.paired import paired_differences
 
@@ -85,8 +86,8 @@ class Difference:
     def _repr_html_(self) -> str:
         frame, labels = self.to_frame(), list(self.table.dims)
         rows = [
-            (", ".join(str(row[name]) for name in labels) or self.name, f"{row['before']:.3f}", f"{row['after']:.3f}",
-             f"{row['effect']:+.3f}", f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]", f"{row['p_corrected']:.3g}")
+            (", ".join(str(row[name]) for name in labels) or self.name, score(row["before"]), score(row["after"]),
+             signed(row["effect"]), interval(row["ci_low"], row["ci_high"], effect=True), p_number(row["p_corrected"]))
             for _, row in frame.iterrows()
         ]  # fmt: skip
         columns = (", ".join(map(str, labels)), "before", "after", "after - before", "interval", "p (corrected)")

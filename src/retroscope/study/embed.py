@@ -16,11 +16,11 @@ from retroscope.inputs.load import read_lines as read_lines
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.provenance import software, tower_facts
 from retroscope.inputs.settings import StudySettings
+from retroscope.numbers import estimate
 from retroscope.progress import Progress
 from retroscope.representations.extraction import ExtractionPlan, extract, plan_extraction
 from retroscope.representations.place import refuse_other_files
 from retroscope.representations.repair import remake_damaged
-from retroscope.typesetting.numbers import estimate
 
 TOWERS = ("query", "passage")
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.numbers import marks, p_number, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import marks, p_number, score, signed
 from retroscope.typesetting.statements import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject, with_side
 from retroscope.typesetting.words import effect_limits

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.numbers import count, interval, score
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import count, interval, score
 from retroscope.typesetting.subject import MODEL, Subject
 
 NUMERIC = ("mean", "interval")

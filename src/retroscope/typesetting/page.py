@@ -19,10 +19,10 @@ import jinja2
 from markupsafe import Markup
 
 from retroscope.files.documents import packed, packed_json
+from retroscope.numbers import score, seconds, signed
 from retroscope.typesetting.drawing import script_bundle, svg
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable, booktabs
-from retroscope.typesetting.numbers import score, seconds, signed
 from retroscope.typesetting.statements import Statement
 
 ROLES = re.compile(r' (?:role|aria-\w+)="[^"]*"')  # of the parts of a drawing, which has one text for all

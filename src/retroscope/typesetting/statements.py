@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from retroscope.files.documents import clean
+from retroscope.numbers import interval, percent, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, margin
-from retroscope.typesetting.numbers import interval, percent, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 FEWEST = 25  # queries: with fewer, the paired tests are exact or rough, and an effect must be large to show

@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import correction, margin
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, is_equivalent, state_of
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.baselines.result import BM25, RANDOM, TRAINED, UNTRAINED, BaselineResult
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, rows
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_limits, estimate_of

@@ -12,12 +12,12 @@ from retroscope.encoders.pooling import JOIN
 from retroscope.errors import SettingsError
 from retroscope.inputs.choices import too_few_choices
 from retroscope.inputs.sampled import sampled
+from retroscope.numbers import estimate
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.work import probes_seconds
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.retrieval.work import search_seconds
 from retroscope.surgery.erasers import PAIRS_A_COMPONENT, check_erasers_installed
-from retroscope.typesetting.numbers import estimate
 
 TOWERS = ("query", "passage")
 PROBE = "elementwise"

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.erasure.result import ErasureResult
+from retroscope.numbers import interval, p_number, percent, score, signed
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import interval, p_number, percent, score, signed
 from retroscope.typesetting.subject import Subject
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.erasure.result import INCONCLUSIVE, UNCLEAR, UNUSED, USED, ErasureResult
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 from retroscope.typesetting.words import estimate_of, most_changed

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from retroscope.analyses.heads.result import HeadResult, SetEffect, SideHeads
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, rows
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import MODEL
 from retroscope.typesetting.words import effect_limits, most_changed

@@ -1,9 +1,9 @@
 """Retrieval by layer in words."""
 
 from retroscope.analyses.layers.result import LayerEffects
+from retroscope.numbers import count, score
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, rows
-from retroscope.typesetting.numbers import count, score
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import best, layer, limits, side_score

@@ -13,8 +13,8 @@ from retroscope.analyses.localisation.result import (
     UNDECIDED,
     LocalisationResult,
 )
+from retroscope.numbers import interval, p_value, percent, score, signed
 from retroscope.surgery.transplant import GRAFTED, RESTORED
-from retroscope.typesetting.numbers import interval, p_value, percent, score, signed
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement
 

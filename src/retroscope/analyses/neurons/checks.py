@@ -12,8 +12,8 @@ import numpy as np
 from retroscope.analyses.neurons.ablation.words import TOPIC, named_control, of
 from retroscope.analyses.neurons.frames import gaps_of
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
+from retroscope.numbers import count
 from retroscope.statistics.completeness import WORST
-from retroscope.typesetting.numbers import count
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, seen_above
 
 MUCH_NOISE = 0.5  # of the examples

@@ -13,8 +13,8 @@ from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.work import RELATIVE_RATE, attribution_size
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.work import measured_rate, operations
+from retroscope.numbers import count, estimate
 from retroscope.retrieval.work import search_seconds
-from retroscope.typesetting.numbers import count, estimate
 
 OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyond the first group of queries
 

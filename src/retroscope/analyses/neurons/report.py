@@ -26,11 +26,11 @@ from retroscope.analyses.neurons.words import all_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.files.documents import clean, ordered
+from retroscope.numbers import count
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
-from retroscope.typesetting.numbers import count
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 PUBLISHED_PROTOCOL = "ielab-2025"

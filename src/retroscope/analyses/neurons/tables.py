@@ -20,10 +20,10 @@ from retroscope.analyses.neurons.frames import (
 )
 from retroscope.analyses.neurons.result import LARGEST, AblationCurves, NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
+from retroscope.numbers import MISSING, interval, p_number, score
 from retroscope.typesetting.effect_tables import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_number, score
 from retroscope.typesetting.subject import AFTER, BEFORE, with_side
 
 NOTHING = PaperTable(pd.DataFrame(), "")

@@ -16,8 +16,8 @@ from retroscope.analyses.neurons.checks import check_statements, doubted
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.frames import alpha, correction, margin, widened
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 from retroscope.typesetting.words import best, effect_limits, estimate_of

@@ -28,9 +28,9 @@ from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.inputs.pairing import same_tokens
+from retroscope.numbers import count, estimate
 from retroscope.progress import Stages
 from retroscope.scores import QUERY, Scores
-from retroscope.typesetting.numbers import count, estimate
 
 TRIED = 32  # words that are tried until one has as many tokens
 SIDES = ("clean", "corrupted")

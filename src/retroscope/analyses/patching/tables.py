@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
+from retroscope.numbers import MISSING, interval, p_number, signed
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_number, signed
 
 MOST = 40  # rows of the page's table; the files have all
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
+from retroscope.numbers import count, interval, p_value, signed
 from retroscope.typesetting.frames import alpha
-from retroscope.typesetting.numbers import count, interval, p_value, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import MODEL
 

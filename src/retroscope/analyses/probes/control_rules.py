@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.probes.result import ROUNDING, ProbesResult
+from retroscope.numbers import count, interval, score
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
-from retroscope.typesetting.numbers import count, interval, score
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import side_score

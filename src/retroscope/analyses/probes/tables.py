@@ -7,13 +7,13 @@ import pandas as pd
 
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.probes.words import WITHOUT
+from retroscope.numbers import interval, score
 from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import Difference
 from retroscope.typesetting.effect_tables import NUMERIC, effects_by_layer, pair
 from retroscope.typesetting.frames import PLAIN
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.means import one_model
-from retroscope.typesetting.numbers import interval, score
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 

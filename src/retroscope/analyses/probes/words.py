@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.probes.result import ROUNDING, ProbesResult
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.probing.records import ProbeRecord
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import best, effect_limits, estimate_of, layer, limits, most_changed, side_score

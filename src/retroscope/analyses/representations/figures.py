@@ -8,9 +8,9 @@ import pandas as pd
 from retroscope.analyses.representations.map_figure import text_map_figure
 from retroscope.analyses.representations.result import CollectionDrift
 from retroscope.drift.result import RepresentationDrift
+from retroscope.numbers import score
 from retroscope.typesetting.curves import Selector, choosing, curves, embedded, facets, layer_axis
 from retroscope.typesetting.figure import Figure, without_final_norm
-from retroscope.typesetting.numbers import score
 from retroscope.typesetting.palette import BETWEEN, CHANCE, HALVES
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 

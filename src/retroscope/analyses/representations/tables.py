@@ -5,10 +5,10 @@ import pandas as pd
 from retroscope.analyses.representations.result import RepresentationResult
 from retroscope.analyses.representations.words import towers
 from retroscope.drift.result import RepresentationDrift
+from retroscope.numbers import interval, score
 from retroscope.typesetting.effect_tables import effects_by, pair
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import interval, score
 from retroscope.typesetting.subject import Subject
 
 

@@ -23,7 +23,7 @@ from retroscope.inputs.load import read_lines
 from retroscope.knowledge.clozes import RelationClozes, relation_clozes
 from retroscope.knowledge.neutral import neutral_places, without_facts
 from retroscope.knowledge.states import ReadInput
-from retroscope.typesetting.numbers import count
+from retroscope.numbers import count
 
 
 @dataclass(frozen=True, eq=False)

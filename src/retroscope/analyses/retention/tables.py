@@ -6,12 +6,12 @@ from dataclasses import replace
 import pandas as pd
 
 from retroscope.analyses.retention.result import P1, RANDOM, RetentionResult
+from retroscope.numbers import MISSING, count, interval, p_value, score
 from retroscope.statistics import Difference
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.effect_tables import effects_by, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, count, interval, p_value, score
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 READ_OUTS = {"head": "own head (grafted after)", "refitted": "refitted read-out"}

@@ -12,9 +12,9 @@ from retroscope.analyses.retention.result import (
     RetentionResult,
 )
 from retroscope.analyses.retention.tables import scope
+from retroscope.numbers import count, interval, p_value, score
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import count, interval, p_value, score
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
 from retroscope.typesetting.subject import AFTER, BEFORE
 from retroscope.typesetting.words import effect_tests, estimate_of

@@ -6,9 +6,9 @@ from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.retrieval.words import TOPIC, unmeasured
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import margin, rows
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import Subject
 

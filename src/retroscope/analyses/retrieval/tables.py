@@ -3,10 +3,10 @@
 import pandas as pd
 
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.numbers import score
 from retroscope.typesetting.effect_tables import NUMERIC, effects_by, explained, pair, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import score
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 FLIPS_PRINTED = 10

@@ -1,9 +1,9 @@
 """Retrieval in words."""
 
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
+from retroscope.numbers import count, score
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, rows
-from retroscope.typesetting.numbers import count, score
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_tests, effect_words, estimate_of, queries

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pandas as pd
 
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
+from retroscope.numbers import MISSING, interval, score, signed
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, score, signed
 from retroscope.typesetting.subject import Subject
 from retroscope.typesetting.words import effect_limits
 

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from retroscope.analyses.training_runs.result import TrainingsResult
+from retroscope.numbers import count, interval, marks, p_number, score, signed
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import count, interval, marks, p_number, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_limits
 

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.training_runs.result import TrainingsResult
+from retroscope.numbers import count, p_value, score, signed
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import count, p_value, score, signed
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_limits, estimate_of, most_changed

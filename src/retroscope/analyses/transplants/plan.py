@@ -15,11 +15,11 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
+from retroscope.numbers import estimate
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import Wanted, encodings
 from retroscope.surgery.transplant import RANDOM, donated, named, sweep
-from retroscope.typesetting.numbers import estimate
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 MIB = 2**20

@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
+from retroscope.numbers import MISSING, interval, p_number, p_value, score, signed
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import MISSING, interval, p_number, p_value, score, signed
 from retroscope.typesetting.subject import Subject
 from retroscope.typesetting.words import effect_limits
 

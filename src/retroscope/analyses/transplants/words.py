@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.places import PART_WORDS, blocks_named, place_words
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
+from retroscope.numbers import interval, p_number, p_value, percent, signed
 from retroscope.typesetting.frames import rows
-from retroscope.typesetting.numbers import interval, p_number, p_value, percent, signed
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
 from retroscope.typesetting.words import effect_tests, estimate_of

@@ -4,8 +4,8 @@ import pandas as pd
 
 from retroscope.analyses.weights.words import PART_NAMES
 from retroscope.drift.result import CHANGED, WeightDrift
+from retroscope.numbers import percent
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import percent
 
 MOST = 12  # matrices in the table of those that changed most
 

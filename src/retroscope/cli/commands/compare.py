@@ -5,17 +5,17 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
-from retroscope.cli.run_options import RunOptions
+from retroscope.cli.options import shared as o
+from retroscope.cli.options.run import RunOptions
+from retroscope.cli.options.sizes import SizeOptions
 from retroscope.cli.several import carry_out_set
-from retroscope.cli.size_options import SizeOptions
 from retroscope.cli.studies import Gates, carry_out_study, judge, judge_all
 from retroscope.cli.switches import Switches, switches
 from retroscope.cli.values import given, measures, model_values
 from retroscope.errors import SettingsError
-from retroscope.typesetting.numbers import count
+from retroscope.numbers import count
 
 EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling mean --data beir:data/nq --out runs/nq"
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
+from retroscope.cli.options import shared as o
 from retroscope.cli.values import model_values
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
+from retroscope.cli.options import shared as o
 
 EXAMPLE = "retroscope diff bert-base-uncased facebook/contriever --out runs/diff"
 DIRECTIONS = 8

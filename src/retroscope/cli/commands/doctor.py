@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
+from retroscope.cli.options import shared as o
 from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mean"

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from retroscope.cli import names
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.run_options import EngineOptions, chosen_engine
+from retroscope.cli.options import shared as o
+from retroscope.cli.options.run import EngineOptions, chosen_engine
 from retroscope.cli.values import given, model_values
 
 EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt --out runs/vectors"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from retroscope.cli import names
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.run_options import RunOptions
+from retroscope.cli.options import shared as o
+from retroscope.cli.options.run import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but, refuse_without_effect
 from retroscope.cli.values import comma_separated, given, in_bytes, model_values, shares

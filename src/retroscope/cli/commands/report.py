@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
+from retroscope.cli.options import shared as o
 from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope report runs/nq"

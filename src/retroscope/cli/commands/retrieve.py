@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
-from retroscope.cli.run_options import RunOptions
+from retroscope.cli.options import shared as o
+from retroscope.cli.options.run import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
 from retroscope.cli.values import measures as measures_of

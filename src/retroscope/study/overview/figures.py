@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.card import LayerCurves
+from retroscope.numbers import p_number
 from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
 from retroscope.study.overview.members import SIDES, Identity, NamedStudy, identity
 from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis
@@ -24,7 +25,7 @@ LABEL = 220  # pixels of its name
 def effects_figure(one: Comparable, name: str) -> Figure:
     """Return the effect on every retriever, with intervals, by measure and against a baseline."""
     frame = one.effects.assign(outcome=[_outcome(row) for _, row in one.effects.iterrows()])
-    frame = frame.drop(columns=["state"])
+    frame = frame.assign(p=[p_number(p) for p in frame["p_corrected"]]).drop(columns=["state", "p_corrected"])
     models = [member.name for member in one.members]
     panel = _effects(models).properties(height=ROW * max(len(models), 2), width=PANEL["width"])
     offered = [Selector("baseline", "against", OWN), Selector(MEASURE, "measure", one.headline)]
@@ -56,8 +57,9 @@ def _effects(models: Sequence[str]) -> Any:
     y = alt.Y("model:N", sort=list(models), title=None, axis=alt.Axis(labelLimit=LABEL))
     base = alt.Chart().encode(y=y, color=alt.Color("outcome:N", scale=colours, title=None))
     x = alt.X("ci_low:Q", title="after - before", scale=alt.Scale(padding=8))
-    numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("effect", "ci_low", "ci_high", "p_corrected")]
-    tips = [alt.Tooltip("model:N"), alt.Tooltip("baseline:N"), alt.Tooltip("outcome:N"), *numbers, alt.Tooltip("n:Q")]
+    numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("effect", "ci_low", "ci_high")]
+    words = [alt.Tooltip(f"{name}:N") for name in ("model", "baseline", "outcome")]
+    tips = [*words, *numbers, alt.Tooltip("p:N", title="corrected p"), alt.Tooltip("n:Q")]
     points = base.mark_point(filled=True, size=70, opacity=1).encode(
         x="effect:Q", shape=alt.Shape("outcome:N", scale=shapes, title=None), tooltip=tips
     )

@@ -1,9 +1,9 @@
 """An overview in a notebook: its answer, and a row a retriever, as a small table."""
 
 from retroscope.notebook import html_table
+from retroscope.numbers import interval, score, signed
 from retroscope.study.overview.comparable import OWN
 from retroscope.study.overview.overview import Overview
-from retroscope.typesetting.numbers import interval, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from retroscope.analyses.questions import Question
 from retroscope.files.documents import SCHEMA, clean
+from retroscope.numbers import count, interval, score, signed
 from retroscope.study.overview.comparable import OWN, Comparable, comparables
 from retroscope.study.overview.members import SIDES, Identity, NamedStudy, model_labels
 from retroscope.study.reporting.answer import Answer
-from retroscope.typesetting.numbers import count, interval, score, signed
 from retroscope.typesetting.statements import State
 from retroscope.typesetting.subject import AFTER
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from retroscope.errors import SettingsError
 from retroscope.files.whole import write_whole
+from retroscope.numbers import count
 from retroscope.study.overview.comparable import OWN, Comparable
 from retroscope.study.overview.figures import curves_figure, effects_figure
 from retroscope.study.overview.members import NamedStudy, read_members
@@ -13,7 +14,6 @@ from retroscope.study.overview.overview import Overview
 from retroscope.study.overview.tables import own_table, pairs_table
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import count
 
 KIND = "retroscope overview"  # by which a page is known that may be replaced
 HEAD = 1024  # bytes of a file in which it stands

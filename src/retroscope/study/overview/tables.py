@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from retroscope.numbers import interval, p_number, score, signed
 from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import interval, p_number, score, signed
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "queries")

@@ -54,6 +54,10 @@ class Answer:
             printed += [card.question, card.answer, str(card.estimate or ""), str(card.state)]
         return len(WORD.findall(" ".join(printed)))
 
+    def missing_lines(self) -> list[str]:
+        """Return a line for everything that was not measured, with the option that adds it or the reason."""
+        return [": ".join(filter(None, (str(one), one.reason))) for one in self.missing]
+
     def document(self) -> dict[str, Any]:
         """Return what `summary.json` holds under "answer"."""
         return {

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from retroscope.analyses.section import Section
+from retroscope.numbers import count, score
 from retroscope.statistics import Difference
-from retroscope.typesetting.numbers import count, score
 
 MEASURE = "measure"
 

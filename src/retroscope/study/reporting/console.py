@@ -50,6 +50,7 @@ def _everything(report: Report) -> list[str]:
     return [
         statement_list("READ THIS FIRST", verdict.alarms),
         statement_list("Verdict", [*headline, *verdict.statements]),
+        bullet_list("Not measured", [] if report.answer is None else report.answer.missing_lines()),
         bullet_list("Caveats", report.subject.caveats),
         bullet_list("Half-widths of intervals", widths),
         *(table(section.tables[name]) for section in report.sections.values() for name in section.printed),

@@ -60,8 +60,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
 def lacking(found: Sequence[Missing], most: int) -> Card:
     """Return the card that names at most `most` of them."""
     state = State.NOT_RUN if found else State.MEASURED
-    where = " (see Evidence)" if len(found) > most else ""
-    text = f"{listing([str(one) for one in found], most)}{where}" if found else "Nothing: every analysis was run"
+    text = listing([str(one) for one in found], most) if found else "Nothing: every analysis was run"
     statement = Statement("not measured", state, f"{text[0].upper()}{text[1:]}.", (), code="all", section=METHOD)
     return Card(Question.MISSING, f"{text[0].upper()}{text[1:]}", statement)
 

@@ -9,9 +9,9 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.files.documents import SCHEMA, clean
+from retroscope.numbers import interval, p_value, score, signed
 from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
-from retroscope.typesetting.numbers import interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate
 
 TASK = ("information-retrieval", "Information Retrieval")  # as sentence-transformers names it

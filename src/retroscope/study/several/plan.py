@@ -12,6 +12,7 @@ from retroscope.analyses.analysis import TowerWork
 from retroscope.errors import SettingsError
 from retroscope.files.documents import SCHEMA
 from retroscope.inputs.settings import StudySettings
+from retroscope.numbers import count, estimate
 from retroscope.progress import Progress
 from retroscope.study.outcome import Runnable
 from retroscope.study.planning.plan import StudyPlan
@@ -22,7 +23,6 @@ from retroscope.study.several.names import folder_name
 from retroscope.study.several.outcome import SetOutcome
 from retroscope.study.several.study_set import StudySet
 from retroscope.study.study import Study, load_study
-from retroscope.typesetting.numbers import count, estimate
 
 MEASURED_BEFORE = "measured before: the study in its folder is read"
 MakePlan = Callable[[StudySettings, Progress], Runnable]

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from retroscope.files.whole import write_whole
+from retroscope.numbers import interval, p_value, score, signed
 from retroscope.study.training.grid_settings import INTACT
 from retroscope.typesetting import console
 from retroscope.typesetting.curves import curves, facets
 from retroscope.typesetting.drawing import write_figures
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.numbers import interval, p_value, score, signed
 from retroscope.typesetting.page import fill
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.tables import write_frames

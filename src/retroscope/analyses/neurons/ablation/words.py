@@ -10,7 +10,7 @@ import pandas as pd
 
 from retroscope.analyses.neurons.ablation.table import reported_fraction
 from retroscope.analyses.neurons.result import LARGEST, TOP, AblationCurves, AttributedModel
-from retroscope.typesetting.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, p_value, score, signed
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import MODEL
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.training_options import PassOptions
+from retroscope.cli.options import shared as o
+from retroscope.cli.options.training import PassOptions
 from retroscope.cli.values import comma_separated, measures, numbers, split_or_spec
 from retroscope.errors import SettingsError
 

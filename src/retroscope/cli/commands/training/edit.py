@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import default_of, option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
+from retroscope.cli.options import shared as o
 from retroscope.cli.values import given
 from retroscope.errors import SettingsError
 from retroscope.knowledge.editing.settings import EDITORS, EditSettings

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import default_of, option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
+from retroscope.cli.options import shared as o
 from retroscope.cli.values import given
 from retroscope.training.pretraining_settings import OBJECTIVES, PretrainingSettings
 

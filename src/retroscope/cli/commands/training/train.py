@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
-from retroscope.cli.training_options import PassOptions, TrainingOptions
+from retroscope.cli.options import shared as o
+from retroscope.cli.options.training import PassOptions, TrainingOptions
 from retroscope.cli.values import split_or_spec
 
 if TYPE_CHECKING:

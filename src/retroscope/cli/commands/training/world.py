@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
 from retroscope.cli.groups import flat
+from retroscope.cli.options import shared as o
 
 EXAMPLE = "retroscope world --people 500 --out data/world"
 WORLD = "collection.world.people:WorldSettings"

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from retroscope.typesetting import numbers
+from retroscope import numbers
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from retroscope.cli.defaults import default_of, option
-from retroscope.cli.shared_options import SettingValues
+from retroscope.cli.options.shared import SettingValues
 from retroscope.cli.values import given
 from retroscope.training.settings import LEARNING_RATES, PRECISIONS, TrainingSettings
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from retroscope.cli import shared_options as o
 from retroscope.cli.defaults import option, written
+from retroscope.cli.options import shared as o
 
 if TYPE_CHECKING:
     from retroscope.engine.choice import Engine
