@@ -21,7 +21,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 @dataclass(frozen=True, kw_only=True)
 class LoraSettings:
-    """Settings of low-rank adaptation (Hu et al. 2022, arXiv 2106.09685).
+    """Settings of low-rank adaptation (LoRA; Hu et al., 2022, arXiv 2106.09685).
 
     Attributes:
         rank, alpha, dropout: parameters of the update B A x alpha / rank.

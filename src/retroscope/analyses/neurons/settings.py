@@ -22,7 +22,7 @@ TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passa
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronAblationSettings:
-    """Settings of the neuron ablation: fractions, rankings, controls and samples.
+    """Settings of the ablation of neurons: which are fixed, at which value, and what is searched.
 
     Attributes:
         fractions: fractions of the neurons of the parts that are ablated, in rising order; each is rounded to a whole
