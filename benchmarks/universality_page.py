@@ -27,9 +27,9 @@ FOUND, BELOW, UNDECIDED = "found", "below chance", "undecided"
 TITLE = "share of peers ranked below, after"
 WHOLE_DOSE = "BERT, mean"  # the arm of `architecture` that the doses are shares of
 NEVER_RUN = (
-    "transplants (localisation): too long for this budget",
-    "probes and neurons of T5 by its decoder's first state: the library loads T5 as its encoder alone",
-    "BitFit of T5 and LLaMA: these have no biases to train",
+    "transplants (localisation): they would take too long",
+    "probes and neurons of T5 by its decoder's first state: Retroscope loads only the encoder of a T5",
+    "BitFit of T5 and LLaMA: these architectures have no biases to train",
 )
 
 
@@ -75,8 +75,8 @@ def write_page() -> None:
 def marked(results: Results) -> dict[str, str]:
     """Return the Markdown of everything on the page that is made of the results, by name."""
     made = {
-        "results": result_table, "controls": control_list, "claims": claim_list, "shares": share_list,
-        "worth": worth_list, "not run": not_run_list,
+        "results": result_table, "controls": control_table, "claims": claim_table, "shares": share_table,
+        "worth": worth_table, "not run": not_run_list,
     }  # fmt: skip
     return {name: "\n".join(lines(results)) or "- Not run." for name, lines in made.items()}
 
@@ -133,19 +133,26 @@ def against(results: Results, part: str, arm: str) -> str:
     return "-" if own.empty else f"{signed(own.iloc[0])}, {own.iloc[0]['outcome']}"
 
 
-def control_list(results: Results) -> Iterator[str]:
+def control_table(results: Results) -> Iterator[str]:
+    """Yield a table of the controls, and one line for the unknown people of all further arms."""
+    yield "| arm | people | side | measure | must | value | outcome |"
+    yield "|---|---|---|---|---|---|---|"
+    yield from control_rows(results)
+    yield from other_controls(results)
+
+
+def control_rows(results: Results) -> Iterator[str]:
     """Yield every control with its number, and whether it passes."""
     for (part, arm, stratum, side), measure, above in controls():
         row = results.of(part, arm, stratum, side, measure)
         if row is not None:
-            wanted = f"{'must' if above else 'must not'} be above {results.chance_of(measure):.3f}"
+            wanted = f"{'be' if above else 'not be'} above {results.chance_of(measure):.3f}"
             passed = control_outcome(row, results.chance_of(measure), above=above)
-            yield f"- {arm}, {stratum}, {side}, {measure} ({wanted}): {interval(row)}, **{passed}**."
-    yield from other_controls(results)
+            yield f"| {arm} | {stratum} | {side} | {measure} | {wanted} | {interval(row)} | **{passed}** |"
 
 
 def other_controls(results: Results) -> Iterator[str]:
-    """Yield one line of the unknown people of all further arms; who passes is counted, the others are named."""
+    """Yield a sentence on the unknown people of all further arms: it counts those that pass and names the others."""
     rows = results.tables["found"]
     at = {"stratum": "unknown", "side": "after", "measure": PEERS}
     own = rows[(rows[list(at)] == pd.Series(at)).all(axis=1) & ~rows["part"].isin(["architecture", "labels"])]
@@ -154,8 +161,15 @@ def other_controls(results: Results) -> Iterator[str]:
         outcome = control_outcome(row, PEERS_CHANCE, above=False)
         named[outcome].append(f"{row['arm']} {interval(row)}")
     if len(own):
-        rest = "".join(f"; {name}: {', '.join(arms)}" for name, arms in named.items() if arms and name != "passes")
-        yield f"- Unknown, after, peers, of the {len(own)} other arms: {len(named['passes'])} pass{rest}."
+        sentences = {"undecided": "It is undecided for", "fails": "It fails for"}
+        rest = "".join(
+            f" {words} {'; '.join(named[outcome])}." for outcome, words in sentences.items() if named[outcome]
+        )
+        yield ""
+        yield (
+            f"The same control for unknown people after fine-tuning (peers, must not be above {PEERS_CHANCE:.3f}) was "
+            f"run for {len(own)} other arms; it passes for {len(named['passes'])} of them.{rest}"
+        )
 
 
 def control_outcome(row: "pd.Series[Any]", chance: float, *, above: bool) -> str:
@@ -184,37 +198,44 @@ ARCHITECTURES = (
 )  # fmt: skip
 
 
-def claim_list(results: Results) -> Iterator[str]:
-    """Yield, for each instrument, where the claim holds, does not, and is undecided, with the number of each."""
+def claim_table(results: Results) -> Iterator[str]:
+    """Yield a table with the number and the outcome of every instrument for every architecture."""
     rows = results.tables["claims"]
     if rows.empty:
         return
     ruled = rows[rows["outcome"].notna()]
-    for (instrument, stratum), own in ruled.groupby(["instrument", "stratum"], sort=False):
-        people = "" if stratum == "all" else f", {stratum} people"
-        parts = [
-            f"{outcome}: {'; '.join(f'{row.arm} {signed(row._asdict())}' for row in chosen.itertuples())}"
-            for outcome, chosen in own.groupby("outcome", sort=False)
-        ]
-        yield f"- {instrument}{people}. {'. '.join(parts)}."
+    ruled = ruled.assign(cell=[f"{signed(row)}, {row['outcome']}" for _, row in ruled.iterrows()])
+    columns = ruled.groupby(["instrument", "stratum"], sort=False)
+    names = [f"{name}{'' if stratum == 'all' else f', {stratum} people'}" for name, stratum in columns.groups]
+    yield f"| architecture | {' | '.join(names)} |"
+    yield f"|{'---|' * (1 + len(names))}"
+    by_arm = [own.set_index("arm")["cell"] for _, own in columns]
+    for arm in dict.fromkeys(ruled["arm"]):
+        yield f"| {arm} | {' | '.join(cells.get(arm, '-') for cells in by_arm)} |"
 
 
-def share_list(results: Results) -> Iterator[str]:
-    """Yield omega squared of known people."""
+def share_table(results: Results) -> Iterator[str]:
+    """Yield a table of omega squared of known people."""
     rows = results.tables["shares"]
-    for _, row in (rows[rows["stratum"] == "known"] if len(rows) else rows).iterrows():
-        limits = f" [{row['low']:.3f}, {row['high']:.3f}]"
-        yield f"- {row['effect']}: {row['share']:.3f}{limits}"
+    if rows.empty:
+        return
+    yield "| effect | omega squared |"
+    yield "|---|---|"
+    for _, row in rows[rows["stratum"] == "known"].iterrows():
+        yield f"| {row['effect']} | {row['share']:.3f} [{row['low']:.3f}, {row['high']:.3f}] |"
 
 
-def worth_list(results: Results) -> Iterator[str]:
-    """Yield what pre-training is worth in labels for known people."""
+def worth_table(results: Results) -> Iterator[str]:
+    """Yield a table of what pre-training is worth in labels for known people."""
     rows = results.tables["worth"]
-    for _, row in (rows[rows["stratum"] == "known"] if len(rows) else rows).iterrows():
+    if rows.empty:
+        return
+    yield "| pre-training objective | n, training questions | R@10 beyond random weights at n | worth in labels |"
+    yield "|---|---|---|---|"
+    for _, row in rows[rows["stratum"] == "known"].iterrows():
         gap = f"{row['gap']:+.3f} [{row['gap_low']:+.3f}, {row['gap_high']:+.3f}]"
         worth = f"more than {row['beyond']:.0f}" if row["value"] == float("inf") else f"{row['value']:.0f}"
-        said = f"worth {worth} labels" if row["shown"] else "undecided"
-        yield f"- {row['objective']} at {row['labels']} labels: {said} (R@10 {gap} against random weights)"
+        yield f"| {row['objective']} | {row['labels']} | {gap} | {worth if row['shown'] else 'undecided'} |"
 
 
 def not_run_list(results: Results) -> Iterator[str]:
@@ -225,8 +246,8 @@ def not_run_list(results: Results) -> Iterator[str]:
         missing = own[own["seeds_finished"] < own["seeds_planned"]]
         if len(missing):
             names = "; ".join(f"{row.arm}: {row.seeds_finished}" for row in missing.itertuples() if row.seeds_finished)
-            done = f"; seeds that are finished: {names}" if names else ""
-            yield f"- {name}: {len(missing)} of {len(own)} arms are not whole{done}"
+            done = f" (finished seeds: {names})" if names else ""
+            yield f"- {name}: {len(missing)} of {len(own)} arms lack seeds{done}"
     yield from (f"- {text}" for text in NEVER_RUN)
 
 

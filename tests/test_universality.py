@@ -79,7 +79,7 @@ def controls_of(made: dict[str, ModuleType], unknown_rank: int) -> list[str]:
     ranks = {"known": 2, "unknown": unknown_rank, "lexical": 2}
     cells = {("architecture", "BERT, mean"): [cell(strata, ranks, seed) for seed in range(3)]}
     found = pd.DataFrame(made["universality_numbers"].found_rows(cells, strata))
-    return list(page.control_list(page.Results({"found": found}, {"chance": 0.156})))
+    return list(page.control_rows(page.Results({"found": found}, {"chance": 0.156})))
 
 
 def test_a_control_passes_at_chance_and_fails_where_unknown_people_are_found(made: dict[str, ModuleType]) -> None:

@@ -19,19 +19,19 @@ HEAD = """# Presets
 `python tools/presets_page.py` writes this page from the code; a test compares them. `retroscope presets` prints the
 table, `retroscope presets NAME` one recipe.
 
-A preset is the published recipe of a known retriever, with the name of its backbone. A hub name of this page is
-loaded by its preset; for a local copy, and for the backbone of a pair, give `--preset NAME` (in Python:
+A preset is the published recipe of a known retriever, with the name of its backbone. If you load a hub name of this
+page, its preset is used. For a local copy, and for the backbone of a pair, pass `--preset NAME` (in Python:
 `load_retriever(path, preset="NAME")`).
 
-- What the checkpoint records wins, and a preset that says otherwise is an error that lists every such field. Its
-  family and its modules are compared, too.
-- What the checkpoint does not record is filled, and the recipe names the preset and its source.
-- An option that you give wins over both.
+- A preset never changes what the checkpoint records. If the two differ, loading fails, and the error lists every such
+  field. The family and the modules are compared, too.
+- The preset fills the fields that the checkpoint does not record. The recipe then names the preset and its source.
+- An option that you pass overrides both.
 
-Every preset is tested on a tiny random model saved in the layout of its repository: its vectors equal those of the
-library that published it (sentence-transformers, transformers or PEFT) to 1e-5. The real weights were not at hand, so
-*checked against* says which public copy each row was compared with; a row without one rests on the source that it
-names.
+Every preset is tested on a tiny random model saved in the layout of its repository: the vectors equal those of the
+library that the model was published for (sentence-transformers, transformers or PEFT) to 1e-5. With one exception, the
+real weights were not available. Below each recipe, the page names the public copy that the recipe was compared with. A
+recipe without such a copy rests on the sources in its table.
 """
 
 
@@ -74,7 +74,8 @@ def said(value: object) -> str:
 
 def besides(name: str, preset: Preset) -> Iterator[str]:
     """Yield what the row was compared with, its note, and the command."""
-    yield f"Checked against: {preset.checked or 'nothing at hand'}."
+    copy = f"compared with {preset.checked}" if preset.checked else "not compared with a public copy"
+    yield f"The recipe was {copy}."
     if preset.note:
         yield f"\n{preset.note[0].upper()}{preset.note[1:]}."
     command = compare_command(name, preset)
@@ -89,12 +90,13 @@ def families() -> str:
     named = ", ".join(f"`{name}`" for name in FAMILIES)
     return f"""## Families
 
-Families with a row in the table: {named}.
+These families have a row in the table of families: {named}.
 
-Any other text encoder or decoder that transformers knows is traced when it is loaded: the blocks, the attention, the
-FFN matrices and which of them passes the activation, the norms, the embeddings and the positions are found by one
-forward pass, and proved as a row of the table is. What cannot be found is an error that names it (shared blocks,
-experts, an activation that transformers does not know, padding that moves vectors).
+Any other text encoder or decoder that transformers knows is traced when it is loaded. One forward pass finds the
+blocks, the attention, the FFN matrices and which of them passes through the activation function, the norms, the
+embeddings and the positions. They are then verified in the same way as a row of the table. If a part cannot be found,
+the error names the reason (shared blocks, experts, an activation that transformers does not know, padding that changes
+vectors).
 """
 
 
@@ -103,8 +105,8 @@ def collections() -> str:
     lines = [
         "## Named collections",
         "",
-        "`--data named:NAME` reads a collection of this table from the hub, at its revision. What is *not known* was",
-        "not stated by the source, and nothing was made up for it.",
+        "`--data named:NAME` reads a collection of this table from the hub, at the given revision. *Not known* means",
+        "that the source does not state the value; none was made up.",
         "",
         "| name | read from | revision | licence | split | title and text | measure | stated by |",
         "|---|---|---|---|---|---|---|---|",

@@ -18,19 +18,20 @@ from retroscope.study.training.settings import EditStudySettings, PretrainStudyS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "settings.md"
 FILES = {
-    "compare, retrieve, probe, neurons, transplant": StudySettings,
-    "train": TrainStudySettings,
-    "pretrain": PretrainStudySettings,
-    "edit": EditStudySettings,
-    "ablate": GridSettings,
+    "`compare`, `retrieve`, `probe`, `neurons` or `transplant`": StudySettings,
+    "`train`": TrainStudySettings,
+    "`pretrain`": PretrainStudySettings,
+    "`edit`": EditStudySettings,
+    "`ablate`": GridSettings,
 }
 HEAD = """# Settings
 
 `python tools/settings_page.py` writes this page from the code; a test compares them.
 
-Pass settings in a YAML file (`--settings FILE`), or one by one (`--set probes.rank=32`). `--set` wins over options, and
-options win over the file. A study writes all of its settings to `settings.yaml`, which can be passed to `--settings`.
-An analysis that is `null` is left out. An unknown name is an error that suggests the nearest known one.
+Pass settings in a YAML file (`--settings FILE`), or one by one (`--set probes.rank=32`). `--set` overrides options, and
+options override the file. A study writes all of its settings to `settings.yaml`, which can be passed to `--settings`.
+If the value of an analysis is `null`, the analysis is left out. An unknown name is an error that suggests the nearest
+known one.
 """
 
 
@@ -55,13 +56,23 @@ def collect(kind: type, place: str, keys: dict[type, list[str]]) -> None:
 
 
 def section(kind: type, places: list[str]) -> str:
-    """Return the section of a class: its keys, and a table of its settings."""
+    """Return the section of a class: the places of its settings in the files, and a table of them."""
     commands = [command for command, file in FILES.items() if file is kind]
-    where = [f"the file of {command}" for command in commands]
-    where += [f"`{place}`" for place in dict.fromkeys(places) if place]
+    keys = [f"`{place}`" for place in dict.fromkeys(places) if place]
+    where = [f"In the settings file of {command}, these fields are at the top level." for command in commands]
+    if keys:
+        several = f"{', '.join(keys[:-1])} or {keys[-1]}" if keys[1:] else keys[0]
+        where.append(f"In {'other' if commands else 'the'} settings files, these fields are under the key {several}.")
     purpose = (inspect.getdoc(kind) or "").split("\n\n")[0]
     lines = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in rows(kind)]
-    heading = [f"## {kind.__name__}", "", " ".join(purpose.split()), "", f"Key: {', '.join(where)}", ""]
+    heading = [
+        f"## {kind.__name__}",
+        "",
+        " ".join(purpose.split()),
+        "",
+        " ".join(where),
+        "",
+    ]
     return "\n".join([*heading, "| setting | default | meaning |", "|---|---|---|", *lines, ""])
 
 

@@ -30,21 +30,24 @@ class AttributionSettings:
     Attributes:
         method: a name in `METHOD_NAMES`.
         target: the scalar that is attributed: "norm", "score" or "margin".
-        tower: whose network is scaled; the other tower's vectors stay as they are. "both": one after the other, in a
-            comparison; None: both there, the passage tower of a retriever alone.
-        quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: see `RULES`.
-        parts: FFN matrices whose output units are neurons: "intermediate", "output", and "up" where there is a gate.
-        thresholds: a neuron is active in an example where its magnitude is at least this share of the largest there.
+        tower: tower whose network is scaled; the vectors of the other tower stay as they are. "both" attributes one
+            tower after the other in a comparison. None: both towers in a comparison, the passage tower for a single
+            retriever.
+        quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: that of the method in
+            `RULES`.
+        parts: FFN matrices whose output units are the neurons: "intermediate", "output", and "up" in a gated FFN.
+        thresholds: a neuron is active in an example if its magnitude is at least this share of the largest magnitude in
+            that example.
         quantiles: quantiles of the neurons' shares over examples.
-        negatives: hard negatives among which `margin` finds the hardest.
-        limit: at most so many examples, drawn with `seed`; 0 takes all.
-        agreement: agreement of the top neurons of two halves of the examples (mean Jaccard index, see
-            `attribution.stability`) at which no more are attributed; None attributes up to the limit, whatever it is.
-        seed: seed of that draw and of the halves that overlap is measured against.
-        batch_size: texts of a batch, in the order given and padded to the longest, as published; None makes batches
-            of like length, at most a tenth of them padding.
-        memory: bytes that the passes of the scaled network may take; None: a quarter of what is free.
-        precision: precision of those passes, a name in `encoders.precision.PRECISION_NAMES`.
+        negatives: number of hard negatives; `margin` uses the hardest of them.
+        limit: the largest number of examples, drawn with `seed`; 0 takes all.
+        agreement: no more examples are attributed once the top neurons of two halves of the examples agree this well
+            (mean Jaccard index, see `attribution.stability`); None always attributes up to the limit.
+        seed: seed of the draw of examples and of the halves whose overlap is measured.
+        batch_size: number of texts in a batch, in the order given and padded to the longest, as published; None makes
+            batches of similar length, in which at most a tenth of the tokens is padding.
+        memory: bytes of memory that the passes of the scaled network may use; None: a quarter of the free memory.
+        precision: precision of these passes, a name in `encoders.precision.PRECISION_NAMES`.
     """
 
     method: str = "weight_path"

@@ -34,7 +34,7 @@ class Collection:
         title_separator: text between a title and its passage (printed in the recipe).
         ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
         source: path or name that it was read from.
-        mapping: field of the source -> our field; printed where it was detected.
+        mapping: Retroscope's field -> the field of the source, with format and split; printed where it was detected.
         notes: what the reader left out or repaired, with counts, in words.
     """
 

@@ -14,12 +14,12 @@ class DriftSettings:
     """Settings of the comparison of representations: sampled texts, neighbours and intervals.
 
     Attributes:
-        texts: the most texts of a tower that are compared, a random sample where there are more: RSA and neighbours
-            compare all pairs.
-        cross_texts: the most of these texts that the map of every layer against every other uses.
+        texts: the largest number of texts of a tower that are compared; a random sample if there are more, because RSA
+            and neighbours compare all pairs.
+        cross_texts: the largest number of these texts that are used to compare every layer with every other.
         neighbours: number k of nearest neighbours that are compared.
         level: confidence level of the intervals, which are over texts (delete-a-group jackknife).
-        seed: seed of sample, groups and halves.
+        seed: seed of the sample, of the groups of the jackknife and of the halves.
     """
 
     texts: OneOrMore = 1000
@@ -44,11 +44,11 @@ class ShiftSettings:
     """Settings of domain shift: sampled passages, neighbours and intervals.
 
     Attributes:
-        texts: the most passages of a collection, a random sample where there are more. Half of them are compared with
-            the other half, too, for the floor.
-        neighbours: number k of nearest neighbours whose overlap before and after is measured.
+        texts: the largest number of passages of a collection that are compared; a random sample if it has more. One
+            half of them is also compared with the other half, to estimate the floor.
+        neighbours: number k of nearest neighbours; their overlap before and after fine-tuning is measured.
         level: confidence level of the intervals, which are over passages (delete-a-group jackknife).
-        seed: seed of the samples and of the groups.
+        seed: seed of the samples and of the groups of the jackknife.
     """
 
     texts: Annotated[int, Range(80, 10**6)] = 600

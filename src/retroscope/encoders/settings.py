@@ -32,24 +32,24 @@ class LoadSettings:
     """The user's choices for loading a model; None leaves a choice to protocol, checkpoint or default.
 
     Attributes:
-        pooling: a name in `POOLING_NAMES`; required for a plain checkpoint, which does not record it.
-        max_length: tokens of a text that are kept, special tokens included; of both towers.
+        pooling: a name in `POOLING_NAMES`; required for a plain checkpoint, which does not record its pooling.
+        max_length: number of tokens of a text that are kept, special tokens included; for both towers.
         query_prompt: text put before every query.
         passage_prompt: text put before every passage.
         similarity: "cosine" or "dot".
         protocol: "default", or "ielab-2025" for the published study with its quirks.
         device: e.g. "cpu", "cuda:0"; a device that does not exist is an error.
         dtype: number format of the backbone's weights and activations; adapters are merged in float32 first.
-        causal: False lets a decoder's attention see both ways (LLM2Vec).
+        causal: False removes the causal mask of a decoder, so that a token attends to both sides (LLM2Vec).
         append_eos: end every text with EOS (RepLLaMA).
         padding_side: side on which a batch is padded, "right" or "left".
         truncate_dim: number of leading dimensions of the final vector that are kept.
         trust_remote_code: run code that the checkpoint contains; use it only for checkpoints whose code you have read.
         name: the model's name in tables; by default the last part of the source.
-        base: the backbone of an adapter, where the one that its settings name no longer exists.
+        base: the backbone of an adapter, if the path in the adapter's settings no longer exists.
         revision: branch, tag or commit of a hub checkpoint.
-        preset: a name in `PRESETS`, whose recipe fills what the checkpoint does not record; None: that of the hub name,
-            if it has one.
+        preset: a name in `PRESETS`; its recipe fills the fields that the checkpoint does not record. None: the preset
+            of the hub name, if there is one.
     """
 
     pooling: str | None = None

@@ -19,10 +19,10 @@ class NegativesSettings:
     """Settings of the hard negatives: how they are found.
 
     Attributes:
-        how: "bm25", "given" (by the collection) or "run" (a TREC run file); "auto" is bm25, but given
-            under `ielab-2025` where the collection brings them.
+        how: "bm25", "given" (by the collection) or "run" (a TREC run file). "auto" is "bm25", except that under
+            `ielab-2025` it is "given" if the collection has negatives.
         run: the run file, for how="run".
-        pool: number of negatives that are kept for a query; splits take theirs from this list.
+        pool: number of negatives that are kept for each query; every split takes its negatives from this list.
     """
 
     how: Literal["auto", "bm25", "given", "run"] = "auto"
@@ -38,13 +38,14 @@ class DataSettings:
     """Settings of one collection: its source, and how it is read.
 
     Attributes:
-        source: a path or `FORMAT:PATH`.
-        split: split of the judgments, where the source has several.
-        columns: field -> the source's column, where it is not detected.
-        title_separator: text between a title and its passage; None: the source's custom.
-        limit_queries: keep only so many judged queries, drawn at random; a larger draw contains a smaller one.
+        source: a path, or `FORMAT:PATH`.
+        split: split of the judgments, if the source has several.
+        columns: field -> column of the source, if it is not detected.
+        title_separator: text between a title and its passage; None: the usual one of the source.
+        limit_queries: keep only this many judged queries, drawn at random; a larger draw contains the smaller one.
         seed: seed of that draw.
-        ignore_identical_ids: drop a passage with the query's id; None: the data set's custom.
+        ignore_identical_ids: drop a passage from the ranking if it has the id of the query; None: as is usual for the
+            data set.
     """
 
     source: str
@@ -66,7 +67,7 @@ class ModelSettings:
     Attributes:
         source: folder or hub name of both towers.
         query, passage: folder or hub name of one tower, instead of `source`.
-        load: recipe fields that you give; all others are the checkpoint's.
+        load: recipe fields that you set; the checkpoint decides all others.
     """
 
     source: str | None = None
@@ -80,18 +81,19 @@ class StudySettings:
     """All settings of a study: models, collections, shared settings, and those of each analysis.
 
     Attributes:
-        before: the backbone; None where a loaded retriever is given instead.
-        after: the retriever fine-tuned from it, or the only model; None where a loaded retriever is given instead.
+        before: the backbone; None if a loaded retriever is passed instead.
+        after: the retriever fine-tuned from it, or the only model; None if a loaded retriever is passed instead.
         trainings: further trainings of the retriever (other seeds).
-        data: the collection that everything is measured on; None where a loaded one is given.
-        also: further collections, of other kinds of text.
-        protocol: "default", or "ielab-2025" for the published study, quirks included.
+        data: the collection that everything is measured on; None if a loaded collection is passed instead.
+        also: further collections, e.g. of another domain or language.
+        protocol: "default", or "ielab-2025" for the published study with its quirks.
         measures: ir-measures names; the first is the headline.
-        random_weights: measure a copy of each model with random weights, too, as a control.
-        extraction: how vectors are made and kept.
+        random_weights: also measure a copy of each model with random weights, as a control.
+        extraction: how vectors are computed and stored.
         negatives: where hard negatives come from.
         statistics: how differences are tested.
-        analyses: name -> its settings; None leaves it out, and one that is not named has its defaults.
+        analyses: name of an analysis -> its settings; None leaves it out. An analysis that is not named has its
+            defaults.
     """
 
     before: ModelSettings | None = None

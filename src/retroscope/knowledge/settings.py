@@ -11,13 +11,13 @@ class ReadoutSettings:
     """Settings of fitting a linear read-out for every layer, the same for every model.
 
     Attributes:
-        positions: tokens of neutral text whose states it is fitted to.
-        held_out: further tokens, of other texts, that its loss is measured on.
-        steps: steps of the optimiser (Adam).
-        batch: tokens of a step.
-        learning_rate: of the first step; it falls to 0 with the cosine.
-        longest: tokens of a text that are read.
-        seed: seed of masks, batches and the split of texts.
+        positions: number of tokens of neutral text; the read-out is fitted to their states.
+        held_out: number of further tokens, of other texts, on which the loss of the read-out is measured.
+        steps: number of steps of the optimiser (Adam).
+        batch: number of tokens in a step.
+        learning_rate: learning rate of the first step; it falls to 0 along a cosine.
+        longest: number of tokens of a text that are read.
+        seed: seed of masks, batches and the split of the texts.
     """
 
     positions: Annotated[int, Range(100, 10**7)] = 8000

@@ -8,12 +8,12 @@ from retroscope.ranges import OneOrMore, Positive, Range, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ConcatTraining:
-    """Training of the published probe; the defaults are the published ones.
+    """Settings of training the published probe; the defaults are the published ones.
 
     Attributes:
         learning_rate: learning rate of Adam.
-        batch_size: choices of an optimiser step.
-        epochs: passes over the training choices; the best one on the selection part is kept.
+        batch_size: number of choices in an optimiser step.
+        epochs: number of passes over the training choices; the epoch that is best on the selection part is kept.
     """
 
     learning_rate: Positive = 1e-4

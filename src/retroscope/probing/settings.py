@@ -57,14 +57,15 @@ class ProbeSettings:
         protocol: "default" or "ielab-2025".
         probes: names in `PROBES`, and "mdl".
         controls: names in `CONTROLS`; "none" is the measurement itself.
-        passages: the N to choose among; chance is 1/N.
-        seeds: number of splits. Under "default" 5 test every query exactly once.
+        passages: the numbers N of candidates to choose among; chance is 1/N.
+        seeds: number of splits. Under "default", 5 splits test every query exactly once.
         layers: the layers to probe; all by default.
-        ridge: penalties to try; the validation queries select one. A penalty is the weight of |w|^2 / 2 beside the
-            mean loss of a choice, for features of unit spread within a choice. At the largest the weights vanish, and
-            a probe that reads the query is the retriever's similarity itself.
-        rank: number of principal directions of queries, and of passages, whose products `bilinear` reads.
-        tolerance: distance of the loss to its minimum, in nats, below which a fit counts as converged.
+        ridge: penalties to try; the validation queries select one. A penalty is the weight of |w|^2 / 2 relative to the
+            mean loss of a choice, for features with unit spread within a choice. At the largest penalty the weights
+            vanish, and a probe that reads the query becomes the retriever's similarity itself.
+        rank: number of principal directions of queries, and of passages; `bilinear` reads the products of these
+            directions.
+        tolerance: a fit counts as converged if its loss is less than this above the minimum, in nats.
         max_iterations: number of iterations after which a fit is reported as not converged.
         concat: training of the published probe.
     """

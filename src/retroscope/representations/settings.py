@@ -12,9 +12,9 @@ class ExtractionSettings:
 
     Attributes:
         dtype: number format of the stored vectors; they are always computed in the model's own precision.
-        batch_tokens: padded tokens of one forward pass; None takes what suits the device.
-        norm_each_layer: where the last layer of a model passes through a final norm, store the layers below it with
-            that norm, too: only then are they comparable with the last one. Other models are not affected.
+        batch_tokens: number of padded tokens in one forward pass; None chooses a number that suits the device.
+        norm_each_layer: if the last layer of a model passes through a final norm, apply this norm to the stored layers
+            below as well: only then can they be compared with the last layer. Other models are not affected.
     """
 
     dtype: Literal["float32", "float16"] = "float32"

@@ -19,17 +19,17 @@ class ComparisonSettings:
     """Settings of comparing two retrievers' scores: test, correction, intervals and equivalence margin.
 
     Attributes:
-        test: a name in `PAIRED_TESTS`, or "auto": McNemar where both sides are 0/1, else paired t.
+        test: a name in `PAIRED_TESTS`, or "auto": McNemar if both sides are 0/1, else paired t.
         correction: a name in `CORRECTIONS`.
-        level: confidence level of the intervals; 1 - level is the error rate of equivalence.
+        level: confidence level of the intervals; the error rate of the equivalence test is 1 - level.
         resamples: number of bootstrap resamples.
-        permutations: number of sign flips, where a test uses them.
-        margin: the smallest difference that matters; with None, equivalence is not tested.
-        seed: seed of resamples and flips.
-        family: the claim that the corrected cells support together, in words; stored with the result.
-        family_per: dimensions whose labels are separate families, e.g. ("measure",); none: all cells are one family.
-        headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): its cells are one
-            family, those of all other labels another.
+        permutations: number of sign flips, for a test that uses them.
+        margin: the smallest difference that matters; None: equivalence is not tested.
+        seed: seed of the resamples and sign flips.
+        family: the claim, in words, that the tests corrected together support; stored with the result.
+        family_per: dimensions whose labels form separate families, e.g. ("measure",); none: all cells are one family.
+        headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): the cells with this
+            label are one family, those with all other labels another.
     """
 
     test: str = AUTO

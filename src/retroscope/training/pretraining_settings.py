@@ -21,15 +21,16 @@ class PretrainingSettings:
 
     Attributes:
         objective: "mlm", "clm", "retromae" or "crops".
-        steps: optimiser steps.
-        batch_size: texts of a batch.
-        max_length: tokens of a text; a longer text is cut into several. No text is dropped, and none are joined.
-        masked: share of the tokens that are masked (mlm, retromae's encoder).
-        decoder_masked: share of the tokens that RetroMAE's decoder does not see.
-        learning_rate: the highest rate of the schedule.
-        warmup: share of the steps in which the rate rises; then it falls to 0.
+        steps: number of optimiser steps.
+        batch_size: number of texts in a batch.
+        max_length: number of tokens of a text; a longer text is cut into several. No text is dropped, and no texts are
+            joined.
+        masked: share of the tokens that are masked (mlm, and the encoder of retromae).
+        decoder_masked: share of the tokens that are hidden from RetroMAE's decoder.
+        learning_rate: the highest learning rate of the schedule.
+        warmup: share of the steps in which the learning rate rises; afterwards it falls to 0.
         weight_decay: weight decay of AdamW.
-        dropout: dropout of the new model.
+        dropout: dropout of a new model.
         precision: number format of the forward pass, a name in `PRECISIONS`; the weights are float32.
         checkpoints: number of checkpoints that are written.
         seed: seed of new weights, order, masks and dropout.

@@ -12,12 +12,13 @@ FEWEST_FOLDS = 3  # one is answered, one chooses, the others train
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSettings:
-    """Variants of the frozen backbone, at every layer.
+    """Settings of the baselines: variants of the frozen backbone that are searched at every layer.
 
     Attributes:
-        poolings: tried besides the retriever's own, where the architecture gives them a meaning.
+        poolings: poolings that are tried in addition to the retriever's own, if they make sense for the architecture.
         head: train a linear head on the frozen vectors.
-        folds: parts of the queries; heads and variants are chosen on others than they are reported on.
+        folds: number of parts of the queries; heads and variants are chosen on other parts than those that they are
+            reported on.
         seed: seed of the folds and of the shuffled judgments.
     """
 

@@ -13,18 +13,19 @@ class ErasureSettings:
     """Settings of erasure: layers and ranks that are erased, controls, and the measure of the harm.
 
     Attributes:
-        layers: layers at which it is erased; None: all.
-        ranks: numbers of directions that are erased from a text's vector, each by itself.
-        draws: random subspaces of each rank, and as many that also remove an equal share of the variance.
-        shuffles: shuffles of the training pairs, of which each is erased as a control that must fail.
-        train_share: share of the query texts whose pairs fit the erasers; the others are held out.
-        measure: ir-measures name; None: the headline of the study.
-        passages: size of the sample that is searched of a larger corpus (`inputs.sampled`); 0 searches the whole
-            corpus.
-        choices: passages that a probe chooses among: a relevant one and those of other queries.
-        seeds: splits of the held-out queries for the probe.
+        layers: layers at which directions are erased, one layer at a time; None: all layers.
+        ranks: numbers of directions that are erased; each number is measured separately.
+        draws: number of random subspaces of each rank; as many further ones also remove an equal share of the variance.
+        shuffles: number of shuffles of the training pairs; the erasure that is fitted to shuffled pairs is a control
+            that must have no effect.
+        train_share: share of the query texts whose pairs the erasers are fitted to; the others are held out.
+        measure: ir-measures name; None: the headline measure of the study.
+        passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`); 0 searches
+            the whole corpus.
+        choices: number of passages that the probe chooses among: a relevant one, and relevant ones of other queries.
+        seeds: number of splits of the held-out queries for the probe.
         seed: seed of the split, the random subspaces and the sample.
-        batch_tokens: padded tokens of a batch; None takes what suits the device.
+        batch_tokens: number of padded tokens in a batch; None chooses a number that suits the device.
     """
 
     layers: Annotated[tuple[AnyNumber, ...], Distinct()] | None = None

@@ -16,20 +16,24 @@ class HeadSettings:
     """Settings of the analysis of attention heads: which heads are ablated, on which queries, with which controls.
 
     Attributes:
-        tower: whose heads are fixed: "query", "passage", or "both", the head of one number in both towers.
-        limit: judged queries whose margins are measured, at most, drawn with `seed`; 0 takes all. One half of them
-            chooses the top heads, the other half tests them.
-        negatives: hard negatives among which the one of the margin is found.
-        top: heads of each model that are ablated exactly, those whose ablation is estimated to lower the margin most;
-            a quarter of its heads at most.
-        sample: heads drawn at random from the others that are ablated exactly, so that the error of the estimate is not
-            that of top heads alone.
-        controls: heads drawn at random from the others of a top head's layer, at most, that it is compared with.
-        draws: random sets of heads with the top's number in every layer, that all top heads together are compared with.
-        measures: ir-measures names, the first is the headline; None: those of the study.
-        passages: size of the sample that is searched of a larger corpus (see `inputs.sampled`); 0 searches all of it.
-        attention: whether what heads attend to is measured.
-        subjects: query id -> its subject, a part of the query and of its relevant passage that is counted by itself.
+        tower: tower whose heads are fixed: "query", "passage", or "both" (the same head in both towers).
+        limit: the largest number of judged queries whose margins are measured, drawn with `seed`; 0 takes all. One half
+            of them selects the top heads, the other half tests them.
+        negatives: number of hard negatives; the margin uses the hardest of them.
+        top: number of heads of each model that are ablated exactly because their ablation is estimated to lower the
+            margin most; at most a quarter of its heads.
+        sample: number of other heads, drawn at random, that are also ablated exactly, so that the error of the estimate
+            is not that of the top heads alone.
+        controls: the largest number of other heads of the same layer, drawn at random, that each top head is compared
+            with.
+        draws: number of random sets of heads that all top heads together are compared with; each has as many heads in
+            every layer as the top.
+        measures: ir-measures names, the first is the headline measure; None: those of the study.
+        passages: number of passages that are sampled from a larger corpus and searched (see `inputs.sampled`); 0
+            searches all.
+        attention: measure what the heads attend to.
+        subjects: query id -> its subject: a part of the query and of its relevant passage whose attention is measured
+            separately.
         seed: seed of every draw.
     """
 

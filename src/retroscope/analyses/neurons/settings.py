@@ -25,29 +25,32 @@ class NeuronAblationSettings:
     """Settings of the ablation of neurons: which are fixed, at which value, and what is searched.
 
     Attributes:
-        fractions: shares of the neurons of the parts that are ablated, rising; each stands for the nearest whole
-            number of neurons, one at least. Six by default, each about three times the last: each costs up to
-            `4 + draws` encodings of what is searched.
-        by: what "top" is: "share" (the published quantity, every example counting alike), "magnitude" or "signed" (see
-            `attribution.selection.ranked`).
-        parts: parts whose neurons are ablated; None: `intermediate`, the hidden units, where it was attributed
-            (magnitudes of several parts are no one scale).
-        fixed_at: value of an ablated neuron: its "mean" over the tower's texts of this collection, or "zero".
-        tower: whose texts are encoded under ablation: "query", "passage" or "both"; None: the attributed one.
-        draws: random sets of each size, at most; those of one draw grow with the fraction.
-        groups: number of groups of the queries, each with its own pool of passages, where the corpus is sampled and
-            each has `ENOUGH` queries; a fraction whose answer is clear after the first is measured no further (see
-            `ablation.looks`).
-            1 measures everything at once.
+        fractions: fractions of the neurons of the parts that are ablated, in rising order; each is rounded to a whole
+            number of neurons, at least one. Each fraction costs up to `4 + draws` encodings of the searched texts, so
+            there are only six by default, each about three times the one before.
+        by: how neurons are ranked: "share" (the published quantity, in which every example has the same weight),
+            "magnitude" or "signed" (see `attribution.selection.ranked`).
+        parts: parts whose neurons are ablated; None: `intermediate`, the hidden units, if it was attributed (magnitudes
+            of several parts are not on one scale).
+        fixed_at: value at which an ablated neuron is fixed: its "mean" over the tower's texts of this collection, or
+            "zero".
+        tower: tower whose texts are encoded with neurons ablated: "query", "passage" or "both"; None: the attributed
+            tower.
+        draws: the largest number of random sets for each fraction; the sets of one draw grow with the fraction.
+        groups: number of groups of the queries, each with its own pool of passages, if the corpus is sampled and each
+            group has `ENOUGH` queries. If the answer for a fraction is clear after the first group, its other groups
+            are not measured (see `ablation.looks`). 1 measures all queries at once.
         measures: ir-measures names.
-        held_out: measure only queries that had no part in the attribution; None: where `ENOUGH` such queries are left.
-        passages: size of the sample that is searched of a larger corpus (see `ablation.pools`), at most, for every set
-            of neurons costs an encoding of all of them; 0 searches the whole corpus.
-        seed: seed of the random sets, and of the sample.
-        precision: precision of the passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`; its
-            effect on the harm of the top is measured first, and the ablation is refused where it is too large.
-        batch_tokens: padded tokens of one forward pass; None takes what suits the device.
-        intervals: bootstrap over queries.
+        held_out: measure only queries that were not used for the attribution; None: do so if `ENOUGH` such queries are
+            left.
+        passages: the largest number of passages that are sampled from a larger corpus and searched (see
+            `ablation.pools`), because every set of neurons costs an encoding of all of them; 0 searches the whole
+            corpus.
+        seed: seed of the random sets and of the sample.
+        precision: precision of the forward passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`.
+            Its effect on the harm of the top neurons is measured first, and the ablation is refused if it is too large.
+        batch_tokens: number of padded tokens in one forward pass; None chooses a number that suits the device.
+        intervals: bootstrap intervals over queries.
     """
 
     fractions: tuple[Annotated[float, Range(1e-9, 1)], ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
@@ -100,7 +103,7 @@ class NeuronsSettings:
 
     Attributes:
         attribution: how neurons are attributed.
-        ablation: which of them are ablated, and how; None leaves the ablation out.
+        ablation: which neurons are ablated, and how; None leaves the ablation out.
     """
 
     attribution: AttributionSettings = field(default_factory=AttributionSettings)

@@ -17,12 +17,13 @@ class PatchingSettings:
     """Settings of activation patching: how queries are corrupted, what is patched, and at which tokens.
 
     Attributes:
-        corruptions: how queries are corrupted: "swapped" (the rarest word for another query's of as many tokens),
-            "removed" (the rarest word), "order" (of the words).
-        components: what is patched: every "head", "ffn" or "block".
-        tokens: where: the tokens that were "changed" (where the corrupted text has as many), the "rest", or "all".
-        limit: judged queries, at most, drawn with `seed`; 0 takes all.
-        negatives: hard negatives among which the one of the margin is found.
+        corruptions: how queries are corrupted: "swapped" (the rarest word is replaced by that of another query with as
+            many tokens), "removed" (the rarest word is left out), "order" (the words are shuffled).
+        components: components that are patched: every "head", "ffn" or "block".
+        tokens: tokens at which they are patched: the tokens that were "changed" (if the corrupted text has as many),
+            the "rest", or "all".
+        limit: the largest number of judged queries, drawn with `seed`; 0 takes all.
+        negatives: number of hard negatives; the margin uses the hardest of them.
         seed: seed of the draw, of swapped words and orders, and of the random patches.
     """
 

@@ -27,5 +27,5 @@ def probe_curves_by_layer(result: ProbesResult) -> LayerCurves | None:
     table = result.similarity_rows()
     if table.empty:
         return None
-    title = f"Picking the relevant of {result.hardest} passages by similarity: accuracy by layer"
+    title = f"Picking 1 relevant of {result.hardest} passages: accuracy by layer"
     return LayerCurves(title, by_side(table, ["layer"]), 1 / result.hardest)

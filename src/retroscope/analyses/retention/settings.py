@@ -12,18 +12,18 @@ class RetentionSettings:
     """Settings of retention: facts, wordings and read-outs.
 
     Attributes:
-        facts: `LAYOUT:PATH` or a path; layouts are facts, lama, pararel, entityquestions, popqa.
-        text: file of neutral text, a document a line; None: the passages of the collection that state none of the
+        facts: a path or `LAYOUT:PATH`; the layouts are facts, lama, pararel, entityquestions, popqa.
+        text: file of neutral text, one document per line; None: those passages of the collection that state none of the
             facts.
-        tower: whose states are read.
-        per_relation: facts of a relation, at most; a random sample where there are more.
-        wordings: wordings of a fact that are read, the cloze and its paraphrases, at most.
+        tower: tower whose states are read.
+        per_relation: the largest number of facts of a relation; a random sample if there are more.
+        wordings: the largest number of wordings of a fact that are read: the cloze and its paraphrases.
         readout: how the linear read-out is fitted.
-        clusters: what counts as one observation: all facts of a relation, or of a subject; "auto" is the relation where
-            there are at least 10.
-        search: search the passages that state the facts with their questions, where the facts have both.
-        found_at: rank up to which a passage counts as found.
-        unknowable: strata whose facts no text states, neither before nor in fine-tuning.
+        clusters: what counts as one observation: all facts of a "relation", or of a "subject"; "auto" is the relation
+            if there are at least 10 relations.
+        search: search the passages that state the facts with the facts' questions, if the facts have both.
+        found_at: a passage counts as found up to this rank.
+        unknowable: strata whose facts are stated in no text, neither in pre-training nor in fine-tuning.
         seed: seed of the sample and of the draw of other subjects.
     """
 

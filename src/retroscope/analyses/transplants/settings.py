@@ -18,21 +18,24 @@ class SweepSettings:
     """Settings of transplants: the hybrids of two models, and how they are measured.
 
     Attributes:
-        directions: "restored" (the backbone's weights in the retriever), "grafted" (the converse), or both.
-        transplants: names (see `surgery.transplant.Transplant`); None: groups of blocks alone and from both ends, every
-            part, and interpolations by `shares`.
-        groups: number of groups of neighbouring blocks, at most; 0: every block is one, however deep the model.
-        shares: shares of the donor in interpolations.
-        measures: ir-measures names, the first is the headline; None: those of the study.
-        passages: size of the sample that is searched of a larger corpus (`inputs.sampled`: all judged passages of at
-            least 50 queries, and what competes with them); 0 searches the whole corpus.
-        draws: random changes of equal size, as a control of every place alone whose effect is significant; 0: none.
-        interactions: of how many groups every subset is transplanted, for Shapley values and pairs: the blocks in one
-            group less, and what lies outside them; 0: none. At most `MOST_GROUPS`.
-        seed: seed of the sample, and of the random changes.
-        batch_tokens: padded tokens of a batch; None takes what suits the device.
-        precision: precision of the hybrids' passes, a name in `encoders.precision.PRECISION_NAMES`; its effect is
-            measured first.
+        directions: "restored" (the backbone's weights are put into the retriever), "grafted" (the retriever's weights
+            are put into the backbone), or both.
+        transplants: names (see `surgery.transplant.Transplant`); None: single groups of blocks, growing ranges of
+            groups from both ends, every part, and interpolations by `shares`.
+        groups: the largest number of groups of neighbouring blocks; 0: every block is a group, however deep the model.
+        shares: shares of the donor's weights in interpolations.
+        measures: ir-measures names, the first is the headline measure; None: those of the study.
+        passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`: all judged
+            passages of at least 50 queries, and passages that compete with them); 0 searches the whole corpus.
+        draws: number of random changes of equal size, as a control of every single place with a significant effect; 0:
+            none.
+        interactions: number of groups of which every subset is transplanted, for Shapley values and interactions of
+            pairs: the blocks form one group fewer, and everything outside the blocks forms the last; 0: none. At most
+            `MOST_GROUPS`.
+        seed: seed of the sample and of the random changes.
+        batch_tokens: number of padded tokens in a batch; None chooses a number that suits the device.
+        precision: precision of the forward passes of the hybrids, a name in `encoders.precision.PRECISION_NAMES`; its
+            effect is measured first.
     """
 
     directions: Annotated[tuple[str, ...], Distinct()] = ("restored", "grafted")

@@ -9,15 +9,16 @@ from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check
 
 @dataclass(frozen=True, kw_only=True)
 class VocabularySettings:
-    """Settings of the projection: the vectors that are projected, and the number of words of each.
+    """Settings of the projection onto the vocabulary: layers, words per vector, and sample.
 
     Attributes:
-        layers: that are projected; None: all.
-        k: tokens of the largest probability, whose words a vector says.
-        centred: subtract the mean logits of the tower's texts first, so that a vector says what it has more of than
-            the others. Without, as published, frequent words come first in every vector.
-        queries: queries that are projected, at most, each with its first relevant passage; a sample of more.
-        seed: seed of the sample, and of the shuffled pairs.
+        layers: layers whose vectors are projected; None: all layers.
+        k: number of tokens with the largest probability that are listed for a vector.
+        centred: subtract the mean logits over the tower's texts first, so that the words of a vector are those that it
+            has more of than other vectors. Without this, as published, frequent words come first for every vector.
+        queries: the largest number of queries that are projected, each with its first relevant passage; a random sample
+            if there are more.
+        seed: seed of the sample and of the shuffled pairs.
     """
 
     layers: Annotated[tuple[AnyNumber, ...], Distinct()] | None = None

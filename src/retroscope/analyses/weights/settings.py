@@ -11,8 +11,8 @@ class WeightSettings:
     """Settings of the comparison of weights: whether, and how, the spectra of changes are computed.
 
     Attributes:
-        spectra: ranks and directions of every changed matrix, the slow part.
-        directions: how many of a change's first directions amplification and alignment are measured in.
+        spectra: measure ranks and directions of every changed matrix, which is the slow part.
+        directions: number of the first directions of a change in which amplification and alignment are measured.
     """
 
     spectra: bool = True

@@ -20,7 +20,7 @@ DECODERS: Mapping[str, Preset] = {
             "passage_prompt": "repository: config_sentence_transformers.json",
             "backbone": CARD,
         },
-        note="its tokenizer ends a text with EOS",
+        note="the tokenizer appends EOS to every text",
     ),
     "embeddinggemma": Preset(
         models={"google/embeddinggemma-300m": ""},
@@ -38,8 +38,8 @@ DECODERS: Mapping[str, Preset] = {
             "passage_prompt": CARD,
             "causal": "repository: config.json (use_bidirectional_attention)",
         },
-        checked="stored copy of 1_Pooling and 2_Dense; mteb: google_embeddinggemma.py (prompts, length, similarity)",
-        note="its backbone is not published",
+        checked="a copy of 1_Pooling and 2_Dense, and google_embeddinggemma.py of mteb (prompts, length, similarity)",
+        note="the backbone is not published",
     ),
     "llm2vec": Preset(
         models={"McGill-NLP/LLM2Vec-Sheared-LLaMA-mntp-supervised": "princeton-nlp/Sheared-LLaMA-1.3B"},
@@ -56,8 +56,11 @@ DECODERS: Mapping[str, Preset] = {
             "causal": "arXiv 2404.05961, section 2",
             "backbone": CARD,
         },
-        checked="mteb: llm2vec_models.py (adapters, similarity)",
-        note="two adapters: base is the -mntp one; llm2vec leaves BOS out of the mean of passages, Retroscope does not",
+        checked="llm2vec_models.py of mteb (adapters, similarity)",
+        note=(
+            "this is a chain of two adapters, and the base of the second is the -mntp adapter; llm2vec leaves BOS "
+            "out of the mean of a passage, Retroscope includes it"
+        ),
     ),
     "repllama": Preset(
         models={"castorini/repllama-v1-7b-lora-passage": "meta-llama/Llama-2-7b-hf"},
@@ -74,7 +77,7 @@ DECODERS: Mapping[str, Preset] = {
             "passage_prompt": CARD,
             "backbone": "repository: adapter_config.json",
         },
-        checked="mteb: repllama_models.py (EOS, length, padding, normalisation)",
+        checked="repllama_models.py of mteb (EOS, length, padding, normalisation)",
     ),
     "e5-mistral": Preset(
         models={"intfloat/e5-mistral-7b-instruct": "mistralai/Mistral-7B-v0.1"},

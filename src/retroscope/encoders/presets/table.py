@@ -25,8 +25,8 @@ PRESETS: Mapping[str, Preset] = {
         pooling="cls",
         similarity="dot",
         sources={"recipe": "arXiv 2004.04906, section 3", "backbone": "arXiv 2004.04906, section 3.1"},
-        checked="transformers: DPRQuestionEncoder, DPRContextEncoder",
-        note="titles were joined by [SEP]: --set data.title_separator=' [SEP] '",
+        checked="DPRQuestionEncoder and DPRContextEncoder of transformers",
+        note="the authors joined titles and texts by [SEP]: pass --set data.title_separator=' [SEP] '",
     ),
     "contriever": Preset(
         models={
@@ -48,8 +48,8 @@ PRESETS: Mapping[str, Preset] = {
         max_length=512,
         head=("dense", "layernorm"),
         sources={"recipe": MODULES, "similarity": "arXiv 2007.00808, section 3", "backbone": "arXiv 2007.00808"},
-        checked="stored copy of the model card and of 2_Dense/config.json",
-        note="lower-cases texts, as its repository says",
+        checked="a stored copy of the model card and of 2_Dense/config.json",
+        note="texts are lower-cased before tokenisation, as the repository says",
     ),
     "gtr-t5": Preset(
         models={f"{ST}/gtr-t5-base": T5, f"{ST}/gtr-t5-large": T5_LARGE},
@@ -59,7 +59,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=512,
         head=("dense", "normalize"),
         sources={"recipe": MODULES, "backbone": CARD},
-        checked="stored copy of the model card; mteb: gtr_models.py",
+        checked="a stored copy of the model card, and gtr_models.py of mteb",
     ),
     "sentence-t5": Preset(
         models={f"{ST}/sentence-t5-base": T5, f"{ST}/sentence-t5-large": T5_LARGE},
@@ -69,7 +69,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=256,
         head=("dense", "normalize"),
         sources={"recipe": MODULES, "backbone": CARD},
-        checked="stored copy of modules.json",
+        checked="a stored copy of modules.json",
     ),
     "multilingual-e5": Preset(
         models={
@@ -85,7 +85,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=512,
         head=("normalize",),
         sources={"recipe": MODULES, "query_prompt": CARD, "passage_prompt": CARD, "backbone": CARD},
-        checked="mteb: e5_models.py (prompts, similarity)",
+        checked="e5_models.py of mteb (prompts, similarity)",
     ),
     "e5": Preset(
         models={
@@ -107,7 +107,7 @@ PRESETS: Mapping[str, Preset] = {
             "passage_prompt": CARD,
             "backbone": "arXiv 2212.03533, section 4.2",
         },
-        checked="stored copy of 1_Pooling/config.json; mteb: e5_models.py (prompts, similarity)",
+        checked="a stored copy of 1_Pooling/config.json, and e5_models.py of mteb (prompts, similarity)",
     ),
     "bge-en": Preset(
         models={"BAAI/bge-base-en-v1.5": "", "BAAI/bge-large-en-v1.5": "", "BAAI/bge-small-en-v1.5": ""},
@@ -118,7 +118,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=512,
         head=("normalize",),
         sources={"recipe": MODULES, "query_prompt": CARD, "passage_prompt": CARD},
-        note="its card names no backbone",
+        note="the model card names no backbone",
     ),
     "bge-m3": Preset(
         models={"BAAI/bge-m3": "BAAI/bge-m3-retromae", "BAAI/bge-m3-unsupervised": "BAAI/bge-m3-retromae"},
@@ -128,8 +128,8 @@ PRESETS: Mapping[str, Preset] = {
         max_length=8192,
         head=("normalize",),
         sources={"recipe": MODULES, "backbone": CARD},
-        checked="stored copy of the model card (backbone, length)",
-        note="the dense vector only; its sparse and multi-vector heads are not read",
+        checked="a stored copy of the model card (backbone, length)",
+        note="only the dense vector is used; the sparse and multi-vector heads are not read",
     ),
     "gte": Preset(
         models={"thenlper/gte-base": BERT, "thenlper/gte-large": BERT_LARGE},
@@ -148,7 +148,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=8192,
         head=(),
         sources={"recipe": MODULES, "similarity": CARD, "backbone": CARD},
-        checked="keras-hub: ModernBertTextEmbedder (pooling, no normalisation)",
+        checked="ModernBertTextEmbedder of keras-hub (pooling, no normalisation)",
     ),
     "modernbert-embed": Preset(
         models={"nomic-ai/modernbert-embed-base": MODERNBERT},
@@ -160,7 +160,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=8192,
         head=("normalize",),
         sources={"recipe": MODULES, "query_prompt": CARD, "passage_prompt": CARD, "backbone": CARD},
-        checked="keras-hub: ModernBertTextEmbedder (pooling, prompts)",
+        checked="ModernBertTextEmbedder of keras-hub (pooling, prompts)",
     ),
     "nomic-embed": Preset(
         models={
@@ -180,7 +180,7 @@ PRESETS: Mapping[str, Preset] = {
             "similarity": CARD,
             "backbone": "arXiv 2402.01613, section 4",
         },
-        checked="transformers: conversion of nomic_bert",
+        checked="the conversion of nomic_bert in transformers",
     ),
     "all-mpnet": Preset(
         models={f"{ST}/all-mpnet-base-v2": MPNET},
@@ -208,7 +208,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=256,
         head=("normalize",),
         sources={"recipe": MODULES, "backbone": CARD},
-        checked="the weights themselves",
+        checked="the published weights",
     ),
     "tas-b": Preset(
         models={f"{ST}/msmarco-distilbert-base-tas-b": "distilbert/distilbert-base-uncased"},

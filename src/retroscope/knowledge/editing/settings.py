@@ -19,19 +19,20 @@ class EditSettings:
 
     Attributes:
         editor: a name in `EDITORS`.
-        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle one. The last layer
-            cannot pass the value on.
-        contexts: beginnings of neutral texts before a cloze, in which the key is averaged and the value found as well.
-        steps: optimiser steps, at most, for the value of a subject, or of the fine-tuning.
-        learning_rate: of these steps, as a part of the length of the layer's state at the subject; of the fine-tuning,
-            as a part of `bound`.
-        longest: length of the change of a value, at most, as a multiple of that state's.
-        unlikely: probability of an object at which the steps of a removal end.
-        shrinkage: what is added to the diagonal of the covariance, as a part of its mean.
-        ridge: weight of the covariance of neutral text against the facts (editor "many"), in subjects.
-        bound: largest change of a weight by fine-tuning, as a part of the standard deviation of the matrix.
-        tokens: tokens of neutral text that the covariance is estimated from.
-        seed: seed of the sample of text.
+        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle layer. A change in the
+            last layer cannot reach the other tokens.
+        contexts: number of beginnings of neutral texts that are put before a cloze; the key is averaged over them, and
+            the value is found for all of them.
+        steps: the largest number of optimiser steps, for the value of a subject or for the fine-tuning.
+        learning_rate: learning rate of these steps: for a value, relative to the length of the layer's state at the
+            subject; for the fine-tuning, relative to `bound`.
+        longest: largest length of the change of a value, relative to the length of that state.
+        unlikely: a removal stops once the probability of the object is at most this.
+        shrinkage: number that is added to the diagonal of the covariance, relative to the mean of the diagonal.
+        ridge: weight of the covariance of neutral text relative to one edited subject (editor "many").
+        bound: largest change of a weight by fine-tuning, relative to the standard deviation of the matrix.
+        tokens: number of tokens of neutral text from which the covariance is estimated.
+        seed: seed of the sample of neutral text.
     """
 
     editor: str = "many"

@@ -27,9 +27,9 @@ class IntervalSettings:
     """Settings of bootstrap intervals: level, number of resamples, and seed.
 
     Attributes:
-        level: share of intervals that cover the mean.
-        resamples: bootstrap resamples; 2,000 place an end of a 95 % interval to within 3 % of
-            its half width (standard error sqrt(.025 x .975 / 2000) in probability).
+        level: confidence level of the intervals.
+        resamples: number of bootstrap resamples. 2,000 determine an end of a 95 % interval to within 3 % of its
+            half-width (standard error sqrt(.025 x .975 / 2000) in probability).
         seed: seed of the resampling.
     """
 

@@ -25,21 +25,23 @@ class GridSettings:
     """Settings of a training ablation; its cells are all combinations of the levels of five axes.
 
     Attributes:
-        backbones: name -> folder or hub name of a checkpoint: levels of the axis "backbone".
-        objectives: further levels: pre-trained here as `pretraining` says, once a seed, each with one objective.
+        backbones: name -> folder or hub name of a checkpoint: the levels of the axis "backbone".
+        objectives: further levels of the axis "backbone": objectives, with each of which a backbone is pre-trained once
+            for each seed, as `pretraining` says.
         pretraining: how the objectives are pre-trained.
-        load: recipe fields that you give for every backbone: pooling, prompts and others.
-        data: judged queries to train with.
-        tests: collections that every cell is measured on, each seed with the same queries.
-        reinitialise: levels: "none", or parts joined by "+", as in "top:2+embeddings".
-        strategies: levels, names of `TrainingSettings.strategy`.
-        labels: levels: training queries with all their pairs, drawn by the seed, the smaller sets inside the larger;
-            empty is all there are.
-        seeds: seeds of drawing, order and weights.
-        training: what all cells share. With `steps`, few labels are seen more often; with `epochs`, as often as many.
+        load: recipe fields that you set for every backbone: pooling, prompts and others.
+        data: judged queries that the cells are trained with.
+        tests: collections that every cell is measured on; every seed is tested with the same queries.
+        reinitialise: levels of this axis: "none", or parts joined by "+", as in "top:2+embeddings".
+        strategies: levels of this axis: names of `TrainingSettings.strategy`.
+        labels: levels of this axis: number of training queries, each with all its pairs, drawn by the seed. A larger
+            set contains the smaller ones. If empty, all training queries are used.
+        seeds: seeds of the draw of training queries, of the order of the pairs and of new weights.
+        training: training settings that all cells share. With `steps`, a smaller set of labels is seen more often; with
+            `epochs`, every set is seen equally often.
         measures: ir-measures names; the first is the headline.
-        intervals: bootstrap over queries.
-        keep_models: keep each cell's retriever.
+        intervals: bootstrap intervals over queries.
+        keep_models: keep the retriever of each cell.
     """
 
     backbones: dict[str, str] = field(default_factory=dict)

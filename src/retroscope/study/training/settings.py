@@ -18,13 +18,13 @@ class TrainStudySettings:
     """Settings of `retroscope train`: backbone, data, and the training itself.
 
     Attributes:
-        backbone: the checkpoint to begin with.
-        data: the pairs: judged queries and their passages.
-        dev: held-out queries that choose the checkpoint to keep.
-        test: held-out queries that must not be among the pairs.
-        reinitialise: parts of the backbone that are re-initialised before, with the training's seed: "all", "top:K",
+        backbone: the checkpoint from which the training starts.
+        data: the training pairs: judged queries and their relevant passages.
+        dev: held-out queries that select the checkpoint to keep.
+        test: held-out queries that must not occur among the training pairs.
+        reinitialise: parts of the backbone that are re-initialised before the training, with its seed: "all", "top:K",
             "bottom:K", "embeddings", "attention", "ffn", "norms".
-        training: how the pairs train it.
+        training: how the retriever is trained on the pairs.
     """
 
     backbone: ModelSettings | None = None
@@ -43,13 +43,14 @@ class PretrainStudySettings:
     """Settings of `retroscope pretrain`: text, model, and the training itself.
 
     Attributes:
-        text: files with a document a line, UTF-8.
-        data: a collection whose passages are documents, too.
-        shape: shape of a model with random weights, e.g. "bert-tiny" or "bert-3x128"; or give `start`.
-        start: checkpoint to continue from.
-        tokenizer: "words", "wordpiece:N" or "bpe:N", trained on the text; or a folder; None: the checkpoint's.
+        text: text files in UTF-8, one document per line.
+        data: a collection whose passages are added to the documents.
+        shape: shape of a model with random weights to start from, e.g. "bert-tiny" or "bert-3x128"; or give `start`.
+        start: checkpoint to start from.
+        tokenizer: "words", "wordpiece:N" or "bpe:N", to train one on the text; or a folder with a tokenizer; None: that
+            of the checkpoint.
         device: device to run on, e.g. "cpu", "cuda".
-        pretraining: how the text trains it.
+        pretraining: how the backbone is trained on the text.
     """
 
     text: tuple[str, ...] = ()
@@ -83,12 +84,12 @@ class EditStudySettings:
 
     Attributes:
         backbone: folder or hub name of a backbone with its language-model head.
-        facts: that are edited, as `retention.facts`.
-        add: whether the facts are added, or removed.
-        keep: facts that must stay: locality is measured on them, and their objects are candidates, too.
-        text: file of neutral text, a document a line; None: the passages of the facts. Texts with subject and object
-            of an edited fact are left out.
-        edit: how.
+        facts: the facts to edit: a file or `LAYOUT:PATH`, as for `retention.facts`.
+        add: true adds the facts, false removes them.
+        keep: facts that must stay. Locality is measured on them, and their objects are candidates for an answer, too.
+        text: file of neutral text, one document per line; None: the passages of the facts. Texts that contain subject
+            and object of an edited fact are left out.
+        edit: how the facts are edited.
     """
 
     backbone: str
