@@ -1,5 +1,7 @@
 """Retroscope: what fine-tuning changed in a dense retriever, and what was already there.
 
+A study in Python:
+
     import retroscope as rs
 
     nq = rs.load_collection("beir:data/nq")

@@ -1,4 +1,4 @@
-"""`python -m retroscope`, for tools that start modules, as torchrun does."""
+"""Run the command line by `python -m retroscope`, as launchers that start modules (e.g. torchrun) need it."""
 
 from retroscope.cli.main import main
 

@@ -29,7 +29,7 @@ NARROW = 90  # characters of a terminal in which bars would leave no room for na
 
 @contextmanager
 def shown(progress: Shown) -> Iterator[Progress | None]:
-    """Yield the callback that a function of the API reports to; None where nothing is shown.
+    """Yield the progress callback for an API function's `progress` argument; None if nothing is shown.
 
     What the function calls in turn shows nothing of its own, unless it is given a callback or asks who `listens`.
     """
@@ -45,7 +45,7 @@ def shown(progress: Shown) -> Iterator[Progress | None]:
 
 @contextmanager
 def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
-    """Yield the callback of a function that has one stage, as `shown` does; bars name the stage `what`."""
+    """Yield the progress callback of a function with one stage, which bars name `what`; see `shown`."""
     if callable(progress):
         with shown(None if listener() else False):
             yield progress
@@ -95,7 +95,7 @@ def _drawn() -> Iterator[Progress]:
 
 
 class _Paces:
-    """The pace of every stage; one starts when the report before its first was made."""
+    """Pace (items and time) of every stage of the work."""
 
     def __init__(self) -> None:
         self._of: dict[str, Pace] = {}
@@ -123,7 +123,7 @@ def _lines() -> Progress:
 
 
 def _rewritten_line() -> Progress:
-    """Return a callback that writes each stage into one line, again and again: notebooks draw that without widgets."""
+    """Return a callback for notebooks, which rewrites one line for each stage."""
     paces, due, under_way = _Paces(), monotonic(), ""
 
     def rewrite(what: str, done: int, total: int) -> None:
@@ -145,14 +145,14 @@ def _line(what: str, pace: Pace) -> str:
 
 
 class _RateColumn(ProgressColumn):
-    """Items a second."""
+    """Column of a progress bar: items per second."""
 
     def render(self, task: Task) -> Text:
         return Text(_rate(task.fields["pace"]))
 
 
 class _LeftColumn(ProgressColumn):
-    """The time that is left."""
+    """Column of a progress bar: the time that is left."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{_left(task.fields['pace'])} left")
@@ -171,7 +171,7 @@ def _left(pace: Pace) -> str:
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """Return the columns of a progress bar; a narrow terminal shows name, count and the time that is left only."""
+    """Return the columns of a progress bar; narrow terminals show name, count and time left only."""
     name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     count, left = MofNCompleteColumn(), _LeftColumn()
     if width < NARROW:

@@ -1,4 +1,4 @@
-"""One family of errors: what is wrong, where, and what to do about it."""
+"""The errors of Retroscope: each says what is wrong, where, and what to do about it."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ LONGEST_FIX = 5000
 
 
 class RetroscopeError(Exception):
-    """An error that a user can correct: `what` is wrong, `where`, and the `fix`."""
+    """Base of all errors that a user can correct: `what` is wrong, `where`, and the `fix`."""
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         super().__init__(what)
@@ -29,15 +29,15 @@ class RetroscopeError(Exception):
 
 
 class CollectionError(RetroscopeError):
-    """Data on disk or in memory that is not a sound retrieval collection."""
+    """Error of a retrieval collection on disk or in memory."""
 
 
 class EncoderError(RetroscopeError):
-    """A checkpoint that cannot be loaded as what it is, or fails its self-tests."""
+    """Error of a checkpoint that cannot be loaded, or whose encoder fails its self-tests."""
 
 
 class UnknownPoolingError(EncoderError):
-    """A checkpoint that does not say how a text's vector is pooled, which only the user can know."""
+    """Error of a checkpoint that does not record its pooling, so that the user must give it."""
 
 
 class RepresentationError(RetroscopeError):
@@ -45,23 +45,23 @@ class RepresentationError(RetroscopeError):
 
 
 class DamageError(RetroscopeError):
-    """A kept file that is damaged or gone: its checksum is not that of what was written."""
+    """Error of a stored file that is missing, or whose checksum does not match."""
 
 
 class AnalysisError(RetroscopeError):
-    """An analysis of scores or vectors that do not allow it."""
+    """Error of an analysis whose scores or vectors do not allow it."""
 
 
 class TrainingError(RetroscopeError):
-    """A training that cannot begin or cannot go on."""
+    """Error of a training that cannot start or cannot continue."""
 
 
 class EngineError(RetroscopeError):
-    """Work that could not be carried out where it was sent, or storage that does not hold what it should."""
+    """Error of an engine that could not do its work, or of storage that lacks what it should contain."""
 
 
 class SettingsError(RetroscopeError):
-    """A setting with an unknown name or value."""
+    """Error of a setting with an unknown name or an invalid value."""
 
 
 class MissingExtraError(RetroscopeError):
@@ -69,7 +69,7 @@ class MissingExtraError(RetroscopeError):
 
 
 def cut(text: str, longest: int) -> str:
-    """Return a text, of a longer one its beginning and its length: a message never repeats a megabyte of its input."""
+    """Shorten a text for a message: a long one to its beginning and its length."""
     return text if len(text) <= longest else f"{text[:longest]} ... ({len(text):,} characters)"
 
 
@@ -97,7 +97,7 @@ def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:
 
 
 def listed(problems: Sequence[str]) -> str:
-    """Join problems of one kind to one text: the first `SHOWN`, then how many more."""
+    """Join problems of one kind to one text: the first `SHOWN`, then the number of the others."""
     lines = [f"\n  - {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"\n  - ... and {len(problems) - SHOWN} more")
@@ -105,7 +105,7 @@ def listed(problems: Sequence[str]) -> str:
 
 
 def demand_columns(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> None:
-    """Refuse a frame that lacks columns.
+    """Raise an error if a frame lacks any of these columns.
 
     Raises:
         AnalysisError: that names them.

@@ -1,4 +1,4 @@
-"""Numbers in words: one way to print a score, an effect, an interval and a p-value."""
+"""Format scores, effects, intervals, p-values, counts and durations as text."""
 
 import math
 
@@ -30,7 +30,7 @@ def p_value(p: float) -> str:
 
 
 def p_number(p: float) -> str:
-    """Print a p-value for a column that says what it is: "0.012", "< 0.001", "n/a"."""
+    """Format a p-value for a column headed "p": "0.012", "< 0.001", "n/a"."""
     if math.isnan(p):
         return MISSING
     return f"< {SMALLEST_P}" if p < SMALLEST_P else f"{p:.3f}"
@@ -55,7 +55,7 @@ def count(number: int, thing: str) -> str:
 
 
 def estimate(value: float) -> str:
-    """Print an estimated duration, no more exact than an estimate is: "under 1 s", "8 s", "4 min", "2 h 10 min"."""
+    """Format an estimated duration with few digits: "under 1 s", "8 s", "4 min", "2 h 10 min"."""
     if value < 1:
         return "under 1 s"
     if value < 90:

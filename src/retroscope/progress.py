@@ -1,4 +1,4 @@
-"""Progress of long work: the two forms of a callback, who listens, and the pace and times of its stages."""
+"""Progress of long work: callbacks, who receives them, and the pace and times of stages."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ Count = Callable[[int, int], None]
 
 
 def counted(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
-    """Return the callback of one stage whose name and size are known; None where nobody listens."""
+    """Return the progress callback of one stage of known name and size; None if progress is not reported."""
     return None if progress is None else (lambda done: progress(what, done, total))
 
 
@@ -21,12 +21,12 @@ _listener: ContextVar[Progress | None] = ContextVar("what a caller shows progres
 
 
 def listener() -> Progress | None:
-    """Return the callback of the caller that decided about progress, `silence` perhaps; None where none did."""
+    """Return the progress callback that a caller has set, perhaps `silence`; None if none has."""
     return _listener.get()
 
 
 def listens() -> Progress | None:
-    """Return the callback of the caller that shows progress, if any does.
+    """Return the progress callback of a caller that shows progress; None if there is none.
 
     For long work far below it, such as the reading of files, through which no callback is handed down.
     """
@@ -35,12 +35,12 @@ def listens() -> Progress | None:
 
 
 def silence(what: str, done: int, total: int) -> None:
-    """Show nothing: the listener of a caller that wants no progress."""
+    """Do nothing: the callback of a caller that wants no progress."""
 
 
 @contextmanager
 def heard_by(callback: Progress) -> Iterator[None]:
-    """Report long work far below to a callback while the context is open."""
+    """Send the progress of all work inside the context to a callback."""
     token = _listener.set(callback)
     try:
         yield
@@ -53,18 +53,18 @@ SOONEST = 1.0  # seconds before a rate is told: a moment says little of the next
 
 
 class Pace:
-    """The rate of one stage and the time that is left, known from the first report after `SOONEST` seconds on.
+    """Estimate of one stage's rate and remaining time.
 
     A stage may report 0 when it starts, and then at once what an earlier run did, which does not count as its own.
     """
 
     def __init__(self, started: float) -> None:
-        """Begin a stage that started at a time of `time.monotonic`, at the latest."""
+        """Start a stage at a time of `time.monotonic`."""
         self.done, self.total = 0, 0
         self._before, self._started, self._now = 0, started, started
 
     def report(self, done: int, total: int, now: float) -> None:
-        """Take what is done at a time."""
+        """Record how much is done at a time."""
         if done == 0 or (self._before == self.done and now - self._started < AT_ONCE):
             self._before, self._started = done, now
         self.done, self.total, self._now = done, total, now
@@ -76,13 +76,13 @@ class Pace:
         return items / took if items > 0 and took >= SOONEST else None
 
     def left(self, now: float) -> float | None:
-        """Return the seconds that are left at a time; None where there is no rate."""
+        """Return the remaining seconds at a time; None without a rate."""
         rate = self.rate
         return None if rate is None else max(0.0, (self.total - self.done) / rate - (now - self._now))
 
 
 class Stages:
-    """Stages of work on one model: each is named to a progress callback, and its time is kept.
+    """Named stages of work on one model: reports them to a progress callback and keeps their times.
 
     Attributes:
         side: the name of the model, put before the name of every stage.
@@ -96,21 +96,21 @@ class Stages:
         self._last = time.perf_counter()
 
     def named(self) -> Progress | None:
-        """Return the callback for a function that names its own stages; None where nobody listens."""
+        """Return the progress callback for a function that names its own stages; None without progress."""
         if self.progress is None:
             return None
         report = self.progress
         return lambda what, done, total: report(f"{self.side}: {what}", done, total)
 
     def inside(self, stage: str) -> Count | None:
-        """Return the callback for a function that counts within one stage; None where nobody listens."""
+        """Return the progress callback for a function that counts within one stage; None without progress."""
         if self.progress is None:
             return None
         report = self.progress
         return lambda done, total: report(f"{self.side}: {stage}", done, total)
 
     def of_towers(self) -> Progress | None:
-        """Return the callback for an extraction, which names the tower; None where nobody listens."""
+        """Return the progress callback for an extraction, which names the tower; None without progress."""
         if self.progress is None:
             return None
         report = self.progress

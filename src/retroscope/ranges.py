@@ -1,4 +1,4 @@
-"""Ranges of numbers, in the types of settings: `steps: Annotated[int, Range(1, 10**9)]`, or one of the names below.
+"""Ranges of numbers in the types of settings, such as `steps: Annotated[int, Range(1, 10**9)]`.
 
 `check_ranges` holds every field of a settings object against its type, so that no number is refused, or believed, only
 after models and data were read.
@@ -16,7 +16,7 @@ from retroscope.errors import SettingsError, excerpt
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers from `low` to `high`, both included; with `open`, neither is.
+    """Allowed range of a number, from `low` to `high`, both included; with `open`, both excluded.
 
     Attributes:
         special: what may be given besides, such as 0 for "all".
@@ -40,7 +40,7 @@ class Range:
         return ", or ".join([ends, *map(_typed, self.special)]) + (f": {self.why}" if self.why else "")
 
     def __get_pydantic_core_schema__(self, kind: Any, schema_of: Callable[[Any], Any]) -> Any:
-        """Let pydantic read a number, but not true or false, which it would take for 1 and 0."""
+        """Make pydantic read a number, but refuse true and false, which it would read as 1 and 0."""
         from pydantic_core import core_schema  # known wherever pydantic asks, and help need not wait for it
 
         return core_schema.no_info_before_validator_function(_no_truth, schema_of(kind))
@@ -53,7 +53,7 @@ class Distinct:
 
 @dataclass(frozen=True)
 class Limit:
-    """Constraint on one field, or on every item of its list.
+    """Constraint of a range on one field, or on every item of a list field.
 
     Attributes:
         whole: only whole numbers are allowed.
@@ -106,7 +106,7 @@ def _check_distinct(name: str, values: Any) -> None:
 
 @cache
 def _limits(kind: type) -> dict[str, list[Limit]]:
-    """Map each field to its limits."""
+    """Map each field of a settings class to its limits."""
     return {name: list(_limits_in(hint)) for name, hint in get_type_hints(kind, include_extras=True).items()}
 
 
@@ -129,5 +129,5 @@ def _no_truth(value: Any) -> Any:
 
 
 def _typed(number: float) -> str:
-    """Return a number as it would be typed, with separators."""
+    """Format a number as a user would type it, with separators."""
     return f"{number:,.0f}" if math.isfinite(number) and number == round(number) else f"{number:g}"

@@ -1,4 +1,4 @@
-"""Scores: one number per query, labelled by layer, probe, measure ...; the common type of every package.
+"""The type `Scores`: one number for each query, labelled by layer, probe, measure and so on.
 
 Dimensions have names and the first is always `query`, so that two retrievers are
 paired by query id and never by position. Nothing here imports torch.
@@ -86,19 +86,19 @@ class Scores:
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
-        """Return the scores with query id -> number of its distinct text."""
+        """Return the scores with the number of each query's distinct text set."""
         numbers = np.array([texts[i] for i in self.query_ids], dtype=np.int64)
         return replace(self, values=self.values.assign_coords({TEXT: (QUERY, numbers)}))
 
     def select(self, **labels: object) -> "Scores":
-        """Return the scores at these labels, e.g. `select(layer=6, probe="cosine")`."""
+        """Return the scores at these labels, such as `select(layer=6, probe="cosine")`."""
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:
             raise AnalysisError(f"no scores at {labels}", where=self.name, fix=self._choices(labels)) from error
 
     def _choices(self, labels: Mapping[str, object]) -> str:
-        """Return the labels of the dimensions that were named, or the dimensions."""
+        """Describe the available labels of the named dimensions, or the available dimensions."""
         known = [dim for dim in labels if dim in self.values.indexes]
         if len(known) < len(labels):
             return f"dimensions are {', '.join(map(str, self.values.dims))}"
@@ -113,13 +113,13 @@ class Scores:
         return self.values.mean(QUERY, skipna=True)
 
     def save(self, store: PathLike, group: str) -> None:
-        """Write to `group` of the zarr store at `store`, replacing what that group held."""
+        """Write the scores to `group` of the zarr store at `store`, replacing what that group contained."""
         place = path_of(store)
         mode: Literal["a", "w"] = "w" if (place / group).exists() else "a"
         self.as_dataset().to_zarr(place, group=group, mode=mode, consolidated=False)
 
     def as_dataset(self) -> xr.Dataset:
-        """Return the scores as they are stored, with all that belongs to them: `scores_in` reads them."""
+        """Return the scores with all that belongs to them as a data set, in the form that is stored."""
         attrs = {
             "retroscope_name": self.name,
             "retroscope_recipe": json.dumps(self.recipe, sort_keys=True),
@@ -142,18 +142,18 @@ class Scores:
 
 
 def _text_coords(array: xr.DataArray) -> dict[Hashable, xr.Variable]:
-    """Return string coordinates as zarr's variable-length strings, the one string type of its specification."""
+    """Return string coordinates as variable-length strings, the only string type that zarr specifies."""
     return _coords_as(array, np.dtypes.StringDType())
 
 
 def _coords_as(array: xr.DataArray, dtype: Any) -> dict[Hashable, xr.Variable]:
-    """Return string coordinates in another type; those of one label, left by `select`, too."""
+    """Return string coordinates, scalar ones included, in another type."""
     texts = {name: coord for name, coord in array.coords.items() if coord.dtype.kind in "OUT"}
     return {name: xr.Variable(coord.dims, coord.values.astype(dtype)) for name, coord in texts.items()}
 
 
 def load_scores(store: PathLike, group: str) -> Scores:
-    """Read what `Scores.save` wrote.
+    """Read the scores that `Scores.save` wrote.
 
     Raises:
         AnalysisError: if the group is not there, or its writing was interrupted.
@@ -172,7 +172,7 @@ def load_scores(store: PathLike, group: str) -> Scores:
 
 
 def scores_in(store: str | Store, group: str) -> Scores:
-    """Read the scores of a group of a zarr store whose files are sound."""
+    """Read the scores in a group of a zarr store whose checksums were verified."""
     loaded = dataset_in(store, group)
     return Scores(
         name=loaded.attrs["retroscope_name"],
@@ -191,12 +191,12 @@ def dataset_in(store: str | Store, group: str) -> xr.Dataset:
 
 
 def store_of(files: Mapping[str, bytes]) -> Store:
-    """Return a zarr store of files in memory: path -> content."""
+    """Return a zarr store in memory made from files: path -> content."""
     return MemoryStore({path: cpu.Buffer.from_bytes(content) for path, content in files.items()}, read_only=True)
 
 
 def files_of(groups: Mapping[str, xr.Dataset]) -> dict[str, bytes]:
-    """Return the files of a zarr store with these groups: path -> content; `store_of` reads them.
+    """Return the files of a zarr store that contains these groups: path -> content.
 
     They are made in memory: zarr writes each small file from a thread of its own, which takes longer.
     """
@@ -207,7 +207,7 @@ def files_of(groups: Mapping[str, xr.Dataset]) -> dict[str, bytes]:
 
 
 def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
-    """Return query id -> its passages, from the columns of `Scores.save`."""
+    """Return query id -> its passages, from the stored columns."""
     if "shared_query" not in loaded:
         return {}
     ids = [str(i) for i in loaded[QUERY].values]
@@ -218,7 +218,7 @@ def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Return the two with the same queries and labels, in the order of `first`.
+    """Return both scores with the same queries and labels, in the order of `first`.
 
     Raises:
         AnalysisError: if either holds queries, labels or dimensions that the other lacks; a comparison
@@ -242,7 +242,7 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
 
 
 def _labelled_means(cells: "pd.Series[Any]") -> list[tuple[str, str]]:
-    """Return the labels of each cell and its mean."""
+    """Return the labels of each cell with the cell's mean, as text."""
     names = list(cells.index.names)
     many = len(names) > 1
     return [

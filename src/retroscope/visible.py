@@ -1,4 +1,4 @@
-"""Text as a terminal may show it: what moves a cursor, colours, renames a window or turns a line round is spelt out.
+"""Escape characters that a terminal would obey, such as cursor movements and colours.
 
 Ids, texts and names of models are data. A terminal obeys control characters wherever they come from.
 """
@@ -13,10 +13,10 @@ _OBEYED = re.compile(
 
 
 def visible(text: str) -> str:
-    """Return a text with every character that a terminal would obey as Python writes it in a string."""
+    """Return a text in which every character that a terminal would obey is escaped as in Python."""
     return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def visible_json(text: str) -> str:
-    """Return the text of a JSON document with these characters as JSON writes them: the same document."""
+    """Return a JSON text in which every character that a terminal would obey is escaped as in JSON."""
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,4 +1,6 @@
-"""Analyses: one folder for each question of a study. `analyses()` lists them in reading order.
+"""The analyses of a study: one subpackage for each, and the functions that list them, other packages' included.
+
+`analyses()` lists them in reading order.
 
 Another package adds its own by the entry point group `retroscope.analyses`: each entry names an `Analysis`.
 """
@@ -95,12 +97,12 @@ def refuse_option_names(options: Set[str]) -> None:
 
 
 def declared_by(entry: EntryPoint) -> str:
-    """Return an entry point as its package declares it."""
+    """Describe an entry point as its package declares it: name, module and group, for an error message."""
     return f"entry point {entry.name} = {entry.value} ({GROUP})"
 
 
 def _loaded(entry: EntryPoint) -> Analysis:
-    """Import the analysis of an entry point.
+    """Import the analysis that an entry point of another package names.
 
     Raises:
         SettingsError: if there is none, or its name cannot be used.

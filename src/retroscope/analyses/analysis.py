@@ -1,4 +1,6 @@
-"""Analysis: one question to a study, and all that answers it. Light to import: no torch, no figures."""
+"""The type `Analysis`: one question that a study asks, and the functions that measure and report the answer. Light to
+import: no torch, no figures.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +27,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class AnalysisSize:
-    """One size of an analysis: `--depth` takes the first, the defaults' or the last, `--time` the best that fits.
+    """One size of an analysis: `--depth` takes the smallest, the default or the largest, `--time` the best that fits.
 
     Attributes:
         values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
@@ -44,7 +46,8 @@ DEPTHS = ("glance", "standard", "thorough")  # the first size of every analysis,
 
 
 class TowerWork(TypedDict):
-    """The encoding of the texts of one tower of one model on one collection, as a plan has it.
+    """Planned encoding of one collection's texts by one tower of one model: numbers of texts and tokens, bytes,
+    seconds.
 
     "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after"; "key" names the store.
     "within" is the role of the model in whose pass it is encoded, "" where it has its own.
@@ -88,7 +91,8 @@ class Planned:
 
 @dataclass(frozen=True)
 class Instrument:
-    """Functions with which an analysis measures. They may import torch: they are imported when something is measured.
+    """The functions by which an analysis refuses, plans and runs its measurement. They may import torch: they are
+    imported when something is measured.
 
     Attributes:
         refusal: (context, settings) -> why this cannot be measured; empty where it can. Nothing is encoded for it.
@@ -112,7 +116,7 @@ class Instrument:
 
 @dataclass(frozen=True)
 class Reporter:
-    """Functions with which an analysis reports; none imports torch.
+    """The functions that turn measurements into a tested result and a section of the report; none imports torch.
 
     Attributes:
         infer: (measurements, reading) -> the result: paired differences with intervals and tests. The measurements are
@@ -129,7 +133,7 @@ class Reporter:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One question to a study.
+    """One question that a study asks, with its settings and the functions that measure and report the answer.
 
     Attributes:
         name: of its folder, settings, `--no-NAME`, section of the page and key of `summary.json`.
@@ -184,4 +188,4 @@ def switch_of(analysis: Analysis) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """Settings of an analysis that has none: it is run, or left out."""
+    """Empty settings, for an analysis that has no options besides being run or left out."""

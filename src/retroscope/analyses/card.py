@@ -1,4 +1,4 @@
-"""Card: the short answer of an analysis to one question of the first screen, and the curves of its picture."""
+"""Cards on the first screen of a report: the short answer of an analysis to a question, and curves for its figure."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from retroscope.typesetting.statements import Estimate, State, Statement
 
 @dataclass(frozen=True)
 class Card:
-    """One question with its answer.
+    """One card on the first screen of the report: a question, its answer in a few words, and the main number.
 
     Attributes:
         question: one of `questions.Question`, or one of the analysis's own.
@@ -27,7 +27,7 @@ class Card:
 
     @property
     def state(self) -> State:
-        """Return what is known."""
+        """Return the state of the statement that the card shortens, e.g. significant or not run."""
         return self.statement.state
 
     @property
@@ -38,7 +38,7 @@ class Card:
 
 @dataclass(frozen=True, eq=False)
 class LayerCurves:
-    """One panel of the picture beside the answer: a value by layer, before and after.
+    """One panel of the figure on the first screen: a value by layer, before and after fine-tuning.
 
     Attributes:
         title: what the value is, e.g. "nDCG@10 by layer".

@@ -1,4 +1,4 @@
-"""Context: the models and collections of a study, and what several analyses need of them, each made once."""
+"""What an analysis measures with: models and collection, and shared results (vectors, searches) that are made once."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ Towers = tuple[TowerPlan, TowerPlan]
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """The vectors of one retriever over one collection.
+    """The vectors of one retriever over one collection, with its self-tests.
 
     Attributes:
         vectors: of every layer; they carry the self-tests that failed as warnings.
@@ -49,7 +49,8 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """The models, collection, settings and cache of an analysis. Shared results are made once a study.
+    """What an analysis measures with: the models, one collection, settings and cache. Shared results are made once a
+    study.
 
     Attributes:
         models: "before" (the backbone) and "after" (the retriever), or "model" alone.
@@ -83,27 +84,27 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the context of another collection of the study; shared results stay shared."""
+        """Return the context for another collection of the study; results shared between analyses stay shared."""
         return replace(self, collection=collection, first=first, to_encode=())
 
     def told(self, progress: Progress | None) -> "Context":
-        """Return the same context, whose progress is told to somebody else."""
+        """Return the same context with another progress callback."""
         return replace(self, progress=progress)
 
     def stages(self, name: str) -> Stages:
-        """Return a keeper of times, whose stages are shown under a name."""
+        """Return a timer of named stages, which reports them as progress of `name`."""
         return Stages(name, self.named_progress)
 
     @property
     def named_progress(self) -> Progress | None:
-        """Return the callback, told of which collection the work is unless that is the first."""
+        """Return the progress callback, which names the collection unless that is the study's first."""
         report, name = self.progress, self.collection.name
         if report is None or self.first:
             return report
         return lambda what, done, total: report(f"{name}: {what}", done, total)
 
     def towers(self, retriever: Retriever) -> Towers:
-        """Return the plans of both towers: every text is tokenised once a recipe."""
+        """Return the encoding plans of both towers; texts are tokenised once for each recipe."""
         return self._once(
             ("towers", *_identity(retriever)),
             lambda: plan_towers(
@@ -172,7 +173,7 @@ class Context:
         return self._once(("product rate",), product_rate, everywhere=True)
 
     def encoded(self, retriever: Retriever, label: str = "") -> Encoded:
-        """Return the vectors of a retriever, made, resumed or read.
+        """Return the vectors of a retriever over the collection: encoded now, resumed or read from the cache.
 
         Args:
             retriever: one of the models, or any other.
@@ -184,11 +185,11 @@ class Context:
         return self._once(("encoded", *_identity(retriever)), partial(self._encoded, retriever, label))
 
     def was_encoded(self, retriever: Retriever) -> Encoded | None:
-        """Return the vectors of a retriever if any analysis asked for them."""
+        """Return the vectors of a retriever if an analysis has asked for them before; None otherwise."""
         return cast("Encoded | None", self._made.get(("encoded", *_identity(retriever), *self._place)))
 
     def self_tests(self, retriever: Retriever) -> Mapping[str, list[SelfTest]]:
-        """Return the self-tests of each tower.
+        """Run or return the self-tests of each tower of a retriever.
 
         Raises:
             EncoderError: if a tower gives different texts one vector.
@@ -214,18 +215,18 @@ class Context:
         return self._once(key, lambda: with_random_weights(one, seed=0), everywhere=True)
 
     def random_vectors(self, side: str) -> RetrieverRepresentations | None:
-        """Return the vectors of a model's copy with random weights; None where that control is left out."""
+        """Return the vectors of a model's random-weight copy; None if the settings leave out that control."""
         twin = self.with_random_weights(side)
         if twin is None:
             return None
         return self.encoded(twin, f"{self.models[side].name} (random weights)").vectors
 
     def negatives(self) -> MinedNegatives:
-        """Return the hard negatives of the collection's queries, as the settings say."""
+        """Return the hard negatives of the collection's queries, mined as the settings say."""
         return self._once(("negatives",), self._mined)
 
     def _passage_lengths(self) -> Int[np.ndarray, "passage"]:
-        """Return the tokens of every passage, as the last model reads them."""
+        """Return the number of tokens of every passage, by the tokenizer of the last model."""
         *_, last = self.models.values()
         return self.towers(last)[1].plan.inventory.lengths
 
@@ -241,7 +242,7 @@ class Context:
         return hard_negatives(self.collection, wanted.pool, how=how, run=run, pool=wanted.pool)
 
     def whole_search(self, measures: Sequence[str] = ()) -> WholeSearch:
-        """Return the search of the whole collection by every model and BM25, from which samples are filled.
+        """Search the whole collection with every model and BM25, so that samples can be filled from the rankings.
 
         Args:
             measures: that the rankings must be deep enough for, besides those of the study.
@@ -251,7 +252,7 @@ class Context:
         return self._once(("whole search", k), lambda: whole_search(self.collection, vectors, k))
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
-        """Return the value of a key, made on the first call: for this collection, or for all (`everywhere`)."""
+        """Return the value of a key, made on the first call: one per collection, or one for all (`everywhere`)."""
         whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:
             self._made[whole] = make()

@@ -1,4 +1,4 @@
-"""Retrievers that a study encodes with: its models, further trainings, and copies with random weights."""
+"""The retrievers whose texts a study encodes: its models, further trainings, and copies with random weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from retroscope.representations.represent import TowerPlan
 
 
 def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> list[TowerWork]:
-    """Return the facts of every tower of these retrievers, by role, over a collection.
+    """Return the planned encoding of every tower of these retrievers over the context's collection.
 
     One that shares the pass of an earlier one (`TowerPlan.shares_pass`) takes no time of its own.
     """
@@ -27,19 +27,19 @@ def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> lis
 
 
 def named_retrievers(context: Context) -> dict[str, Retriever]:
-    """Map roles to models, further trainings included."""
+    """Map roles ("before", "after", "training 2") to the study's models and further trainings."""
     others = {f"training {number}": one for number, one in enumerate(context.trainings, start=2)}
     return {**context.models, **others}
 
 
 def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose vectors are computed; equal copies are one."""
+    """Map roles to the retrievers whose vectors are computed; of equal random-weight copies only one is kept."""
     models = named_retrievers(context) if context.first else dict(context.models)
     return models | dict(_copies(context, random_weights))
 
 
 def _copies(context: Context, models: Sequence[str]) -> Iterator[tuple[str, Retriever]]:
-    """Return the distinct copies of these models with random weights, by role."""
+    """Yield role and copy: the distinct random-weight copies of these models."""
     copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
     for role in models:
         copy = context.with_random_weights(role)

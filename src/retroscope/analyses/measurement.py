@@ -1,4 +1,4 @@
-"""Measurement: what one analysis measured on one collection, in memory and as a folder."""
+"""The type `Measurement`: what one analysis measured on one collection, saved to and loaded from a folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,8 @@ FACTS, SCORES, DATASETS = "measurement.json", "scores.zarr", "datasets.zarr"
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Everything that one analysis measured, untested. Names are those of the analysis, e.g. "before/layers".
+    """Everything that one analysis measured on one collection, before any test. Names are those of the analysis, e.g.
+    "before/layers".
 
     Attributes:
         scores: name -> one number a query, labelled.
@@ -46,7 +47,7 @@ class Measurement:
     key: str = ""
 
     def save(self, folder: Path, write_run: Callable[[Run, Path, str], None] | None = None) -> None:
-        """Write everything into `folder`, which is replaced as a whole.
+        """Write the measurement into `folder`, which is replaced as a whole.
 
         Args:
             folder: to write.
@@ -80,7 +81,7 @@ class Measurement:
 
 
 def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
-    """Read what `Measurement.save` wrote; rankings are left out.
+    """Read the measurement that `Measurement.save` wrote; rankings are left out.
 
     Args:
         fix: what a user should do if it is damaged.
@@ -109,12 +110,12 @@ def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
 
 
 def facts_in(sealed: Sealed) -> dict[str, Any]:
-    """Read what a stored measurement says of itself: names, facts, caveats, times and its key."""
+    """Read the facts of a stored measurement: names, caveats, times and its key."""
     return parse_document(sealed.read(FACTS), sealed.folder / FACTS)
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """Return the path of a file in a folder, and make the folder of the file."""
+    """Return the path of a file in a folder, and create the file's parent folder."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

@@ -1,10 +1,10 @@
-"""Questions that the answer of a study asks. Light to import."""
+"""The questions that the first screen of a report answers. Light to import."""
 
 from enum import StrEnum
 
 
 class Question(StrEnum):
-    """The questions of the first screen, in order; an analysis may bring another one, which comes before `TRUST`."""
+    """Questions of the first screen, in order; an analysis may add others, which come before `TRUST`."""
 
     CHANGED = "Did retrieval change?"
     ALREADY = "What was already there?"

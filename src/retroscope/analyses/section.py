@@ -1,4 +1,6 @@
-"""Section: the statements, figures and tables that an analysis reports. Reading: what it may use for that."""
+"""The types `Section` (what an analysis contributes to a report) and `Reading` (the input of a report). Reading: what
+it may use for that.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """The report of one analysis.
+    """What one analysis contributes to a report: statements, figures, tables and data.
 
     Attributes:
         statements: its conclusions, in reading order.
@@ -66,13 +68,13 @@ class Section:
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:
-        """Return the figures, drawn once."""
+        """Return the figures, which are drawn at the first call."""
         return self.draw()
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """The input of a report: the subject of the study, and results and sections of the analyses that it needs.
+    """Input of a reporter: the subject of the study, and the results and sections that the analysis needs.
 
     Attributes:
         subject: models, collections, statistics.
@@ -85,13 +87,13 @@ class Reading:
     sections: Mapping[str, Section] = field(default_factory=dict)
 
     def result(self, name: str, kind: type[Kind]) -> Kind | None:
-        """Return the result of an analysis, as its type; None where it was not measured."""
+        """Return the result of an analysis, checked to be of type `kind`; None if the analysis was not measured."""
         needed = self.results.get(name)
         if needed is not None and not isinstance(needed, kind):
             raise TypeError(f"the result of {name!r} is {type(needed).__name__}, not {kind.__name__}")
         return needed
 
     def alarms(self, name: str) -> tuple[Statement, ...]:
-        """Return the alarms of an analysis, which put what rests on it in doubt."""
+        """Return the failed controls of an analysis, which put results that rely on it in doubt."""
         section = self.sections.get(name)
         return () if section is None else tuple(s for s in section.statements if s.failed)

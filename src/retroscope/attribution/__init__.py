@@ -1,1 +1,4 @@
-"""Which neurons does a score depend on? Path integrals over every FFN neuron, their controls and their ablation."""
+"""Attribution: compute each neuron's contribution to an embedding or to a retrieval score.
+
+Path integrals over every FFN neuron, their controls and their ablation.
+"""

@@ -1,4 +1,4 @@
-"""Ablation: the encoder runs with chosen neurons fixed at one value.
+"""Ablate neurons: run an encoder with chosen neurons fixed at one value.
 
 After Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning the neurons that it names. Fixed
 at its mean a neuron says nothing of a text any more, and the rest of the network is given what it knows; zero is the
@@ -54,7 +54,7 @@ def neuron_moments(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT
 
 
 def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET) -> NeuronMoments:
-    """Return `neuron_moments` of tokenised texts, in batches of at most `tokens` padded tokens."""
+    """Measure the mean and standard deviation of every neuron over tokenised texts, batch by batch."""
     if not rows:
         raise AnalysisError(
             "there are no texts to take the mean over", where=encoder.name, fix="give at least one text"
@@ -76,13 +76,13 @@ def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DE
 
 
 def _over_tokens(values: Tensor, mask: Tensor) -> tuple[Float[Tensor, "neuron"], Float[Tensor, "neuron"]]:
-    """Sum the values and their squares over real tokens; OPT has texts and tokens in one dimension."""
+    """Sum the values and their squares over the real (not padding) tokens."""
     real = values.reshape(-1, values.shape[-1])[mask.reshape(-1)].double()
     return real.sum(0), (real**2).sum(0)
 
 
 def _deviation(mean: np.ndarray, square: np.ndarray) -> np.ndarray:
-    """Return sqrt(E x^2 - (E x)^2), with 0 for what rounding makes negative."""
+    """Return the standard deviation sqrt(E x^2 - (E x)^2), with 0 where rounding makes the difference negative."""
     return np.asarray(np.sqrt(np.maximum(square - mean**2, 0.0)))
 
 
@@ -112,7 +112,7 @@ def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None)
 
 
 def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "fixed"]]]:
-    """Yield what is fixed, in which layer, and which coordinates; `intermediate` and `up` joined."""
+    """Yield the kind of module, the layer and the indices of the neurons to fix; `intermediate` and `up` are joined."""
     for part in neurons.neurons:
         if part not in FIXED:
             raise unknown_name("part", part, FIXED)

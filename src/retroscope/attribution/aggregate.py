@@ -1,4 +1,4 @@
-"""Aggregates over examples, added batch by batch; memory grows by one row of statistics an example."""
+"""Sum attributions over examples, batch by batch, and keep a few statistics of each example."""
 
 import io
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(eq=False)
 class Aggregates:
-    """Sums so far.
+    """Sums over the examples attributed so far, from which means, histograms and counts follow.
 
     Attributes:
         settings: which thresholds and quantiles.
@@ -47,14 +47,14 @@ class Aggregates:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the parts, in the order of the statistics."""
+        """Return the FFN matrices whose neurons are attributed, in the order of the statistics."""
         return self.settings.parts
 
 
 def begin(
     settings: AttributionSettings, widths: dict[str, int], layers: int, half: Int[np.ndarray, "example"]
 ) -> Aggregates:
-    """Make empty aggregates.
+    """Make empty aggregates for a number of examples.
 
     Args:
         widths: the number of neurons of each part.
@@ -79,7 +79,7 @@ def begin(
 
 
 def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
-    """Return the aggregates with room for more examples, the first of which are those that were added."""
+    """Return the aggregates with room for more examples; those added before come first."""
     more = begin(sums.settings, {}, sums.arrays["stats"].shape[-1], half).arrays
     for name in PER_EXAMPLE:
         more[name][: len(sums.half)] = sums.arrays[name]
@@ -87,7 +87,7 @@ def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
 
 
 def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:
-    """Add a batch; `level` is what rounding alone may do to F.
+    """Add the attributions of a batch; `level` bounds the rounding error of each example's F.
 
     An example whose F never moves by more is noise: its shares would be rounding errors made large, and so would its
     gap.
@@ -123,7 +123,7 @@ def _add_finite(sums: Aggregates, index: Int[np.ndarray, "example"], values: Val
 def _add_neurons(
     sums: Aggregates, site: Site, values: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """Add one site's sums over examples."""
+    """Add one FFN matrix's attributions to the sums over examples."""
     row, half = site.block, torch.from_numpy(sums.half[index]).to(share.device)
     known = torch.nan_to_num(share.double(), nan=0.0)
     signed = values.signed.double()
@@ -155,7 +155,7 @@ def _add_bins(bins: Int[np.ndarray, "neuron bin"], share: Float[Tensor, "example
 def _add_statistics(
     sums: Aggregates, site: Site, site_values: SiteValues, share: Tensor, index: Int[np.ndarray, "example"]
 ) -> None:
-    """Add one site's statistics of each example."""
+    """Store one FFN matrix's statistics of each example."""
     unknown = share[:, 0].isnan()
     stats = {
         r.CHANGE: site_values.end - site_values.start,
@@ -184,7 +184,7 @@ def _set(
 def quantiles_of(
     bins: Int[np.ndarray, "layer neuron bin"], wanted: Sequence[float]
 ) -> Float[np.ndarray, "quantile layer neuron"]:
-    """Read quantiles from a histogram: the geometric middle of the bin that each falls into."""
+    """Read quantiles from histograms: the geometric middle of the bin in which each falls."""
     total = bins.sum(-1, keepdims=True)
     reached = np.cumsum(bins, axis=-1) / np.maximum(total, 1)
     width = -np.log(SMALLEST) / BINS
@@ -194,7 +194,7 @@ def quantiles_of(
 
 
 def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
-    """Write what resuming takes, whole or not at all, with its checksum."""
+    """Write the state that a resumed attribution needs, whole or not at all, with its checksum."""
     with checked_file(path) as file:
         np.savez(file, allow_pickle=False, done=done, row_tokens=row_tokens, **sums.arrays)
 

@@ -47,7 +47,7 @@ def plan_attribution(
     cosine: bool = False,
     padding_pooled: bool = False,
 ) -> AttributionPlan:
-    """Tokenise, make batches, and measure the memory of one.
+    """Plan an attribution: tokenise the examples, form batches, and measure the memory of one.
 
     Args:
         cosine: the retriever compares by cosine.
@@ -81,7 +81,7 @@ def plan_attribution(
 def attribute_neurons(
     plan: AttributionPlan, folder: Path | None = None, progress: Count | None = None, *, stop_at: int = 0
 ) -> NeuronAttribution:
-    """Attribute every neuron of a plan, stage by stage until halves of the examples agree as far as was asked for.
+    """Attribute every neuron of a plan, in stages, until halves of the examples agree as far as the settings ask.
 
     Args:
         folder: where the state of every stage is kept, made if it is not there; after an interruption the same plan
@@ -120,7 +120,7 @@ def _add_stage(
     start: tuple[int, int],
     report: Callable[[int], None],
 ) -> int:
-    """Add the batches of a stage that its state does not hold; return how many tokens are run at once.
+    """Add the batches of a stage that its saved state lacks, and return how many tokens are run at once.
 
     Args:
         folder: the finished state stays there, so that the same stage is only read.
@@ -170,7 +170,7 @@ def _begin(plan: AttributionPlan) -> Aggregates:
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
 ) -> tuple[Values, Float[Tensor, "example"], int]:
-    """Return a batch's values and noise levels; if memory is short, in two halves or with half the rows.
+    """Attribute one batch, in two halves or with half the rows if memory is short; return values and noise levels.
 
     What a batch's texts take is their recorded pass, what the rows take is the scaled network.
     """
@@ -199,7 +199,7 @@ def _fitting(
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
-    """Measure the memory of the plan: one node of the longest batch's first example."""
+    """Return the plan with the memory that one node of the longest batch's first example takes."""
     longest = max(plan.batches, key=lambda batch: max(len(row) for row in plan.tokens[batch[0]]))
     work = replace(work_of(plan, longest[:1], 1), sites=_largest_sites(plan))
     with graph_memory(plan.encoder.backbone) as tally:
@@ -216,7 +216,7 @@ def _measured(plan: AttributionPlan) -> AttributionPlan:
 
 
 def _largest_sites(plan: AttributionPlan) -> tuple[Site, ...]:
-    """Return the sites with the largest graph: a site alone keeps what lies above it, methods of all sites keep all."""
+    """Return the FFN matrices whose attribution keeps the largest graph in memory."""
     if plan.settings.method != "weight_path":
         return plan.sites
     return tuple(site for site in plan.sites if site.layer == 1)
@@ -243,7 +243,7 @@ def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
 
 
 def _precision_effect(plan: AttributionPlan) -> float:
-    """Return the mean relative difference of the magnitudes to float32, on the typical batch."""
+    """Return the mean relative difference between magnitudes at this precision and in float32, on a typical batch."""
     batch = plan.batches[len(plan.batches) // 2]
     fast, *_ = _fitting(plan, batch, plan.row_tokens)
     exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision=EXACT)), batch, plan.row_tokens)

@@ -1,4 +1,4 @@
-"""Concentration: which share of an attribution lies in how few neurons, without any threshold.
+"""Measure concentration without a threshold: in how few neurons most of an attribution lies.
 
 Values are magnitudes, none negative. A row of zeros (a matrix whose output cannot reach F) is not concentrated in
 any degree: it gives NaN, as does a row that holds NaN.
@@ -38,7 +38,7 @@ def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor
 
 
 def top_share(values: Float[Tensor, "example neuron"], share: float = TOP) -> Float[Tensor, "example"]:
-    """Return the part of the total that lies in the largest `share` of the neurons, one neuron at least."""
+    """Return the share of the total that lies in the largest `share` of the neurons, at least one neuron."""
     k = how_many(share, values.shape[-1])
     held: Tensor = values.topk(k, dim=-1).values.double().sum(-1)
     return held / values.double().sum(-1)

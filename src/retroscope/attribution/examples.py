@@ -1,4 +1,4 @@
-"""Examples: the text or query of one row of an attribution, with the texts and vectors that define its F."""
+"""The examples of an attribution: a text or query, with the texts and vectors that define its target F."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ class Example:
 
 
 def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
-    """Return an example for each text, for the target `norm`; equal texts are one, under the first id, as published."""
+    """Return one example for each distinct text, for the target `norm`, under the first id of that text."""
     first: dict[str, str] = {}
     for text_id, text in zip(ids, texts, strict=True):
         first.setdefault(text, text_id)
@@ -55,7 +55,7 @@ def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
 def collection_examples(
     retriever: Retriever, collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
-    """Return the examples of a collection: its judged queries, or their texts if the target is `norm`.
+    """Return the examples of a collection: its judged queries or, for the target `norm`, their texts.
 
     A query with several relevant passages is attributed for the first. On the passage tower, `norm` takes the
     distinct relevant passages. `settings.limit` draws examples without replacement, the same whatever the model. Where
@@ -83,7 +83,7 @@ def with_shared_negatives(
     candidates: Sequence[Candidates],
     settings: AttributionSettings,
 ) -> list[Candidates]:
-    """Return the queries of a margin, each with one negative, which is the same for all retrievers.
+    """Return the queries of a margin, each with one negative that all retrievers share.
 
     It is the negative with the smallest mean rank among `settings.negatives`, ranked by every retriever with the one
     it scores highest first; of several, the one that comes first in the list.
@@ -108,7 +108,7 @@ def _attributed(
 
 
 def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str) -> list[Example]:
-    """Return the distinct queries, or the distinct relevant passages."""
+    """Return an example for each distinct query or, for the passage tower, each distinct relevant passage."""
     if tower == "query":
         ids = list(dict.fromkeys(c.query_id for c in candidates))
         return text_examples(ids, [collection.queries[i].text for i in ids])
@@ -117,7 +117,7 @@ def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str)
 
 
 def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionSettings) -> list[Item]:
-    """Draw items up to the limit: in random order where the attribution may stop before, else in their own.
+    """Draw at most `limit` items: in random order where the attribution may stop early, else in their own order.
 
     Args:
         ids: all that there might be, so that the order of those that are does not depend on which those are.
@@ -133,7 +133,7 @@ def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionS
 
 
 def left_out(collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings) -> list[str]:
-    """Describe what is not attributed: queries without a negative, and those that the sample left out."""
+    """Describe what is not attributed: queries without a negative, and examples outside the sample."""
     if settings.target == "norm":
         total, lacking = len(_texts(collection, candidates, settings.scaled)), 0
     else:
@@ -148,7 +148,7 @@ def left_out(collection: Collection, candidates: Sequence[Candidates], settings:
 def _compared(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
-    """Return the examples of `score` and `margin`."""
+    """Return the examples of the targets `score` and `margin`, with the vectors that texts are compared with."""
     negatives = settings.negatives if settings.target == "margin" else 0
     queries, passages = _both_vectors(retriever, collection, chosen, negatives)
     examples = []
@@ -162,7 +162,7 @@ def _compared(
 def _example(
     collection: Collection, c: Candidates, hard: str | None, vectors: tuple[Vector, dict[str, Vector]], tower: str
 ) -> Example:
-    """Return the example of one query; `hard` is the negative to subtract, None for `score`."""
+    """Return the example of one query; `hard` is the negative whose score is subtracted, None for `score`."""
     query, passages = vectors
     if tower == "query":
         other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
@@ -175,14 +175,14 @@ def _example(
 def _both_vectors(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], negatives: int
 ) -> tuple[dict[str, Vector], dict[str, Vector]]:
-    """Return the vectors of the queries, and of their relevant passages and first negatives, by id."""
+    """Encode the queries, their relevant passages and their first negatives; return the vectors by id."""
     wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
     passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
     return _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen}), passages
 
 
 def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[str, Vector]:
-    """Return final vectors by id, of unit length if the retriever compares by cosine."""
+    """Encode texts with a tower: id -> final vector, of unit length if the retriever compares by cosine."""
     encoder = retriever.tower(tower)
     final = final_vectors(encoder, tokenise(encoder, list(texts.values())))
     ready = normalize(final, dim=-1) if retriever.similarity == "cosine" else final
@@ -190,7 +190,7 @@ def _vectors(retriever: Retriever, tower: str, texts: dict[str, str]) -> dict[st
 
 
 def objective(examples: Sequence[Example], *, cosine: bool, device: torch.device) -> Objective:
-    """Return the objective of these examples: the scalar of each, as a function of its texts, in order."""
+    """Return the objective of these examples: the scalar F of each as a function of its texts' vectors."""
     others = [other for example in examples for other in example.others]
     numbers = [number for number, example in enumerate(examples) for _ in example.texts]
     signs = [sign for example in examples for sign in example.signs]

@@ -1,4 +1,4 @@
-"""Results of an attribution from sums over examples, with the reasons to doubt them."""
+"""Turn sums over examples into the result of an attribution, with the reasons to doubt it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ CONSTANT = 1e-3  # a coefficient of variation of F below this is a warning: all 
 def finished(
     plan: AttributionPlan, sums: Aggregates, row_tokens: int, reached: Mapping[str, float | None]
 ) -> r.NeuronAttribution:
-    """Compute means, quantiles and scores from the complete sums.
+    """Compute the means, quantiles and scores of an attribution from the complete sums.
 
     Args:
         reached: `precision_effect` and `agreement_reached`, for the recipe.
@@ -73,7 +73,7 @@ def _shared(plan: AttributionPlan) -> dict[str, tuple[str, ...]]:
 
 
 def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
-    """Return the aggregates of one part."""
+    """Return the aggregates of the neurons of one FFN matrix, by layer and neuron."""
     arrays, settings = sums.arrays, sums.settings
     finite = ~arrays["lost"]
     sound = finite & ~arrays["noise"]
@@ -95,7 +95,7 @@ def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
 
 
 def _over(total: Float[np.ndarray, "*shape"], count: int) -> Float[np.ndarray, "*shape"]:
-    """Return a mean, or NaN if there is nothing to average."""
+    """Divide totals by a count; NaN if the count is 0."""
     return total / count if count else np.full_like(total, np.nan)
 
 
@@ -127,7 +127,7 @@ def _recipe(plan: AttributionPlan) -> r.AttributionRecipe:
 
 
 def _facts(sums: Aggregates) -> r.AttributionRecipe:
-    """Record the values of F and the errors of the integral."""
+    """Return the mean and spread of F and the completeness gaps, as entries of the recipe."""
     value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
     if not len(value):
         return {
@@ -159,7 +159,7 @@ def _facts(sums: Aggregates) -> r.AttributionRecipe:
 def _completeness(
     parts: Sequence[str], by_site: SiteGaps, nodes: Float[np.ndarray, "part layer"]
 ) -> dict[str, dict[str, list[float | None]]]:
-    """Return completeness gaps by part and layer, each layer's share of the attribution, and numbers of nodes."""
+    """Return, by FFN matrix and layer, the completeness gaps, shares of the attribution, and numbers of nodes."""
     columns = {"gap": by_site.median, "gap_worst": by_site.worst, "share": by_site.weight, "nodes": nodes}
     return {
         part: {name: [None if np.isnan(x) else float(x) for x in values[k]] for name, values in columns.items()}

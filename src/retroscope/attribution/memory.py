@@ -1,4 +1,4 @@
-"""Memory of the passes of the scaled network, measured on a text and not derived from a configuration."""
+"""Measure the memory that passes of the scaled network take."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ class Tally:
     kept: dict[int, int] = field(default_factory=dict)
 
     def keep(self, tensor: Tensor) -> int:
-        """Count a tensor's memory in; the key with which `free` takes it out again."""
+        """Add a saved tensor's memory to the count, and return the key by which `free` subtracts it."""
         key = tensor.untyped_storage().data_ptr()
         if key not in self.weights:
             if not self.kept.get(key):
@@ -38,14 +38,14 @@ class Tally:
         return key
 
     def free(self, key: int, size: int) -> None:
-        """Take a tensor out that the graph has let go."""
+        """Subtract a tensor that the graph has released."""
         if key not in self.weights:
             self.kept[key] -= 1
             self.live -= 0 if self.kept[key] else size
 
 
 class _Kept:
-    """A saved tensor that tells the tally when its graph is gone."""
+    """A saved tensor that subtracts itself from the count when its graph is deleted."""
 
     def __init__(self, tally: Tally, tensor: Tensor) -> None:
         # detached: a graph whose node keeps its own output would hold itself alive
@@ -57,7 +57,7 @@ class _Kept:
 
 @contextmanager
 def graph_memory(model: torch.nn.Module) -> Iterator[Tally]:
-    """Tally what graphs keep for their backward pass while the context is open."""
+    """Count the bytes that graphs keep for their backward pass while the context is open."""
     tally = Tally(weights=frozenset(p.untyped_storage().data_ptr() for p in model.parameters()))
 
     def unpack(kept: Any) -> Tensor:

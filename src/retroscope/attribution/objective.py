@@ -1,5 +1,7 @@
 """Objective: the scalar F of an embedding whose change along a path is attributed to the neurons.
 
+The targets:
+
 - `norm`: L2 norm of the embedding before it is made unit length. It asks nothing about retrieval, and behind a
   LayerNorm it hardly varies; it is what arXiv 2505.07166 attributes.
 - `score`: similarity of query and relevant passage, s(q, p+).
@@ -48,7 +50,7 @@ class Objective:
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Return the share of F of each row; `texts` maps rows to the texts of the batch."""
+        """Return each row's contribution to its example's F, from pooled vectors; `texts` maps rows to texts."""
         if self.other is None:
             length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
             return length
@@ -58,21 +60,21 @@ class Objective:
         return self.sign[texts] * scores
 
     def of_examples(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node example"]:
-        """Sum the shares of F over the texts of every example."""
+        """Sum the texts' contributions to F over every example."""
         total = torch.zeros(*shares.shape[:-1], self.n_examples, dtype=torch.float64, device=shares.device)
         for text, example in enumerate(self.example.tolist()):  # in order: the same sum on every device
             total[..., example] += shares[..., text].double()
         return total
 
     def only(self, examples: Sequence[int]) -> "Objective":
-        """Return the objective of some examples, renumbered, with their texts in the order of `examples`."""
+        """Return the objective for the given examples only, renumbered, with their texts in that order."""
         texts = [text for example in examples for text in self.texts_of(example)]
         numbers = [new for new, example in enumerate(examples) for _ in self.texts_of(example)]
         other = None if self.other is None else self.other[texts]
         return Objective(other, self.sign[texts], torch.tensor(numbers, device=self.example.device), self.cosine)
 
     def texts_of(self, example: int) -> list[int]:
-        """Return the texts of one example."""
+        """Return the indices of the texts of one example."""
         return [text for text, of in enumerate(self.example.tolist()) if of == example]
 
 
@@ -83,7 +85,7 @@ def norms(texts: Sequence[object], device: torch.device) -> Objective:
 
 
 def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
-    """Return the final vector before the head normalises it: after that its norm would always be 1."""
+    """Return the final vector without its normalisation, after which its norm would always be 1."""
     recipe, vector = encoder.recipe, pooled
     if recipe.pooling == "pooler":
         vector = encoder.backbone.pooler(vector[:, None].to(encoder.backbone.dtype)).float()

@@ -1,4 +1,4 @@
-"""Overlap of the top neurons of two retrievers, compared with the overlap of two halves of one retriever.
+"""Compare the top neurons of two retrievers, with the overlap of two halves of one retriever's examples as ceiling.
 
 A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
 order. The attribution of random halves of the examples says by how much, and is the ceiling of any overlap. Halves are
@@ -34,7 +34,7 @@ Halves = Float[np.ndarray, "half neuron"]
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """The overlap of two attributions, by site and overall.
+    """Overlap of two attributions' top neurons, by FFN matrix and layer, and overall.
 
     Attributes:
         table: a row for every part ("all" for all together), layer (0 for all together) and measure, with columns
@@ -120,7 +120,7 @@ def chance_jaccard(n: int, k: int) -> float:
 
 
 def _groups(attribution: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
-    """Yield part, layer, values and halves of every site, then of every part, then of everything."""
+    """Yield part, layer, values and values by half of every FFN matrix and layer, every part, and all together."""
     whole, halves = BY[by]
     parts = []
     for part, table in attribution.neurons.items():

@@ -27,7 +27,7 @@ PADDING = 0.1  # share of a batch that may be padding
 
 @dataclass(frozen=True, eq=False)
 class AttributionPlan:
-    """The plan of an attribution, with its size.
+    """Plan of an attribution: its examples in batches, and its size.
 
     Attributes:
         batches: the examples of each batch; none reaches over the end of a stage.
@@ -56,24 +56,24 @@ class AttributionPlan:
 
     @property
     def half(self) -> Int[np.ndarray, "example"]:
-        """Return the random half of every example: in stages every other one, since their order is random."""
+        """Assign every example to a random half, 0 or 1."""
         if len(self.stages) > 1:
             return np.arange(len(self.examples)) % 2
         return np.random.default_rng(self.settings.seed).permutation(len(self.examples)) % 2
 
     def until(self, examples: int) -> "AttributionPlan":
-        """Return the plan of the first stages only, which end with so many examples."""
+        """Return the plan cut to the first stages, which end after the given number of examples."""
         batches = tuple(batch for batch in self.batches if max(batch) < examples)
         return replace(self, examples=self.examples[:examples], tokens=self.tokens[:examples], batches=batches)
 
     @property
     def bytes(self) -> int:
-        """Estimate the memory besides the weights: passes of the scaled network, and the recorded pass."""
+        """Estimate the bytes besides the weights: passes of the scaled network, and the recorded pass."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
     def origin(self) -> CacheOrigin:
-        """Return what the states of this plan are made from, for the record of the cache."""
+        """Return encoder, collection and versions that the saved states come from, for the cache's record."""
         return CacheOrigin(
             models=(self.encoder.name,),
             collection=self.collection,
@@ -105,7 +105,7 @@ class AttributionPlan:
 
 
 def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Work:
-    """Return the work of one batch, with at most `row_tokens` padded tokens of the scaled network at once."""
+    """Return the inputs of an attribution method for one batch, with at most `row_tokens` padded tokens at a time."""
     examples = [plan.examples[i] for i in batch]
     padded = _padded(plan, batch)
     return Work(
@@ -152,7 +152,7 @@ def make_batches(
 
 
 def facts(plan: AttributionPlan) -> AttributionCounts:
-    """Return the plan as JSON-like values."""
+    """Return the numbers of a plan as JSON-like values."""
     return {
         "examples": len(plan.examples),
         "texts": sum(len(example.texts) for example in plan.examples),

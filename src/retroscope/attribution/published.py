@@ -1,4 +1,4 @@
-"""The published study's way of embedding a text for its neuron counts (arXiv 2505.07166), quirks included."""
+"""Embed texts as the published study did for its neuron counts (arXiv 2505.07166), quirks included."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ WRAPPING = {"query": "query: ", "passage": "passage: "}
 
 
 def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
-    """Return the same weights under the published recipe of a tower.
+    """Return the encoder with the same weights under the published recipe of a tower.
 
     CLS is the model's own pooler where it has one (BERT: tanh of a dense layer; DPR: none). EOS texts are wrapped as
     "query: TEXT</s>" on the query tower (the published target `question`) and as "passage: TEXT</s>" on the passage

@@ -1,4 +1,4 @@
-"""Result of an attribution: one row of statistics an example, one row of aggregates a neuron. No torch."""
+"""Result of an attribution: one row of statistics for each example, one row of aggregates for each neuron. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ def active(threshold: float) -> str:
 
 
 class AttributionCounts(TypedDict):
-    """How large an attribution is."""
+    """Numbers of a planned attribution: examples, texts, tokens, batches and bytes."""
 
     examples: int
     texts: int
@@ -123,17 +123,17 @@ class NeuronAttribution:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the parts that were attributed."""
+        """Return the FFN matrices whose neurons were attributed."""
         return tuple(self.neurons)
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the thresholds at which activity was counted, as their statistics write them, rising."""
+        """Return the thresholds at which active neurons were counted, in rising order."""
         return tuple(self.activities)
 
     @property
     def activities(self) -> dict[float, int]:
-        """Map each threshold to the place of its activity among the statistics; of those written alike to the first."""
+        """Map each threshold to the index of its activity among the statistics."""
         names = [str(name) for name in self.scores.values.coords["statistic"].values]
         thresholds: dict[float, int] = {}
         for place, name in enumerate(names):

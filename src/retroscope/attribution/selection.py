@@ -1,4 +1,4 @@
-"""Selection of neurons to ablate, by their attribution, and of controls."""
+"""Select neurons for ablation by their attribution, and controls."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ TOP = 0.01  # share of the neurons in a top set, where no other is asked for
 
 
 def how_many(share: float, n: int) -> int:
-    """Return the number of neurons that a share of `n` stands for: the nearest whole number, one at least."""
+    """Return the number of neurons in a share of `n`: the nearest whole number, at least one."""
     return max(1, math.floor(share * n + 0.5))
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Every neuron of the chosen parts with the value it is ranked by.
+    """Every neuron of the chosen FFN matrices with the value by which it is ranked.
 
     Attributes:
         by: a name in `BY`.
@@ -44,7 +44,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class NeuronSet:
-    """Some neurons: part -> layer -> their numbers, rising."""
+    """A set of neurons: FFN matrix -> layer -> neuron numbers, in rising order."""
 
     neurons: Mapping[str, Mapping[int, tuple[int, ...]]]
 
@@ -59,7 +59,7 @@ class NeuronSet:
 
 
 def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None = None) -> Ranking:
-    """Rank the neurons of some parts by one of their values.
+    """Rank the neurons of some FFN matrices by one of their aggregates.
 
     By default those of the first attributed part of `intermediate`, `up`, `output`: magnitudes of several parts are
     no one scale, being sums over as many weights as the matrix has inputs.
@@ -94,7 +94,7 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
 
 
 def ranked_part(parts: Sequence[str]) -> str:
-    """Return the part whose neurons are ranked where none is named: the hidden units, where they were attributed."""
+    """Return the FFN matrix whose neurons are ranked by default: the hidden units if they were attributed."""
     return next(part for part in PARTS if part in parts)
 
 
@@ -109,6 +109,8 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
 
 def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
     """Choose the whole number of neurons nearest to `fraction` of them, one at least.
+
+    Ways to choose (`how`):
 
     - `top`: the largest values, ties by part, layer and number. By "signed" those that raise F most, not those that
       lower it most, whose ablation should help.
@@ -132,7 +134,7 @@ def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> Neuron
 
 
 def matched(ranking: Ranking, like: NeuronSet) -> NeuronSet:
-    """Choose as many neurons of every part and layer as `like` has: the largest by `ranking`, ties by number.
+    """Choose the largest neurons by `ranking`, as many of every FFN matrix and layer as `like` has.
 
     Two sets with one layer histogram differ by which neurons of a layer they hold, and in nothing else.
     """
@@ -156,7 +158,7 @@ def shared(one: NeuronSet, two: NeuronSet) -> float:
 
 
 def _top(ranking: Ranking, k: int) -> list[Int[np.ndarray, "chosen"]]:
-    """Return the neurons of each site that are among the `k` largest of all."""
+    """Return, for each FFN matrix and layer, its neurons among the `k` largest of all."""
     best = np.argsort(-np.concatenate(ranking.values), kind="stable")[:k]
     ends = np.cumsum([0, *map(len, ranking.values)])
     return [best[(best >= start) & (best < stop)] - start for start, stop in pairwise(ends)]

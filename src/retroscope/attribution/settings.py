@@ -25,7 +25,7 @@ RULES = {
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionSettings:
-    """Settings of neuron attribution.
+    """Settings of neuron attribution: method, attributed scalar, examples and precision.
 
     Attributes:
         method: a name in `METHOD_NAMES`.
@@ -78,12 +78,12 @@ class AttributionSettings:
 
     @property
     def towers(self) -> tuple[str, ...]:
-        """Return the towers that a comparison attributes; the verdict's main statements are about the first."""
+        """Return the towers that a comparison attributes; the first is the main tower."""
         return ("passage", "query") if self.tower in (None, "both") else (str(self.tower),)
 
     @property
     def scaled(self) -> str:
-        """Return the tower of an attribution of one tower.
+        """Return the tower that a single attribution covers.
 
         Raises:
             SettingsError: if both are asked for.

@@ -1,4 +1,4 @@
-"""Sites: the FFN matrices whose output units are the neurons.
+"""Find the FFN matrices (sites) whose output units are the neurons.
 
 Parts, by what they are in an FFN and not by what a family calls them:
 - `intermediate`: the matrix that passes the activation (BERT's intermediate.dense, LLaMA's gate_proj);
@@ -19,7 +19,7 @@ from retroscope.errors import EncoderError, unknown_name
 
 @dataclass(frozen=True)
 class Site:
-    """One FFN matrix of one block.
+    """One FFN matrix of one block, whose outputs are neurons.
 
     Attributes:
         layer: number of the layer that its block makes, 1..L.
@@ -41,18 +41,18 @@ class Site:
         return self.layer - 1
 
     def units(self, values: Tensor) -> Tensor:
-        """Return the outputs of this matrix, a slice of its module's outputs (last dimension)."""
+        """Return the outputs of this FFN matrix, a slice of its module's outputs (last dimension)."""
         return values if self.half is None else values.chunk(2, dim=-1)[self.half]
 
     def weight(self, encoder: Encoder) -> Float[Tensor, "neuron input"]:
-        """Return the matrix, with one row a neuron."""
+        """Return the weights of this FFN matrix, one row for each neuron."""
         weight: Tensor = encoder.backbone.get_submodule(self.path).weight
         stored = weight.T if encoder.anatomy.layout.transposed else weight
         return stored if self.half is None else stored.chunk(2, dim=0)[self.half]
 
 
 def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
-    """Return the sites of these parts, block by block.
+    """Return the FFN matrices of the named parts, block by block.
 
     Raises:
         SettingsError: if a name is unknown.
@@ -79,7 +79,7 @@ def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
 
 
 def _roles(encoder: Encoder) -> dict[str, tuple[str, int | None]]:
-    """Map each part to its name in the layout, and to its half of the module."""
+    """Map each part to its name in the family's layout, and to its half of a fused module."""
     layout = encoder.anatomy.layout
     if layout.fused_gate:
         return {"intermediate": ("ffn_in", 0), "up": ("ffn_in", 1), "output": ("ffn_out", None)}

@@ -1,4 +1,4 @@
-"""Size: a ranking of neurons without gradients or queries, as a control of an attribution.
+"""Rank neurons by size, without gradients or queries, as a control for an attribution.
 
 A neuron that is fixed at one value changes what its block writes. How much, by root mean square over tokens, is known
 without asking what retrieval needs: for a hidden unit the standard deviation of its activation times the norm of its
@@ -21,8 +21,9 @@ SIZE = "size"  # what such a ranking is by
 def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, at_mean: bool) -> Ranking:
     """Rank the neurons of another ranking by the change that fixing each alone makes in what its block writes.
 
-    sqrt(E (h_i - value)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for `intermediate` and `up`,
-    1 for `output`. The deviation is about the mean where neurons are fixed at it, else about zero.
+    The value is sqrt(E (h_i - value)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for
+    `intermediate` and `up`, 1 for `output`. The deviation is about the mean where neurons are fixed at it, else about
+    zero.
 
     Args:
         moments: of this encoder, over the texts that are encoded under ablation.

@@ -1,4 +1,4 @@
-"""Stability of a ranking: how many examples it takes until random halves of them name the same top neurons.
+"""Stop an attribution once random halves of its examples agree on the top neurons.
 
 Examples are attributed in a random order, stage by stage. After each stage the top sets of two halves are compared, the
 halves being every other example; the attribution stops where they agree as far as was asked for. It depends on data and
@@ -21,7 +21,7 @@ FIRST_STAGE = 16  # examples; with fewer, halves say little
 
 
 def in_stages(examples: int, settings: AttributionSettings) -> bool:
-    """Return whether an attribution of so many examples may stop before the last.
+    """Return whether an attribution of so many examples may stop early.
 
     Batches of a given size are those of the published study, of all examples in their order.
     """
@@ -40,7 +40,7 @@ def stage_ends(examples: int) -> list[int]:
 
 
 def agreement(halves: Float[np.ndarray, "half *neuron"]) -> float:
-    """Return the mean Jaccard index of the top sets of both halves over `STABLE_AT`; NaN where one is not defined.
+    """Return the mean Jaccard index of both halves' top sets over the sizes `STABLE_AT`; NaN if one is undefined.
 
     Args:
         halves: sums or means of the neurons' shares.
@@ -50,5 +50,5 @@ def agreement(halves: Float[np.ndarray, "half *neuron"]) -> float:
 
 
 def random_order(ids: Sequence[str], seed: int) -> list[str]:
-    """Return the ids in the order in which they are attributed."""
+    """Return the ids in the random order in which they are attributed."""
     return [ids[at] for at in np.random.default_rng(seed).permutation(len(ids))]

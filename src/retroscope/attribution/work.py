@@ -1,4 +1,4 @@
-"""Work of an attribution: floating point operations of the scaled network, before anything runs."""
+"""Estimate the work of an attribution: passes of the scaled network, before anything runs."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ RELATIVE_RATE = 0.8
 
 @dataclass(frozen=True)
 class AttributionSize:
-    """Numbers of a planned attribution.
+    """Numbers of a planned attribution: examples, texts of each, and passes for each text.
 
     Attributes:
         examples: queries, or texts if the target is `norm`, at most.
@@ -36,7 +36,7 @@ class AttributionSize:
 
 
 def attribution_size(encoder: Encoder, settings: AttributionSettings, available: int) -> AttributionSize:
-    """Count what an attribution runs.
+    """Count the examples of an attribution, the texts of each, and the passes for each text.
 
     Args:
         available: examples to draw from.
@@ -48,7 +48,7 @@ def attribution_size(encoder: Encoder, settings: AttributionSettings, available:
 
 
 def _passes(encoder: Encoder, settings: AttributionSettings) -> float:
-    """Count the passes of the whole network for one text, a backward pass as one; the recorded pass is one of them."""
+    """Count the full passes of the network for one text; a backward pass counts as one."""
     rule = quadrature(settings.rule)
     nodes = FIRST_GAUSS * REFINED if rule.tolerance is not None else len(rule.rules[0].nodes)
     if settings.method == "activation_x_gradient":

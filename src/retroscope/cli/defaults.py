@@ -1,4 +1,4 @@
-"""Options with their defaults: read from the settings classes, or written where importing these takes too long.
+"""Declare options whose help ends with their default, read from settings classes or written beside the option.
 
 The modules `encoders.settings`, `inputs.settings` and `study.training.grid_settings` import torch. Those of
 `attribution.settings`, `probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and
@@ -18,14 +18,14 @@ WRITTEN: dict[str, str] = {}  # "MODULE:CLASS.FIELD" -> its default, as help sho
 
 
 def as_typed(value: object) -> str:
-    """Return a default as it would be typed."""
+    """Return a default value as a user would type it."""
     if isinstance(value, tuple | list):
         return ",".join(as_typed(part) for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def default_of(settings: Any, field: str) -> str:
-    """Return the default of a setting as it would be typed.
+    """Return the default of a setting as a user would type it.
 
     Raises:
         TypeError: if there is no such setting, or it has no default that can be typed.
@@ -37,7 +37,7 @@ def default_of(settings: Any, field: str) -> str:
 
 
 def written(setting: str, default: str) -> str:
-    """Return the default of a setting that is known without importing its class, and note it for the test.
+    """Return a default that is written by hand, and register it for the test that compares it with its class.
 
     Args:
         setting: "MODULE:CLASS.FIELD", the module below `retroscope`.
@@ -48,7 +48,7 @@ def written(setting: str, default: str) -> str:
 
 
 def any_of(names: Collection[str], besides: str = "") -> str:
-    """Return names as help lists them, "cosine or dot", without the one that is not advertised."""
+    """Join names for a help text, as "cosine or dot"; the name `besides` is left out."""
     *first, last = (name for name in names if name != besides)
     return f"{', '.join(first)} or {last}"
 

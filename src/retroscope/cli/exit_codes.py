@@ -28,7 +28,7 @@ REPEATED = 1.0  # seconds in which a further signal says the same: `timeout` sen
 
 @dataclass
 class Stop:
-    """The signal that stopped a run, if one did.
+    """The signal that stopped a run, and when; empty if none did.
 
     Attributes:
         number: of the first signal; 0: none came.
@@ -39,7 +39,7 @@ class Stop:
     at: float = 0.0
 
     def stop(self, number: int, _: FrameType | None) -> None:
-        """Note the signal and raise `KeyboardInterrupt`, so that every block on the way out cleans up."""
+        """Record the signal and raise `KeyboardInterrupt`, so that every open block cleans up."""
         again = bool(self.number) and monotonic() - self.at < REPEATED
         self.number, self.at = self.number or number, monotonic()
         if not again:

@@ -33,7 +33,7 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
         _refuse_duplicates(run, options)
 
         def packed(**values: Any) -> None:
-            """Call the command with its groups."""
+            """Call the command with its options packed into their groups."""
             run(**{name: _packed(kind, values) if name in groups else values[name] for name, kind in kinds.items()})
 
         packed.__name__, packed.__doc__, packed.__module__ = run.__name__, run.__doc__, run.__module__
@@ -45,19 +45,19 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
 
 
 def spellings(group: type) -> set[str]:
-    """Return the names of a group's options as they are typed."""
+    """Return the names of a group's options as a user types them."""
     kinds = get_type_hints(group, include_extras=True)
     infos = [info for one in fields(group) for info in get_args(kinds[one.name])[1:] if isinstance(info, OptionInfo)]
     return {name for info in infos for name in _spellings(info)}
 
 
 def _annotations(run: CommandFunction) -> dict[str, Any]:
-    """Return the annotation of every parameter, with its `Annotated`."""
+    """Return the annotation of every parameter of a command, `Annotated` included."""
     return {name: kind for name, kind in get_type_hints(run, include_extras=True).items() if name != "return"}
 
 
 def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[Parameter]:
-    """Yield every option of a command; options of a group stand in the place of the group."""
+    """Yield every option of a command; a group is replaced by its options."""
     defaults = {name: parameter.default for name, parameter in signature(run).parameters.items()}
     for name, kind in kinds.items():
         if name in groups:
@@ -67,7 +67,7 @@ def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str
 
 
 def _options_of(group: Any) -> Iterator[Parameter]:
-    """Return the options of a group, under its heading."""
+    """Yield the options of a group, with the group's heading in the help."""
     kinds = get_type_hints(group, include_extras=True)
     for field in fields(group):
         annotation = _under(getattr(group, "HEADING", None), kinds[field.name])
@@ -81,7 +81,7 @@ def _default(group: Any, field: Field[Any]) -> Any:
 
 
 def _under(heading: str | None, annotation: Any) -> Any:
-    """Return the annotation of an option, with its heading."""
+    """Return the annotation of an option, with a heading for the help added."""
     if heading is None or get_origin(annotation) is not Annotated:
         return annotation
     kind, *others = get_args(annotation)

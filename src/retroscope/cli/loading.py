@@ -1,4 +1,4 @@
-"""Loading of the libraries that run models: the longest part of the start of most commands."""
+"""Import the libraries that run models, which takes most of a command's start, and say so."""
 
 import gc
 import sys

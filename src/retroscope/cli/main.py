@@ -21,7 +21,7 @@ HELP_NAMES = ["--help", "-h"]
 
 
 def make_app() -> typer.Typer:
-    """Return the command line with every command.
+    """Return the typer application with every command.
 
     Raises:
         SettingsError: if another package declares an analysis that cannot be used.
@@ -79,7 +79,7 @@ def _program(
         bool, typer.Option("--version", help="Print the version and exit", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Read the options of the program itself."""
+    """Parse the options that come before a command, such as `--version`."""
 
 
 def main() -> None:
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def _known(error: BaseException) -> RetroscopeError | None:
-    """Return an error that a user can mend: one of ours, a full disk, a file that the system refuses; None: another."""
+    """Return the error to print for a mistake that a user can correct; None for any other error."""
     refused = refused_by_system(error)
     return error if isinstance(error, RetroscopeError) and not is_full(error) else refused
 

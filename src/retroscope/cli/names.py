@@ -1,6 +1,6 @@
-"""Names that an option accepts, so that a mistyped one is refused before torch is imported.
+"""Names that options accept, so that a mistyped one is refused before torch is imported.
 
-tests/cli/test_defaults.py compares each with the registry that it is a copy of.
+The test tests/cli/test_defaults.py compares each with the registry that it is a copy of.
 """
 
 from retroscope.encoders import settings as loading

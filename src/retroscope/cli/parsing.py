@@ -1,4 +1,4 @@
-"""Parsing of the command line and layout of its help; refuses mistakes that typer would accept silently."""
+"""Parse the command line and lay out its help; refuse mistakes that typer would accept silently."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -17,12 +17,12 @@ class Command(TyperCommand):
     """A command that refuses options given twice, and names the nearest option for one that does not exist."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Check the words of the command line, then read them as typer does."""
+        """Check the arguments of the command line, then parse them as typer does."""
         check_words(self, ctx, args)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments and options, each group of options under its heading."""
+        """Write the help of arguments and options, each group of options under its heading."""
         sections: dict[str, list[tuple[str, str]]] = {ARGUMENTS: [], OPTIONS: []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -36,10 +36,10 @@ class Command(TyperCommand):
 
 
 class Commands(TyperGroup):
-    """The program itself, with the same checks of its own options."""
+    """The group of all commands, which checks its own options as commands do."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Check the words of the command line, then read them as typer does."""
+        """Check the arguments of the command line, then parse them as typer does."""
         check_words(self, ctx, args)
         return super().parse_args(ctx, args)
 
@@ -76,7 +76,7 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
 def _unknown(
     command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
 ) -> list[str]:
-    """Return the words that look like options but are left over as arguments; after `--` nothing is an option."""
+    """Return the arguments that look like options but that no option took; after `--` nothing is an option."""
     words = list(args)
     if isinstance(command, TyperGroup):
         left = rest[:1]  # what follows is the command's
@@ -89,7 +89,7 @@ def _unknown(
 
 
 def _takes_one(parameter: Any) -> bool:
-    """Return whether a second value would silently replace the first."""
+    """Return whether an option takes one value, so that a second would silently replace the first."""
     if parameter.param_type_name != "option" or parameter.multiple:
         return False
     return not parameter.is_flag or bool(parameter.secondary_opts)

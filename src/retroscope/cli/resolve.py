@@ -55,7 +55,7 @@ def resolved(
 def resolve_as(
     kind: type[Kind], given: Mapping[str, object], settings_file: Path | None, assignments: Sequence[str] | None
 ) -> Kind:
-    """Return settings that have no protocols, merged in the same way."""
+    """Merge options, settings file and `--set` assignments into checked settings of the class `kind`."""
     values = _assigned(from_yaml(settings_file) if settings_file else {}, given)
     return read_as(kind, changed(values, assignments or ()), _where(settings_file))
 
@@ -73,6 +73,6 @@ def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict
 
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Remove the settings of an analysis, or of a part of one: null leaves it out."""
+    """Remove the settings of an analysis, or of a part of one, that null leaves out."""
     head, dot, rest = name.partition(".")
     return {**values, head: _without(values.get(head) or {}, rest) if dot else None}

@@ -15,14 +15,14 @@ Document = Mapping[str, Any]
 
 
 class Outcome(Protocol):
-    """The result of a run, or what is known of it by then, which a command writes and prints."""
+    """The result of a run so far, or of a finished run, which a command writes and prints."""
 
     @property
     def is_final(self) -> bool:
         """Return whether the run is finished."""
 
     def news(self) -> str:
-        """Return what is known since the last outcome, in a sentence, or ""."""
+        """Return one sentence about what was measured since the last outcome; "" if there is nothing to say."""
 
     def write(self, folder: Path) -> Path | None:
         """Write everything into a folder; return the path of the report, if there is one."""
@@ -34,25 +34,25 @@ class Outcome(Protocol):
         """Return what is printed without `--json`."""
 
     def close(self) -> None:
-        """Remove what was kept to go on from after an interruption."""
+        """Remove the files that a stopped run would have resumed from."""
 
 
 class Plan(Protocol):
-    """A plan that can be printed and run."""
+    """A plan of work that a command prints (`--dry-run`) or runs."""
 
     def lines(self) -> Sequence[str]:
-        """Return the plan in words."""
+        """Return the lines of the plan, as `--dry-run` prints them."""
 
     def document(self) -> Document:
         """Return what `--dry-run --json` prints."""
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Measure; yield what is known after every part, last the whole."""
+        """Run the plan; yield an outcome after every part, the last with everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """The folders that a run writes to.
+    """The folders that a run writes to, and what it may replace there.
 
     Attributes:
         out: folder of the results; None: they are only printed.
@@ -84,14 +84,14 @@ class Destination:
 
     @property
     def claims(self) -> tuple[Path, ...]:
-        """Return the folders that are locked, and must be writable before the long work starts."""
+        """Return the folders to lock and to test for writing before the long work starts."""
         return () if self.out is None else (self.out, *(self.out / part for part in self.parts))
 
 
 def carry_out(
     prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool
 ) -> Outcome | None:
-    """Load and plan, then print the plan (`dry_run`) or run it, write its outcome, print and return it.
+    """Make the plan, then print it (`dry_run`) or run it, and write, print and return its outcome.
 
     What is known after every part is written at once, so that a run that is stopped leaves a smaller study.
 

@@ -27,7 +27,7 @@ def carry_out_set(
     size: SizeOptions,
     gates: Sequence["Gate"] = (),
 ) -> "Outcome | None":
-    """Resolve the settings of every study, refuse to replace others, carry out the set, and return its outcome.
+    """Resolve the settings of every study of a set, carry out the studies, and return the outcome.
 
     The arguments are those of `carry_out_study`, but for `values`: one a retriever.
 
@@ -70,7 +70,7 @@ def carry_out_set(
 
 
 def _refuse_others(out: Path, places: Sequence[str], settings: Sequence["StudySettings"]) -> None:
-    """Refuse to replace a study with other settings in the folder of any retriever."""
+    """Refuse to replace, in the folder of any retriever, a study that had other settings."""
     from retroscope.study.settings import refuse_other_settings
 
     for place, one in zip(places, settings, strict=True):

@@ -41,7 +41,7 @@ def carry_out_study(
     size: SizeOptions | None = None,
     gates: Sequence["Gate"] = (),
 ) -> "Outcome | None":
-    """Resolve the settings of a study, refuse to replace another one, carry out the plan, and return its outcome.
+    """Resolve the settings of a study, check that its folder may be replaced, carry it out, and return its outcome.
 
     Args:
         values: dotted name of a setting -> value of its option; None where it was not given. A study of a pair has

@@ -1,4 +1,4 @@
-"""`--no-NAME` for every analysis that can be left out, `--NAME` for one on request, from the table of analyses."""
+"""Make the options `--no-NAME` and `--NAME` from the table of analyses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, make_dataclass
@@ -16,23 +16,23 @@ NULLS = ("", "~", "null", "Null", "NULL")  # of YAML
 
 @dataclass(frozen=True)
 class Switches:
-    """Analyses that are left out or asked for; `switches` adds a field for each that can be."""
+    """Options that leave analyses out or ask for them; `switches` adds one field for each analysis."""
 
     HEADING: ClassVar[str] = "Analyses"
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Map the analyses that are switched off to the options that do so."""
+        """Map each analysis that is switched off to the option that switches it off."""
         return {name: switch_of(one) for name, one in _optional().items() if getattr(self, f"{PREFIX}{name}", False)}
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Return the analyses that are measured on request only, and are asked for."""
+        """Return the on-request analyses that the user asked for."""
         return tuple(name for name, one in _optional().items() if one.on_request and getattr(self, name))
 
 
 def switches(*groups: type) -> type[Switches]:
-    """Return the group of options `--no-NAME` and `--NAME`; analyses of other packages have theirs, too.
+    """Make the group of options `--no-NAME` and `--NAME` for all analyses, other packages' included.
 
     Args:
         groups: the other options of the command.
@@ -46,7 +46,7 @@ def switches(*groups: type) -> type[Switches]:
 
 
 def _switch(name: str, analysis: Analysis) -> tuple[str, object]:
-    """Return the name and the type of an option."""
+    """Return the name and the annotation of an analysis's option."""
     help = f"{'Also answer' if analysis.on_request else 'Leave out'}: {analysis.question}"
     return name if analysis.on_request else f"{PREFIX}{name}", Annotated[bool, option(switch_of(analysis), help=help)]
 
@@ -77,7 +77,7 @@ def refuse_without_effect(
 
 
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:
-    """Map the analyses that a command leaves out, so that only these remain, to "": no option leaves them out.
+    """Map every analysis but the named ones to "", which leaves it out of a command without an option.
 
     Of a pair those that are required remain, too.
     """
@@ -88,5 +88,5 @@ def all_but(*names: str, pair: bool = False) -> dict[str, str]:
 
 
 def _optional() -> dict[str, Analysis]:
-    """Return the analyses that can be left out."""
+    """Return the analyses that a user can leave out."""
     return {name: one for name, one in analyses().items() if not one.required}

@@ -1,4 +1,4 @@
-"""Output: notes on standard error, results on standard output; folders that are claimed.
+"""Write notes to standard error and results to standard output, and lock output folders.
 
 All that a command writes comes through here or `display`: no control character of an id or a text reaches the terminal.
 """
@@ -36,7 +36,7 @@ def emit(document: Mapping[str, Any]) -> None:
 
 
 def _print(text: str) -> None:
-    """Write to standard output, and find out at once whether that worked.
+    """Write text to standard output, and raise at once if that fails.
 
     Raises:
         SettingsError: if it is closed, or full; not for a reader that has seen enough.
@@ -57,7 +57,7 @@ def _print(text: str) -> None:
 
 @contextmanager
 def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> Iterator[None]:
-    """Lock the folders and prove them writable before the long work starts; after an error remove the empty ones.
+    """Lock folders and test that they can be written before the long work; after an error remove empty ones.
 
     What killed runs left half written in them is removed.
 
@@ -87,7 +87,7 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
 
 
 def _is_open(cache: Path) -> bool:
-    """Return whether a cache can be written to; one that holds something may be read-only, which is noted."""
+    """Return whether a cache can be written to; a filled one may be read-only, which is reported."""
     try:
         _prove_writable(cache)
     except SettingsError as error:

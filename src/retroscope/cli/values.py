@@ -1,4 +1,4 @@
-"""Parse the text of an option to the value of a setting."""
+"""Parse the text of options to the values of settings."""
 
 import math
 import re
@@ -93,7 +93,7 @@ def measures(text: str | None) -> list[str] | None:
 
 
 def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
-    """Return the settings of one model from its argument: a name, or query=NAME,passage=NAME.
+    """Return the settings of one model from its argument: NAME, or query=NAME,passage=NAME.
 
     Raises:
         SettingsError: for towers other than these two.
@@ -108,12 +108,12 @@ def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
 
 
 def given(**options: object) -> dict[str, object]:
-    """Return the options that were given."""
+    """Return the options that are not None."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 def split_or_spec(name: str | None, data: str) -> dict[str, str] | None:
-    """Return the settings of a collection that is named by a split of another, or by its own spec."""
+    """Return the settings of a collection given as a split of `data`, or by a spec of its own."""
     if name is None:
         return None
     own = ":" in name or "/" in name or Path(name).exists()

@@ -1,5 +1,6 @@
-"""Answer matching: whether a passage contains an answer of a query, as DPR decides it (Karpukhin et al. 2020,
-`has_answer`).
+"""Match answers: does a passage contain an answer of a query, as DPR decides it (`has_answer`)?
+
+Source: Karpukhin et al. 2020.
 
 Text and answers are normalised (Unicode NFD), split into tokens and lower-cased; a passage holds
 an answer when the answer's tokens stand in it, one after another. A token is a run of letters,
@@ -14,12 +15,12 @@ from functools import cache
 
 
 def answer_strings(answers: Iterable[str]) -> tuple[str, ...]:
-    """Return the `token_string` of every answer that has a token: a text holds it if its own contains it."""
+    """Return the `token_string` of every answer that has a token; a text contains an answer if its string does."""
     return tuple(string for answer in answers if (string := token_string(answer)).strip())
 
 
 def token_string(text: str) -> str:
-    """Return the tokens, with one space before and after each."""
+    """Return a text's tokens joined by single spaces, with a space before and after."""
     return f" {' '.join(_token().findall(unicodedata.normalize('NFD', text).lower()))} "
 
 
@@ -34,7 +35,7 @@ def _token() -> re.Pattern[str]:
 
 
 def _ranges(kind: str) -> str:
-    """Return the characters of a general category's first letter, as the inside of a character class."""
+    """Return the characters of a Unicode general category, given by its first letter, as a character class's inside."""
     ranges: list[list[int]] = []
     for code in range(sys.maxunicode + 1):
         if unicodedata.category(chr(code))[0] == kind:

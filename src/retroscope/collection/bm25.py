@@ -65,7 +65,7 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
 
 
 def _texts(collection: Collection) -> Iterator[str]:
-    """Yield the text of every passage, and report how many were read to whoever listens."""
+    """Yield the text of every passage, and report the number of texts read as progress."""
     report, total = listens(), len(collection.passages)
     for done, passage in enumerate(collection.passages.values(), start=1):
         yield join_title(passage, collection.title_separator)
@@ -74,7 +74,7 @@ def _texts(collection: Collection) -> Iterator[str]:
 
 
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
-    """Give a bm25s index the scores of tokenised passages in files, which live as long as it does."""
+    """Give a bm25s index the scores of tokenised passages from files, which are deleted with the index."""
     place = Path(tempfile.gettempdir()) / "retroscope-bm25"
     remove_abandoned(place.parent, name=place.name)
     with new_beside(place) as folder:

@@ -1,7 +1,7 @@
 """The index of BM25 for a corpus whose index would not fit into memory, in the files that bm25s maps.
 
-bm25s holds the tokens of all passages and three numbers a word of each while it makes an index. Here passages are
-counted batch by batch, and their scores are written to files; they are the scores of bm25s, bit by bit.
+The library bm25s holds the tokens of all passages and three numbers a word of each while it makes an index. Here
+passages are counted batch by batch, and their scores are written to files; they are the scores of bm25s, bit by bit.
 """
 
 import math
@@ -62,7 +62,7 @@ def write_index(passages: Iterable[list[int]], folder: Path, *, k1: float, b: fl
 def _written_counts(
     passages: Iterable[list[int]], folder: Path
 ) -> tuple[list[Path], Int[np.ndarray, "passage"], Int[np.ndarray, "word"]]:
-    """Return the files of the counts, the length of every passage, and the number of passages with each word."""
+    """Count the words of all passages; return the count files, passage lengths and document frequencies."""
     files: list[Path] = []
     lengths: list[Int[np.ndarray, "passage"]] = []
     frequency = np.zeros(0, dtype=np.int64)
@@ -88,7 +88,7 @@ def _counted(passages: Iterable[list[int]]) -> Iterator[Counted]:
 
 
 def _sum(one: Int[np.ndarray, "n"], two: Int[np.ndarray, "m"]) -> Int[np.ndarray, "k"]:
-    """Return the sum of two counts over a growing vocabulary."""
+    """Add two count vectors, the shorter padded with zeros."""
     total = np.zeros(max(len(one), len(two)), dtype=np.int64)
     total[: len(one)] += one
     total[: len(two)] += two
@@ -100,13 +100,13 @@ def _new_file(folder: Path, name: str, size: int) -> np.ndarray:
 
 
 def _rarity(frequency: Int[np.ndarray, "word"], passages: int) -> Float[np.ndarray, "word"]:
-    """Return the inverse document frequency of every word, 0 where it occurs in no passage."""
+    """Return the inverse document frequency of every word; 0 for a word in no passage."""
     values = [math.log(1 + (passages - n + 0.5) / (n + 0.5)) if n else 0.0 for n in frequency.tolist()]
     return np.array(values, dtype=np.float32)
 
 
 def _rank_in_run(words: Int[np.ndarray, "pair"]) -> Int[np.ndarray, "pair"]:
-    """Return how many equal words stand before each, in a sorted array."""
+    """Return, for each word of a sorted array, how many equal words stand before it."""
     starts = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
     run = np.diff(np.concatenate([starts, [len(words)]]))
     return np.arange(len(words)) - np.repeat(starts, run)

@@ -1,4 +1,4 @@
-"""Checks of a collection; each gathers every problem of its kind before it raises."""
+"""Check the parts of a collection; each check lists every problem of its kind in one error."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -63,7 +63,7 @@ def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
 def check_judgments(
     judgments: Iterable[Judgment], queries: Container[str], passages: Container[str]
 ) -> tuple[Judgment, ...]:
-    """Return the judgments: graded in bounds, of a known query and passage, one for a pair, at least one relevant."""
+    """Check the judgments and return them: valid grades, known ids, one a pair, and at least one relevant."""
     kept = tuple(judgments)
     refuse(
         f"relevance is no whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
@@ -105,7 +105,7 @@ def _check_judged_once(judgments: Sequence[Judgment]) -> None:
 def check_candidates(
     candidates: Iterable[Candidates], judgments: Iterable[Judgment], passages: Container[str]
 ) -> tuple[Candidates, ...]:
-    """Return the candidates: of each pair one, with a relevant passage and other, known passages, each once."""
+    """Check the candidates and return them: one for each pair, with a relevant passage and known other passages."""
     kept = tuple(candidates)
     relevant = {(j.query_id, j.passage_id) for j in judgments if j.relevance > 0}
     pairs = [(c.query_id, c.positive) for c in kept]

@@ -50,7 +50,7 @@ class Collection:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return its name and sizes, in one line."""
+        """Return the collection's name and sizes in one line."""
         sizes = f"{len(self.queries):,} queries, {len(self.passages):,} passages, {len(self.judgments):,} judgments"
         return f"{self.name}: {sizes}"
 
@@ -83,7 +83,7 @@ class Collection:
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Return query id -> number of its distinct text; queries of equal text are not independent of one another."""
+        """Return query id -> number of its distinct text; queries of equal text share a number."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
@@ -132,7 +132,7 @@ def make_collection(
     candidates: Iterable[Candidates] = (),
     **settings: Unpack[CollectionSettings],
 ) -> Collection:
-    """Join and check; every stream is read once, the passages first and never held whole.
+    """Join and check the parts of a collection; every stream is read once, the passages first.
 
     Raises:
         CollectionError: with all problems of one kind together: repeated ids, empty texts, dangling or

@@ -29,7 +29,7 @@ def unread(path: Path, what: str, recognised: Callable[[Path], list[str]]) -> Co
 
 
 def _places(path: Path) -> Iterable[Path]:
-    """Yield the folder of a file, or the folders of a folder, two deep: a parent of a BEIR folder, a hub snapshot."""
+    """Yield folders near a path that may have been meant: the file's folder, or subfolders down to depth two."""
     if path.is_file():
         return [path.parent, path.parent.parent]
     inside = [one for one in sorted(path.glob("*")) + sorted(path.glob("*/*")) if one.is_dir()]
@@ -37,7 +37,7 @@ def _places(path: Path) -> Iterable[Path]:
 
 
 def _columns(path: Path) -> str:
-    """Return how to read a file of rows whose columns have other names, in the words of the command line."""
+    """Describe how to read a file of rows whose columns have other names, by an option of the command line."""
     row = first_row(path)
     if row is None:
         return f"say which it is, e.g. st:{path}; the layouts are in docs/reference/data.md"

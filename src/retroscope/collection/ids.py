@@ -1,4 +1,4 @@
-"""Ids: any text without control characters."""
+"""Check ids: any text without control characters is allowed."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ def holds_control(text: str) -> bool:
 def check_id(text: str, where: str) -> str:
     """Return the id, or raise a CollectionError where it holds a control character.
 
-    trec_eval cuts an id at a NUL, so that all ids with one beginning become one; the others break lines and columns
-    of run files.
+    The tool trec_eval cuts an id at a NUL, so that all ids with one beginning become one; the others break lines and
+    columns of run files.
     """
     if holds_control(text):
         raise CollectionError(

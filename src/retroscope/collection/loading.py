@@ -1,4 +1,4 @@
-"""load_collection: reads any data set on disk, by its prefix or by what its files look like."""
+"""Load any data set on disk, by its prefix or by what its files look like."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -66,7 +66,7 @@ def load_collection(
 
 
 def splits_of(spec: PathLike) -> tuple[str, ...]:
-    """Return the splits that a source has by name; none where only its reader finds them out, by reading."""
+    """Return the names of a source's splits; none if they are only known after reading."""
     reader, path = resolve_spec(spec)
     return tuple(sorted(reader.splits(path)))
 
@@ -90,7 +90,7 @@ def _check_limit(queries: int) -> None:
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
-    """Return the collection with these queries alone, in its own order, and the whole corpus; `note` records why."""
+    """Return the collection with the queries `kept` only, in their order, and the whole corpus; `note` records why."""
     return replace(
         collection,
         queries={key: query for key, query in collection.queries.items() if key in kept},
@@ -101,7 +101,7 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
 
 
 def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
-    """Return the reader that a spec names, or that recognises its path, and the path."""
+    """Return the reader that a spec's prefix names, or that recognises its path, and the path."""
     source = path_or_name(spec)
     known = named_collection(source)
     prefix, path = split_prefix(source if known is None else known.source)
@@ -113,7 +113,9 @@ def resolve_spec(spec: PathLike) -> tuple[Reader, Path]:
 
 
 def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
-    """Return prefix and path. A colon belongs to the path after a drive letter or a slash, or if the path exists."""
+    """Split a spec into its prefix and its path. A colon belongs to the path after a drive letter or a slash, or if the
+    path exists.
+    """
     text = str(spec)
     prefix, colon, rest = text.partition(":")
     known = prefix in READERS

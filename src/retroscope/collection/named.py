@@ -17,7 +17,7 @@ MTEB = "mteb, tasks/Retrieval"
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """One published collection.
+    """One published collection that can be read by its name.
 
     Attributes:
         name: as it is typed after `named:`.
@@ -162,7 +162,7 @@ def named_text() -> str:
 
 
 def named_collection(spec: str | Path) -> Named | None:
-    """Return the row that a spec `named:NAME` names; None for any other spec.
+    """Return the named collection of a spec `named:NAME`; None for any other spec.
 
     Raises:
         SettingsError: for a name without a row.

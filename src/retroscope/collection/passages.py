@@ -1,4 +1,4 @@
-"""PassageTable: passages by id, in Arrow columns that live on disk once they are many.
+"""Passages by id, stored in Arrow columns that are on disk if they are many.
 
 In memory it keeps 16 bytes a passage (a hash of the id and a row number), whatever the texts' length.
 """
@@ -25,13 +25,13 @@ SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("t
 
 
 class PassageTable(Mapping[str, Passage]):
-    """Id -> Passage, in the order of the source. Make one with `store_passages`.
+    """Mapping from id to passage, in the order of the source. Make one with `store_passages`.
 
     Iteration streams; a look-up costs a binary search over hashes, verified against the id itself.
     """
 
     def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:
-        """Take the columns id, title and text in batches, and `hash_of` every id, in the same order."""
+        """Store record batches with the columns id, title and text, and `hash_of` every id, in the same order."""
         self._batches = list(batches)
         self._starts: list[int] = [0, *accumulate(b.num_rows for b in batches)]
         self._rows: Int[np.ndarray, "n"] = np.argsort(hashes, kind="stable")
@@ -123,7 +123,9 @@ class _Items(ItemsView[str, Passage]):
 
 
 def hash_of(key: str) -> int:
-    """Return 64 bits of BLAKE2b. Unlike `hash` it is the same in every process, so that a table can be pickled."""
+    """Hash an id to 64 bits by BLAKE2b. Unlike `hash` it is the same in every process, so that a table can be
+    pickled.
+    """
     return int.from_bytes(hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest(), "little")
 
 
@@ -147,7 +149,7 @@ def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEM
 
 
 class _Shelf:
-    """Record batches, kept in memory until they are too many, then in one Arrow IPC file."""
+    """Store of record batches, in memory until they are too many, then in one Arrow IPC file."""
 
     def __init__(self, in_memory_bytes: int, file: IO[bytes]) -> None:
         self._limit = in_memory_bytes
@@ -172,7 +174,7 @@ class _Shelf:
         self._batches = []
 
     def close(self) -> list[pa.RecordBatch]:
-        """Return everything that was added; memory-mapped where it was written to disk."""
+        """Return all stored record batches, memory-mapped if they are on disk."""
         if self._writer is None:
             return self._batches
         self._writer.close()

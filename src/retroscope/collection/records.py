@@ -1,4 +1,4 @@
-"""The records of a retrieval collection, in the field's words, and which texts are the same text."""
+"""The records of a retrieval collection: passages, queries, judgments and candidates."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,12 +58,12 @@ class Candidates:
 
 
 def folded(text: str) -> str:
-    """Return a text without case and white space, which do not make two texts different."""
+    """Return a text in folded case and with single spaces, by which texts are compared."""
     return " ".join(text.casefold().split())
 
 
 def first_of_each(texts: Iterable[str]) -> Iterator[int]:
-    """Yield the place of every text that no earlier one equals (see `folded`), by digests of 8 bytes."""
+    """Yield the index of every text that equals no earlier one (see `folded`), compared by 8-byte digests."""
     seen: set[bytes] = set()
     for place, text in enumerate(texts):
         digest = blake2b(folded(text).encode(), digest_size=8).digest()

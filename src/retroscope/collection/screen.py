@@ -28,8 +28,7 @@ class LeftOut:
 
 @dataclass(eq=False)
 class Screen:
-    """Decides which ranked passages may be relevant although the pair's query does not judge them,
-    and counts them.
+    """Filter of ranked passages that may be relevant although they are not judged for the query; counts them.
 
     Attributes:
         relevant: text of a query -> passages that any query with this text judges relevant.
@@ -61,7 +60,7 @@ class Screen:
         return len(self.relevant[folded(query.text)]) + (ANSWER_ROOM if query.answers else 0)
 
     def left_out(self) -> LeftOut:
-        """Return what was left out so far."""
+        """Return the counts of passages left out so far."""
         queries = self.collection.queries
         answered = sum(bool(queries[q].answers) for q in self.collection.judged_queries)
         return LeftOut(**self.counts, answered=answered)
@@ -73,7 +72,7 @@ class Screen:
 
 
 def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
-    """Return for the text of every judged query the passages that any query with this text judges relevant."""
+    """Return query text -> the passages that any query with this text judges relevant."""
     hashes: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         positives = {p for p, grade in collection.qrels[query].items() if grade > 0}

@@ -1,4 +1,6 @@
-"""What changed between two models? Drift of their weights and of their representations; nothing is trained.
+"""Drift: measure what differs between two models, in weights, representations and collections.
+
+Drift of their weights and of their representations; nothing is trained.
 
 `weights` compares two checkpoints tensor by tensor, `spectrum` and `intruders` the directions of each change.
 `representations` compares stored vectors layer by layer: `similarity` (CKA, RSA, neighbours) and `geometry` (the shape

@@ -1,4 +1,4 @@
-"""Compare the representations of two models layer by layer, from vectors that are stored already."""
+"""Compare stored representations of two models layer by layer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -86,26 +86,26 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
-    """Return a control's vectors of one tower, if they are of the same texts and layers."""
+    """Return a control's vectors of one tower, which must have the same texts and layers."""
     theirs, wanted = _of(side, tower), _of(before, tower)
     _same_texts(wanted, theirs)
     return theirs
 
 
 def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> VectorsByLayer:
-    """Read all layers of some texts: nothing else of a corpus is read."""
+    """Read all layers of the texts in these rows."""
     return side.texts(rows)
 
 
 def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
-    """Return some of the sampled texts, at random."""
+    """Draw a random subset of the sampled texts' rows."""
     return np.sort(np.random.default_rng([chosen.seed, 1]).permutation(n)[: chosen.cross_texts])
 
 
 def _sample(
     one: Representations, two: Representations, text_of: Callable[[str], str] | None, chosen: DriftSettings
 ) -> Int[np.ndarray, "n"]:
-    """Return rows of the texts that are compared, in order, each text once; the same texts on both sides."""
+    """Return the rows of the texts to compare, the same in both models, each distinct text once."""
     _same_texts(one, two)
     rows = np.arange(len(one.ids))
     if text_of is not None:
@@ -131,7 +131,7 @@ def _same_texts(one: Representations, two: Representations) -> None:
 def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
-    """Measure every similarity of one layer, each with its controls: x with random weights, other trainings of y."""
+    """Yield every similarity of one layer with its controls: random weights, and other trainings."""
     for name, (statistic, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
         value, low, high = _estimate(statistic, x, y, chosen=chosen)
         own = [_halves(statistic, v, chosen.seed) for v in (x, y)]
@@ -150,7 +150,7 @@ def _similar(
 
 
 def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSettings) -> tuple[float, float, float]:
-    """Return the statistic of arrays with a row a text each, and its interval over texts."""
+    """Return the value of a statistic over texts (rows of the arrays), with its interval."""
     return jackknife(
         lambda rows: statistic(*(v[rows] for v in arrays)), len(arrays[0]), level=chosen.level, seed=chosen.seed
     )
@@ -198,7 +198,7 @@ def _aligned(
 
 
 def _cross(one: VectorsByLayer, two: VectorsByLayer) -> Iterator[dict[str, object]]:
-    """Return CKA of every layer before with every layer after."""
+    """Yield the CKA of every layer of one model with every layer of the other."""
     grams = [np.stack([u_centred(side[:, k]).ravel() for k in range(side.shape[1])]) for side in (one, two)]
     lengths = [np.linalg.norm(g, axis=1) for g in grams]
     with np.errstate(invalid="ignore", divide="ignore"):  # a layer that never varies has no CKA

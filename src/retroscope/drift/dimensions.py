@@ -24,7 +24,7 @@ Eigenvalues = Float[np.ndarray, "value"]
 def effective_rank(x: Vectors) -> float:
     """Return the effective rank of the population that the texts are a sample of.
 
-    exp of the entropy of the shares of its standard deviations (Roy and Vetterli 2007); 1 where all texts are one.
+    It is exp of the entropy of the shares of its standard deviations (Roy and Vetterli 2007); 1 if all texts are equal.
     """
     variances, counts = population_spectrum(x)
     sd = np.sqrt(variances)

@@ -1,4 +1,4 @@
-"""The embedding spaces of two models as one plane: principal components of the joint sample, and what they lose."""
+"""Project two models' embedding spaces into one plane by principal components, and measure what that loses."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ Plane = Float[np.ndarray, "text 2"]
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
-    """Two models' vectors of the same texts in one plane.
+    """Two models' vectors of the same texts, projected into one plane.
 
     Attributes:
         before, after: places of the texts.

@@ -1,4 +1,4 @@
-"""The shape of the embedding space of one model: anisotropy, uniformity, alignment, effective dimensions."""
+"""Measure the shape of one model's embedding space: anisotropy, uniformity, alignment, whitening."""
 
 import numpy as np
 from jaxtyping import Float
@@ -63,7 +63,7 @@ def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"]
 
 
 def can_be_whitened(passages: int, dim: int) -> bool:
-    """Return whether so many passages fit into memory to whiten vectors by them."""
+    """Return whether vectors can be whitened by so many passages in memory."""
     return passages * dim <= MOST_WHITENED
 
 

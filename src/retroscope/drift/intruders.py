@@ -1,4 +1,4 @@
-"""Intruder dimensions: large singular vectors of a matrix after fine-tuning that it did not have before.
+"""Find intruder dimensions: large singular vectors of a matrix after fine-tuning that it did not have before.
 
 Shuttleworth et al. (2024), arXiv 2410.21228, algorithm 1: of the `TOP` largest left singular vectors after, those whose
 absolute cosine with every left singular vector before is below `COSINE`. The paper found them in matrices tuned with
@@ -21,7 +21,7 @@ ZERO = 1e-7  # of the largest singular value: what is below is rounding of the s
 
 @dataclass(frozen=True)
 class Intruders:
-    """Intruder dimensions of one matrix.
+    """Numbers of intruder dimensions of one matrix, by fine-tuning and by a random change.
 
     Attributes:
         intruders: singular vectors after that no singular vector before resembles.
@@ -37,7 +37,7 @@ class Intruders:
 
 
 def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], name: str) -> Intruders:
-    """Count the intruder dimensions that a change brings, and those that a random change of its size brings.
+    """Count the intruder dimensions that a change of a matrix brings, and those of a random change of equal size.
 
     Args:
         before: the matrix, a row an output.
@@ -60,7 +60,7 @@ def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out othe
 
 
 def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
-    """Return the `count` largest left singular vectors, by the smaller Gram matrix; those of no size are left out."""
+    """Return the `count` left singular vectors of the largest values; directions of size 0 are left out."""
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     n = len(gram)

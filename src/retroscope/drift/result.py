@@ -1,4 +1,4 @@
-"""Drift of weights and of representations, as frozen values without torch."""
+"""Results of comparing weights and representations, as frozen values without torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ LAYER_MAP_COLUMNS = ("tower", "layer_before", "layer_after", "cka")
 
 @dataclass(frozen=True, eq=False)
 class WeightDrift:
-    """Two checkpoints, or one tower of two models, compared tensor by tensor.
+    """Comparison, tensor by tensor, of two checkpoints or of one tower of two models.
 
     Attributes:
         tensors: a row a tensor: name, layer (0 the embeddings, k block k, L final norm and pooler too), part, rows,
@@ -42,7 +42,7 @@ class WeightDrift:
 
     @cached_property
     def groups(self) -> pd.DataFrame:
-        """Return a row a layer and part: tensors, changed (how many), parameters, norm, change, relative."""
+        """Return a row for each layer and part: numbers of tensors and parameters, norm, change and relative change."""
         rows = self.tensors[self.tensors["status"].isin(COMPARED)]
         squares = rows.assign(norm=rows["norm"] ** 2, change=rows["change"] ** 2, changed=rows["status"] == CHANGED)
         summed = squares.groupby(["layer", "part"], sort=False).agg(
@@ -55,7 +55,7 @@ class WeightDrift:
 
 @dataclass(frozen=True, eq=False)
 class RepresentationDrift:
-    """Two retrievers' vectors of the same texts, compared.
+    """Comparison of two retrievers' vectors of the same texts.
 
     Attributes:
         similarity: a row a tower, layer and statistic (cka, procrustes, rsa, neighbours): value, low, high, chance;

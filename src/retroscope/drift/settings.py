@@ -1,4 +1,4 @@
-"""Settings of the comparison of representations and of collections, and what is shared with that of weights."""
+"""Settings of the comparison of representations, and of collections (domain shift)."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,7 +11,7 @@ DIRECTIONS = 8  # first directions of a change, in which amplification and align
 
 @dataclass(frozen=True, kw_only=True)
 class DriftSettings:
-    """Settings of the comparison of representations.
+    """Settings of the comparison of representations: sampled texts, neighbours and intervals.
 
     Attributes:
         texts: the largest number of texts of a tower that are compared; a random sample if there are more, because RSA
@@ -41,7 +41,7 @@ class DriftSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftSettings:
-    """Settings of domain shift: which passages of two collections are compared.
+    """Settings of domain shift: sampled passages, neighbours and intervals.
 
     Attributes:
         texts: the largest number of passages of a collection that are compared; a random sample if it has more. One

@@ -1,4 +1,5 @@
-"""How far is one collection from another? Numbers of domain shift between random samples of their passages.
+"""Domain shift: measure how far the passages of one collection are from those of another. Numbers of domain shift
+between random samples of their passages.
 
 Distances (words, embeddings) are taken between the collections (value) and between two halves of one collection (floor:
 the mean of both collections). All samples have one size, so what small samples do to a distance is in both. Levels
@@ -41,7 +42,7 @@ Level = Callable[["PassageSample", KeptRows], float]
 
 @dataclass(frozen=True, eq=False)
 class PassageSample:
-    """A random sample of the passages of a collection, and what shift reads of them.
+    """A random sample of a collection's passages: their words, tokens and vectors.
 
     Attributes:
         words: [passage, word], counts.
@@ -61,7 +62,7 @@ class PassageSample:
         return len(self.tokens)
 
     def part(self, start: int, stop: int) -> "PassageSample":
-        """Return some consecutive passages."""
+        """Return the passages from `start` to `stop` of the sample."""
         kept = slice(start, stop)
         vectors = {side: v[kept] for side, v in self.vectors.items()}
         return PassageSample(self.words[kept], self.vocabulary, self.tokens[kept], self.unknown[kept], vectors)
@@ -73,7 +74,7 @@ def words_of(text: str) -> list[str]:
 
 
 def count_words(texts: Iterable[str]) -> tuple["sparse.csr_array", list[str]]:
-    """Return the counts, [text, word], and the word of each column."""
+    """Count the words of each text: a matrix [text, word], and the word of each column."""
     column: dict[str, int] = {}
     counts = [Counter(words_of(text)) for text in texts]
     cells = [(row, column.setdefault(word, len(column)), n) for row, c in enumerate(counts) for word, n in c.items()]
@@ -108,17 +109,17 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
 
 def sample_size(reference: int, other: int | None, texts: int) -> int:
-    """Return the passages of each half: two halves of each collection, four of the reference where it is the other."""
+    """Return the passages of each half: two halves of both collections, or four parts of the reference alone."""
     return min(reference, texts) // 4 if other is None else min(reference, other, texts) // 2
 
 
 def fewest(neighbours: int) -> int:
-    """Return the passages that a half needs, for the intervals and for the neighbours of each passage."""
+    """Return how many passages a half needs at least, for intervals and for each passage's neighbours."""
     return max(2 * GROUPS, neighbours + 2)
 
 
 def outcome(low: float, high: float) -> str:
-    """Apply the rule to the interval of the shift of words: `ANOTHER`, `SAME` or `UNDECIDED`."""
+    """Decide by the interval of the divergence of words: `ANOTHER`, `SAME` or `UNDECIDED`."""
     if low > WORDS_THRESHOLD:
         return ANOTHER
     return SAME if high < WORDS_THRESHOLD else UNDECIDED
@@ -171,7 +172,7 @@ def _level_row(name: str, level: Level, pair: TwoSamples, interval: WithLimits) 
 
 
 def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "word"]) -> float:
-    """Return the Jensen-Shannon divergence in bits of two distributions that are given by counts (Lin 1991, eq. 4.1).
+    """Return the Jensen-Shannon divergence in bits of two distributions given by counts (Lin 1991, equation 4.1).
 
     0 for equal distributions, 1 for distributions that share nothing; NaN where one has no count.
     """
@@ -183,7 +184,7 @@ def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "wor
 
 
 def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
-    """Return the divergence of the words of two samples, over their common vocabulary."""
+    """Return a function of rows for the divergence of two samples' words over their common vocabulary."""
     column = {word: k for k, word in enumerate(one.vocabulary)}
     places = np.array([column.setdefault(word, len(column)) for word in other.vocabulary], dtype=np.int64)
 
@@ -234,7 +235,7 @@ def _mean_words(sample: PassageSample, rows: KeptRows) -> float:
 
 
 def _fertility(sample: PassageSample, rows: KeptRows) -> float:
-    """Return the tokens of a word."""
+    """Return the mean number of tokens per word."""
     return float(sample.tokens[rows].sum() / max(sample.words[rows].sum(), 1))
 
 

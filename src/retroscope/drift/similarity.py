@@ -39,7 +39,9 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return the linear centred kernel alignment by unbiased estimates (Kornblith et al. 2019; Nguyen et al. 2021).
+    """Return the linear centred kernel alignment (CKA) by unbiased estimates.
+
+    Sources: Kornblith et al. 2019; Nguyen et al. 2021.
 
     1 for representations equal up to rotation, shift and scale; about 0 for unrelated ones, whatever the number of
     dimensions (the biased estimate is near 1 where dimensions outnumber texts). NaN where one never varies.
@@ -64,7 +66,7 @@ def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
-    """Centre and scale to Frobenius norm 1, in at most as many dimensions as texts (Procrustes is unchanged)."""
+    """Centre vectors and scale them to Frobenius norm 1, in at most as many dimensions as texts."""
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     size = np.linalg.norm(centred)
     if not size > 0:
@@ -75,7 +77,7 @@ def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
 
 
 def procrustes_chance(x: Vectors, y: Float[np.ndarray, "text other"], seed: int = 0) -> float:
-    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts: what chance alone gives."""
+    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts, as chance level."""
     rng = np.random.default_rng(seed)
     return float(np.mean([procrustes(x, y[rng.permutation(len(y))]) for _ in range(SHUFFLES)]))
 
@@ -96,7 +98,7 @@ def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
 
 
 def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al. 2008)."""
+    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al., 2008)."""
     pairs = np.triu_indices(len(x), 1)
     one, two = (cosines(v)[pairs] for v in (x, y))
     if np.ptp(one) == 0 or np.ptp(two) == 0:
@@ -118,7 +120,7 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
 
 def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest of every text, and whether they are told apart from the next by more than rounding."""
+    """Return the nearest neighbours of every text, and whether they are nearer than the next by more than rounding."""
     found = cosines(x)
     np.fill_diagonal(found, -np.inf)
     order = np.argsort(-found, axis=1, kind="stable")
@@ -129,12 +131,12 @@ def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
-    """Return the cosines of all pairs."""
+    """Return the cosines of all pairs of texts."""
     u = unit(x)
     return np.asarray(u @ u.T)
 
 
 def unit(x: Vectors) -> Vectors:
-    """Return vectors of length 1; one of length 0 stays."""
+    """Scale vectors to length 1; a vector of length 0 stays."""
     length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))

@@ -1,4 +1,4 @@
-"""The shape of a change: in how many directions it lies, and whether they are those that a matrix already used.
+"""Spectrum of a weight change: in how many directions it lies, and whether the matrix was large in them before.
 
 The change D of a matrix W = W_before, with singular values s_1 >= s_2 ...:
 
@@ -31,7 +31,7 @@ from retroscope.encoders.checkpoints.tensors import LowRank
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Statistics of one matrix's change.
+    """Statistics of one matrix's change: ranks, amplification and alignment.
 
     Attributes:
         random_rank: effective rank of a Gaussian matrix of the same shape, i.e. of a change without structure.
@@ -53,7 +53,7 @@ class Spectrum:
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Singular values, largest first, and the first few singular vectors, in float64."""
+    """Singular values of a change, largest first, and its first few singular vectors, in float64."""
 
     values: Float[Tensor, "rank"]
     left: Float[Tensor, "row r"]
@@ -61,7 +61,7 @@ class Directions:
 
 
 def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectrum:
-    """Describe a change, given by its directions, of the matrix `before`."""
+    """Compute the statistics of a change, given by its singular directions, of the matrix `before`."""
     s = change.values
     total, p = float(s.square().sum()), s / s.sum()
     p = p[p > 0]
@@ -94,7 +94,7 @@ def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
 
 
 def low_rank_directions(change: LowRank, r: int) -> Directions:
-    """Compute the directions of an adapter's change by its factors: no matrix of the model's size is decomposed."""
+    """Compute the singular directions of an adapter's change from its low-rank factors."""
     q_left, r_left = torch.linalg.qr(change.left.double())
     q_right, r_right = torch.linalg.qr(change.right.double().T)
     u, s, vt = torch.linalg.svd(r_left @ r_right.T)
@@ -104,7 +104,7 @@ def low_rank_directions(change: LowRank, r: int) -> Directions:
 
 @lru_cache(maxsize=256)
 def gaussian_rank(rows: int, columns: int) -> float:
-    """Return the effective rank of a Gaussian matrix of a shape, by the law of Marchenko and Pastur (1967).
+    """Return the effective rank of a Gaussian matrix of this shape, by the Marchenko-Pastur law (1967).
 
     It is the limit for large matrices.
     """

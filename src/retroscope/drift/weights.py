@@ -1,4 +1,4 @@
-"""Compare two checkpoints tensor by tensor: no data, no forward pass, no whole model in memory."""
+"""Compare two checkpoints tensor by tensor, without data, forward pass, or a whole model in memory."""
 
 import math
 import os
@@ -80,7 +80,7 @@ def _check(before: Weights, after: Weights) -> None:
 
 
 def incomparable(one: Anatomy, two: Anatomy) -> str:
-    """Return why the tensors of two checkpoints cannot be compared, or ""."""
+    """Return why the tensors of two architectures cannot be compared; "" if they can."""
     families = [FAMILY.get(anatomy.family, anatomy.family) for anatomy in (one, two)]
     if families[0] != families[1] or one.n_blocks != two.n_blocks:
         return f"one is a {families[0]} of {one.n_blocks} blocks, the other a {families[1]} of {two.n_blocks}"
@@ -88,14 +88,14 @@ def incomparable(one: Anatomy, two: Anatomy) -> str:
 
 
 def incomparable_towers(before: Retriever, after: Retriever) -> str:
-    """Return why the weights and layers of two retrievers cannot be compared, or ""."""
+    """Return why the weights and layers of two retrievers cannot be compared; "" if they can."""
     reasons = (incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy) for tower in ("query", "passage"))
     return next((reason for reason in reasons if reason), "")
 
 
 @contextmanager
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool with one worker a torch thread, each single-threaded: tensors are compared in parallel."""
+    """Yield a pool with one single-threaded worker for each thread of torch, to compare tensors in parallel."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -133,20 +133,20 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """Statistics of one matrix to compute besides its size; `by_row`: each row is an output."""
+    """The statistics to compute for one matrix besides its size; `by_row`: each row is an output."""
 
     directions: int
     name: str
     by_row: bool
 
     def of(self, w: Tensor, change: Tensor, found: Directions) -> dict[str, Any]:
-        """Return ranks, directions and intruders of a change."""
+        """Compute ranks, directions and intruder dimensions of a change."""
         turned = (w.float(), change) if self.by_row else (w.float().T, change.T)
         return asdict(spectrum(w.float(), found)) | asdict(intruders(*turned, self.name))
 
 
 def _both_whole(before: Weights, after: Weights, asked: _Asked) -> dict[str, Any]:
-    """Compare both with what their adapters add, where one changed the tensor before."""
+    """Compare a whole tensor of both checkpoints, with what adapters add to each."""
     w, v = whole_tensor(before, asked.name), whole_tensor(after, asked.name)
     if w.shape != v.shape:
         return {**_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
@@ -154,13 +154,13 @@ def _both_whole(before: Weights, after: Weights, asked: _Asked) -> dict[str, Any
 
 
 def whole_tensor(weights: Weights, name: str) -> Tensor:
-    """Return a tensor with what an adapter adds to it."""
+    """Return a tensor of a checkpoint, with what an adapter adds."""
     tensor, low = weights.read[name](), weights.updates.get(name)
     return tensor if low is None else tensor.float() + low.left @ low.right
 
 
 def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
-    """Return the tensor after, without an adapter; None where it is the same bytes of the same file."""
+    """Return the second checkpoint's tensor without an adapter; None if it is the same bytes of the same file."""
     place = after.places.get(name)
     return None if place is not None and place == before.places.get(name) else after.read[name]()
 
@@ -218,7 +218,7 @@ def _dense(w: Tensor, v: Tensor, asked: _Asked) -> dict[str, Any]:
 
 
 def _status(w: Tensor, v: Tensor, change: float) -> str:
-    """Return the status; "rounded" where the two are equal in the coarser of their number formats."""
+    """Return the status of a tensor, such as "changed", or "rounded" if equal in the coarser of two number formats."""
     if not change > 0:
         return CHANGED if math.isnan(change) else IDENTICAL
     if w.dtype != v.dtype:

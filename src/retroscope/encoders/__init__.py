@@ -1,4 +1,4 @@
-"""Text -> vectors: checkpoints are read, proved and run.
+"""Encoders: load checkpoints, verify them, and turn texts into vectors.
 
 `load_encoder` and `load_retriever` turn a name or folder into an `Encoder` (backbone, tokenizer, recipe) or a
 `Retriever` (a query tower, a passage tower, a similarity). A `Recipe` holds all that decides a vector besides the

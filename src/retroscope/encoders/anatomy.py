@@ -1,4 +1,4 @@
-"""The parts of a loaded model, by the table of families, verified by a forward pass.
+"""Find the blocks and matrices of a loaded model, and verify them by a forward pass.
 
 Layer 0 is what the first block is given; layer k is what block k returns (blocks count from 1 as layers do).
 The last layer passes through the final norm where the family has one: `post_norm`.
@@ -23,7 +23,7 @@ PROOF_TOKENS = 8
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The layout of one model, its paths resolved.
+    """The structure of one model: paths of its blocks, attention, FFN matrices and norms.
 
     Attributes:
         family: the `model_type` of its configuration.
@@ -53,14 +53,12 @@ class Anatomy:
         return {path: model.get_submodule(path) for path in paths}
 
     def attention_outputs(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Return path -> module of the matrix that the heads of each block go through, block by block."""
+        """Return path -> module of the attention output matrix of each block, which reads the heads' outputs."""
         paths = [f"{self.layout.blocks}.{k}.{self.layout.attention_out}" for k in range(self.n_blocks)]
         return {path: model.get_submodule(path) for path in paths}
 
     def part_of(self, parameter: str) -> tuple[int | None, str]:
-        """Return the block (0-based; None outside) and the part (one of `PARTS`) that a parameter of the backbone
-        belongs to.
-        """
+        """Return the block (0-based; None outside) and the part (of `PARTS`) to which a parameter belongs."""
         prefix = f"{self.layout.blocks}."
         if parameter.startswith(prefix):
             block, _, rest = parameter.removeprefix(prefix).partition(".")
@@ -77,7 +75,7 @@ def _longest(parameter: str, parts: Mapping[str, str]) -> str:
 
 
 def find_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Find the model's family and resolve its paths; `prove_anatomy` proves them.
+    """Look up the model's family and resolve the paths of its parts, which `prove_anatomy` verifies.
 
     A family without a row in the table is traced.
     """
@@ -150,7 +148,7 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
 
 
 def _proof_ids(model: PreTrainedModel) -> Int[Tensor, "1 token"]:
-    """Return distinct ids that are no padding (RoBERTa counts positions by them)."""
+    """Return distinct token ids without padding, for the verifying pass."""
     config = model.config.get_text_config()
     ids = [i for i in range(min(config.vocab_size, PROOF_TOKENS + 1)) if i != config.pad_token_id][:PROOF_TOKENS]
     return torch.tensor([ids], device=model.device)
@@ -227,9 +225,7 @@ def _post_norm(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) -> bo
 
 
 def _looks_back_only(model: PreTrainedModel, ids: Int[Tensor, "1 token"], layers: tuple[Tensor, ...]) -> bool:
-    """Return whether another last token leaves every earlier position unchanged, bit for bit (same shapes, same
-    kernels).
-    """
+    """Return whether changing the last token leaves all earlier positions unchanged, bit for bit (causal)."""
     other = ids.clone()
     other[0, -1] = ids[0, 0]
     with torch.no_grad():

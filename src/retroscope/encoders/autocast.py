@@ -1,4 +1,4 @@
-"""The context in which forward passes run in one of the precisions that `precision` names."""
+"""Run forward passes in one of the precisions that `precision` names."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext

@@ -1,4 +1,5 @@
-"""Hooks: the only file that registers them. Every context manager removes its own, whatever happens inside.
+"""Record, replace or rerun the outputs of modules by hooks; no other file registers any. Every context manager removes
+its own, whatever happens inside.
 
 transformers keeps hooks of its own on the blocks (they fill `hidden_states`) from the first call that asks for them.
 Those that rewrite a value are therefore put in front, so that `hidden_states` shows the rewritten value as well.
@@ -30,23 +31,23 @@ class Call:
 
     @property
     def input(self) -> Tensor:
-        """Return the hidden states that went in: `hidden_states` where they go by name, else the first tensor given."""
+        """Return the hidden states that the module received, by name or as its first tensor."""
         return first_tensor(self.args) if self.args else first_tensor(self.kwargs[hidden_key(self.kwargs)])
 
     @property
     def value(self) -> Tensor:
-        """Return the first tensor that came out."""
+        """Return the first tensor that the module returned."""
         return first_tensor(self.output)
 
 
 @dataclass(frozen=True)
 class Calls:
-    """Module name -> its calls in order."""
+    """Recorded calls of modules: name -> its calls in order."""
 
     of: dict[str, list[Call]] = field(default_factory=dict)
 
     def only(self, name: str) -> Call:
-        """Return the single call of a module; raise an AnalysisError where it ran never or more than once."""
+        """Return the single call of a module; raise an AnalysisError if it ran never or more than once."""
         calls = self.of[name]
         if len(calls) != 1:
             raise AnalysisError(
@@ -67,7 +68,7 @@ def first_tensor(value: Any) -> Tensor:
 
 
 def hidden_key(kwargs: Mapping[str, Any]) -> str:
-    """Return the name of the hidden states among arguments by name."""
+    """Return the name under which hidden states are passed as a keyword argument."""
     tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
     if not tensors:
         raise AnalysisError("the captured module takes or returns no tensor", fix="capture another module")
@@ -130,7 +131,7 @@ class Rows:
         return states.index_select(0, self.index)
 
     def of(self, value: Any) -> Any:
-        """Return what a block received beside the hidden states (masks, positions, biases), for these rows.
+        """Select these rows from an argument that a block received beside the hidden states (masks, positions, biases).
 
         Raises:
             AnalysisError: for an object that may remember the first call, such as a cache of keys.
@@ -149,7 +150,7 @@ class Rows:
         )
 
     def _beside(self, value: Tensor) -> Tensor:
-        """Return a tensor by text for these rows; one that all texts share is kept.
+        """Select these rows from a tensor with one entry a text; a tensor that all texts share is kept.
 
         The first dimension alone does not tell the two apart. With one text everything is shared. Otherwise a tensor
         by text also has a dimension of tokens, and a matrix of floats is a table (DeBERTa's relative positions).

@@ -1,4 +1,4 @@
-"""Texts in, the pooled vector of every layer out."""
+"""Encode texts into the pooled vector of every layer."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,9 +81,9 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def _part(encoder: Encoder, text: str, longest: int) -> str:
-    """Return the part of a text that its first tokens are in; the last ones where the tokenizer keeps those.
+    """Return the first (or, if the tokenizer keeps those, last) `longest` characters of a text, cut between words.
 
-    It ends between words: half a word has other tokens. Where nothing but spaces would be left, it is empty.
+    Half a word would have other tokens. Where nothing but spaces would be left, it is empty.
     """
     if len(text) <= longest:
         return text
@@ -101,7 +101,7 @@ def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenI
 
 
 def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, extra: int = 0) -> Batch:
-    """Pad token ids to one batch as the recipe says; `side` and `extra` columns are for the self-tests.
+    """Pad token ids to one batch by the recipe; the self-tests set `side` and `extra` columns.
 
     Raises:
         EncoderError: if the prompt fills the whole length, so that no token of a text is left to pool.
@@ -126,7 +126,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to a device; to a GPU without waiting for it, which needs memory that stays in place."""
+    """Copy a tensor to a device, without waiting if it is a GPU."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
@@ -140,7 +140,7 @@ def prompt_length(encoder: Encoder) -> int:
 
 
 def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> LayerVectors:
-    """Run one batch and pool every layer as it is, in float32.
+    """Run one batch and pool every layer, in float32.
 
     Args:
         norm_each_layer: pool the layers below the last once more, with the model's final norm on every token, as the
@@ -198,7 +198,7 @@ def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
 
 
 def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "text out"]:
-    """Return the final vector from the pooled last layer: pooler, head, truncation."""
+    """Return the final vectors from the pooled last layer: apply pooler, head and truncation."""
     recipe = encoder.recipe
     if recipe.pooling == "pooler":
         last = encoder.backbone.pooler(last[:, None].to(encoder.backbone.dtype)).float()
@@ -237,7 +237,7 @@ def encode_rows_by(
     *,
     norm_each_layer: bool = False,
 ) -> list[LayerVectors]:
-    """Return the pooled vectors of tokenised texts, in the order given, on the CPU, for each of several encoders.
+    """Encode tokenised texts by several encoders at once; return each encoder's pooled vectors, in the order given.
 
     Args:
         encoders: that share a network and differ in pooling and what follows it only.
@@ -268,7 +268,7 @@ def final_vectors(
     tokens: int = DEFAULT_BUDGET,
     on_batch: Callable[[int], None] | None = None,
 ) -> Float[Tensor, "text out"]:
-    """Return what the retriever searches with, of tokenised texts in the order given, on the CPU; no layer is kept.
+    """Return the final vectors of tokenised texts, in the order given, on the CPU, without keeping the layers.
 
     Args:
         on_batch: receives the number of texts of each batch that is done.
@@ -290,7 +290,7 @@ def final_vectors(
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
-    """Allocate the vectors of `n` texts on the same device, as ordinary tensors for autograd, not inference tensors."""
+    """Allocate vectors for `n` texts on the same device, as ordinary tensors rather than inference tensors."""
     layers, final = (torch.empty(n, *one.shape[1:], device=one.device) for one in (part.layers, part.final))
     return LayerVectors(layers, final)
 

@@ -1,4 +1,4 @@
-"""Encoder = backbone + tokenizer + recipe; Retriever = query tower + passage tower + similarity."""
+"""The types `Encoder` (backbone, tokenizer, recipe) and `Retriever` (two towers and a similarity)."""
 
 import hashlib
 import json
@@ -49,7 +49,7 @@ class Encoder:
 
     @property
     def summary(self) -> str:
-        """Return family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, pooling mean, 512 tokens at
+        """Describe family, depth, width and pooling, such as "bert, 12 blocks of width 768, pooling mean, 512 tokens at
         most".
         """
         shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {self.width}"
@@ -57,7 +57,7 @@ class Encoder:
 
     @property
     def width(self) -> int:
-        """Return the numbers of a token's vector."""
+        """Return the number of dimensions of a token's state."""
         return int(self.backbone.config.get_text_config().hidden_size)
 
     @property
@@ -76,7 +76,7 @@ class Encoder:
 
     @cached_property
     def reading(self) -> bytes:
-        """Return a digest of what makes token ids of a text: tokenizer, prompt, suffix, maximum length, EOS."""
+        """Return a digest of what determines a text's token ids: tokenizer, prompt, suffix, maximum length, EOS."""
         recipe = self.recipe
         # What a tokenizer in Python does is not all in its state: one shares token ids with no other.
         own = 0 if self.tokenizer.is_fast else id(self.tokenizer)
@@ -161,7 +161,7 @@ NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "t
 
 
 def architecture(model: PreTrainedModel) -> str:
-    """Return what a model computes with its weights, as JSON: heads, activation, norms' epsilon, rotary base ...
+    """Return a model's configuration of computation as JSON: heads, activation, epsilon, rotary base ...
 
     None of these has a weight of its own, and each changes every vector.
     """
@@ -171,7 +171,7 @@ def architecture(model: PreTrainedModel) -> str:
 
 
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return what a tokenizer does to a text, as JSON.
+    """Return what determines a tokenizer's output, as JSON.
 
     The truncation and padding that its last call left in its state are not included.
     """

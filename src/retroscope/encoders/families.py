@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Dotted paths of one architecture; those of a block's parts are relative to the block.
+    """Dotted paths of one architecture's parts; those inside a block are relative to the block.
 
     Attributes:
         blocks: the list of blocks.

@@ -17,15 +17,15 @@ ACTIVATIONS: Mapping[str, type[nn.Module]] = {
 
 
 class Normalize(nn.Module):
-    """Scale to unit length."""
+    """Module that scales vectors to unit length."""
 
     def forward(self, vector: Float[Tensor, "text dim"]) -> Float[Tensor, "text dim"]:
-        """Divide by the L2 norm (at least 1e-12)."""
+        """Divide vectors by their L2 norm (at least 1e-12)."""
         return torch.nn.functional.normalize(vector, dim=-1)
 
 
 class Dense(nn.Module):
-    """activation(W x + b), plus x (projected where the sizes differ) if residual."""
+    """Dense layer: activation(W x + b), plus x (projected if the sizes differ) if residual."""
 
     def __init__(self, linear: nn.Linear, activation: nn.Module, residual: nn.Module | None = None) -> None:
         super().__init__()
@@ -34,6 +34,6 @@ class Dense(nn.Module):
         self.residual = residual
 
     def forward(self, vector: Float[Tensor, "text dim"]) -> Float[Tensor, "text out"]:
-        """Apply the layer."""
+        """Apply the layer to vectors."""
         out: Tensor = self.activation(self.linear(vector))
         return out if self.residual is None else out + self.residual(vector)

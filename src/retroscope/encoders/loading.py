@@ -25,7 +25,7 @@ Source = str | Path
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A checkpoint on its device, with proved anatomy; towers are made from it."""
+    """A checkpoint on its device, with verified anatomy, from which towers are made."""
 
     checkpoint: Checkpoint
     anatomy: Anatomy
@@ -132,7 +132,7 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 def look_both_ways(model: PreTrainedModel) -> None:
-    """Lift the causal mask of a decoder; `prove_anatomy` then measures whether it worked.
+    """Remove the causal mask of a decoder; `prove_anatomy` then tests whether that worked.
 
     One that looks both ways by its configuration (EmbeddingGemma) is left alone: its sliding windows do so, too.
     """

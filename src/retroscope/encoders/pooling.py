@@ -1,4 +1,4 @@
-"""Pooling: pure functions from token states and a mask to one vector a text.
+"""Pooling functions: from token states and a mask to one vector for each text.
 
 Every function but `last_column` reads real tokens only, so padding on either side changes nothing.
 """
@@ -29,7 +29,7 @@ def last_token(hidden: Hidden, mask: Mask) -> Pooled:
 
 
 def last_column(hidden: Hidden, mask: Mask) -> Pooled:
-    """Return the last column of the padded batch: padding itself wherever a tokenizer pads on the right.
+    """Return the last column of the padded batch, which is padding if the tokenizer pads on the right.
 
     Only for the protocol `ielab-2025`, which was published with it.
     """
@@ -37,13 +37,13 @@ def last_column(hidden: Hidden, mask: Mask) -> Pooled:
 
 
 def mean(hidden: Hidden, mask: Mask) -> Pooled:
-    """Return the mean over real tokens."""
+    """Return the mean of the states of real tokens."""
     weights = mask.to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 
 
 def weighted_mean(hidden: Hidden, mask: Mask) -> Pooled:
-    """Return the mean over real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, eq. 2)."""
+    """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2)."""
     weights = (mask.cumsum(dim=1) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 
@@ -80,7 +80,7 @@ JOIN = "+"  # between the poolings of one recipe whose vectors stand side by sid
 
 
 def pooling(name: str) -> Pooling:
-    """Return the pooling function of that name; of "cls+mean", the vectors of both side by side, in that order."""
+    """Return the pooling function of a name; for "cls+mean", of both vectors side by side."""
     parts = name.split(JOIN)
     for part in parts:
         if part not in POOLINGS or (len(parts) > 1 and part == "pooler"):

@@ -1,4 +1,5 @@
-"""Precision of forward passes whose vectors are not stored: its names, and what it does to a result. No torch.
+"""Precisions of forward passes whose vectors are not stored, and the difference a precision makes to a result. No
+torch.
 
 `autocast.in_precision` is the context in which they run.
 """
@@ -60,7 +61,7 @@ class PrecisionEffect:
 
     @property
     def difference(self) -> float:
-        """Return the mean in this precision less that in float32."""
+        """Return the mean in the lower precision less that in float32."""
         return self.reduced - self.exact
 
     def document(self) -> EffectFacts:

@@ -1,4 +1,4 @@
-"""The random-weight control: a copy of a model with its architecture, tokenizer and recipe, and nothing learned."""
+"""Make the random-weight control: a copy with the same architecture, tokenizer and recipe, but nothing learned."""
 
 import copy
 from dataclasses import replace
@@ -44,7 +44,7 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
 
 
 def load_again(source: EncoderSource) -> Encoder:
-    """Load an encoder from what another process loaded it from."""
+    """Load an encoder in this process from its source in another process."""
     encoder = load_encoder(source.source, source.settings, tower=source.tower)
     return encoder if source.random_weights is None else with_random_weights(encoder, source.random_weights)
 
@@ -71,7 +71,7 @@ def _rebuilt(backbone: PreTrainedModel) -> PreTrainedModel:
 
 
 def _reinitialised(head: nn.Module) -> nn.Module:
-    """Return a copy of a head whose learned layers are re-initialised; normalisation has nothing learned."""
+    """Return a copy of a head with its learned layers re-initialised."""
     head = copy.deepcopy(head)
     for module in head.modules():
         if isinstance(module, nn.Linear | nn.LayerNorm):

@@ -1,4 +1,4 @@
-"""Recipe: everything that turns a text into a vector besides the weights.
+"""The type `Recipe`: everything besides the weights that turns a text into a vector.
 
 A number about an embedding means nothing without its recipe, so a recipe says where each
 of its fields came from, is printed, and is stored with every result.
@@ -64,7 +64,7 @@ class Recipe:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def but(self, source: str, **changes: Any) -> "Recipe":
-        """Return a copy with fields changed, each with its `source`."""
+        """Return a copy of the recipe with changed fields, whose source is `source`."""
         for name in changes:
             if name not in self.__dataclass_fields__ or name == "sources":
                 fields = [f for f in self.__dataclass_fields__ if f != "sources"]
@@ -78,5 +78,5 @@ class Recipe:
         return facts
 
     def identity(self) -> dict[str, object]:
-        """Return what changes a vector: every field, without where it came from. Caches are keyed by it."""
+        """Return the fields that determine vectors: all but the sources. Caches are keyed by it."""
         return {k: v for k, v in self.as_dict().items() if k != "sources"}

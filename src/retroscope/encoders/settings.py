@@ -1,4 +1,4 @@
-"""Loading settings: everything left out is read from the checkpoint or has a printed default.
+"""Settings of loading models; what is left out comes from the checkpoint, or has a default that is printed.
 
 No torch: settings are checked before it is imported. tests/cli/test_defaults.py compares the names here with the
 registries that they are of.
@@ -23,14 +23,13 @@ DTYPES = ("float32", "bfloat16", "float16", "float64")  # as torch calls them
 
 
 def short_name(source: str | Path) -> str:
-    """Return the name of a checkpoint that none was given for: the last part of its path."""
+    """Return a default name for a checkpoint: the last part of its path."""
     return Path(source).name or Path(source).resolve().name
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
-    """The user's choices; None leaves a choice to the protocol, then the checkpoint, then the
-    default.
+    """The user's choices for loading a model; None leaves a choice to protocol, checkpoint or default.
 
     Attributes:
         pooling: a name in `POOLING_NAMES`; required for a plain checkpoint, which does not record its pooling.
@@ -115,7 +114,7 @@ class LoadOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """Source and settings of one tower, with which another process loads the same encoder.
+    """Source and settings of one tower, from which another process loads the same encoder.
 
     Attributes:
         source: absolute path, or a hub name.
@@ -134,13 +133,13 @@ class EncoderSource:
 
 
 def source_of(source: str | Path, settings: LoadSettings, tower: str) -> EncoderSource:
-    """Return the source of a tower; a path becomes absolute, since other processes work in other folders."""
+    """Return the source of a tower, with an absolute path, since other processes work in other folders."""
     here = Path(source)
     return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)
 
 
 def find_device(name: str) -> "torch.device":
-    """Return the device of that name.
+    """Return the torch device of that name, if this machine has it.
 
     One that does not exist is an error: a quiet fall-back to the CPU takes days.
     """

@@ -1,4 +1,4 @@
-"""SIMILARITIES: how two vectors are compared, by what becomes of each before their dot product."""
+"""Similarities of two vectors, each defined by a transform before the dot product."""
 
 from collections.abc import Callable
 

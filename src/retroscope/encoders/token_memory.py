@@ -1,4 +1,4 @@
-"""TokenMemory: the token ids of texts that were read before, so that each text is tokenised once a recipe.
+"""Cache token ids, so that each text is tokenised once for each recipe.
 
 They are kept in memory, and in a folder from one run to the next: a file for each time that they are saved, named by
 the digest of its content. A file that is not what its name says is removed, and its texts are tokenised again.
@@ -40,7 +40,7 @@ class _Saved:
     ids: Int32[np.ndarray, "token"]
 
     def find(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, list[int]]]:
-        """Yield those of some keys that the file holds, with their token ids."""
+        """Yield those keys that the file contains, with their token ids."""
         wanted = np.frombuffer(b"".join(keys), dtype=np.uint64).reshape(-1, 2)
         at = np.minimum(np.searchsorted(self.keys[:, 0], wanted[:, 0]), len(self.keys) - 1)
         for place in np.flatnonzero((self.keys[at] == wanted).all(axis=1)).tolist():
@@ -49,10 +49,10 @@ class _Saved:
 
 
 class TokenMemory:
-    """Token ids by what tokenised them and the text; models whose tokenizers and recipes agree share them."""
+    """Cache of token ids by tokenizer, recipe and text; models that agree in these share entries."""
 
     def __init__(self, folder: Path | None = None, budget: int = BUDGET) -> None:
-        """Begin with what a folder holds; None keeps nothing from one run to the next."""
+        """Start with the token ids in a folder; without a folder nothing is kept between runs."""
         self._folder = folder
         self._rows: dict[bytes, TokenRows] = {}
         self._saved: dict[bytes, list[_Saved]] = {}
@@ -67,7 +67,7 @@ class TokenMemory:
         *,
         lasting: bool = True,
     ) -> list[list[int]]:
-        """Return the token ids of every text.
+        """Return the token ids of every text, from the cache or else tokenised now.
 
         Args:
             reading: digest of what makes token ids of a text, 64 bytes at most.
@@ -88,7 +88,7 @@ class TokenMemory:
         return [list(known[key]) for key in keys]
 
     def save(self) -> None:
-        """Write the token ids that are in memory alone to the folder, and read them there from now on."""
+        """Write new token ids from memory to the folder, and read them there from now on."""
         for reading in self._lasting & {*self._rows}:
             content = _content(self._rows[reading])
             place = self._place(reading) / f"{hashlib.sha256(content).hexdigest()}.arrow"
@@ -99,7 +99,7 @@ class TokenMemory:
                 self._left += sum(map(_size, self._rows.pop(reading).values()))
 
     def _known(self, reading: bytes, keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """Return the token ids of those keys that are known."""
+        """Return the token ids of those keys that are cached."""
         rows = self._rows.get(reading, {})
         known = {key: rows[key].tolist() for key in keys if key in rows}
         for saved in self._files(reading):
@@ -116,7 +116,7 @@ class TokenMemory:
             self._rows.setdefault(reading, {})[key] = kept
 
     def _files(self, reading: bytes) -> list[_Saved]:
-        """Return what earlier runs saved; damaged files are removed."""
+        """Return the files that earlier runs saved, and remove damaged ones."""
         if reading not in self._lasting:
             return []
         if reading not in self._saved:
@@ -138,7 +138,7 @@ def _size(row: "array[int]") -> int:
 
 
 def _content(rows: Mapping[bytes, "array[int]"]) -> bytes:
-    """Return a file of token ids: an Arrow table with a row for each text, sorted by the first half of its digest."""
+    """Return the bytes of a file of token ids: an Arrow table with a row for each text, sorted by digest."""
     keys = np.frombuffer(b"".join(rows), dtype=np.uint64).reshape(-1, 2)
     order = np.argsort(keys[:, 0], kind="stable")
     in_order = list(rows.values())
@@ -158,12 +158,12 @@ def _content(rows: Mapping[bytes, "array[int]"]) -> bytes:
 
 
 def is_what_its_name_says(file: Path) -> bool:
-    """Return whether a file of token ids is named by the digest of its content."""
+    """Return whether a file's name is the digest of its content."""
     return file_digest(file) == file.stem
 
 
 def _is_whole(file: Path) -> bool:
-    """Return whether a file is what its name says; one that is not is removed, and its texts are tokenised again."""
+    """Return whether a file is intact, and remove it if not."""
     with suppress(OSError):
         if is_what_its_name_says(file):
             return True

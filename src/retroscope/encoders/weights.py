@@ -1,4 +1,4 @@
-"""The loading proof: every weight of a model is the checkpoint's, compared value by value with the file."""
+"""Prove that every weight of a loaded model equals the checkpoint's, value by value."""
 
 import re
 from collections import defaultdict
@@ -41,13 +41,13 @@ LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bi
 
 @dataclass(frozen=True)
 class Disk:
-    """The tensors of a checkpoint: name -> the file that contains it."""
+    """The tensors of a checkpoint on disk: name -> the file that contains it."""
 
     folder: Path
     files: Mapping[str, Path]
 
     def tensor(self, name: str) -> Tensor:
-        """Read one tensor."""
+        """Read one tensor from disk."""
         with safe_open(self.files[name], framework="pt") as opened:
             tensor: Tensor = opened.get_tensor(name)
         return tensor
@@ -63,7 +63,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against its checkpoint: names equal in value, names not found in it, tensors that nothing uses."""
+    """Comparison of a model with its checkpoint: equal tensors, tensors not found, and unused ones."""
 
     equal: tuple[str, ...]
     strange: tuple[str, ...]
@@ -86,7 +86,7 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
 
 
 def _names(file: Path) -> list[str]:
-    """Return the names of a file's tensors; those of complex numbers are refused, of which a part would be lost."""
+    """Return the names of a file's tensors, and refuse complex numbers."""
     with safe_open(file, framework="pt") as opened:
         names = list(opened.keys())
         twofold = [name for name in names if opened.get_slice(name).get_dtype() in COMPLEX]
@@ -111,7 +111,7 @@ def _mend(folder: Path) -> str:
 
 
 def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
-    """Compare every tensor of the model with the checkpoint's of that name (prefixes aside), in the model's dtype."""
+    """Compare every tensor of the model with the checkpoint's of the same name, in the model's number format."""
     candidates = by_ending(disk.files)
     shapes = disk.shapes()
     equal, strange, used = [], [], set()
@@ -127,7 +127,7 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
 
 
 def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk) -> Comparison:
-    """Return the comparison after looking for tensors that the library cut out of larger ones (q, k and v of one).
+    """Return the comparison with tensors found that the library cuts out of larger ones (q, k and v of one).
 
     A piece is a run of rows of a tensor that nothing else uses; that tensor is used if its pieces are all of its rows.
     """
@@ -149,14 +149,14 @@ def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk
 
 
 def _place(piece: Tensor, tensor: Tensor) -> int | None:
-    """Return the row at which a piece lies in a tensor, at a multiple of its own length; None where it does not."""
+    """Return the row at which a piece lies in a tensor, at a multiple of its own length; None if it is not there."""
     mine, theirs = piece.detach().cpu(), tensor.to(piece.dtype)
     starts = range(0, len(theirs) - len(mine) + 1, max(1, len(mine)))
     return next((start for start in starts if _same_values(theirs[start : start + len(mine)], mine)), None)
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return ending -> full names, the one with the least in front of the ending first."""
+    """Return name ending -> full names with that ending, the shortest first."""
     full_names: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name
@@ -182,14 +182,14 @@ def _find(tensor: Tensor, candidates: list[str], disk: Disk) -> str | None:
 
 
 def _same_values(theirs: Tensor, mine: Tensor) -> bool:
-    """Compare exactly; NaN in both is the same here, and refused by `prove_loaded` for what it is."""
+    """Compare two tensors exactly; NaN equals NaN here."""
     return torch.equal(theirs, mine) or (
         bool(mine.isnan().any()) and torch.allclose(theirs, mine, rtol=0, atol=0, equal_nan=True)
     )
 
 
 def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: str) -> LoadingProof:
-    """Raise an EncoderError naming every missing, reshaped, altered or unexpected tensor; else say what was loaded.
+    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor; else return the proof.
 
     `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors
     are compared with the files, so that one that was silently initialised is caught as well.
@@ -215,7 +215,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
 
 
 def _refuse_nan(model: nn.Module, disk: Disk) -> None:
-    """Refuse weights that are not numbers: they spoil some vectors only, so that no text of a proof need meet them."""
+    """Refuse weights with NaN, which would spoil only some vectors."""
     broken = [
         name for name, tensor in model.state_dict().items() if tensor.is_floating_point() and tensor.isnan().any()
     ]
@@ -228,6 +228,6 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
 
 
 def unused_reason(name: str, family: str) -> str | None:
-    """Return why a bare backbone of the family has no use for a checkpoint's tensor; None when it should have one."""
+    """Return why a bare backbone of the family does not use a checkpoint's tensor; None if it should."""
     patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
     return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)

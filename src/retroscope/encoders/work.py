@@ -1,4 +1,4 @@
-"""Work of encoding: floating point operations, counted from the anatomy, and how many this machine does a second.
+"""Estimate the work of encoding in floating point operations, and measure how many this machine does a second.
 
 Counted are the products of the blocks: two operations for each weight and token, and in the attention of each block
 four for each pair of tokens and each number of their vectors (Kaplan et al. 2020, arXiv 2001.08361, table 1). What is
@@ -42,7 +42,7 @@ def pair_operations(encoder: Encoder) -> float:
 
 
 def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"], precision: str = EXACT) -> float:
-    """Time one forward pass over made-up texts of a typical length, and return operations a second.
+    """Return the operations per second of one forward pass over made-up texts of typical length.
 
     Args:
         lengths: tokens of the texts that will be encoded; their median, weighted by tokens, is the typical one.
@@ -63,7 +63,7 @@ def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "te
 
 
 def product_rate() -> float:
-    """Time the product of two float32 matrices on the processor, and return operations a second."""
+    """Return the operations per second of a product of two float32 matrices on the processor."""
     matrix = np.ones((SIZE, SIZE), dtype=np.float32)
     times = []
     for _ in range(4):  # the first pays for warming up
@@ -80,5 +80,5 @@ def _typical(lengths: Int[np.ndarray, "text"]) -> int:
 
 
 def _some_token(encoder: Encoder) -> int:
-    """Return a token id that is no padding: RoBERTa counts positions by it."""
+    """Return a token id that is not padding."""
     return 0 if encoder.tokenizer.pad_token_id != 0 else 1

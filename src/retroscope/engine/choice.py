@@ -1,4 +1,4 @@
-"""The choice of an engine: `local`, or `ray`, with the address of a cluster."""
+"""Choose an engine: `local`, or `ray` with the address of a cluster."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ ENGINES = ("local", "ray")
 
 @dataclass(frozen=True)
 class Engine:
-    """Choice of the engine that computes the shards.
+    """The engine that computes the shards: this process, or a Ray cluster.
 
     Attributes:
         name: "local", this process; "ray", actors of a Ray cluster.
@@ -38,7 +38,7 @@ class Engine:
             raise SettingsError(f"workers is {self.workers}", fix="give at least 1, or leave it out")
 
     def run(self, job: Job, progress: Count | None = None) -> RunTally:
-        """Do all shards of a job that are not done yet.
+        """Do all shards of a job that are not done yet, by the chosen engine.
 
         A job that only this process can do is done here, whatever the engine.
 
@@ -61,7 +61,7 @@ LOCAL = Engine()
 
 
 def engine_of(text: str, workers: int | None = None, told: Callable[[str], None] | None = None) -> Engine:
-    """Return the engine of an option: `local`, `ray`, or `ray:ADDRESS`.
+    """Return the engine for an option's text: `local`, `ray`, or `ray:ADDRESS`.
 
     Raises:
         SettingsError: for another name, or a number of workers that it cannot have.
@@ -71,7 +71,7 @@ def engine_of(text: str, workers: int | None = None, told: Callable[[str], None]
 
 
 def news(tally: RunTally) -> list[str]:
-    """Return what is worth saying about a run."""
+    """Return lines about a finished run that a user should know, e.g. lost workers."""
     again = tally.again.items()
     lines = [f"{count} shards were {standing.value}: they were computed again" for standing, count in again]
     lines += [f"worker lost: {reason}" for reason in tally.lost]

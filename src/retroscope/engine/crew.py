@@ -1,4 +1,4 @@
-"""The crew of a run on Ray: actors that are starting, at work or lost, and the calls that are under way."""
+"""The workers of a run on Ray: actors that are starting, working or lost, and their open calls."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ POLL = 1.0  # seconds
 
 @dataclass(eq=False)
 class Member:
-    """One actor.
+    """One worker: a Ray actor with its open calls.
 
     Attributes:
         calls: what was asked and is not answered: reference -> (shard, or None for its start; time of the call).
@@ -32,13 +32,13 @@ class Member:
 
     @property
     def label(self) -> str:
-        """Return its name and where it runs."""
+        """Return the worker's name and host."""
         return f"{self.name} on {self.host}" if self.host else self.name
 
 
 @dataclass(frozen=True)
 class Event:
-    """Answer of a member: its arrival, the report of a shard, or its loss (`lost`, the reason)."""
+    """Something that happened to a worker: its start, the report of a shard, or its loss (`lost`, the reason)."""
 
     member: Member
     shard: Shard | None = None
@@ -47,7 +47,7 @@ class Event:
 
 
 class Crew:
-    """Actors of one run.
+    """All workers of one run on Ray.
 
     Attributes:
         members: by name.
@@ -55,7 +55,7 @@ class Crew:
     """
 
     def __init__(self, ray: Any, job: Job, size: int) -> None:
-        """Start the actors; they arrive one by one."""
+        """Start the actors, which become ready one by one."""
         self._ray, self._job = ray, job
         self._started = 0
         self._equipment: Mapping[str, str] | None = None
@@ -65,21 +65,21 @@ class Crew:
             self._start(1)
 
     def give(self, member: Member, shard: Shard) -> None:
-        """Send a shard to a member."""
+        """Send a shard to a worker."""
         member.calls[member.actor.do.remote(shard)] = shard, time.monotonic()
 
     def free(self) -> list[Member]:
-        """Return the members that can take a shard, those with nothing to do first."""
+        """Return the workers that can take a shard, idle ones first."""
         ready = [member for member in self.members.values() if member.ready and len(member.calls) < AT_ONCE]
         return sorted(ready, key=lambda member: len(member.calls))
 
     @property
     def at_work(self) -> int:
-        """Return the number of members that have arrived."""
+        """Return the number of workers that are ready."""
         return sum(member.ready for member in self.members.values())
 
     def events(self) -> Iterator[Event]:
-        """Wait a little, and yield what has happened; places of lost members are filled."""
+        """Wait briefly, and yield what happened; lost workers are replaced."""
         holders = {reference: member for member in self.members.values() for reference in member.calls}
         answered, _ = self._ray.wait(list(holders), num_returns=1, timeout=POLL) if holders else ([], [])
         for reference in answered:
@@ -92,7 +92,7 @@ class Crew:
                 yield self._lost(member, f"nothing was heard of it for {STALLED:.0f} seconds")
 
     def dismiss(self) -> None:
-        """End all actors."""
+        """Stop all actors."""
         for member in self.members.values():
             self._ray.kill(member.actor)
         self.members.clear()
@@ -112,7 +112,7 @@ class Crew:
             yield Event(member, shard, answer)
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
-        """Put a member to work, if it makes the same bytes as the others.
+        """Accept a started worker, if its device and libraries match those of the others.
 
         Raises:
             EngineError: if it does not, or if no member is left.

@@ -1,4 +1,4 @@
-"""Ledger: the completion records of a job, one file a shard, beside the files that they vouch for."""
+"""The completion records of a job: one file for each shard, with checksums of the files that it wrote."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class Ledger:
-    """Records of shards that are done: key, what they were made with, and the SHA-256 of every file.
+    """Completion records of shards: key, device and versions, and the SHA-256 of every file.
 
     Attributes:
         equipment: kind of device and versions of libraries of the worker at hand.
@@ -34,7 +34,7 @@ class Ledger:
     equipment: Mapping[str, str] = field(default_factory=dict)
 
     def standing(self, name: str, key: str) -> Standing:
-        """Return whether a shard is done: its record says so, and every file that it names still has its content."""
+        """Return the state of a shard: done if its record matches the key and every named file has its checksum."""
         content = self.storage.read(_record(name))
         if content is None:
             return Standing.ABSENT
@@ -60,11 +60,11 @@ class Ledger:
         self.storage.write(_record(name), json.dumps(record, sort_keys=True).encode())
 
     def records(self) -> int:
-        """Count the records."""
+        """Count the completion records."""
         return len(self.storage.names(RECORDS))
 
     def clear(self) -> None:
-        """Remove all records: the whole is finished, or begins anew."""
+        """Remove all records, since the whole job is finished or starts again."""
         self.storage.remove(RECORDS)
 
     def _digest(self, file: str) -> str | None:
@@ -77,7 +77,7 @@ def _record(name: str) -> str:
 
 
 def _read(content: bytes, key: str) -> dict[str, Any] | None:
-    """Return a record, or None if it is damaged or of another key."""
+    """Parse a record; None if it is damaged or has another key."""
     try:
         record = json.loads(content)
     except ValueError:

@@ -13,7 +13,7 @@ Written = Future[tuple[Shard, Standing]]
 
 
 def run_here(job: Job, progress: Count | None = None) -> RunTally:
-    """Do all shards that are not done yet, in order; the first error ends the run, and what is done stays done.
+    """Do all shards that are not done yet, in order; an error ends the run but keeps finished shards.
 
     Args:
         progress: told (items done, items in all) after every shard that was computed; those of an earlier run are
@@ -43,7 +43,7 @@ def run_here(job: Job, progress: Count | None = None) -> RunTally:
 
 
 def _write(job: Job, shard: Shard, standing: Standing, content: Any) -> tuple[Shard, Standing]:
-    """Write the files of a shard, then its record."""
+    """Write the files of a shard, then its completion record."""
     job.ledger.complete(shard.name, shard.key, job.worker.write(shard.payload, content))
     return shard, standing
 

@@ -1,4 +1,4 @@
-"""The queue of shards: who may do which next, what is tried again, and what is given up. It runs nothing itself."""
+"""The queue of shards: which worker does which next, and which are tried again or given up. It runs nothing itself."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ LOOKAHEAD = 256  # shards that may wait for others, before no more are read
 
 
 class Queue:
-    """Shards of a job, each in one place: waiting, with a worker, done, or missing.
+    """Queue of a job's shards, each waiting, with a worker, done, or missing.
 
     Attributes:
         missing: shard that is given up -> the last error, or the shard that it needs and that is missing.
@@ -17,7 +17,7 @@ class Queue:
     """
 
     def __init__(self, shards: Iterable[Shard], attempts: int = ATTEMPTS, lookahead: int = LOOKAHEAD) -> None:
-        """Begin with shards in an order in which each comes after those that it needs."""
+        """Start with shards in an order in which each comes after those that it needs."""
         self._stream = iter(shards)
         self._attempts, self._lookahead = attempts, lookahead
         self._exhausted = False
@@ -33,7 +33,7 @@ class Queue:
         return self._exhausted and not self._waiting and not self._given
 
     def take(self, worker: str) -> Shard | None:
-        """Give a worker the first shard that can be done now; None if there is none at present."""
+        """Assign the first shard that can be done now to a worker; None if there is none at present."""
         ready = next((shard for shard in self._waiting.values() if self._is_ready(shard)), None)
         while ready is None and not self._exhausted and len(self._waiting) < self._lookahead:
             ready = self._read()
@@ -43,12 +43,12 @@ class Queue:
         return ready
 
     def done(self, name: str) -> None:
-        """Take a shard off the queue, since its record is written."""
+        """Mark a shard as done."""
         self._given.pop(name, None)
         self._done.add(name)
 
     def failed(self, name: str, error: str) -> None:
-        """Take a shard back from its worker: it waits for another attempt, or is given up with all that need it."""
+        """Take a failed shard back: it waits for another attempt, or is given up with all that need it."""
         shard, _ = self._given.pop(name)
         errors = self.failures.setdefault(name, [])
         errors.append(error)
@@ -63,7 +63,7 @@ class Queue:
             self.failed(name, error)
 
     def _read(self) -> Shard | None:
-        """Read the next shard of the job and return it if it is ready; else it waits or is missing."""
+        """Read the next shard of the job, and return it if it is ready; else keep it waiting or mark it missing."""
         shard = next(self._stream, None)
         if shard is None:
             self._exhausted = True

@@ -84,7 +84,7 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
 
 
 def _give_out(crew: Crew, queue: Queue) -> None:
-    """Give every member that has room what can be done now, one shard at a time."""
+    """Give every worker with room the shards that can be done now, one at a time."""
     while free := crew.free():
         given = 0
         for member in free:
@@ -121,7 +121,7 @@ def _ray() -> Any:
 
 @contextmanager
 def _cluster(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster for the block; without an address, start one on this machine that ends with the process.
+    """Connect to a cluster while the context is open; without an address, start one on this machine.
 
     Raises:
         EngineError: if the process is connected to another cluster, or none answers.
@@ -151,7 +151,7 @@ def _refuse_another(ray: Any, address: str | None) -> None:
 
 
 def _start(ray: Any) -> None:
-    """Start a cluster for all jobs of this process; its processes and files go when the process ends."""
+    """Start a cluster for all jobs of this process, which is removed when the process ends."""
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else Ray keeps one in the home folder
     _remove_left_behind()
     folder = tempfile.mkdtemp(prefix=f"{FOLDERS}{os.getpid()}-")
@@ -180,7 +180,7 @@ def _start(ray: Any) -> None:
 
 @contextmanager
 def _handler_kept() -> Iterator[None]:
-    """Restore the handler of SIGTERM after a block in which Ray sets its own, which ends the process without a word."""
+    """Restore the process's SIGTERM handler after Ray has replaced it."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
@@ -211,7 +211,7 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _room(ray: Any, job: Job) -> int:
-    """Return the number of workers that the cluster has room for."""
+    """Return for how many workers the cluster has room."""
     kind, need = ("GPU", job.accelerators) if job.accelerators else ("CPU", job.threads)
     nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
     room = sum(int(has // need) for has in nodes)

@@ -1,4 +1,4 @@
-"""The shard contract: what is to be done, who does it, and when it counts as done. No scheduler is named here."""
+"""The types of sharded work: a piece of work, who does it, and when it counts as done. No scheduler is named here."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from retroscope.engine.ledger import Ledger, Standing
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One piece of work: done as a whole or not at all, by any worker, any number of times, with the same bytes.
+    """One piece of work: done as a whole or not at all, by any worker, with the same bytes each time.
 
     Attributes:
         name: unique in its job; names its record.
@@ -27,32 +27,32 @@ class Shard:
 
 
 class Worker(Protocol):
-    """Does shards, one after another."""
+    """Interface of a worker, which does shards one after another."""
 
     def compute(self, payload: Any) -> Any:
-        """Return the content of a shard; nothing is written."""
+        """Compute the content of a shard without writing it."""
 
     def write(self, payload: Any, content: Any) -> tuple[str, ...]:
-        """Write the content, each file whole or not at all; return the names of the files."""
+        """Write a shard's content, each file whole or not at all, and return the names of the files."""
 
 
 class Recruit(Protocol):
-    """Makes a worker in another process; it travels there, so it holds names and settings, no model."""
+    """Interface of a factory that makes a worker in another process; it holds names and settings, no model."""
 
     def hire(self) -> Worker:
-        """Load what the work needs.
+        """Load what a worker needs, and return the worker.
 
         Raises:
             RetroscopeError: if what is loaded would not make the same bytes.
         """
 
     def equipment(self) -> Mapping[str, str]:
-        """Return what else the bytes depend on where it runs: kind of device, versions of libraries."""
+        """Return what else determines the bytes on this machine: kind of device, versions of libraries."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """Shards, and who can do them.
+    """A list of shards with the worker, or the factory of workers, that does them.
 
     Attributes:
         ledger: where completion is recorded.
@@ -103,7 +103,7 @@ class RunTally:
     retried: dict[str, str] = field(default_factory=dict)
 
     def count(self, shard: Shard, standing: Standing, worker: str) -> None:
-        """Count a shard that is done, how it stood before, and the worker that it was given to."""
+        """Count a finished shard, by its earlier state and its worker."""
         if standing is Standing.DONE:
             self.kept += shard.size
             return

@@ -1,4 +1,4 @@
-"""A worker's station: one model in one process of its own, which does the shards that it is sent."""
+"""The Ray actor of one worker: it loads one model in its own process and does the shards that it is sent."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ AT_ONCE = 2  # shards at a station: one is written while the next is computed
 
 @dataclass(frozen=True)
 class Arrival:
-    """Answer of a station that starts: it is ready, or the reason why it is not.
+    """Answer of a starting worker: it is ready, or why it is not.
 
     Attributes:
         equipment: kind of device and versions of libraries.
@@ -30,7 +30,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """Outcome of a shard: how it stood before, its error, and its time.
+    """Outcome of one shard: its state before, its error, and its times.
 
     Attributes:
         standing: how it stood before.
@@ -45,17 +45,17 @@ class ShardReport:
 
 
 class Station:
-    """Does shards; errors are returned, so that no scheduler has to carry an exception."""
+    """The actor class of a worker; it returns errors instead of raising them."""
 
     def __init__(self, recruit: Recruit, ledger: Ledger) -> None:
-        """Keep what `prepare` needs; nothing is loaded yet."""
+        """Keep what `prepare` needs, without loading anything."""
         self._recruit, self._ledger = recruit, ledger
         self._worker: Worker | None = None
         self._computing = threading.Lock()
         self._writer = ThreadPoolExecutor(1, "shards")  # one: what a shard needs of the one before is written first
 
     def prepare(self) -> Arrival:
-        """Load what the work needs."""
+        """Load what the work needs, and return whether that succeeded."""
         try:
             equipment = self._recruit.equipment()
             self._ledger = replace(self._ledger, equipment=equipment)
@@ -65,7 +65,7 @@ class Station:
         return Arrival(socket.gethostname(), equipment)
 
     def do(self, shard: Shard) -> ShardReport:
-        """Do a shard unless it is done."""
+        """Do a shard unless it is done already."""
         try:
             with self._computing:
                 standing = self._ledger.standing(shard.name, shard.key)
@@ -80,12 +80,12 @@ class Station:
             return ShardReport(Standing.ABSENT, described(error))
 
     def _write(self, worker: Worker, shard: Shard, content: Any) -> float:
-        """Write the files of a shard, then its record; return the seconds that took."""
+        """Write the files of a shard, then its record; return the seconds taken."""
         started = time.perf_counter()
         self._ledger.complete(shard.name, shard.key, worker.write(shard.payload, content))
         return time.perf_counter() - started
 
 
 def described(error: BaseException) -> str:
-    """Return an error in one line."""
+    """Describe an error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]

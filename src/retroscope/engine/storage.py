@@ -1,4 +1,4 @@
-"""Storage: a folder, or a prefix of an object store by its URL; a file in it is whole or absent."""
+"""Files in a folder, or in an object store by its URL; a file is there whole or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ def _bucket(url: str) -> "Bucket":
 
 @contextmanager
 def failures_named(place: Location) -> Iterator[None]:
-    """Turn what an object store raises into our error: no bucket, no permission, no connection."""
+    """Turn errors of an object store (no bucket, permission or connection) into a Retroscope error."""
     if not is_url(place):
         yield
         return
@@ -84,7 +84,7 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """Files below a folder or a URL, by their names with slashes."""
+    """The files below a folder or URL, named by paths with slashes."""
 
     place: Location
 
@@ -97,7 +97,7 @@ class Storage:
         return None if content is None else content.to_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file: no reader and no crash ever sees half of it."""
+        """Write a file so that no reader and no crash ever sees half of it."""
         store, buffer = zarr_store(self.place), default_buffer_prototype().buffer
         try:
             with failures_named(self.place):
@@ -114,12 +114,12 @@ class Storage:
             return tuple(sorted(collect_aiterator(zarr_store(self.place, read_only=True).list_prefix(prefix))))
 
     def remove(self, folder: str) -> None:
-        """Remove a folder with all that is in it, if there is one."""
+        """Remove a folder with all its files, if it exists."""
         if self._is_absent():
             return
         with failures_named(self.place):
             sync(zarr_store(self.place).delete_dir(folder))
 
     def _is_absent(self) -> bool:
-        """Return whether this is a folder that does not exist; zarr would make it, or raise."""
+        """Return whether the location is a folder that does not exist."""
         return not is_url(self.place) and not Path(self.place).is_dir()

@@ -1,1 +1,1 @@
-"""Files on a disk: what we write is whole, locked and checksummed; what others made is read within limits."""
+"""Files on disk: write them whole, locked and with checksums, and read others' within limits."""

@@ -1,4 +1,4 @@
-"""Records of what a cache keeps: what made an entry, and when a run last used it.
+"""Record, for each entry of a cache, what made it and when a run last used it.
 
 A record lies beside its entry, `NAME.about.json`; its time is that of the last use. An entry is valid without it: the
 record is for people, and for choosing what to remove.
@@ -22,7 +22,7 @@ RECORD = ".about.json"  # end of the name of a record; it begins with the name o
 
 @dataclass(frozen=True, kw_only=True)
 class CacheOrigin:
-    """Origin of an entry of a cache: models, collection, analysis and software.
+    """What an entry of a cache was made from: models, collection, analysis and software.
 
     Attributes:
         models: their names.
@@ -41,7 +41,7 @@ class CacheOrigin:
 
 @dataclass(frozen=True)
 class EntryKind:
-    """One kind of entry of a cache.
+    """One kind of cache entry, and how damage to it is found.
 
     Attributes:
         name: as it is printed.
@@ -59,7 +59,7 @@ class EntryKind:
 
 
 def damaged_file(file: Path) -> list[Path]:
-    """Return a file that ends in its checksum, if it is damaged."""
+    """Return [file] if the checksum at the end of a file shows damage, else []."""
     try:
         read_checked(file, "")
     except DamageError:
@@ -68,13 +68,13 @@ def damaged_file(file: Path) -> list[Path]:
 
 
 def damaged_windows(folder: Path) -> list[Path]:
-    """Return the arrays of a folder that are damaged."""
+    """Return the damaged arrays of a folder."""
     return [damaged for file in sorted(folder.glob("*.npy")) for damaged in damaged_file(file)]
 
 
 @cache
 def versions(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the installed version of each library; reading their metadata takes milliseconds."""
+    """Return the installed version of each library."""
     return tuple((name, version(name)) for name in names)
 
 
@@ -87,7 +87,7 @@ def installed(name: str) -> str:
 
 
 def used(entry: Path, origin: CacheOrigin) -> None:
-    """Record that a run makes or uses an entry of a cache; what made it is written once."""
+    """Record that a run uses a cache entry, with its origin at the first time."""
     record = record_of(entry)
     with suppress(OSError):  # a read-only cache can be used, too
         if record.exists():
@@ -101,12 +101,12 @@ def _as_values(origin: CacheOrigin) -> dict[str, Any]:
 
 
 def record_of(entry: Path) -> Path:
-    """Return the file that records the origin of an entry."""
+    """Return the file that records the origin of a cache entry."""
     return entry.with_name(f"{entry.name}{RECORD}")
 
 
 def origin_of(entry: Path) -> CacheOrigin | None:
-    """Return what made an entry; None where that is not recorded, as before there were records."""
+    """Return what a cache entry was made from; None if that is not recorded."""
     try:
         values = read_document(record_of(entry))
     except (DamageError, AnalysisError):
@@ -121,6 +121,6 @@ def origin_of(entry: Path) -> CacheOrigin | None:
 
 
 def last_used(entry: Path) -> float:
-    """Return the time at which a run last used an entry, in seconds since 1970; of one without a record, its own."""
+    """Return when a run last used a cache entry, in seconds since 1970; without a record, when it was changed."""
     record = record_of(entry)
     return (record if record.exists() else entry).stat().st_mtime

@@ -1,4 +1,4 @@
-"""Checksums: everything that is kept has one, which is checked when it is read.
+"""Checksums of stored files: written with them, and verified when they are read.
 
 A folder that is written as a whole lists those of its files in `.retroscope`. A file that is kept by itself ends in a
 line with its own. A JSON document has its own in the field `checksum` (`documents.py`). Vectors have one a chunk, which
@@ -28,17 +28,17 @@ log = logging.getLogger("retroscope")
 
 
 def checksum(content: bytes) -> str:
-    """Return the XXH3 checksum of 128 bits, in hexadecimal."""
+    """Return the XXH3 checksum of 128 bits as hexadecimal digits."""
     return xxhash.xxh3_128_hexdigest(content)
 
 
 def checksum_line(digest: str) -> bytes:
-    """Return the line at the end of a file that is kept by itself."""
+    """Return the checksum line that ends a file."""
     return LINE.format(digest).encode()
 
 
 def read_checked(path: Path, fix: str) -> bytes:
-    """Return what was written to a file that ends in its checksum, without that line.
+    """Read a file that ends in its checksum, verify it, and return the content.
 
     Raises:
         DamageError: if it is not there, or is not what was written.
@@ -51,7 +51,7 @@ def read_checked(path: Path, fix: str) -> bytes:
 
 
 def read_if_sound(path: Path) -> bytes | None:
-    """Return what was written to a file that ends in its checksum; None where it is not there.
+    """Read a file that ends in its checksum; None if it does not exist or is damaged.
 
     A damaged file is noted and removed, so that it is made again.
     """
@@ -67,17 +67,17 @@ def read_if_sound(path: Path) -> bytes | None:
 
 
 def damaged(path: Path | str, fix: str) -> DamageError:
-    """Return the error for a file that is not what was written."""
+    """Return the error for a file whose checksum does not match."""
     return DamageError("this file is damaged: its content does not match its checksum", where=str(path), fix=fix)
 
 
 def note_remade(damage: RetroscopeError) -> None:
-    """Tell the user that what is damaged, or cannot be used, is made again, and go on."""
+    """Tell the user that damaged or unusable data is made again."""
     log.warning("note: %s: %s; it is made again", damage.where, damage.what)
 
 
 def seal(folder: Path) -> None:
-    """List the checksums of all files below a folder in its `.retroscope`, which is a line to each and its own."""
+    """Write the checksums of all files below a folder to its file `.retroscope`."""
     listed = "\n".join(f"{digest}  {name}" for name, digest in checksums_of(folder).items()).encode()
     (folder / MARK).write_bytes(listed + checksum_line(checksum(listed)))
 
@@ -90,7 +90,7 @@ def checksums_of(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A folder whose files are checked as they are read. Make one with `open_sealed`.
+    """A folder with a list of checksums, by which each file is verified when it is read. Make one with `open_sealed`.
 
     Attributes:
         checksums: name of a file -> its checksum.
@@ -102,7 +102,7 @@ class Sealed:
     fix: str
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file.
+        """Return the content of a file after verifying its checksum.
 
         Raises:
             DamageError: if it is not there, or is not what was written.
@@ -113,12 +113,12 @@ class Sealed:
         return content
 
     def below(self, name: str) -> dict[str, bytes]:
-        """Return the content of every file below a folder, by its path there."""
+        """Return relative path -> verified content for every file below a subfolder."""
         inside = f"{name}/"
         return {path.removeprefix(inside): self.read(path) for path in self.checksums if path.startswith(inside)}
 
     def damages(self) -> list[DamageError]:
-        """Return what is wrong with each file that is not what was written."""
+        """Return an error for each file that is missing or damaged."""
         found = []
         for name in self.checksums:
             try:
@@ -129,7 +129,7 @@ class Sealed:
 
 
 def open_sealed(folder: Path, fix: str) -> Sealed:
-    """Read the checksums of a folder.
+    """Read a folder's list of checksums, and return the folder for verified reading.
 
     Raises:
         DamageError: if it has none, or they are damaged themselves.
@@ -146,7 +146,7 @@ def _content(path: Path, fix: str) -> bytes:
 
 
 def unreadable(error: OSError, path: Path, fix: str) -> Exception:
-    """Return the damage that an error of the system stands for, or the error itself where the file may be sound."""
+    """Return the damage error for an operating system's error, or that error itself if the file may be intact."""
     if error.errno not in UNREADABLE:
         return error
     what = "is missing" if error.errno == errno.ENOENT else f"cannot be read: {error.strerror}"

@@ -1,4 +1,4 @@
-"""A disk that is full or cannot be written to, whatever library found out."""
+"""Recognise a full or read-only disk behind the errors of any library."""
 
 import errno
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ TEXTS = (
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether a full disk is why an error was raised."""
+    """Return whether an error was caused by a full disk."""
     return any(
         cause.errno in FULL if isinstance(cause, OSError) else any(text in str(cause) for text in TEXTS)
         for cause in _chain(error)
@@ -26,7 +26,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def refused_by_system(error: BaseException) -> SettingsError | None:
-    """Return the error for a full or read-only disk, or a file that is not ours to read; None for other errors."""
+    """Return the error for a full or read-only disk, or for a file without permission; None for other errors."""
     refusals = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno in (*FULL, *CLOSED)]
     where = str(refusals[0].filename or "") if refusals else ""
     if is_full(error):
@@ -37,14 +37,14 @@ def refused_by_system(error: BaseException) -> SettingsError | None:
 
 
 def disk_full(where: str) -> SettingsError:
-    """Return the error for a full disk."""
+    """Return the error that reports a full disk."""
     return SettingsError(
         "the disk is full", where=where, fix="free some space and repeat the command: it continues from there"
     )
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from or during."""
+    """Yield an error and the errors that caused it."""
     known: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in known:

@@ -1,4 +1,4 @@
-"""JSON documents: values that JSON can hold, their text, files and hashes. Schemas in docs/reference/json.md."""
+"""JSON documents: convert values, write, read and hash them. Schemas in docs/reference/json.md."""
 
 import base64
 import gzip
@@ -23,7 +23,7 @@ CHECKSUM = "checksum"  # field of a stored document: of its text without that fi
 
 
 def clean(value: Any) -> Any:
-    """Return the value as JSON can hold it: numpy scalars as numbers, NaN and infinity as null."""
+    """Convert a value to what JSON can hold: numpy scalars to numbers, NaN and infinity to null."""
     if isinstance(value, dict):
         return {str(k): clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -34,7 +34,7 @@ def clean(value: Any) -> Any:
 
 
 def impersonal(value: Any) -> Any:
-    """Return JSON-like facts without the user's home folder, for which `~` stands, and without secrets.
+    """Return JSON-like facts with `~` for the user's home folder, and without secrets.
 
     For paths and commands, not for ids and texts, which are data.
     """
@@ -50,7 +50,7 @@ def impersonal(value: Any) -> Any:
 
 
 def ordered(value: Any) -> Any:
-    """Return the cleaned value with the names of every mapping sorted: equal before and after it was stored."""
+    """Return the cleaned value with the names of every mapping sorted, so that storing it changes nothing."""
     return json.loads(json.dumps(clean(value), sort_keys=True))
 
 
@@ -65,7 +65,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def fingerprint(value: Any) -> str:
-    """Return the SHA-256 of a value as JSON, in hexadecimal; the order of a mapping's names does not count.
+    """Return the SHA-256 of a value's JSON, in hexadecimal; the order of names does not matter.
 
     Raises:
         TypeError: if JSON cannot hold the value.
@@ -79,7 +79,7 @@ def write_document(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def read_document(path: Path, fix: str = "run the command again that made it") -> dict[str, Any]:
-    """Read a document that `write_document` wrote and whose schema this version knows; without its checksum.
+    """Read a document that `write_document` wrote, verify checksum and schema, and return it.
 
     Args:
         fix: what a user should do if it is damaged.
@@ -112,7 +112,7 @@ def _checksum(document: Mapping[str, Any]) -> str:
 
 
 def parse_document(content: bytes, path: Path) -> dict[str, Any]:
-    """Read a document whose content was checked.
+    """Parse a document whose content was verified.
 
     Raises:
         AnalysisError: if it is of another schema.
@@ -124,7 +124,7 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
-    """Return the error for a document of another schema, with the version that wrote it where it says so."""
+    """Return the error for a document of another schema version, with the version that wrote it if recorded."""
     versions = document.get("versions")
     version = versions.get("retroscope") if isinstance(versions, Mapping) else None
     written = f", written by retroscope {version}" if version else ""
@@ -137,12 +137,12 @@ def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
 
 
 def packed(text: str) -> str:
-    """Return a text as gzip in base64, which ends no element of a page; the same bytes each time."""
+    """Compress a text to gzip in base64, always to the same bytes, for embedding in a page."""
     return base64.b64encode(gzip.compress(text.encode(), PACKING, mtime=0)).decode("ascii")
 
 
 def packed_json(value: object) -> str:
-    """Return JSON-like values likewise.
+    """Compress JSON-like values to gzip in base64, for embedding in a page.
 
     Raises:
         ValueError: if a number is not finite, which JSON cannot hold.

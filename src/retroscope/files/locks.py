@@ -1,4 +1,4 @@
-"""Locks of the folders that runs write to: two runs of one folder would overwrite each other's files."""
+"""Lock the folders that runs write to, so that two runs do not overwrite each other's files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

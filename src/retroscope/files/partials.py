@@ -20,14 +20,14 @@ REMOVED = "removed"  # folder in it that is to go
 
 @contextmanager
 def in_use(file: BinaryIO) -> Iterator[None]:
-    """Hold a lock on an open file, where the system has such locks."""
+    """Hold a lock on an open file while the context is open, if the system supports it."""
     _lock(file)
     yield  # closing the file releases it
 
 
 @contextmanager
 def new_beside(path: Path) -> Iterator[Path]:
-    """Make a folder beside `path`, to prepare what will take its place; removed with all that is left in it."""
+    """Make a folder beside `path` for preparing its replacement; it is removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
     try:
@@ -55,7 +55,7 @@ def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
 
 
 def _remove_one(partial: Path) -> None:
-    """Remove a partial file or folder, unless its writer lives."""
+    """Remove a partial file or folder, unless its writer still runs."""
     if not partial.is_dir():
         with partial.open("rb+") as file:
             if _lock(file):
@@ -70,7 +70,7 @@ def _remove_one(partial: Path) -> None:
 
 
 def _put_back(partial: Path) -> None:
-    """Move the folder that was to be replaced to its place, where nothing has taken that."""
+    """Move back a folder that was about to be replaced, if its place is still empty."""
     place = partial.with_name(partial.name[1 : -len(f".????????{PARTIAL}")])
     if (partial / REPLACED).exists() and not place.exists():
         (partial / REPLACED).rename(place)
@@ -79,7 +79,7 @@ def _put_back(partial: Path) -> None:
 if sys.platform == "win32":
 
     def _lock(file: BinaryIO) -> bool:
-        """Return False: such locks are unknown, so nothing is taken for abandoned."""
+        """Return False, since this system has no such locks, so that nothing counts as abandoned."""
         return False
 
 else:

@@ -1,4 +1,4 @@
-"""Read what others made: regular files within limits, and every error of a library as one of ours.
+"""Read files that others made: regular files only, within limits, with libraries' errors turned into ours.
 
 A file may be a pipe that never ends, a device, a folder, a loop of links, 10 KB that unpack to 10 GB, or JSON that no
 parser survives. Who made it may be careless, or hostile.
@@ -47,7 +47,7 @@ KINDS: dict[Callable[[int], bool], str] = {
 
 @contextmanager
 def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAIN) -> Iterator[None]:
-    """Turn whatever a library raises while it reads what others made into one of our errors.
+    """Turn any error that a library raises in reading others' files into a Retroscope error.
 
     Args:
         kind: of the error.
@@ -70,7 +70,7 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
 
 
 def reason(error: BaseException) -> str:
-    """Return the name of an error, and the first line of its message."""
+    """Return an error's type and the first line of its message."""
     if isinstance(error, OSError) and error.strerror:
         return cut(error.strerror, LONGEST_REASON)
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
@@ -78,12 +78,12 @@ def reason(error: BaseException) -> str:
 
 
 def path_or_name(given: PathLike) -> str | Path:
-    """Return what may be a path, or a name such as that of the hub: text as it is, anything else as a `Path`."""
+    """Return text (a path or a hub name) unchanged, and anything else as a `Path`."""
     return given if isinstance(given, str) else Path(given)
 
 
 def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
-    """Return the path that a user or a file names, with `~` resolved; it need not exist.
+    """Return the path that a user or file names, with `~` expanded; it need not exist.
 
     Raises:
         RetroscopeError: of this kind, where no path can be called so: too long, `~nobody`, a NUL inside.
@@ -99,7 +99,7 @@ def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
 
 
 def check_file(path: Path, kind: ErrorClass) -> None:
-    """Refuse what is not a regular file that can be read: a folder, a pipe, a device, a loop of links.
+    """Refuse anything but a readable regular file: a folder, a pipe, a device, a loop of links.
 
     Raises:
         RetroscopeError: of this kind.
@@ -145,7 +145,7 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file; of a large one, what is read is reported to whoever listens."""
+    """Open a file; for a large one, progress is reported as it is read."""
     report = listens()
     if report is None or path.stat().st_size < REPORTED:
         return path.open("rb")
@@ -153,7 +153,7 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 class _Reported(io.FileIO):
-    """A file whose megabytes are counted as they are read."""
+    """A file that reports the megabytes read as progress."""
 
     def __init__(self, path: Path, report: Progress) -> None:
         super().__init__(path)
@@ -161,7 +161,7 @@ class _Reported(io.FileIO):
         self._size = path.stat().st_size
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer; return the number of bytes."""
+        """Fill the buffer from the file; return the number of bytes."""
         count = super().readinto(buffer) or 0
         before, self._read = self._read // MEGABYTE, min(self._size, self._read + count)
         if self._read // MEGABYTE > before:
@@ -170,30 +170,30 @@ class _Reported(io.FileIO):
 
 
 class _Unpacked(io.RawIOBase):
-    """The content of a gzip file that refuses to unpack to far more than any text does."""
+    """The unpacked content of a gzip file; unpacking far more than any text would give is refused."""
 
     def __init__(self, file: gzip.GzipFile, path: Path, kind: ErrorClass) -> None:
         self._file, self._path, self._kind = file, path, kind
         self._limit = max(UNPACKED, RATIO * path.stat().st_size)
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return True: the content can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return that places in it can be looked up, as those of parquet are."""
+        """Return True: the content can be sought in, as parquet needs."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
+        """Move to a position in the unpacked content."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the place."""
+        """Return the position in the unpacked content."""
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        """Read a part."""
+        """Fill the buffer with unpacked content; return the number of bytes."""
         size = self._file.readinto(buffer)
         if self._file.tell() > self._limit:
             raise self._kind(
@@ -253,7 +253,7 @@ def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) ->
 
 
 class BrokenJsonError(Exception):
-    """JSON that cannot be read, or that can mean two things: `what` is wrong, and what to do about it."""
+    """Error of JSON that cannot be parsed or is ambiguous: `what` is wrong, and the `fix`."""
 
     def __init__(self, what: str, fix: str = "") -> None:
         super().__init__(what)
@@ -262,7 +262,7 @@ class BrokenJsonError(Exception):
 
 
 def parse_json(text: str) -> Any:
-    """Return the value of a JSON text.
+    """Parse a JSON text and return its value.
 
     Raises:
         BrokenJsonError: for anything but JSON; repeated keys, numbers of thousands of digits and deep nesting, too.
@@ -273,7 +273,7 @@ def parse_json(text: str) -> Any:
 
 @contextmanager
 def broken_json() -> Iterator[None]:
-    """Turn what the parser raises into a BrokenJsonError; an incomplete text remains a JSONDecodeError's."""
+    """Turn a JSON parser's errors into a BrokenJsonError, except for an incomplete text's JSONDecodeError."""
     try:
         yield
     except json.JSONDecodeError as error:
@@ -285,7 +285,7 @@ def broken_json() -> Iterator[None]:
 
 
 def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; Python would silently keep the last value of a key that occurs twice."""
+    """Make a JSON object from pairs, and refuse a key that occurs twice."""
     values = dict(pairs)
     if len(values) != len(pairs):
         names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written beside their place, then moved into it.
+"""Write files and folders whole or not at all: beside their place, then moved into it.
 
 What is being written has a name of its own (`partials`) and is locked by its writer; a killed run leaves it there,
 and the next run that writes into the folder removes it (`remove_abandoned`).
@@ -20,7 +20,7 @@ from retroscope.files.partials import PARTIAL, REMOVED, REPLACED, in_use, new_be
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file, and its folder where there is none, so that no reader and no crash ever sees half of it."""
+    """Write a file, and its folder if needed, so that no reader and no crash ever sees half of it."""
     with whole_file(path) as file:
         file.write(content)
     return path
@@ -28,7 +28,7 @@ def write_whole(path: Path, content: bytes) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing; it takes the place of `path` when the block ends without an error.
+    """Open a new file for writing, which replaces `path` when the block ends without an error.
 
     It gets the permissions of any new file, as the umask says. On an error the old file stays as it was. The content is
     on the disk before it takes its place, so that no loss of power leaves an empty file there.
@@ -52,7 +52,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def checked_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing, as `whole_file` does; it ends in its checksum, and `read_checked` reads it."""
+    """Open a new file for writing, as `whole_file` does, and end it with its checksum for `read_checked`."""
     with whole_file(path) as file:
         yield file
         file.seek(0)
@@ -63,7 +63,7 @@ def checked_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse to replace a folder that no report wrote.
+    """Refuse to replace a folder that Retroscope did not write.
 
     Raises:
         SettingsError: if `path` holds files and lacks the mark of a report.
@@ -77,7 +77,7 @@ def refuse_foreign(path: Path) -> None:
 
 
 def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = ()) -> None:
-    """Refuse to replace a `report.html` that was written for another document, or folders that no report wrote.
+    """Refuse to replace a report that belongs to another document, or folders that Retroscope did not write.
 
     Args:
         document: that a report of this kind has beside its page.
@@ -97,14 +97,14 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
 
 
 def file_digest(file: Path) -> str:
-    """Return the SHA-256 of a file, which is read piece by piece."""
+    """Return the SHA-256 of a file, read in pieces."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill; it takes the place of `path` when the block ends without an error.
+    """Make a folder to fill, which replaces `path` when the block ends without an error.
 
     Files of an earlier report are not in it. On an error the old folder stays as it was. Its `.retroscope` lists the
     checksums of its files, which `open_sealed` reads.
@@ -123,7 +123,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(path: Path, new: Path, old: Path) -> None:
-    """Put a folder in the place of another one, which moves to `old`; it comes back if that fails."""
+    """Replace the folder `path` by the folder `new`; the replaced one is moved to `old`, and back if that fails."""
     try:
         if path.exists():
             path.rename(old)
@@ -138,7 +138,7 @@ def _exchange(path: Path, new: Path, old: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill; it becomes `path` when the block ends without an error.
+    """Make a folder to fill, which becomes `path` when the block ends without an error.
 
     Raises:
         OSError: if there is a folder by then, unless it is empty.
@@ -152,14 +152,14 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a folder at once: no reader and no crash ever sees half of it."""
+    """Remove a folder so that no reader and no crash ever sees half of it."""
     if path.exists():
         with new_beside(path) as beside:
             path.rename(beside / REMOVED)
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when everything in a folder is on the disk, and not in the memory of the system alone."""
+    """Flush everything in a folder to the disk."""
     for place, _, names in os.walk(folder):
         for name in names:
             with (Path(place) / name).open("rb+") as file:

@@ -1,1 +1,1 @@
-"""Inputs that the analyses of a study share: models, collections, the cache of vectors, samples, provenance."""
+"""Inputs that a study's analyses share: models, collections, the vector cache, samples, provenance."""

@@ -1,4 +1,4 @@
-"""The folder in which vectors are kept between runs."""
+"""The default folder of the cache."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The candidates of the probes: a relevant passage and the study's hard negatives, as the protocol asks."""
+"""Choose the probes' candidates: a relevant passage and hard negatives for each, as the protocol asks."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from retroscope.probing.tasks import build_task, repeated
 
 
 def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str) -> tuple[Candidates, ...]:
-    """Return every (query, relevant passage) pair with its negatives.
+    """Return every pair (query, relevant passage) with its hard negatives.
 
     Under the published protocol those supplied with the data are repeated up to the number that the largest N needs.
     """
@@ -20,7 +20,7 @@ def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str
 
 
 def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> str:
-    """Return why the choices cannot be split by every seed, and which options help; empty where they can.
+    """Return why there are too few choices to split for every seed, and which options help; "" if there are enough.
 
     Args:
         texts: query id -> number of its distinct text.

@@ -1,4 +1,4 @@
-"""Self-tests of a model, and the refusal of one whose vectors are all alike."""
+"""Run a model's self-tests, and refuse a model whose vectors are all alike."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from retroscope.retrieval.retrieve import Retrieval
 
 
 def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """Return the self-tests of each tower.
+    """Refuse an encoder that gives different texts the same vector; return the self-tests of each tower.
 
     Raises:
         EncoderError: if a tower gives different texts one vector.
@@ -35,7 +35,7 @@ def tower_tests(encoder: Encoder) -> list[SelfTest]:
 
 
 def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
-    """Return one warning for each failed self-test; every score of that tower carries it."""
+    """Return a warning for each failed self-test, which every score of that tower carries."""
     return tuple(
         f"{tower} tower fails its self-test {test.name!r}: {test.detail} changes a vector by {test.value:.2g} "
         f"of its length (rounding allows {test.tolerance:.2g})"
@@ -46,7 +46,7 @@ def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
 
 
 def refuse_blind(retriever: Retriever, ranked: Retrieval, collection: Collection) -> None:
-    """Refuse a retriever that gives different texts one vector.
+    """Refuse a retriever whose rankings show that it gives different texts the same vector.
 
     Raises:
         AnalysisError: every ranking would be by id alone.

@@ -1,4 +1,4 @@
-"""Load models and data that the settings name."""
+"""Load the models and collections that settings name."""
 
 from dataclasses import asdict, replace
 from pathlib import Path, PurePath
@@ -23,7 +23,7 @@ def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriev
 def pair_of(
     before: ModelSettings | None, after: ModelSettings | None, backbone: Retriever | None = None
 ) -> tuple[Retriever, Retriever]:
-    """Load both models; two folders of one name are named by the shortest ends of their paths that differ.
+    """Load both models of a pair, with distinct names even if their folders have the same name.
 
     Args:
         backbone: the first, where it is loaded already.
@@ -46,7 +46,7 @@ def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
 
 
 def check_ids(collection: Collection) -> None:
-    """Refuse ids that the run files of a study could not hold, before anything is measured."""
+    """Refuse ids that run files cannot contain, before anything is measured."""
     wrong = [repr(i) for ids in (collection.queries, collection.passages) for i in ids if i.split() != [i]]
     if wrong:
         raise CollectionError(
@@ -65,7 +65,7 @@ def collection_of(settings: DataSettings | None) -> Collection:
 
 
 def refuse_same_texts(first: Collection, other: Collection) -> None:
-    """Refuse a further collection that has the passages of another.
+    """Refuse a further collection that has the same passages as another one.
 
     Raises:
         CollectionError: if every passage of the two is the same.

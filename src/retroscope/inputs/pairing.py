@@ -1,4 +1,4 @@
-"""Checks whether two models can be paired, and their differences besides the weights."""
+"""Check whether two models can be paired, and find their differences besides the weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
 
 
 def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
-    """List the differences of two models besides the weights; an effect mixes them with that of the weights.
+    """List differences of two models besides the weights, with which an effect of fine-tuning is mixed.
 
     One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
     """
@@ -54,7 +54,7 @@ def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
 
 
 def same_tokens(one: Encoder, two: Encoder) -> bool:
-    """Return whether both make the same tokens of a few texts, prompts and end tokens included."""
+    """Return whether two encoders give a few texts the same token ids, prompts and end tokens included."""
     return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
 
 

@@ -1,4 +1,4 @@
-"""Provenance of the numbers as JSON-like facts: models, collection, software."""
+"""Record where numbers come from, as JSON-like facts: models, collection, software."""
 
 import platform
 import shlex
@@ -34,7 +34,7 @@ class TextCounts(TypedDict):
 
 
 def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> ModelFacts:
-    """Name, similarity, and what made the vectors of each tower."""
+    """Return the name and similarity of a model, and the facts of each tower, JSON-like."""
     if retriever.query.fingerprint == retriever.passage.fingerprint:
         towers = [tower_facts("query and passage", retriever.query, self_tests["query"])]
     else:
@@ -55,7 +55,7 @@ def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> Towe
 
 
 def proof_facts(proof: LoadingProof) -> ProofFacts:
-    """Return a proof as JSON-like values."""
+    """Return the proof that weights were loaded as JSON-like values."""
     return {
         "source": proof.source,
         "loaded": proof.loaded,
@@ -76,7 +76,7 @@ def self_test_facts(test: SelfTest) -> SelfTestFacts:
 
 
 def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> CollectionRecord:
-    """Record what was searched, and how the hard negatives of the probes were found."""
+    """Return the facts of a collection, and of how its hard negatives were found, JSON-like."""
     mined: dict[str, Any] = {}
     if negatives is not None:
         mined = {
@@ -105,7 +105,7 @@ def collection_facts(collection: Collection, negatives: MinedNegatives | None) -
 
 
 def negative_notes(negatives: MinedNegatives | None) -> list[str]:
-    """Return what was left out of the hard negatives, and why."""
+    """Describe what was left out of the hard negatives, and why."""
     if negatives is None:
         return []
     left_out, pairs, notes = negatives.left_out, len(negatives.candidates), []
@@ -129,17 +129,17 @@ def software() -> dict[str, str]:
 
 
 def made_by() -> dict[str, str]:
-    """Return the versions that a cached number depends on; platform and threads change only its rounding."""
+    """Return the library versions that a cached number depends on, without platform and number of threads."""
     return {name: said for name, said in software().items() if name not in ("threads", "platform")}
 
 
 def command_line() -> str:
-    """Return the command that is running, or "" if it is not `retroscope`."""
+    """Return the command line that is running, or "" if it is not `retroscope`."""
     return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""
 
 
 def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
-    """Return, of each tower, its recipe and how many texts it reads, are distinct and fill the maximum length."""
+    """Return, for each tower, its recipe and its numbers of texts: all, distinct, and of maximum length."""
     return {
         tower.tower: {
             "texts": len(tower.ids),

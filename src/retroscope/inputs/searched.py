@@ -1,4 +1,4 @@
-"""Retrieval scores of a retriever, for analyses that need only those."""
+"""Search a collection with a retriever, for analyses that need the retrieval scores alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace

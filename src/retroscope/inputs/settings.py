@@ -1,4 +1,4 @@
-"""Settings of a study that all analyses share; those of each analysis are its own (`analyses/NAME/settings.py`)."""
+"""Settings of a study that all analyses share; each analysis has its own in `analyses/NAME/settings.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, kw_only=True)
 class NegativesSettings:
-    """Source of the probes' hard negatives.
+    """Settings of the hard negatives: how they are found.
 
     Attributes:
         how: "bm25", "given" (by the collection) or "run" (a TREC run file). "auto" is "bm25", except that under
@@ -78,7 +78,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
-    """Everything about a study: models x collections x analyses.
+    """All settings of a study: models, collections, shared settings, and those of each analysis.
 
     Attributes:
         before: the backbone; None if a loaded retriever is passed instead.

@@ -1,4 +1,4 @@
-"""Settings as JSON-like values and YAML: unknown names are errors with the nearest known one; nothing is guessed."""
+"""Read and write settings as JSON-like values and YAML; an unknown name is an error that suggests the nearest."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -30,7 +30,7 @@ def as_yaml(values: Mapping[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML folds the line breaks that only Unicode knows, unless their text is in double quotes."""
+    """YAML writer that quotes texts whose Unicode line breaks PyYAML would fold."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -42,7 +42,7 @@ _Dumper.add_representer(str, _text)
 
 
 def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
-    """Return JSON-like values as settings of a kind.
+    """Read JSON-like values as settings of a class.
 
     Raises:
         SettingsError: for an unknown name or a wrong value.
@@ -61,7 +61,7 @@ def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsErro
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML keeps the last of two values under one name, without a word."""
+    """YAML reader that refuses a name that occurs twice, of which PyYAML would keep the last."""
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -81,14 +81,14 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def from_yaml(path: Path) -> dict[str, Any]:
-    """Return the values of a settings file, not checked yet."""
+    """Read the values of a settings file, without checking them."""
     if not path_of(path, SettingsError).exists():
         raise SettingsError("there is no such settings file", where=str(path), fix="check the path")
     return yaml_values(read_whole(path, SettingsError, LARGEST), path)
 
 
 def yaml_values(text: str, path: Path) -> dict[str, Any]:
-    """Return the values in the text of a settings file, not checked yet."""
+    """Parse the text of a settings file, without checking the values."""
     with foreign(SettingsError, "this is not YAML", path, "correct the file"):
         values = _loaded(text)
     if not isinstance(values, dict):
@@ -97,7 +97,7 @@ def yaml_values(text: str, path: Path) -> dict[str, Any]:
 
 
 def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Return the values after `a.b=c` assignments; c is read as YAML."""
+    """Return the values changed by assignments `a.b=c`, where c is read as YAML."""
     result = dict(values)
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -118,7 +118,7 @@ def _read(assignment: str, text: str) -> object:
 
 
 def _loaded(text: str) -> object:
-    """Return the value of a YAML text.
+    """Parse a YAML text and return its value.
 
     Raises:
         yaml.YAMLError: for what is not YAML, with the line, and for aliases that repeat more than any settings hold.
@@ -139,7 +139,7 @@ def _loaded(text: str) -> object:
 
 
 def _count(node: yaml.Node, known: dict[int, int]) -> int:
-    """Count the values below a node, those behind every alias, too; refuse more than `MOST_VALUES`."""
+    """Count the values below a YAML node, aliases included; refuse more than `MOST_VALUES`."""
     if id(node) in known:
         return known[id(node)]
     known[id(node)] = MOST_VALUES  # an alias of itself holds more than any settings
@@ -152,7 +152,7 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
-    """Return the values with the one at `path` replaced; mappings are merged into mappings, however deep."""
+    """Return the values with the one at `path` replaced; a mapping is merged into a mapping."""
     head, *rest = path
     if not rest:
         return merged(values, {head: value})
@@ -163,7 +163,7 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both; where both name a value, the one `above` wins, and groups are merged."""
+    """Merge nested values: where both name a value, the one in `above` wins."""
     both = dict(below)
     for name, value in above.items():
         old = both.get(name)
@@ -172,7 +172,7 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _check_names(values: Mapping[str, Any], kind: Any, where: str) -> None:
-    """Refuse unknown names, however deep."""
+    """Refuse names that the settings class does not have, at any depth."""
     types = get_type_hints(kind)
     for name, value in values.items():
         if name not in types:

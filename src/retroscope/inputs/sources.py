@@ -1,4 +1,4 @@
-"""Look for the paths in settings before torch is imported: a mistyped path is an error in a second. No torch."""
+"""Check that the paths in settings exist, before torch is imported. No torch."""
 
 from retroscope.collection.loading import resolve_spec
 from retroscope.encoders.checkpoints.folders import locate, looks_like_a_path
@@ -6,7 +6,7 @@ from retroscope.inputs.settings import DataSettings, ModelSettings, StudySetting
 
 
 def found(settings: StudySettings) -> StudySettings:
-    """Return the same settings, if something is at every path that they name; hub names are not looked up.
+    """Return the settings after checking that every path in them exists; hub names are not checked.
 
     Raises:
         EncoderError, CollectionError, SettingsError: for the first path with nothing there, or with data in no known
@@ -20,7 +20,7 @@ def found(settings: StudySettings) -> StudySettings:
 
 
 def look_for_model(settings: ModelSettings | None) -> None:
-    """Refuse a path with nothing there; hub names are not looked up."""
+    """Refuse a model path that does not exist; hub names are not checked."""
     if settings is None:
         return
     for source in (settings.source, settings.query, settings.passage, settings.load.base):

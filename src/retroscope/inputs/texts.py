@@ -1,4 +1,4 @@
-"""The texts of a tower, tokenised once."""
+"""Tokenise the texts of a tower once, for repeated encoding."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from retroscope.encoders.token_budgets import encoding_budget
 
 @dataclass(frozen=True, eq=False)
 class TowerTexts:
-    """The tokenised texts of one tower and how they are encoded.
+    """The tokenised texts of one tower, and how they are encoded.
 
     Attributes:
         ids: of the texts.

@@ -1,4 +1,4 @@
-"""Did fine-tuning draw unrelated texts together? A check of `doctor` on a pair."""
+"""Check whether fine-tuning moved the vectors of unrelated texts together. A check of `doctor` on a pair."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from retroscope.encoders.pooling import POOLINGS
 
 
 def unrelated_texts(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Compare how alike unrelated texts are before and after: contrastive training drives them apart.
+    """Compare the similarity of unrelated texts before and after; contrastive training should lower it.
 
     Nothing is said where the pooling of either is not known.
     """

@@ -1,4 +1,4 @@
-"""Rankings of the whole corpus by the intact models and BM25, which fill a sample and show the effect of sampling."""
+"""Search the whole corpus with the intact models and BM25, to fill samples and to measure the effect of sampling."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DEPTH = 100  # ranks of each query that a sample is filled from
 
 @dataclass(frozen=True, eq=False)
 class WholeSearch:
-    """Every judged query over the whole corpus.
+    """Rankings and scores of every judged query over the whole corpus, by every intact model and BM25.
 
     Attributes:
         rankings: of every model, and of BM25: the best `DEPTH` passages of each query.
@@ -34,7 +34,7 @@ class WholeSearch:
     depth: int = DEPTH
 
     def compared(self, model: str, sample: xr.DataArray) -> list[SampleRow]:
-        """Return a row a measure: its mean over the sample and over the whole corpus, of the same queries.
+        """Compare each measure's mean on a sample with that on the whole corpus, over the same queries.
 
         Args:
             model: whose measures; one that was not searched with has no row.
@@ -87,7 +87,7 @@ def whole_search(
 
 
 def sample_words(rows: Sequence[SampleRow]) -> list[str]:
-    """Return what a sample does to the measures of each intact model, a sentence a model."""
+    """State, for each intact model, its measures on the sample and on the whole corpus."""
     by_model: dict[str, list[str]] = {}
     for row in rows:
         values = f"{row['measure']} {score(row['sample'])} (whole corpus {score(row['whole'])})"
@@ -99,7 +99,7 @@ def sample_words(rows: Sequence[SampleRow]) -> list[str]:
 
 
 def few_queries(queries: int) -> list[str]:
-    """Return a warning where there are too few queries to test much; none where there are enough."""
+    """Return a warning if there are too few queries for tests; none otherwise."""
     if queries >= ENOUGH:
         return []
     return [f"only {queries} queries are measured: with fewer than {ENOUGH}, most effects remain undecided"]

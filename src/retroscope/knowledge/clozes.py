@@ -1,4 +1,4 @@
-"""Clozes in token ids: what stands before and after the object, and which tokens each object of a relation has.
+"""Tokenise clozes: the tokens before and after the object, and those of each candidate object.
 
 A masked model reads the cloze with a mask for each token of the object, and predicts all of them at once. A causal
 model reads the cloze up to the object, then its tokens one by one. An object of several tokens has the mean of their
@@ -22,7 +22,7 @@ from retroscope.knowledge.states import ReadInput
 
 @dataclass(frozen=True)
 class Answered:
-    """A cloze with an object in its place, tokenised: what is before the object, the object, what is after it."""
+    """A tokenised cloze with an object: tokens before the object, of the object, and after it."""
 
     before: TokenIds
     object: tuple[int, ...]
@@ -30,7 +30,7 @@ class Answered:
 
 
 def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Answered:
-    """Tokenise a cloze with an object, special tokens of the tokenizer included.
+    """Tokenise a cloze with an object in place, special tokens included.
 
     Raises:
         AnalysisError: if the tokenizer cannot say which tokens the object has.
@@ -50,7 +50,7 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
 
 @dataclass(frozen=True, eq=False)
 class RelationClozes:
-    """Facts of one relation in one wording, ready to be read.
+    """The tokenised facts of one relation in one wording, with the candidate objects.
 
     Attributes:
         rows: places of the facts in their set.
@@ -76,14 +76,14 @@ class RelationClozes:
 
     @cached_property
     def inserts(self) -> tuple[tuple[int, ...], ...]:
-        """Return what stands for the object in the inputs of one fact: masks, or the beginnings of objects."""
+        """Return the token sequences in place of the object in a fact's inputs: masks, or prefixes of the objects."""
         if self.kind == "masked":
             return tuple((self.mask,) * size for size in sorted({len(one) for one in self.tokens}))
         return tuple(sorted({one[:k] for one in self.tokens for k in range(len(one))}, key=lambda t: (len(t), t)))
 
     @cached_property
     def points(self) -> dict[tuple[tuple[int, ...], int], int]:
-        """Return (insert, token in it) -> number of the state that predicts a token."""
+        """Map (insert, index in it) to the number of the state that predicts the object's token there."""
         if self.kind == "causal":
             return {(insert, len(insert)): number for number, insert in enumerate(self.inserts)}
         pairs = [(insert, k) for insert in self.inserts for k in range(len(insert))]
@@ -91,7 +91,7 @@ class RelationClozes:
 
     @cached_property
     def steps(self) -> Int[np.ndarray, "object step 2"]:
-        """Return the (point, token) pairs of every object; -1 beyond its last token."""
+        """Return the (state number, token) pairs of every object's tokens; -1 beyond its last token."""
         steps = np.full((len(self.objects), max(map(len, self.tokens)), 2), -1, dtype=np.int64)
         for row, tokens in enumerate(self.tokens):
             for k, token in enumerate(tokens):
@@ -100,7 +100,7 @@ class RelationClozes:
         return steps
 
     def places(self, fact: int) -> list[ReadInput]:
-        """Return the inputs of one fact, in the order of `points`."""
+        """Return the model inputs of one fact, with the positions to read in the order of `points`."""
         context = self.contexts[fact]
         before = context.before
         if self.kind == "causal":
@@ -154,7 +154,7 @@ def relation_clozes(
 def _right_answers(
     kept: Sequence[Fact], facts: Sequence[Fact], number: dict[str, int]
 ) -> Bool[np.ndarray, "fact object"]:
-    """Mark further right answers of each fact: those it names, and the objects of other facts on its subject."""
+    """Mark further right answers of each fact: those that it lists, and objects of other facts about its subject."""
     by_subject: dict[str, set[str]] = {}
     for fact in facts:
         by_subject.setdefault(fact.subject, set()).update((fact.object, *fact.others))

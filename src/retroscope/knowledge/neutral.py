@@ -1,4 +1,4 @@
-"""Neutral text: tokens that a read-out is fitted to predict. It states none of the facts that are asked for."""
+"""Neutral text, which states no fact, for fitting read-outs. It states none of the facts that are asked for."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,7 +20,7 @@ ROUNDS = 50  # times that a text is masked anew, at most
 
 
 def without_facts(texts: Iterable[str], facts: Sequence[Fact]) -> list[str]:
-    """Return the texts that do not state a fact: none has both a subject and its object, in any case of letters."""
+    """Return the texts without those that contain both the subject and the object of a fact."""
     objects: dict[str, set[str]] = {}
     for fact in facts:
         objects.setdefault(fact.subject.casefold(), set()).add(fact.object.casefold())
@@ -37,7 +37,7 @@ def without_facts(texts: Iterable[str], facts: Sequence[Fact]) -> list[str]:
 def neutral_places(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, texts: Sequence[str], settings: ReadoutSettings
 ) -> tuple[list[ReadInput], Int[Tensor, "row"], int]:
-    """Return inputs, the token that each of their places predicts, and how many of the last ones are held out.
+    """Return model inputs from neutral text, the token that each position predicts, and how many are held out.
 
     The held-out places are of other texts. A masked model reads each text with some tokens masked, anew in every round.
 

@@ -1,4 +1,5 @@
-"""From states to probabilities of words: a language-model head, or a linear read-out that is fitted to every layer.
+"""Read-outs from states to log-probabilities of tokens: the language-model head, or a linear map fitted for every
+layer.
 
 The read-out of a layer is U (A z + b) + c: z is the state, standardised over the neutral text, U the output matrix of
 the backbone's head (its input embeddings where there is no head), and A, b, c are fitted by cross entropy. U is the
@@ -23,7 +24,7 @@ SMALLEST = 1e-6  # standard deviation that a state is divided by, at least
 
 @dataclass(frozen=True, eq=False)
 class HeadReadout:
-    """A language-model head, applied to every layer."""
+    """Read-out that applies the language-model head to the states of any layer."""
 
     head: LanguageHead
     columns: None = None
@@ -36,7 +37,7 @@ class HeadReadout:
 
 @dataclass(frozen=True, eq=False)
 class LinearReadout:
-    """Fitted read-outs of every layer.
+    """Read-out with a fitted linear map for every layer.
 
     Attributes:
         mean, scale: of the states of each layer over the neutral text.
@@ -57,7 +58,7 @@ class LinearReadout:
     loss: tuple[float, ...]
 
     def log_probabilities(self, layer: int, states: Float[Tensor, "row dim"]) -> Float[Tensor, "row word"]:
-        """Return the log-probability of every word that it knows."""
+        """Return the log-probability of every token in the read-out's vocabulary."""
         z = (states - self.mean[layer]) / self.scale[layer]
         logits = (z @ self.weight[layer] + self.bias[layer]) @ self.output.T + self.prior[layer]
         return logits.log_softmax(-1)
@@ -68,7 +69,7 @@ Readout = HeadReadout | LinearReadout
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """States of neutral text at every layer, and the token that each predicts.
+    """Training data of a read-out: states of neutral text at every layer, and the token that each predicts.
 
     Attributes:
         held_out: rows that are not fitted to.
@@ -118,7 +119,7 @@ def _fit_layer(
     prior: Float[Tensor, "word"],
     settings: ReadoutSettings,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Fit one layer from A = 0, b = 0 and c = the logarithm of the words' frequency; batches follow from the seed."""
+    """Fit one layer's linear map by gradient steps from A = 0, b = 0, c = log frequency of the tokens."""
     weight = torch.zeros(z.shape[1], matrix.shape[1], requires_grad=True)
     bias = torch.zeros(matrix.shape[1], requires_grad=True)
     offset = prior.clone().requires_grad_(True)

@@ -21,7 +21,7 @@ MEASURES = (P1, RR, LOG_P, LOG_P_TOKEN, SHUFFLED)
 
 @dataclass(frozen=True, eq=False)
 class Recalled:
-    """Measures and ranks of the answers to the facts of one relation in one wording.
+    """Measures and ranks of the answers for one relation in one wording.
 
     Attributes:
         measures: [read-out, layer, fact, measure] in the order of `MEASURES`.
@@ -42,7 +42,7 @@ def recall(
     seed: int,
     on_facts: Callable[[int], None] | None = None,
 ) -> Recalled:
-    """Read the facts of a relation from every layer.
+    """Rank the objects of a relation for each of its facts, at every layer and by every read-out.
 
     Args:
         readouts: name -> read-out of this encoder.
@@ -81,7 +81,7 @@ def _parts(clozes: RelationClozes) -> Iterator[list[int]]:
 def _object_scores(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, readout: Readout
 ) -> Float[np.ndarray, "fact object"]:
-    """Return the mean log-probability of the tokens of every object."""
+    """Return every object's mean log-probability over its tokens."""
     steps = torch.from_numpy(clozes.steps)
     point, token = steps[..., 0], steps[..., 1]
     there = point >= 0
@@ -94,7 +94,7 @@ def _object_scores(
 def _ranks_in_vocabulary(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, facts: Sequence[int]
 ) -> Float[np.ndarray, "fact"]:
-    """Return the rank of the answer among all tokens; NaN for one of several tokens."""
+    """Return the rank of each answer among all tokens of the vocabulary; NaN if the answer has several tokens."""
     ranks = np.full(len(facts), np.nan)
     for row, fact in enumerate(facts):
         (point, token), *more = clozes.steps[clozes.answers[fact]]
@@ -105,7 +105,7 @@ def _ranks_in_vocabulary(
 
 
 def other_subjects(subjects: Sequence[str], seed: int) -> Int[np.ndarray, "fact"]:
-    """Draw a fact of another subject for each, whatever its object; -1 where every fact has the same subject."""
+    """Draw, for each fact, another fact with a different subject; -1 if all facts have the same subject."""
     rng = np.random.default_rng(seed)
     others, names = np.full(len(subjects), -1), np.array(subjects)
     for fact, subject in enumerate(subjects):
@@ -120,7 +120,7 @@ def measured(
     clozes: RelationClozes,
     others: Int[np.ndarray, "fact"],
 ) -> Float[np.ndarray, "fact measure"]:
-    """Return the measures of one layer and read-out. Objects of equal score share their ranks."""
+    """Return the measures of one layer and read-out for each fact. Objects of equal score share their ranks."""
     facts = np.arange(len(scores))
     own = scores[facts, clozes.answers].astype(np.float64)
     hit, rank = _hit_and_rank(scores, clozes)
@@ -147,7 +147,7 @@ def _hit_and_rank(scores: np.ndarray, clozes: RelationClozes) -> tuple[np.ndarra
 
 
 def most_frequent(clozes: RelationClozes) -> Float[np.ndarray, "fact"]:
-    """Return P@1 of always answering the relation's most frequent object, counted over these very facts."""
+    """Return the P@1 of always answering the relation's most frequent object, counted over the same facts."""
     counts = np.bincount(clozes.answers, minlength=len(clozes.objects))
     top = counts == counts.max()
     shares: np.ndarray = top[clozes.answers] / top.sum()

@@ -1,4 +1,4 @@
-"""Settings of the refitted read-out. Light to import."""
+"""Settings of the fitted linear read-out. Light to import."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,7 +8,7 @@ from retroscope.ranges import OneOrMore, Positive, Range, Seed, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ReadoutSettings:
-    """How the linear read-out of every layer is fitted; the same for every model.
+    """Settings of fitting a linear read-out for every layer, the same for every model.
 
     Attributes:
         positions: number of tokens of neutral text; the read-out is fitted to their states.

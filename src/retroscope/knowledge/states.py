@@ -1,4 +1,4 @@
-"""States of chosen tokens at every layer, from the model as it was pre-trained to read: no prompt, no pooling."""
+"""Read the states of chosen tokens at every layer, from the model as in pre-training: no prompt, no pooling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from retroscope.encoders.token_budgets import encoding_budget
 
 @dataclass(frozen=True)
 class ReadInput:
-    """Tokens of one input whose states are read.
+    """One model input (token ids) with the positions whose states are read.
 
     Attributes:
         ids: token ids, special tokens included.
@@ -54,7 +54,7 @@ def states_at(
 
 
 def _layers(encoder: Encoder, rows: Sequence[TokenIds]) -> tuple[Tensor, ...]:
-    """Run one batch, padded on the right, where padding shifts no position."""
+    """Return the states of every layer for one batch, padded on the right."""
     ids = torch.full((len(rows), max(map(len, rows))), int(encoder.tokenizer.pad_token_id), dtype=torch.long)
     mask = torch.zeros_like(ids)
     for i, row in enumerate(rows):

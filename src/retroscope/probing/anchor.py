@@ -33,7 +33,7 @@ LEAST_SCALE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """The similarity with a fitted scale, one for each column.
+    """The retriever's similarity with a fitted scale for each column, to which a learned probe shrinks.
 
     Attributes:
         unit: spread of the similarity within a training choice; infinite where it has none.
@@ -46,14 +46,14 @@ class Anchor:
     converged: torch.Tensor
 
     def offset(self, similarity: Features) -> CandidateScores:
-        """Return what the anchor adds to w.x, for every column."""
+        """Return the scaled similarity that is added to w.x, for every column."""
         return centred(similarity) / self.unit * self.scale
 
 
 def fit_anchor(
     trial: ProbeTrial, similarity: Features, targets: Int[Tensor, "column choice"], sizes: Int[Tensor, "column"]
 ) -> Anchor:
-    """Fit the scale of the similarity on training choices, by itself.
+    """Fit the scale of the similarity, without other features, on training choices.
 
     Args:
         similarity: of the training choices.

@@ -1,4 +1,4 @@
-"""Controls: the same analysis where accuracy must be at chance, or cannot come from training.
+"""Controls of probes: changed queries, labels or weights, with which accuracy must be at chance or cannot be learned.
 
 A control is one row of a visible table: which queries the probe reads, which candidate counts as
 right, and whose vectors are probed.
@@ -19,12 +19,12 @@ Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
 
 def own_queries(choices: Choices, rng: np.random.Generator) -> Choices:
-    """Return the choices with their own queries."""
+    """Return the choices unchanged, each with its own query."""
     return choices
 
 
 def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
-    """Replace every query by another of the same part, one for all its choices (a derangement).
+    """Replace every query by another one of the same part, without fixed points (a derangement).
 
     The accuracy that remains does not come from reading the query.
     """
@@ -36,12 +36,12 @@ def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """Return 0 for every choice: candidate 0, the relevant passage, is right."""
+    """Label candidate 0, the relevant passage, as right in every choice."""
     return np.zeros((len(sizes), len(choices)), dtype=np.int64)
 
 
 def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """Return as right the candidate whose hash, of passage and seed, is the largest.
+    """Label as right, in every choice, the candidate with the largest hash of passage and seed.
 
     The control task by type of Hewitt & Liang 2019, section 2: the passage alone decides, so a
     probe that memorises passages is right again wherever the same passages come back. Above
@@ -54,14 +54,14 @@ def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
 
 
 def _hash(passage: int, seed: int) -> int:
-    """Return 63 bits; two of a million passages share them with a chance below 1e-7."""
+    """Return a 63-bit hash of a passage number and a seed."""
     digest = blake2b(passage.to_bytes(8, "big"), digest_size=8, salt=seed.to_bytes(16, "big")).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a probe: the changed queries, labels or weights.
+    """One control of a probe: what it changes of queries, labels or weights.
 
     Attributes:
         queries: which query each choice reads.
@@ -84,7 +84,7 @@ CONTROLS: dict[str, Control] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """Choices as some controls see them; controls that read the same queries share one, and so its features.
+    """The choices as seen by all controls that read the same queries, so that features are computed once.
 
     Attributes:
         controls: names, in the order of the first axis of the targets.
@@ -104,7 +104,7 @@ class View:
 def views(
     parts: Mapping[str, Choices], seed: int, controls: Sequence[str], sizes: tuple[int, ...], *, random_weights: bool
 ) -> list[View]:
-    """Return the input of each control, grouped by the queries that it reads.
+    """Group the controls by the queries that they read, and return the view of each group.
 
     Args:
         random_weights: the controls on the vectors of the random-weight copy; else those on the retriever's.

@@ -1,4 +1,4 @@
-"""The features of a learned probe, from a query and a passage, and their scale.
+"""Compute the features of a learned probe from query and passage vectors, and scale them.
 
 A choice depends on the differences within it only. So every feature is measured from the mean of
 its candidates and divided by its spread within the training choices (the root of the mean square
@@ -24,17 +24,17 @@ Featuriser = Callable[[Choices], Features]
 
 
 def passage_features(trial: ProbeTrial) -> Featuriser:
-    """Return a featuriser of the passage alone: its own vector."""
+    """Return a function that gives the passage's own vector as features."""
     return trial.passage_vectors
 
 
 def product_features(trial: ProbeTrial) -> Featuriser:
-    """Return a featuriser of the elementwise product of query and passage."""
+    """Return a function that gives the elementwise product of query and passage as features."""
     return lambda choices: trial.query_vectors(choices)[:, None] * trial.passage_vectors(choices)
 
 
 def bilinear_features(trial: ProbeTrial) -> Featuriser:
-    """Return a featuriser of every product of a principal coordinate of the query and one of the passage.
+    """Return a function that gives the products of all principal coordinates of query and passage as features.
 
     The passage's own vector follows the products.
     """
@@ -56,7 +56,7 @@ def centred(features: Features) -> Features:
 
 
 def spread(features: Features) -> Float[Tensor, "feature"]:
-    """Return the root mean square of each feature within its choice; infinite where it is rounding only."""
+    """Return the root mean square of each feature within its choice; infinite if it is only rounding."""
     within = centred(features).square().mean(dim=(0, 1)).sqrt()
     size = features.square().mean(dim=(0, 1)).sqrt()
     return torch.where(within > NO_SPREAD * size, within, torch.inf)
@@ -65,9 +65,7 @@ def spread(features: Features) -> Float[Tensor, "feature"]:
 def _principal(
     vectors: Float[Tensor, "text dim"], train: Int[np.ndarray, "..."], rank: int
 ) -> Float[Tensor, "text rank"]:
-    """Return the coordinates of all vectors along the top principal directions of the training texts; 0 where that is
-    rounding.
-    """
+    """Return the coordinates of all vectors along the top principal directions of the training texts."""
     known = vectors[torch.from_numpy(np.unique(train))].double()
     mean = known.mean(dim=0)
     values, directions = torch.linalg.eigh((known - mean).T @ (known - mean) / len(known))

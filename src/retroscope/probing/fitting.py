@@ -1,4 +1,4 @@
-"""Converged multinomial logits, many at once.
+"""Fit many multinomial logits at once, until their convergence is proved.
 
 Every learned probe scores a candidate by w.phi(query, passage), so that every (N, ridge,
 labelling) is one column of weights over the same features, and all are solved together with
@@ -34,7 +34,7 @@ CandidateScores = Float[Tensor, "choice candidate column"]
 
 @dataclass(frozen=True, eq=False)
 class Problems:
-    """Logits over the same choices; column c chooses among the first `sizes[c]` candidates.
+    """Multinomial logit problems over the same choices; column c uses the first `sizes[c]` candidates.
 
     Attributes:
         features: x, best centred within each choice (a shift common to its candidates changes nothing).
@@ -52,7 +52,7 @@ class Problems:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The solutions, with the evidence that they have converged.
+    """The fitted weights of all columns, with evidence that the fits converged.
 
     Attributes:
         weights: one column each.
@@ -73,7 +73,7 @@ class Fit:
 
 
 def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: int = 300) -> Fit:
-    """Solve every column until its loss is certified within `tolerance` nats of the minimum.
+    """Fit every column until its loss is proved to be within `tolerance` nats of the minimum.
 
     A column that does not get there within `max_iterations` comes back with `converged` False.
     """
@@ -113,7 +113,7 @@ def choice_scores(
     sizes: Int[Tensor, "column"],
     offset: CandidateScores | None = None,
 ) -> CandidateScores:
-    """Return w.x, with the offset, of every candidate; -inf beyond the first `sizes` of a column."""
+    """Return the score w.x plus offset of every candidate; -inf beyond the first `sizes` of a column."""
     scores = (weights.T @ features.flatten(0, 1).T).reshape(-1, *features.shape[:2]).permute(1, 2, 0)
     scores = scores if offset is None else scores + offset
     return scores.masked_fill(~_within(features.shape[1], sizes).T, -torch.inf)
@@ -125,7 +125,7 @@ def mean_loss(scores: CandidateScores, targets: Int[Tensor, "column choice"]) ->
 
 
 def log_chances(scores: CandidateScores, targets: Int[Tensor, "column choice"]) -> Float[Tensor, "choice column"]:
-    """Log softmax at the right candidate, in nats."""
+    """Return the log softmax at the right candidate, in nats, for each choice and column."""
     return scores.gather(1, targets.T[:, None, :]).squeeze(1) - scores.logsumexp(dim=1)
 
 
@@ -142,7 +142,7 @@ def _rows(features: Float[Tensor, "choice candidate feature"]) -> CandidateRows:
 
 
 def _start(problems: Problems, rows: CandidateRows, metric: Preconditioner) -> FitState:
-    """Return the state at w = 0."""
+    """Return the optimiser's state at zero weights."""
     choices, candidates, _ = problems.features.shape
     columns = len(problems.sizes)
     scores = rows.new_zeros(columns, candidates, choices)

@@ -1,4 +1,4 @@
-"""The whole grid: layers x splits x controls x probes x N, from vectors to scores."""
+"""Run the grid of probes: layers x splits x controls x probes x numbers of candidates, from vectors to scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ def probe(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute with one thread, whatever the machine has.
+    """Limit torch to one thread while the context is open, so that results do not depend on the machine.
 
     A fit is thousands of small operations. Threads that wait for one another at each of them cost more than they save:
     on a busy machine ten times the processor time. One thread also adds in one order, so a seed gives the same bytes.
@@ -77,7 +77,7 @@ def _one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """One split as its controls see it, the same for every layer.
+    """One split of the choices with the views of its controls, which is the same for every layer.
 
     Attributes:
         tests: views that train, validate and test.
@@ -92,7 +92,7 @@ class Round:
 
 
 def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
-    """Return the splits with the views of the controls on the retriever's, or on the random-weight copy's, vectors."""
+    """Return the splits with their controls' views, for the vectors of the model or of its random-weight copy."""
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
         return views(parts, split.seed, plan.controls, plan.settings.passages, random_weights=is_random)
@@ -111,7 +111,7 @@ def _plan(
     settings: ProbeSettings,
     random_weights: RetrieverRepresentations | None,
 ) -> ProbePlan:
-    """Return the task, its splits, and what can be measured with the vectors at hand."""
+    """Return the plan of the grid: task, splits, and the controls that these vectors allow."""
     possible = (False,) if random_weights is None else (False, True)
     controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:
@@ -131,7 +131,7 @@ def _plan(
 
 
 def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings) -> tuple[int, ...]:
-    """Return the layers to probe, known to exist in every tower."""
+    """Return the layers to probe, after checking that every tower has them."""
     depths = {f"{s.name} ({side})": getattr(s, side).n_layers for s in sources for side in ("query", "passage")}
     if len({*depths.values()}) > 1:
         raise AnalysisError(
@@ -152,7 +152,7 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
 def _steps(
     plan: ProbePlan, representations: RetrieverRepresentations, random_weights: RetrieverRepresentations | None
 ) -> list[tuple[RetrieverRepresentations, bool, int]]:
-    """List every layer to load: whose vectors, whether they are the random-weight copy's, and which layer."""
+    """List the layers to load: the vectors, whether they are the random-weight copy's, and the layer."""
     sources = [(representations, False)]
     if random_weights is not None:
         sources.append((random_weights, True))
@@ -188,7 +188,7 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
 def _measure(
     tally: ProbeTally, round_: Round, layer: int, vectors: tuple[torch.Tensor, torch.Tensor], similarity: str
 ) -> None:
-    """Run every probe under every control of one split."""
+    """Run every probe under every control of one split and layer, and add the outcomes to the tally."""
     options = tally.plan.settings.options
     for view in round_.tests:
         trial = ProbeTrial(*vectors, view, options, similarity, tally.plan.task.texts)

@@ -1,4 +1,4 @@
-"""Limited-memory BFGS (Nocedal 1980) for many logits over the same features at once.
+"""Limited-memory BFGS (Nocedal 1980) that fits many logits over the same features at once.
 
 It is preconditioned by the Hessian at w = 0, which all columns share up to their ridge: one Cholesky factor
 serves all columns of a ridge. Scores move along a step without a new product, so the line search costs none.
@@ -27,7 +27,7 @@ ScoreTable = Float[Tensor, "column candidate choice"]
 
 @dataclass(frozen=True, eq=False)
 class FitState:
-    """The state of the optimiser; finished columns leave it.
+    """State of the optimiser for the columns that are not finished.
 
     `scores` are -inf beyond a column's size; `pull` is the mean feature of
     the right candidates, the linear part of the loss; `newton` is the preconditioned gradient.
@@ -42,13 +42,13 @@ class FitState:
     newton: ColumnWeights
 
     def keep(self, which: Bool[Tensor, "column"]) -> "FitState":
-        """Return some of the columns."""
+        """Return the state of the columns that `which` selects."""
         return replace(self, **{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
 
 @dataclass(frozen=True, eq=False)
 class RememberedStep:
-    """One remembered step: the change of weights, gradient and `newton`, and 1 / (step . change) (0 where useless)."""
+    """One remembered L-BFGS step: changes of weights and gradients, and 1 / (step . change), 0 if unusable."""
 
     step: ColumnWeights
     change: ColumnWeights
@@ -56,18 +56,18 @@ class RememberedStep:
     inverse: Float[Tensor, "column 1"]
 
     def keep(self, which: Bool[Tensor, "column"]) -> "RememberedStep":
-        """Return some of the columns."""
+        """Return the step of the columns that `which` selects."""
         return RememberedStep(self.step[which], self.change[which], self.newton[which], self.inverse[which])
 
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """(H + ridge)^-1 for every distinct ridge, with H the Hessian at w = 0 where all candidates take part."""
+    """Preconditioner (H + ridge)^-1 for each distinct ridge, with H the Hessian at w = 0 over all candidates."""
 
     factors: dict[float, Float[Tensor, "feature feature"]]
 
     def apply(self, vectors: ColumnWeights, ridge: PerColumn) -> ColumnWeights:
-        """Return every column's vector times the inverse of its ridge."""
+        """Multiply every column's vector by the inverse matrix of its ridge."""
         result = torch.empty_like(vectors)
         for value in set(ridge.tolist()):
             which = ridge == value
@@ -84,7 +84,7 @@ def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
 
 
 def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
-    """Return the mean feature of the candidates that are chosen with these chances."""
+    """Return each column's expected features when candidates are chosen with these probabilities."""
     mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
     return mean
 
@@ -101,7 +101,7 @@ def _dots(one: ColumnWeights, other: ColumnWeights) -> Float[Tensor, "column 1"]
 def lbfgs_step(
     rows: CandidateRows, state: FitState, memory: list[RememberedStep], metric: Preconditioner
 ) -> tuple[FitState, RememberedStep]:
-    """Take one L-BFGS step of every column: two products with the features."""
+    """Take one L-BFGS step for every column, with two products of the feature matrix."""
     direction = -_inverse_hessian(state, memory)
     along = (direction @ rows.T).reshape(state.scores.shape)
     length, scores, chances = _search(state, direction, along)
@@ -137,13 +137,13 @@ def _inverse_hessian(state: FitState, memory: list[RememberedStep]) -> ColumnWei
 
 
 def _scale(pair: RememberedStep) -> Float[Tensor, "column 1"]:
-    """Return how much flatter the loss is now than at w = 0, along the last step."""
+    """Return the scale of the inverse Hessian along the last step, relative to that at w = 0."""
     expected = pair.inverse * _dots(pair.change, pair.newton)
     return torch.where(expected > 0, 1 / expected, 1.0)
 
 
 def _search(state: FitState, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
-    """Return step lengths where the slope has fallen enough, and the scores and chances there.
+    """Return step lengths at which the slope has fallen enough, with the scores and probabilities there.
 
     Newton on the slope, kept inside its bracket.
     """

@@ -1,4 +1,4 @@
-"""Online code length: the bits needed to encode the right candidates for someone who knows the vectors.
+"""Online code length: the bits needed to transmit the right candidates to someone who has the vectors.
 
 Voita & Titov 2020, section 3.2: the queries come in a random order, in blocks; the first is coded
 uniformly, log2 N bits a choice, each later one by the `elementwise` probe, its anchor included, fitted
@@ -35,7 +35,7 @@ ALL = "all"  # the one part of a view that is coded
 
 
 def coding_order(task: Task, seed: int) -> Choices:
-    """Return every choice of the task, by a random order of the query texts; queries of one text follow one another."""
+    """Return every choice of the task in a random order of the query texts; choices of one text are adjacent."""
     text = task.text
     rank = np.random.default_rng([seed, 3]).permutation(int(text.max(initial=-1)) + 1)
     order = np.lexsort((task.query, rank[text]))
@@ -43,7 +43,7 @@ def coding_order(task: Task, seed: int) -> Choices:
 
 
 def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
-    """Return the bits that each choice of the part `ALL` costs, and whether every fit behind them converged."""
+    """Return the code length in bits of each choice, and whether all fits behind it converged."""
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = trial.similarities[ALL]
     columns = FitColumns(trial.view, trial.options.ridge)
@@ -57,7 +57,7 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
 
 
 def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
-    """Return where each block ends, for choices with these query texts; those of one text stay together."""
+    """Return the end of each block of choices; choices with the same query text are in the same block."""
     starts = np.flatnonzero(np.diff(texts, prepend=-1))
     edges = [*starts.tolist(), len(texts)]
     return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
@@ -76,7 +76,7 @@ def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[
 
 
 def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1 choice"]:
-    """Log chance 1/N for every choice."""
+    """Return the log probability 1/N of every choice, as the uniform code gives it."""
     controls, sizes, _ = columns.shape
     chance = torch.tensor(columns.view.sizes).float().log().neg()
     return chance[None, :, None, None].expand(controls, sizes, 1, choices)
@@ -85,7 +85,7 @@ def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1
 def _learned(
     trial: ProbeTrial, read: tuple[Features, Features], columns: FitColumns, block: slice
 ) -> tuple[Float[Tensor, "control size ridge choice"], bool]:
-    """Log chances that probes fitted to everything before the block give to the block; features, then similarity."""
+    """Return the log probabilities that probes fitted to all earlier blocks give to a block, and convergence."""
     (features, similarity), targets = read, columns.targets(ALL)
     known, seen = features[: block.start], targets[:, : block.start]
     unit, anchor = spread(known), fit_anchor(trial, similarity[: block.start], seen, columns.sizes)

@@ -1,4 +1,4 @@
-"""Options of a single probe."""
+"""Options that a single probe needs."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,7 +26,7 @@ class ConcatTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The fields of `ProbeSettings` that one probe needs; they are explained there."""
+    """The options that a single probe takes from `ProbeSettings`, where each is explained."""
 
     ridge: tuple[float, ...]
     rank: int

@@ -1,4 +1,4 @@
-"""One row of a table of accuracies, JSON-like. No torch."""
+"""The type of one row in a table of probe accuracies, JSON-like. No torch."""
 
 from typing import NotRequired, TypedDict
 

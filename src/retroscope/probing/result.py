@@ -1,4 +1,4 @@
-"""ProbeResult: the accuracies that the grid measured, with all evidence needed to judge them."""
+"""The result of probing: all accuracies, with the evidence needed to judge them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +22,7 @@ SHUFFLED = "shuffled_queries"
 
 @dataclass(frozen=True, eq=False)
 class ProbeResult:
-    """Accuracy of every query under every label, and the evidence behind it.
+    """Accuracy of every query under every probe, control, N and layer, with evidence of the fits.
 
     Attributes:
         model: name of the retriever.
@@ -52,13 +52,13 @@ class ProbeResult:
     warnings: tuple[str, ...]
 
     def with_texts(self, texts: Mapping[str, int]) -> "ProbeResult":
-        """Return the result with query id -> number of its distinct text."""
+        """Return the result with the number of each query's distinct text set."""
         mdl = None if self.mdl is None else self.mdl.with_texts(texts)
         return replace(self, scores=self.scores.with_texts(texts), mdl=mdl)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Return what was not measured, in words; a reason to know the sample, not to doubt the numbers."""
+        """Describe what was not measured, which limits the sample but does not put the accuracies in doubt."""
         notes = []
         if any(self.recipe["own_negatives"]):
             notes.append(
@@ -77,7 +77,7 @@ class ProbeResult:
         return tuple(notes)
 
     def selectivity(self) -> xr.DataArray | None:
-        """Return the accuracy less the accuracy with shuffled queries; None where that control was not run."""
+        """Return the accuracy less that with shuffled queries; None if that control was not run."""
         means = self.scores.mean()
         if not {NONE, SHUFFLED} <= {str(name) for name in means.coords["control"].values}:
             return None
@@ -85,7 +85,7 @@ class ProbeResult:
         return difference
 
     def compression(self) -> xr.DataArray | None:
-        """Return the bits of the uniform code over those of the online code; 1 where nothing can be read."""
+        """Return the code length of the uniform code over that of the online code; 1 if nothing can be read."""
         if self.mdl is None:
             return None
         uniform: xr.DataArray = np.log2(self.mdl.values.coords["passages"].astype(float))
@@ -100,7 +100,7 @@ class ProbeResult:
         return [self._record(cell, summary.sel(cell), spread.sel(cell), selectivity) for cell in _cells(self.scores)]
 
     def by_seed_frame(self) -> pd.DataFrame:
-        """Return one row per seed and cell: its accuracy, and that on its training choices (NaN: nothing fitted)."""
+        """Return a row for each seed and cell: its test accuracy, and its training accuracy (NaN: untrained)."""
         table = xr.Dataset({"accuracy": self.by_seed, "train_accuracy": self.fits["train_accuracy"]})
         return table.to_dataframe().reset_index().rename(columns={"passages": "n_passages"})
 
@@ -130,7 +130,7 @@ class ProbeResult:
 def probe_result(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> ProbeResult:
-    """Return the result of a finished tally."""
+    """Make the result from the tally of a finished grid."""
     recipe, warnings = _recipe(tally, representations, of_random), _warnings(tally, representations)
     plan, tested = tally.plan, tally.tests > 0
     credit = tally.credit[tested] / tally.tests[tested].reshape(-1, 1, 1, 1, 1)
@@ -150,7 +150,7 @@ def probe_result(
 
 
 def _fits(tally: ProbeTally) -> xr.Dataset:
-    """Return the evidence of every fit, each variable in its own type."""
+    """Return the evidence of every fit as arrays, each in its own number type."""
     fits = tally.fits
     return xr.Dataset(
         {**fits, "iterations": fits["iterations"].astype(int), "converged": fits["converged"].astype(bool)}
@@ -158,14 +158,14 @@ def _fits(tally: ProbeTally) -> xr.Dataset:
 
 
 def _cells(scores: Scores) -> list[dict[str, Any]]:
-    """Return every combination of labels."""
+    """Return every combination of labels (probe, control, N, layer) as a dict."""
     dims = [str(dim) for dim in scores.values.dims[1:]]
     labels = [scores.values.coords[dim].values.tolist() for dim in dims]
     return [dict(zip(dims, cell, strict=True)) for cell in product(*labels)]
 
 
 def _choices(tally: ProbeTally) -> np.ndarray:
-    """Return how many code lengths each query has: its choices, once for every seed."""
+    """Return how many code lengths each query has: its number of choices times the number of seeds."""
     task = tally.plan.task
     return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
 
@@ -179,7 +179,7 @@ def _split_sizes(tally: ProbeTally) -> xr.DataArray:
 def _recipe(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> dict[str, Any]:
-    """Return settings, what was probed and how much there was of it, JSON-like."""
+    """Return the settings, what was probed, and how much, JSON-like."""
     plan = tally.plan
     return {
         "settings": asdict(plan.settings),
@@ -197,7 +197,7 @@ def _recipe(
 
 
 def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> tuple[str, ...]:
-    """Return every reason to doubt the numbers, in words."""
+    """Return every reason to doubt the accuracies, as warnings."""
     plan = tally.plan
     warnings = list(representations.warnings)
     warnings += [
@@ -212,7 +212,7 @@ def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> t
 
 
 def _fit_warning(tally: ProbeTally, name: str) -> str:
-    """Say what went wrong with the fits of one probe; empty if nothing did."""
+    """Describe what went wrong in the fits of one probe; "" if nothing did."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
     if name == CONCAT:

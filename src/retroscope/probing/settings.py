@@ -1,4 +1,4 @@
-"""Settings of the probes and of their protocol."""
+"""Settings of the probes, and the protocols by name."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ KNOWN_PROBES: tuple[str, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A named way to run the probes.
+    """Named defaults for running the probes: split, probes, controls and seeds.
 
     Attributes:
         split: how a seed divides the choices.
@@ -101,22 +101,22 @@ class ProbeSettings:
 
     @property
     def rules(self) -> Protocol:
-        """Return the protocol."""
+        """Return the protocol that the settings name."""
         return PROTOCOLS[self.protocol]
 
     @property
     def chosen_probes(self) -> tuple[str, ...]:
-        """Return the probes; the protocol's where none are named."""
+        """Return the probes to run: those named, or else the protocol's."""
         return self.rules.probes if self.probes is None else self.probes
 
     @property
     def chosen_controls(self) -> tuple[str, ...]:
-        """Return the controls; the protocol's where none are named."""
+        """Return the controls to run: those named, or else the protocol's."""
         return self.rules.controls if self.controls is None else self.controls
 
     @property
     def options(self) -> Options:
-        """Return what a single probe needs of the settings."""
+        """Return the options that a single probe needs."""
         return Options(
             ridge=self.ridge,
             rank=self.rank,
@@ -128,7 +128,7 @@ class ProbeSettings:
 
     @property
     def seed_values(self) -> tuple[int, ...]:
-        """Return the seeds themselves."""
+        """Return the seeds to run."""
         return tuple(range(self.rules.first_seed, self.rules.first_seed + self.seeds))
 
 

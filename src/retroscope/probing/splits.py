@@ -1,4 +1,4 @@
-"""Splits: by query text, and no passage is on both sides.
+"""Split choices into training, validation and test by query text, without a passage in two parts.
 
 Hard negatives join nearly all queries and passages into one connected component, so a split
 cannot be disjoint by chance. Here the test choices stay exactly as they are; every other passage
@@ -22,7 +22,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Choices of one part of a split.
+    """The choices of one part of a split: a query and its candidates for each.
 
     Attributes:
         query: index of the query of each choice.
@@ -55,7 +55,7 @@ class Split:
 
     @property
     def parts(self) -> dict[str, Choices]:
-        """Return the parts by name."""
+        """Return part name -> its choices."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def sizes(self) -> dict[str, int]:
@@ -64,9 +64,9 @@ class Split:
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Fold `seed` of a seeded rotation: five seeds in a row test every query at most once, with all of its choices.
+    """Split the task's choices without shared query texts or passages; five seeds in a row test a query at most once.
 
-    They test each exactly once unless the passages must be divided (`Split.own_negatives`).
+    These seeds test each query exactly once unless the passages must be divided (`Split.own_negatives`).
 
     Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
 
@@ -85,7 +85,7 @@ def disjoint_split(task: Task, seed: int) -> Split:
 
 
 def _with_all_candidates(task: Task, seed: int) -> Split:
-    """Keep the test choices as they are; divide training and validation around them."""
+    """Keep all candidates of the test choices, and divide the other passages between training and validation."""
     part = _parts(task, seed)
     pool = _pools(task, part, np.random.default_rng([seed, 1]))
     test = part == TEST
@@ -98,7 +98,7 @@ def _with_all_candidates(task: Task, seed: int) -> Split:
 
 
 def _with_own_negatives(task: Task, seed: int) -> Split:
-    """Divide the passages as other splits divide the queries; a choice goes with its relevant passage.
+    """Split the choices by their relevant passages instead of their query texts.
 
     A query whose relevant passages lie in several parts is in none. Another query with its text may be in another
     part: where one question is asked of many passages, a split by text would keep none. `Split.repeats` counts them.
@@ -116,18 +116,18 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
 
 
 def _repeats(task: Task, train: Choices, test: Choices) -> int:
-    """Return how many test choices have a query text that also occurs in training."""
+    """Count the test choices whose query text also occurs in training."""
     return int(np.isin(task.texts[test.query], task.texts[train.query]).sum())
 
 
 def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
-    """Return the part of each item: fold `seed` of the shuffle tests, the next validates, the others train."""
+    """Return the part of each item: fold `seed` of the shuffle is the test, the next the validation part."""
     turn = (shuffle - seed) % FOLDS
     return np.asarray(np.select([turn == 0, turn == 1], [TEST, VALIDATION], TRAIN))
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the *choices* trains; the rest selects the epoch and is reported.
+    """Split as ielab-2025 did: a random share of the *choices* for training, the rest for selection and report.
 
     Raises:
         AnalysisError: for a single choice, which leaves none to train on.
@@ -145,14 +145,14 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
 
 
 def _parts(task: Task, seed: int) -> ChoiceRows:
-    """Return the part of every choice, decided by the text of its query."""
+    """Return the part of every choice, which follows from its query's text."""
     text = task.text
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(int(text.max(initial=-1)) + 1)
     return np.asarray(_rotated(shuffle, seed)[text])
 
 
 def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.ndarray, "passage"]:
-    """Return the part that each passage belongs to.
+    """Assign each passage to a part.
 
     In order: a test candidate to the test; a relevant passage to the part of its query (training
     first); any other to the part that uses it more among its first N-1 negatives, an unused or
@@ -168,12 +168,12 @@ def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.nda
 
 
 def _uses(task: Task, rows: ChoiceRows, places: slice) -> Int[np.ndarray, "passage"]:
-    """Count how often each passage stands at these places of these choices."""
+    """Count how often each passage occurs at these places of these choices."""
     return np.bincount(task.passages[rows, places].ravel(), minlength=len(task.passage_ids))
 
 
 def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
-    """Return the choices of a part with only its own passages: the hardest negatives that are allowed."""
+    """Return the choices `rows` with only allowed passages: for each its hardest allowed negatives."""
     query, lists = task.query[rows], task.passages[rows]
     usable = allowed[lists] & (lists != NOBODY)
     hardest_first = np.argsort(~usable, axis=1, kind="stable")[:, : task.size]
@@ -183,7 +183,7 @@ def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
 
 
 def _too_small(split: Split) -> list[str]:
-    """Return the parts with too few choices, in words."""
+    """Name the parts that have too few choices."""
     sizes = split.sizes()
     return [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
 

@@ -1,4 +1,4 @@
-"""Tally: accuracies of a running grid, summed by label."""
+"""Sum the accuracies of a running grid of probes by label."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -18,7 +18,7 @@ EVIDENCE = tuple(f.name for f in fields(ProbeOutcome) if f.name != "accuracy")
 
 @dataclass(frozen=True, eq=False)
 class ProbePlan:
-    """The labels of every axis that will be measured.
+    """Plan of a grid of probes: the labels of every axis that is measured.
 
     Attributes:
         controls: those of the settings that can be measured with the vectors at hand.
@@ -42,7 +42,7 @@ class ProbePlan:
 
     @property
     def coords(self) -> dict[str, Any]:
-        """Return the labels of each axis."""
+        """Return the labels of each axis, as coordinates."""
         return {
             "query": np.array(self.task.query_ids, dtype=object),
             "seed": [split.seed for split in self.splits],
@@ -53,17 +53,17 @@ class ProbePlan:
         }
 
     def zeros(self, *dims: str) -> xr.DataArray:
-        """Return an array of zeros with these labelled axes."""
+        """Return an array of zeros with the named labelled axes."""
         labels = self.coords
         coords = {dim: labels[dim] for dim in dims}
         return xr.DataArray(np.zeros([len(one) for one in coords.values()]), coords, dims)
 
 
 class ProbeTally:
-    """Sums over choices and seeds; `probe_result` reads them once the grid is done."""
+    """Running sums of accuracies over choices and seeds, from which `probe_result` makes the result."""
 
     def __init__(self, plan: ProbePlan) -> None:
-        """Start with nothing measured."""
+        """Start with all sums at zero."""
         grid = ("probe", "control", "passages", "layer")
         self.plan = plan
         self.credit = plan.zeros("query", *grid)
@@ -82,7 +82,7 @@ class ProbeTally:
     def add_outcome(
         self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the outcome of one probe and layer under one split; `controls` label its first axis."""
+        """Add the accuracies of one probe and layer under one split; `controls` labels their first axis."""
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)
@@ -98,7 +98,7 @@ class ProbeTally:
     def add_bits(
         self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
-        """Add a code length of every choice; `query` is the query that each belongs to."""
+        """Add a code length for every choice; `query` is the index of each choice's query."""
         sums = per_query(bits, query, len(self.plan.task.query_ids))
         for at, control in enumerate(controls):
             self.bits.values[:, self._places["control"][control], :, self._places["layer"][layer]] += sums[:, at]
@@ -107,7 +107,7 @@ class ProbeTally:
 def per_query(
     values: Float[np.ndarray, "control size choice"], query: ChoiceRows, n: int
 ) -> Float[np.ndarray, "query control size"]:
-    """Return the sum of each query's choices."""
+    """Sum the values of the choices of each query."""
     sums = np.zeros((n, *values.shape[:2]))
     np.add.at(sums, query, np.moveaxis(values, 2, 0))
     return sums

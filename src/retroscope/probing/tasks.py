@@ -1,4 +1,4 @@
-"""The task: a query, one relevant passage and N-1 hard negatives; which one is relevant?
+"""Build the choices of a probe: a query, one relevant passage and N-1 hard negatives.
 
 The candidates of N = 2, 3, ... are nested: the first N of one list, the relevant passage first.
 Chance is 1/N.
@@ -29,7 +29,7 @@ def repeated(candidates: Iterable[Candidates], n: int) -> tuple[Candidates, ...]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Every (query, relevant passage) pair with its hard negatives, as indices.
+    """All choices of a probe as indices: query, relevant passage and hard negatives.
 
     Attributes:
         query_ids: the distinct queries.
@@ -52,12 +52,12 @@ class Task:
 
     @property
     def text(self) -> ChoiceRows:
-        """Return the number of the query text of each choice: 0, 1 ... in the order of their first queries."""
+        """Return, for each choice, the number of its query's distinct text: 0, 1 ... in order of first occurrence."""
         return np.asarray(numbered(self.texts)[self.query])
 
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:
-        """Return query id -> the passages of all its choices; other queries may share some of them."""
+        """Return query id -> the passages of all its choices, by which queries that share passages are clustered."""
         shared: dict[str, dict[str, None]] = {}
         for query, row in zip(self.query.tolist(), self.passages[:, : self.size].tolist(), strict=True):
             names = (self.passage_ids[p] for p in row if p != NOBODY)
@@ -66,7 +66,7 @@ class Task:
 
 
 def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None) -> Task:
-    """Return the choices among `size` passages that these candidates allow.
+    """Build the choices among `size` passages that these candidates allow.
 
     A choice with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that
     all N are measured on the same queries.
@@ -100,7 +100,7 @@ def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, 
 
 
 def _index(ids: Iterable[str]) -> dict[str, int]:
-    """Return each distinct id with its place in order of appearance."""
+    """Map each distinct id to its index in order of first occurrence."""
     return {i: place for place, i in enumerate(dict.fromkeys(ids))}
 
 
@@ -113,7 +113,7 @@ def _lists(candidates: Sequence[Candidates], passage_index: Mapping[str, int]) -
 
 
 def _check_negatives(candidates: Sequence[Candidates]) -> None:
-    """Refuse a relevant passage among the negatives: it would make the right answer wrong."""
+    """Refuse candidates in which the relevant passage is also a negative."""
     relevant: dict[str, set[str]] = {}
     for c in candidates:
         relevant.setdefault(c.query_id, set()).add(c.positive)

@@ -1,4 +1,6 @@
-"""ProbeTrial: the vectors of one layer under one split. ProbeOutcome: a probe's result on them."""
+"""The type `ProbeTrial`: the vectors of one layer and the choices of one split, which a probe receives. ProbeOutcome: a
+probe's result on them.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ Features = Float[Tensor, "choice candidate feature"]
 
 @dataclass(frozen=True, eq=False)
 class ProbeTrial:
-    """One layer's vectors and the choices to make with them.
+    """Input of a probe: one layer's vectors, and the choices to make with them.
 
     Attributes:
         queries: one vector for each distinct query of the task.
@@ -39,7 +41,7 @@ class ProbeTrial:
 
     @cached_property
     def similarities(self) -> Mapping[str, Features]:
-        """Return the similarity of every candidate of each part to its query, as the one feature of a probe."""
+        """Return, for each part, the similarity of every candidate to its query, as a probe's single feature."""
         if self.similarity not in SIMILARITIES:
             raise unknown_name("similarity", self.similarity, SIMILARITIES)
         queries, passages = (SIMILARITIES[self.similarity](v.double()) for v in (self.queries, self.passages))
@@ -51,7 +53,7 @@ class ProbeTrial:
         return {part: scores(choices) for part, choices in self.view.parts.items()}
 
     def texts_of(self, part: str) -> Clusters:
-        """Return the distinct query text of each choice of a part."""
+        """Return the clusters of a part's choices by distinct query text."""
         return Clusters(numbered(self.texts[self.view.parts[part].query]))
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
@@ -65,7 +67,7 @@ class ProbeTrial:
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutcome:
-    """The credit of a probe on the test choices, and the evidence of its fits.
+    """Result of a probe: its accuracy on the test choices, and evidence of its fits.
 
     Attributes:
         accuracy: credit of every choice.
@@ -93,7 +95,7 @@ Probe = Callable[[ProbeTrial], ProbeOutcome]
 def unfitted(
     accuracy: Float[np.ndarray, "control size choice"], train_accuracy: Float[np.ndarray, "control size"] | None = None
 ) -> ProbeOutcome:
-    """Return the outcome of a probe that solves nothing."""
+    """Return the outcome of a probe that has no fit."""
     none = np.full(accuracy.shape[:2], np.nan)
     return ProbeOutcome(
         accuracy=accuracy,

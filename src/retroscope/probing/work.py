@@ -16,7 +16,7 @@ CODED = sum(BLOCKS[:-1])  # choices that the fits of the code length train on, o
 
 
 def probes_seconds(settings: ProbeSettings, choices: int, width: int, layers: int, product_rate: float) -> float:
-    """Estimate the seconds of every probe, control, N and seed on some layers of one model and its controls.
+    """Estimate the seconds of all probes, controls, N and seeds on some layers of one model.
 
     Args:
         choices: candidates lists that are split.
@@ -45,7 +45,7 @@ def _fit(choices: float, candidates: int, features: int, columns: int, product_r
 
 
 def _views(settings: ProbeSettings) -> list[int]:
-    """Return the number of controls of each view: controls that read the same queries of one model are fitted together.
+    """Return the number of controls in each view (controls that read the same queries are fitted together).
 
     See `probing.controls.views`.
     """

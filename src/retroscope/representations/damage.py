@@ -1,4 +1,4 @@
-"""Damage of stored vectors, as it shows when they are read: what zarr raises, and what it reads in place of a file."""
+"""Detect damage of stored vectors when they are read: errors of zarr, and missing files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ FIX = "remove this folder and run again"
 
 @contextmanager
 def damage_named(where: str) -> Iterator[None]:
-    """Turn what zarr and its codecs raise for a damaged file (checksums included) into our error."""
+    """Turn errors of zarr and its codecs about a damaged file into a RepresentationError."""
     try:
         yield
     except (ValueError, RuntimeError, OSError) as damage:
@@ -30,7 +30,7 @@ def damage_named(where: str) -> Iterator[None]:
 
 
 def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
-    """Refuse rows of NaN, which is how zarr reads a file that is not there."""
+    """Refuse rows of NaN, as which zarr reads a missing file."""
     if np.isnan(values[..., 0]).any():
         raise RepresentationError(
             "some of the stored vectors are missing: a file was removed, or they were never written",
@@ -41,7 +41,7 @@ def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def description_checksum(store: Store) -> str:
-    """Return the checksum of what describes a group and its arrays: keys, recipe, layers, shapes, codecs.
+    """Return the checksum of a group's description: keys, recipe, layers, shapes, codecs.
 
     Raises:
         ValueError, KeyError: if that is no JSON, or not there.
@@ -52,7 +52,7 @@ def description_checksum(store: Store) -> str:
 
 
 def check_description(store: Store, attributes: Mapping[str, Any]) -> None:
-    """Refuse a group whose description is not what was written; of an early version it has no checksum.
+    """Refuse a group whose description does not match its checksum.
 
     Raises:
         ValueError: if it is damaged.

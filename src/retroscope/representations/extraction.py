@@ -1,4 +1,4 @@
-"""Every layer's pooled vector of every text: streaming, resumable, checksummed.
+"""Compute and store every layer's pooled vector of every text: streaming, resumable, with checksums.
 
 Texts are taken in windows of consecutive texts; inside a window they are batched by length.
 A window is one shard of the store, written whole and recorded with its checksums, so a run that is stopped goes on with
@@ -53,7 +53,7 @@ ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
 
 @dataclass(frozen=True, eq=False)
 class ExtractionPlan:
-    """The plan of an extraction: its key, size and batches, known before it starts.
+    """Plan of an extraction: its key, size and batches, known before it starts.
 
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
@@ -79,23 +79,23 @@ class ExtractionPlan:
 
     @property
     def operations(self) -> float:
-        """Count the floating point operations of the forward passes: those of every distinct text."""
+        """Count the floating point operations of encoding every distinct text."""
         return operations(self.encoder, self.inventory.distinct_lengths)
 
     @property
     def operations_each(self) -> float:
-        """Return the mean operations of encoding one of the texts, repeated ones included."""
+        """Return the mean floating point operations for one text, repeated texts included."""
         lengths = self.inventory.lengths
         return operations(self.encoder, lengths) / len(lengths)
 
 
 def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> ExtractionPlan:
-    """Read the texts once and say what encoding them will take."""
+    """Read the texts once, and plan their extraction."""
     return plan_inventory(encoder, take_inventory(encoder, texts), settings)
 
 
 def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionSettings) -> ExtractionPlan:
-    """Plan the encoding of the texts of an inventory, which this encoder's tokenizer and recipe made."""
+    """Plan the extraction of texts that are already tokenised as an inventory."""
     normed = _normed(encoder, settings)
     shape = depth, dim, out = _shape(encoder, normed)
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
@@ -160,7 +160,7 @@ def extract(
 
 
 def _remake(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Remake:
-    """Return what makes damaged windows of the store again."""
+    """Return the object that computes damaged windows of the store again."""
     first = plan.inventory.first
 
     def sources(start: int) -> list[int]:
@@ -182,9 +182,7 @@ def _form(plan: ExtractionPlan) -> WindowFormat:
 
 @contextmanager
 def _alone(place: Location) -> Iterator[None]:
-    """Keep other runs from filling the store of a folder; an object store has no locks, and shards that are written
-    twice have the same bytes.
-    """
+    """Lock the store of a folder against other runs; an object store needs no lock."""
     if is_url(place):
         yield
         return
@@ -199,7 +197,7 @@ def _alone(place: Location) -> Iterator[None]:
 
 
 def _fill(plan: ExtractionPlan, texts: Iterable[str], place: Location, engine: Engine, progress: Count | None) -> None:
-    """Do the windows that are missing, then declare the store finished and remove the records."""
+    """Compute the missing windows, then mark the store as finished and remove the shard records."""
     store = open_own(plan, place, "r+")
     if store.complete:  # another run made it while this one waited for the lock
         return
@@ -218,7 +216,7 @@ def extract_in_one_pass(
     beside: Sequence[tuple[ExtractionPlan, Path]],
     progress: Count | None = None,
 ) -> None:
-    """Make or resume the vectors of a plan, and in the same pass those of the plans beside it, in this process.
+    """Compute the vectors of a plan and, in the same pass over the texts, those of further plans.
 
     `extract` of each opens them afterwards. Where no plan beside it can be filled, nothing is done.
 
@@ -239,7 +237,7 @@ def extract_in_one_pass(
 
 
 def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> StoreBeside | None:
-    """Lock and open the store of a plan, made if it is not there; None if it is finished, or another run writes it."""
+    """Lock and open (or make) the store of a plan; None if it is finished or another run writes it."""
     refuse_other_files(folder)
     if not store_exists(folder):
         create_store(plan, folder)
@@ -255,7 +253,7 @@ def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> Store
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the records of a finished store whose run was killed before it did so."""
+    """Remove the shard records of a finished store that a killed run left."""
     if (folder / RECORDS).exists():
         with suppress(OSError, RepresentationError), _alone(folder):  # a read-only store is as good with them
             Ledger(Storage(folder)).clear()

@@ -1,6 +1,6 @@
-"""The inventory of texts to encode, taken in one streaming pass before any forward pass.
+"""List the texts to encode in one pass: their lengths, and which ones repeat.
 
-It finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
+The pass finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
 text, and works in about 70.
 """
 
@@ -22,7 +22,7 @@ CHUNK = 1024  # texts tokenised at a time
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
-    """The distinct inputs among some texts.
+    """The distinct inputs among some texts, and the length of every text.
 
     Attributes:
         first: for each text, the position of the first text with the same token ids.
@@ -38,7 +38,7 @@ class Inventory:
 
     @property
     def n_distinct(self) -> int:
-        """Return the number of texts that need a forward pass."""
+        """Return the number of distinct texts, each of which needs a forward pass."""
         return int(np.sum(self.first == np.arange(len(self.first))))
 
     @property
@@ -48,12 +48,12 @@ class Inventory:
 
     @property
     def distinct_lengths(self) -> Int[np.ndarray, "distinct"]:
-        """Return the tokens of each text that needs a forward pass."""
+        """Return the number of tokens of each distinct text."""
         return np.asarray(self.lengths[self.first == np.arange(len(self.first))])
 
 
 def take_inventory(encoder: Encoder, texts: Iterable[str], progress: Callable[[int], None] | None = None) -> Inventory:
-    """Tokenise every text once and note what repeats.
+    """Tokenise every text once, and record lengths and repeats.
 
     Repetition is decided on token ids (128-bit digests of them), which is what the model sees:
     texts that differ only beyond the cut get the very same vector, hence exact ties.
@@ -82,7 +82,7 @@ def take_inventory(encoder: Encoder, texts: Iterable[str], progress: Callable[[i
 
 
 def first_occurrences(keys: UInt64[np.ndarray, "text 2"]) -> Int[np.ndarray, "text"]:
-    """Return for each key the position of the first that is equal to it."""
+    """Return, for each key, the position of the first equal key."""
     order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: of equal keys the earliest comes first
     in_order = keys[order]
     starts = np.ones(len(keys), dtype=bool)

@@ -1,4 +1,4 @@
-"""The layout of a vector store: its arrays, shards and chunks."""
+"""The layout of a vector store on disk: its arrays, shards and chunks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ def create_arrays(
     dtype: str,
     attrs: Mapping[str, Any],
 ) -> None:
-    """Create a group for `vectors` (text, layer, dim) and `final` (text, out), at `place`.
+    """Create a zarr group with the arrays `vectors` (text, layer, dim) and `final` (text, out) at `place`.
 
     A window of texts is one shard (one file, written atomically); inside it each layer is a
     chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C. Nothing is

@@ -1,4 +1,4 @@
-"""The vectors of several recipes from one pass: recipes that differ in pooling alone share the states of every token.
+"""Compute the vectors of several recipes in one pass, for recipes that differ in pooling alone.
 
 One extraction does the work and fills the stores of the others beside its own. Each of those is finished by its own
 extraction, which finds its windows done. Every store has the bytes that it would have if it were made alone.
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def shares_pass(one: "ExtractionPlan", other: "ExtractionPlan") -> bool:
-    """Return whether one pass over the texts makes the vectors of both plans: same states, same batches."""
+    """Return whether one pass over the texts can make the vectors of both plans: same states, same batches."""
     batches = ((each.inventory.fingerprint, each.window, each.tokens, each.normed) for each in (one, other))
     first, second = batches
     return one.key != other.key and first == second and _same_states(one.encoder, other.encoder)
 
 
 def _same_states(one: Encoder, other: Encoder) -> bool:
-    """Return whether two encoders make the same states of every text, so that one pass serves both."""
+    """Return whether two encoders compute the same token states for every text."""
     apart = ("pooling", "head", "normalize_layers", "truncate_dim")
     recipes = ({k: v for k, v in each.recipe.identity().items() if k not in apart} for each in (one, other))
     first, second = recipes
@@ -35,7 +35,7 @@ def _same_states(one: Encoder, other: Encoder) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StoreBeside:
-    """A store that is filled beside that of another plan.
+    """The store of a further plan that is filled in the same pass.
 
     Attributes:
         plan: of this store.
@@ -48,11 +48,11 @@ class StoreBeside:
     ledger: Ledger
 
     def is_done(self, window: Window) -> bool:
-        """Return whether a window is done here."""
+        """Return whether a window is already stored in this store."""
         return self.ledger.standing(self._name(window), window_key(self.plan.key, window)) is Standing.DONE
 
     def write(self, window: Window, content: WindowVectors) -> None:
-        """Write a window and its record."""
+        """Write a window and its completion record."""
         files = self.worker.write(window, content)
         self.ledger.complete(self._name(window), window_key(self.plan.key, window), files)
 
@@ -62,7 +62,7 @@ class StoreBeside:
 
 @dataclass(frozen=True, eq=False)
 class OnePassWorker:
-    """Encodes windows once, and writes them into a store and into those beside it."""
+    """Worker that encodes windows once, and writes them into several stores."""
 
     worker: WindowWorker
     beside: Sequence[StoreBeside]
@@ -78,7 +78,7 @@ class OnePassWorker:
         return [worker.laid_out(payload, fresh, one) for worker, one in zip(workers, vectors, strict=True)]
 
     def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
-        """Write a window into every store, the others first, and return the names of its files in its own.
+        """Write a window into every store, its own last, and return the names of the files in its own.
 
         So a window that is done in its own store is done in the others.
         """
@@ -89,7 +89,7 @@ class OnePassWorker:
 
 
 def can_follow(store: StoreBeside, job: Job) -> bool:
-    """Return whether a store has every window that the job needs no more: later ones may copy vectors from those."""
+    """Return whether a store has every window that is already done in the job, which later ones may copy from."""
     if not job.ledger.records():
         return True
     done = (shard.payload for shard in job.shards if job.ledger.standing(shard.name, shard.key) is Standing.DONE)

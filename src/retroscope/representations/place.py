@@ -1,4 +1,4 @@
-"""The place of a vector store on the disk: free, or of such a store; files of anything else are refused."""
+"""Check the folder of a vector store: empty, or with a vector store; other files are refused."""
 
 import json
 from contextlib import suppress
@@ -10,12 +10,12 @@ GROUP, ARRAYS = "zarr.json", ("vectors", "final")
 
 
 def is_free(folder: Path) -> bool:
-    """Return whether a new store can take this place: nothing is there, or an empty folder."""
+    """Return whether a new store can be made here: the folder is empty or does not exist."""
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 def refuse_other_files(folder: Path) -> None:
-    """Refuse a place with files that are not of a vector store.
+    """Refuse a folder with files that do not belong to a vector store.
 
     Raises:
         RepresentationError: if there are any.
@@ -27,7 +27,7 @@ def refuse_other_files(folder: Path) -> None:
 
 
 def _is_store(folder: Path) -> bool:
-    """Return whether a folder is a vector store, whole or damaged: by its key, else by its two arrays."""
+    """Return whether a folder is a vector store, intact or damaged: by its key, or by its two arrays."""
     try:
         return "key" in json.loads((folder / GROUP).read_text(encoding="utf-8"))["attributes"]
     except (OSError, ValueError, LookupError, TypeError):
@@ -35,7 +35,7 @@ def _is_store(folder: Path) -> bool:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the files of a store that killed runs left half written, as zarr names them; nobody else may write it."""
+    """Remove the files of a store that killed runs left half written."""
     for partial in folder.rglob("*.partial"):
         with suppress(OSError):
             partial.unlink()

@@ -1,4 +1,4 @@
-"""Vectors projected onto the vocabulary by a language-model head: what a vector says.
+"""Project vectors onto the vocabulary by a language-model head: the most probable words of a vector.
 
 After Ram et al., "What are you token about?" (ACL 2023, arXiv 2212.10380): the distribution of a vector v over the
 vocabulary is softmax(head(v)), and its top tokens are what it says. Tokens are compared as words: without case, word
@@ -23,7 +23,7 @@ CONTINUES = "##"
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """The words of a vocabulary.
+    """A tokenizer's vocabulary as words: the word of every token, and which tokens are words.
 
     Attributes:
         words: of every token, folded.
@@ -34,12 +34,12 @@ class Lexicon:
     says: Bool[np.ndarray, "token"]
 
     def of(self, tokens: Sequence[int] | Int[np.ndarray, "n"]) -> list[str]:
-        """Return the distinct words of some tokens, in order."""
+        """Return the distinct words of these token ids, in order; tokens that are no words are left out."""
         return list(dict.fromkeys(self.words[int(token)] for token in tokens if self.says[int(token)]))
 
 
 def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
-    """Return the words of the first `size` tokens; rows of a head beyond the tokenizer's tokens say nothing."""
+    """Make the lexicon of the first `size` tokens; rows of a head beyond the tokenizer's tokens are no words."""
     known = min(size, len(tokenizer))
     special = {*tokenizer.all_special_ids}
     words = [tokenizer.decode([token]).strip().removeprefix(CONTINUES).casefold() for token in range(known)]
@@ -49,7 +49,7 @@ def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
 
 
 def mean_logits(head: LanguageHead, vectors: Float[np.ndarray, "text dim"]) -> Float[Tensor, "word"]:
-    """Return the mean logits over some texts: what all of them say."""
+    """Return the mean logits over some texts, to be subtracted as what all texts have in common."""
     total = torch.zeros(head.vocabulary, dtype=torch.float64)
     for part in _parts(head, vectors):
         total += head.logits(part).double().sum(0).cpu()
@@ -63,7 +63,7 @@ def top_tokens(
     k: int,
     centre: Float[Tensor, "word"] | None = None,
 ) -> Int[np.ndarray, "text k"]:
-    """Return the `k` tokens of largest probability of each vector, the first best; only those that are words.
+    """Return the `k` most probable tokens of each vector, best first, among those that are words.
 
     Args:
         vectors: pooled states of the last layer, or of a lower one after the final norm.

@@ -1,4 +1,4 @@
-"""Repair of a vector store: its damaged windows are made again, with the same bytes."""
+"""Repair a vector store: compute damaged windows again, with the same bytes."""
 
 from collections.abc import Callable, Collection, Iterable
 from contextlib import nullcontext
@@ -16,13 +16,13 @@ from retroscope.representations.store import VectorStore, open_store
 
 
 def lock_of(folder: Path) -> Path:
-    """Return the file that whoever writes to a store locks."""
+    """Return the lock file of a store, which its writers lock."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 @dataclass(frozen=True, eq=False)
 class Remake:
-    """Makes windows of a store again, by the position of their first text.
+    """Computes damaged windows of a store again, given the positions of their first texts.
 
     Attributes:
         place: of the store.
@@ -35,7 +35,7 @@ class Remake:
     write: Callable[[VectorStore, Collection[int]], None]
 
     def __call__(self, starts: Collection[int]) -> None:
-        """Make those windows again that are still damaged once this process holds the lock, and say so."""
+        """Lock the store, compute those windows again that are still damaged, and report it."""
         with nullcontext() if is_url(self.place) else FileLock(lock_of(Path(self.place))):
             store = open_store(self.place, "r+")
             wanted = self._with_sources(starts, store)
@@ -45,7 +45,7 @@ class Remake:
             self.write(store, wanted)
 
     def _with_sources(self, starts: Collection[int], store: VectorStore) -> set[int]:
-        """Return the windows that are damaged, and those that they are copied from and that are damaged, too."""
+        """Return the damaged windows among these, and the damaged windows that they are copied from."""
         wanted, queue = set[int](), list(starts)
         while queue:
             start = queue.pop()
@@ -56,7 +56,7 @@ class Remake:
 
 
 def is_of_key(folder: Path, key: str) -> bool:
-    """Return whether a damaged store has this key, by its name in a cache or by the rest of its description."""
+    """Return whether a damaged store has this key, by its folder's name or the rest of its description."""
     if folder.name == f"{key[:32]}.zarr":
         return True
     files = (folder / GROUP, *(folder / array / GROUP for array in ARRAYS))
@@ -64,7 +64,7 @@ def is_of_key(folder: Path, key: str) -> bool:
 
 
 def renew_description(folder: Path, empty: Path) -> None:
-    """Take the description of an empty store of the same plan; without records of shards the store was finished."""
+    """Replace a store's description by that of an empty store of the same plan."""
     for name in (*(f"{array}/{GROUP}" for array in ARRAYS), GROUP):
         (empty / name).replace(folder / name)
     store = open_store(folder, "r+")
@@ -72,14 +72,14 @@ def renew_description(folder: Path, empty: Path) -> None:
 
 
 def remake_damaged(store: VectorStore) -> None:
-    """Read every window of a store, and make those that are damaged again."""
+    """Read every window of a store, and compute damaged ones again."""
     starts = [start for start in store.starts if store.unsound_files(start)]
     if starts and store.remake is not None:
         store.remake(starts)
 
 
 def damaged_files(folder: Path) -> list[Path]:
-    """Return the files of a store that are damaged, and of a finished one those that are missing.
+    """Return the damaged files of a store and, if it is finished, its missing ones.
 
     Every chunk is read and compared with its CRC-32C. Where the description of group or arrays is damaged, no chunk can
     be read, and the description of the group stands for all.

@@ -1,4 +1,4 @@
-"""Both towers of a retriever over a collection, through a cache of vector stores."""
+"""Encode a collection with both towers of a retriever, and keep the vectors in a cache."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`
 
 @dataclass(frozen=True)
 class StreamedTexts:
-    """Texts that can be iterated over any number of times."""
+    """Texts that can be iterated over repeatedly, made anew each time."""
 
     make: Callable[[], Iterator[str]]
 
@@ -39,7 +39,7 @@ class StreamedTexts:
 
 @dataclass(frozen=True, eq=False)
 class TowerPlan:
-    """One tower's share: which texts of a collection, through which encoder, into which folder of the cache."""
+    """Plan of one tower: the texts to encode, the encoder, and the folder of its store in the cache."""
 
     tower: str
     plan: ExtractionPlan
@@ -50,7 +50,7 @@ class TowerPlan:
 
     @property
     def is_stored(self) -> bool:
-        """Return whether an earlier run finished it."""
+        """Return whether the vectors are already stored completely."""
         return is_finished(self.folder)
 
     @property
@@ -59,13 +59,13 @@ class TowerPlan:
         return 0.0 if self.is_stored else self.plan.operations
 
     def shares_pass(self, other: "TowerPlan") -> bool:
-        """Return whether one pass over the texts makes the vectors of both."""
+        """Return whether one pass over the texts can make the vectors of both plans."""
         return shares_pass(self.plan, other.plan)
 
     def extract(
         self, progress: Progress | None = None, engine: Engine = LOCAL, beside: Sequence["TowerPlan"] = ()
     ) -> Representations:
-        """Make, resume or open the vectors; those of the towers `beside` that share the pass are made with them."""
+        """Compute, resume or open the vectors; towers in `beside` that share the pass are computed with them."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
         others = [one for one in beside if self.shares_pass(one)]
         for one in (self, *others):
@@ -76,7 +76,7 @@ class TowerPlan:
         return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
     def note_use(self) -> None:
-        """Write down in the cache what makes the vectors, and that they are used."""
+        """Record in the cache what the vectors are made from, and that they are used now."""
         origin = CacheOrigin(
             models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
         )

@@ -1,4 +1,4 @@
-"""How vectors are computed and stored. No torch: settings are checked before it is imported."""
+"""Settings of computing and storing vectors. No torch: settings are checked before it is imported."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ from retroscope.ranges import Range, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionSettings:
-    """Settings of an extraction: how vectors are computed and stored.
+    """Settings of an extraction: number format, batch size, and final norm on each layer.
 
     Attributes:
         dtype: number format of the stored vectors; they are always computed in the model's own precision.

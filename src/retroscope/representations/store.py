@@ -1,4 +1,4 @@
-"""Vectors on disk: a zarr group per tower, checksummed, keyed by what made it."""
+"""Stores of vectors on disk: one zarr group for each tower, with checksums and a key of what made it."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -60,7 +60,7 @@ class VectorStore:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Return what is recorded about the vectors: key, recipe, layer names, texts done."""
+        """Return the recorded facts about the vectors: key, recipe, layer names, texts done."""
         return dict(self.group.attrs.asdict())
 
     @property
@@ -75,16 +75,16 @@ class VectorStore:
 
     @property
     def place(self) -> str:
-        """Return where the vectors are, for messages."""
+        """Return the location of the vectors, for messages."""
         return str(self.group.store_path)
 
     def shard_files(self, start: int) -> tuple[str, ...]:
-        """Return the names of the files that hold the shard of texts which begins at a position."""
+        """Return the names of the files of the shard that starts at a text position."""
         places = ((array, (start // self.window, *([0] * (array.ndim - 1)))) for array in (self.vectors, self.final))
         return tuple(f"{array.basename}/{array.metadata.encode_chunk_key(place)}" for array, place in places)
 
     def unsound_files(self, start: int) -> list[str]:
-        """Return the files of a shard that are damaged or missing; the shard is read."""
+        """Read a shard, and return its files that are damaged or missing."""
         rows, unsound = slice(start, start + self.window), list[str]()
         for array, file in zip((self.vectors, self.final), self.shard_files(start), strict=True):
             try:
@@ -94,7 +94,7 @@ class VectorStore:
         return unsound
 
     def write_shard(self, start: int, vectors: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
-        """Write all texts of a shard in place of what is there, damaged or not; return the names of its files."""
+        """Write all texts of a shard, replacing what is stored, and return the names of its files."""
         files = self.shard_files(start)
         for file in files:  # zarr reads a shard before it writes, and so fails on one that is damaged
             sync(self.group.store.delete(file))
@@ -111,7 +111,7 @@ class VectorStore:
         return self._sound(rows, lambda: self.final[rows] if k is None else self.vectors[rows, k])
 
     def _sound(self, rows: slice | Int[np.ndarray, "n"], read: Callable[[], Any]) -> np.ndarray:
-        """Read, and where that shows damage, once more after the damaged shards of these rows were made again."""
+        """Read rows; if that shows damage, have their damaged shards computed again and read once more."""
         try:
             return self._checked(read)
         except RepresentationError:
@@ -159,7 +159,7 @@ class Representations:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Return the labels of layers 0..L; where all have the final norm, the last has no label of its own for it."""
+        """Return the labels of layers 0..L."""
         return tuple(map(str, range(self.n_layers))) if self.normed else tuple(self.store.attributes["layer_names"])
 
     @property
@@ -168,16 +168,16 @@ class Representations:
         return self.store.depth
 
     def bare(self) -> "Representations":
-        """Return the layers as the blocks leave them, without the final norm below the last."""
+        """Return the representations without the final norm below the last layer."""
         return replace(self, normed=False)
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
-        """Read all layers of some texts, float32."""
+        """Read all layers of the texts in these rows, in float32."""
         vectors = self.store.texts(rows)[0][:, [self._place(k) for k in range(self.n_layers)]]
         return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
-        """Return where layer k stands in the store: normed ones follow the L + 1 layers."""
+        """Return the index of layer k in the store, where layers with the final norm follow the L + 1 plain ones."""
         return self.n_layers + k if self.normed and k < self.n_layers - 1 else k
 
     def layer(self, k: int) -> Vectors:
@@ -201,7 +201,7 @@ class Representations:
             yield [np.asarray(block[:, self._place(k) - first], dtype=np.float32) for k in range(self.n_layers)]
 
     def _blocks(self, array: zarr.Array[Any], row: int) -> Iterator[slice]:
-        """Yield the rows of blocks of about `BLOCK_BYTES`, `row` numbers a text, in whole shards."""
+        """Yield slices of rows for blocks of about `BLOCK_BYTES`, in whole shards."""
         shard = (array.shards or array.chunks)[0]
         size = max(1, BLOCK_BYTES // (4 * row * shard)) * shard
         for start in range(0, len(self.ids), size):
@@ -214,7 +214,7 @@ class Representations:
 
     @cached_property
     def row_of(self) -> dict[str, int]:
-        """Return id -> row."""
+        """Return text id -> its row."""
         return {text_id: row for row, text_id in enumerate(self.ids)}
 
     def rows(self, ids: Sequence[str]) -> Int[np.ndarray, "n"]:
@@ -227,7 +227,7 @@ class Representations:
 
 @dataclass(frozen=True, eq=False)
 class RetrieverRepresentations:
-    """Both towers' vectors of one collection.
+    """The stored vectors of both towers of one retriever over one collection.
 
     Attributes:
         name: name of the retriever.
@@ -244,14 +244,14 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":
-        """Return the layers as the blocks leave them; None where they are read so anyway (no final norm on each)."""
+        """Return both towers' vectors without the final norm below the last layer; None if none are stored with it."""
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
 
 
 def store_exists(place: Location) -> bool:
-    """Return whether there is anything in a folder, or a group at a URL."""
+    """Return whether a folder is not empty, or a group exists at a URL."""
     if is_url(place):
         return Storage(place).read("zarr.json") is not None
     return Path(place).is_dir() and any(Path(place).iterdir())
@@ -280,7 +280,7 @@ def _store(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
 
 
 def is_finished(place: Location) -> bool:
-    """Return whether the store at `place` has the vectors of all its texts; one that is damaged is not finished."""
+    """Return whether the store has the vectors of all its texts; False if it is damaged."""
     try:
         return store_exists(place) and open_store(place).complete
     except RepresentationError:

@@ -1,4 +1,4 @@
-"""Windows of texts as shards of work: who computes one, and what it writes, does not change a bit of it."""
+"""Windows of consecutive texts as shards of work, whose stored bytes do not depend on the worker."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowFormat:
-    """Format of the stored vectors of a window.
+    """Format of stored vectors: shape, number type, and the batch size of forward passes.
 
     Attributes:
         shape: (layers, dim, out) of one text's vectors.
@@ -65,7 +65,7 @@ class WindowFormat:
 
 
 def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location) -> Iterator[Shard]:
-    """Yield the windows of a corpus in order; one needs those that hold the first of its repeated texts.
+    """Yield the windows of a corpus as shards; one depends on those with the first occurrence of its texts.
 
     Raises:
         RepresentationError: if there are more or fewer texts than planned.
@@ -84,17 +84,17 @@ def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location)
 
 
 def window_key(plan_key: str, window: Window) -> str:
-    """Return the key of a window's shard under a plan."""
+    """Return the key of a window's shard: a hash of plan and window."""
     return fingerprint([plan_key, window.start, window.stop])
 
 
 def window_name(number: int) -> str:
-    """Return the name of a window's shard."""
+    """Return the name of a window's shard, by its number."""
     return f"{number:08d}"
 
 
 def other_texts(what: str, place: Location) -> RepresentationError:
-    """Return the error for texts that are not those of the plan."""
+    """Return the error for texts that differ from those of the plan."""
     fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
     what = f"the texts differ from those given to `plan_extraction`: {what}"
     return RepresentationError(what, where=str(place), fix=fix)
@@ -109,13 +109,13 @@ class WindowWorker:
     store: VectorStore
 
     def compute(self, payload: Window) -> WindowVectors:
-        """Return the vectors of one window, those of texts that occurred before left empty."""
+        """Encode the texts of one window that did not occur before; rows of repeated texts stay empty."""
         fresh, rows = self.new_rows(payload)
         vectors = encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed) if rows else None
         return self.laid_out(payload, fresh, vectors)
 
     def new_rows(self, window: Window) -> tuple[Int[np.ndarray, "row"], list[TokenIds]]:
-        """Return the positions in a window of the texts that did not occur before, and their token ids."""
+        """Return the positions and token ids of the window's texts that did not occur before."""
         fresh = np.flatnonzero(window.first == np.arange(window.start, window.stop))
         rows = tokenise(self.encoder, [window.texts[int(i)] for i in fresh])
         if not np.array_equal(list(map(len, rows)), window.lengths[fresh]):
@@ -124,7 +124,7 @@ class WindowWorker:
         return fresh, rows
 
     def laid_out(self, window: Window, fresh: Int[np.ndarray, "row"], vectors: LayerVectors | None) -> WindowVectors:
-        """Return the arrays of a window with the vectors of its new texts in place, in the stored number format."""
+        """Return the arrays of a window with the new texts' vectors in place, in the stored number format."""
         depth, dim, out = self.form.shape
         layers = np.empty((len(window.texts), depth, dim), dtype=self.form.dtype)
         final = np.empty((len(window.texts), out), dtype=self.form.dtype)
@@ -133,7 +133,7 @@ class WindowWorker:
         return layers, final
 
     def write(self, payload: Window, content: WindowVectors) -> tuple[str, ...]:
-        """Copy the vectors of repeated texts, write the window, and return the names of its files."""
+        """Copy the vectors of repeated texts into a window, write it, and return the names of its files."""
         (layers, final), start, stop = content, payload.start, payload.stop
         first, position = payload.first, np.arange(start, stop)
         earlier = np.flatnonzero(first < start)
@@ -146,7 +146,7 @@ class WindowWorker:
         return self.store.write_shard(start, layers, final)
 
     def _checked(self, vectors: LayerVectors) -> WindowVectors:
-        """Return the vectors in the stored number format; infinite or undefined ones are an error, not data."""
+        """Return vectors in the stored number format, and refuse infinite or undefined ones."""
         dtype = self.form.dtype
         with np.errstate(over="ignore"):
             layers = vectors.layers.numpy().astype(dtype, copy=False)
@@ -163,7 +163,7 @@ class WindowWorker:
 
 @dataclass(frozen=True)
 class WindowRecruit:
-    """Makes a `WindowWorker` in another process.
+    """Factory that makes a `WindowWorker` in another process.
 
     Attributes:
         source: where the encoder is loaded from.
@@ -179,7 +179,7 @@ class WindowRecruit:
     threads: int
 
     def hire(self) -> WindowWorker:
-        """Load the encoder and open the store.
+        """Load the encoder, open the store, and return the worker.
 
         Raises:
             RepresentationError: if the encoder is another one than that of the plan.
@@ -195,12 +195,12 @@ class WindowRecruit:
         return WindowWorker(encoder, self.form, open_store(self.place, mode="r+"))
 
     def equipment(self) -> Mapping[str, str]:
-        """Return the kind of device and the versions of the libraries that make a vector."""
+        """Return the kind of device and the library versions on this machine."""
         return equipment(self.source.settings.device)
 
 
 def equipment(device: str) -> dict[str, str]:
-    """Return what bits of a vector depend on besides model and text: kind of device, versions of libraries."""
+    """Return what the bits of a vector depend on besides model and text: kind of device, library versions."""
     kind = torch.device(device)
     if kind.type == "cuda":
         name = torch.cuda.get_device_name(kind)

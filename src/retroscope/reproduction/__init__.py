@@ -1,1 +1,1 @@
-"""Reproduction: a published study as data, measured again, point by point, beside the corrected instruments."""
+"""Reproduction: measure a published study again, point by point, by its own protocol and by a corrected one."""

@@ -1,4 +1,4 @@
-"""The paper's claims, each a statistic and a rule: on its numbers, on ours, and on the corrected ones. No torch."""
+"""Test the paper's claims, each by a statistic and a rule: on published, reproduced and corrected numbers. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ DoneTrials = Mapping[tuple[str, str, str, str], MeasuredTrial]  # (data, model, 
 
 
 class ClaimOutcome(StrEnum):
-    """Outcome of a claim's rule for a statistic."""
+    """Outcome of applying a claim's rule to its statistic."""
 
     HOLDS = "holds"
     FAILS = "does not hold"
@@ -41,7 +41,7 @@ class ClaimOutcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
-    """One claim by one set of numbers.
+    """The outcome of one claim for one set of numbers.
 
     Attributes:
         numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
@@ -58,7 +58,7 @@ class Ruling:
     what: str = ""
 
     def document(self) -> RulingFacts:
-        """Return it as JSON-like values."""
+        """Return the ruling as JSON-like values."""
         return cast(RulingFacts, asdict(self) | {"outcome": str(self.outcome)})
 
 
@@ -89,13 +89,13 @@ STATISTICS = {
 
 
 def rulings(study: PublishedStudy, claim: Claim, trials: DoneTrials) -> list[Ruling]:
-    """Return what is known of a claim: by the published numbers, and by ours under both protocols."""
+    """Test a claim by the published numbers, and by ours under both protocols."""
     judge = JUDGES[claim.statistic]
     return [judge(study, claim, trials, numbers) for numbers in (AS_PUBLISHED, PUBLISHED, CORRECTED)]
 
 
 def _largest_change(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
-    """Apply a rule to the largest change of a probe's accuracy."""
+    """Test a claim about the largest change of a probe's accuracy."""
     if numbers == AS_PUBLISHED:
         return judged_changes(study, claim, published_changes(study, claim), numbers)
     pair = _pair(study, claim, trials, numbers)
@@ -106,7 +106,7 @@ def _largest_change(study: PublishedStudy, claim: Claim, trials: DoneTrials, num
 
 
 def published_changes(study: PublishedStudy, claim: Claim) -> list[CellChange]:
-    """Return the published changes of a claim's model, each with the binomial error of both accuracies."""
+    """Return the published changes of accuracy for a claim's model, each with its binomial error."""
     data = study.figure(claim.figure).data
     choices = reported_choices(study, data).low
     backbone = study.models[claim.model].backbone
@@ -121,7 +121,7 @@ def published_changes(study: PublishedStudy, claim: Claim) -> list[CellChange]:
 
 
 def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, MeasuredTrial], probe: str) -> list[CellChange]:
-    """Return the changes that were measured, paired by query."""
+    """Return the measured changes of accuracy from backbone to retriever, paired by query."""
     changes = []
     before, after = (one.measurement.scores["model"].values.sel(probe=probe, control=NONE) for one in pair)
     difference = after - before  # xarray keeps the queries that both have
@@ -136,7 +136,7 @@ def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, Measured
 
 
 def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellChange], numbers: str) -> Ruling:
-    """Apply the rule of a claim to the change of every cell.
+    """Apply a claim's rule to the changes of accuracy by N and layer.
 
     A claim that some cell changed is corrected for the choice of the largest. That every cell is unchanged is an
     intersection-union test: each cell at the whole error rate (Berger and Hsu 1996).
@@ -157,7 +157,7 @@ def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellCh
 
 
 def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
-    """Apply a rule to the difference in active neurons; the paper prints its counts in bitmaps alone."""
+    """Test a claim about the share of active neurons; the paper prints its counts in bitmaps only."""
     if numbers == AS_PUBLISHED:
         return Ruling(
             numbers=numbers, outcome=ClaimOutcome.NOT_TESTABLE, what="claimed in words; counts stand only in bitmaps"
@@ -187,7 +187,7 @@ def _outcome(holds: bool, fails: bool) -> ClaimOutcome:
 def _pair(
     study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str
 ) -> tuple[MeasuredTrial, MeasuredTrial] | None:
-    """Return the trials of backbone and retriever; None unless both are done, on the paper's own weights."""
+    """Return the finished trials of backbone and retriever; None unless both ran with the paper's own weights."""
     figure = study.figure(claim.figure)
     models = (study.models[claim.model].backbone, claim.model)
     found = [trials.get((figure.data, model, figure.tower, protocol)) for model in models]

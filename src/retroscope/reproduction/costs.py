@@ -1,4 +1,4 @@
-"""Cost of a figure: downloads, disk, time and memory, counted from the sizes of models and data. No torch.
+"""Estimate the cost of a figure (downloads, disk, memory, time) from the sizes of models and data. No torch.
 
 Operations of encoding are two for each weight of the blocks and token; those of the attribution three times as many for
 each node and matrix, half of the blocks lying above it on average. Real rates differ by a factor of some: run a few
@@ -25,7 +25,7 @@ ATTRIBUTED_TEXTS = {PUBLISHED: 1, CORRECTED: 3}  # of an example: a text, or a q
 
 @dataclass(frozen=True, kw_only=True)
 class FigureCost:
-    """Approximate cost of a figure.
+    """Approximate cost of reproducing one figure.
 
     Attributes:
         figure: its number.
@@ -40,7 +40,7 @@ class FigureCost:
     seconds: float
 
     def line(self) -> str:
-        """Return it in words."""
+        """Describe the cost in one line."""
         return (
             f"Figure {self.figure}: downloads {_gigabytes(self.downloads)}, disk {_gigabytes(self.disk)}, memory "
             f"{_gigabytes(self.memory)}, time {estimate(self.seconds)}"
@@ -48,12 +48,12 @@ class FigureCost:
 
 
 def figure_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale) -> list[FigureCost]:
-    """Return the cost of each figure alone; figures share downloads, models and vectors."""
+    """Return the cost of each figure by itself, although figures share downloads, models and vectors."""
     return [figure_cost(study, figure, scale) for figure in figures]
 
 
 def figure_cost(study: PublishedStudy, figure: PublishedFigure, scale: Scale) -> FigureCost:
-    """Return the cost of a figure, under both protocols."""
+    """Return the cost of one figure under both protocols."""
     data = study.data[figure.data]
     sources = {source for name in figure.models for source in study.models[name].sources}
     trials = trials_of(study, [figure])
@@ -79,12 +79,12 @@ def _rows(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> int:
 
 
 def _copies(model: PublishedModel, protocol: str) -> int:
-    """Return how often a model is encoded: once more with random weights where the published numbers may be of that."""
+    """Return how often a model is encoded: twice if the published numbers may come from random weights."""
     return 2 if model.published_at_random and protocol == PUBLISHED else 1
 
 
 def _disk(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Return the gigabytes of the vectors of every layer."""
+    """Estimate the gigabytes on disk of the vectors of every layer."""
     model = study.models[trial.model]
     if trial.kind == NEURONS:
         return 0.0
@@ -93,14 +93,14 @@ def _disk(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
 
 
 def _memory(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Return the gigabytes of the weights, and of the vectors of one layer for probes."""
+    """Estimate the gigabytes in memory of the weights and of one layer's vectors."""
     model = study.models[trial.model]
     layer = _rows(study, trial, scale) * TEXTS * model.width * FLOAT if trial.kind == PROBES else 0
     return (model.parameters * FLOAT + layer) / GIGA
 
 
 def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Count the operations of a trial."""
+    """Count the floating point operations of a trial."""
     model = study.models[trial.model]
     blocks = _block_weights(model)
     tokens = PUBLISHED_TOKENS if trial.protocol == PUBLISHED else USUAL_TOKENS
@@ -113,7 +113,7 @@ def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float
 
 
 def _block_weights(model: PublishedModel) -> float:
-    """Count the weights of the blocks of one tower: attention, and an FFN of two or, gated, three matrices."""
+    """Count the weights of one tower's blocks: attention, and an FFN of two (gated: three) matrices."""
     matrices = 3 if model.pooling == "eos" else 2
     return float(model.blocks * (4 * model.width**2 + matrices * model.width * model.inner))
 

@@ -1,10 +1,10 @@
-"""Types of `results.json` of a reproduction: `results` makes it; page, figures and terminal read it."""
+"""Types of the document `results.json` of a reproduction."""
 
 from typing import TypedDict
 
 
 class PointFacts(TypedDict):
-    """One published point and ours; see `points.PointResult`."""
+    """One published point with our value beside it; see `points.PointResult`."""
 
     figure: int
     data: str
@@ -36,7 +36,7 @@ class CorrectedFacts(TypedDict):
 
 
 class NeuronCounts(TypedDict):
-    """The active neurons of one FFN matrix of one layer.
+    """Counts of active neurons in one FFN matrix of one layer.
 
     `share` is the mean over examples, None without any; `dropped` counts those that the published maps leave out.
     """
@@ -50,7 +50,7 @@ class NeuronCounts(TypedDict):
 
 
 class NeuronFacts(NeuronCounts):
-    """The same for a model of a figure, and what it was counted from."""
+    """Counts of active neurons, with figure, model, protocol and number of examples."""
 
     figure: int
     model: str
@@ -61,7 +61,7 @@ class NeuronFacts(NeuronCounts):
 
 
 class RulingFacts(TypedDict):
-    """One claim by one set of numbers; see `claims.Ruling`."""
+    """The outcome of one claim for one set of numbers; see `claims.Ruling`."""
 
     numbers: str
     outcome: str
@@ -72,7 +72,7 @@ class RulingFacts(TypedDict):
 
 
 class ClaimFacts(TypedDict):
-    """One claim of the paper, its rule, and what it comes to by three sets of numbers."""
+    """One claim of the paper, its rule, and its outcomes for three sets of numbers."""
 
     name: str
     claim: str
@@ -84,7 +84,7 @@ class ClaimFacts(TypedDict):
 
 
 class MeasuredEffectFacts(TypedDict):
-    """One number about an exhibit; see `exhibits.MeasuredEffect`."""
+    """One measured effect of a defect or departure; see `exhibits.MeasuredEffect`."""
 
     of: str
     quantity: str
@@ -93,7 +93,7 @@ class MeasuredEffectFacts(TypedDict):
 
 
 class ExhibitFacts(TypedDict):
-    """One defect or departure with its measured effects; see `exhibits.Exhibit`."""
+    """One defect or departure of the paper's protocol, with its measured effects; see `exhibits.Exhibit`."""
 
     name: str
     kind: str
@@ -105,7 +105,7 @@ class ExhibitFacts(TypedDict):
 
 
 class TrialFacts(TypedDict):
-    """One trial: the commits of what it was read from, and whether that is made up."""
+    """One trial: the commits of its model and data, and whether these are made up."""
 
     name: str
     commits: dict[str, str]
@@ -113,14 +113,14 @@ class TrialFacts(TypedDict):
 
 
 class PointCounts(TypedDict):
-    """Numbers of points that can be compared, and of points beyond the limit of one."""
+    """Numbers of points that were compared, and of those outside their single limit."""
 
     compared: int
     beyond: int
 
 
 class Uncorrected(PointCounts):
-    """The same for the points of one figure."""
+    """Numbers of points of one figure that were compared, and of those outside their single limit."""
 
     figure: int
 
@@ -133,7 +133,7 @@ class Bracket(TypedDict):
 
 
 class Results(TypedDict):
-    """The whole document.
+    """The whole document of a reproduction's results.
 
     `choices` is by data set, `states` counts points by state, and `made_up` is true where any trial is.
     """

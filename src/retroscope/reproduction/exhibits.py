@@ -1,4 +1,4 @@
-"""Exhibits: each known defect of the published protocol and each departure, with its measured effect. No torch."""
+"""Measure the effect of each known defect of the published protocol, and of each departure from it. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +24,7 @@ RESAMPLES = 200  # of intervals that are not printed
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit:
-    """One defect or departure.
+    """One defect of the published protocol, or one departure from it, with the function that measures its effect.
 
     Attributes:
         name: stable name.
@@ -44,7 +44,7 @@ class Exhibit:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredEffect:
-    """One number about an exhibit.
+    """One measured effect of a defect or departure.
 
     Attributes:
         of: what was measured, e.g. a model on a data set.
@@ -60,12 +60,12 @@ class MeasuredEffect:
 
 
 def exhibits_of(name: str) -> tuple[Exhibit, ...]:
-    """Return the exhibits of a published study."""
+    """Return the defects and departures of a published study."""
     return TypeAdapter(tuple[Exhibit, ...]).validate_python(yaml.safe_load(data_text(name, "exhibits.yaml")))
 
 
 def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[ExhibitFacts]:
-    """Return every exhibit with its measured effects, JSON-like."""
+    """Return every defect and departure with its measured effects, JSON-like."""
     found = [
         asdict(one) | {"effects": [asdict(effect) for effect in MEASURES[one.measure](study, trials)]}
         for one in exhibits_of(study.name)
@@ -74,7 +74,7 @@ def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[Exhibit
 
 
 def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, MeasuredTrial]]:
-    """Return (words, trial) of every trial of a kind under a protocol."""
+    """Return (description, trial) for every trial of a kind under a protocol."""
     return [
         (f"{one.trial.model}{f', {one.trial.tower} tower' if one.trial.tower else ''} on {one.trial.data}", one)
         for one in trials.values()
@@ -83,14 +83,14 @@ def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, Meas
 
 
 def _largest_difference(trial: MeasuredTrial, one: Mapping[str, str], other: Mapping[str, str]) -> float:
-    """Return the largest difference of the accuracies of two cells, over N and layers; signed."""
+    """Return the signed difference of two accuracies where it is largest, over N and layers."""
     means = trial.measurement.scores["model"].mean()
     gaps = (means.sel(one) - means.sel(other)).values
     return float(gaps.flat[int(np.nanargmax(np.abs(gaps)))])
 
 
 def _shuffled_queries(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure what shuffling the queries takes from the published probe, and from the similarity probe."""
+    """Measure how much accuracy the published and the similarity probe lose when queries are shuffled."""
     effects = []
     for protocol, probe in ((PUBLISHED, CONCAT), (CORRECTED, SIMILARITY)):
         for of, trial in _named(trials, PROBES, protocol):
@@ -101,7 +101,7 @@ def _shuffled_queries(study: PublishedStudy, trials: DoneTrials) -> list[Measure
 
 
 def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Count the weights that the published loading misses, and measure which encoder the paper's numbers are near."""
+    """Count the weights that the published loading misses, and find whether its numbers fit random or real weights."""
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         loading = trial.facts["loading"]
@@ -124,7 +124,7 @@ def _mean_distance(study: PublishedStudy, trial: MeasuredTrial, control: str) ->
 
 
 def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure how many texts are noise under the norm target, and how far its neurons are those of the margin."""
+    """Measure how many texts are noise under the norm target, and its neurons' overlap with those of the margin."""
     effects = []
     for of, trial in _named(trials, NEURONS, PUBLISHED):
         made = neurons_of(trial).attribution
@@ -140,7 +140,7 @@ def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffe
 
 
 def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) -> float | None:
-    """Return how far the neurons agree that at least one example activates; None where there are none."""
+    """Return the Jaccard index of two trials' neurons that at least one example activates; None without any."""
     threshold = study.models[one.trial.model].threshold
     both, either = 0, 0
     first, second = neurons_of(one).attribution, neurons_of(other).attribution
@@ -153,7 +153,7 @@ def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) ->
 
 
 def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Count the cells that are significant by the published test and by the paired one, on the same accuracies."""
+    """Count the cells that are significant by the published unpaired test and by the paired test."""
     tests = {
         "unpaired t, Bonferroni (as published)": ComparisonSettings(test="unpaired_t", correction="bonferroni"),
         "paired t, Holm": ComparisonSettings(test="paired_t", correction="holm"),
@@ -174,7 +174,7 @@ def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEf
 
 
 def _undertrained_probe(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure how far the published probe stays below the same probe fitted to convergence, on the same split."""
+    """Measure how far the published probe's accuracy is below that of the same probe fitted to convergence."""
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         gap = _largest_difference(trial, {"probe": PASSAGE_ONLY, "control": NONE}, {"probe": CONCAT, "control": NONE})
@@ -195,7 +195,7 @@ def _dropped_tail(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEff
 
 
 def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Compare the numbers of reported choices: what the stars imply, and ours."""
+    """Compare the number of choices that the published stars imply with ours."""
     effects = []
     for data in study.data:
         bracket = reported_choices(study, data)
@@ -210,7 +210,7 @@ def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
 
 
 def _nothing(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure nothing: the effect needs a measurement that this reproduction does not make."""
+    """Return no effect: this reproduction does not measure it."""
     return []
 
 

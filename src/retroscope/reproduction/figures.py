@@ -1,4 +1,4 @@
-"""Figures of the page: the published curves with ours over them, the residuals, and the corrected curves."""
+"""Draw the figures of a reproduction's page: published curves with ours, residuals, and corrected curves."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,12 +18,12 @@ SMOKE_CAPTION = "Ours is of smoke weights, tiny and random: the curves show that
 
 
 def page_figures(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> list[Figure]:
-    """Return every figure of the page, those of one published figure together."""
+    """Draw every figure of the page, grouped by published figure."""
     return [drawn for figure in chosen for drawn in figures_of_one(study, results, figure)]
 
 
 def figures_of_one(study: PublishedStudy, results: Results, figure: PublishedFigure) -> list[Figure]:
-    """Return the figures that stand for one published figure, of those for which there is anything to draw."""
+    """Draw the figures that reproduce one published figure, as far as there are data."""
     if figure.kind == NEURONS:
         both = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
         return [one for one in both if one is not None]
@@ -41,7 +41,7 @@ def _points(results: Results, figure: PublishedFigure, models: Sequence[str]) ->
 
 
 def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]) -> Figure:
-    """Draw the published curves, dashed with open circles, and ours over them; a colour for each model."""
+    """Draw the published curves (dashed, open circles) with ours over them, in one colour for each model."""
     points = _points(results, figure, models).assign(
         model=lambda rows: rows["model"].map(lambda name: study.models[name].label),
         passages=lambda rows: [f"N = {n}" for n in rows["passages"]],
@@ -79,7 +79,7 @@ def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, m
 def _residuals(
     study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
-    """Draw ours minus the published accuracy, with the tolerance as a band."""
+    """Draw our accuracy minus the published one, with the tolerance as a band."""
     points = _points(results, figure, models)
     frame = points.assign(
         series=points["model"].map(lambda name: study.models[name].label),
@@ -99,7 +99,7 @@ def _residuals(
 def _corrected(
     study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]
 ) -> Figure | None:
-    """Draw the figure under the corrected protocol: the similarity probe, and what the query is not needed for."""
+    """Draw the figure under the corrected protocol: the similarity probe and `passage_only`."""
     rows = [one for one in results["corrected"] if one["figure"] == figure.number and one["model"] in models]
     frame = pd.DataFrame(rows, columns=["figure", "model", "probe", "control", "passages", "layer", "accuracy", "low",
                                         "high"])  # fmt: skip
@@ -125,7 +125,7 @@ def _smoke(results: Results) -> str:
 def _by_passages(
     frame: pd.DataFrame, name: str, title: str, caption: str, quantity: str, *, zero: bool = False
 ) -> Figure | None:
-    """Return a figure with a panel for each N; None without rows."""
+    """Draw a figure with one panel for each N; None without rows."""
     if frame.empty:
         return None
     shown = frame.reindex(columns=["passages", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])

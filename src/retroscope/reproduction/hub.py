@@ -1,4 +1,4 @@
-"""The cache of the Hugging Face hub: where models and data sets lie, and which commit they are."""
+"""Find models and data sets in the Hugging Face hub's cache, and their commits."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ SMOKE_MARK = "RETROSCOPE_SMOKE"  # file in every snapshot of the made-up hub, wh
 
 @contextmanager
 def hub_at(cache: Path | None) -> Iterator[None]:
-    """Read models and data sets from this cache of the hub, without a network; None: from the user's own."""
+    """Use this hub cache without a network while the context is open; None uses the user's own cache."""
     if cache is None:
         yield
         return
@@ -28,7 +28,7 @@ def hub_at(cache: Path | None) -> Iterator[None]:
 
 
 def data_folder(source: str, folder: str, revision: str) -> Path:
-    """Return the folder of a data set's parquet files; it is downloaded unless it is cached.
+    """Return the folder of a data set's parquet files, downloaded unless it is cached.
 
     Raises:
         CollectionError: if the hub does not give it.
@@ -48,5 +48,5 @@ def commits(sources: Sequence[str], data: Path, data_source: str) -> dict[str, s
 
 
 def is_made_up(sources: Sequence[str], data: Path) -> bool:
-    """Return whether any weights or data are of the made-up hub, so that no number can be one of the paper's."""
+    """Return whether weights or data come from the made-up hub, so that numbers cannot be compared with the paper's."""
     return any((place / SMOKE_MARK).exists() for place in (*(locate(one) for one in sources), data.parent))

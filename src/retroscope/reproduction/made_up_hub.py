@@ -1,4 +1,4 @@
-"""A made-up cache of the hub: tiny random models and tiny data under the real names, for `--scale smoke`.
+"""Make a fake hub cache for `--scale smoke`: tiny random models and tiny data under the real names.
 
 Only weights and data differ from a real machine: names, formats, numbers of blocks, towers and the adapter are the
 real ones. Every snapshot is marked, so that nobody takes its numbers for a replication.
@@ -52,7 +52,7 @@ BERT, DPR_QUESTION, DPR_CONTEXT, CONTRIEVER, LLAMA, REPLLAMA = (
 
 
 def made_up_hub(folder: Path, study: PublishedStudy) -> Path:
-    """Make the cache below `folder`, unless it is there, and return it; the same study gives the same bytes."""
+    """Make the fake hub cache below `folder`, unless it exists, and return its path."""
     world = make_world(WorldSettings(people=PEOPLE, seed=0))
     vocabulary = _words(world)
     if not folder.exists():
@@ -66,7 +66,7 @@ def made_up_hub(folder: Path, study: PublishedStudy) -> Path:
 
 
 def _snapshot(hub: Path, kind: str, source: str) -> Path:
-    """Make the folder of a snapshot, which the hub's cache finds by its branch."""
+    """Make the folder of one snapshot, as the hub's cache expects it."""
     snapshot = made_up_snapshot(hub, kind, source)
     references = snapshot.parents[1] / "refs"
     for folder in (snapshot, references):
@@ -77,7 +77,7 @@ def _snapshot(hub: Path, kind: str, source: str) -> Path:
 
 
 def _write_encoders(hub: Path, words: list[str]) -> None:
-    """Write BERT, its DPR encoders and Contriever; the tuned ones are the backbone with noise."""
+    """Write tiny BERT, DPR and Contriever models; the fine-tuned ones are the backbone with noise."""
     tokenizer = _bert_tokenizer(words)
     shape = {"vocab_size": len(tokenizer), "hidden_size": WIDTH, "num_hidden_layers": 12, "num_attention_heads": HEADS,
              "intermediate_size": INNER, "max_position_embeddings": POSITIONS}  # fmt: skip
@@ -96,7 +96,7 @@ def _write_encoders(hub: Path, words: list[str]) -> None:
 
 
 def _write_decoders(hub: Path, words: list[str]) -> None:
-    """Write LLaMA, and RepLLaMA as an adapter over it."""
+    """Write tiny LLaMA and RepLLaMA models, the latter as an adapter."""
     tokenizer = _llama_tokenizer(words)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=32, num_attention_heads=HEADS,
@@ -118,7 +118,7 @@ def _write_decoders(hub: Path, words: list[str]) -> None:
 
 
 def _tuned(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return weights with noise."""
+    """Return weights with random noise added, as made-up fine-tuning."""
     return {name: value + TUNED * torch.randn_like(value) if value.is_floating_point() else value
             for name, value in weights.items()}  # fmt: skip
 
@@ -129,7 +129,7 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, snapshot: 
 
 
 def _write_data(hub: Path, source: str, folder: str, world: World, first: int) -> None:
-    """Write both splits of a data set, of people that no other has."""
+    """Write both splits of a data set about people who occur in no other data set."""
     snapshot = _snapshot(hub, "datasets", source)
     (snapshot / folder).mkdir()
     asked = {relevant: query.text for query, relevant in world.splits["train"]}  # one question a person
@@ -144,7 +144,7 @@ def _write_data(hub: Path, source: str, folder: str, world: World, first: int) -
 
 
 def _row(question: str, relevant: str, people: list[str], texts: Mapping[str, str]) -> dict[str, str]:
-    """Return a row of the published layout: the next four people's passages are its negatives."""
+    """Return a row in the published layout, with the next four people's passages as negatives."""
     at = people.index(relevant)
     negatives = [people[(at + step) % len(people)] for step in range(1, 5)]
     row = {"question": question, "positive_context": texts[relevant]}
@@ -152,7 +152,7 @@ def _row(question: str, relevant: str, people: list[str], texts: Mapping[str, st
 
 
 def _words(world: World) -> list[str]:
-    """Return every word of the world's questions and passages, in order, and what prompts add."""
+    """Return every word of the world's questions and passages and of prompts, in order."""
     said = [query.text for split in world.splits.values() for query, _ in split]
     said += [passage.text for passage in world.passages]
     splitter = pre_tokenizers.BertPreTokenizer()
@@ -175,7 +175,7 @@ def _bert_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
 
 
 def _llama_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
-    """Return a tokenizer with LLaMA's special tokens: it begins texts with <s> and has no padding token."""
+    """Return a tokenizer with LLaMA's special tokens, which starts texts with <s> and has no padding token."""
     vocabulary = {word: number for number, word in enumerate([*LLAMA_TOKENS, *words])}
     backend = _backend(vocabulary, "<unk>")
     backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])

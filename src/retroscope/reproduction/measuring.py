@@ -1,4 +1,4 @@
-"""Measure trials: each is a study of its own below the output folder, kept as soon as it is done."""
+"""Measure the trials of a reproduction, each as a study in its own folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def measure_trials(place: Workplace, trials: Sequence[ModelTrial], progress: Progress) -> Iterator[ModelTrial]:
-    """Measure the trials that are not done yet; yield each as it is kept."""
+    """Measure the trials that are not done yet, and yield each when it is stored."""
     collections: dict[tuple[str, str], Collection] = {}
     for trial in trials:
         if facts_if_done(place, trial) is None:
@@ -33,7 +33,7 @@ def measure_trials(place: Workplace, trials: Sequence[ModelTrial], progress: Pro
 def _measure(
     place: Workplace, trial: ModelTrial, collections: dict[tuple[str, str], Collection], progress: Progress
 ) -> None:
-    """Measure a trial as its command would, and keep its study and what it was read from.
+    """Measure one trial as its command line would, and store the study with the commits that it used.
 
     Args:
         collections: those that were read by now, by data set and its settings; completed.
@@ -68,7 +68,7 @@ def _measure(
 
 
 def trial_settings(values: Mapping[str, Any], kind: str) -> StudySettings:
-    """Return the settings of a trial's study, which measures one analysis alone."""
+    """Return the settings of a trial's study, which has a single analysis."""
     measured = [name for name, one in analyses().items() if one.instrument and not one.optional_input]
     return study_settings(merged(values, {name: None for name in measured if name != kind}))
 

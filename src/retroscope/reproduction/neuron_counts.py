@@ -1,4 +1,4 @@
-"""Active neurons of a trial by FFN matrix and layer, as Figures 5-8 count them, and their binned heat map. No torch."""
+"""Count the active neurons of a trial by FFN matrix and layer, as Figures 5-8 of the paper do. No torch."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def neurons_of(measured: MeasuredTrial) -> AttributedModel:
 
 
 def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
-    """Return one row per FFN matrix and layer: active neurons, and the mean share that an example activates.
+    """Return a row for each FFN matrix and layer: active neurons, and the mean share active in one example.
 
     A neuron is active if at least one example puts it above the threshold: the number beside the published maps.
     """
@@ -44,7 +44,7 @@ def published_end(neurons: int) -> int:
 
 
 def example_shares(measured: MeasuredTrial, threshold: float, part: str, layers: Sequence[int]) -> xr.DataArray:
-    """Return by example the share of the neurons of an FFN matrix that are active, over a range of layers.
+    """Return, for each example, the share of an FFN matrix's neurons that are active, over a range of layers.
 
     Args:
         layers: first and last layer; empty: all.

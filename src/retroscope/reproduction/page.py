@@ -1,4 +1,4 @@
-"""The page of a reproduction, made from its stored results alone. No torch."""
+"""Make the page of a reproduction from its stored results. No torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +25,13 @@ NUMBERS = ("by the paper's numbers", "measured as published", "measured, correct
 
 
 def write_results(document: Results, folder: Path) -> Path:
-    """Store the results, with their checksum."""
+    """Write the results document with its checksum."""
     write_document(folder / RESULTS, document)
     return folder / RESULTS
 
 
 def read_results(folder: Path) -> Results:
-    """Read the results that a folder holds.
+    """Read the results document of a folder.
 
     Raises:
         DamageError: if they are not what was written.
@@ -40,7 +40,7 @@ def read_results(folder: Path) -> Results:
 
 
 def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
-    """Write page, tables and figures of the results that a folder holds, and return the path of the page.
+    """Write the page, tables and figures from a folder's results, and return the path of the page.
 
     Args:
         folder: with `results.json`.
@@ -70,7 +70,7 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
 
 
 def _shown(study: PublishedStudy, results: Results, figure: PublishedFigure) -> dict[str, Any]:
-    """Return the values of one figure that the template reads."""
+    """Return the values of one figure for the template."""
     points = [one for one in results["points"] if one["figure"] == figure.number]
     states = {str(state): sum(one["state"] == str(state) for one in points) for state in PointState}
     return {
@@ -92,7 +92,7 @@ def _state_words(results: Results) -> str:
 
 
 def summary_lines(results: Results) -> list[str]:
-    """Return what came of a reproduction, in words for a terminal."""
+    """Summarise a reproduction in lines for a terminal."""
     lines = [f"{len(results['points']):,} published points: {_state_words(results)}"]
     lines += [f"{len(results['claims'])} claims by the paper's own numbers: {_outcome_words(results)}"]
     smoke = "smoke weights: tiny and made up; no number is comparable with the paper's"
@@ -100,13 +100,13 @@ def summary_lines(results: Results) -> list[str]:
 
 
 def _outcome_words(results: Results) -> str:
-    """Count the outcomes of the claims by the published numbers alone."""
+    """Count the outcomes of the claims for the published numbers, in words."""
     own = [one["rulings"][0]["outcome"] for one in results["claims"]]
     return ", ".join(f"{own.count(str(one))} {one}" for one in ClaimOutcome if own.count(str(one)))
 
 
 def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> dict[str, PaperTable]:
-    """Return every table of the page, as text."""
+    """Return every table of the page, with its cells as text."""
     tables = {"claims": _claims_table(results), "rulings": _rulings_table(results)}
     for figure in chosen:
         if figure.kind == PROBES:
@@ -120,7 +120,7 @@ def page_tables(study: PublishedStudy, results: Results, chosen: Sequence[Publis
 
 
 def _points_table(study: PublishedStudy, results: Results, figure: PublishedFigure) -> PaperTable:
-    """Return every point of a figure."""
+    """Return a table of the published points of a figure and ours."""
     rows = [
         {
             "model": study.models[one["model"]].label,
@@ -169,7 +169,7 @@ def _neurons_table(study: PublishedStudy, results: Results, figure: PublishedFig
 
 
 def _claims_table(results: Results) -> PaperTable:
-    """Return every claim with what it comes to by three sets of numbers."""
+    """Return a table of every claim, with its outcomes for three sets of numbers."""
     rows = [
         {"claim": one["claim"]} | {name: r["outcome"] for name, r in zip(NUMBERS, one["rulings"], strict=True)}
         for one in results["claims"]
@@ -178,7 +178,7 @@ def _claims_table(results: Results) -> PaperTable:
 
 
 def _rulings_table(results: Results) -> PaperTable:
-    """Return the statistic of every claim with its interval."""
+    """Return a table of every claim's statistic with its interval."""
     rows = [
         {
             "claim": one["name"],
@@ -201,7 +201,7 @@ def _interval_of(ruling: RulingFacts) -> str:
 
 
 def _exhibit_table(exhibit: ExhibitFacts) -> PaperTable:
-    """Return the measured effects of an exhibit."""
+    """Return a table of the measured effects of one defect or departure."""
     rows = [
         {
             "of": one["of"],

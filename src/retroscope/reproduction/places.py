@@ -1,4 +1,4 @@
-"""Where a reproduction keeps its trials, and which of them are done. No torch."""
+"""Folders of a reproduction's trials, and which trials are done. No torch."""
 
 import hashlib
 from dataclasses import dataclass
@@ -43,17 +43,17 @@ class Workplace:
         return self.out / TRIALS / trial.name
 
     def rows(self, data: str, split: str) -> Path:
-        """Return the folder of the rows of a limited number of questions."""
+        """Return the folder for rows drawn from a data set, for a limited number of questions."""
         return self.out / ROWS / f"{data}-{split}-{self.scale.limit_queries}"
 
     def about(self, trial: ModelTrial) -> Path:
-        """Return the document that says a trial is done, and of what."""
+        """Return the path of the record that marks a trial as done."""
         return self.out / TRIALS / f"{trial.name}{ABOUT}"
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTrial:
-    """One trial that is done.
+    """One finished trial: its measurement, and the facts of its record.
 
     Attributes:
         trial: what was measured.
@@ -67,12 +67,12 @@ class MeasuredTrial:
 
     @property
     def made_up(self) -> bool:
-        """Return whether weights or data are made up."""
+        """Return whether the trial's weights or data are made up."""
         return bool(self.facts["made_up"])
 
 
 def made_up_snapshot(hub: Path, kind: str, source: str) -> Path:
-    """Return the folder of a snapshot in the made-up hub.
+    """Return the folder of a snapshot in the fake hub cache.
 
     Args:
         kind: "models" or "datasets".
@@ -83,7 +83,7 @@ def made_up_snapshot(hub: Path, kind: str, source: str) -> Path:
 
 
 def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
-    """Hash what a trial measures; the device changes only the last bits."""
+    """Hash all that determines a trial's numbers."""
     values = trial_values(study, trial, scale, "")
     values["after"]["load"].pop("device", None)
     made_of = {"settings": values, "limit": scale.limit_queries, "revision": study.revision, "schema": SCHEMA}
@@ -91,7 +91,7 @@ def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
 
 
 def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
-    """Return the record of a trial; None where it was not measured at this scale, or its record is damaged."""
+    """Return the record of a finished trial; None if it was not measured at this scale, or its record is damaged."""
     try:
         facts = read_document(place.about(trial))
     except (DamageError, AnalysisError):  # absent, damaged or of another version: it is measured again
@@ -100,7 +100,7 @@ def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
 
 
 def read_trial(place: Workplace, trial: ModelTrial) -> MeasuredTrial | None:
-    """Return what a trial measured; None where it is not done.
+    """Return what a trial measured; None if it is not done.
 
     Raises:
         DamageError: if its study is not what was written.

@@ -1,4 +1,4 @@
-"""Every published point beside ours: how far apart they may be by chance, and what the difference means. No torch.
+"""Compare every published point with ours: the difference, its tolerance, and what it means. No torch.
 
 The tolerance is derived. Both accuracies are means of choices. The published one has the binomial standard error of as
 many choices as the paper's own stars imply at least; ours has that of its queries, each the mean of its choices. Their
@@ -28,7 +28,7 @@ CONCAT, NONE = "concat", "none"
 
 
 class PointState(StrEnum):
-    """Outcome of the comparison with a published point."""
+    """Outcome of comparing one published point with ours."""
 
     OK = "OK"  # equal within the errors of printing and reading
     NOT_DISTINGUISHABLE = "not distinguishable"  # no further apart than the tolerance
@@ -39,7 +39,7 @@ class PointState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedChoices:
-    """Number of choices behind the paper's accuracies, as its stars imply.
+    """Range of the number of choices behind the paper's accuracies, as its stars imply.
 
     A star at a small difference needs at least `low` choices, a missing star at a large one at most `high`.
     """
@@ -50,7 +50,7 @@ class ReportedChoices:
 
 @dataclass(frozen=True, kw_only=True)
 class PointResult:
-    """One published point and ours.
+    """One published point with ours, the tolerance, and the outcome.
 
     Attributes:
         figure: number of the figure.
@@ -72,14 +72,14 @@ class PointResult:
     reason: str
 
     def document(self) -> PointFacts:
-        """Return it as JSON-like values."""
+        """Return the comparison as JSON-like values."""
         own = {"ours": self.ours, "error": self.error, "tolerance": self.tolerance, "single_limit": self.single_limit}
         facts = {"figure": self.figure, **asdict(self.point), **own, "state": str(self.state), "reason": self.reason}
         return cast(PointFacts, facts)
 
 
 def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
-    """Return the bracket of the number of choices that agrees with every star of a data set.
+    """Return the range of the unknown number of choices with which every significance star, or its lack, agrees.
 
     The published test is Student's t for two samples of n zeros and ones each; at thousands of choices it is the
     normal test with the variance p (1 - p) of each side. Differences are taken as large, or as small, as the errors of
@@ -123,7 +123,7 @@ def _variance(accuracy: float) -> float:
 
 
 def accuracy_of(measured: MeasuredTrial, **labels: object) -> tuple[float, float]:
-    """Return the mean over queries of one cell, and its standard error."""
+    """Return the mean accuracy over queries at these labels, and its standard error."""
     values = measured.measurement.scores["model"].values.sel(labels).values
     kept = np.asarray(values, dtype=float).ravel()
     kept = kept[np.isfinite(kept)]
@@ -135,7 +135,7 @@ def accuracy_of(measured: MeasuredTrial, **labels: object) -> tuple[float, float
 def point_results(
     study: PublishedStudy, number: int, measured: Mapping[tuple[str, str], MeasuredTrial]
 ) -> list[PointResult]:
-    """Return every published point of a figure beside ours.
+    """Compare every published point of a figure with ours.
 
     Args:
         number: of the figure.
@@ -179,12 +179,12 @@ def _judged(
 
 
 def count_states(results: Sequence[PointResult]) -> dict[str, int]:
-    """Return how many points are in each state."""
+    """Count the points in each state."""
     return {str(state): sum(one.state is state for one in results) for state in PointState}
 
 
 def count_beyond(results: Sequence[PointResult]) -> PointCounts:
-    """Return how many points can be compared, and how many of them lie beyond the limit of one point, uncorrected."""
+    """Count the points that were compared, and those outside the limit of a single point."""
     compared = [one for one in results if one.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
     return {"compared": len(compared), "beyond": sum(_is_beyond(one) for one in compared)}
 

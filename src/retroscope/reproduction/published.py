@@ -1,4 +1,4 @@
-"""PublishedStudy: what a paper measured and the numbers it printed, read from package data. No torch."""
+"""The type `PublishedStudy`: what a paper measured, and the numbers it printed, read from package data. No torch."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ PROBES, NEURONS = "probes", "neurons"  # kinds of a figure
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedModel:
-    """One model of the paper.
+    """One model of the paper, with its hub names and sizes.
 
     Attributes:
         label: its name in the paper's figures.
@@ -49,18 +49,18 @@ class PublishedModel:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Return every hub name that it is loaded from."""
+        """Return every hub name that the model is loaded from."""
         return tuple(name for name in (self.query, self.source, *self.needs) if name)
 
     @property
     def argument(self) -> str:
-        """Return the model as a command line names it."""
+        """Return the model as an argument of the command line."""
         return f"query={self.query},passage={self.source}" if self.query else self.source
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedData:
-    """One data set of the paper.
+    """One data set of the paper, with its hub name and sizes.
 
     Attributes:
         label: its name in words.
@@ -85,7 +85,7 @@ class PublishedData:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFigure:
-    """One figure of the paper.
+    """One figure of the paper: its kind, data set and models.
 
     Attributes:
         number: the paper's.
@@ -105,7 +105,7 @@ class PublishedFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A sentence of the paper with the statistic and the rule that decide it.
+    """A claim of the paper, with the statistic and the rule that decide it.
 
     Attributes:
         name: stable name.
@@ -149,7 +149,7 @@ class PublishedPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedStudy:
-    """A published study.
+    """A published study: its models, data sets, figures, claims and published accuracies.
 
     Attributes:
         name: as it is typed.
@@ -203,14 +203,14 @@ class PublishedStudy:
         return found[number]
 
     def points_of(self, figure: PublishedFigure) -> list[PublishedPoint]:
-        """Return the published accuracies of a figure."""
+        """Return the published accuracies that a figure shows."""
         return [one for one in self.points if one.data == figure.data and one.model in figure.models
                 and figure.kind == PROBES]  # fmt: skip
 
 
 @cache
 def published_study(name: str) -> PublishedStudy:
-    """Read a published study.
+    """Read a published study from the package's data.
 
     Raises:
         SettingsError: if there is none of that name.
@@ -233,7 +233,7 @@ def _yaml(study: str, file: str) -> Any:
 
 
 def _points(name: str, study: PublishedStudy) -> list[dict[str, Any]]:
-    """Read the accuracies; pooling and label name a model."""
+    """Read the published accuracies as records, whose models are identified by pooling and label."""
     named: dict[tuple[str, str], str] = {(one.pooling, one.label): name for name, one in study.models.items()}
     rows = csv.DictReader(io.StringIO(data_text(name, "probe_curves.csv")))
     return [

@@ -1,4 +1,4 @@
-"""Reproduce figures of a published study: measure what is not done yet, store the results, write the page."""
+"""Reproduce figures of a published study: measure the missing trials, store the results, write the page."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from retroscope.reproduction.trials import SMOKE, trials_of
 
 
 def reproduce(place: Workplace, figures: Sequence[PublishedFigure], progress: Progress) -> Path:
-    """Measure the figures, and return the path of the page; a stopped run goes on with the same call.
+    """Measure the figures, and return the path of the page; a stopped run resumes with the same call.
 
     Args:
         figures: to measure; the results hold whatever of the others the folder has.

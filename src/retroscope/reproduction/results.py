@@ -1,4 +1,4 @@
-"""The results of a reproduction as one stored document, from which its page is made. No torch."""
+"""Collect the results of a reproduction into one document, from which its page is made. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,7 +25,7 @@ from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY, tri
 
 
 def results_document(place: Workplace) -> Results:
-    """Return all results of the trials that are done, of every figure, JSON-like.
+    """Return the results of all finished trials, for every figure, JSON-like.
 
     Raises:
         DamageError: if the study of a trial is not what was written.
@@ -67,7 +67,7 @@ def _trial_facts(one: MeasuredTrial) -> TrialFacts:
 
 
 def _corrected_rows(study: PublishedStudy, figure: PublishedFigure, trials: DoneTrials) -> list[CorrectedFacts]:
-    """Return the accuracies of the corrected protocol with intervals, of one figure."""
+    """Return one figure's accuracies under the corrected protocol, with intervals."""
     quantile = NormalDist().inv_cdf(0.5 + study.level / 2)
     rows: list[CorrectedFacts] = []
     for model in figure.models if figure.kind == PROBES else ():
@@ -89,7 +89,7 @@ def _present(one: MeasuredTrial | None) -> MeasuredTrial:
 
 
 def _neuron_rows(study: PublishedStudy, figure: PublishedFigure, trials: DoneTrials) -> list[NeuronFacts]:
-    """Return the active neurons of a figure under both protocols."""
+    """Return one figure's active neurons under both protocols."""
     rows: list[NeuronFacts] = []
     for protocol in (PUBLISHED, CORRECTED) if figure.kind == NEURONS else ():
         for model in figure.models:
@@ -111,7 +111,7 @@ def _claim_facts(study: PublishedStudy, number: int, trials: DoneTrials) -> Clai
 
 
 def figures_of(study: PublishedStudy, numbers: Sequence[int]) -> tuple[PublishedFigure, ...]:
-    """Return the figures of these numbers, in the paper's order; all where none is named.
+    """Return the figures of these numbers in the paper's order; all figures if none is given.
 
     Raises:
         SettingsError: for a number that the paper does not have.

@@ -1,4 +1,4 @@
-"""Rows of some questions of a data set, drawn at random: the passages of the others are neither read nor encoded."""
+"""Draw rows for some random questions of a data set, so that other passages are neither read nor encoded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ QUESTION = "question"
 
 
 def drawn_rows(folder: Path, split: str, queries: int, target: Path) -> Path:
-    """Write the rows of so many questions as a data set of its own, unless it is there, and return its folder.
+    """Write the rows of a number of questions as a data set of its own, unless it exists, and return its folder.
 
     The draw depends on the questions alone; a larger one contains a smaller one.
 
@@ -42,6 +42,6 @@ def drawn_rows(folder: Path, split: str, queries: int, target: Path) -> Path:
 
 
 def _tables(files: list[Path], columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Yield the content of each file, one in memory at a time."""
+    """Yield the table in each file, with one in memory at a time."""
     for file in files:
         yield pq.read_table(file, columns=columns)

@@ -1,4 +1,4 @@
-"""Measurement of one model on one data set under one protocol: as a command line, and as settings. No torch.
+"""Trials of a reproduction (one model on one data set under one protocol), as command lines and as settings. No torch.
 
 Both come from the same words: a test parses the command with the real command line and compares the settings.
 """
@@ -19,7 +19,7 @@ SIMILARITY = "dot"  # that all of the paper's retrievers were trained with
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Scale of a reproduction.
+    """Scale of a reproduction: limits of queries, examples and seeds.
 
     Attributes:
         name: "smoke" or "full".
@@ -66,13 +66,13 @@ class ModelTrial:
 
     @property
     def name(self) -> str:
-        """Return the name of its folder."""
+        """Return the name of the trial's folder."""
         parts = (self.kind, self.data, self.model, self.tower, self.protocol)
         return "-".join(part for part in parts if part)
 
 
 def scale_named(name: str, *, limit_queries: int | None = None, device: str = "cpu") -> Scale:
-    """Return a scale with the user's own limits.
+    """Return a named scale, changed by the user's own limits.
 
     Raises:
         SettingsError: if there is none of that name.
@@ -91,7 +91,7 @@ def scale_named(name: str, *, limit_queries: int | None = None, device: str = "c
 
 
 def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
-    """Return what the figures need, each once: the published protocol first, then the corrected one."""
+    """Return the trials that the figures need, each once: the published protocol first, then the corrected one."""
     named = {
         trial.name: trial
         for protocol in (PUBLISHED, CORRECTED)
@@ -128,7 +128,7 @@ def as_typed_line(words: Sequence[str]) -> str:
 
 
 def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str) -> dict[str, Any]:
-    """Return the settings of a trial as nested values; what they leave out is the protocol's."""
+    """Return the settings of a trial as nested values; the rest comes from its protocol."""
     model = study.models[trial.model]
     towers = {"query": model.query, "passage": model.source} if model.query else {"source": model.source}
     load: dict[str, Any] = {"pooling": POOLINGS[model.pooling], "similarity": SIMILARITY}
@@ -146,13 +146,13 @@ def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: s
 
 
 def _assigned(assignments: Sequence[str], section: str) -> dict[str, int]:
-    """Return the assignments below one section of the settings; all of them are whole numbers."""
+    """Return the assignments below one section of the settings, as whole numbers."""
     named = (assignment.partition("=")[::2] for assignment in assignments)
     return {name.removeprefix(f"{section}."): int(value) for name, value in named if name.startswith(f"{section}.")}
 
 
 def _recipe_values(model: PublishedModel, protocol: str) -> dict[str, Any]:
-    """Return the recipe fields that the checkpoint does not record; the published protocol sets its own."""
+    """Return the recipe fields that a model's checkpoint does not record, for the corrected protocol."""
     if model.pooling != "eos" or protocol == PUBLISHED:
         return {}
     return {"query_prompt": "query: ", "passage_prompt": "passage: ", "append_eos": True}
@@ -166,13 +166,13 @@ def _recipe_words(model: PublishedModel, protocol: str) -> list[str]:
 
 
 def _controls(trial: ModelTrial, model: PublishedModel) -> list[str]:
-    """Return the controls; random weights only where the published numbers may be of such an encoder."""
+    """Return the controls of a trial; random weights only if the published numbers may come from them."""
     at_random = ["random_weights"] if model.published_at_random and trial.protocol == PUBLISHED else []
     return ["none", "shuffled_queries", *at_random]
 
 
 def _probes(trial: ModelTrial) -> list[str]:
-    """Return the probes: under both protocols `passage_only`, which is the published probe fitted to convergence."""
+    """Return the probes of a trial; `passage_only`, the published probe fitted to convergence, is always among them."""
     return ["concat", "passage_only"] if trial.protocol == PUBLISHED else [SIMILARITY, "passage_only", "elementwise"]
 
 

@@ -1,4 +1,4 @@
-"""Folds of queries that share no relevant passage and no text, so that nothing learned on some leaks to the others.
+"""Divide queries into folds that share no relevant passage and no text, so that nothing learned leaks.
 
 Queries are joined where they have a relevant passage or their text in common; what is joined stays in one fold.
 """
@@ -45,9 +45,7 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
 
 
 def linked_groups(collection: Collection) -> Folds:
-    """Return the group of every judged query: equal for two that share a relevant passage or their text, or are
-    linked by others that do.
-    """
+    """Return the group number of every judged query; queries linked by shared passages or texts form a group."""
     queries = collection.judged_queries
     nodes: dict[tuple[str, str], int] = {}
     rows = [(i, nodes.setdefault(key, len(nodes))) for i, q in enumerate(queries) for key in _keys(collection, q)]
@@ -63,7 +61,7 @@ def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
 
 
 def folded_text(collection: Collection, query: str) -> str:
-    """Return a query's text as every split compares it."""
+    """Return a query's text in the folded form by which splits compare texts."""
     return folded(collection.queries[query].text)
 
 

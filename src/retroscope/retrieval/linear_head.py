@@ -24,7 +24,7 @@ RelevantRows = Sequence[Int[np.ndarray, "n"]]  # of every query, the rows of its
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """One view of the same texts: raw vectors, or whitened ones, brought to unit length.
+    """Unit-length vectors of the same queries and passages, raw or whitened, with the relevant passages.
 
     Attributes:
         queries: one row a judged query.
@@ -37,14 +37,13 @@ class Space:
     relevant: RelevantRows
 
     def targets(self, rows: Int[np.ndarray, "n"]) -> Matrix:
-        """Return the mean of the relevant passages of some queries."""
+        """Return, for each of these queries, the mean vector of its relevant passages."""
         return np.stack([self.passages[self.relevant[i]].mean(axis=0) for i in rows])
 
 
 @dataclass(frozen=True, eq=False)
 class FoldHead:
-    """The head of one fold: learned on three others, selected on the next one, for the queries of
-    this one.
+    """The linear head for the queries of one fold: trained on other folds, and selected on one of them.
 
     Attributes:
         fold: the fold whose queries it maps.
@@ -64,7 +63,7 @@ class FoldHead:
 def cross_fitted(
     spaces: dict[str, Space], folds: Int[np.ndarray, "query"], penalties: Sequence[float] = PENALTIES
 ) -> list[FoldHead]:
-    """Return a head for every fold, which has seen none of its queries nor their relevant passages.
+    """Fit a head for every fold, without its queries and their relevant passages.
 
     The next fold in turn selects view and penalty, by the reciprocal rank of its queries' relevant passages among one
     another; of equals the larger penalty. The other folds train.
@@ -98,7 +97,7 @@ def _head(
 def training_rows(
     folds: Int[np.ndarray, "query"], fold: int, dev: int
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """Return the queries that train the head of a fold, and those that choose it."""
+    """Return the queries that train the head of a fold, and those that select it."""
     return np.flatnonzero((folds != fold) & (folds != dev)), np.flatnonzero(folds == dev)
 
 
@@ -118,7 +117,7 @@ def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
 def _reciprocal_rank(
     queries: Matrix, shift: Matrix | None, pool: Matrix, target: Bool[np.ndarray, "query passage"]
 ) -> float:
-    """Return the mean of 1 / rank of the first relevant passage; a tie counts against it."""
+    """Return the mean reciprocal rank of the first relevant passage, with ties counted against it."""
     scores = _mapped(queries, shift) @ pool.T
     first = np.where(target, scores, -np.inf).max(axis=1, keepdims=True)
     ahead = ((scores >= first) & ~target).sum(axis=1)
@@ -133,7 +132,7 @@ def _is_relevant(relevant: RelevantRows, pool: Int[np.ndarray, "passage"]) -> Bo
 
 
 def unit_rows(vectors: Matrix) -> Matrix:
-    """Return vectors of unit length, in float64; a zero vector stays zero."""
+    """Scale vectors to unit length, in float64; a zero vector stays zero."""
     exact = np.asarray(vectors, dtype=np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
     return exact / np.where(lengths > 0, lengths, 1)

@@ -1,4 +1,4 @@
-"""Measures by their ir-measures names, per query."""
+"""Compute retrieval measures by their ir-measures names, for each query."""
 
 from collections.abc import Sequence
 from subprocess import CalledProcessError
@@ -20,7 +20,7 @@ FAMILIAR = ("nDCG@10", "RR@10", "RR", "R@10", "R@100", "R@1000", "P@1", "P@10", 
 
 
 def parse_measure(name: str) -> ir_measures.Measure:
-    """Return the measure of that name, e.g. "nDCG@10"."""
+    """Return the ir-measures object of a measure's name, such as "nDCG@10"."""
     if len(name) > LONGEST_NAME:
         raise SettingsError(f"unknown measure {excerpt(name)}", fix=did_you_mean("", FAMILIAR))
     try:
@@ -45,7 +45,7 @@ def _is_computed(measure: ir_measures.Measure) -> bool:
 
 
 def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> None:
-    """Compute the measures once with these judgments, a made-up ranking each query, before anything is encoded.
+    """Refuse measures that cannot be computed with these judgments, before anything is encoded.
 
     Raises:
         SettingsError: that names the measures that their provider cannot compute with them: gdeval (ERR, nDCG with
@@ -66,13 +66,13 @@ def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> No
 
 
 def depth(names: Sequence[str], least: int = 100) -> int:
-    """Return how many passages must be ranked for a query to compute these measures."""
+    """Return how many passages must be ranked for each query to compute these measures."""
     cutoffs = [parse_measure(name).params.get("cutoff") for name in names]
     return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
 
 
 def depth_caveats(names: Sequence[str], passages: int) -> list[str]:
-    """Warn about measures that see no more than the ranking's depth, and about those whose cut-off exceeds the corpus.
+    """Warn of measures that the ranking's depth or a small corpus cuts off.
 
     Args:
         names: of the measures.

@@ -1,4 +1,4 @@
-"""Rankings as matrices of keys: one integer a hit, the greater the better.
+"""Rankings as matrices of integer keys, one for each hit; a greater key is a better hit.
 
 The upper half of a key is the score, the lower half the place of the id. Sorting keys therefore sorts by score and
 then by id, and rankings of two blocks are merged_keys by sorting the keys of both.
@@ -20,7 +20,7 @@ MAGNITUDE = 2**31 - 1  # the bits of a float32 without its sign
 
 @dataclass(frozen=True, eq=False)
 class RankedPassages:
-    """The best passages of each query, best first.
+    """The best passages of each query with their scores, best first.
 
     Attributes:
         rows: row of each passage in the passage vectors; as many as there are passages, if these are fewer than k.
@@ -40,12 +40,12 @@ def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
 
 
 def no_hits(queries: int) -> Keys:
-    """Return rankings without a hit."""
+    """Return empty rankings for a number of queries."""
     return np.empty((queries, 0), dtype=np.int64)
 
 
 def keys_of(scores: Float[np.ndarray, "*shape"], places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-    """Return the key of each hit from its float32 score and the place of its id; -0.0 counts as 0.0.
+    """Return the key of each hit from its float32 score and its id's rank; -0.0 counts as 0.0.
 
     The bits of a float32, read as an integer, sort as the float does; of a negative one, the magnitude is flipped.
     """
@@ -63,7 +63,7 @@ def _flipped(bits: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
 
 
 def merged_keys(best: Keys, other: Keys, k: int) -> Keys:
-    """Return the k best hits of both rankings."""
+    """Merge two rankings and keep the k best hits of each query."""
     return np.sort(np.concatenate([best, other], axis=1), axis=1)[:, -k:]
 
 

@@ -1,4 +1,4 @@
-"""Retrieval of a collection by the final vectors, and by those of every layer."""
+"""Retrieve passages by the final vectors, or by the vectors of every layer, and measure the rankings."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from retroscope.scores import Scores
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
-    """The passages retrieved for every query, and their measures.
+    """The retrieved passages of every query, and the measures of the rankings.
 
     Attributes:
         scores: dims (query, measure); every query with a relevant passage.
@@ -41,7 +41,7 @@ def check_measures(names: Sequence[str], collection: Collection) -> None:
 
 
 def _searched(collection: Collection) -> dict[str, dict[str, int]]:
-    """Return the judgments of the queries that are searched with: those with a relevant passage."""
+    """Return the judgments of the queries that have a relevant passage, which are the ones searched with."""
     return {q: collection.qrels[q] for q in collection.judged_queries}
 
 
@@ -77,7 +77,7 @@ def _judged_rows(vectors: RetrieverRepresentations, collection: Collection) -> I
 
 
 def _fetched(collection: Collection, measures: Sequence[str]) -> int:
-    """Return how many passages of a query are fetched: one more where the query's own is dropped."""
+    """Return how many passages are retrieved for a query: one more if the query's own is dropped."""
     return depth(measures) + int(collection.ignore_identical_ids)
 
 
@@ -97,7 +97,7 @@ def _measured(
 
 
 def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> str:
-    """Say why these vectors do not rank at all; empty where they do.
+    """Return why these vectors rank passages by id alone; "" if they rank by content.
 
     That all passages have one vector is read off the scores: every query has one score from its first to its last.
     """
@@ -110,7 +110,7 @@ def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> 
 
 @dataclass(frozen=True, eq=False)
 class LayerRetrieval:
-    """The passages retrieved by the vectors of every layer.
+    """Measures of the rankings by every layer's vectors, and the first relevant ranks.
 
     Attributes:
         scores: dims (query, layer, measure).
@@ -140,7 +140,7 @@ def rank_by_layers(
     measures: Sequence[str] = DEFAULT_MEASURES,
     progress: ShownCount = None,
 ) -> LayerRetrieval:
-    """Rank all passages by every layer's pooled vectors, and measure the rankings.
+    """Rank all passages for every judged query by every layer's vectors, and measure the rankings.
 
     Every layer is searched under the similarity of the retriever, without its head.
 

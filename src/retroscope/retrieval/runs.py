@@ -1,4 +1,4 @@
-"""TREC run files: what was retrieved, so that any other tool can check our measures."""
+"""Read and write TREC run files, so that other tools can check our measures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from retroscope.files.whole import whole_file
 
 
 def write_run(run: Run, path: Path, tag: str) -> None:
-    """Write `qid Q0 docid rank score tag` lines, atomically; scores with every float32 digit.
+    """Write a run as lines `qid Q0 docid rank score tag`, whole or not at all, with all digits of float32 scores.
 
     Raises:
         AnalysisError: if an id contains white space, which the format cannot represent.
@@ -31,7 +31,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
 
 
 def run_of(content: bytes) -> Run:
-    """Return the run in what `write_run` wrote, in its order: ties as they were, queries without hits left out."""
+    """Parse a run file that `write_run` wrote, in its order; queries without hits are missing."""
     run: dict[str, list[tuple[str, float]]] = {}
     for line in content.decode().splitlines():
         query_id, _, passage_id, _, score, _ = line.split()
@@ -40,7 +40,7 @@ def run_of(content: bytes) -> Run:
 
 
 def first_relevant_ranks(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return the rank of the first relevant passage of every query; 0 where its ranking holds none."""
+    """Return the rank of the first relevant passage of every query; 0 if its ranking contains none."""
     return {
         query_id: next((rank for rank, (p, _) in enumerate(hits, 1) if qrels.get(query_id, {}).get(p, 0) > 0), 0)
         for query_id, hits in run.items()

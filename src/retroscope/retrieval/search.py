@@ -1,9 +1,9 @@
-"""Exact search, with ties broken by id.
+"""Search exactly by dot product or cosine, with ties broken by id.
 
-faiss finds the nearest passages in float32; the scores of those that can be among the best are then computed again in
-float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a matrix product. Equal
-scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads our run files computes
-our numbers.
+The library faiss finds the nearest passages in float32; the scores of those that can be among the best are then
+computed again in float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a
+matrix product. Equal scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads
+our run files computes our numbers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -89,7 +89,7 @@ def _search(
     similarity: str,
     progress: Count | None = None,
 ) -> list[RankedPassages]:
-    """Search with several kinds of vectors at once: `queries`, and each of the blocks, have one array a kind."""
+    """Search with several kinds of vectors at once: `queries` and each block have one array for each kind."""
     if similarity not in SIMILARITIES:
         raise unknown_name("similarity", similarity, SIMILARITIES)
     asked = [_prepared(vectors, similarity) for vectors in queries]
@@ -116,7 +116,7 @@ def _check_sizes(queries: Vectors, passages: Vectors) -> None:
 
 
 def _prepared(vectors: Vectors, similarity: str) -> Vectors:
-    """Return the vectors as they are for the dot product, of unit length for the cosine; a zero vector stays zero."""
+    """Return vectors ready for a dot product: unchanged for "dot", of unit length for "cosine"."""
     if similarity == "dot":
         return np.ascontiguousarray(vectors, dtype=np.float32)
     out = np.empty(vectors.shape, dtype=np.float32)
@@ -129,7 +129,7 @@ def _prepared(vectors: Vectors, similarity: str) -> Vectors:
 
 
 def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
-    """Return the best k of `best` and of a block, whose ids have the places `order`.
+    """Merge the best k hits of `best` with those of a block of passages, whose ids have the ranks `order`.
 
     A passage is scored exactly where its float32 score and the largest error of that could reach the k-th best so far.
     """
@@ -149,9 +149,9 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
 
 
 def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
-    """Return the most by which a float32 inner product may err, summed in any order.
+    """Bound the rounding error of a float32 inner product, summed in any order, for each query.
 
-    (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
+    The bound is (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
     Cauchy-Schwarz), one u of them for the rounding of the exact score.
     """
     unit = np.finfo(np.float32).eps / 2
@@ -163,7 +163,7 @@ def _lengths(vectors: Vectors) -> Float[np.ndarray, "text"]:
 
 
 def _settled(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
-    """Return the best k of a block for queries whose best passages float32 cannot tell apart.
+    """Return the best k of a block for queries whose best passages float32 cannot separate.
 
     Products in float64 leave the passages whose scores may differ by the rounding to float32 alone; these are scored
     exactly. Equal vectors (all of them, for the first token at layer 0) are scored once.
@@ -186,7 +186,7 @@ def _settled(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "p
 
 
 def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
-    """Return the distinct vectors, and which of them each row is."""
+    """Return the distinct vectors, and the index of each row's distinct vector."""
     rows = block.view(np.dtype((np.void, block.itemsize * block.shape[1])))[:, 0]
     _, first, kind = np.unique(rows, return_index=True, return_inverse=True)
     return block[first], kind
@@ -195,7 +195,7 @@ def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
 def _exact(
     queries: Vectors, block: Vectors, asked: Int[np.ndarray, "pair"], rows: Int[np.ndarray, "pair"]
 ) -> Float[np.ndarray, "pair"]:
-    """Return the float64 similarity, rounded to float32, of each pair of a query and a row of the block.
+    """Compute in float64, and round to float32, the similarity of each pair of a query and a row of the block.
 
     One dot product for each pair, so that its value depends on the two vectors alone.
     """

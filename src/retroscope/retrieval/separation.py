@@ -1,4 +1,4 @@
-"""Separation of relevant passages from others: counts of their similarities to the queries, layer by layer."""
+"""Count the similarities of relevant and of other passages to the queries, layer by layer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ RELEVANT, OTHER = "relevant", "other"
 
 @dataclass(frozen=True)
 class PairSample:
-    """Queries, their relevant passages, and others, by id.
+    """A sample of queries, their relevant passages and other passages, by id.
 
     Attributes:
         queries: judged queries.
@@ -32,7 +32,7 @@ class PairSample:
 
 @dataclass(frozen=True, eq=False)
 class Separation:
-    """Similarities of relevant and of other passages to their queries.
+    """Histograms of similarities of relevant and of other passages to their queries, by layer.
 
     Attributes:
         counts: side, layer, passages ("relevant", "other"), low, high (ends of the bin), count.
@@ -100,26 +100,26 @@ def similarities(query: Vectors, passage: Vectors, similarity: str) -> Float[np.
 
 
 def of_unit_length(vectors: Vectors) -> Vectors:
-    """Return vectors of length 1; one of length 0 stays."""
+    """Scale vectors to length 1; a vector of length 0 stays."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 
 
 def _affordable(sides: Iterable[RetrieverRepresentations]) -> int:
-    """Return the number of texts of which all layers are held."""
+    """Return for how many texts all layers fit into memory."""
     widest = max(one.passage.n_layers * int(one.passage.store.vectors.shape[-1]) for one in sides)
     return max(100, BYTES // (4 * widest))
 
 
 def _read(side: RetrieverRepresentations, sample: PairSample) -> tuple[np.ndarray, np.ndarray]:
-    """Read all layers of the sample: (text, layer, dim) of queries and of passages."""
+    """Read all layers of the sample's queries and passages: (text, layer, dim) each."""
     return side.query.texts(side.query.rows(sample.queries)), side.passage.texts(side.passage.rows(sample.passages))
 
 
 def _masks(
     sample: PairSample, collection: Collection
 ) -> tuple[Bool[np.ndarray, "query passage"], Bool[np.ndarray, "query passage"]]:
-    """Return which passages are relevant to each query, and which count: all but one that is the query itself."""
+    """Return two masks [query, passage]: which passages are relevant, and which are not the query itself."""
     place = {passage: n for n, passage in enumerate(sample.passages)}
     relevant = np.zeros((len(sample.queries), len(sample.passages)), dtype=bool)
     counted = np.ones_like(relevant)

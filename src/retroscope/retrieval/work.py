@@ -1,4 +1,4 @@
-"""Time of an exact search and of its measures, from counts alone."""
+"""Estimate the time of an exact search and of its measures from counts alone."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ PREPARED = 1.2e-8  # one number of a passage that is read and brought to unit le
 
 
 def search_seconds(queries: int, passages: int, width: int, measures: Sequence[str], product_rate: float) -> float:
-    """Estimate the seconds of one search of all queries, and of its measures.
+    """Estimate the seconds of searching with all queries, and of computing the measures.
 
     Args:
         width: numbers of a vector.

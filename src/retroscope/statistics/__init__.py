@@ -1,4 +1,7 @@
-"""Is a difference significant? Paired tests, corrections, intervals, equivalence. No torch."""
+"""Statistics: tests, intervals and corrections for differences between two retrievers.
+
+Paired tests, corrections, intervals, equivalence. No torch.
+"""
 
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference, Flip

@@ -1,4 +1,4 @@
-"""Area between two curves of every query, and how sure its mean is."""
+"""Compute the area between two curves of every query, and an interval of its mean."""
 
 import numpy as np
 from jaxtyping import Float
@@ -35,9 +35,7 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
 
 
 def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"]) -> np.ndarray:
-    """Return the mean height of `upper` over `lower`, [query, *cell]; negative where it lies below, NaN where either
-    has a gap.
-    """
+    """Return the mean height of `upper` over `lower`, [query, *cell]; negative below, NaN with gaps."""
     return np.asarray((np.asarray(upper, np.float64) - np.asarray(lower, np.float64)) @ area_weights(fractions))
 
 

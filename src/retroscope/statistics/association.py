@@ -1,4 +1,4 @@
-"""Are two yes-or-no outcomes associated, and still so within strata? Odds ratios of 2 x 2 tables.
+"""Test whether two yes-or-no outcomes are associated, overall and within strata. Odds ratios of 2 x 2 tables.
 
 Items that belong together (facts of one relation) are not independent, so the standard error of the logarithm is that
 of the jackknife over clusters, each left out once (Efron and Stein 1981), and the interval is Student's.
@@ -19,7 +19,7 @@ CORRECTION = 0.5  # added to every cell of the one table (Haldane 1956, Anscombe
 
 @dataclass(frozen=True)
 class OddsRatio:
-    """An odds ratio.
+    """An odds ratio with its interval and p-value.
 
     Attributes:
         value: the ratio; NaN where the tables do not allow one.
@@ -43,7 +43,7 @@ def odds_ratio(
     clusters: Int[np.ndarray, "item"],
     level: float = 0.95,
 ) -> OddsRatio:
-    """Return the odds ratio of two outcomes of the same items, 0.5 added to every cell.
+    """Return the odds ratio of two outcomes of the same items, with 0.5 added to every count.
 
     NaN where a value of an outcome occurs fewer than `FEWEST` times.
 
@@ -87,7 +87,7 @@ def _counts(first: np.ndarray, second: np.ndarray, strata: np.ndarray, clusters:
 
 
 def _varies(tables: Float[np.ndarray, "stratum 2 2"], fewest: int = 1) -> Bool[np.ndarray, "stratum"]:
-    """Return whether both outcomes have both values, each so many times."""
+    """Return, for each stratum, whether both outcomes take both values at least `fewest` times."""
     varies: np.ndarray = (tables.sum(1) >= fewest).all(-1) & (tables.sum(2) >= fewest).all(-1)
     return varies
 
@@ -125,6 +125,6 @@ def _none(n: int, strata: int) -> OddsRatio:
 
 
 def by_quantile(values: Float[np.ndarray, "item"], parts: int) -> Int[np.ndarray, "item"]:
-    """Return the part of each value between quantiles; values that are equal are in one part."""
+    """Divide values into parts at their quantiles and return each value's part; equal values share a part."""
     edges = np.unique(np.quantile(values, np.arange(1, parts) / parts))
     return np.searchsorted(edges, values, side="left")

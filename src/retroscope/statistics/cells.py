@@ -1,4 +1,4 @@
-"""Scores as a plain table (query, cell) for the statistics, and back to labels."""
+"""Convert scores to a plain table (query, cell) for statistics, and cells back to labels."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,8 @@ from retroscope.scores import QUERY, Scores
 
 
 def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
-    """Return one row per query, in the order of the ids, so that no result depends on the order of the file.
+    """Return the scores as a table, one row for each query in order of ids, one column for each cell (combination of
+    labels).
 
     Raises:
         AnalysisError: if a score is infinite; a missing one must be NaN.
@@ -30,14 +31,14 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
 
 
 def to_table(scores: Scores, columns: Mapping[str, np.ndarray]) -> xr.Dataset:
-    """Return one number per cell and column as a data set over the labels of `scores`."""
+    """Return columns of numbers by cell as a data set over the labels of `scores`."""
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
     coords = {name: coord for name, coord in scores.values.coords.items() if QUERY not in coord.dims}
     return xr.Dataset({name: (dims, column.reshape(shape)) for name, column in columns.items()}, coords=coords)
 
 
 def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
-    """Return the names of these cells in messages, e.g. "layer=6, probe=cosine"."""
+    """Return readable names of these cells for messages, such as "layer=6, probe=cosine"."""
     dims, shape = scores.values.dims[1:], scores.values.shape[1:]
     names = []
     for cell in cells:
@@ -47,7 +48,7 @@ def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
 
 
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:
-    """Return the number of the family of each cell: one for each label of the dimensions `per`.
+    """Return the number of each cell's family of tests, one family for each label of the dimensions `per`.
 
     Cells of the `headline` (dimension, label) are families apart from the others.
     """

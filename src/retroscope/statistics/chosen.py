@@ -1,4 +1,4 @@
-"""Selection without optimism: the best of many variants is selected on some queries and reported on others.
+"""Select the best of many variants without optimism: selected on some queries, reported on others.
 
 The largest of many means is too large: it was chosen for its luck, too. Here every fold of queries is answered by the
 variant with the best mean over all other folds; the mean over all queries is then that of "choose, then measure".
@@ -14,7 +14,7 @@ from retroscope.statistics.resampling.shared_passages import standard_error
 def chosen_on_others(
     values: Float[np.ndarray, "query variant"], folds: Int[np.ndarray, "query"], default: int, clusters: Clusters
 ) -> Int[np.ndarray, "fold"]:
-    """Return the variant of every fold: the one with the largest mean over the queries of the other folds.
+    """Return, for every fold, the variant with the largest mean over the queries of the other folds.
 
     The default is kept where the best of the others exceeds it by no more than one standard error of their paired
     difference (Breiman et al. 1984, the one-standard-error rule): a selection among equals would be noise. Queries of

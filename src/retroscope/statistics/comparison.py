@@ -26,7 +26,7 @@ ResultColumns = dict[str, np.ndarray]
 
 
 def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings | None = None) -> Difference:
-    """Return the effect of what lies between `before` and `after`, paired by query id.
+    """Compare `before` and `after`, paired by query id: effects, intervals and tests of every cell.
 
     Each query must have one number: average scores of several passages or positives of one question first. Queries of
     one text are one observation in every interval and test, and passages that queries share enlarge the standard error
@@ -68,7 +68,7 @@ def _paired(old: QueryValues, new: QueryValues) -> tuple[QueryValues, QueryValue
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """Texts and passages that queries share, and the family of each cell."""
+    """Texts and passages that queries share, and the family of each cell, as the tests need them."""
 
     clusters: Clusters
     family: Int[np.ndarray, "cell"]
@@ -105,7 +105,7 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
 
 
 def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
-    """Return the test of every cell; whether a cell is binary is decided cell by cell."""
+    """Return the name of the test of every cell, which may depend on whether its values are 0 or 1."""
     names = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
     return np.where(n_pairs(paired_differences(old, new)) >= 2, names, UNTESTED).astype(object)
 
@@ -117,7 +117,7 @@ def _within(
     p: PValues,
     evidence: tuple[Differences, Sharing | None],
 ) -> PValues:
-    """Correct family by family; the evidence is needed by `max_t` alone.
+    """Correct p-values within each family; only `max_t` uses the evidence.
 
     What shared passages do to a t depends on how far in the tail it is judged: at the level of the settings.
     """
@@ -144,7 +144,7 @@ def _equivalence(old: QueryValues, new: QueryValues, shared: _Shared, settings: 
 
 
 def _equivalence_correction(settings: ComparisonSettings) -> str:
-    """Return the correction for equivalence.
+    """Return the name of the correction for the equivalence tests.
 
     Max-T flips signs around 0, which is not the null of equivalence; Holm replaces it.
     """
@@ -167,7 +167,7 @@ def _method(
     clusters: Clusters,
     settings: ComparisonSettings,
 ) -> ComparisonMethod:
-    """Return the settings and their results; with the scores, enough to repeat every number."""
+    """Return the settings and sizes of a comparison, with which every number can be repeated from the scores."""
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
     return {
         "test": settings.test,
@@ -193,7 +193,7 @@ def _method(
 
 
 def _family_sizes(p: Float[np.ndarray, "cell"], family: Int[np.ndarray, "cell"]) -> Int[np.ndarray, "family"]:
-    """Count the cells that were tested, for each family."""
+    """Count the tested cells of each family."""
     return np.bincount(family, weights=np.isfinite(p)).astype(np.int64) if len(family) else np.zeros(0, np.int64)
 
 

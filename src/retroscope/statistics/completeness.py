@@ -1,4 +1,4 @@
-"""Completeness of path integrals by site (layer x FFN matrix), and the site that a judgment is about.
+"""Summarise completeness gaps of path integrals by site (layer x FFN matrix), and choose the site to judge.
 
 One median over all sites hides the site that matters: a network's lowest block may hold most of the attribution and
 be integrated worst, while the others are exact.
@@ -18,7 +18,7 @@ Sites = Float[np.ndarray, "part layer"]
 
 @dataclass(frozen=True, eq=False)
 class SiteGaps:
-    """The relative completeness gaps of every site; NaN where no unit has one.
+    """Completeness gaps of every site over examples; NaN where no example has one.
 
     Attributes:
         median: the median over units.
@@ -54,7 +54,7 @@ class SiteGaps:
 
 
 def site_gaps(gap: UnitCells, total: UnitCells) -> SiteGaps:
-    """Return the gaps by site; units whose gap is NaN (noise, lost) do not count.
+    """Return the gaps by site; examples whose gap is NaN do not count.
 
     Args:
         gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes.
@@ -80,6 +80,6 @@ def _means(values: UnitCells) -> Sites:
 
 
 def _over(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Divide; NaN of nothing."""
+    """Divide sums by counts; NaN where a count is 0."""
     ratio: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return ratio

@@ -1,4 +1,4 @@
-"""Difference: what changed from one retriever to the other, query by query, cell by cell."""
+"""The type `Difference`: the effect between two sets of scores, query by query and cell by cell."""
 
 from dataclasses import dataclass
 from typing import TypedDict
@@ -16,7 +16,7 @@ from retroscope.statistics.testing.paired import paired_differences
 
 @dataclass(frozen=True)
 class Flip:
-    """A query whose score changed."""
+    """A query whose score changed, with both scores."""
 
     query_id: str
     before: float
@@ -25,7 +25,7 @@ class Flip:
 
 
 class ComparisonMethod(TypedDict, total=False):
-    """All that is needed to repeat a comparison, JSON-like: its settings, then what they led to.
+    """Method of a comparison, JSON-like: settings, and what they led to, enough to repeat it.
 
     "family_labels" are the labels of each dimension, "family_sizes" the tested cells of each family, "tests_used" the
     cells that each test was used for. What `compare_scores` made has every key.
@@ -54,7 +54,7 @@ class ComparisonMethod(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """The effect of whatever was done between `before` and `after`.
+    """The effect between `before` and `after`, paired by query: a table of tests, the method and warnings.
 
     Attributes:
         name: what was measured.
@@ -94,7 +94,7 @@ class Difference:
         return html_table(f"Difference in {self.name}", rows, columns)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table with one row per cell: labels first, then the numbers."""
+        """Return the table of effects with one row for each cell: its labels, then the numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")

@@ -1,4 +1,4 @@
-"""The ratio of two means of the same queries, with Fieller's interval.
+"""The ratio of two means over the same queries, with Fieller's interval.
 
 Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 0 does not reject. Where the denominator
 is not significant they are no interval, and there is no share.
@@ -22,7 +22,7 @@ from retroscope.statistics.resampling.shared_passages import sharing
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two means, and the ends of its interval; all NaN where there is none."""
+    """A ratio of two means with the ends of its interval; all NaN if it is undefined."""
 
     value: float
     low: float
@@ -62,7 +62,7 @@ def ratio_of_means(
 
 
 def _critical(values: Float[np.ndarray, "query cell"], level: float, clusters: Clusters) -> Float[np.ndarray, "cell"]:
-    """Return the square of a mean in units of its variance over texts, above which a t test of every cell rejects."""
+    """Return the squared t value of a mean above which a t test rejects, for every cell."""
     t = student.ppf((1 + level) / 2, clusters.n_texts - 1)
     shared = sharing(values, clusters)
     return np.asarray((t * (1.0 if shared is None else shared.widening(level))) ** 2 * np.ones(values.shape[1]))

@@ -1,4 +1,4 @@
-"""Settings of the comparison of two retrievers: one object for the whole package."""
+"""Settings of the comparison of two retrievers."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -16,7 +16,7 @@ PUBLISHED_TEST = "unpaired_t"  # of arXiv 2505.07166, for probes
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings:
-    """Settings of the comparison of two retrievers.
+    """Settings of comparing two retrievers' scores: test, correction, intervals and equivalence margin.
 
     Attributes:
         test: a name in `PAIRED_TESTS`, or "auto": McNemar if both sides are 0/1, else paired t.
@@ -53,15 +53,15 @@ class ComparisonSettings:
 
     @property
     def intervals(self) -> IntervalSettings:
-        """Return the part that intervals need."""
+        """Return the settings that bootstrap intervals need."""
         return IntervalSettings(level=self.level, resamples=self.resamples, seed=self.seed)
 
     @property
     def flips(self) -> SignFlips:
-        """Return the part that sign flips need."""
+        """Return the settings that sign flips need."""
         return SignFlips(permutations=self.permutations, seed=self.seed)
 
     @property
     def paired(self) -> "ComparisonSettings":
-        """Return the settings for all but probes: the published unpaired test is for probes alone."""
+        """Return the settings for paired scores: the published unpaired test, meant for probes alone, is replaced."""
         return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

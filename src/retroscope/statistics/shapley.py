@@ -1,4 +1,4 @@
-"""Shapley values: how an effect is divided among parts that interact, and the interactions of pairs, exactly.
+"""Shapley values: divide an effect exactly among parts that interact, with the interactions of pairs.
 
 Shapley (1953): the mean over all orders of what a part adds to those before it. The values add up to the whole effect,
 as single effects do not. They are linear in the values of the subsets, so each query has its own, and their means are

@@ -23,7 +23,7 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Share:
-    """The share of the variance that one factor or interaction explains.
+    """The share of the variance of a grid's means that one factor or interaction explains.
 
     Attributes:
         share: omega squared, at least 0; of a single seed, whose noise is not known, eta squared.
@@ -37,7 +37,7 @@ class Share:
 
 
 def variance_shares(means: xr.DataArray) -> dict[str, Share]:
-    """Return effect -> share of the variance; "a x b" is an interaction, "seed" the rest: noise.
+    """Return factor or interaction ("a x b") -> its share of the variance; "seed" is the rest, i.e. noise.
 
     Args:
         means: one number a cell; every dimension is a factor; those with one level are ignored.
@@ -73,7 +73,7 @@ def _df(means: xr.DataArray, subset: Sequence[str]) -> int:
 
 
 def _squares(means: xr.DataArray, subset: Sequence[str]) -> float:
-    """Return the sum of squares of the interaction of these factors, without what their subsets explain."""
+    """Return the sum of squares of these factors' interaction, without that of lower interactions."""
     effect = means.mean([dim for dim in means.dims if dim not in subset])
     for factor in subset:
         effect = effect - effect.mean(factor)

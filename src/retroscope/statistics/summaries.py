@@ -1,4 +1,4 @@
-"""Summaries of one retriever's scores: means with intervals."""
+"""Summarise one retriever's scores by means with intervals."""
 
 import xarray as xr
 
@@ -9,9 +9,7 @@ from retroscope.statistics.resampling.intervals import DEFAULT, IntervalSettings
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:
-    """Return the mean over the measured queries of every label, with `ci_low`, `ci_high` and the
-    queries measured, `n`.
-    """
+    """Return the mean of every label over the measured queries, with its interval and the number of queries."""
     means = bootstrap_mean(cell_values(scores), settings, clusters_of(scores))
     columns = {"mean": means.mean, "ci_low": means.low, "ci_high": means.high, "n": means.n}
     return to_table(scores, columns).assign_attrs(

@@ -1,4 +1,4 @@
-"""One claim over several tables: p-values of many differences corrected as one family."""
+"""Correct the p-values of several comparisons as one family, for one claim over several tables."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from retroscope.statistics.testing.correction import correct
 
 
 def correct_together(found: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
-    """Correct the same differences over all their cells at once, e.g. over data sets or candidate counts.
+    """Return the same differences with p-values corrected over all their cells together.
 
     `family` says in words what the cells are together. Equivalence keeps its own correction.
 

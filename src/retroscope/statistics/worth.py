@@ -1,4 +1,6 @@
-"""Worth in labels: effective data transferred (Hernandez et al. 2021, arXiv 2102.01293, eq. 1.1).
+"""Worth in labels: how many training labels a pre-trained part replaces.
+
+It is called effective data transferred by Hernandez et al. (2021, arXiv 2102.01293, eq. 1.1).
 
 A retriever that had something (pre-training, or a part of it) reaches with n labels what one without reaches with
 m > n of them: what it had is worth m - n labels. m is read off the other's label curve, made monotone and
@@ -20,7 +22,7 @@ DEFAULT = IntervalSettings()
 
 @dataclass(frozen=True)
 class Worth:
-    """The worth of a pre-trained part, in labels, for fine-tuning with `labels` labels.
+    """The worth of a pre-trained part in labels, for fine-tuning with a given number of labels.
 
     Attributes:
         labels: n, the labels of the retriever that had it.
@@ -43,12 +45,12 @@ class Worth:
 
     @property
     def shown(self) -> bool:
-        """Return whether having it is better (or worse) at these labels, and worth more (less) than none."""
+        """Return whether the part is significantly better (or worse) than none, in quality and in labels."""
         return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 
 def labels_to_reach(wanted: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
-    """Return the labels with which a curve reaches a value; infinite above its top, minus infinite below its start."""
+    """Return the number of labels at which a curve reaches a value; infinite above it, -infinite below it."""
     rising = isotonic_regression(curve).x
     if wanted > rising[-1]:
         return np.inf
@@ -67,8 +69,8 @@ def worth(
     labels: tuple[int, ...],
     settings: IntervalSettings = DEFAULT,
 ) -> list[Worth]:
-    """Return what having it is worth, in labels, at every number of labels; both seeds and queries
-    are resampled.
+    """Return the worth in labels of a pre-trained part at every number of labels, with intervals over seeds and
+    queries.
 
     Args:
         had, lacked: a value for each query, of retrievers with and without it.

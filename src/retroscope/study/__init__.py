@@ -1,4 +1,4 @@
-"""Whole studies: plan, measure and keep everything that compares a backbone with the retriever fine-tuned from it.
+"""Studies: plan, measure, store and report comparisons of a backbone with its retriever.
 
 `compare` runs all analyses on both models and returns a `Study`, which saves, loads and reports itself. Here are the
 settings and protocols, the cache of vectors, the provenance of every number, the analyses of one model (`embed`,

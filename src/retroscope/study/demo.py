@@ -1,4 +1,4 @@
-"""The shipped models: a backbone that read a world, the retriever fine-tuned from it, and one trained from scratch.
+"""The demo's models: a backbone pre-trained on a made-up world, a retriever, and one trained from scratch.
 
 What each of them has seen is known: half of the people are in the pre-training text, and most, known or not, in the
 training questions. The three were made by `retroscope demo --retrain`.
@@ -49,7 +49,7 @@ TITLE = "The shipped pair in a world of invented people"
 
 @dataclass(frozen=True)
 class Shipped:
-    """Folders of the three models."""
+    """Folders of the demo's three models: backbone, retriever, and a retriever trained from scratch."""
 
     backbone: Path
     retriever: Path
@@ -76,12 +76,12 @@ def shipped() -> Shipped:
 
 
 def write_demo_world(folder: Path) -> Path:
-    """Write the world that the shipped models were trained on, and return its folder."""
+    """Write the made-up world that the demo's models were trained on, and return its folder."""
     return write_world(make_world(WORLD), folder)
 
 
 def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
-    """Make the three again below `folder`, in half precision as they are shipped; interrupted, it goes on.
+    """Train the demo's three models again below `folder`, in half precision; a stopped run resumes.
 
     They are trained in single precision in `folder`/work.
     """
@@ -104,7 +104,7 @@ def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
 
 
 def forget_places(model: Path, places: tuple[Path, ...]) -> None:
-    """Name the model that another was trained from, without the folders of its path."""
+    """Remove the folders in `places` from the paths that a model's card and training record state."""
     for file in (model / "README.md", model / ABOUT):
         text = file.read_text(encoding="utf-8")
         for place in places:
@@ -113,7 +113,7 @@ def forget_places(model: Path, places: tuple[Path, ...]) -> None:
 
 
 def halve(single: Path, folder: Path) -> None:
-    """Copy a model folder with its weights rounded to half precision, so that the package stays small.
+    """Copy a model folder with its weights rounded to half precision.
 
     `config.json` goes on to say float32, as which every tool then loads them.
     """
@@ -139,7 +139,7 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
 
 
 def about(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the notes that a reader of the demo's report needs before its numbers."""
+    """Return the notes that a reader of the demo's report should know first."""
     found = {(row["retriever"], row["stratum"]): row for row in rows}
 
     def said(stratum: str, retriever: str = "pre-trained") -> str:

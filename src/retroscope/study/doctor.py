@@ -1,4 +1,4 @@
-"""Run `retroscope doctor`: checks of one model, or of a backbone and its retriever, without data."""
+"""Run the checks of `retroscope doctor` on one model, or on a backbone and its retriever."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ TRIED = "mean"  # pooling, where nobody says it
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """The findings of all checks.
+    """The findings of all checks, with the models that could be loaded.
 
     Attributes:
         models: role ("model", or "before" and "after") -> retriever; those that could not be loaded are missing, and
@@ -37,7 +37,7 @@ class Diagnosis:
 
     @property
     def sound(self) -> bool:
-        """Return whether no finding is an error."""
+        """Return whether there is no finding of severity error."""
         return all(finding.severity != ERROR for _, finding in self.findings)
 
 
@@ -72,7 +72,7 @@ def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = No
 
 
 def _pooled(retriever: Retriever) -> Retriever:
-    """Return the retriever with the pooling that was tried, where nobody says its own."""
+    """Return the retriever with the pooling that `doctor` tries, if its own is unknown."""
     if retriever.passage.recipe.pooling != UNKNOWN:
         return retriever
     query, passage = (
@@ -82,7 +82,7 @@ def _pooled(retriever: Retriever) -> Retriever:
 
 
 def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, list[tuple[str, Finding]]]:
-    """Check one model: return it, if it can be loaded, and its findings.
+    """Check one model, and return it (None if it cannot be loaded) with its findings.
 
     Where nobody says how it pools, that is an error, and what does not hang on it is looked at all the same.
     """
@@ -101,7 +101,7 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
 
 
 def _unsaid(retriever: Retriever) -> Retriever:
-    """Return the retriever with the pooling of its recipes marked unknown."""
+    """Return the retriever with the pooling of its recipes marked as unknown."""
 
     def marked(encoder: Encoder) -> Encoder:
         sources = {**encoder.recipe.sources, "pooling": "nobody"}
@@ -122,7 +122,7 @@ def _sources(settings: ModelSettings) -> list[str]:
 
 
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
-    """Return the findings of both towers; what they have in common appears once."""
+    """Return the findings of both towers; a finding that both have appears once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     said = {}
     given = retriever.similarity if settings.load.similarity is not None else None
@@ -152,7 +152,7 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
 
 
 def doctor_document(found: Diagnosis) -> Record:
-    """Return the JSON document of `doctor --json`."""
+    """Return what `doctor --json` prints: facts of the loaded models and all findings, as JSON-like values."""
     models = {
         role: {
             "name": r.name,

@@ -1,4 +1,4 @@
-"""Edit facts in a backbone, measure what that did, and write an ordinary checkpoint with a card."""
+"""Edit facts in a backbone, measure the effects, and write a checkpoint with a model card."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ LABELS = {
 
 @dataclass(frozen=True, eq=False)
 class EditJob:
-    """An edit that is ready to start.
+    """An edit that is ready to run: model, facts, and the texts to measure on.
 
     Attributes:
         seen: neutral text that the covariance is estimated from.
@@ -71,7 +71,7 @@ class EditJob:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of all that determines the edited weights and what is said of them."""
+        """Return the SHA-256 of all that determines the edited weights and their measurements."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.whole.state_dict().items()):
             digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
@@ -80,7 +80,7 @@ class EditJob:
 
 
 def prepare_edit(settings: EditStudySettings) -> EditJob:
-    """Read the facts, the text, and the backbone with its head.
+    """Load the facts, the text, and the backbone with its language-model head.
 
     Raises:
         EncoderError: for a checkpoint that has no language-model head, or is a GGUF file.
@@ -151,7 +151,7 @@ def _present(loaded: Found | NoLanguageHead, backbone: str) -> Found:
 
 
 def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
-    """Edit, measure and write the checkpoint; return what `training.json` says.
+    """Edit the model, measure the effects and write the checkpoint; return the content of `training.json`.
 
     Raises:
         TrainingError: if the folder belongs to something else.
@@ -171,7 +171,7 @@ def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
 
 
 def edit(job: EditJob) -> tuple[int, dict[str, Effect]]:
-    """Edit the encoder of a job in memory; return the layer, and what that did."""
+    """Edit the model in memory, and return the edited layer and the measured effects."""
     before = read_facts(job.encoder, job.head, job.facts, job.keep, job.held_out)
     settings = job.settings.edit
     model = editable(job.encoder, job.head, job.seen, settings)
@@ -181,7 +181,7 @@ def edit(job: EditJob) -> tuple[int, dict[str, Effect]]:
 
 
 def _write_into(job: EditJob, layer: int) -> None:
-    """Copy the edited matrix into the whole model, which is saved."""
+    """Copy the edited matrix into the full model that is saved."""
     path = job.encoder.anatomy.path(SITE, layer - 1)
     weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
     job.whole.base_model.get_submodule(path).get_parameter("weight").data.copy_(weight.data)

@@ -27,7 +27,7 @@ TOWERS = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """The texts to embed, and the plan of their extraction."""
+    """The texts to encode, the plan of their extraction, and the tower's self-tests."""
 
     plan: ExtractionPlan
     texts: list[str]
@@ -40,7 +40,7 @@ class Embedding:
         return self.plan.encoder
 
     def document(self, out: Location) -> dict[str, Any]:
-        """Return the JSON document of `embed --json`."""
+        """Return what `embed --json` prints: folder, tower, and sizes of texts and vectors, as JSON-like values."""
         inventory = self.plan.inventory
         return {
             "schema": SCHEMA,
@@ -61,7 +61,7 @@ class Embedding:
 
 
 def as_new_folder(out: Path) -> Path:
-    """Return the folder that vectors are written to, links followed: a new one takes its place as a whole.
+    """Return the absolute path of the folder for the vectors, which must be new or a vector store.
 
     Raises:
         SettingsError: if it is the current folder.
@@ -76,7 +76,7 @@ def as_new_folder(out: Path) -> Path:
 
 
 def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
-    """Load the model and plan its run over the texts; the file holds every layer once, as its block leaves it."""
+    """Load the model and plan the encoding of the texts, with a final norm on the last layer only."""
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)
@@ -85,7 +85,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
 
 
 def describe_embedding(embedding: Embedding, out: Location) -> str:
-    """Describe the plan in a few lines."""
+    """Describe the plan of the encoding in a few lines."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = embedding.plan.operations / measured_rate(encoder, inventory.lengths)
     recipe = ", ".join(f"{k}={v!r}" for k, v in encoder.recipe.identity().items() if v not in (None, "", [], False))
@@ -104,7 +104,7 @@ def describe_embedding(embedding: Embedding, out: Location) -> str:
 def embed(
     embedding: Embedding, out: Location, progress: Progress | None = None, *, engine: Engine = LOCAL
 ) -> dict[str, Any]:
-    """Write the vectors to `out`, or go on where an earlier run stopped; return what `embed --json` says."""
+    """Write the vectors to `out`, resuming a stopped run; return the document of `embed --json`."""
     told = None if progress is None else (lambda done, total: progress("texts", done, total))
     ids = [str(i) for i in range(len(embedding.texts))]
     vectors = extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)

@@ -1,4 +1,4 @@
-"""The folders that studies write: the names in them, and what `study.json` and `settings.yaml` hold."""
+"""Names of the files in a study's folder, and readers of `study.json` and `settings.yaml`."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ RESTORE = "restore it from a copy, or repeat the command that made the study, wi
 
 
 def stored_facts(folder: Path) -> dict[str, Any]:
-    """Return what `study.json` says.
+    """Read `study.json` of a study's folder.
 
     Raises:
         DamageError: if it is not what was written.
@@ -27,7 +27,7 @@ def stored_facts(folder: Path) -> dict[str, Any]:
 
 
 def stored_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of a stored study, not checked yet.
+    """Read the settings of a stored study, without checking them.
 
     Raises:
         DamageError: if `settings.yaml` is not what was written.

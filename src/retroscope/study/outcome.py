@@ -1,4 +1,4 @@
-"""A plan that a command prints and runs, and its outcome, which a command writes and prints."""
+"""Plan and outcome of a study, as commands print, run and write them."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from retroscope.study.study import Study
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcome:
-    """A study, finished or as far as it got, and its plan: writes the report, prints text and JSON.
+    """Outcome of a study so far or finished: writes the report, and gives text and JSON.
 
     Attributes:
         written: measurements that this run has already written; the outcomes of one run share it.
@@ -30,7 +30,7 @@ class StudyOutcome:
 
     @property
     def is_final(self) -> bool:
-        """Return whether every analysis is run."""
+        """Return whether every analysis has run."""
         return self.study.subject.is_finished
 
     def write(self, folder: Path) -> Path:
@@ -38,7 +38,7 @@ class StudyOutcome:
         return self.study.report(folder, self.written, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
-        """Return the first conclusion of the analysis that was run last, or "" where it has none of its own."""
+        """Return the first conclusion of the analysis that ran last; "" if it has none."""
         steps = [step for step in self.plan.steps if step.planned is not None]
         last = steps[len(steps) - len(self.study.subject.not_yet_run) - 1] if steps else None
         if last is None or last.number or last.analysis.name not in self.study.results:
@@ -49,21 +49,21 @@ class StudyOutcome:
         return f"{last.analysis.name}: {first[0].text}" if first else ""
 
     def close(self) -> None:
-        """Remove what was kept to go on from after an interruption."""
+        """Remove the files that a stopped run would have resumed from."""
         forget(self.plan)
 
     def document(self) -> dict[str, Any]:
-        """Return the study in numbers and sentences."""
+        """Return what `--json` prints: the content of the study's `summary.json`."""
         return self.study.summary()
 
     def text(self) -> str:
-        """Return the study as plain text."""
+        """Return the report of the study as plain text."""
         return console_text(self.study.report_contents, everything=self.everything)
 
 
 @dataclass(frozen=True, eq=False)
 class Runnable:
-    """A plan that a command prints and runs.
+    """Plan of a study, which a command prints or runs.
 
     Attributes:
         notes: lines printed below the plan.
@@ -75,7 +75,7 @@ class Runnable:
     everything: bool = False
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
-        """Return the plan with the sizes that fit into a time; an unfinished study in `out` keeps those it began with.
+        """Return the plan with analysis sizes that fit into a time; an unfinished study in `out` keeps its sizes.
 
         Args:
             given: analyses whose settings the user named: they keep their size.
@@ -91,7 +91,7 @@ class Runnable:
         )
 
     def lines(self) -> list[str]:
-        """Return the plan in words."""
+        """Return the lines of the plan, as `--dry-run` prints them."""
         return [*self.plan.lines(), *self.notes]
 
     def document(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Runnable:
         return self.plan.document()
 
     def run(self, progress: Progress) -> Iterator[StudyOutcome]:
-        """Measure what is planned; yield the study after every analysis."""
+        """Run the plan; yield the outcome after every analysis."""
         written: set[MeasurementPlace] = set()
         for study in measure_study(self.plan, progress):
             yield StudyOutcome(self.plan, study, written, self.everything)

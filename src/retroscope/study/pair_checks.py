@@ -1,4 +1,4 @@
-"""Checks of `doctor` on a pair: can layers, tensors, tokens and recipes of a backbone and its retriever be paired?"""
+"""Checks of `doctor` on a pair: do layers, tensors, tokens and recipes of backbone and retriever correspond?"""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ UNKNOWN = "unknown"  # pooling, where nobody says it
 
 
 def anatomy_facts(encoder: Encoder) -> Record:
-    """Return family, size and attention of a backbone, JSON-like."""
+    """Return the family, sizes and attention type of an encoder's backbone, JSON-like."""
     config = encoder.backbone.config
     return {
         "family": encoder.anatomy.family,
@@ -29,7 +29,7 @@ def anatomy_facts(encoder: Encoder) -> Record:
 
 
 def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether layers and tensors can be paired."""
+    """Check whether the layers and tensors of both models correspond."""
     for tower in ("query", "passage"):
         one, two = (r.tower(tower) for r in (before, after))
         widths = [anatomy_facts(e)["width"] for e in (one, two)]
@@ -72,7 +72,7 @@ def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
 
 
 def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether a token number means the same word on both sides."""
+    """Check whether token ids mean the same in both models."""
     one, two = before.passage.tokenizer, after.passage.tokenizer
     words, others = one.get_vocab(), two.get_vocab()
     moved = [word for word, number in words.items() if others.get(word) != number]
@@ -91,7 +91,7 @@ def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether both models treat texts alike."""
+    """Check whether both models have the same recipe."""
     differences = recipe_differences(before, after)
     for text in differences:
         yield Finding(WARNING, "recipes", text, "give both the same, unless that is what is studied")
@@ -102,7 +102,7 @@ def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _published_backbone(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Compare hub names with the table of presets; folders have no name that could be looked up."""
+    """Check by the table of presets whether the backbone is the published one of this retriever."""
     sources = [r.passage.source.source if r.passage.source else "" for r in (before, after)]
     expected = backbone_of(sources[1])
     if not expected:

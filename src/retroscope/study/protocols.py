@@ -1,4 +1,4 @@
-"""Protocols by name: the settings that each presets; the user can override them."""
+"""Protocols by name, each with the settings that it presets and that users may override."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +32,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 
 def study_settings(values: NestedSettings | None = None, /, *, where: str = "settings", **named: Any) -> StudySettings:
-    """Return the settings of a study; what is not given has the default of its protocol.
+    """Return the settings of a study, with the defaults of its protocol for all that is not given.
 
     `StudySettings(protocol="ielab-2025")` sets that one field alone; this function sets all that the protocol sets.
 
@@ -48,7 +48,7 @@ def study_settings(values: NestedSettings | None = None, /, *, where: str = "set
 
 
 def under_protocol(values: NestedSettings) -> dict[str, Any]:
-    """Return the values with their protocol's settings wherever they name none of their own."""
+    """Return the values, completed by the settings that their protocol presets."""
     name = values.get("protocol", "default")
     if str(name) not in PROTOCOLS:
         raise unknown_name("protocol", str(name), PROTOCOLS)
@@ -60,7 +60,7 @@ def under_protocol(values: NestedSettings) -> dict[str, Any]:
 
 
 def departures(settings: StudySettings) -> list[str]:
-    """Return, in words, each setting that is not what the protocol of that name sets."""
+    """Describe each setting that differs from what the protocol presets."""
     sides = {side: {"load": {"protocol": settings.protocol}} for side in ("before", "after") if getattr(settings, side)}
     own = _flat(as_values(settings))
     return [

@@ -1,4 +1,4 @@
-"""`doctor --data`: which recipe fits a checkpoint, tried on the judged queries of a collection; and leaks in the data.
+"""Checks of `doctor --data`: which recipe fits a checkpoint best on a collection, and leaks in the data.
 
 Every plausible recipe ranks a small corpus: the relevant passages of at most 200 queries, and others drawn at random.
 The best one is chosen on half of the queries and compared with the given one on the other half, so that the choice
@@ -39,7 +39,7 @@ QueryScores = Float[np.ndarray, "query"]
 
 @dataclass(frozen=True)
 class Sample:
-    """The texts that recipes are tried on.
+    """A sample of queries and passages on which recipes are tried.
 
     Attributes:
         relevant: place of a query -> places of its relevant passages.
@@ -51,7 +51,7 @@ class Sample:
 
 
 def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]:
-    """Yield what a collection says about a retriever's recipe, and about itself.
+    """Yield findings about a retriever's recipe and about the data, from a collection.
 
     Raises:
         CollectionError: if the collection cannot be read.
@@ -68,7 +68,7 @@ def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]
 
 
 def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 0) -> Finding:
-    """Compare the given recipe with the best of the plausible ones, chosen on half of the queries."""
+    """Compare the given recipe with the best plausible one, which is selected on half of the queries."""
     scores = {"as given": reciprocal_ranks(retriever, sample)}
     for what, other in plausible(retriever):
         scores[what] = reciprocal_ranks(other, sample)
@@ -100,7 +100,7 @@ def paired_interval(differences: QueryScores) -> tuple[float, float]:
 
 
 def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
-    """Yield the recipes that a checkpoint of this architecture may have been trained with, one change at a time."""
+    """Yield recipes that a checkpoint of this architecture may have been trained with, each with one change."""
     own = retriever.passage.recipe.pooling
     poolings = ("mean", "last_token") if retriever.passage.anatomy.causal else ("cls", "mean", "last_token")
     for pooling in poolings:
@@ -134,7 +134,7 @@ def _encoder(encoder: Encoder, **fields: object) -> Encoder:
 
 
 def reciprocal_ranks(retriever: Retriever, sample: Sample) -> QueryScores:
-    """Return the reciprocal rank of each query's best relevant passage, 0 below `DEPTH`; ties count against it."""
+    """Return each query's reciprocal rank of its best relevant passage, 0 below `DEPTH`, ties counted against it."""
     compared = SIMILARITIES[retriever.similarity]
     queries, passages = (
         compared(_vectors(retriever.tower(tower), texts))
@@ -174,7 +174,7 @@ def small_sample(collection: Collection, seed: int = 0) -> Sample:
 
 
 def leak_findings(collection: Collection, data: DataSettings) -> Iterator[Finding]:
-    """Yield queries that occur twice, queries that are passages, and queries of this split in another one."""
+    """Yield findings of leaks: repeated queries, queries that are passages, and queries also in another split."""
     texts = [folded(query.text) for query in collection.queries.values()]
     repeated = len(texts) - len({*texts})
     passages = {folded(passage.text) for passage in collection.passages.values()}

@@ -27,7 +27,7 @@ from retroscope.typesetting.subject import CollectionRecord, StudyFacts
 def recorded_facts(
     plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None
 ) -> StudyFacts:
-    """Record the facts of a study besides its measurements, as JSON-like values."""
+    """Return the facts of a study besides its measurements, as JSON-like values."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
     models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in _described(plan).items()}
@@ -50,12 +50,12 @@ def recorded_facts(
 
 
 def _measures_trainings(plan: StudyPlan) -> bool:
-    """Return whether an analysis of further trainings is planned: the report then has numbers over them."""
+    """Return whether an analysis of further trainings is planned, so that the report covers them."""
     return any(step.planned and step.analysis.optional_input == TRAININGS for step in plan.steps)
 
 
 def _described(plan: StudyPlan) -> dict[str, Retriever]:
-    """Return the models under the recipe that they are measured with: their own, if several analyses measure them."""
+    """Return the models under the recipe that they are measured with: a single analysis may set its own."""
     instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
     as_measured = [one.as_measured for one in instruments.values()]
     if len(as_measured) != 1 or as_measured[0] is None:
@@ -64,13 +64,13 @@ def _described(plan: StudyPlan) -> dict[str, Retriever]:
 
 
 def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
-    """Describe a collection; the first with its hard negatives, if an analysis reads them."""
+    """Return the facts of a collection; for the first, with its hard negatives if an analysis reads them."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 
 
 def _timings(context: Context, measured: Mapping[str, Sequence[Measurement]]) -> dict[str, float]:
-    """Map stages to seconds, of encoding and of every analysis."""
+    """Map stages (encoding, every analysis) to seconds."""
     encoding = {
         f"{side}: {stage}": taken
         for side, one in context.models.items()
@@ -125,6 +125,6 @@ def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
 
 
 def _same_vectors(context: Context) -> bool:
-    """Return whether both models have the same weights and recipe, and so give every text the same vectors."""
+    """Return whether both models have the same weights and recipe, so that all vectors are equal."""
     one, two = ([tower.plan.key for tower in context.towers(model)] for model in context.models.values())
     return one == two

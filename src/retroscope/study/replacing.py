@@ -1,4 +1,4 @@
-"""Refuse to replace files that no study wrote, and another study. No torch."""
+"""Refuse to overwrite files that Retroscope did not write, or another study. No torch."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ OR_OVERWRITE = f"{ANOTHER_FOLDER}, or overwrite it (--overwrite, overwrite=True)
 
 
 def refuse_foreign_files(folder: Path) -> None:
-    """Refuse to replace files of a study's names that no study wrote.
+    """Refuse to overwrite files that have a study's file names but were not written by a study.
 
     Raises:
         SettingsError: that names the file or folder.
@@ -49,7 +49,7 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
 
 
 def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Refuse to replace the report of another study, which a folder may hold without the study itself.
+    """Refuse to overwrite a report whose `summary.json` has another title, other collections or other settings.
 
     Args:
         folder: that a report is to be written to.
@@ -72,7 +72,7 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
 
 
 def _made_of(facts: StudyFacts) -> dict[str, object]:
-    """Return names and fingerprints of the models and of the collections of a study."""
+    """Return the names and fingerprints of a study's models and collections."""
     return {
         "models": {
             side: (one["name"], one["similarity"], [tower["fingerprint"] for tower in one["towers"]])
@@ -83,6 +83,6 @@ def _made_of(facts: StudyFacts) -> dict[str, object]:
 
 
 def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE) -> SettingsError:
-    """Return the error for a folder whose study would be replaced; `what` tells that study from the new one."""
+    """Return the error for a folder whose study would be overwritten; `what` says how that study differs."""
     title = stored_facts(folder)["title"]
     return SettingsError(f"this folder holds a study with {what} ({title})", where=str(folder), fix=fix)

@@ -1,4 +1,4 @@
-"""Run a plan: every analysis on every collection; each measurement is stored at once."""
+"""Run the plan of a study: every analysis on every collection, each measurement being stored at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -47,7 +47,7 @@ def compare(
     cache: PathLike | None = None,
     progress: Shown = None,
 ) -> Study:
-    """Measure a backbone and the retriever fine-tuned from it the same way, and pair them by query.
+    """Measure a backbone and the retriever fine-tuned from it in the same way, and pair them by query.
 
     Args:
         before: the backbone.
@@ -71,7 +71,7 @@ def compare(
 
 
 def run_study(plan: StudyPlan, progress: Shown = None) -> Study:
-    """Measure every analysis of a plan; read the measurements of an earlier, stopped run of the same plan.
+    """Measure every analysis of a plan; measurements of an earlier, stopped run of the plan are read.
 
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
@@ -82,7 +82,7 @@ def run_study(plan: StudyPlan, progress: Shown = None) -> Study:
 
 
 def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:
-    """Yield the study after every analysis, each a whole study of what is measured by then; the last has them all.
+    """Yield the study after every analysis, with all that is measured by then; the last one is complete.
 
     Args:
         progress: as for `compare`.
@@ -111,7 +111,7 @@ def _study(
     reported: dict[str, Reported],
     progress: Progress | None,
 ) -> Study:
-    """Return the study of what is measured.
+    """Return the study of the analyses that are measured so far.
 
     Args:
         pending: the steps that are still to be run.
@@ -125,7 +125,7 @@ def _study(
 
 
 def forget(plan: StudyPlan) -> None:
-    """Remove the stored measurements of a run from the cache, once its study is saved."""
+    """Remove a run's stored measurements from the cache, once its study is saved."""
     for step in plan.steps:
         if step.planned is not None:
             place = step.context.cache / KEPT / _key(step)
@@ -135,7 +135,7 @@ def forget(plan: StudyPlan) -> None:
 
 
 def is_measured(plan: StudyPlan, folder: Path) -> bool:
-    """Return whether a folder holds a finished study that is what this plan would measure: settings and all keys.
+    """Return whether a folder contains a finished study that this plan would only measure again.
 
     One that is damaged is not: it is measured again.
     """
@@ -166,20 +166,20 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
 
 
 def _kept(measurement: Measurement, place: Path) -> Measurement:
-    """Store a measurement, and return it as a later run reads it."""
+    """Store a measurement, and return it as read back, so that resumed runs get the same values."""
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
 
 
 def _origin(step: Step) -> CacheOrigin:
-    """Return what makes the measurement of a step, for the record of the cache."""
+    """Return what a step's measurement is made from, for the cache's record."""
     models = tuple(one.name for one in step.context.models.values())
     name, software = step.context.collection.name, versions(LIBRARIES)
     return CacheOrigin(models=models, collection=name, analysis=step.analysis.name, software=software, form=SCHEMA)
 
 
 def _stored(place: Path) -> Measurement | None:
-    """Read a stored measurement; one that is damaged, or of another schema, is removed and measured again."""
+    """Read a stored measurement; None, after removing it, if it is damaged or of another schema."""
     try:
         sealed = open_sealed(place, "")
         runs = {Path(name).stem: run_of(sealed.read(name)) for name in sealed.checksums if name.endswith(".run")}
@@ -192,7 +192,7 @@ def _stored(place: Path) -> Measurement | None:
 
 
 def _key(step: Step) -> str:
-    """Hash everything that determines a measurement: models, collection, settings, software."""
+    """Hash everything that determines the measurement of a step: models, collection, settings, software."""
     context = step.context
     shared = replace(context.settings, before=None, after=None, trainings=(), data=None, also=(), analyses={})
     everyone = [*context.models.values(), *context.trainings]
@@ -212,7 +212,7 @@ def _key(step: Step) -> str:
 
 
 def _source(analysis: Analysis) -> str:
-    """Hash the source files of an analysis that another package brings; our own have the version of the software."""
+    """Hash the source files of another package's analysis; our own analyses count by the software's version."""
     if analysis in OWN:
         return ""
     folder = Path(str(files(analysis.package)))

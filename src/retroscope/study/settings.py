@@ -1,4 +1,4 @@
-"""The settings of a study as values and files: the shared ones, then those of each analysis by its name."""
+"""Convert a study's settings to and from values and YAML: shared ones, then each analysis's by its name."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -19,14 +19,14 @@ SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES
 
 
 def settings_of(settings: StudySettings, analysis: Analysis) -> Any:
-    """Return the settings of an analysis, with its defaults where none were given; None where it is left out."""
+    """Return the settings of an analysis, or its defaults if none are given; None if it is left out."""
     if analysis.on_request and analysis.name not in settings.analyses:
         return None
     return settings.of(analysis.name, analysis.settings())
 
 
 def check(settings: StudySettings) -> None:
-    """Refuse settings that are of an analysis that does not exist, or of another kind.
+    """Refuse settings of an unknown analysis, or of the wrong class.
 
     Raises:
         SettingsError: for any of them.
@@ -40,7 +40,7 @@ def check(settings: StudySettings) -> None:
 
 
 def refuse_left_out(settings: StudySettings) -> None:
-    """Refuse a comparison without an analysis that it cannot do without.
+    """Refuse a comparison that leaves out a required analysis.
 
     Raises:
         SettingsError: for the first of them.
@@ -51,13 +51,13 @@ def refuse_left_out(settings: StudySettings) -> None:
 
 
 def complete(settings: StudySettings) -> StudySettings:
-    """Return the same settings with those of every analysis written out."""
+    """Return the settings with those of every analysis filled in."""
     check(settings)
     return replace(settings, analyses={name: settings_of(settings, one) for name, one in analyses().items()})
 
 
 def as_values(settings: StudySettings) -> dict[str, Any]:
-    """Return settings as JSON-like values; an analysis that is left out is null."""
+    """Return the settings as JSON-like values; null for an analysis that is left out."""
     whole = plain(replace(settings, analyses={}))
     del whole[ANALYSES]
     by_analysis = {name: settings_of(settings, one) for name, one in analyses().items()}
@@ -70,7 +70,7 @@ def to_yaml(settings: StudySettings) -> str:
 
 
 def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySettings:
-    """Return settings from JSON-like values.
+    """Read the settings of a study from JSON-like values.
 
     Raises:
         SettingsError: for every unknown name and wrong value.
@@ -87,7 +87,7 @@ def from_values(values: Mapping[str, Any], where: str = "settings") -> StudySett
 
 
 def _of(analysis: Analysis, value: Any, where: str) -> Any:
-    """Return the settings of one analysis from its value: a mapping, or null to leave it out."""
+    """Read the settings of one analysis from its value: a mapping, or null to leave it out."""
     if value is None:
         return None
     if not isinstance(value, Mapping):
@@ -99,7 +99,7 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
 
 
 def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
-    """Refuse to replace a study with other settings; the same one may be made again, or go on.
+    """Refuse to overwrite a study that has other settings; the same study may be made again or resumed.
 
     Raises:
         SettingsError: if `folder` holds one.

@@ -31,7 +31,7 @@ from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """The result and the section of an analysis, with the measurements that they were made of.
+    """The result and the section of an analysis, with the inputs that they were made from.
 
     Attributes:
         about: what sections read of the study's subject.
@@ -47,7 +47,7 @@ class Reported:
     def is_of(
         self, about: tuple[Any, ...], measurements: Sequence[Measurement], needed: Mapping[str, "Reported"]
     ) -> bool:
-        """Return whether it was made of these very measurements, results and sections, and of an equal subject."""
+        """Return whether the result was made from these very inputs, and for an equal subject."""
         own, others = (*self.measurements, *self.needed.values()), (*measurements, *needed.values())
         if about != self.about or len(own) != len(others) or self.needed.keys() != needed.keys():
             return False
@@ -56,7 +56,7 @@ class Reported:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """All measurements of a study (models x collections x analyses), and their report.
+    """All measurements of a study (models x collections x analyses), from which its report is made.
 
     Attributes:
         facts: models, collections, caveats, versions, timings.
@@ -73,7 +73,7 @@ class Study:
     reported_before: dict[str, Reported] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Any:
-        """Return the result of an analysis.
+        """Return the result of an analysis by its name.
 
         Raises:
             AnalysisError: if it was not measured.
@@ -120,7 +120,7 @@ class Study:
 
     @property
     def _about(self) -> tuple[Any, ...]:
-        """Return the parts of the subject that sections may read: no caveats or times, which grow during a run."""
+        """Return the parts of the subject that sections depend on, without caveats and times."""
         one = self.subject
         return one.title, one.models, one.collections, one.trainings, one.settings
 
@@ -131,19 +131,19 @@ class Study:
 
     @cached_property
     def report_contents(self) -> Report:
-        """Return what page, tables, terminal and `summary.json` print; computed once."""
+        """Return the report of the study (computed once), which page, terminal and `summary.json` print."""
         return Report(self.subject, {name: one.section for name, one in self._reported.items() if one.section})
 
     @cached_property
     def _reported(self) -> dict[str, Reported]:
-        """Return the result and the section of every analysis in reading order, made in the order of needs."""
+        """Return the result and the section of every analysis, in reading order."""
         reported: dict[str, Reported] = {}
         for name in _in_order_of_needs():
             self._add(name, reported)
         return {name: reported[name] for name in analyses() if name in reported}
 
     def _add(self, name: str, reported: dict[str, Reported]) -> None:
-        """Infer and report one analysis, if it was measured or reads others that were; once for equal inputs."""
+        """Infer and report one analysis if its inputs exist; a result for equal inputs is reused."""
         analysis = analyses()[name]
         measurements = tuple(self.measured.get(name, ()))
         if (analysis.instrument is not None and not measurements) or self.settings.get(name, {}) is None:
@@ -160,7 +160,7 @@ class Study:
     def _infer(
         self, analysis: Analysis, measurements: Sequence[Measurement], needed: Mapping[str, Reported]
     ) -> tuple[Any, Section | None]:
-        """Return the result and the section of an analysis; no section where there is nothing to say."""
+        """Return the result and the section of an analysis; None as section if there is nothing to report."""
         results = {name: one.result for name, one in needed.items()}
         sections = {name: one.section for name, one in needed.items() if one.section is not None}
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
@@ -173,7 +173,7 @@ class Study:
         return result, None if result is None else reporter.report(result, reading)
 
     def save(self, folder: PathLike, *, overwrite: bool = False) -> None:
-        """Write what `load_study` reads; `study.json` last, so that it never names what is not there.
+        """Write the study's measurements and facts for `load_study`, with `study.json` last.
 
         Raises:
             SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
@@ -204,7 +204,7 @@ class Study:
     def report(
         self, folder: PathLike, written: set[MeasurementPlace] | None = None, *, overwrite: bool = False
     ) -> Path:
-        """Write everything below `folder` (measurements, runs, tables, figures, page) and return the page's path.
+        """Write the complete study below `folder` (measurements, runs, tables, figures, page); return the page's path.
 
         Where analyses are still to be run, tables and figures are left to the end, and a folder that already holds more
         of the same study is left as it is.
@@ -241,12 +241,12 @@ class Study:
         return write_report(self.report_contents, target)
 
     def summary(self) -> dict[str, Any]:
-        """Return the study in numbers and sentences, for other programs: what `summary.json` holds."""
+        """Return the study as JSON-like values, which are the content of `summary.json`."""
         return self.report_contents.document()
 
 
 def load_study(folder: PathLike) -> Study:
-    """Return the study that `Study.save` wrote to `folder`; no model is needed for it, nor torch.
+    """Read a study that `Study.save` wrote to `folder`, without loading a model or torch.
 
     Raises:
         AnalysisError: if there is no finished study, or one of another version.
@@ -277,7 +277,7 @@ def load_study(folder: PathLike) -> Study:
 
 
 def _in_order_of_needs() -> list[str]:
-    """Return the names of the analyses, each after those that it needs.
+    """Return the names of the analyses, each after those whose results it needs.
 
     Raises:
         ValueError: if two need one another.

@@ -1,4 +1,4 @@
-"""A study of one model's neurons over a file of texts, which has neither queries nor judgments."""
+"""Make a study of one model's neurons over a file of texts, without queries and judgments."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from retroscope.typesetting.subject import MODEL, StudyFacts
 
 
 def study_of_texts(plan: TextsPlan, settings: StudySettings, progress: Progress | None = None) -> Study:
-    """Attribute the neurons of one model over a file of texts, and return that as a study of one analysis."""
+    """Attribute a model's neurons over a file of texts, and return a study with that one analysis."""
     self_tests = checked(plan.retriever)
     measurement = replace(plan.measure(progress), collection=Path(plan.source).name)
     counts = {"texts": plan.document()["plan"]["texts"]}

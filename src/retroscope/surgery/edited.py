@@ -1,4 +1,4 @@
-"""Encode with the states of one layer edited on every token: the rest of the model goes on from there."""
+"""Encode texts with one layer's states edited at every token; the layers above run on the edited states."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True, eq=False)
 class LayerEdit:
-    """One edit.
+    """One edit: a function that is applied to the states of one layer.
 
     Attributes:
         layer: whose states are edited: 0 is what the first block is given, k what block k returns; the last layer is
@@ -73,7 +73,7 @@ def edited_vectors(
 
 
 class _Recorded:
-    """One recorded batch: the layers above an edited layer run again from its edited states."""
+    """One recorded batch, from which the layers above an edit run again."""
 
     def __init__(self, encoder: Encoder, batch: Batch) -> None:
         self.encoder, self.batch = encoder, batch
@@ -103,7 +103,7 @@ class _Recorded:
         return finish(self.encoder, pooled)
 
     def _states(self, layer: int) -> Tensor:
-        """Return the states of a layer as the intact model has them, before the final norm."""
+        """Return a layer's states in the intact model, before the final norm."""
         return self.calls.only(str(layer)).value if layer else self.calls.only("1").input
 
     def _normed(self, hidden: Tensor) -> Tensor:

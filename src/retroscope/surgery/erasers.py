@@ -1,4 +1,4 @@
-"""Erasers: affine maps that remove from a vector what can be read linearly of its partner in a relevant pair.
+"""Fit erasers: affine maps that remove from vectors what is linearly predictable of their partner in a relevant pair.
 
 Vectors of one layer are whitened: y = L^-1/2 V^T (x - mean), of the leading m principal components V with variances L.
 C is the covariance of y_q and y_p over pairs of a query and its relevant passage, C = U S W^T. A probe q^T M p
@@ -38,7 +38,7 @@ HALVINGS = 40
 
 @dataclass(frozen=True, eq=False)
 class Whitened:
-    """The leading principal components of the vectors of one tower, in double precision.
+    """Leading principal components of one tower's vectors, and the whitened coordinates of the vectors.
 
     Attributes:
         mean: of the vectors.
@@ -56,7 +56,7 @@ class Whitened:
 
     @classmethod
     def of(cls, vectors: TowerVectors) -> "Whitened":
-        """Return the components that the number of vectors allows."""
+        """Compute as many principal components of the vectors as their number allows."""
         exact = vectors.double()
         mean = exact.mean(0)
         variances, axes = torch.linalg.eigh((exact - mean).T @ (exact - mean) / (len(exact) - 1))
@@ -72,7 +72,7 @@ class Whitened:
         return (vectors.double() - self.mean) @ self.axes / self.variances.sqrt()
 
     def eraser(self, basis: Float[Tensor, "component rank"]) -> "LeaceEraser":
-        """Return what erases these directions of the whitened space."""
+        """Return the eraser of these directions of the whitened space."""
         scale = self.variances.sqrt()[:, None]
         eraser: LeaceEraser = _package().LeaceEraser(
             self.axes @ (scale * basis), (basis / scale).T @ self.axes.T, self.mean
@@ -86,7 +86,7 @@ class Whitened:
 
 @dataclass(frozen=True, eq=False)
 class PairVectors:
-    """Pooled vectors of one layer: row i of "query" is a query's, row i of "passage" that of its relevant passage."""
+    """Pooled vectors of one layer: row i of "query" and row i of "passage" are a relevant pair."""
 
     towers: Mapping[str, TowerVectors]
 
@@ -95,15 +95,15 @@ class PairVectors:
 
     @cached_property
     def whitened(self) -> Mapping[str, Whitened]:
-        """Return the whitened vectors of both towers."""
+        """Return the principal components of both towers."""
         return {tower: Whitened.of(vectors) for tower, vectors in self.towers.items()}
 
     def allows(self, rank: int) -> bool:
-        """Return whether both towers vary in so many directions; the vectors of CLS at layer 0 are all equal."""
+        """Return whether the vectors of both towers vary in at least `rank` directions."""
         return all(len(one.variances) >= rank for one in self.whitened.values())
 
     def shuffled(self, seed: int) -> "PairVectors":
-        """Return the queries with passages of other queries."""
+        """Return the pairs with each query's passage replaced by that of another query."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         turned = torch.empty_like(order)
         turned[order] = order.roll(1)  # one cycle, so that no query keeps its passage
@@ -124,12 +124,12 @@ class Erasure:
 
 
 def components(pairs: int, width: int) -> int:
-    """Return how many principal components of vectors of a width so many pairs can be correlated in."""
+    """Return the number of principal components that so many pairs suffice for."""
     return min(width, pairs // PAIRS_A_COMPONENT)
 
 
 def check_erasers_installed() -> None:
-    """Refuse to begin without the package that fits the erasers.
+    """Refuse to start if the package that fits erasers is not installed.
 
     Raises:
         MissingExtraError: that says how to install it.
@@ -138,7 +138,7 @@ def check_erasers_installed() -> None:
 
 
 def pair_erasure(pairs: PairVectors, rank: int) -> Erasure:
-    """Return what erases, from each tower, the leading `rank` directions of its partner."""
+    """Return the erasers of the `rank` directions in which queries and passages correlate most."""
     queries, passages = (pairs.whitened[tower].coordinates for tower in ("query", "passage"))
     left, right = _canonical(pairs, rank)
     concepts = {"query": passages @ right, "passage": queries @ left}
@@ -172,7 +172,7 @@ def held_out_correlations(pairs: PairVectors, held_out: PairVectors, rank: int, 
 
 
 def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Float[Tensor, "component rank"]:
-    """Fit LEACE to whitened vectors and return the directions that it erases.
+    """Fit LEACE to whitened vectors, and return the directions that it erases.
 
     The vectors are white already, so its projection is orthogonal. Its constraint on the variance, which cannot grow,
     and its shrinkage of the covariance are off.
@@ -185,7 +185,7 @@ def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Fl
 
 
 def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | None = None) -> Erasure:
-    """Return what erases a random subspace of `rank` directions from each tower, uniform in the whitened space.
+    """Return erasers of random subspaces of `rank` directions, uniform in each tower's whitened space.
 
     Args:
         like: directions lean to components of large (or small) variance, so that the share of the variance that is
@@ -201,7 +201,7 @@ def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | Non
 
 
 def _power(whitened: Whitened, draw: Float[Tensor, "component rank"], removed: float) -> float:
-    """Return the power of the variances at which a draw removes this share of the variance, by bisection."""
+    """Find, by bisection, the power of the variances at which a random subspace removes a given share of variance."""
     low, high = -STEEPEST, STEEPEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -213,7 +213,7 @@ def _power(whitened: Whitened, draw: Float[Tensor, "component rank"], removed: f
 def _leaning(
     whitened: Whitened, draw: Float[Tensor, "component rank"], power: float
 ) -> Float[Tensor, "component rank"]:
-    """Return an orthonormal basis of drawn directions, each component weighted by its variance to a power."""
+    """Return an orthonormal basis of random directions, each component weighted by its variance to a power."""
     weights = (whitened.variances / whitened.variances.max()).pow(power)
     basis: Tensor = torch.linalg.qr(weights[:, None] * draw).Q
     return basis
@@ -225,7 +225,7 @@ def _erasure(pairs: PairVectors, bases: Mapping[str, Float[Tensor, "component ra
 
 
 def _single(eraser: "LeaceEraser") -> Eraser:
-    """Return the map in single precision, on the device of the states that it is given."""
+    """Return a LEACE map as a function in single precision, on the device of its input."""
     parts = [part.float() for part in (eraser.proj_left, eraser.proj_right, eraser.bias) if part is not None]
 
     def erase(states: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hybrids of two models, run together: layers that several hybrids share are run once.
+"""Encode texts by hybrids of two models; layers that several hybrids share are run once.
 
 Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, or at
 the last state that it shares with the hybrid before, so that only what lies above is run; the backbone with the
@@ -35,7 +35,7 @@ def transplanted(
     *,
     tokens: int = DEFAULT_BUDGET,
 ) -> dict[str, Float[Tensor, "text out"]]:
-    """Return the final vectors of tokenised texts under every transplant, in the order given, on the CPU.
+    """Encode tokenised texts under every transplant; return the final vectors on the CPU, in the order given.
 
     Recipe, pooler and head are the receiver's.
 
@@ -56,7 +56,7 @@ def hybrids(
     random: RandomChanges | None = None,
     precision: str = EXACT,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
-    """Return what `transplanted` does, for hybrids in either direction: two names of one model are run once.
+    """Encode tokenised texts by hybrids in either direction; two names of the same hybrid are run once.
 
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
@@ -96,7 +96,7 @@ def _of_batch(
 
 
 class _Pair:
-    """Both models on one batch, recorded on first use."""
+    """Both models on one batch, from whose recorded passes hybrids are run."""
 
     def __init__(
         self, encoders: tuple[Encoder, Encoder], batch: Batch, random: RandomChanges, precision: str = EXACT
@@ -112,7 +112,7 @@ class _Pair:
         self._states: list[tuple[Path, Tensor]] = []  # of the latest hybrid, from below
 
     def calls(self, side: int) -> Calls:
-        """Return the recorded calls of one of the models."""
+        """Return the recorded calls of one of the models, 0 or 1."""
         if side not in self._calls:
             self._calls[side] = self._record(self.encoders[side])
         return self._calls[side]
@@ -124,7 +124,7 @@ class _Pair:
         return calls
 
     def above(self, hybrid: Hybrid) -> Tensor:
-        """Return the last hidden states; layers that the models, or the hybrid before, ran alike are not run again."""
+        """Return the last hidden states of a hybrid, rerunning only layers that no earlier pass has in common."""
         path, last = hybrid.path(self.anatomy), self.anatomy.n_blocks
         self._states = [(known, states) for known, states in self._states if path[: len(known)] == known]
         first, hidden = self._begin(path)
@@ -141,7 +141,7 @@ class _Pair:
         return normed
 
     def _begin(self, path: Path) -> tuple[int, Tensor]:
-        """Return the first layer that must be run, and the states that it is given."""
+        """Return the first layer that must be run, and its input states."""
         if self._states:
             known, states = self._states[-1]
             return len(known), states
@@ -152,7 +152,7 @@ class _Pair:
         return own, calls.only(str(own)).input
 
     def _block(self, hybrid: Hybrid, layer: int) -> nn.Module:
-        """Return a block of either model, or the first's with some of the second's parameters."""
+        """Return the block for a layer of a hybrid: one model's, or one with parameters of the other."""
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
         owners = hybrid.owners(layer, self.anatomy)
         if owners in ({0}, {1}):
@@ -168,7 +168,7 @@ class _Pair:
         return _With(mine, foreign)
 
     def _changed(self, hybrid: Hybrid, layer: int, prefix: str, block: nn.Module) -> nn.Module:
-        """Return the base's block with random changes in what the hybrid names."""
+        """Return the base model's block with random changes in the parameters that the hybrid names."""
         changed = {
             name: value + self.random.of(hybrid.draw or 0, prefix + name)
             for name, value in block.named_parameters()
@@ -177,7 +177,7 @@ class _Pair:
         return _With(block, changed)
 
     def whole(self, hybrid: Hybrid) -> Tensor:
-        """Return the last hidden states of a hybrid that is run from its embeddings."""
+        """Run a hybrid from its embeddings, and return its last hidden states."""
         mine, theirs = (dict(e.backbone.named_parameters()) for e in self.encoders)
         share = hybrid.share
         base = self.encoders[hybrid.base].backbone
@@ -193,19 +193,19 @@ class _Pair:
         return hidden
 
     def _owner(self, hybrid: Hybrid, name: str) -> int:
-        """Return the model that a parameter is taken from."""
+        """Return which model (0 or 1) a parameter of a hybrid is taken from."""
         block, part = self.anatomy.part_of(name)
         outside = 0 if part == "embedding" else self.anatomy.n_blocks
         return hybrid.owner(outside if block is None else block + 1, part)
 
 
 class _With(nn.Module):
-    """A block that is called with some parameters of another; neither is changed."""
+    """A block that runs with some parameters replaced, while its own stay unchanged."""
 
     def __init__(self, block: nn.Module, foreign: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.call = partial(functional_call, block, dict(foreign))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the block with the changed parameters."""
+        """Run the block with the replaced parameters."""
         return self.call(args, kwargs)

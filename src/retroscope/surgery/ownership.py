@@ -1,4 +1,4 @@
-"""Owners of a hybrid's weights, layer by layer, and what hybrids share: layers that begin alike are run once. No torch.
+"""Which model owns each weight of a hybrid, and which lowest layers several hybrids share. No torch.
 
 A hybrid's path lists its owners from the embeddings up. Two hybrids whose paths begin alike have the same states there;
 as long as a path is one model's alone, that model's own forward pass has them.
@@ -21,7 +21,7 @@ Path = tuple[tuple[int, ...], ...]  # owners of the embeddings, and of every par
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The owner of each weight of a hybrid.
+    """A hybrid of two models: which of them owns each layer's parts.
 
     Attributes:
         owner: of layer and part: 0 or 1, which of the two; `CHANGED` where the base's is changed at random.
@@ -36,25 +36,25 @@ class Hybrid:
     base: int = 0
 
     def signature(self, anatomy: Anatomy) -> object:
-        """Return a value that is equal for two names of one model."""
+        """Return a value that is equal for two hybrids with equal weights."""
         if self.share is not None:
             return self.share
         above = [part for part in ABOVE if part != "final_norm" or anatomy.layout.final_norm]
         return self.path(anatomy), tuple(self._label(anatomy.n_blocks, part) for part in above)
 
     def path(self, anatomy: Anatomy) -> Path:
-        """Return the owners of the embeddings and of each block's parts, from below; two draws are two owners."""
+        """Return the owners of the embeddings and of each block's parts, from the lowest up."""
         blocks = range(1, anatomy.n_blocks + 1)
         return (self._label(0, "embedding"),), *(
             tuple(self._label(layer, part) for part in parts_of(anatomy)) for layer in blocks
         )
 
     def owners(self, layer: int, anatomy: Anatomy) -> set[int]:
-        """Return all owners of a block's parts."""
+        """Return all owners of the parts of a layer."""
         return {self.owner(layer, part) for part in parts_of(anatomy)}
 
     def is_whole(self, anatomy: Anatomy) -> bool:
-        """Return whether it must be run from its embeddings."""
+        """Return whether the hybrid must be run from its embeddings, without sharing layers."""
         above = [self.owner(anatomy.n_blocks, part) for part in ABOVE]
         outside_changed = CHANGED in (self.owner(0, "embedding"), *above)
         return self.share is not None or anatomy.family in ENTANGLED or outside_changed
@@ -65,7 +65,7 @@ class Hybrid:
 
 
 def hybrid_of(receiver: int, transplant: Transplant) -> Hybrid:
-    """Return the owners under a transplant into one of two models (0 or 1)."""
+    """Return the hybrid that a transplant into one of two models (0 or 1) makes."""
     share, draw = transplant.share, transplant.draw
     if draw is not None:
         return Hybrid(
@@ -77,20 +77,18 @@ def hybrid_of(receiver: int, transplant: Transplant) -> Hybrid:
 
 
 def parts_of(anatomy: Anatomy) -> list[str]:
-    """Return the parts that a block has."""
+    """Return the names of the parts that a block has."""
     return sorted({name.partition(".")[0] for name in anatomy.layout.in_block()})
 
 
 def own_layers(path: Path) -> int:
-    """Return how many layers of a path, the embeddings among them, are one model's alone."""
+    """Return how many lowest layers, embeddings included, belong to a single model."""
     side = path[0][0]
     return next((k for k, owners in enumerate(path) if {*owners} != {side}), len(path))
 
 
 def grouped(wanted: Sequence[Wanted], anatomy: Anatomy) -> list[tuple[Hybrid, list[Wanted]]]:
-    """Return each distinct hybrid with all its names: those that are run whole first, then the others in the order of
-    their paths, so that those that begin alike are neighbours.
-    """
+    """Return each distinct hybrid with all its names, ordered so that hybrids with shared layers are neighbours."""
     names: dict[object, tuple[Hybrid, list[Wanted]]] = {}
     for receiver, name in wanted:
         hybrid = hybrid_of(receiver, named(name, anatomy.n_blocks))
@@ -99,7 +97,7 @@ def grouped(wanted: Sequence[Wanted], anatomy: Anatomy) -> list[tuple[Hybrid, li
 
 
 def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
-    """Return how many whole encodings of a text all hybrids cost, both models' own among them, counted in blocks."""
+    """Return how many full encodings of a text all hybrids cost, both intact models included."""
     whole, run = 0, set[Path]()
     for hybrid, _ in grouped(wanted, anatomy):
         if hybrid.is_whole(anatomy):

@@ -25,7 +25,7 @@ def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
 
 
 def part_filter(word: str, n_blocks: int) -> PartFilter:
-    """Return the filter of the parameters that a word means.
+    """Return the function that selects the parameters which a word means.
 
     Raises:
         SettingsError: if it names no part, or more blocks than there are.

@@ -1,4 +1,4 @@
-"""Random changes as large as what fine-tuning changed, tensor by tensor: the control of a transplant.
+"""Random weight changes of the same size as fine-tuning's, tensor by tensor: the control for transplants.
 
 Restoring a block moves every tensor of it by D = theirs - mine. A Gaussian direction of the same Frobenius norm, drawn
 for each tensor, is a change of equal size that knows nothing of fine-tuning.
@@ -13,7 +13,7 @@ from retroscope.encoders.encoder import Encoder
 
 
 class RandomChanges:
-    """The random changes between two models; those of the latest draw are held in memory.
+    """Random weight changes of the size of two models' difference; the latest draw is kept in memory.
 
     Args:
         pair: two models with tensors of the same names and shapes; which comes first does not matter.
@@ -25,7 +25,7 @@ class RandomChanges:
         self._held: dict[str, Tensor] = {}
 
     def of(self, draw: int, name: str) -> Tensor:
-        """Return the change of one parameter: a normal direction, scaled to the norm of the difference there."""
+        """Return a parameter's random change: a normal direction, scaled to the norm of the models' difference."""
         if draw != self._draw:
             self._draw, self._held = draw, {}
         if name not in self._held:

@@ -25,7 +25,7 @@ STREAM = 0xAF
 
 
 def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
-    """Re-initialise `parts` of a retriever's backbone, as its architecture does; everything else stays as it was.
+    """Re-initialise `parts` of a retriever's backbone by its architecture's own initialisation.
 
     Args:
         parts: any of "all", "top:K" (the last K blocks), "bottom:K" (the first), "embeddings" (with their norm),
@@ -56,7 +56,7 @@ def _reinitialised(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encod
 
 @torch.no_grad()
 def _draw(model: PreTrainedModel, anatomy: Anatomy, filters: list[PartFilter], seed: int) -> int:
-    """Copy the parameters that pass a filter from a new model into `model`, and return how many these are."""
+    """Copy parameters that pass a filter from a newly initialised model into `model`; return their number."""
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
         pooler = "pooler" in dict(model.named_children())

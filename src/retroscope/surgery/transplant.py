@@ -1,4 +1,4 @@
-"""Names of transplants: which weights of a hybrid are the donor's, and which model receives them. No torch.
+"""Names of transplants: which weights of a hybrid come from the donor. No torch.
 
 `pairs` says which pairs allow them, `hybrids` runs them. The upper blocks of one model on the lower states of the other
 are an identity stitch (Lenc and Vedaldi 2015; Bansal et al. 2021, arXiv 2106.07682).
@@ -52,7 +52,7 @@ class Transplant:
 
 
 def named(name: str, n_blocks: int) -> Transplant:
-    """Return the transplant of a name.
+    """Parse the name of a transplant.
 
     Raises:
         SettingsError: for a name that is none, or more blocks than there are.
@@ -74,7 +74,7 @@ def named(name: str, n_blocks: int) -> Transplant:
 
 
 def donated(transplant: Transplant, n_blocks: int) -> object:
-    """Return what two transplants have in common where they are the same: donated weights, share and draw."""
+    """Return a value that is equal for transplants that donate the same weights, share and draw."""
     parts = {part for parts in PARTS.values() for part in parts} | {*OUTSIDE_PARTS}
     places = product(range(n_blocks + 1), sorted(parts))
     weights = [place for place in places if transplant.donates(*place)]
@@ -102,7 +102,7 @@ def _set(name: str, members: Sequence[str], n_blocks: int) -> Donates:
 
 
 def _blocks(name: str, word: str, number: str, n_blocks: int) -> tuple[int, int]:
-    """Return first and last block of "J-K"; of "K" both are K."""
+    """Return the first and last block of "J-K"; for "K" both are K."""
     first, dash, last = number.partition("-")
     ends = [int(n) if _is_number(n) else 0 for n in (first, last if dash else first)]
     if not 1 <= ends[0] <= ends[1] <= n_blocks or (dash and word != "block"):
@@ -133,20 +133,20 @@ def _counted(word: str, first: int, last: int, n_blocks: int) -> Donates:
 
 
 def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
-    """Return first and last block of as many groups of neighbours, as equal as can be; 0: every block is one."""
+    """Divide the blocks into `groups` of neighbours (0: single blocks); return first and last block of each."""
     count = min(groups or n_blocks, n_blocks)
     ends = [round(k * n_blocks / count) for k in range(count + 1)]
     return tuple((low + 1, high) for low, high in pairwise(ends))
 
 
 def block_name(step: tuple[int, int]) -> str:
-    """Return the name of the transplant of these blocks alone."""
+    """Return the name of the transplant of these blocks without others."""
     first, last = step
     return f"block:{last}" if first == last else f"block:{first}-{last}"
 
 
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
-    """Return every group of blocks alone, from the top and from the bottom, every part, and interpolations."""
+    """Return the names of all transplants: groups of blocks singly and cumulatively, parts, and interpolations."""
     groups_of_blocks = steps(n_blocks, groups)
     counted = [block_name(step) for step in groups_of_blocks]
     counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(groups_of_blocks)]

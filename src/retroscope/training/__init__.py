@@ -1,4 +1,4 @@
-"""Backbone -> retriever: pre-training and contrastive fine-tuning.
+"""Training: pre-train a backbone, and fine-tune it into a retriever.
 
 Both run on the trainers of transformers and sentence-transformers. The result is an ordinary sentence-transformers
 folder with a `training.json` that says how it was made. An interrupted training resumes to the same bytes; queries of

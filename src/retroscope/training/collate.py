@@ -21,13 +21,16 @@ Collate = Callable[[Sequence[TokenisedText]], TrainingBatch]
 
 @dataclass(frozen=True)
 class Masking:
-    """Masked words: of the chosen tokens 80 % become the mask, 10 % a random word, 10 % stay (Devlin et al. 2019)."""
+    """Collator for masked language modelling: 80 % of chosen tokens become the mask, 10 % random, 10 % stay.
+
+    The shares are those of BERT (Devlin et al. 2019).
+    """
 
     tokenizer: PreTrainedTokenizerBase
     share: float
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """Return `input_ids`, `attention_mask` and `labels`."""
+        """Return `input_ids`, `attention_mask` and `labels` of a batch."""
         batch, random = padded(self.tokenizer, examples), random_of(examples)
         ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
         return {**batch, "input_ids": ids, "labels": labels}
@@ -35,26 +38,26 @@ class Masking:
 
 @dataclass(frozen=True)
 class NextWord:
-    """The next token, for decoders; padding is never predicted, EOS is."""
+    """Collator for next-token prediction by decoders; padding is never predicted, EOS is."""
 
     tokenizer: PreTrainedTokenizerBase
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """Return `input_ids`, `attention_mask` and `labels`, which the model shifts."""
+        """Return `input_ids`, `attention_mask` and `labels` of a batch; the model itself shifts the labels."""
         batch = padded(self.tokenizer, examples)
         return {**batch, "labels": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)}
 
 
 @dataclass(frozen=True)
 class TwoMasks:
-    """RetroMAE: the text masked a little for the encoder, and masked anew and more for the decoder."""
+    """Collator for RetroMAE: the text is masked lightly for the encoder, and anew and heavily for the decoder."""
 
     tokenizer: PreTrainedTokenizerBase
     share: float
     decoder_share: float
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """Return what `Masking` does, with `decoder_input_ids` and `decoder_labels`."""
+        """Return the batch of `Masking` with `decoder_input_ids` and `decoder_labels` added."""
         batch, random = padded(self.tokenizer, examples), random_of(examples)
         ids, labels = masked(self.tokenizer, batch["input_ids"], self.share, random)
         hidden, wanted = masked(self.tokenizer, batch["input_ids"], self.decoder_share, random)
@@ -63,13 +66,13 @@ class TwoMasks:
 
 @dataclass(frozen=True)
 class Spans:
-    """T5's span corruption: a sentinel stands for each span, and the decoder writes the spans."""
+    """Collator for T5's span corruption: a sentinel replaces each span, and the decoder predicts the spans."""
 
     tokenizer: PreTrainedTokenizerBase
     share: float
 
     def __call__(self, examples: Sequence[TokenisedText]) -> TrainingBatch:
-        """Return `input_ids`, `attention_mask` and `labels`."""
+        """Return `input_ids`, `attention_mask` and `labels` of a batch."""
         random = random_of(examples)
         corrupted = [self._corrupt(list(example["input_ids"]), random) for example in examples]
         batch = padded(self.tokenizer, [{"input_ids": ids} for ids, _ in corrupted])
@@ -78,7 +81,7 @@ class Spans:
         return {**batch, "labels": labels}
 
     def _corrupt(self, ids: list[int], random: torch.Generator) -> tuple[list[int], list[int]]:
-        """Return what the encoder reads and what the decoder must write; EOS, the last token, stays."""
+        """Return the encoder's input and the decoder's target for one text; EOS, the last token, stays."""
         *words, eos = ids
         kept: list[int] = []
         asked: list[int] = []
@@ -105,7 +108,7 @@ def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]
 
 
 def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
-    """Draw so many numbers, each 1 at least, whose sum is `total`."""
+    """Draw `parts` numbers of at least 1 whose sum is `total`."""
     cuts = (torch.randperm(total - 1, generator=random)[: parts - 1] + 1).sort().values.tolist()
     return [end - start for start, end in zip([0, *cuts], [*cuts, total], strict=True)]
 
@@ -119,7 +122,7 @@ def random_of(examples: Sequence[TokenisedText]) -> torch.Generator:
 
 
 def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]) -> TrainingBatch:
-    """Return `input_ids` and `attention_mask` of rows as long as the longest, padded on the right."""
+    """Return `input_ids` and `attention_mask` of the examples, padded on the right to the longest."""
     rows = [torch.tensor(list(example["input_ids"])) for example in examples]
     ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
     lengths = torch.tensor([len(row) for row in rows])
@@ -129,7 +132,7 @@ def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]
 def masked(
     tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "text token"], share: float, random: torch.Generator
 ) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
-    """Return the ids with a share of the words masked, and labels for those alone; special tokens and padding stay."""
+    """Mask a share of the words, and return the ids with labels for the masked words only."""
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
     is_masked: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
     fate = torch.rand(ids.shape, generator=random)

@@ -1,4 +1,4 @@
-"""Contrastive fine-tuning, on sentence-transformers' Trainer: a backbone in, an ordinary retriever's folder out."""
+"""Fine-tune a backbone contrastively with sentence-transformers' Trainer."""
 
 import math
 from collections.abc import Mapping, Sequence, Set
@@ -39,7 +39,7 @@ MEASURE = "ndcg@10"  # of the held-out queries, by which the best checkpoint is 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A model that was trained, in evaluation mode.
+    """A trained model in evaluation mode, with its training curve.
 
     Attributes:
         curve: the training log: rows with `step` and either `loss` or the held-out queries' measures.
@@ -64,7 +64,7 @@ def train(
     dev: Collection | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Fine-tune `model` in place; checkpoints go to `folder`, and a run that was interrupted there goes on.
+    """Fine-tune `model` in place; checkpoints are kept in `folder`, from which a stopped run resumes.
 
     Args:
         model: a model that `build_model` made.
@@ -93,7 +93,7 @@ def train(
 
 
 def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
-    """Step -> the measure of the held-out queries, where they were searched with."""
+    """Map steps to the measure of the held-out queries, for logged rows that have one."""
     return {int(row["step"]): value for row in curve for name, value in row.items() if name.endswith(MEASURE)}
 
 
@@ -107,7 +107,7 @@ def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
 
 
 def take_best(model: SentenceTransformer, checkpoint: Path) -> None:
-    """Load the weights of the best checkpoint; the trainer's own way keeps the last ones if that fails."""
+    """Load the weights of the best checkpoint into the model, or raise an error if that fails."""
     best = SentenceTransformer(str(checkpoint), device="cpu").state_dict()
     model.load_state_dict(best)
 
@@ -128,7 +128,7 @@ def _trainer(
 
 
 def check_installed() -> None:
-    """Refuse to begin without the libraries that only training needs.
+    """Refuse to start if a library that only training needs is not installed.
 
     Raises:
         MissingExtraError: with the command that installs it.
@@ -145,7 +145,7 @@ def _dataset(pairs: Pairs) -> Any:
 
 
 def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: Relevance | None = None) -> nn.Module:
-    """Return InfoNCE over the passages of the batch (van den Oord et al. 2018), as DPR trains (Karpukhin et al. 2020).
+    """Return the InfoNCE loss over the passages of a batch (van den Oord et al., 2018), as DPR trains.
 
     Args:
         relevance: masks passages that are relevant to a query and not its own; the batches' labels are row numbers.
@@ -197,7 +197,7 @@ def _arguments(
 
 
 def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Return the steps of a whole run; slightly too many where texts repeat, which no batch has twice."""
+    """Return the number of steps of a whole training, at most."""
     at_once = settings.batch_size * n_processes()
     return settings.steps or max(1, math.ceil(len(pairs) / at_once * settings.epochs))
 

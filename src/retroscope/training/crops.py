@@ -1,4 +1,7 @@
-"""Crops: two random pieces of a text as a pair (Izacard et al. 2022, arXiv 2112.09118, Contriever)."""
+"""Pre-train on crops: two random pieces of a text are a pair, as in Contriever (Izacard et al., 2022).
+
+Source: arXiv 2112.09118.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +35,7 @@ def pretrain_on_crops(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[PreTrainedModel, list[dict[str, float]]]:
-    """Train with the crops of a batch as one another's negatives, mean pooling; the model and the curve."""
+    """Train on crops with in-batch negatives and mean pooling; return the model and the training curve."""
     start = folder / "start"
     with first_alone(device):
         if is_first() and not start.exists():
@@ -58,13 +61,13 @@ def pretrain_on_crops(
 
 
 def word_windows(texts: Sequence[str], words: int) -> list[str]:
-    """Return the texts, long ones in parts of so many words: what a crop is taken from fits into the model."""
+    """Split long texts into windows of `words` words, from which crops are drawn."""
     parts = [text.split() for text in texts]
     return [" ".join(part[at : at + words]) for part in parts for at in range(0, max(1, len(part)), words)]
 
 
 def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
-    """Draw `n` pairs of independent crops, from texts in a new random order in each round."""
+    """Draw `n` pairs of independent crops; each round goes through the texts in a new random order."""
     rng = np.random.default_rng(seed)
     words = [text.split() for text in texts if len(text.split()) > 1]
     if not words:

@@ -1,4 +1,4 @@
-"""The folder of a trained model: whole or absent, of one training, with a card that states what it was trained on."""
+"""Write the folder of a trained model, whole or not at all, with a card that states its training."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """Read what the training of this key wrote here; None where it has not ended.
+    """Read the record of a finished training with this key; None if it has not finished.
 
     Raises:
         TrainingError: if another training wrote it.
@@ -75,7 +75,7 @@ def first_holds(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path, key: str) -> Path:
-    """Return the folder of the checkpoints, new or of an earlier run of the same training.
+    """Return the folder of the checkpoints, new or from an earlier run of the same training.
 
     Another training that wrote no checkpoint, as one whose settings failed at the first step, gives way.
 
@@ -117,7 +117,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:
-    """Write the model, `README.md` (the card) and `training.json`, and prove that the folder gives its vectors.
+    """Write the model, its card and `training.json`, and prove that the folder gives the same vectors.
 
     `training.json` comes last: a folder that has it is whole.
 
@@ -135,7 +135,7 @@ def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, A
 def save_backbone(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, about: Mapping[str, Any], card: str
 ) -> Path:
-    """Write a pre-trained model as a transformers folder, and prove that it gives the states of the one in memory."""
+    """Write a pre-trained model as a transformers folder, and prove that it gives the same states."""
     with disk_errors(folder):
         partial = _fresh(folder)
         with quiet():
@@ -153,7 +153,7 @@ def _fresh(folder: Path) -> Path:
 
 
 def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) -> Path:
-    """Move everything to its place, `training.json` last, and remove the checkpoints."""
+    """Move the finished files to their place, `training.json` last, and remove the checkpoints."""
     (partial / "README.md").write_text(card, encoding="utf-8")
     sync_folder(partial)
     for part in sorted(partial.iterdir()):
@@ -179,7 +179,7 @@ def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fo
 
 
 def _prove(model: SentenceTransformer, folder: Path) -> None:
-    """Prove that the folder, loaded by our own loader, gives the vectors of the model that was trained."""
+    """Check that the folder, loaded by our own loader, gives the vectors of the trained model."""
     texts = ["a", "What did fine-tuning change, and what was already there?"]
     loaded = load_retriever(folder)
     with quiet(), torch.inference_mode():
@@ -209,7 +209,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def last_checkpoint(checkpoints: Path) -> str | None:
-    """Return the last checkpoint that is whole; others are removed."""
+    """Return the latest complete checkpoint, and remove incomplete ones."""
     checkpoints_by_step = sorted(checkpoints.glob("checkpoint-*"), key=step_of)
     for torn in [path for path in checkpoints_by_step if not is_whole(path)]:
         shutil.rmtree(torn)

@@ -1,4 +1,4 @@
-"""Masking of in-batch negatives that are judged relevant, and therefore no negatives.
+"""Mask in-batch negatives that are judged relevant, so that they are not used as negatives.
 
 The other passages of a batch are taken for irrelevant. Where passages are shared between queries, some are judged
 relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. Their
@@ -20,7 +20,7 @@ SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Relevance:
-    """Relevant passages of every row of the training set.
+    """For every row of the training set, the passages that are relevant to its query.
 
     Attributes:
         queries: a number for each distinct text, row by row; no batch has one twice.
@@ -34,9 +34,7 @@ class Relevance:
 
     @cached_property
     def rows_with_false_negatives(self) -> int:
-        """Return the rows whose query has a relevant passage in a row of another query: only such rows can share a
-        batch.
-        """
+        """Count the rows whose query has a relevant passage in a row of another query."""
         holders: dict[int, set[int]] = defaultdict(set)
         for column in self.passages:
             for query, passage in zip(self.queries, column, strict=True):
@@ -47,7 +45,7 @@ class Relevance:
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
-        """Return True for passages of a batch of these rows that are relevant to a query and are not its own positive.
+        """Mark the passages of a batch that are relevant to a row's query but are not the row's own positive.
 
         The passages are in the order of the loss: every row's positive, then every row's first negative ...
         """
@@ -66,7 +64,7 @@ class Relevance:
 def relevance_of_rows(
     queries: Sequence[str], columns: Sequence[Sequence[str]], relevant: Mapping[str, Iterable[str]]
 ) -> Relevance:
-    """Number the texts of the columns; `relevant` has the texts of all passages relevant to a query, by its text."""
+    """Number the texts of the training columns, and map each query to its relevant passages."""
     numbers: dict[str, int] = {}
     passages = tuple(tuple(numbers.setdefault(text, len(numbers)) for text in column) for column in columns)
     wanted = {q: frozenset(numbers[text] for text in relevant.get(q, ()) if text in numbers) for q in set(queries)}
@@ -77,7 +75,7 @@ def relevance_of_rows(
 
 @dataclass
 class MaskedSimilarity:
-    """A similarity whose scores are minus infinity where a passage must not count as a negative.
+    """Similarity function that gives minus infinity to passages that must not count as negatives.
 
     The losses of sentence-transformers call it with a batch's queries in their order, all at once or a mini-batch at a
     time, against all passages of the batch.
@@ -100,7 +98,7 @@ class MaskedSimilarity:
 
 
 class MaskedLoss(nn.Module):
-    """A loss of sentence-transformers whose batches name their rows by the label column."""
+    """Wrapper of a sentence-transformers loss that receives the rows of a batch as its labels."""
 
     def __init__(self, loss: nn.Module, similarity: MaskedSimilarity) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An encoder, as it was proved on loading, inside a sentence-transformers model that can be trained and saved."""
+"""Build a trainable sentence-transformers model from a loaded encoder."""
 
 import json
 from copy import deepcopy
@@ -35,7 +35,7 @@ PLAIN_TEXT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Base:
-    """The location of a backbone on disk.
+    """Where a backbone is on disk, and the name by which an adapter refers to it.
 
     Attributes:
         folder: a plain transformers folder.
@@ -47,7 +47,7 @@ class Base:
 
 
 def find_base(backbone: Retriever, source: str, folder: Path, settings: TrainingSettings, *, altered: bool) -> Base:
-    """Return the source itself where it is a plain folder or hub name; else write a copy of the backbone.
+    """Return the source if it is a plain folder or hub name; else write a copy of the backbone.
 
     Args:
         folder: of the training. An adapter always needs its base, so its copy stays there; others are removed with the
@@ -67,7 +67,7 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
 
 
 def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> SentenceTransformer:
-    """Build the backbone with its recipe as a sentence-transformers model; any other tool opens what it saves.
+    """Build a sentence-transformers model from a backbone and its recipe, which other tools can open.
 
     Args:
         backbone: one checkpoint; its towers may differ in prompt and maximum length alone.
@@ -91,7 +91,7 @@ def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> 
 
 
 def _check(backbone: Retriever) -> None:
-    """Refuse recipes that the trained folder cannot store."""
+    """Refuse recipes that a sentence-transformers folder cannot store."""
     query, passage = backbone.query, backbone.passage
     recipe = passage.recipe
     carried = {"prompt", "max_length"}
@@ -134,7 +134,7 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
 
 @torch.no_grad()
 def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
-    """Load the weights of the loading proof into a model, in float32.
+    """Load the weights of a proved model into another one, in float32.
 
     A pooler that the checkpoint lacks stays random in it: sentence-transformers builds one whenever it opens a BERT, so
     its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
@@ -153,7 +153,7 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
 
 
 def without_new_pooler(model: SentenceTransformer, backbone: Retriever) -> SentenceTransformer:
-    """Return the model without a pooler that its backbone never had."""
+    """Return the model without a pooler if its backbone has none."""
     had = "pooler" in dict(backbone.passage.backbone.named_children())
     for module in model.modules():
         if isinstance(module, Transformer) and "pooler" in dict(module.model.named_children()) and not had:
@@ -168,7 +168,7 @@ def _lengths(query: Recipe, passage: Recipe) -> dict[str, int]:
 
 
 def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Module]:
-    """Return a linear map of the pooled vector; it begins as the identity, so training begins at the backbone."""
+    """Return a linear map of the pooled vector, initialised as the identity, if the settings ask for one."""
     if settings.strategy != "head":
         return []
     dim = transformer.get_embedding_dimension()
@@ -178,8 +178,7 @@ def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Modul
 
 
 def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the tokenizer itself end every text with EOS, cut or not, so that any tool that opens it
-    does.
+    """Make the tokenizer end every text with EOS, cut or not, so that it does so in any tool.
 
     Raises:
         TrainingError: if its kind of post-processing cannot.
@@ -194,9 +193,7 @@ def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _ending(processor: dict[str, Any] | None, eos: str, number: int) -> dict[str, Any]:
-    """Return a post-processor's state with EOS at the end of a single text; of two templates in a row only one would
-    work.
-    """
+    """Return the state of a tokenizer's post-processor with EOS added at the end of a single text."""
     if processor is None:
         text = {name: {"Sequence": {"id": name, "type_id": 0}} for name in "AB"}
         pair = [text["A"], text["B"]]

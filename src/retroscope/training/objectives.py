@@ -1,4 +1,4 @@
-"""Pre-training objectives: which model computes the loss, and how its batches are made."""
+"""Pre-training objectives: the model that computes each loss, and the collator that makes its batches."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from retroscope.training.pretraining_settings import PretrainingSettings
 
 
 class RetroMae(BertForMaskedLM):  # type: ignore[misc]
-    """A BERT with RetroMAE's decoder, one block that sees the CLS vector and a text with most words masked.
+    """BERT with RetroMAE's decoder: one block that sees the CLS vector and a heavily masked text.
 
     Xiao et al. 2022 (arXiv 2205.12035), basic decoding. `decoder` is discarded after pre-training.
     """
@@ -50,7 +50,7 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
         decoder_labels: Tensor,
         **rest: Any,
     ) -> MaskedLMOutput:
-        """Return the sum of both losses."""
+        """Return the sum of the encoder's and the decoder's masked language modelling losses."""
         states = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         embedded = self.bert.embeddings(input_ids=decoder_input_ids)
         given = torch.cat([states[:, :1], embedded[:, 1:]], dim=1)
@@ -59,16 +59,14 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
         return MaskedLMOutput(loss=self._loss(states, labels) + self._loss(again, decoder_labels))
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross entropy of the masked words, 0 where there are none; only they are looked up in the
-        vocabulary.
-        """
+        """Return the cross entropy of the masked words; 0 if there are none."""
         hidden = labels != IGNORED
         total: Tensor = cross_entropy(self.cls(states[hidden]), labels[hidden], reduction="sum")
         return total / hidden.sum().clamp(min=1)
 
 
 def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
-    """Return the BERT alone, with the head that it was trained with."""
+    """Return the BERT without RetroMAE's decoder, with its language-model head."""
     plain = BertForMaskedLM(model.config)
     kept = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("decoder.")}
     plain.load_state_dict(kept)
@@ -77,7 +75,7 @@ def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """The functions that train a family with an objective.
+    """One pre-training objective for a model family: how to make or load the model, its batches, and what is saved.
 
     Attributes:
         start: configuration -> model with random weights.
@@ -155,7 +153,7 @@ LANGUAGE: Mapping[tuple[str, str], PretrainingObjective] = {
 
 
 def objective_of(name: str, family: str) -> PretrainingObjective:
-    """Return how a family is trained with an objective.
+    """Return the functions that pre-train a family with an objective.
 
     Raises:
         TrainingError: if the family cannot be trained with this objective.

@@ -21,7 +21,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """A held-out query, the training query that is nearest to it, and their token Jaccard."""
+    """A held-out query with its nearest training query, and the Jaccard index of their tokens."""
 
     query_id: str
     text: str
@@ -31,7 +31,7 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class TrainingOverlap:
-    """Overlap of the judged queries of a held-out collection with the training pairs.
+    """Overlap of a held-out collection's judged queries with the training pairs.
 
     Attributes:
         collection: name of the collection.
@@ -53,7 +53,7 @@ class TrainingOverlap:
 
 
 def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) -> TrainingOverlap:
-    """Compare the judged queries of a collection with the training pairs.
+    """Find the near-duplicates, passages and answers that a held-out collection shares with the training pairs.
 
     Args:
         threshold: token Jaccard, |A and B| / |A or B| over the sets of lower-cased words, from which two queries count
@@ -80,7 +80,7 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
 
 
 class _Nearest:
-    """Training queries by their rarest words.
+    """Index of training queries by their rarest words, to find near-duplicates.
 
     Two sets of Jaccard t or more share a word among the first n - ceil(t n) + 1 of each, in any common order of words
     (prefix filtering, Chaudhuri et al. 2006): rare words first, few candidates remain. Nothing is missed.
@@ -97,7 +97,7 @@ class _Nearest:
                 self.index[word].append(number)
 
     def to(self, text: str) -> Iterator[tuple[str, float]]:
-        """Return the training queries that reach the threshold, with their Jaccard."""
+        """Yield the training queries whose Jaccard index with a text reaches the threshold."""
         words = _words(text)
         for number in sorted({n for word in self._first(words) for n in self.index.get(word, ())}):
             jaccard = len(words & self.words[number]) / len(words | self.words[number])

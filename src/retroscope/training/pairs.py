@@ -1,4 +1,4 @@
-"""Training pairs of a collection, and the proof that no test query is among them."""
+"""Make training pairs from a collection, and check that no test query is among them."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Set
@@ -15,7 +15,7 @@ from retroscope.training.masking import Relevance, relevance_of_rows
 
 @dataclass(frozen=True)
 class Pairs:
-    """Columns of the training set, all of one length.
+    """Training pairs as columns of equal length: queries, positives and negatives.
 
     Attributes:
         negatives: a column for each hard negative.
@@ -43,7 +43,7 @@ class Pairs:
 
     @cached_property
     def relevance(self) -> Relevance | None:
-        """Return which in-batch negatives are judged relevant; None where none can be, whatever the batches."""
+        """Return which in-batch negatives are judged relevant; None if there can be none."""
         relevance = relevance_of_rows(self.queries, (self.positives, *self.negatives), self.relevant)
         return relevance if relevance.rows_with_false_negatives else None
 
@@ -84,7 +84,7 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
-    """Return query text -> texts of its relevant passages; queries of one text share theirs."""
+    """Return query text -> texts of its relevant passages; queries with the same text are merged."""
     relevant: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         texts = relevant.setdefault(collection.queries[query].text, set())
@@ -113,7 +113,7 @@ def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
 
 
 def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
-    """Refuse to train with a query that is tested with: equal texts, whatever their case, spaces or ids.
+    """Refuse to train with a query of a held-out collection, compared by text without case and spaces.
 
     Raises:
         TrainingError: that names the queries.
@@ -124,7 +124,7 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
 
 
 def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
-    """Refuse checkpoint selection with test queries: the test score would be biased.
+    """Refuse to select a checkpoint with test queries, which would bias the test score.
 
     Raises:
         TrainingError: that names the queries.
@@ -137,9 +137,7 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
 
 
 def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
-    """Raise an error that names the queries of the collection whose text occurs in training, whatever its case and
-    spaces.
-    """
+    """Raise an error that names the queries of the collection whose text also occurs in training."""
     leaking = [
         f"{query} ({collection.queries[query].text!r})"
         for query in collection.judged_queries

@@ -1,4 +1,4 @@
-"""Pre-training on transformers' Trainer: text in, a backbone out."""
+"""Pre-train a backbone on text with transformers' Trainer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ TokenisedDocument = dict[str, list[int]]
 
 @dataclass(frozen=True, eq=False)
 class Documents:
-    """Tokenised text.
+    """Tokenised documents for pre-training, with counts of texts and of those that were cut.
 
     Attributes:
         examples: `input_ids` with special tokens; a document, or a part of a long one.
@@ -37,7 +37,7 @@ class Documents:
 
 
 def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
-    """Make one example of a document, more of a document longer than `max_length`; documents are never joined.
+    """Tokenise documents into examples of at most `max_length` tokens, several for a longer document.
 
     Tokens of joined documents would attend to one another, and chance neighbours would be learned.
     """
@@ -54,8 +54,7 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 
 @dataclass(frozen=True)
 class Draws:
-    """A training set as long as the whole training: all documents in a new random order, again and
-    again.
+    """Training set as long as the training: all documents, in a new random order in each round.
 
     A draw depends on its number alone, so that a resumed training reads what an uninterrupted one reads.
     """
@@ -69,7 +68,7 @@ class Draws:
         return self.n
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """Return `input_ids` of a document and the number `draw` that its masks are drawn from."""
+        """Return the `input_ids` of a document, and the number `draw` from which its masks are drawn."""
         times, at = divmod(number, len(self.examples))
         order = _order(len(self.examples), self.seed, times)
         return {**self.examples[order[at]], "draw": self.seed * 2**32 + number}
@@ -90,7 +89,7 @@ def pretrain(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
-    """Train `model` in place and return the curve; an interrupted run in `folder` goes on.
+    """Pre-train `model` in place and return the training curve; a stopped run in `folder` resumes.
 
     Raises:
         TrainingError: for a loss that is not a number, or a full disk.

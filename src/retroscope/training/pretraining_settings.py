@@ -1,4 +1,4 @@
-"""How a backbone is pre-trained: one settings object."""
+"""Settings of pre-training a backbone."""
 
 from dataclasses import dataclass
 from typing import Annotated

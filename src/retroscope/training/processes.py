@@ -19,7 +19,7 @@ def is_first() -> bool:
 
 @contextmanager
 def first_alone(device: str) -> Iterator[None]:
-    """Run the block in the first process, then in the others."""
+    """Run the body of the context in the first process, then in the others."""
     if n_processes() == 1:
         yield
         return
@@ -28,6 +28,6 @@ def first_alone(device: str) -> Iterator[None]:
 
 
 def wait(device: str) -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have reached this call."""
     if n_processes() > 1:
         PartialState(cpu=device == "cpu").wait_for_everyone()

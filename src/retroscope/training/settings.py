@@ -1,4 +1,4 @@
-"""How a backbone is fine-tuned into a retriever: one settings object."""
+"""Settings of fine-tuning a backbone into a retriever."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,9 +100,9 @@ class TrainingSettings:
 
     @property
     def peak_rate(self) -> float:
-        """Return the highest learning rate of the schedule."""
+        """Return the highest learning rate of the schedule: the one that is set, else the strategy's."""
         return LEARNING_RATES[self.strategy] if self.learning_rate is None else self.learning_rate
 
     def temperature_for(self, similarity: str) -> float:
-        """Return the temperature for a similarity: the one that is set, else the customary one."""
+        """Return the temperature of the loss for a similarity: the one that is set, else the usual one."""
         return TEMPERATURES[similarity] if self.temperature is None else self.temperature

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Size:
-    """Blocks, width of the residual stream, attention heads, width of the FFN."""
+    """Sizes of an architecture: blocks, width of the residual stream, attention heads, width of the FFN."""
 
     layers: int
     width: int
@@ -86,7 +86,7 @@ HEAD = 32  # width of a head of a free shape, and what its width is a multiple o
 
 
 def shape_of(name: str) -> Shape:
-    """Return (tokenizer, positions) -> configuration, of "bert-tiny" or, free, "bert-3x128": blocks x width.
+    """Return a function (tokenizer, positions) -> configuration for a shape such as "bert-tiny" or "bert-3x128".
 
     A free shape has heads of 32 and an FFN four times as wide as the stream.
 
@@ -108,5 +108,5 @@ def shape_of(name: str) -> Shape:
 
 
 def family_of(shape: str) -> str:
-    """Return the family of a shape: the part of its name before the dash."""
+    """Return the model family of a shape, which is its name before the dash."""
     return shape.partition("-")[0]

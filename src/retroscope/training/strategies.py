@@ -14,7 +14,7 @@ from retroscope.training.settings import TrainingSettings
 
 
 def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Train the strategy's weights and no others.
+    """Make the weights trainable that the strategy trains, and freeze all others.
 
     Raises:
         TrainingError: if the model has none of them (a LLaMA has no biases).
@@ -29,18 +29,18 @@ def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> Non
 
 
 def moving(model: nn.Module) -> tuple[int, int]:
-    """Return (weights that are trained, weights)."""
+    """Return the numbers of trainable weights and of all weights."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, moves in sizes if moves), sum(size for size, _ in sizes)
 
 
 def transformers_of(model: SentenceTransformer) -> list[Transformer]:
-    """Return the transformer of each tower."""
+    """Return the transformer of each tower of the model."""
     return [module for module in model.modules() if isinstance(module, Transformer)]
 
 
 def _full(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Train everything that a vector depends on; BERT's pooler does not belong to it, and would block several GPUs."""
+    """Make everything trainable that a vector depends on, without BERT's unused pooler."""
     _let(p for name, p in model.named_parameters() if ".pooler." not in name)
 
 

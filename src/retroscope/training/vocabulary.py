@@ -1,4 +1,4 @@
-"""Tokenizers trained on the text that the backbone will read. Their kind is checked without transformers."""
+"""Train tokenizers on the text that a backbone is pre-trained on. Checks need no transformers."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +18,7 @@ SENTINELS = 32  # of T5's span corruption
 
 @dataclass(frozen=True)
 class Specials:
-    """Special tokens by the name that transformers has for them, and what is put around a text."""
+    """Special tokens of a family by their names in transformers, and the template that adds them to a text."""
 
     names: Mapping[str, str]
     around: str
@@ -73,7 +73,7 @@ KINDS: Mapping[str, tuple[Callable[[str], Tokenizer], Callable[..., Any]]] = {
 
 
 def parse_kind(text: str) -> tuple[str, int]:
-    """Return kind and largest size of "words", "wordpiece:8000" or "bpe:8000"."""
+    """Parse "words", "wordpiece:8000" or "bpe:8000" to kind and largest vocabulary size."""
     kind, _, size = text.partition(":")
     if kind not in KINDS or not re.fullmatch(r"[0-9]{0,7}", size):
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Watching a training: the loss must stay finite, progress is reported, logs and checkpoints have a rhythm."""
+"""Callbacks and helpers of a training: check the loss, report progress, and time logs and checkpoints."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,14 +34,14 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             self.progress(self.what, state.global_step, state.max_steps)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Mark the checkpoint as whole, once it is on the disk: no loss of power leaves one that only looks whole."""
+        """Mark a checkpoint as complete once all of its files are on disk."""
         if state.is_world_process_zero:
             checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
             sync_folder(checkpoint)
             (checkpoint / WHOLE).write_text(listed_files(checkpoint), encoding="utf-8")
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Stop if the mean loss since the last log is no number."""
+        """Stop the training if the mean loss since the last log is not finite."""
         loss = rest["logs"].get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingError(
@@ -52,7 +52,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 
 def listed_files(checkpoint: Path) -> str:
-    """Return the names and sizes of the files of a checkpoint, a line each."""
+    """Return the names and sizes of a checkpoint's files, one line each."""
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != WHOLE)
     return "".join(f"{path.stat().st_size} {path.relative_to(checkpoint).as_posix()}\n" for path in files)
 
@@ -68,20 +68,20 @@ def is_whole(checkpoint: Path) -> bool:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """Intervals in steps: of the trainer's log, and of its checkpoints, a multiple of the first."""
+    """Intervals in steps of the trainer's log, and of its checkpoints (a multiple of the former)."""
 
     log: int
     save: int
 
 
 def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
-    """Return intervals for about so many checkpoints and logs in so many steps."""
+    """Return intervals that give about so many checkpoints and logs over so many steps."""
     log = max(1, steps // logs)
     return Rhythm(log, max(1, round(steps / checkpoints / log)) * log)
 
 
 class Schedule(Protocol):
-    """The optimiser's part of both kinds of training settings."""
+    """Interface of the optimiser settings that pre-training and fine-tuning share."""
 
     @property
     def batch_size(self) -> int: ...  # noqa: D102
@@ -96,7 +96,7 @@ class Schedule(Protocol):
 
 
 def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
-    """Return the arguments of every Trainer here; the rate rises, then falls to 0, both linearly."""
+    """Return the arguments that every Trainer here gets; the learning rate rises, then falls to 0, linearly."""
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": settings.batch_size,
@@ -121,7 +121,7 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
 
 
 def logged(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
-    """Return the curve of a training: the logged rows without times, names sorted, as a checkpoint has them.
+    """Return the logged rows of a training without times, as its curve.
 
     The Trainer's last row is left out: it sums up a run and not a training, so it depends on interruptions.
     """
@@ -135,7 +135,7 @@ def _is_measured(name: str, value: object) -> bool:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk into an error that says so."""
+    """Turn a full-disk error of any library into an error that says so."""
     try:
         yield
     except Exception as error:

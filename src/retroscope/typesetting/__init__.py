@@ -1,1 +1,1 @@
-"""How a result is printed: numbers, statements, tables, figures, LaTeX, pieces of a page. No torch."""
+"""Typesetting: print results as numbers, statements, tables, figures, LaTeX and pages. No torch."""

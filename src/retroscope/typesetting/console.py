@@ -1,4 +1,4 @@
-"""Plain text for a terminal: statements, lists and tables; no character of a text can steer the terminal."""
+"""Print statements, lists and tables as plain text for a terminal, without control characters."""
 
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ LABEL_WIDTH = 17  # "not significant" and two spaces
 
 
 def page(blocks: Iterable[str]) -> str:
-    """Return blocks of text as one page."""
+    """Join blocks of text to one page."""
     return "\n\n".join(_without_controls(block) for block in blocks if block) + "\n"
 
 
@@ -28,12 +28,12 @@ def _statement(statement: Statement) -> str:
 
 
 def labelled_lines(heading: str, label: str, text: str) -> str:
-    """Return a heading, and below it a label and a text beside it."""
+    """Return a heading with a labelled text below it."""
     return "\n".join([heading, _wrapped(f"  {label}".ljust(LABEL_WIDTH + 2), text)])
 
 
 def paragraph(text: str) -> str:
-    """Return a text, wrapped."""
+    """Wrap a text to the width of the terminal page."""
     return _wrapped("", text)
 
 

@@ -21,7 +21,7 @@ DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
 
 
 def embedded(frame: pd.DataFrame) -> Any:
-    """Return the rows, rounded, as data inside the chart; the row limit of altair does not apply to them.
+    """Return the rows, rounded, as data embedded in the chart, without altair's limit of rows.
 
     They are one JSON text until the figure is written (`figure.with_rows`): altair copies a chart whenever it is put
     into another one, and a text needs no copy.
@@ -60,12 +60,12 @@ def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
 
 
 def _is_control(*, controls: bool) -> str:
-    """Return the condition that a row is one of a control, or is none."""
+    """Return the Vega condition that a row's series is a control (or is not)."""
     return f"indexof({json.dumps(list(CONTROL_SERIES))}, datum.series) {'>=' if controls else '<'} 0"
 
 
 def zero_line() -> Any:
-    """Draw a horizontal line at zero, where nothing changed."""
+    """Draw a horizontal line at zero, the value of no change."""
     return alt.Chart().mark_rule(color="#9a9a9a").encode(y=alt.datum(0))
 
 
@@ -85,7 +85,7 @@ def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], colu
 
 @dataclass(frozen=True)
 class Selector:
-    """A selector of a figure.
+    """A selector by which the reader chooses what a figure shows.
 
     Attributes:
         column: of the rows, that it filters by.
@@ -101,7 +101,7 @@ class Selector:
 
 
 def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, size: bool = True) -> Any:
-    """Return a panel that shows the rows of one choice at a time; choices that the rows do not offer are left out.
+    """Return a panel that shows the rows of one choice at a time.
 
     Args:
         panel: without data.
@@ -119,7 +119,7 @@ def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, si
 
 
 def with_choice(chart: Any, choice: Selector, options: Sequence[Any]) -> Any:
-    """Return a chart of one panel with a selector of one of the options."""
+    """Return a chart of one panel with a selector of these options."""
     known = dict(choice.names)
     bind = alt.binding_select(
         options=list(options), labels=[known.get(one, str(one)) for one in options], name=f"{choice.label} "
@@ -130,7 +130,7 @@ def with_choice(chart: Any, choice: Selector, options: Sequence[Any]) -> Any:
 
 
 def _with_switch(chart: Any) -> Any:
-    """Return a chart whose controls can be switched off."""
+    """Return a chart with a checkbox that hides its controls."""
     shown = alt.param(name="with_controls", value=True, bind=alt.binding_checkbox(name="controls "))
     series = json.dumps(list(CONTROL_SERIES))
     return chart.add_params(shown).transform_filter(f"with_controls || indexof({series}, datum.series) < 0")

@@ -1,4 +1,4 @@
-"""Paired differences and means as JSON-like records: what `summary.json` holds."""
+"""Convert paired differences and means to JSON-like records, for `summary.json`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +15,13 @@ Record = dict[str, Any]
 
 
 def measure_table(scores: Scores, settings: ComparisonSettings) -> dict[str, Record]:
-    """Return measure -> mean and interval, of one retriever."""
+    """Return measure -> mean and interval, for one model."""
     table = summarise(scores, settings.intervals)
     return {str(m): _numbers(table.sel(measure=m), ("mean", "ci_low", "ci_high", "n")) for m in table["measure"].values}
 
 
 def effect_records(difference: Difference | None) -> list[Record]:
-    """Return one record a cell: its labels, both sides, the difference; none without a difference."""
+    """Return a record for each cell of a difference: its labels, the values before and after, the effect."""
     if difference is None:
         return []
     records = []
@@ -57,12 +57,12 @@ def _numbers(table: xr.Dataset, names: tuple[str, ...]) -> Record:
 
 
 def by_measure(difference: Difference | None) -> dict[str, Record]:
-    """Return measure -> record of its effect."""
+    """Return measure -> record of the effect on it."""
     return {record.pop("measure"): record for record in effect_records(difference)}
 
 
 def mean_records(scores: Scores | None, settings: ComparisonSettings) -> list[Record]:
-    """Return one record a cell of one retriever's scores: labels, mean, interval, n; none without scores."""
+    """Return a record for each cell of one model's scores: labels, mean, interval, n; none without scores."""
     if scores is None:
         return []
     frame = summarise(scores, settings.intervals).to_dataframe().reset_index()

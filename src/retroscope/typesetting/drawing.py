@@ -1,4 +1,4 @@
-"""Drawing: one specification of a figure makes the page's figure and the paper's (PDF, SVG)."""
+"""Render figures from one specification, for the page and for a paper (PDF, SVG)."""
 
 import io
 import json
@@ -20,7 +20,7 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def svg(spec: dict[str, Any]) -> str:
-    """Draw a specification as SVG, the same bytes each time; nothing is fetched, and heat map cells have no gaps."""
+    """Render a specification as SVG, always with the same bytes."""
     drawn = str(vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=VEGA_LITE, allowed_base_urls=[]))
     gradients = dict.fromkeys(GRADIENT.findall(drawn))  # numbered on from the figure drawn before
     numbers = {name: f"gradient_{i}" for i, name in enumerate(gradients)}
@@ -29,7 +29,7 @@ def svg(spec: dict[str, Any]) -> str:
 
 
 def pdf(drawn: str) -> bytes:
-    """Return an SVG as PDF, the same bytes each time: vl-convert orders fonts and groups otherwise in each process."""
+    """Convert an SVG to PDF, always with the same bytes."""
     ordered = io.BytesIO()
     with pikepdf.open(io.BytesIO(vl_convert.svg_to_pdf(drawn))) as document:
         document.save(ordered, deterministic_id=True)

@@ -1,4 +1,4 @@
-"""Paired effects as a paper prints them: few columns, three decimals, marks that are explained."""
+"""Tables of paired effects as a paper prints them: few columns, three decimals, significance marks."""
 
 from typing import Any
 
@@ -55,14 +55,14 @@ def explained(difference: Difference, over: str = "") -> str:
 
 
 def effects_by(dim: str, difference: Difference, frame: pd.DataFrame, caption: str) -> PaperTable:
-    """Return a table with a row a label of one dimension."""
+    """Return a table of effects with one row for each label of a dimension."""
     printed = printed_effects(difference, frame)
     printed.insert(0, dim, frame[dim])
     return PaperTable(printed, caption, explained(difference), NUMERIC)
 
 
 def effects_by_layer(subject: Subject, difference: Difference, frame: pd.DataFrame, caption: str) -> PaperTable:
-    """Return a table with a row a layer, by its label."""
+    """Return a table of effects with one row for each layer, named by its label."""
     printed = printed_effects(difference, frame)
     printed.insert(0, "layer", [subject.layer_label(int(k)) for k in frame["layer"]])
     return PaperTable(printed, caption, explained(difference), NUMERIC)
@@ -75,7 +75,7 @@ def pair(subject: Subject, collection: str = "") -> str:
 
 
 def labelled(subject: Subject, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with the label of each layer beside its number."""
+    """Return the rows with each layer's label beside its number."""
     labelled_frame = frame.copy()
     place = list(labelled_frame.columns).index("layer") + 1
     labelled_frame.insert(place, "layer_name", [subject.layer_label(int(k)) for k in labelled_frame["layer"]])

@@ -1,4 +1,4 @@
-"""Figure: a chart with its title, caption and alternative text, without which it is never shown."""
+"""The type `Figure`: a chart with title, caption and alternative text."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One chart.
+    """One chart, with the texts that go with it.
 
     Attributes:
         name: of its files.
@@ -34,12 +34,12 @@ class Figure:
 
     @cached_property
     def specification(self) -> dict[str, Any]:
-        """Return the figure of the page as styled Vega-Lite, with all data inside; computed once."""
+        """Return the page's version of the figure as styled Vega-Lite with all data embedded; computed once."""
         return self._styled(self.chart)
 
     @cached_property
     def paper_specification(self) -> dict[str, Any]:
-        """Return the figure of the files likewise."""
+        """Return the files' version of the figure as styled Vega-Lite with all data embedded; computed once."""
         return self.specification if self.paper is None else self._styled(self.paper)
 
     def _styled(self, chart: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Figure:
 
 
 def with_rows(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a Vega-Lite specification with the rows of its data, which `curves.embedded` left as JSON texts."""
+    """Return a Vega-Lite specification with its embedded data parsed from JSON text to rows."""
     data = {
         name: json.loads(rows) if isinstance(rows, str) else rows for name, rows in spec.get("datasets", {}).items()
     }
@@ -61,6 +61,6 @@ WITHOUT_NORM = "without the final norm"
 
 
 def without_final_norm(figure: Figure) -> Figure:
-    """Return a figure of the layers as the blocks leave them, under another name than that of the normed layers."""
+    """Return the figure renamed and retitled as showing layers without the final norm."""
     caption = f"Layers as the blocks leave them, {WITHOUT_NORM} below the last. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT_NORM}", caption=caption)

@@ -1,4 +1,4 @@
-"""Rows of a Difference as data frames: the measured ones, by label and by side."""
+"""Convert a `Difference` to data frames: the measured rows, by label, and by model."""
 
 import math
 from typing import TypeVar
@@ -24,7 +24,7 @@ def rows(difference: Difference, **labels: object) -> pd.DataFrame:
 
 
 def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    """Return each row twice, once a side, with the columns `labels`, side, value, low, high."""
+    """Return each row twice, for before and after, with the columns `labels`, side, value, low, high."""
     parts = [
         frame[labels].assign(side=side, value=frame[side], low=frame[f"{side}_low"], high=frame[f"{side}_high"])
         for side in (BEFORE, AFTER)
@@ -54,7 +54,7 @@ def margin(difference: Difference) -> float:
 
 
 def correction(difference: Difference) -> str:
-    """Return the name of the correction for multiple tests, e.g. "holm"."""
+    """Return the name of the correction for multiple tests, such as "holm"."""
     return _stated("correction", difference.method.get("correction"), difference)
 
 

@@ -1,4 +1,4 @@
-"""Tables for a paper: booktabs, every cell escaped."""
+"""Write tables for a paper in LaTeX (booktabs), with every cell escaped."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ SPECIAL = {
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table as printed: cells of text, a caption, a note below, and the columns set flush right."""
+    """A table as printed: cells of text, caption, note, and the columns to align right."""
 
     frame: pd.DataFrame
     caption: str
@@ -34,7 +34,7 @@ class PaperTable:
 
 
 def escape(text: object) -> str:
-    """Replace what LaTeX would interpret; line breaks and control characters become spaces."""
+    """Escape the characters of a text that LaTeX would interpret."""
     flat = "".join(c if c.isprintable() else " " for c in str(text))
     return "".join(SPECIAL.get(c, c) for c in flat)
 

@@ -1,4 +1,4 @@
-"""Means of one model's scores as a paper prints them: three decimals, with intervals and how they were made."""
+"""Tables of one model's means as a paper prints them: three decimals, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ NUMERIC = ("mean", "interval")
 
 
 def means_by(dim: str, records: Sequence[Mapping[str, Any]], subject: Subject, what: str) -> PaperTable:
-    """Return a table with a row a label of one dimension, from `documents.mean_records`.
+    """Return a table with one row for each label of a dimension, from `documents.mean_records`.
 
     Args:
         what: was measured, for the caption: "Retrieval".

@@ -1,4 +1,4 @@
-"""Outcomes of many tests at once: a colour and a shape for each."""
+"""Draw the outcomes of many tests: a colour and a shape for each."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ OUTCOMES = {  # a gain has the colour of "after", a loss that of "before"
 
 
 def outcome_of(row: "pd.Series[Any]", level: float) -> str:
-    """Return what the tests say about one effect, as a name in `OUTCOMES`."""
+    """Return the outcome of one effect's tests, as a name in `OUTCOMES`."""
     if row["p_corrected"] < level:
         return GAIN if row["effect"] > 0 else LOSS
     return EQUAL if is_equivalent(row) else NEITHER

@@ -1,4 +1,4 @@
-"""Parts that every page shares; a page is one file with all scripts, styles and figures, and fetches nothing.
+"""Build HTML pages that are one file with all scripts, styles and figures, and fetch nothing.
 
 Texts of queries, passages and models are not trusted: the template escapes them, data for scripts is packed, and the
 page's policy runs only the scripts of this package and the figure library, by their hashes.
@@ -45,7 +45,7 @@ MACROS = (  # templates call them
 
 @dataclass(frozen=True)
 class SectionPage:
-    """One section of a page.
+    """One section of a page: its heading, its template's package, and the values and statements for it.
 
     Attributes:
         name: its anchor.
@@ -66,7 +66,7 @@ class SectionPage:
 
     @property
     def answer(self) -> str:
-        """Return its first conclusion that is neither an alarm nor a limit; "" where there is none."""
+        """Return the section's first statement that is neither a failed control nor a caution; "" without one."""
         return next((s.text for s in self.statements if not (s.failed or s.caution)), "")
 
 
@@ -77,7 +77,7 @@ def fill(
     values: Mapping[str, object],
     sections: Sequence[SectionPage] = (),
 ) -> str:
-    """Return the page that a template makes of figures, tables, other values and sections.
+    """Render a template with figures, tables, other values and sections.
 
     Args:
         template: its file name.
@@ -105,7 +105,7 @@ def fill(
 def _packed_data(
     figures: Sequence[Figure], tables: Mapping[str, PaperTable], data: Mapping[str, object]
 ) -> dict[str, Markup]:
-    """Return what the page's scripts unpack: specifications of figures, sources of tables, and other data."""
+    """Return the compressed data for the page's scripts: figures, tables, and other data."""
     sources = {
         name: {"csv": str(table.frame.to_csv(index=False, lineterminator="\n")), "latex": booktabs(table, name)}
         for name, table in tables.items()
@@ -118,7 +118,7 @@ def _packed_data(
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
-    """Render a part of a section as HTML, or "" if its package has no such template."""
+    """Render a part of a section as HTML; "" if its package has no template for that part."""
     if not section.package:
         return Markup("")
     folder = Path(str(files(section.package)))
@@ -133,7 +133,7 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
 
 
 def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
-    """Return an SVG with the words that describe it.
+    """Return an SVG for embedding in a page, with its alternative text.
 
     Args:
         drawn: from `drawing.svg`, which escapes every text in it.
@@ -147,7 +147,7 @@ def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
 
 
 def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Return the content security policy: nothing is fetched, and only these scripts and style sheets apply."""
+    """Return the content security policy of a page: only these scripts and styles, and no requests."""
     return (
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -179,12 +179,12 @@ def _plain(value: object) -> str:
 
 
 def _shallow(value: Mapping[str, object]) -> dict[str, object]:
-    """Return the entries that are not mappings, sorted by name."""
+    """Return the entries whose values are not mappings, sorted by name."""
     return {key: value[key] for key in sorted(value) if not isinstance(value[key], Mapping)}
 
 
 def _tied(text: str) -> str:
-    """Keep the p-values of a text on one line."""
+    """Replace spaces in the p-values of a text by non-breaking ones."""
     return text.replace("p < ", "p\u00a0<\u00a0").replace("p = ", "p\u00a0=\u00a0")
 
 

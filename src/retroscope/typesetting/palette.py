@@ -1,4 +1,4 @@
-"""Colours, dashes and shapes, with the same meaning in every figure and on the page.
+"""Colours, dashes and shapes of series, with one meaning in all figures and on the page.
 
 Blue and vermilion of Okabe and Ito's palette stay apart under every common colour blindness;
 dash and shape keep the series apart in grey print. Controls are grey: they are the ruler.
@@ -65,7 +65,7 @@ STYLE: dict[str, Any] = {
 
 
 def series_channels(names: list[str]) -> dict[str, Any]:
-    """Encode the column `series` by colour, dash and shape, with one legend."""
+    """Return the encodings of the column `series` as colour, dash and shape, with one legend."""
     known = LOOKS | NEURON_LOOKS
     used = sum(look.colour in OTHER_COLOURS for name, look in LOOKS.items() if name in names)
     known |= {name: _other(used + i) for i, name in enumerate(name for name in names if name not in known)}

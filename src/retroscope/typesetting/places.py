@@ -1,4 +1,4 @@
-"""Blocks and parts of a model in words."""
+"""Names of blocks and parts of a model, for sentences."""
 
 PART_WORDS = {
     "attention": "attention",
@@ -10,12 +10,12 @@ PART_WORDS = {
 
 
 def blocks_named(transplant: str) -> str:
-    """Return what "block:3" or "block:1-5" is called in a sentence."""
+    """Return the words for a transplant of blocks: "block:3" is "block 3", "block:1-5" is "blocks 1 to 5"."""
     blocks = transplant.partition(":")[2]
     first, dash, last = blocks.partition("-")
     return f"blocks {first} to {last}" if dash else f"block {blocks}"
 
 
 def place_words(place: str) -> str:
-    """Return what blocks or a part of all blocks are called in a sentence."""
+    """Return the words for blocks or for a part of all blocks, for use in a sentence."""
     return PART_WORDS[place] if place in PART_WORDS else blocks_named(place)

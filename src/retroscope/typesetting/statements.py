@@ -1,4 +1,4 @@
-"""Statement: one conclusion with its state, its number and what it rests on; page, terminal and JSON print the same."""
+"""The types of a report's statement: one conclusion with its state, its number and what it relies on."""
 
 import math
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ FEWEST = 25  # queries: with fewer, the paired tests are exact or rough, and an 
 
 
 class State(StrEnum):
-    """State of a conclusion; every statement has exactly one."""
+    """State of a statement, e.g. significant; every statement has exactly one."""
 
     SIGNIFICANT = "significant"  # the corrected test supports it
     MEASURED = "measured"  # described, without a test
@@ -30,7 +30,7 @@ class State(StrEnum):
 
 
 class Kind(StrEnum):
-    """Kind of a number, which decides how it is printed."""
+    """Kind of an estimate (e.g. score or share), which decides how it is printed."""
 
     DIFFERENCE = "difference"  # after - before, with its sign
     SCORE = "score"
@@ -77,7 +77,7 @@ class Estimate:
         return not (math.isnan(self.low) or math.isnan(self.high))
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the estimate as JSON-like values."""
         ends = [self.low, self.high] if self.has_interval else None
         numbers = {"measure": self.name, "kind": str(self.kind), "effect": self.value, "interval": ends, "p": self.p,
                    "n": self.n or None, "before": self.before, "after": self.after}  # fmt: skip
@@ -91,7 +91,7 @@ NO_NUMBER: dict[str, Any] = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Statement:
-    """A conclusion.
+    """One conclusion of a report, with its state and main number.
 
     Attributes:
         topic: what it is about, e.g. "retrieval".
@@ -127,25 +127,25 @@ class Statement:
 
     @property
     def name(self) -> str:
-        """Return its code name, e.g. "retrieval.headline"."""
+        """Return the full code of the statement with its section, such as "retrieval.headline"."""
         return ".".join(part for part in (self.section or self.topic, self.code) if part)
 
     @property
     def label(self) -> str:
-        """Return the word printed beside it: its state, or "caution" for a description that limits others."""
+        """Return the label printed beside the statement: its state, or "caution" for a limiting description."""
         return "caution" if self.caution and self.state is State.MEASURED else str(self.state)
 
     @property
     def failed(self) -> bool:
-        """Return whether an instrument is in doubt."""
+        """Return whether the statement reports a failed control or self-test."""
         return self.state is State.FAILED
 
     def doubted(self, *reasons: str) -> "Statement":
-        """Return the same statement with more reasons for doubt."""
+        """Return the statement with more reasons for doubt."""
         return replace(self, doubts=(*self.doubts, *reasons))
 
     def document(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
+        """Return the statement as JSON-like values."""
         about = {"code": self.name, "topic": self.topic, "section": self.section, "state": str(self.state),
                  "caution": self.caution, "control": self.control, "text": self.text, "doubts": list(self.doubts),
                  "figure": self.figure}  # fmt: skip
@@ -153,18 +153,18 @@ class Statement:
 
 
 def seen_above(alarms: Iterable[Statement]) -> list[str]:
-    """Return the titles of alarms further up the page, as reasons for doubt."""
+    """Return the titles of failed controls, as reasons for doubt with a pointer up the page."""
     return [f"{alarm.title} (see above)" for alarm in alarms]
 
 
 def with_self_tests(statement: Statement, subject: Subject) -> Statement:
-    """Return the statement, marked for every side it rests on that failed a self-test."""
+    """Return the statement, marked as doubtful for every model with a failed self-test that it relies on."""
     failed = [side for side in statement.rests_on if side in subject.models and subject.side(side).failed_tests]
     return statement.doubted(*(f"rests on the {side} side, which failed a self-test (see above)" for side in failed))
 
 
 def state_of(difference: Difference, row: "pd.Series[Any]") -> State:
-    """Return what the tests say about one effect.
+    """Return the state of one effect by its tests.
 
     A difference needs a corrected p below alpha, equivalence a passed equivalence test. Anything else is not
     significant; where the queries could not have decided, that is said instead: fewer than `FEWEST`, or an interval

@@ -14,7 +14,7 @@ MODEL = "model"  # the only one, where nothing is compared
 
 
 def with_side(name: str, side: str) -> str:
-    """Return the name of a model with its side, "e5 (before)"; models of one name have it already."""
+    """Return a model's name with its side, "e5 (before)", unless the name has it already."""
     mark = f" ({side})"
     return name if name.endswith(mark) else f"{name}{mark}"
 
@@ -32,7 +32,7 @@ class ProofFacts(TypedDict):
 
 
 class SelfTestFacts(TypedDict):
-    """A `SelfTest` likewise; null stands for a distance that is not finite."""
+    """A `SelfTest` as JSON-like values; null stands for a distance that is not finite."""
 
     name: str
     passed: bool
@@ -42,7 +42,7 @@ class SelfTestFacts(TypedDict):
 
 
 class TowerFacts(TypedDict):
-    """A `Tower` likewise."""
+    """A `Tower` as JSON-like values."""
 
     role: str
     recipe: RecipeFacts
@@ -53,7 +53,7 @@ class TowerFacts(TypedDict):
 
 
 class ModelFacts(TypedDict):
-    """A `Model` likewise."""
+    """A `Model` as JSON-like values."""
 
     name: str
     similarity: str
@@ -61,14 +61,14 @@ class ModelFacts(TypedDict):
 
 
 class PendingFacts(TypedDict):
-    """An analysis of a collection that is still to be run."""
+    """An analysis that is still to be run on a collection, as JSON-like values."""
 
     analysis: str
     collection: str
 
 
 class RefusedFacts(TypedDict):
-    """An analysis that cannot be measured on a collection, and why."""
+    """An analysis that cannot be measured on a collection, with the reason, as JSON-like values."""
 
     analysis: str
     collection: str
@@ -76,7 +76,7 @@ class RefusedFacts(TypedDict):
 
 
 class CollectionRecord(TypedDict):
-    """A `CollectionFacts` likewise; a file of texts has neither mapping nor fingerprint."""
+    """A `CollectionFacts` as JSON-like values; a file of texts has neither mapping nor fingerprint."""
 
     name: str
     source: str
@@ -129,7 +129,7 @@ class Tower:
 
 @dataclass(frozen=True)
 class Model:
-    """One side of the comparison: its name, its towers, and how their vectors are compared ("dot" or "cosine")."""
+    """Facts about one model: its name, its towers, and its similarity ("dot" or "cosine")."""
 
     name: str
     similarity: str
@@ -148,7 +148,7 @@ class Model:
 
 @dataclass(frozen=True)
 class CollectionFacts:
-    """Facts about one collection.
+    """Facts about one collection: name, source, counts and fields.
 
     Attributes:
         name: for tables.
@@ -169,7 +169,7 @@ class CollectionFacts:
 
 @dataclass(frozen=True)
 class Pending:
-    """An analysis that a study has not run yet, and the name of its collection."""
+    """An analysis that a study has not run yet on the named collection."""
 
     analysis: str
     collection: str
@@ -242,12 +242,12 @@ class Subject:
 
     @property
     def before(self) -> Model:
-        """Return the backbone."""
+        """Return the backbone: the model before fine-tuning."""
         return self.models[BEFORE]
 
     @property
     def collection(self) -> CollectionFacts:
-        """Return the first collection, on which everything is measured."""
+        """Return the study's first collection."""
         return self.collections[0]
 
     @property
@@ -262,14 +262,14 @@ class Subject:
 
     @property
     def paired_statistics(self) -> ComparisonSettings:
-        """Return the settings of the paired tests; only the probes' published test is unpaired."""
+        """Return the settings of the paired tests, without the published unpaired test of probes."""
         return self.statistics.paired
 
     def side(self, name: str) -> Model:
-        """Return the model of a side, "before", "after" or "model"."""
+        """Return a model by its role: "before", "after" or "model"."""
         return self.models[name]
 
     def layer_label(self, layer: int) -> str:
-        """Return how a layer is printed, e.g. "6 (post-norm)"; its number where no label is known."""
+        """Return the printed label of a layer, such as "6 (post-norm)"; its number where no label is known."""
         names = self.layer_names
         return names[layer] if 0 <= layer < len(names) else str(layer)

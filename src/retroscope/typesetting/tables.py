@@ -1,4 +1,4 @@
-"""Tables on disk: data frames as parquet and CSV, tables for a paper as LaTeX; a folder whole or not there."""
+"""Write tables to disk: data frames as parquet and CSV, and tables for a paper as LaTeX."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ def write_frames(
     folder: Path,
     large: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Path]:
-    """Write tables into `folder`, in place of what an earlier report left there; tables without rows are left out.
+    """Write tables into `folder`, replacing those of an earlier report; tables without rows are left out.
 
     Args:
         frames: name -> table, written as parquet and CSV.
@@ -38,7 +38,7 @@ def write_frames(
 
 
 def merge_named(parts: Sequence[Mapping[str, Named]]) -> dict[str, Named]:
-    """Merge mappings whose names are distinct: two of one name would be one file, and one of them lost.
+    """Merge mappings whose names must be distinct.
 
     Raises:
         ValueError: if two have one name.

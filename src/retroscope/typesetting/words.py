@@ -1,4 +1,4 @@
-"""One tested effect in words: what it shows, and what it does not."""
+"""Describe one tested effect in words."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estimate:
-    """Return one effect, after less before, with its interval and corrected p."""
+    """Return one effect (after minus before) as an estimate, with its interval and corrected p."""
     return Estimate(
         name,
         float(row["effect"]),
@@ -28,7 +28,7 @@ def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estim
 
 
 def most_changed(table: pd.DataFrame, level: float) -> "pd.Series[Any]":
-    """Return the row with the largest effect of those that are significant; of all, where none is.
+    """Return the row with the largest significant effect; with the largest of all if none is significant.
 
     A statement whose state is "significant" has the number of a row that is.
     """
@@ -38,7 +38,7 @@ def most_changed(table: pd.DataFrame, level: float) -> "pd.Series[Any]":
 
 
 def side_score(row: "pd.Series[Any]", side: str, name: str) -> Estimate:
-    """Return the score of one side with its interval."""
+    """Return the score of one model ("before" or "after") with its interval, as an estimate."""
     value, low, high = (float(row[f"{side}{end}"]) for end in ("", "_low", "_high"))
     return Estimate(name, value, low, high, n=int(row["n"]), kind=Kind.SCORE)
 
@@ -63,7 +63,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
 
 
 def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
-    """State how many queries would narrow an interval to the margin, or that these are few."""
+    """State about how many queries would narrow an interval to the margin, or how few queries there are."""
     half, stated = (row["ci_high"] - row["ci_low"]) / 2, margin(difference)
     if half > stated:
         needed = math.ceil(row["n"] * (half / stated) ** 2)
@@ -92,7 +92,7 @@ def effect_limits(row: "pd.Series[Any]") -> str:
 
 
 def limits(row: "pd.Series[Any]", side: str) -> str:
-    """Print the interval of one side's score."""
+    """Format the interval of one model's score."""
     return interval(row[f"{side}_low"], row[f"{side}_high"])
 
 

@@ -1,4 +1,4 @@
-"""Baselines in a few words: which part of the gain does the frozen backbone already reach?"""
+"""Card of the baselines: which share of the gain of fine-tuning does the frozen backbone already reach?"""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import BEFORE, Subject
 
 
 def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
-    """Return the part of the gain that the best variant of the backbone reaches; the best that allows the most."""
+    """Return the card with the share of the gain that the best variant of the frozen backbone reaches."""
     best = result.bests[-1]
     about = [s for s in statements if s.code == CODES[best]]
     if not about:
@@ -31,7 +31,7 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
 
 
 def _how(result: BaselineResult, best: str) -> str:
-    """Return under which variant the backbone is at its best."""
+    """Describe in words the kind of variant chosen as `best`: as compared, with a linear head, or without training."""
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
         return "as it is"
@@ -39,7 +39,7 @@ def _how(result: BaselineResult, best: str) -> str:
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
-    """Return the share of the gain that the best of the backbone reaches; None where there is no significant gain."""
+    """Return the share of the gain that the backbone's variant `best` reaches; None without a significant gain."""
     gain = rows(result.gain, measure=measure).iloc[0]
     shares = result.shares[(result.shares["best"] == best) & (result.shares["measure"] == measure)]
     known = shares.dropna(subset=["share"])

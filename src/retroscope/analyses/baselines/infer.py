@@ -25,7 +25,7 @@ SHUFFLED, BM25 = "shuffled", "bm25"
 
 
 def baseline_result(measurement: Measurement, gain: Difference, settings: ComparisonSettings) -> BaselineResult:
-    """Return what was found of the baselines.
+    """Compare the retriever with every variant of the frozen backbone, from their scores: intervals, tests and shares.
 
     Args:
         measurement: scores by the names above; facts `choices`, `left_out` and `tried`.
@@ -52,7 +52,7 @@ def baseline_result(measurement: Measurement, gain: Difference, settings: Compar
 
 
 def _for_every_best(retrieval: Scores, best: Scores) -> Scores:
-    """Repeat the retriever's scores, once for each best variant that they are compared with."""
+    """Repeat the retriever's scores along a dimension `best`, once for each best variant of the backbone."""
     names = best.values["best"].values
     wide = retrieval.values.expand_dims(best=names).transpose("query", "best", "measure")
     return replace(retrieval, values=wide)
@@ -65,7 +65,7 @@ def _against_none(shuffled: Scores, settings: ComparisonSettings) -> Difference:
 
 
 def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
-    """Return the share of the gain that the best variant does not reach, by selection and measure."""
+    """Yield, by best variant and measure, the share of the gain that the variant does not reach, with its interval."""
     before, after = align(gain.before, gain.after)
     ids, clusters = before.query_ids, clusters_by_row(before)
     for name in best.values["best"].values:
@@ -89,7 +89,7 @@ def _variants(scores: Mapping[str, Scores], settings: ComparisonSettings) -> pd.
 
 
 def _choices(by_fold: list[dict[str, Any]]) -> pd.DataFrame:
-    """Count how often each variant was chosen, the most frequent first."""
+    """Count in how many folds each variant was chosen, the most frequent first."""
     frame = pd.DataFrame(by_fold).assign(model=lambda f: f["model"].map(MODELS))
     labels = ["model", "best", "pooling", "layer", "vectors", "as_compared"]
     counted = frame.groupby(labels, sort=False).size().rename("folds").reset_index()

@@ -1,4 +1,4 @@
-"""Search with the backbone under every variant, with the retriever and a random-weight copy likewise, and by BM25."""
+"""Search with every variant of the backbone, of a random-weight copy and of the retriever, and by BM25."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from retroscope.errors import AnalysisError
 
 @dataclass(frozen=True, eq=False)
 class BaselineWork:
-    """Work of the baselines: the collection that is searched, and the variants of the backbone that search it.
+    """Prepared work of the baselines: the searches that every model is measured by, and the backbone's other poolings.
 
     Attributes:
         task: what every model is asked.
@@ -60,7 +60,7 @@ def refusal(context: Context, settings: BaselineSettings) -> str:
 
 
 def plan(context: Context, settings: BaselineSettings) -> Planned:
-    """Return how many views of the texts are searched, and what is encoded for them alone.
+    """Plan the searches: count the poolings and layers, and name what is encoded for the baselines alone.
 
     A view is one pooling and layer of one model: raw, whitened, and with a linear head.
     """
@@ -85,7 +85,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
 
 
 def measure(context: Context, settings: BaselineSettings, planned: Planned) -> Measurement:
-    """Return the scores of every variant and of the bests, by the names in `infer`, with the choices of every fold."""
+    """Return the scores of every variant and of the best ones, with the variant that was chosen in every fold."""
     work: BaselineWork = planned.work
     stages = context.stages("baselines")
     views = _views(context, work)
@@ -116,7 +116,7 @@ def _task(context: Context, settings: BaselineSettings) -> BaselineTask:
 
 
 def _views(context: Context, work: BaselineWork) -> dict[str, Views]:
-    """Return every model's vectors by pooling and layer."""
+    """Return model -> its vectors by pooling and layer, for the backbone, its random-weight copy and the retriever."""
     before, after = context.models["before"], context.models["after"]
     own = before.passage.recipe.pooling
     copy = context.random_vectors("before")
@@ -133,7 +133,7 @@ def _choices(tried: Mapping[str, VariantScores]) -> list[dict[str, Any]]:
 
 
 def _untrained(task: BaselineTask, tried: Mapping[str, VariantScores]) -> dict[str, int]:
-    """Count the variants of each model that there were to choose from, without heads."""
+    """Count, for each model, the variants that the best one without a trained head was chosen from."""
     untrained = [kind for kind in task.kinds if kind != HEAD]
     sizes = {model: variants.scores.values.sizes for model, variants in tried.items()}
     return {model: size["pooling"] * size["layer"] * len(untrained) for model, size in sizes.items()}

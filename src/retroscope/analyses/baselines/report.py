@@ -21,7 +21,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResult | None:
-    """Return statements, figure and tables of the baselines, or None if retrieval was not measured."""
+    """Compare the retriever with the backbone's variants; None if retrieval was not measured."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None
@@ -55,7 +55,7 @@ def _frames(result: BaselineResult) -> dict[str, pd.DataFrame]:
 
 
 def _document(result: BaselineResult) -> dict[str, Any]:
-    """Return every variant, the bests, what they leave, and the controls."""
+    """Return the JSON document: every variant, the best ones, the gain beyond them, and the controls."""
     differences = {name: getattr(result, name) for name in ("left", "alike", "pre_training", "shuffled")}
     return {
         "variants": result.variants.replace({np.nan: None}).to_dict(orient="records"),
@@ -67,7 +67,7 @@ def _document(result: BaselineResult) -> dict[str, Any]:
 
 
 def _figures(result: BaselineResult, subject: Subject) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.baselines.figures import baseline_figure
 
     return (baseline_figure(result, subject),)

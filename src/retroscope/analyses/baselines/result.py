@@ -53,10 +53,10 @@ class BaselineResult:
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the bests that were measured, in order."""
+        """Return the names of the best variants that were measured, the one with the widest choice last."""
         return tuple(str(name) for name in self.left.table.coords["best"].values)
 
     def choice(self, model: str, best: str) -> "pd.Series[object]":
-        """Return the variant that was chosen in most folds."""
+        """Return the variant that was chosen in most folds as the `best` of a model."""
         mine = self.choices[(self.choices["model"] == model) & (self.choices["best"] == best)]
         return mine.loc[mine["folds"].idxmax()]

@@ -57,19 +57,19 @@ class BaselineTask:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Return the kinds of vectors that are searched with, in order."""
+        """Return the kinds of vectors to search with, in order: raw, of unit length, whitened, with a head."""
         unit = (UNIT,) if self.similarity == "dot" else ()  # by cosine, raw vectors are as good as of unit length
         return (RAW, *unit, WHITENED, *((HEAD,) if self.head else ()))
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the names of the bests: of what needs no training, and of all."""
+        """Return the names of the best variants: of those without training and, if heads are trained, of all."""
         return (UNTRAINED, TRAINED) if self.head else (UNTRAINED,)
 
 
 @dataclass(frozen=True, eq=False)
 class VariantScores:
-    """One model under every variant.
+    """Scores of one model under every variant, and the best variant of every fold.
 
     Attributes:
         scores: dims (query, pooling, layer, vectors, measure); see `BaselineTask.kinds` for the vectors.
@@ -85,7 +85,7 @@ class VariantScores:
 def baseline_task(
     collection: Collection, measures: Sequence[str], similarity: str, settings: BaselineSettings
 ) -> BaselineTask:
-    """Return what is asked of every model, with the folds of the collection's queries.
+    """Return the searches that every model is measured by, with the folds of the collection's queries.
 
     Raises:
         AnalysisError: if the queries cannot be divided.
@@ -113,12 +113,12 @@ def try_variants(views: Views, task: BaselineTask, progress: Count | None = None
 
 
 def _variants(views: Views, pooling: str, layer: int, task: BaselineTask) -> dict[str, np.ndarray]:
-    """Return kind of vectors -> values [query, measure] of one pooling and layer."""
+    """Search with the vectors of one pooling and layer: kind of vectors -> values [query, measure]."""
     return _searches(*views.of(pooling, layer, task.collection.judged_queries), task)
 
 
 def _searches(queries: Vectors, passages: Vectors, task: BaselineTask) -> dict[str, np.ndarray]:
-    """Return kind of vectors -> values [query, measure] of these frozen vectors."""
+    """Search with frozen vectors, raw and transformed: kind of vectors -> values [query, measure]."""
     by_kind = {RAW: _searched(queries, passages, task.similarity, task)}
     if UNIT in task.kinds:
         by_kind[UNIT] = _searched(queries, passages, "cosine", task)
@@ -130,7 +130,7 @@ def _searches(queries: Vectors, passages: Vectors, task: BaselineTask) -> dict[s
 
 
 def _searched(queries: Vectors, passages: Vectors, similarity: str, task: BaselineTask) -> np.ndarray:
-    """Return values [query, measure] of a search with these vectors."""
+    """Search with these vectors and return the values of the measures [query, measure]."""
     made = [
         representations_in_memory(list(ids), texts_vectors[:, None].astype(np.float32))
         for ids, texts_vectors in ((task.collection.judged_queries, queries), (task.collection.passages, passages))
@@ -140,7 +140,7 @@ def _searched(queries: Vectors, passages: Vectors, similarity: str, task: Baseli
 
 
 def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) -> np.ndarray:
-    """Return values [query, measure] with the head of each query's fold."""
+    """Search with the linear head that was trained without each query's fold: values [query, measure]."""
     row_of = {passage: row for row, passage in enumerate(task.collection.passages)}
     judged = task.collection.judged_queries
     pairs = [np.array([row_of[p] for p in relevant(task.collection, query)]) for query in judged]
@@ -192,7 +192,7 @@ def _scores(name: str, values: xr.DataArray, views: Views, task: BaselineTask) -
 
 
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:
-    """Return the collection with the judgments of every text of a query given to another text, at random.
+    """Return the collection with the judgments of query texts permuted at random among the texts.
 
     Queries of one text get the same judgments, so that as many texts are joined by shared passages as before: were
     judgments given query by query, repeated texts would join passages, and no folds be left.
@@ -213,8 +213,8 @@ def shuffled_judgments(collection: Collection, seed: int) -> Collection:
 
 
 def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -> Scores:
-    """Return retrieval of shuffled judgments, raw and with a linear head that learned them: dims (query, vectors,
-    measure). A head whose folds are apart cannot know them; one that leaks does.
+    """Return retrieval scores for shuffled judgments, raw and with a head trained on them, (query, vectors, measure). A
+    head whose folds are apart cannot know them; one that leaks does.
     """
     other = baseline_task(shuffled_judgments(task.collection, settings.seed), task.measures, task.similarity, settings)
     found = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)
@@ -226,7 +226,7 @@ def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -
 
 
 def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
-    """Return retrieval by BM25: dims (query, measure)."""
+    """Return the retrieval scores of BM25: dims (query, measure)."""
     ranking, k = bm25_ranking(collection), depth(measures)
     spare = 1 if collection.ignore_identical_ids else 0
     run = {}
@@ -239,7 +239,7 @@ def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
 
 
 def view_seconds(task: BaselineTask, width: int, product_rate: float) -> float:
-    """Estimate the seconds that one pooling and layer takes: its searches, its whitening and its heads."""
+    """Estimate the seconds of one pooling and layer: its searches, its whitening and its linear heads."""
     queries, passages = len(task.folds), len(task.collection.passages)
     searches = len(task.kinds) + (1 if task.head else 0)  # heads of both spaces, where folds choose differently
     seconds = searches * search_seconds(queries, passages, width, task.measures, product_rate)

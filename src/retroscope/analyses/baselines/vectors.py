@@ -19,7 +19,7 @@ BOTH_WAYS = "the last token of a model that looks both ways is a separator, whic
 
 
 def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the poolings to try besides the recipe's own, and pooling -> why it has no meaning here."""
+    """Return the wanted poolings that suit this model, without its own, and pooling -> why it is unsuitable."""
     encoder = retriever.passage
     reasons: dict[str, str] = {}
     if encoder.anatomy.causal:
@@ -33,7 +33,7 @@ def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, 
 
 
 def repooled(retriever: Retriever, poolings: Sequence[str]) -> Retriever:
-    """Return the same backbone with these poolings side by side and no head: one pass gives the vectors of all."""
+    """Return the retriever without its head and with these poolings side by side, so that one pass gives all."""
 
     def tower(encoder: Encoder) -> Encoder:
         recipe = encoder.recipe.but(

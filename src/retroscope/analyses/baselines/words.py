@@ -21,7 +21,7 @@ LEAK = 5  # the control must be this many times as improbable as a finding: it i
 
 
 def baseline_statements(result: BaselineResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return every statement about what was already there."""
+    """Return every statement about the baselines: the gain beyond the backbone's best variants, and the controls."""
     measure = subject.measures[0]
     if rows(result.left, measure=measure).empty:
         return ()
@@ -30,7 +30,7 @@ def baseline_statements(result: BaselineResult, subject: Subject) -> tuple[State
 
 
 def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
-    """State what of the gain the best leaves."""
+    """State the difference between the retriever and the backbone's variant `best`, and the share of the gain."""
     measure = subject.measures[0]
     row = _row(result.left, best, measure)
     tested = _tested(result.left, row)
@@ -50,7 +50,7 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
 
 
 def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
-    """Return which variant that is, and how it was chosen."""
+    """Describe the variant that was chosen as `best`, and in how many folds it was chosen."""
     choice: Any = result.choice(BEFORE, best)
     folds = "every fold" if choice["folds"] == choice["of"] else f"{choice['folds']} of {choice['of']} folds"
     name = variant_name(choice, subject)
@@ -69,7 +69,7 @@ def variant_name(row: Any, subject: Subject) -> str:
 
 
 def _share(result: BaselineResult, best: str, measure: str) -> str:
-    """Return the part of the gain that is left, where there is a gain."""
+    """State the share of the gain beyond the best variant; return "" without a significant gain."""
     whole = rows(result.gain, measure=measure).iloc[0]
     if not (whole["p_corrected"] < alpha(result.gain) and whole["effect"] > 0):
         return ""
@@ -81,14 +81,14 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
 
 
 def share_left(row: Any) -> str:
-    """Return a share with its interval, in percent."""
+    """Format a share with its interval, in per cent."""
     if math.isnan(row["share"]):
         return "undefined (the gain may be 0)"
     return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
 
 
 def _alike(result: BaselineResult, measure: str) -> Statement:
-    """Compare backbone and retriever, each under its best variant."""
+    """State the difference between the best variant of the backbone and that of the retriever."""
     effects, significant = _each_best(result, result.alike, measure)
     text = f"With the best variant of each, from backbone to retriever, {measure} goes {effects}."
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
@@ -98,7 +98,7 @@ def _alike(result: BaselineResult, measure: str) -> Statement:
 
 
 def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
-    """Compare with the best variant of a random-weight copy, which can use word overlap only."""
+    """State the difference between the best variants of a random-weight copy (word overlap only) and the backbone."""
     if result.pre_training is None:
         return
     effects, significant = _each_best(result, result.pre_training, measure)
@@ -117,7 +117,7 @@ def _words(result: BaselineResult, measure: str) -> str:
 
 
 def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
-    """Report the control that must fail: a head that learned shuffled judgments."""
+    """State the outcome of the control that must fail: a linear head trained on shuffled judgments."""
     if result.shuffled is None:
         return
     row = rows(result.shuffled, measure=measure).iloc[0]
@@ -138,7 +138,7 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
 
 
 def _each_best(result: BaselineResult, difference: Difference, measure: str) -> tuple[str, bool]:
-    """Return the difference at every best in words, and whether any is significant."""
+    """Format the difference at every best variant, and return whether any is significant."""
     table = [(best, _row(difference, best, measure)) for best in result.bests]
     words = [
         f"{'without training' if best == UNTRAINED else 'with a linear head'} {score(row[BEFORE])} to "
@@ -149,7 +149,7 @@ def _each_best(result: BaselineResult, difference: Difference, measure: str) -> 
 
 
 def _last(result: BaselineResult, difference: Difference, measure: str) -> Estimate:
-    """Return the effect at the last of the bests, which allows the most."""
+    """Return the effect at the last best variant, which is chosen among the most variants."""
     return estimate_of(_row(difference, result.bests[-1], measure), measure)
 
 

@@ -1,4 +1,4 @@
-"""Erasure: does retrieval use the relevance that a probe reads?
+"""Analysis of erasure: does retrieval use the relevance that a probe can read from a layer?
 
 Its directions are erased at one layer, the layers above run again, and retrieval is measured.
 """

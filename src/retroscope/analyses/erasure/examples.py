@@ -1,4 +1,4 @@
-"""Divide the queries into pairs that fit the erasers and held-out queries, and sample the probe's choices."""
+"""Split queries into training pairs for the erasers and held-out queries, and sample the choices of the probe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ OTHERS = 40  # passages of other queries in the list of a choice: a split keeps 
 
 @dataclass(frozen=True)
 class ErasureParts:
-    """Queries in two parts that share neither a text nor a relevant passage.
+    """Queries split into a training and a held-out part, which share neither a text nor a relevant passage.
 
     Attributes:
         train: (query, relevant passage), one pair a query.
@@ -26,7 +26,7 @@ class ErasureParts:
 
 
 def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureParts:
-    """Divide the judged queries by their texts; a training pair with a passage of a held-out query is left out."""
+    """Split the judged queries by their texts; training pairs whose passage a held-out query has are left out."""
     queries, texts = collection.judged_queries, collection.query_texts
     distinct = sorted({texts[query] for query in queries})
     order = np.random.default_rng(settings.seed).permutation(distinct)

@@ -42,7 +42,7 @@ FLOOR = 0.5  # share of the intact score below which random subspaces leave too 
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResult | None:
-    """Return the accuracy of the probe and the loss of retrieval at every layer and rank, of every side."""
+    """Return the probe's accuracy and the loss of retrieval of every model at every layer and rank, with tests."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics
@@ -68,7 +68,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResul
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """The scores of one model."""
+    """The scores of one model ("before", "after" or alone) under erasure, and the methods that test them."""
 
     name: str
     intact: Scores
@@ -92,11 +92,11 @@ class _Side:
         return values.sel(variant=[name for name in values["variant"].values if str(name).startswith(f"{kind}:")])
 
     def erased(self) -> xr.DataArray:
-        """Return the scores without the concept, (query, layer, rank)."""
+        """Return the retrieval scores with the relevance directions erased, (query, layer, rank)."""
         return self.retrieved.values.sel(variant=ERASED, drop=True)
 
     def against(self, kind: str) -> Difference:
-        """Compare the erasure with the mean of the random subspaces of a kind, paired by query."""
+        """Compare retrieval under the erasure with the mean of one kind of random subspaces, paired by query."""
         return self._compared(self.draws(kind).mean("variant"), self.erased())
 
     def _compared(self, before: xr.DataArray, after: xr.DataArray) -> Difference:
@@ -104,12 +104,12 @@ class _Side:
         return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
-        """Return the loss of every query beyond the random subspaces of equal rank."""
+        """Return how much more each query loses by the erasure than by random subspaces of equal rank."""
         loss = self.draws(RANK).mean("variant") - self.erased()
         return replace(self.retrieved, name="use", values=loss)
 
     def table(self, chance: float) -> pd.DataFrame:
-        """Return a row a layer and rank, columns `TABLE_COLUMNS`."""
+        """Return a row for each layer and rank, columns `TABLE_COLUMNS`."""
         table = self._claims().merge(self._shuffles(), on=AT).merge(self._accuracies(), on=AT)
         table = table.merge(self._variance(), "left", on=AT).merge(self.shared, "left", on=AT)
         table = table.merge(self._fall(), on=AT).merge(self._read(chance), on="layer")
@@ -140,14 +140,14 @@ class _Side:
         return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
 
     def _claims(self) -> pd.DataFrame:
-        """Return the harm of an erasure beyond random: a claim needs every test, so its p is the largest of theirs."""
+        """Test the harm of each erasure beyond random subspaces; p is the largest of its tests."""
         harms = {kind: rows(self.against(kind)) for kind in CONTROLS}
         first = harms[RANK]
         records = [self._claim(row, harms[VARIANCE].iloc[place]) for place, row in first.iterrows()]
         return pd.DataFrame(records).assign(p_rank=lambda t: _holm(t["p_rank"]), p_corrected=lambda t: _holm(t["p"]))
 
     def _shuffles(self) -> pd.DataFrame:
-        """Return the harm of shuffled pairs beyond random of every cell; p is not corrected."""
+        """Return, by layer and rank, the harm of erasing shuffled pairs beyond random subspaces; p uncorrected."""
         shuffles, draws = self.draws(SHUFFLED), self.draws(RANK)
         table = rows(self._compared(draws.mean("variant"), shuffles.mean("variant")))
         p = []
@@ -177,7 +177,7 @@ class _Side:
         }  # fmt: skip
 
     def _accuracies(self) -> pd.DataFrame:
-        """Return the accuracy of the probe of every layer, intact with its interval, erased, and random."""
+        """Return the probe's accuracy at every layer: intact with its interval, erased, and under a random subspace."""
         values = self.readable.values
         cells = values.stack(cell=AT)
         intact = bootstrap_mean(
@@ -198,14 +198,14 @@ class _Side:
         )
 
     def _variance(self) -> pd.DataFrame:
-        """Return the shares of the variance that the concept, and random subspaces of equal rank, remove."""
+        """Return the share of the variance that the erasure removes, and that random subspaces of equal rank remove."""
         kinds = self.removed.assign(kind=self.removed["variant"].str.partition(":")[0])
         wide = kinds.pivot_table("removed", AT, "kind").reindex(columns=[ERASED, RANK]).reset_index()
         return wide.rename(columns={ERASED: "removed", RANK: "removed_random"})
 
 
 def _lower(one: Float[np.ndarray, "draw"], other: Float[np.ndarray, "draw"]) -> float:
-    """Return the one-sided p of Welch's test that draws of one kind lie below those of another; equal ones do not."""
+    """Return the one-sided p of Welch's test that the mean of `one` is below that of `other`; 1 if all are equal."""
     moments = [(part.mean(), part.std(ddof=1), len(part)) for part in (one, other)]
     p = stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False, alternative="less").pvalue
     return float(np.nan_to_num(p, nan=1.0))

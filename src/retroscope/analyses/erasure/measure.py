@@ -41,7 +41,7 @@ ErasedCell = tuple[int, str]  # rank, and the variant of what is erased
 
 @dataclass(frozen=True, eq=False)
 class ErasureTrial:
-    """Inputs that all erasures of one model share.
+    """Inputs that all erasures of one model share: its vectors, the queries, the texts and the settings.
 
     Attributes:
         retriever: the model.
@@ -79,7 +79,7 @@ class ErasureTrial:
 
 
 def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Measurement:
-    """Return the per-query scores of every side, each as "SIDE/NAME".
+    """Return the scores of every query for each model, named "SIDE/NAME".
 
     "intact" is retrieval by the intact model (query,), "retrieved" that under every erasure (query, layer, rank,
     variant), "readable" the accuracy of the probe of each layer (query, layer, rank, state): intact, erased, and with
@@ -132,7 +132,7 @@ class _OneModel:
 
 
 def _measured(trial: ErasureTrial) -> _OneModel:
-    """Measure one model, layer by layer."""
+    """Measure one model under every erasure, layer by layer."""
     settings, layers = trial.settings, layers_of(trial.retriever, trial.settings)
     retrieved, readable, removed, shared, notes = [], [], [], [], list[str]()
     for layer in layers:
@@ -162,13 +162,13 @@ def _measured(trial: ErasureTrial) -> _OneModel:
 
 
 def _shared(pairs: PairVectors, held_out: PairVectors, layer: int, rank: int) -> dict[str, float]:
-    """Return what held-out pairs share in the directions of the training pairs, beside what shuffled ones share."""
+    """Return the correlation of held-out pairs, and of shuffled ones, along the directions of the training pairs."""
     real, shuffled = held_out_correlations(pairs, held_out, rank)
     return {"layer": layer, "rank": rank, "shared": real, "shared_shuffled": shuffled}
 
 
 def _like(intact: Scores, values: xr.DataArray) -> Scores:
-    """Return scores of the same queries, with the same texts and shared passages."""
+    """Return values as `Scores` with the query texts, relevant passages and warnings of the intact scores."""
     ids = [str(query) for query in values["query"].values]
     texts = dict(zip(intact.query_ids, intact.values["text"].values.tolist(), strict=True))
     whole = values.drop_vars("text", errors="ignore")
@@ -178,7 +178,7 @@ def _like(intact: Scores, values: xr.DataArray) -> Scores:
 
 
 def _erasures(pairs: PairVectors, settings: ErasureSettings) -> Iterator[tuple[ErasedCell, Erasure]]:
-    """Return what is erased at one layer: the concept, that of shuffled pairs, and random subspaces."""
+    """Yield the erasures at one layer: directions of the pairs, of shuffled pairs, and random subspaces."""
     for rank in settings.ranks:
         erased = pair_erasure(pairs, rank)
         yield (rank, ERASED), erased
@@ -196,7 +196,7 @@ def _intact(trial: ErasureTrial) -> dict[str, np.ndarray]:
 
 
 def _searched(trial: ErasureTrial, final: Mapping[str, np.ndarray]) -> Scores:
-    """Return the measure of every query, (query,)."""
+    """Search with these final vectors and return the measure of every query, (query,)."""
     query, passage = (representations_in_memory(trial.texts[t].ids, final[t][:, None]) for t in TOWERS)
     made = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
     return retrieve(made, trial.searched, (trial.measure,)).scores.select(measure=trial.measure)
@@ -248,7 +248,7 @@ def _counter(progress: Progress | None, what: str, total: int) -> Callable[[int]
 
 
 def _readable(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Erasure]) -> xr.DataArray:
-    """Return the accuracy of a layer's probe, (query, rank, state)."""
+    """Return the accuracy of the probe at one layer, (query, rank, state)."""
     choices = unrelated_choices(trial.searched, trial.searched.judged_queries, trial.settings.seed)
     ids = {"query": trial.texts["query"].ids, "passage": tuple(dict.fromkeys(c.positive for c in choices))}
     stored = {"query": trial.vectors.query, "passage": trial.vectors.passage}
@@ -274,7 +274,7 @@ def _states(
     erasures: Mapping[ErasedCell, Erasure],
     accuracy: Callable[[Erasure | None], xr.DataArray],
 ) -> xr.DataArray:
-    """Return the accuracy of one layer and rank: intact, erased, with the first random subspace erased."""
+    """Return the probe's accuracy at one layer and rank: intact, erased, and with the first random subspace erased."""
     names = {ERASED: ERASED, RANK: f"{RANK}:0"}
     seen: Sequence[Any] = [accuracy(erasures[rank, variant]) if erasures else intact for variant in names.values()]
     states: xr.DataArray = xr.concat([intact, *seen], xr.Variable("state", [INTACT, *names]))

@@ -1,4 +1,4 @@
-"""Whether erasure can be measured, and how long it takes."""
+"""Plan erasure: why it cannot be measured, what is erased, and how long it takes."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ SPARE = 2  # components of the vectors for each erased direction, at least: of t
 
 @dataclass(frozen=True)
 class ErasureWork:
-    """The prepared work of the plan.
+    """Prepared work of erasure, which `measure` uses: the split of the queries, and the retrieval measure.
 
     Attributes:
         parts: queries of which pairs fit the erasers, and the others.
@@ -38,7 +38,7 @@ class ErasureWork:
 
 
 def refusal(context: Context, settings: ErasureSettings) -> str:
-    """Return why nothing can be erased; empty where it can.
+    """Return why erasure cannot be measured; empty where it can.
 
     Raises:
         MissingExtraError: without the package that fits erasers.
@@ -75,7 +75,7 @@ def _check_model(retriever: Retriever, settings: ErasureSettings) -> None:
 
 
 def _unpooled(retriever: Retriever) -> str:
-    """Return why the pooled vectors of a model are not those of erased tokens, or ""."""
+    """Return why erasing from tokens would not erase from the model's pooled vectors; "" where it does."""
     for tower in TOWERS:
         recipe = retriever.tower(tower).recipe
         if recipe.pooling == "max" or JOIN in recipe.pooling:
@@ -86,22 +86,22 @@ def _unpooled(retriever: Retriever) -> str:
 
 
 def measure_of(context: Context, settings: ErasureSettings) -> str:
-    """Return the measure of the harm."""
+    """Return the retrieval measure by which the harm of an erasure is measured."""
     return settings.measure or context.settings.measures[0]
 
 
 def probe_settings(settings: ErasureSettings) -> ProbeSettings:
-    """Return the settings of the probe of erased vectors: one probe, no control."""
+    """Return the settings of the probe that is trained on erased vectors: one probe, no control."""
     return ProbeSettings(probes=(PROBE,), controls=("none",), passages=(settings.choices,), seeds=settings.seeds)
 
 
 def layers_of(retriever: Retriever, settings: ErasureSettings) -> tuple[int, ...]:
-    """Return the layers at which is erased."""
+    """Return the layers at which directions are erased: those of the settings, or all."""
     return settings.layers or tuple(range(retriever.passage.anatomy.n_blocks + 1))
 
 
 def searched_sample(context: Context, settings: ErasureSettings, parts: ErasureParts, *, ranked: bool) -> Collection:
-    """Return the held-out queries and the passages that are searched.
+    """Return the collection that is searched: the held-out queries, and all passages or a sample of them.
 
     Args:
         ranked: fill a sample by what the intact models find; without, which a plan takes, only its size is right.
@@ -111,7 +111,7 @@ def searched_sample(context: Context, settings: ErasureSettings, parts: ErasureP
 
 
 def plan(context: Context, settings: ErasureSettings) -> Planned:
-    """Return how many subspaces are erased from how many texts, and the estimated seconds."""
+    """Plan erasure: count subspaces and texts, and estimate the seconds."""
     parts, measure = erasure_parts(context.collection, settings), measure_of(context, settings)
     searched = searched_sample(context, settings, parts, ranked=False)
     sizes = {"query": len(searched.queries), "passage": len(searched.passages)}

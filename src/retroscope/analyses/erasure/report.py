@@ -14,7 +14,7 @@ from retroscope.typesetting.figure import Figure
 
 
 def report(result: ErasureResult, reading: Reading) -> Section:
-    """Return the section of one model or of a pair."""
+    """Return the section of the report about erasure in one model or in both."""
     statements = erasure_statements(result, reading.subject)
     differences = {f"Erased against random subspaces, {side}": one for side, one in result.beyond.items()}
     if result.use is not None:
@@ -32,7 +32,7 @@ def report(result: ErasureResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of one model, which is compared with none."""
+    """Return the section about erasure in a single model, without a comparison."""
     result = infer([measurement], reading)
     return Section() if result is None else report(result, reading)
 
@@ -52,7 +52,7 @@ def _document(result: ErasureResult) -> dict[str, Any]:
 
 
 def _figures(result: ErasureResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure.
+    """Draw the probe's accuracy and the loss of retrieval by layer.
 
     The plotting code is imported here because it is slow and the terminal shows no figures.
     """

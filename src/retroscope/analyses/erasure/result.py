@@ -51,9 +51,9 @@ class ErasureResult:
 
     @property
     def rank(self) -> int:
-        """Return the largest rank: the one that statements speak of."""
+        """Return the largest rank, whose numbers the statements give."""
         return int(self.table["rank"].max())
 
     def by_layer(self, side: str) -> pd.DataFrame:
-        """Return the rows of a side at the largest rank, by layer."""
+        """Return the rows of one model ("before", "after") at the largest rank, by layer."""
         return self.table[(self.table["side"] == side) & (self.table["rank"] == self.rank)]

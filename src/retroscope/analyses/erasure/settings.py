@@ -1,4 +1,4 @@
-"""Settings of erasure. No torch."""
+"""Settings of the analysis of erasure. No torch."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -54,7 +54,7 @@ class ErasureSettings:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Return the names of what is erased, each at every layer and rank."""
+        """Return the names of the erasures and controls that are measured at every layer and rank."""
         shuffled = (f"{SHUFFLED}:{draw}" for draw in range(self.shuffles))
         return "erased", *shuffled, *(f"{kind}:{draw}" for kind in CONTROLS for draw in range(self.draws))
 

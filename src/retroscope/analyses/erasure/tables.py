@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
-    """Return a table with a row a side, layer and rank: accuracy of the probe, and loss of retrieval beyond random."""
+    """Return a table by model, layer and rank: accuracy of the probe, and loss of retrieval beyond random subspaces."""
     found = result.table
     used = f"used: loss of {result.measure} beyond random"
     frame = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Erasure in words: at which layers retrieval uses the readable relevance."""
+"""Statements about erasure: at which layers retrieval uses the relevance that a probe can read."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ def erasure_statements(result: ErasureResult, subject: Subject) -> tuple[Stateme
 
 
 def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
-    """State at how many layers relevance is readable, and at which it is used."""
+    """State at how many layers a probe can read relevance, and at which of them retrieval uses it."""
     table = result.by_layer(side)
     used, readable = table[table["use"] == USED], table[table["is_readable"]]
     most = (table if used.empty else used).sort_values("beyond").iloc[0]
@@ -42,7 +42,7 @@ def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statem
 
 
 def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
-    """State at which layers a random subspace of equal variance may do as much."""
+    """State at which layers a random subspace of equal variance may harm retrieval as much as the erasure."""
     table = result.by_layer(side)
     found = table[table["use"] == UNCLEAR]
     if len(found):
@@ -55,7 +55,7 @@ def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Sta
 
 
 def _harm(result: ErasureResult, row: "pd.Series[Any]", subject: Subject) -> str:
-    """Print what erasing a layer costs, beside random subspaces of equal rank, and of equal variance, too."""
+    """Print the loss of retrieval by erasing at a layer, beside those of both kinds of random subspaces."""
     limits = interval(row["ci_low"], row["ci_high"], effect=True)
     return (
         f"Erasing {count(result.rank, 'direction')} at layer {subject.layer_label(int(row['layer']))} takes "
@@ -66,7 +66,7 @@ def _harm(result: ErasureResult, row: "pd.Series[Any]", subject: Subject) -> str
 
 
 def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
-    """State at which layers something is readable without significant use."""
+    """State at which layers a probe can read relevance, but retrieval does not significantly use it."""
     table = result.by_layer(side)
     idle = table[table["is_readable"] & (table["use"] == UNUSED)]
     if idle.empty:
@@ -84,7 +84,7 @@ def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Stat
 
 
 def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
-    """State at which layers the erasure decides nothing, and why."""
+    """State at which layers the test of erasure is inconclusive, and why."""
     table = result.by_layer(side)
     open_ = table[table["use"] == INCONCLUSIVE]
     if open_.empty:
@@ -105,7 +105,7 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
 
 
 def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
-    """State whether erasing what shuffled pairs share does no more than random."""
+    """State whether erasing the directions of shuffled pairs harms no more than erasing random subspaces."""
     table = result.table[result.table["side"] == side]
     about: dict[str, Any] = {"code": f"{side}.shuffled", "control": "shuffled pairs"}
     p, mean = result.alarm[side], -table["shuffled_beyond"].mean()
@@ -126,7 +126,7 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
 
 
 def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
-    """State at which layers fine-tuning changed the use."""
+    """State at which layers fine-tuning changed how much retrieval uses the erased directions."""
     if result.use is None:
         return
     table = rows(result.use, rank=result.rank)

@@ -1,4 +1,7 @@
-"""Which groups of queries gained? The effect on retrieval, group by group, where the collection names groups."""
+"""Analysis of groups of queries: which groups gained by fine-tuning?
+
+The effect on retrieval, group by group, where the collection names groups.
+"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter
 from retroscope.analyses.groups.question import WHICH

@@ -1,4 +1,4 @@
-"""Figure of groups of queries."""
+"""Figure of the effect of fine-tuning on each group of queries."""
 
 import altair as alt
 
@@ -10,7 +10,7 @@ from retroscope.typesetting.outcomes import effect_panel, outcome_of
 
 
 def group_figure(result: GroupsResult) -> Figure:
-    """Return the effect on each group with its interval."""
+    """Draw the effect of fine-tuning on each group of queries, with its interval."""
     table = rows(result.effect)
     level = alpha(result.effect)
     frame = table.assign(

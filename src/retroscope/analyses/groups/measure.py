@@ -1,4 +1,4 @@
-"""Keep the group of every query; retrieval measures the rest."""
+"""Store the group of every query; its retrieval scores come from the analysis of retrieval."""
 
 import pandas as pd
 
@@ -9,18 +9,18 @@ from retroscope.analyses.measurement import Measurement
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return why there is nothing to tell apart: the queries have fewer than two groups."""
+    """Return why groups cannot be compared: the queries have fewer than two groups."""
     return "" if len(set(_groups(context).values())) > 1 else "the queries of this collection have no groups"
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Return the sizes of the groups."""
+    """Plan nothing but a count: the size of each group."""
     sizes = pd.Series(_groups(context)).value_counts(sort=False)
     return Planned(lines=(f"groups of queries: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}",))
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the group of every judged query that has one."""
+    """Return the group of every judged query that has a group."""
     groups = _groups(context)
     return Measurement(frames={GROUPS: pd.DataFrame({"query_id": list(groups), "group": list(groups.values())})})
 

@@ -1,3 +1,3 @@
-"""The question that the card answers."""
+"""The question that the card about groups of queries answers."""
 
 WHICH = "Which queries gained?"

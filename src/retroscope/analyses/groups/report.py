@@ -1,4 +1,4 @@
-"""From the retrieval of every query to the effect on each group."""
+"""Infer and report the effect of fine-tuning on each group, from the retrieval scores of every query."""
 
 import textwrap
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ LONGEST = 24  # characters of a name there
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult | None:
-    """Return the effect on each group; None where one model was measured."""
+    """Compare retrieval before and after within each group; None if there is no pair of models to compare."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if retrieval is None or not measurements:
         return None
@@ -42,7 +42,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult
 
 
 def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
-    """Return the scores (query) as (query, group): NaN where a query is of another group."""
+    """Spread scores (query) to (query, group): a query has NaN under every group but its own."""
     names = list(dict.fromkeys(groups))
     of_query = groups.reindex(scores.query_ids).to_numpy(dtype=object)
     member = xr.DataArray(np.equal.outer(of_query, np.array(names, dtype=object)), dims=(QUERY, "group"))
@@ -52,7 +52,7 @@ def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
 
 
 def report(result: GroupsResult, reading: Reading) -> Section:
-    """Return a statement and a row for each group, that which gained most first."""
+    """Return the section with a statement and a row for each group, the one with the largest gain first."""
     table = rows(result.effect).sort_values("effect", ascending=False, kind="stable", ignore_index=True)
     said = tuple(_statement(result, number, row) for number, (_, row) in enumerate(table.iterrows(), start=1))
     return Section(
@@ -80,14 +80,14 @@ def _statement(result: GroupsResult, number: int, row: "pd.Series[Any]") -> Stat
 
 
 def _card(table: pd.DataFrame, said: Sequence[Statement]) -> Card:
-    """Return the first group and the last one."""
+    """Return the card that names the groups with the largest and the smallest effect, or all groups if they are few."""
     ends = table if len(table) <= MOST_SHOWN else table.iloc[[0, -1]]
     words = [f"{textwrap.shorten(str(row['group']), LONGEST)} {signed(row['effect'])}" for _, row in ends.iterrows()]
     return Card(WHICH, "; ".join(words), said[0])
 
 
 def _figures(result: GroupsResult) -> tuple[Figure, ...]:
-    """Draw the figure.
+    """Draw the figure of the effects by group.
 
     The plotting code is imported here because it is slow and the terminal shows no figures.
     """

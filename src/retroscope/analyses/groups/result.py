@@ -1,4 +1,4 @@
-"""Result of groups."""
+"""Result of the analysis of groups of queries."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ GROUPS = "groups"  # frame of the measurement: query_id, group
 
 @dataclass(frozen=True, eq=False)
 class GroupsResult:
-    """Retrieval by group of queries, paired by query.
+    """Retrieval by group of queries, compared before and after by query.
 
     Attributes:
         measure: the headline measure of the study.

@@ -1,4 +1,7 @@
-"""Which attention heads carry retrieval? Every head is estimated to first order; the top ones are ablated exactly."""
+"""Analysis of attention heads: which heads carry retrieval?
+
+Every head is estimated to first order; the top ones are ablated exactly.
+"""
 
 from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
 

@@ -1,4 +1,4 @@
-"""Attention of the heads of one model to kinds of tokens, in queries and relevant passages."""
+"""Shares of a model's attention that go to each kind of token, in queries and relevant passages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from retroscope.scores import QUERY
 
 @dataclass(frozen=True, eq=False)
 class Attended:
-    """Shares of attention by kind of token.
+    """Shares of attention that heads give to each kind of token.
 
     Attributes:
         by_query: (query, tower, attending, head, kind), of chosen heads.
@@ -31,7 +31,7 @@ class Attended:
 
 
 def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, str]) -> Attended:
-    """Measure what every head of the towers attends to.
+    """Measure which kinds of tokens every head attends to, in both towers.
 
     Args:
         heads: those that are kept query by query.

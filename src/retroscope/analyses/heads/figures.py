@@ -10,7 +10,7 @@ from retroscope.typesetting.figure import Figure
 
 
 def head_figures(result: HeadResult) -> tuple[Figure, ...]:
-    """Return the map of all heads, and the check of the estimates."""
+    """Draw a map of the estimated effects of all heads, and the estimates against the exact effects of some."""
     return _map(result), _errors(result)
 
 

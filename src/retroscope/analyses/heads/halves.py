@@ -1,4 +1,4 @@
-"""Halves of queries: one chooses the top heads, the other tests them; they share no text and no relevant passage."""
+"""Split queries into two halves, to choose the top heads by one and to test them by the other, without shared texts."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ FEWEST_GROUPS = 4  # of queries that share nothing, two for each half
 
 
 def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.ndarray, "query"]:
-    """Return which queries choose; those that share a text or a relevant passage, also through others, stay together.
+    """Mark the queries that choose the top heads; queries joined by shared texts or passages stay in one half.
 
     Queries that share nothing choose and test by turns.
     """
@@ -31,7 +31,7 @@ def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.nda
 
 
 def sharing_groups(collection: Collection, queries: Sequence[str]) -> list[int]:
-    """Return the number of every query's group: the queries that it shares something with, also through others."""
+    """Return every query's group number; queries linked by shared texts or relevant passages form a group."""
     numbers: dict[tuple[str, str], int] = {}
     shared = [(place, numbers.setdefault(key, len(numbers)))
               for place, query in enumerate(queries) for key in _keys(collection, query)]  # fmt: skip
@@ -43,7 +43,7 @@ def sharing_groups(collection: Collection, queries: Sequence[str]) -> list[int]:
 
 
 def without_shared(collection: Collection, queries: Sequence[str], choosing: Sequence[str]) -> list[str]:
-    """Return the queries that share no text and no relevant passage with one that chose."""
+    """Return the queries that share no text and no relevant passage with a query of `choosing`."""
     taken = {key for query in choosing for key in _keys(collection, query)}
     return [query for query in queries if not taken.intersection(_keys(collection, query))]
 

@@ -1,4 +1,4 @@
-"""From the measured changes to tested effects of heads."""
+"""Test the effects of attention heads, from the measured changes of the margin."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,14 +25,14 @@ TOP_ROLE, CONTROL_ROLE, RANDOM_ROLE, OTHER_TOP_ROLE = "top", "control", "random"
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> HeadResult | None:
-    """Return the heads of both models and what changed between them; None where one was measured."""
+    """Return the tested heads of both models and the changes between them; None if one model was measured."""
     if not measurements or f"{BEFORE}/exact" not in measurements[0].scores:
         return None
     return head_result(measurements[0], (BEFORE, AFTER), reading)
 
 
 def head_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> HeadResult:
-    """Return the tested heads of these sides."""
+    """Test the heads of the named models, and compare them if there are two."""
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     models = {side: reading.subject.models[side].name for side in sides}
     found = {side: _side(measurement, side, models[side], statistics) for side in sides}
@@ -80,7 +80,7 @@ def _side(measurement: Measurement, side: str, name: str, statistics: Comparison
 
 
 def _roles(facts: Mapping[str, Any], side: str) -> dict[str, str]:
-    """Return the role of every head on one side."""
+    """Return head -> its role (e.g. a top head or a control) in one model."""
     controls = {head for heads in facts["controls"].values() for head in heads}
     roles = dict.fromkeys(facts["sample"], RANDOM_ROLE) | dict.fromkeys(controls, CONTROL_ROLE)
     others = {head for heads in facts["top"].values() for head in heads}
@@ -88,7 +88,7 @@ def _roles(facts: Mapping[str, Any], side: str) -> dict[str, str]:
 
 
 def _columns(estimates: xr.DataArray, heads: Sequence[str]) -> np.ndarray:
-    """Return the estimates of some heads, (query, head)."""
+    """Return the estimates of the named heads, (query, head)."""
     at = [tuple(map(int, head.split("."))) for head in heads]
     return np.stack([estimates.sel(layer=layer, head=head).values for layer, head in at], axis=1)
 
@@ -113,7 +113,7 @@ def _table(
     controls: Mapping[str, Sequence[str]],
     statistics: ComparisonSettings,
 ) -> pd.DataFrame:
-    """Return a row a head, columns `HEAD_COLUMNS`."""
+    """Return a row for each head, columns `HEAD_COLUMNS`."""
     found = rows(effect)
     heads = [str(head) for head in found["head"]]
     top = [head for head in heads if roles[head] == TOP_ROLE]
@@ -131,7 +131,7 @@ def _table(
 def _beyond(
     exact: Scores, top: Sequence[str], controls: Mapping[str, Sequence[str]], statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Return each top head's effect beyond the mean of its layer's controls, drawn from heads that are top nowhere."""
+    """Test each top head's effect against the mean effect of control heads of the same layer."""
     columns = ["head", "beyond", "beyond_low", "beyond_high", "p_beyond"]
     means = {}
     for head in top:
@@ -148,7 +148,7 @@ def _beyond(
 
 
 def _set_effects(retrieval: Scores, statistics: ComparisonSettings) -> list[SetEffect]:
-    """Return retrieval with all top heads fixed, against random sets, by measure."""
+    """Compare retrieval with all top heads fixed to that with random sets fixed, one `SetEffect` for each measure."""
     values = retrieval.values
     names = [str(name) for name in values["set"].values]
     draws = [name for name in names if name.startswith("random ")]
@@ -172,7 +172,7 @@ def _set_effects(retrieval: Scores, statistics: ComparisonSettings) -> list[SetE
 
 
 def _single(retrieval: Scores, top: Sequence[str]) -> pd.DataFrame:
-    """Return head, and its mean of every measure when it is fixed alone."""
+    """Return a row for each top head: the mean of every measure when that head alone is fixed."""
     means = retrieval.values.sel(set=list(top)).mean(QUERY)
     frame = pd.DataFrame(means.values, columns=[str(name) for name in means["measure"].values])
     frame.insert(0, "head", list(top))
@@ -180,7 +180,7 @@ def _single(retrieval: Scores, top: Sequence[str]) -> pd.DataFrame:
 
 
 def _shift(measurement: Measurement, change: Difference, statistics: ComparisonSettings) -> Difference | None:
-    """Compare what heads attend to, over (head, kind): those that changed, or the top of both models."""
+    """Compare before and after which tokens heads attend to, for changed heads or else the top heads."""
     sides = [measurement.scores.get(f"{side}/attention") for side in (BEFORE, AFTER)]
     if sides[0] is None or sides[1] is None:
         return None
@@ -194,6 +194,6 @@ def _shift(measurement: Measurement, change: Difference, statistics: ComparisonS
 
 
 def _attention(scores: Scores, heads: Sequence[str], kinds: Sequence[str]) -> Scores:
-    """Return the shares of attention from all tokens, in the mean over towers, (query, head, kind)."""
+    """Return the attention shares of the named heads and kinds of tokens, averaged over towers, (query, head, kind)."""
     values = scores.values.sel(attending="all", drop=True).mean("tower").sel(head=list(heads), kind=list(kinds))
     return replace(scores, values=values.transpose(QUERY, "head", "kind"))

@@ -35,7 +35,7 @@ FEWEST_TESTED = 25  # queries: with fewer, an effect must be large to show
 
 
 def refusal(context: Context, settings: HeadSettings) -> str:
-    """Return why heads of one number cannot be fixed in both towers, or why the queries cannot be divided, or ""."""
+    """Return why heads cannot be fixed in both towers alike, or why the queries cannot be split; "" if they can."""
     try:
         for retriever in context.models.values() if len(settings.towers) > 1 else ():
             check_alike(retriever)
@@ -51,13 +51,13 @@ def refusal(context: Context, settings: HeadSettings) -> str:
 
 
 def plan(context: Context, settings: HeadSettings) -> Planned:
-    """Return how many heads are ablated, and how long that takes."""
+    """Plan the ablation of heads: count the heads, and estimate the seconds."""
     return plan_heads(context, settings)
 
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model: the examples of both towers, their texts, and what was measured of it earlier.
+    """One model under measurement: the examples of both towers, their texts, and earlier results.
 
     Attributes:
         examples: tower -> an example a query.
@@ -135,7 +135,7 @@ def _sides(context: Context, settings: HeadSettings) -> Iterator[tuple[str, _Sid
 
 
 def _estimates(side: _Side) -> np.ndarray:
-    """Return the first-order changes of the margins, (query, layer, head), summed over the towers."""
+    """Estimate to first order how fixing each head changes the margins, (query, layer, head), summed over towers."""
 
     def made() -> np.ndarray:
         cosine = side.retriever.similarity == "cosine"
@@ -151,7 +151,7 @@ def _estimates(side: _Side) -> np.ndarray:
 
 
 def _exact(context: Context, side: _Side, chosen: HeadChoice, margins: np.ndarray, tested: np.ndarray) -> Scores:
-    """Return the exact changes of the tested queries' margins, (query, head), NaN for no head."""
+    """Measure how fixing each chosen head alone changes the margins of the tested queries, (query, head)."""
     number = {i: place for place, i in enumerate(side.texts.ids)}
     keep = [i for i, used in zip(side.texts.ids, tested, strict=True) if used]
     examples = [one for one in side.examples["query"] if one.id in {*keep}]

@@ -1,4 +1,4 @@
-"""Count the work of the analysis of heads before it starts."""
+"""Plan the analysis of heads: count its passes and searches before it starts."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ TEXTS_EACH = {"query": 1, "passage": 2}  # of a margin, by tower
 
 
 def plan_heads(context: Context, settings: HeadSettings) -> Planned:
-    """Return what every model takes."""
+    """Plan the ablation of heads: the work of each model, with its seconds."""
     sizes = {side: _size(context, one, settings) for side, one in context.models.items()}
     lines = [f"attention heads fixed at their means, {' and '.join(settings.towers)} tower"]
     lines += [f"  {side}: {_line(size)}" for side, size in sizes.items()]

@@ -1,4 +1,4 @@
-"""Report attention heads."""
+"""Report the analysis of attention heads."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: HeadResult, reading: Reading) -> Section:
-    """Return the statements, tables and figures of both models."""
+    """Return the section about the heads of both models: statements, tables and figures."""
     differences = {f"Heads, {side}": one.exact for side, one in result.sides.items()}
     frames = {"heads": _every(result), "heads_exact": _exact(result)}
     document = clean({**result.document(), "agreement": result.agreement})
@@ -42,12 +42,12 @@ def report(result: HeadResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the heads of one model."""
+    """Return the section about the heads of a single model."""
     return report(head_result(measurement, (MODEL,), reading), reading)
 
 
 def _every(result: HeadResult) -> pd.DataFrame:
-    """Return a row a head and side with its estimate."""
+    """Return a row for each head of each model, with its estimated effect."""
     parts = []
     for side, one in result.sides.items():
         layers, heads = one.estimates.shape
@@ -61,7 +61,7 @@ def _exact(result: HeadResult) -> pd.DataFrame:
 
 
 def _figures(result: HeadResult) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.heads.figures import head_figures
 
     return head_figures(result)

@@ -44,7 +44,7 @@ class SetEffect:
 
     @property
     def p(self) -> float:
-        """Return the p of a claim, which needs both tests."""
+        """Return the larger p of the two tests (over queries, over random sets), since a claim needs both."""
         return max(self.p_queries, self.p_draws)
 
 
@@ -83,7 +83,7 @@ class SideHeads:
 
     @property
     def carrying(self) -> pd.DataFrame:
-        """Return the rows of the heads that carry the margin, the largest effect first."""
+        """Return the rows of the heads whose ablation significantly lowers the margin, the largest effect first."""
         return self.table[self.table["carries"]].sort_values("effect")
 
 
@@ -111,7 +111,7 @@ class HeadResult:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return the numbers of every side as JSON-like values."""
+        """Return the numbers of every model as JSON-like values."""
         return {side: _side_document(one) for side, one in self.sides.items()}
 
 

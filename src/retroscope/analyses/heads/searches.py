@@ -1,4 +1,4 @@
-"""Searches with heads fixed: each top head alone, all of them, and as many random heads of the same layers."""
+"""Search with attention heads fixed: each top head alone, all top heads, or random heads of the same layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,11 +46,11 @@ class HeadSearches:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Return the measures, the headline first."""
+        """Return the names of the retrieval measures, the headline measure first."""
         return self.settings.measures or self.context.settings.measures
 
     def measured(self, retriever: Retriever, means: Mapping[str, HeadValues], top: Sequence[Head]) -> Scores:
-        """Return the measures of every query, (query, set, measure), for every set of fixed heads."""
+        """Search with every set of heads fixed and return the measures of every query, (query, set, measure)."""
         heads = find_heads(retriever.tower(self.settings.towers[0])).heads
         sets: dict[str, tuple[Head, ...]] = {INTACT: (), TOP_SET: tuple(top)}
         for draw, some in enumerate(random_sets(top, heads, self.settings.draws, self.settings.seed), start=1):
@@ -84,7 +84,7 @@ class HeadSearches:
         return xr.DataArray(np.stack(columns, axis=1), coords, tuple(coords))
 
     def facts(self) -> dict[str, Any]:
-        """Return what was searched, and what a reader must know of it."""
+        """Return what was searched, and how sampling the passages changes the measures, JSON-like."""
         queries, passages = len(self.searched.queries), len(self.searched.passages)
         notes = [f"{queries:,} queries were searched in {passages:,} passages with heads fixed", *few_queries(queries)]
         notes += sample_words(self.rows) if self.rows else []
@@ -92,7 +92,7 @@ class HeadSearches:
 
 
 def head_searches(context: Context, settings: HeadSettings, choosing: Sequence[str]) -> HeadSearches:
-    """Return the searches of a collection, or of a sample of it.
+    """Prepare the searches of the collection, or of a sample, without the queries that chose the top heads.
 
     Args:
         choosing: queries that chose the top heads, which are not searched, nor what shares a text or a relevant
@@ -108,7 +108,7 @@ def head_searches(context: Context, settings: HeadSettings, choosing: Sequence[s
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """The texts of one retriever, tokenised once, and the vectors of towers that stay as they are."""
+    """The tokenised texts of one retriever, by which a collection is searched with heads fixed."""
 
     retriever: Retriever
     collection: Collection
@@ -117,7 +117,7 @@ class _Trial:
     measures: tuple[str, ...]
 
     def values(self, heads: Sequence[Head]) -> np.ndarray:
-        """Return the measures of every query, (query, measure), with these heads fixed."""
+        """Search with these heads fixed and return the measures of every query, (query, measure)."""
         vectors = {tower: self._vectors(tower, heads) for tower in self.texts}
         made = RetrieverRepresentations(
             self.retriever.name, vectors["query"], vectors["passage"], self.retriever.similarity, {}

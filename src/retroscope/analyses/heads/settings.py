@@ -13,7 +13,7 @@ HEAD_TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "
 
 @dataclass(frozen=True, kw_only=True)
 class HeadSettings:
-    """Settings of the analysis of attention heads.
+    """Settings of the analysis of attention heads: which heads are ablated, on which queries, with which controls.
 
     Attributes:
         tower: tower whose heads are fixed: "query", "passage", or "both" (the same head in both towers).

@@ -13,7 +13,7 @@ from retroscope.typesetting.words import effect_limits
 
 
 def head_tables(result: HeadResult) -> dict[str, PaperTable]:
-    """Return the exact effects of every side, retrieval, and what changed."""
+    """Return the tables of each model's exact effects, of retrieval with heads fixed, and of the changes."""
     tables = {}
     for side, one in result.sides.items():
         tables[f"heads_{side}"] = _exact(one)

@@ -1,4 +1,4 @@
-"""Attention heads in words."""
+"""Statements about attention heads."""
 
 import math
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ UNIT = "SD of the intact margin"
 
 
 def head_statements(result: HeadResult) -> tuple[Statement, ...]:
-    """Return the statements about every model, then about the difference between them."""
+    """Return the statements about each model's heads, then about the changes between the models."""
     of_sides = [s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one)]
     return (*of_sides, *_change(result), *_shift(result))
 
 
 def _at(side: str) -> str:
-    """Return " before", " after", or nothing for one model alone."""
+    """Return the ending of a sentence about a model: " before", " after", or "" for a single model."""
     return "" if side == MODEL else f" {side}"
 
 
 def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State which heads carry the margin."""
+    """State which heads carry the margin: those whose ablation significantly lowers it."""
     level = 1 - result.level
     tested = one.table[one.table["role"] == "top"]
     carrying = one.carrying
@@ -59,7 +59,7 @@ def _head(row: "pd.Series[float]") -> str:
 
 
 def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State what retrieval loses without all top heads, against random heads."""
+    """State how much retrieval falls with all top heads fixed, compared with random heads."""
     first = one.sets[0]
     holds = first.p < 1 - result.level and first.beyond < 0
     number = Estimate(
@@ -83,7 +83,7 @@ def _set_tests(effect: SetEffect) -> str:
 
 
 def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State how good the first-order estimates are."""
+    """State how close the first-order estimates are to the exact effects."""
     parts = []
     for name, error in one.errors.items():
         correlation = "" if math.isnan(error.correlation) else f"correlation {error.correlation:.2f}, "
@@ -103,7 +103,7 @@ def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
 
 
 def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State that the pass that reads attention computes the same vectors."""
+    """State by how much vectors of the attention-reading implementation (eager) differ from the usual ones."""
     if one.eager:
         text = (
             f"Attention{_at(side)} was read in the plain implementation (eager): vectors differ from the usual one "
@@ -141,7 +141,7 @@ def _changed(row: "pd.Series[float]") -> str:
 
 
 def _shift(result: HeadResult) -> Iterator[Statement]:
-    """State what the changed heads attend to more, and less."""
+    """State which kinds of tokens the changed heads attend to more, and which less."""
     if result.shift is None:
         return
     table = rows(result.shift)

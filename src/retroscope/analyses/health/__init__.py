@@ -1,4 +1,7 @@
-"""Can these models be measured? Their recipes, the proof that their weights are loaded, and their self-tests."""
+"""Analysis of health: do both models pass the self-tests that measurements rely on?
+
+The section shows the recipes, the proof that their weights are loaded, and their self-tests.
+"""
 
 from retroscope.analyses.analysis import Analysis, NoSettings, Reporter
 

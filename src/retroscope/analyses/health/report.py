@@ -1,4 +1,4 @@
-"""Report the self-tests of every tower."""
+"""Report the self-tests of every tower of every model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ COLUMNS = ("side", "model", "tower", "test", "passed", "value", "tolerance", "de
 
 @dataclass(frozen=True, eq=False)
 class Health:
-    """The self-tests of every tower, a row each, columns `COLUMNS`."""
+    """The self-tests of every tower: one row a test, columns `COLUMNS`."""
 
     self_tests: pd.DataFrame
 
@@ -34,7 +34,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
 
 
 def report(result: Health, reading: Reading) -> Section:
-    """Return the outcome of each side's self-tests, the table of all, and what made the vectors."""
+    """Return the section: the outcome of each model's self-tests, their table, and the recipes of the vectors."""
     subject = reading.subject
     records = result.self_tests.to_dict(orient="records")
     return Section(
@@ -53,7 +53,7 @@ def _outcomes(subject: Subject) -> list[Statement]:
 
 
 def _outcome(side: str, model: Model) -> Statement:
-    """State whether a side passed its self-tests; nothing rests on that side, so it is not marked itself."""
+    """State whether a model passed its self-tests."""
     control = "self-tests" if side == MODEL else f"self-tests ({side})"
     if model.failed_tests:
         return Statement("self-tests", State.FAILED, _failure(side, model), (), code=side, control=control)
@@ -63,7 +63,7 @@ def _outcome(side: str, model: Model) -> Statement:
 
 
 def _failure(side: str, model: Model) -> str:
-    """Describe the failed self-tests, and the results that depend on them."""
+    """Describe a model's failed self-tests, and the results that depend on them."""
     failed = "; ".join(model.failed_tests)
     if side == MODEL:
         return f"SELF-TEST FAILED ({model.name}): {failed}. No conclusion is safe."

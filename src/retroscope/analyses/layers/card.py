@@ -1,4 +1,4 @@
-"""Retrieval by layer on the first screen: where it changed, and the curve of the picture."""
+"""Card of retrieval by layer: the layer that changed most, and the curves for the figure of the first screen."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from retroscope.typesetting.words import best, estimate_of, layer
 
 
 def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
-    """Return the layer at which retrieval changed most, where nothing more exact was measured."""
+    """Return the card that names the layer at which retrieval changed most."""
     measure = subject.measures[0]
     table = rows(effects.effect, measure=measure)
     if table.empty or not statements:

@@ -13,7 +13,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def layer_figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
-    """Return the curves of both sides, and those without the final norm where they differ."""
+    """Draw retrieval by layer before and after, and without the final norm where that differs."""
     figures = [_curves(effects.effect, subject), _chosen(effects.effect, subject)]
     if effects.similarities is not None:
         figures.append(similarities_figure(effects.similarities, subject))
@@ -36,7 +36,7 @@ def _curves(effect: Difference, subject: Subject) -> Figure:
 
 
 def _chosen(effect: Difference, subject: Subject) -> Figure:
-    """Draw the curves that the page's script redraws for the queries that a reader chooses; at first for none."""
+    """Draw the empty axes of curves that the page's script fills for the queries that a reader chooses."""
     measures = list(dict.fromkeys(rows(effect)["measure"]))
     measure = next((name for name in subject.measures[:1] if name in measures), measures[0])
     sides = pd.DataFrame({"series": [BEFORE, AFTER]})

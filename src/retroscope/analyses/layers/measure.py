@@ -11,12 +11,12 @@ from retroscope.scores import Scores
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return nothing: every model has layers."""
+    """Return "": retrieval by layer can be measured for every model."""
     return ""
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Return how long searching every layer takes, once more without the final norm where there is one."""
+    """Plan a search with every layer, and again without the final norm where a model has one: estimate the seconds."""
     views = {side: len(one.passage.layer_names) for side, one in context.models.items()}
     times = {side: 2 if one.passage.anatomy.post_norm else 1 for side, one in context.models.items()}
     seconds = sum(times[side] * views[side] * context.search_seconds(one) for side, one in context.models.items())
@@ -24,7 +24,8 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of every side, (query, layer, measure), as "SIDE" and, without the final norm, "SIDE/bare".
+    """Return the retrieval scores of each model, (query, layer, measure), as "SIDE" and, without the final norm,
+    "SIDE/bare".
 
     The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column a side. Of a pair
     "similarities" and "above" have what `retrieval.separation` counts, on the first collection.

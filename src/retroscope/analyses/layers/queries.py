@@ -1,4 +1,4 @@
-"""Retrieval by layer of every query, as the page's script reads it."""
+"""Retrieval by layer of every single query, as data for the page's script."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,8 @@ DIGITS = 4
 
 
 def page_layers(one: LayerEffects, subject: Subject) -> dict[str, Any]:
-    """Return the headline measure of every query and layer on one collection, and the first relevant ranks if stored.
+    """Return the headline measure of every query at every layer, and the first relevant ranks if stored, for one
+    collection.
 
     Lists are by query, in the order of "ids", and then by layer.
     """

@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
-    """Return the paired differences of every collection; the layers of a measure are one family of tests."""
+    """Compare retrieval before and after at every layer of every collection; a measure's layers are one family."""
     settings = replace(reading.subject.paired_statistics, family_per=("measure",))
 
     def paired(measurement: Measurement, suffix: str) -> Difference | None:
@@ -45,7 +45,7 @@ def _similarities(one: Measurement) -> Similarities | None:
 
 
 def report(result: LayerResult, reading: Reading) -> Section:
-    """Return a statement and a table of every collection, the figure of the first, and every number."""
+    """Return the section: a statement and a table for every collection, figures of the first, and all numbers."""
     first = result.first
     conclusions = tuple(s for one in result.by_collection for s in best_layers(one, reading.subject))
     frames = {"layer_retrieval": labelled(reading.subject, rows(first.effect))}
@@ -79,7 +79,7 @@ def report(result: LayerResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the means of one model by layer and measure."""
+    """Return the section of a single model: its mean of every measure by layer."""
     subject = reading.subject
     records = mean_records(measurement.scores[MODEL], subject.statistics)
     bare = mean_records(measurement.scores.get(f"{MODEL}/bare"), subject.statistics)
@@ -93,7 +93,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.layers.figures import layer_figures
 
     return layer_figures(effects, subject)

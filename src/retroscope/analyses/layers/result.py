@@ -1,4 +1,4 @@
-"""Result of retrieval by layer."""
+"""Result of the analysis of layers: retrieval with the vectors of each."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from retroscope.statistics import Difference
 
 @dataclass(frozen=True, eq=False)
 class Similarities:
-    """Similarities of relevant and of other passages to their queries, of a sample.
+    """Histograms of the similarities of queries to relevant and to other passages, for a sample.
 
     Attributes:
         counts: side, layer, passages ("relevant", "other"), low, high (ends of a bin), count.
@@ -45,11 +45,11 @@ class LayerEffects:
 
 @dataclass(frozen=True, eq=False)
 class LayerResult:
-    """Retrieval by layer on every collection, the first one first."""
+    """Retrieval by layer on every collection, the study's first collection first."""
 
     by_collection: tuple[LayerEffects, ...]
 
     @property
     def first(self) -> LayerEffects:
-        """Return what was found on the first collection."""
+        """Return the effects on the study's first collection."""
         return self.by_collection[0]

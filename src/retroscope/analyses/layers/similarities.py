@@ -1,4 +1,4 @@
-"""Figure of similarities: relevant and other passages at a layer that the reader chooses, before above after."""
+"""Figure of the similarities of queries to relevant and to other passages, at a layer that the reader chooses."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ HEIGHT = 300
 
 
 def similarities_figure(similarities: Similarities, subject: Subject) -> Figure:
-    """Return both histograms of one layer at a time: before above the axis, after below it."""
+    """Draw the histograms of one layer at a time: before fine-tuning above the axis, after it below."""
     frame, last = _rows(similarities), int(similarities.above["layer"].max())
     names = tuple((layer, subject.layer_label(layer)) for layer in sorted(set(frame["layer"])))
     panel = _mirrored().properties(height=HEIGHT)
@@ -40,7 +40,7 @@ def similarities_figure(similarities: Similarities, subject: Subject) -> Figure:
 
 
 def _rows(similarities: Similarities) -> pd.DataFrame:
-    """Return a row a bin, as shares of all pairs of its kind; those after are negative, and so drawn below."""
+    """Return a row for each bin: its share of all pairs of its kind, negative after fine-tuning to be drawn below."""
     frame = similarities.counts.copy()
     frame["pairs"] = frame.groupby(["side", "layer", "passages"])["count"].transform("sum")
     frame["share"] = frame["count"] / frame["pairs"].clip(lower=1)
@@ -55,7 +55,7 @@ def _rows(similarities: Similarities) -> pd.DataFrame:
 
 
 def _mirrored() -> Any:
-    """Draw one layer: bars up and down from the axis, and how far relevant passages stand above others."""
+    """Draw one layer: bars up (before) and down (after), with the share of other passages below relevant ones."""
     scale = alt.Scale(domain=list(KINDS), range=list(KINDS.values()))
     x = alt.X("low:Q", title="similarity to the query", scale=alt.Scale(zero=False))
     share = alt.Axis(format="%", labelExpr="replace(datum.label, '\u2212', '')")

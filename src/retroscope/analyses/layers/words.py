@@ -1,4 +1,4 @@
-"""Retrieval by layer in words."""
+"""Statements about retrieval by layer."""
 
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.numbers import count, score
@@ -34,7 +34,7 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
 
 
 def _tops(difference: Difference, subject: Subject) -> list[str]:
-    """Return the best layer of each side with its score, or "" if a side was not measured."""
+    """Name the best layer of each model with its score; "" for a model that was not measured."""
     table = rows(difference, measure=subject.measures[0])
     if table.empty:
         return []

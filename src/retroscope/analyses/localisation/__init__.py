@@ -1,4 +1,7 @@
-"""Which blocks carry the effect, and do the instruments agree? Every instrument is compared with transplants."""
+"""Analysis of localisation: which blocks carry the effect of fine-tuning, and do several measurements agree?
+
+Every instrument is compared with transplants.
+"""
 
 from retroscope.analyses.analysis import Analysis, NoSettings, Reporter
 from retroscope.analyses.questions import Question

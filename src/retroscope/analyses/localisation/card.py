@@ -1,4 +1,4 @@
-"""Localisation in a few words: which block does retrieval need, and which suffices?"""
+"""Card of localisation: which block does retrieval need, and which block suffices?"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
 
 
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the block that is needed most, else the one that gives most, with its share of the total effect.
+    """Return the card with the block whose weights retrieval needs most, or else the one whose weights give most.
 
     A card makes one claim, so that its number can only be that of the claim; the section tells both directions. Where
     no block is significant in either, the card says so of both.
@@ -46,7 +46,7 @@ def _claim(row: "pd.Series[Any]") -> str:
 
 
 def _share(row: "pd.Series[Any]") -> Estimate | None:
-    """Return the share of the total effect; None where it is unknown, so that the effect itself is printed."""
+    """Return the share of the total effect as an estimate; None where the share is unknown."""
     share, low, high = (float(row[name]) for name in ("share", "share_low", "share_high"))
     fell = (row["sign"] > 0) == (row["direction"] == RESTORED)  # restoring the backbone gains what fine-tuning lost
     number = Estimate(f"of the {'loss' if fell else 'gain'}", share, low, high, kind=Kind.SHARE)

@@ -1,4 +1,4 @@
-"""Evidence of each instrument: one value a block or part; a larger value means a larger change there.
+"""The values of each instrument (weights, CKA, probes ...) for each block or part; larger means a larger change.
 
 One function an instrument, which reads the result of its analysis; an instrument whose effect is significant nowhere
 has no evidence.
@@ -31,7 +31,7 @@ BlockValues = Sequence[float]  # one a place
 
 @dataclass(frozen=True)
 class Place:
-    """Neighbouring blocks that were transplanted alone: the name of the transplant, first and last block."""
+    """Neighbouring blocks that were transplanted together: name of the transplant, first and last block."""
 
     name: str
     first: int
@@ -39,13 +39,13 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row an instrument and place, `EVIDENCE_COLUMNS`; none where fewer than two places were transplanted."""
+    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`; none with fewer than two places."""
     records = [*_of_blocks(reading, effects), *_of_parts(reading, effects)]
     return pd.DataFrame(records, columns=list(EVIDENCE_COLUMNS))
 
 
 def neurons_confirmed(reading: Reading) -> bool | None:
-    """Return whether an ablation confirms the neurons; None where there are none or nothing was ablated."""
+    """Return whether an ablation confirms the retriever's top neurons; None if neurons were not ablated."""
     neurons = reading.result("neurons", NeuronResult)
     ablation = None if neurons is None else neurons.main.sides[AFTER].ablation
     return None if ablation is None else ablation.confirms
@@ -71,7 +71,7 @@ def _of_blocks(reading: Reading, effects: TransplantEffects) -> Iterator[dict[st
 
 
 def _of_parts(reading: Reading, effects: TransplantEffects) -> Iterator[dict[str, Any]]:
-    """Compare the drift of weights with transplants, by part of every block."""
+    """Yield the drift of weights and the effects of transplants for each part (attention, FFN ...) of all blocks."""
     tried = set(effects.headline(next(iter(effects.differences)))["transplant"])
     names = [name for name in PARTS_OF if name in tried]
     weights = reading.result("weights", WeightResult)
@@ -87,7 +87,7 @@ def _of_parts(reading: Reading, effects: TransplantEffects) -> Iterator[dict[str
 
 
 def _places(effects: TransplantEffects) -> list[Place]:
-    """Return the groups of blocks that were transplanted alone, from the bottom."""
+    """Return the groups of blocks that were transplanted without others, from the lowest to the highest."""
     places = []
     for name in effects.headline(next(iter(effects.differences)), "block")["transplant"]:
         first, dash, last = str(name).partition(":")[2].partition("-")
@@ -96,7 +96,7 @@ def _places(effects: TransplantEffects) -> list[Place]:
 
 
 def _sign(effects: TransplantEffects) -> float:
-    """Return -1 if fine-tuning lowers the headline measure, so that the largest fall counts; else 1."""
+    """Return -1 if fine-tuning lowers the headline measure, so that falls count as effects; 1 otherwise."""
     for direction, towards in ((GRAFTED, 1.0), (RESTORED, -1.0)):
         if direction in effects.differences:
             total = effects.headline(direction).set_index("transplant").loc["all", "effect"]
@@ -105,7 +105,7 @@ def _sign(effects: TransplantEffects) -> float:
 
 
 def weights_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return the size of the change over the size before, of the weights of the blocks, all towers together."""
+    """Return, for each place, the relative change of its blocks' weights over all towers."""
     weights = reading.result("weights", WeightResult)
     if weights is None:
         return None
@@ -124,7 +124,7 @@ def _relative(groups: pd.DataFrame) -> float:
 
 
 def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return by how much CKA falls over the blocks, mean over towers.
+    """Return, for each place, by how much CKA falls from its first to its last block, averaged over towers.
 
     Where no text differs from another at layer 0 (EOS), nothing diverged there.
     """
@@ -139,7 +139,7 @@ def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> Bloc
 
 
 def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> BlockValues | None:
-    """Return by how much the effect on the similarity probe grows over the blocks."""
+    """Return, for each place, by how much the effect on the similarity probe grows over its blocks."""
     probes = reading.result("probes", ProbesResult)
     if probes is None or probes.effect is None:
         return None
@@ -150,7 +150,7 @@ def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> 
 
 
 def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, measure: str) -> BlockValues | None:
-    """Return by how much the effect on retrieval by layer grows over the blocks.
+    """Return, for each place, by how much the effect on retrieval by layer grows over its blocks.
 
     Args:
         measure: of the transplants; where it was not measured by layer, the study's first.
@@ -167,7 +167,7 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
 
 
 def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
-    """Return the blocks' share of the attribution of the retriever's hidden neurons, of the main tower."""
+    """Return, for each place, its share of the attribution of the hidden neurons in the retriever's main tower."""
     neurons = reading.result("neurons", NeuronResult)
     hidden = None if neurons is None else neurons.main.sides[AFTER].attribution.neurons.get(HIDDEN)
     if hidden is None:
@@ -179,11 +179,11 @@ def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues 
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
-    """Return by how much a value grows from below the first block of each place to its last block."""
+    """Return, for each place, by how much a value grows from below its first block to its last block."""
     known = by_layer.to_dict()
     return [known.get(place.last, np.nan) - known.get(place.first - 1, np.nan) for place in places]
 
 
 def _alone(effects: TransplantEffects, direction: str, names: Sequence[str]) -> list[float]:
-    """Return the share of the total effect of each place alone; negative if opposite, NaN if there is no effect."""
+    """Return each transplant's own share of the total effect; negative if opposite, NaN without a total effect."""
     return [effects.share(direction, name)["share"] for name in names]

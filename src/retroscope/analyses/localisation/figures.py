@@ -1,4 +1,4 @@
-"""Figure of localisation: every instrument on every block."""
+"""Figure of localisation: the values of every instrument for every block."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ WIDEST = 640
 
 
 def localisation_figures(result: LocalisationResult) -> tuple[Figure, ...]:
-    """Return every instrument on every block, each on its own scale; none where no block has a value."""
+    """Draw the values of every instrument by block, each on its own scale; empty where no block has a value."""
     evidence = result.evidence[result.evidence["kind"] == BLOCKS].dropna(subset=["value"])
     return () if evidence.empty else (_heat_map(evidence, result.measure),)
 

@@ -36,7 +36,7 @@ EFFECT = ("effect", "ci_low", "ci_high", "p_corrected")
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LocalisationResult | None:
-    """Compare all instruments on the same places; None if nothing was transplanted."""
+    """Compare the instruments with the transplants at the same places; None if nothing was transplanted."""
     transplants = reading.result("transplants", TransplantResult)
     if transplants is None:
         return None
@@ -67,7 +67,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Localisation
 
 
 def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return how many instruments agree, and the probability of at least that many by chance."""
+    """Count the instruments that agree, and return the probability that at least so many agree by chance."""
     agreeing = sum(claim["agreement"] == AGREES for claim in claims)
     least = max(1, agreeing)
     luck = chance_of_agreeing(len(places), len(claims), least) if claims else float("nan")
@@ -91,7 +91,7 @@ class _Transplants:
         self.explained = bool(self.table.loc["all", "p_corrected"] < self.alpha)
 
     def most(self, evidence: pd.DataFrame) -> dict[str, Any]:
-        """Return the place whose effect alone is the largest share of the total effect."""
+        """Return the place whose transplant alone has the largest effect, preferring significant effects."""
         alone = self.table.loc[list(dict.fromkeys(evidence["place"]))]
         matter = [name for name in alone.index if self._matters(name)]
         place = str((self.sign * alone.loc[matter or list(alone.index), "effect"]).idxmax())
@@ -126,7 +126,7 @@ class _Transplants:
         return bool(significant and self.effects.beats_random(self.direction, place) is not False)
 
     def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
-        """Return the place with the largest effect that is significantly above all others, paired by query."""
+        """Return the place with the largest effect of those whose effect is significantly larger than that of `top`."""
         theirs = self.hybrids.sel(transplant=list(others))
         mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
         top_alone, others_alone = (replace(self.after, values=values) for values in (mine, theirs))

@@ -1,4 +1,4 @@
-"""Report localisation; statements that rest on doubtful probes are marked."""
+"""Report localisation, and mark the statements that rely on probes with a failed control."""
 
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.localisation.card import cards
@@ -13,7 +13,7 @@ from retroscope.typesetting.statements import seen_above
 
 
 def report(result: LocalisationResult, reading: Reading) -> Section:
-    """Return statements, figure, table and every number; statements that use alarmed probes are marked."""
+    """Return the section: statements, figure, table and all numbers; statements that use doubtful probes are marked."""
     doubts = seen_above(reading.alarms("probes"))
     parts = {"evidence": result.evidence, "most": result.most, "claims": result.claims}
     conclusions = tuple(s.doubted(*doubts) if PROBES in s.instruments else s for s in localisation_statements(result))
@@ -32,7 +32,10 @@ def report(result: LocalisationResult, reading: Reading) -> Section:
 
 
 def _figures(result: LocalisationResult) -> tuple[Figure, ...]:
-    """Draw the figures. Their module is imported only here: it is slow to import, and a terminal shows no figures."""
+    """Draw the instruments' values by block.
+
+    Their module is imported only here: it is slow to import, and a terminal shows no figures.
+    """
     from retroscope.analyses.localisation.figures import localisation_figures
 
     return localisation_figures(result)

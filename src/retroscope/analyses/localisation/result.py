@@ -1,4 +1,4 @@
-"""Result of localisation: every instrument's values of the same blocks, and the transplants'. Computes nothing."""
+"""Result of localisation: instruments' values and transplants' effects for the same blocks. Computes nothing."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ AGREES, MATTERS, CONTRADICTED, UNDECIDED = "agrees", "matters too", "contradicte
 
 @dataclass(frozen=True, eq=False)
 class LocalisationResult:
-    """The values of several instruments for the same blocks, and whether transplants agree.
+    """The values of several instruments for the same blocks, and whether transplants agree with them.
 
     Attributes:
         evidence: a row an instrument and place (a block, a group of neighbours, or a part of every block): value, in

@@ -1,4 +1,4 @@
-"""Localisation in words: the block that each instrument points to, and the effect of restoring it."""
+"""Statements about localisation: the block that each instrument points to, and the effect of restoring it."""
 
 import math
 from typing import Any
@@ -50,7 +50,7 @@ def localisation_statements(result: LocalisationResult) -> list[Statement]:
 
 
 def _named(result: LocalisationResult) -> list[Statement]:
-    """Describe the block that each instrument points to."""
+    """State which block each instrument points to."""
     claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
@@ -65,12 +65,12 @@ def _named(result: LocalisationResult) -> list[Statement]:
 
 
 def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
-    """Leave out neurons that no ablation confirms; figure and table still have them."""
+    """Return the claims without those of neurons, unless an ablation confirms the neurons."""
     return claims if result.confirmed else claims[claims["instrument"] != "neurons"]
 
 
 def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
-    """Describe the place with the largest effect alone, and which instruments agree."""
+    """State which place has the largest effect alone, and which instruments agree."""
     question, does, verb = ASKED[row["direction"], bool(row["sign"] > 0)]
     question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
@@ -104,7 +104,7 @@ def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
 
 
 def _random(row: "pd.Series[Any]") -> str:
-    """Describe the effect of random changes of equal size there, or nothing if none were measured."""
+    """Describe the effect of random changes of equal size at a place; "" if none were measured."""
     return "" if math.isnan(row["random"]) else f"; random changes of equal size: {signed(row['random'])}"
 
 
@@ -116,19 +116,19 @@ def _share(row: "pd.Series[Any]") -> str:
 
 
 def share_words(value: float) -> str:
-    """Return a share in per cent; a negative one with its sign."""
+    """Format a share in per cent; a negative one keeps its sign."""
     return percent(value) if value >= 0 else f"-{percent(-value)}"
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
-    """Compare the places of the instruments with this place."""
+    """Return the instruments' claims for the direction and kind of this place that can agree or contradict."""
     claims = result.claims[(result.claims["direction"] == row["direction"]) & (result.claims["kind"] == row["kind"])]
     claims = _reported(result, claims)
     return claims[claims["agreement"].isin(AGREEMENTS)]
 
 
 def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
-    """Name the instruments that agree with that place, and where the others point."""
+    """Name the instruments that agree with the place of `row`, and where the others point."""
     groups = []
     for word in AGREEMENTS:
         alike = claims[claims["agreement"] == word]
@@ -140,7 +140,7 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
 
 
 def _luck(row: "pd.Series[Any]") -> str:
-    """State the probability of that agreement by chance."""
+    """State the probability that so many instruments agree by chance."""
     least = max(1, int(row["agreeing"]))
     many = f"{least} of {int(row['instruments'])}" if least == row["instruments"] else f"{least} or more"
     return (

@@ -1,4 +1,7 @@
-"""Which neurons matter? Every FFN neuron is attributed; ablation tests whether retrieval needs the top ones."""
+"""Analysis of neurons: which FFN neurons matter for retrieval?
+
+Every FFN neuron is attributed; ablation tests whether retrieval needs the top ones.
+"""
 
 from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
 

@@ -20,7 +20,7 @@ PUBLISHED = "ielab-2025"
 
 
 def as_measured(retriever: Retriever, protocol: str) -> Retriever:
-    """Return the retriever under the recipe that the protocol attributes neurons with."""
+    """Return the retriever under the recipe that the protocol prescribes for attributing neurons."""
     if protocol != PUBLISHED:
         return retriever
     query, passage = (published_encoder(retriever.tower(tower), tower) for tower in ("query", "passage"))
@@ -61,7 +61,7 @@ def shared_negatives(
     settings: AttributionSettings,
     protocol: str = "default",
 ) -> Sequence[Candidates]:
-    """Return the candidates of a comparison: under `margin` with one negative a query, the same for both retrievers."""
+    """Return the candidates for a pair of retrievers: for the target `margin`, one negative a query, shared by both."""
     if settings.target != "margin":
         return candidates
     settings = as_asked(settings, protocol)

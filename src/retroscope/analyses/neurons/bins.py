@@ -1,4 +1,4 @@
-"""Neurons in bins: layer by bin, every neuron in one bin."""
+"""Bin neurons for heat maps: neighbouring neurons of a layer share a bin."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ def bin_edges(n: int, bins: int) -> Int[np.ndarray, "edge"]:
 
 
 def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[np.ndarray, "layer bin"]:
-    """Return the mean or the largest value of every bin."""
+    """Return the mean or the maximum of every bin of neighbouring neurons."""
     edges = bin_edges(values.shape[1], layout.bins)
     if layout.within == "max":
         return np.maximum.reduceat(values, edges[:-1], axis=1)
@@ -31,7 +31,7 @@ def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[
 
 
 def neuron_values(attribution: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
-    """Return the mean share of every neuron, or the part of the examples in which it is active at a threshold.
+    """Return every neuron's mean share, or the share of examples in which it is active at a threshold.
 
     Examples of noise are left out of both.
     """
@@ -47,7 +47,8 @@ def neuron_values(attribution: NeuronAttribution, part: str, value: str | float)
 
 
 def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
-    """Return a row a layer and bin: layer, first, end (neurons first to end - 1), a column a side, and `difference`.
+    """Return a row for each layer and bin: layer, first, end (neurons first to end - 1), a column a model, and
+    `difference`.
 
     The difference, after - before, is there where both sides have as many neurons.
     """

@@ -1,4 +1,5 @@
-"""Can a neuron result be trusted? Checks of noise, completeness, target and ablation.
+"""Check whether results about neurons can be trusted: noise, completeness, target and warnings. Checks of noise,
+completeness, target and ablation.
 
 A count without an ablation is not evidence: every conclusion about a side whose neurons no ablation
 confirms is marked.
@@ -23,13 +24,13 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
-    """Run every check on every side, in the order of `CHECKS`; warnings come last."""
+    """Run every check on every model's neurons, in the order of `CHECKS`; warnings come last."""
     statements = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
     return [*statements, *_paired_warnings(tower)]
 
 
 def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
-    """Mark the statement where neurons that it rests on are noise, incomplete, or confirmed by no ablation."""
+    """Mark a statement as doubtful if its neurons are noise, incompletely attributed, or confirmed by no ablation."""
     sides = {name: side for name, side in tower.sides.items() if name in statement.rests_on}
     alarms = [s for n, side in sides.items() for check in (noise, completeness) for s in check(n, side)]
     reasons = seen_above(s for s in alarms if s.failed)
@@ -47,7 +48,7 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
 
 
 def noise(name: str, side: AttributedModel) -> list[Statement]:
-    """Name the examples whose F never moved: an alarm where they are at least half."""
+    """State how many examples have a target F that never changes: an alarm if at least half have."""
     attribution = side.attribution
     if not attribution.noise:
         return []
@@ -66,7 +67,7 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def completeness(name: str, side: AttributedModel) -> list[Statement]:
-    """Say whether the signed values add up to F(1) - F(0) at the site that matters.
+    """State whether the signed attributions add up to F(1) - F(0) at the decisive FFN matrix and layer.
 
     Methods without a path have no gap.
     """
@@ -115,7 +116,7 @@ def warned(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
-    """Return those of the comparison itself."""
+    """Return the warnings that arose in comparing the two models' neurons."""
     if tower.profile is None:
         return []
     attributions = tower.attributions

@@ -44,7 +44,7 @@ NAMES = {GAIN: "higher after", LOSS: "lower after"}
 
 
 def profile_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw every statistic by layer, a row of panels each, with intervals over examples."""
+    """Draw every statistic by layer with intervals over examples, one row of panels for each statistic."""
     charts, parts = [], []
     for statistic, title in SHOWN.items():
         frame = profile_rows(tower, statistic)
@@ -70,7 +70,7 @@ def profile_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def move_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the paired effect of fine-tuning on every statistic and layer, and what its tests say."""
+    """Draw the paired effect of fine-tuning on every statistic and layer, with the outcome of its tests."""
     if tower.profile is None:
         return None
     parts: list[pd.DataFrame] = []
@@ -104,7 +104,7 @@ def _choices(tower: TowerNeurons) -> list[Selector]:
 
 
 def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row a part and layer: value, low, high of a statistic's paired difference, and its outcome in words."""
+    """Return a row for each FFN matrix and layer: a statistic's paired difference, interval and outcome in words."""
     effects = effect_rows(tower, statistic)
     if tower.profile is None or effects.empty:
         return pd.DataFrame()
@@ -114,7 +114,7 @@ def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 
 def activity_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the part of a matrix's neurons that are active, over thresholds."""
+    """Draw the share of an FFN matrix's neurons that are active, over thresholds."""
     frame = activity_rows(tower)
     if frame.empty:
         return None
@@ -134,7 +134,7 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the same by layer: one line a layer."""
+    """Draw the share of active neurons over thresholds, with one line for each layer."""
     frame = layer_activity(tower)
     if frame.empty:
         return None
@@ -161,7 +161,7 @@ def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def _places(tower: TowerNeurons) -> Callable[["pd.Series[Any]"], "pd.Series[Any]"]:
-    """Order parts by their place, not by their name."""
+    """Return a function that sorts FFN matrices by their place in the network rather than by name."""
     return lambda parts: parts.map(tower.parts.index)
 
 
@@ -175,13 +175,15 @@ def _layer_legend(frame: pd.DataFrame) -> Any:
 
 
 def threshold_axis(tower: TowerNeurons) -> Any:
-    """Return the x axis of thresholds, logarithmic."""
+    """Return the logarithmic x axis of activity thresholds."""
     axis = alt.Axis(values=list(tower.thresholds), format="~g", labelAngle=0, grid=False)
     return alt.X("threshold:Q", title="threshold", scale=alt.Scale(type="log", nice=False), axis=axis)
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the overlap of both sides' neurons by layer, and its ceiling: the overlap of two halves of one side."""
+    """Draw the overlap of both models' top neurons by layer, and its ceiling from two halves of one model's
+    examples.
+    """
     frame = overlap_curves(tower)
     if frame.empty:
         return None
@@ -212,7 +214,7 @@ def _overlapping(frame: pd.DataFrame, title: str) -> Any:
 
 
 def overlap_curves(tower: TowerNeurons) -> pd.DataFrame:
-    """Return rows of curves: part, layer, measure, series, line, value; rows over all layers left out."""
+    """Return the rows of overlap curves: part, layer, measure, series, line, value; none over all layers."""
     if tower.overlap is None:
         return pd.DataFrame()
     by_layer = tower.overlap[tower.overlap["layer"] > 0]
@@ -242,12 +244,12 @@ FIGURES: dict[str, Callable[[TowerNeurons], Figure | None]] = {
 
 
 def draw_neurons(tower: TowerNeurons) -> list[Figure]:
-    """Draw every figure that one tower can carry."""
+    """Draw all figures that the results of one tower allow."""
     return [figure for make in FIGURES.values() if (figure := make(tower)) is not None]
 
 
 def neuron_figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """Draw every figure of every tower; names and titles of those after the main tower carry its name."""
+    """Draw all figures of all towers; names and titles name the tower, except for the main one."""
     drawn = []
     for prefix, tower in by_prefix(result):
         named = f" ({tower.label} tower)" if prefix else ""

@@ -1,4 +1,4 @@
-"""Rows about neurons: statistics by layer, activity over thresholds, one row a neuron."""
+"""Data frames about neurons: statistics by layer, activity over thresholds, and one row for each neuron."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,7 +21,7 @@ METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", 
 
 
 def sound(attribution: NeuronAttribution) -> xr.DataArray:
-    """Return which examples are not noise, [query, part, layer]: noise has no activity."""
+    """Mark the examples whose attribution is not noise, [query, part, layer]."""
     values = attribution.scores.values
     if not attribution.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
@@ -29,7 +29,7 @@ def sound(attribution: NeuronAttribution) -> xr.DataArray:
 
 
 def layer_shares(attribution: NeuronAttribution) -> Scores:
-    """Return each layer's part of an example's total magnitude, over the layers of an FFN matrix: [query, part, layer].
+    """Return each layer's share of an example's total attribution magnitude in an FFN matrix: [query, part, layer].
 
     Totals of two models have different examples, their parts of a whole have none. Noise has no parts.
     """
@@ -39,7 +39,7 @@ def layer_shares(attribution: NeuronAttribution) -> Scores:
 
 
 def activity(attribution: NeuronAttribution) -> Scores:
-    """Return the part of an FFN matrix's neurons, over its layers, that are active: [query, part, threshold]."""
+    """Return the share of an FFN matrix's neurons, over all layers, that are active: [query, part, threshold]."""
     values = attribution.scores.values.isel(statistic=list(attribution.activities.values())).mean("layer", skipna=False)
     named = values.rename(statistic="threshold").assign_coords(threshold=list(attribution.thresholds))
     return Scores("activity", named.transpose("query", "part", "threshold"), attribution.scores.recipe)
@@ -50,7 +50,7 @@ DERIVED: dict[str, Callable[[NeuronAttribution], Scores]] = {LAYER_SHARE: layer_
 
 @lru_cache(maxsize=8)  # words, tables and figures of one report ask for the same
 def effect(tower: TowerNeurons, name: str) -> Difference | None:
-    """Return the paired difference of what `DERIVED` names, tested like the profile; all its cells are a family."""
+    """Compare the quantity `name` of `DERIVED` before and after, paired by query and tested as one family."""
     profile = tower.profile
     if profile is None:
         return None
@@ -61,7 +61,7 @@ def effect(tower: TowerNeurons, name: str) -> Difference | None:
 
 
 def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return one row per part, layer and side: value, low, high of a statistic of the profile, or of `LAYER_SHARE`."""
+    """Return a row for each FFN matrix, layer and model: value, low, high of a statistic, or of `LAYER_SHARE`."""
     labels = ["part", "layer"]
     if statistic in DERIVED:
         return curve_rows(tower, statistic, labels)
@@ -72,7 +72,7 @@ def profile_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
-    """Return the completeness of one attribution by site; parts and layers in the order of its scores."""
+    """Return the completeness gaps of one attribution by FFN matrix and layer, in the order of its scores."""
     gap, total = (
         attribution.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
     )
@@ -80,7 +80,7 @@ def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
 
 
 def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row a side, part and layer: median gap, its 99 % quantile, share of the part's attribution, mean nodes.
+    """Return a row for each model, FFN matrix and layer: median completeness gap, its 99 % quantile, share, mean nodes.
 
     Sides whose method claims no completeness have no rows.
     """
@@ -97,7 +97,8 @@ def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
-    """Return a row a part and layer: the paired difference of a statistic or of something in `DERIVED`, and its tests.
+    """Return a row for each FFN matrix and layer: the paired difference of a statistic, or of a quantity in `DERIVED`,
+    and tests.
 
     Empty for a retriever alone.
     """
@@ -110,18 +111,18 @@ def effect_rows(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
 
 
 def activity_effect(tower: TowerNeurons) -> pd.DataFrame | None:
-    """Return one row per part and threshold: the paired difference in active neurons; None for a retriever alone."""
+    """Return a row for each FFN matrix and threshold: the paired difference in active neurons, or None."""
     paired = effect(tower, "activity")
     return None if paired is None else rows(paired)
 
 
 def activity_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per part, threshold and side: the mean part of the neurons that are active, with its interval."""
+    """Return a row for each FFN matrix, threshold and model: the mean share of active neurons, with its interval."""
     return curve_rows(tower, "activity", ["part", "threshold"])
 
 
 def layer_activity(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per part, layer, threshold and side: the mean part of the layer's neurons that are active."""
+    """Return a row for each FFN matrix, layer, threshold and model: the mean share of active neurons."""
     parts = []
     for name, attribution in tower.attributions.items():
         values = attribution.scores.mean().isel(statistic=list(attribution.activities.values()))
@@ -140,7 +141,7 @@ def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
 
 
 def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per side, part, layer and neuron, with every aggregate as a column, e.g. `count@0.1`."""
+    """Return a row for each model, FFN matrix, layer and neuron, with aggregates such as `count@0.1` as columns."""
     parts = [
         _neurons_of(data).assign(side=name, part=part)
         for name, attribution in tower.attributions.items()
@@ -152,7 +153,7 @@ def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFrame:
-    """Return rows of something in `DERIVED`, by side."""
+    """Return the mean and interval of a quantity in `DERIVED`, for each model and combination of `labels`."""
     paired = effect(tower, name)
     if paired is not None:
         return by_side(rows(paired), labels)
@@ -160,7 +161,7 @@ def curve_rows(tower: TowerNeurons, name: str, labels: list[str]) -> pd.DataFram
 
 
 def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], labels: list[str]) -> pd.DataFrame:
-    """Return means with bootstrap intervals of the only side."""
+    """Return means with bootstrap intervals of a quantity that `make` computes, for a single model."""
     (name, attribution), *_ = tower.attributions.items()
     frame = summarise(make(attribution), IntervalSettings()).to_dataframe().reset_index().dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"}).assign(side=name)
@@ -168,7 +169,7 @@ def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], lab
 
 
 def _neurons_of(data: xr.Dataset) -> pd.DataFrame:
-    """Return a data set over (layer, neuron) as rows; a variable with a third dimension gets one column a label."""
+    """Return a row for each layer and neuron of a data set; a third dimension becomes several columns."""
     flat: dict[str, xr.DataArray] = {}
     for name, array in data.data_vars.items():
         extra = [dim for dim in array.dims if dim not in ("layer", "neuron")]

@@ -1,4 +1,4 @@
-"""Heat maps of neurons, layer by bin."""
+"""Heat maps of neurons, with layers as rows and bins of neighbouring neurons as columns."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ DIGITS = 3  # significant ones
 
 
 def map_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw heat maps of every part: one for each side and, where they can be paired, one of the difference."""
+    """Draw heat maps of every FFN matrix: one for each model and, for a pair, one of the difference."""
     if not tower.parts:
         return None
     frames = {part: map_rows(tower, part) for part in tower.parts}
@@ -31,7 +31,7 @@ def map_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def _of_part(part: str, frame: pd.DataFrame) -> Any:
-    """Draw a row of maps: the sides share a scale, the difference has one of its own."""
+    """Draw a row of maps for one FFN matrix: the models share a scale, the difference has its own."""
     names = list(dict.fromkeys(frame["map"]))
     sides = [_map(part, name, frame) for name in names if name != DIFFERENCE]
     row = alt.hconcat(*sides).resolve_scale(color="shared")
@@ -65,7 +65,7 @@ def _map(part: str, name: str, frame: pd.DataFrame) -> Any:
 
 
 def _scale(name: str, frame: pd.DataFrame) -> Any:
-    """Return a scale from 0 up to the largest value of both sides; differences around 0."""
+    """Return a colour scale from 0 to the largest value of both models; for differences, centred on 0."""
     difference = frame["map"] == DIFFERENCE
     values = frame.loc[difference if name == DIFFERENCE else ~difference, "value"].dropna()
     top = float(values.abs().max()) if values.any() else 1.0
@@ -79,7 +79,7 @@ def _legend() -> Any:
 
 
 def _embedded(frame: pd.DataFrame) -> Any:
-    """Return rows inside the chart, values to `DIGITS` significant digits: they may be small."""
+    """Return chart data with the rows embedded, rounded to `DIGITS` significant digits."""
     rounded = [float(f"{value:.{DIGITS}g}") for value in frame["value"]]
     return alt.InlineData(values=frame.assign(value=rounded).to_json(orient="records"))
 
@@ -119,7 +119,7 @@ def _rule(tower: TowerNeurons) -> str:
 
 
 def _words(frames: dict[str, pd.DataFrame]) -> str:
-    """Say where each map is highest."""
+    """Describe where each map is highest, as alternative text of the figure."""
     peaks = []
     for part, frame in frames.items():
         for name, rows in frame.groupby("map", sort=False):

@@ -30,7 +30,7 @@ SHARED_NEGATIVE = "the candidate with the smallest mean rank by both retrievers"
 
 
 def refusal(context: Context, settings: NeuronsSettings) -> str:
-    """Return nothing: every model has neurons.
+    """Return "": neurons can be attributed in every model.
 
     Raises:
         SettingsError: if both towers are asked for of one model.
@@ -40,12 +40,12 @@ def refusal(context: Context, settings: NeuronsSettings) -> str:
 
 
 def plan(context: Context, settings: NeuronsSettings) -> Planned:
-    """Return how large the attributions are and how long they and their ablations take."""
+    """Plan attributions and ablations: count their examples and texts, and estimate the seconds."""
     return plan_neurons(context, settings)
 
 
 def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
-    """Return the neurons of every model and tower; the margins of a pair are against the same negatives."""
+    """Return the attributed and ablated neurons of every model and tower; a pair's margins share negatives."""
     candidates = _candidates(context, settings)
     towers: dict[str, dict[str, AttributedModel]] = {}
     plans: list[AttributionPlan] = []
@@ -72,7 +72,7 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
 
 
 def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
-    """Return the relevant passage and the negatives of every query; a pair's margin has the same ones for both."""
+    """Return the relevant passage and the negatives of every query; for the margin, the same for both models."""
     mined = context.negatives().candidates
     if not context.is_pair:
         return mined
@@ -82,7 +82,7 @@ def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candida
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model of a tower: the plan of its attribution, and the time of each stage."""
+    """One model in the attribution of a tower: the plan, and the time of each stage."""
 
     retriever: Retriever
     plan: AttributionPlan
@@ -90,7 +90,7 @@ class _Side:
 
 
 def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, NeuronAttribution]:
-    """Attribute every side; where one needs more examples than the other, both have as many."""
+    """Attribute the neurons of both models, with as many examples for each as the one that needs more."""
 
     def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
         made = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
@@ -134,7 +134,7 @@ def _unranked(attribution: NeuronAttribution) -> str:
 
 
 def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Map each tower to the overlap of both sides' neurons, if their matrices have the same shape."""
+    """Yield tower and the overlap of both models' top neurons, for towers whose matrices have the same shape."""
     for tower, sides in towers.items():
         attributions = [one.attribution for one in sides.values()]
         shapes = [{part: dict(neurons.sizes) for part, neurons in one.neurons.items()} for one in attributions]
@@ -143,7 +143,7 @@ def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTowers) -> Iterator[str]:
-    """Describe what of the collection is not attributed, and how stable that leaves the ranking."""
+    """Describe which queries were not attributed, and how stable the ranking of neurons is without them."""
     mined = context.negatives().candidates
     for tower, sides in towers.items():
         used = max(one.attribution.examples for one in sides.values())

@@ -1,4 +1,4 @@
-"""Neurons of one model alone: their caveats, and attribution over a file of texts."""
+"""Neurons of a single model: caveats of its measurement, and attribution over a file of texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from retroscope.typesetting.subject import MODEL
 def caveats_of_one(
     context: Context, settings: NeuronsSettings, plan: AttributionPlan, towers: AttributedTowers
 ) -> list[str]:
-    """Return what the measures of the ablation leave out, which texts were cut, and the attribution's warnings."""
+    """Return the caveats: limits of the ablation's measures, texts that were cut, and the attribution's warnings."""
     shallow = []
     if settings.ablation is not None:
         passages = len(context.collection.passages)
@@ -39,7 +39,7 @@ def caveats_of_one(
 
 
 def _cut_texts(plan: AttributionPlan) -> list[str]:
-    """Count the texts that fill the maximum length."""
+    """Report how many texts fill the maximum length, so that they may have been cut."""
     rows = [row for example in plan.tokens for row in example]
     full = sum(len(row) >= plan.encoder.recipe.max_length for row in rows)
     many = f"{full} of {len(rows)} attributed texts fill the maximum of {plan.encoder.recipe.max_length} tokens"
@@ -67,7 +67,7 @@ class TextsPlan:
     cache: Path
 
     def lines(self) -> list[str]:
-        """Return the plan in words."""
+        """Return the lines of the plan, as `--dry-run` prints them."""
         return list(self.planned.lines)
 
     def document(self) -> Mapping[str, Any]:
@@ -75,7 +75,7 @@ class TextsPlan:
         return self.planned.document
 
     def measure(self, progress: Progress | None = None) -> Measurement:
-        """Return the neurons of the model."""
+        """Attribute the neurons of the model over the texts and return the measurement."""
         work: AttributionPlan = self.planned.work
         tower = work.settings.scaled
         stages = Stages(f"{self.retriever.name}, {tower} tower", progress)
@@ -110,7 +110,7 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
 def plan_on_texts(
     retriever: Retriever, texts: Sequence[str], settings: AttributionSettings, protocol: str = "default"
 ) -> AttributionPlan:
-    """Plan the attribution over texts, which have no query: target `norm` only.
+    """Plan the attribution over texts without queries, for which the target `norm` alone is possible.
 
     Raises:
         SettingsError: if the target asks for queries.

@@ -1,4 +1,4 @@
-"""Count the work of attributions and ablations before they start."""
+"""Plan attributions and ablations of neurons: count their work before it starts."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -20,7 +20,7 @@ OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyo
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
-    """Return the towers that are attributed: both of a pair unless one is asked for, one of a model alone.
+    """Return the towers to attribute: both of a pair unless the settings name one, one of a single model.
 
     Raises:
         SettingsError: if both are asked for of one model.
@@ -30,7 +30,7 @@ def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
 
 
 def plan_neurons(context: Context, settings: NeuronsSettings) -> Planned:
-    """Return what every side and tower takes."""
+    """Plan the work of every model and tower: examples, ablations and seconds."""
     sizes = {
         f"{side}, {tower} tower": _expected(context, retriever, settings, tower)
         for side, retriever in context.models.items()
@@ -68,7 +68,7 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
 
 
 def _compared_seconds(context: Context, retriever: Retriever, attribution: AttributionSettings) -> float:
-    """Estimate the seconds of encoding one query, its relevant passage and its negatives, to find the hardest.
+    """Estimate the seconds of encoding a query, its relevant passage and its negatives, to find the hardest negative.
 
     A pair ranks the negatives by both models first; then every model's vectors are made again.
     """
@@ -82,7 +82,7 @@ def _compared_seconds(context: Context, retriever: Retriever, attribution: Attri
 def ablation_size(
     context: Context, retriever: Retriever, settings: NeuronAblationSettings | None, tower: str, attributed: int
 ) -> dict[str, Any]:
-    """Return how often how many texts are encoded under ablation at most, and how long that is expected to take.
+    """Count the encodings of an ablation, at most, and estimate their seconds.
 
     Args:
         attributed: examples, which are held out if enough queries remain.
@@ -108,7 +108,7 @@ def ablation_size(
 
 
 def planned(work: AttributionPlan) -> Planned:
-    """Return what an attribution of given texts takes, in words and JSON-like."""
+    """Return the plan of an attribution over given texts, in words and as JSON-like values."""
     size, attribution, encoder = facts(work), work.settings, work.encoder
     lengths = [len(row) for rows in work.tokens for row in rows]
     passes = attribution_size(encoder, attribution, len(work.examples)).passes

@@ -41,7 +41,7 @@ ENCODER_TYPES = {"cls": "CLS", "pooler": "CLS", "mean": "mean", "last_column": "
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult | None:
-    """Return both sides of every tower, paired by query; the parts and layers of a statistic are a family of tests."""
+    """Pair both models' neurons by query for every tower, and test them; each statistic is one family of tests."""
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject
@@ -62,7 +62,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult
 
 
 def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
-    """Return the heat map of the protocol; if its threshold was not counted, with the largest one that was."""
+    """Return the layout of the protocol's heat map; if its threshold was not counted, of the largest one that was."""
     if protocol != PUBLISHED_PROTOCOL:
         return HeatMap()
     return (
@@ -71,7 +71,7 @@ def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
-    """Report the neurons of a pair; statements that no ablation confirms are separate."""
+    """Return the section about the neurons of a pair; statements that no ablation confirms are separate."""
     every = all_statements(result)
     profiles = {
         f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
@@ -87,7 +87,7 @@ def report(result: NeuronResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Report the neurons of one model, with doubts, and with counts in the published layout."""
+    """Return the section about a single model's neurons; under ielab-2025, with activity counts as published."""
     result = _result_of_one(measurement, reading)
     tower, side = result.main, result.main.sides[MODEL]
     narrow = narrow_ablation(tower)
@@ -112,14 +112,14 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _result_of_one(measurement: Measurement, reading: Reading) -> NeuronResult:
-    """Return the result of one model, without a comparison."""
+    """Return the result of a single model, without a comparison."""
     ((tower, sides),) = attributed(measurement).items()
     layout = heat_map(reading.subject.protocol, sides[MODEL].attribution)
     return NeuronResult({tower: TowerNeurons(sides, heat_map=layout)})
 
 
 def _section(result: NeuronResult) -> Section:
-    """Make the section of one or two models."""
+    """Return the section about the neurons of one model or of both."""
     return Section(
         draw=lambda: _figures(result),
         tables=neuron_tables(result),
@@ -130,7 +130,7 @@ def _section(result: NeuronResult) -> Section:
 
 
 def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
-    """Return the JSON of one tower: both attributions, paired differences of their statistics, and overlap."""
+    """Return the JSON document of one tower: both attributions, paired differences of their statistics, and overlap."""
     return {
         **{name: _side_document(side) for name, side in tower.sides.items()},
         "differences": effect_records(tower.profile),
@@ -139,7 +139,7 @@ def _tower_document(tower: TowerNeurons) -> dict[str, Any]:
 
 
 def _side_document(side: AttributedModel) -> dict[str, Any]:
-    """Return the JSON of one side: size, recipe, warnings and ablation."""
+    """Return the JSON document of one model's neurons: size, recipe, warnings and ablation."""
     attribution = side.attribution
     return {
         "examples": attribution.examples,
@@ -167,7 +167,7 @@ def _asked(attribution: NeuronAttribution) -> tuple[str, str]:
 
 
 def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:
-    """Return the neurons with the largest mean share, and their other aggregates."""
+    """Return the neurons with the largest mean share, with their other aggregates, as JSON-like values."""
     rows: list[dict[str, Any]] = []
     for part, neurons in attribution.neurons.items():
         table = neurons[["signed", "mean", "share"]].to_dataframe().reset_index()
@@ -176,7 +176,8 @@ def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:
 
 
 def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]:
-    """Return file name -> the counts in the published layout (arXiv 2505.07166), one file a threshold.
+    """Return file name -> activity counts in the layout of the published study (arXiv 2505.07166), one file a
+    threshold.
 
     Counts of each FFN matrix are named `layer_0_intermediate` ... from block 0.
     """
@@ -199,7 +200,7 @@ def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]
 
 
 def _figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.neurons.figures import neuron_figures
 
     return neuron_figures(result)

@@ -33,7 +33,7 @@ WRITTEN = 1e-5  # relative; a number with six significant digits is nearer than 
 
 @dataclass(frozen=True, kw_only=True)
 class HeatMap:
-    """Bins of a heat map of neurons; every neuron is in a bin.
+    """Layout of a heat map of neurons: the value that is drawn, and the bins of neighbouring neurons.
 
     Attributes:
         value: of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold: the
@@ -60,7 +60,7 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 
 class AblationRecipe(TypedDict, total=False):
-    """Protocol of an ablation, JSON-like: the choice of neurons, their fixed value, and the searched collection.
+    """Protocol of an ablation, JSON-like: how neurons are chosen, at what they are fixed, and what is searched.
 
     "neurons" were ranked `by` a quantity, and `beside` it for the curve beside; they lie in `layers` layers. Of
     `of_queries` queries `queries` were measured, of which the attribution used `attributed_queries`. What
@@ -135,27 +135,27 @@ class AblationCurves:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Return the measures of retrieval, the first being the one of the verdict."""
+        """Return the measures of retrieval; the statements use the first."""
         return tuple(str(m) for m in self.scores.values.coords["measure"].values)
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        """Return the parts of the neurons that were ablated, rising."""
+        """Return the fractions of the neurons that were ablated, in rising order."""
         return tuple(float(f) for f in self.scores.values.coords["fraction"].values)
 
     @property
     def of_headline(self) -> pd.DataFrame:
-        """Return the rows of the first measure."""
+        """Return the rows of the headline measure."""
         return self.table[self.table["measure"] == self.measures[0]]
 
     def fractions_where(self, claim: str) -> tuple[float, ...]:
-        """Return the shares of the neurons at which a claim ("confirmed", "over_random") holds, rising."""
+        """Return the fractions at which a claim ("confirmed", "over_random") holds, in rising order."""
         rows = self.of_headline
         return tuple(sorted(float(f) for f in rows.loc[rows[claim].astype(bool), "fraction"]))
 
     @property
     def harms(self) -> bool:
-        """Return whether at some share the top costs more than random neurons and than the largest do.
+        """Return whether at some fraction the top neurons cost more than random neurons and than the largest ones do.
 
         Corrected over the shares (see `ablation.table.curve_table`).
         """
@@ -228,28 +228,28 @@ class TowerNeurons:
 
     @property
     def attributions(self) -> Mapping[str, NeuronAttribution]:
-        """Return side -> its attribution."""
+        """Return model role ("before", "after") -> its attribution."""
         return {name: side.attribution for name, side in self.sides.items()}
 
     @property
     def ablations(self) -> Mapping[str, AblationCurves]:
-        """Return side -> its ablation, of those that were run."""
+        """Return model role -> its ablation curves, for the models that were ablated."""
         return {name: side.ablation for name, side in self.sides.items() if side.ablation is not None}
 
     @property
     def is_alone(self) -> bool:
-        """Return whether one model is reported, which is compared with none."""
+        """Return whether there is a single model, without a comparison."""
         return list(self.sides) == [MODEL]
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the FFN matrices whose neurons were attributed, on every side."""
+        """Return the FFN matrices whose neurons were attributed in every model."""
         kept = [attributions.parts for attributions in self.attributions.values()]
         return tuple(part for part in kept[0] if all(part in others for others in kept))
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the thresholds of every side."""
+        """Return the activity thresholds that every model's attribution counted."""
         kept = [attributions.thresholds for attributions in self.attributions.values()]
         return tuple(t for t in kept[0] if all(t in others for others in kept))
 
@@ -271,7 +271,7 @@ class NeuronResult:
 
 
 def nearest(threshold: float, known: Iterable[float]) -> int | None:
-    """Return the place of a threshold among those known, written with six digits or all; None where it is not there."""
+    """Return the index of a threshold among the known ones, equal to six digits; None if it is not among them."""
     places = list(known)
     if not places:
         return None

@@ -88,18 +88,18 @@ class NeuronAblationSettings:
 
     @property
     def ablations(self) -> int:
-        """Return how many sets of neurons are ablated at most: of each size four sets and the draws."""
+        """Return the largest number of ablated neuron sets: for each fraction, four sets and the random draws."""
         return len(self.fractions) * (4 + self.draws)
 
     @property
     def beside(self) -> str:
-        """Return the ranking whose curve is shown beside that of `by`."""
+        """Return the name of the second ranking, whose curve is shown beside that of `by`."""
         return BESIDE[self.by]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronsSettings:
-    """Settings of the analysis of neurons.
+    """Settings of the analysis of neurons: of their attribution, and of the ablation that tests it.
 
     Attributes:
         attribution: how neurons are attributed.

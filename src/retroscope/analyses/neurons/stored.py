@@ -1,4 +1,4 @@
-"""Neurons as a `Measurement` stores them, and back. No torch."""
+"""Convert attributed neurons to the arrays and tables that a `Measurement` stores, and back. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +25,7 @@ def stored(
     caveats: tuple[str, ...] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """Return the measurement that holds these neurons; names begin with "TOWER/SIDE/".
+    """Return the measurement that holds these neurons; its names begin with "TOWER/SIDE/".
 
     Args:
         towers: the main tower comes first.
@@ -55,7 +55,7 @@ def stored(
 
 
 def _facts(one: AttributedModel) -> dict[str, Any]:
-    """Return the size and the warnings of one side, which are not arrays."""
+    """Return the size and the warnings of one model's attribution, which are no arrays."""
     attribution = one.attribution
     return {
         "model": one.name,
@@ -68,7 +68,7 @@ def _facts(one: AttributedModel) -> dict[str, Any]:
 
 
 def attributed(measurement: Measurement) -> dict[str, dict[str, AttributedModel]]:
-    """Return tower -> side -> its neurons, as they were given to `stored`."""
+    """Return tower -> model role -> its neurons, as `stored` was given them."""
     return {
         tower: {side: _attributed(measurement, f"{tower}/{side}", facts) for side, facts in sides.items()}
         for tower, sides in measurement.facts[TOWERS].items()
@@ -100,5 +100,5 @@ def _ablation(measurement: Measurement, place: str) -> AblationCurves | None:
 
 
 def overlap_of(measurement: Measurement, tower: str) -> pd.DataFrame | None:
-    """Return the overlap of both sides of a tower, or None if they cannot be compared."""
+    """Return the overlap of both models' neurons in a tower, or None if they cannot be compared."""
     return measurement.frames.get(f"{tower}/{OVERLAP}")

@@ -1,4 +1,4 @@
-"""Tables of neurons: the complete one, and the short ones for a paper."""
+"""Tables of neurons: complete ones for files, and short ones for a paper."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,7 +45,7 @@ ABLATION_NOTE = (
 
 
 def profile_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per statistic, part and layer; with both sides and the tests where two are compared."""
+    """Return a row for each statistic, FFN matrix and layer; for a pair, with both models and the tests."""
     if tower.profile is not None:
         shares = effect_rows(tower, LAYER_SHARE).assign(statistic=LAYER_SHARE)
         return pd.concat([rows(tower.profile), shares], ignore_index=True)
@@ -55,28 +55,28 @@ def profile_table(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def threshold_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per part and threshold, over all layers: the part of the neurons that are active."""
+    """Return a row for each FFN matrix and threshold: the share of its neurons, over all layers, that are active."""
     paired = activity_effect(tower)
     return activity_rows(tower) if paired is None else paired
 
 
 def overlap_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the overlap as it was measured."""
+    """Return the table of the overlap of both models' neurons, as measured; empty if it was not."""
     return pd.DataFrame() if tower.overlap is None else tower.overlap.copy()
 
 
 def ablation_points(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per side and point of a curve."""
+    """Return a row for each model and each point of an ablation curve."""
     return _by_side(tower, ablation_rows)
 
 
 def ablation_harm(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per side, fraction and measure: the top against its random draws."""
+    """Return a row for each model, fraction and measure: the top neurons against the random draws."""
     return _by_side(tower, lambda ablation: ablation.table)
 
 
 def ablation_areas(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per side, curve and measure: the area between the curve and the random ones."""
+    """Return a row for each model, curve and measure: the area between the curve and the random ones."""
     return _by_side(tower, lambda ablation: ablation.areas)
 
 
@@ -86,13 +86,13 @@ def _by_side(tower: TowerNeurons, rows_of: Callable[[AblationCurves], pd.DataFra
 
 
 def map_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return one row per part, map, layer and bin of the heat maps."""
+    """Return a row for each FFN matrix, map, layer and bin of the heat maps."""
     frames = [map_rows(tower, part) for part in tower.parts]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def paper_shares(tower: TowerNeurons) -> PaperTable:
-    """Return each layer's share of the total, before and after."""
+    """Return the table of each layer's share of the total attribution, before and after."""
     return _paired(tower, LAYER_SHARE)
 
 
@@ -113,7 +113,7 @@ def _paired(tower: TowerNeurons, statistic: str) -> PaperTable:
 
 
 def paper_profile(tower: TowerNeurons) -> PaperTable:
-    """Return every statistic by layer, of a retriever alone."""
+    """Return the table of every statistic by layer, for a single model."""
     if tower.profile is not None:
         return NOTHING
     place = ["part", "layer"]
@@ -125,13 +125,13 @@ def paper_profile(tower: TowerNeurons) -> PaperTable:
 
 
 def _values(frame: pd.DataFrame) -> "pd.Series[str]":
-    """Return values with their intervals, as text."""
+    """Format values with their intervals."""
     texts = [f"{score(r['value'])} {interval(r['low'], r['high'])}" for _, r in frame.iterrows()]
     return pd.Series(texts, index=frame.index, dtype=object)
 
 
 def paper_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the top against its random draws, fraction by fraction."""
+    """Return the table of the ablation: the top neurons against the random draws, by fraction."""
     losses = ablation_harm(tower)
     if losses.empty:
         return NOTHING
@@ -162,7 +162,7 @@ def paper_ablation(tower: TowerNeurons) -> PaperTable:
 
 
 def narrow_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the same without intervals and single tests, for a terminal of 100 columns."""
+    """Return the ablation table without intervals and single tests, so that it fits a terminal of 100 columns."""
     whole = paper_ablation(tower)
     if whole.frame.empty:
         return whole
@@ -182,7 +182,7 @@ def _effect(row: "pd.Series[Any]", name: str) -> str:
 
 
 def paper_completeness(tower: TowerNeurons) -> PaperTable:
-    """Return the completeness gap of every layer and FFN matrix."""
+    """Return the table of the completeness gap by layer and FFN matrix."""
     gaps = completeness_rows(tower)
     if gaps.empty:
         return NOTHING
@@ -206,7 +206,7 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
 
 
 def paper_overlap(tower: TowerNeurons) -> PaperTable:
-    """Return the overlap of both sides' neurons, over all layers of a matrix."""
+    """Return the table of the overlap of both models' neurons, over all layers of an FFN matrix."""
     if tower.overlap is None:
         return NOTHING
     overlaps = tower.overlap[tower.overlap["layer"] == 0]
@@ -250,19 +250,19 @@ PAPER_TABLES: dict[str, Callable[[TowerNeurons], PaperTable]] = {
 
 
 def neuron_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Return every number of every tower."""
+    """Return table name -> all numbers about neurons, for every tower."""
     return {f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in FRAMES.items()}
 
 
 def large_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Return one row a neuron, of every tower."""
+    """Return table name -> one row for each neuron, for every tower."""
     return {
         f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in LARGE_FRAMES.items()
     }
 
 
 def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
-    """Return every table that a page and a paper print; captions name the tower where there are two."""
+    """Return the tables for the page and the paper; captions name the tower if there are two."""
     tables_of = {}
     for prefix, tower in by_prefix(result):
         lead = f"{tower.label.capitalize()} tower. " if tower.label else ""
@@ -273,5 +273,5 @@ def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
 
 
 def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:
-    """Return every tower with what goes before the names of its tables and figures: nothing for the main one."""
+    """Return every tower with the prefix of its table and figure names, which is empty for the main tower."""
     return [(f"{name}_" if number else "", tower) for number, (name, tower) in enumerate(result.towers.items())]

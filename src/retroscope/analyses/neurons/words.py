@@ -1,4 +1,4 @@
-"""Neurons in words: which side is more concentrated, in which layers they lie, how far the two sides overlap.
+"""Statements about neurons: which model's attribution is more concentrated, in which layers it lies, and the overlap.
 
 The rules are those of the verdict: a difference is claimed only by its corrected p, and what rests on
 neurons that no ablation confirms is marked.
@@ -46,7 +46,7 @@ def neuron_statements(tower: TowerNeurons) -> list[Statement]:
 
 
 def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State which side's attribution is more concentrated, by the Gini index and the other indices."""
+    """State which model's attribution is more concentrated, by the Gini index and the other indices."""
     table = _of_part(effect_rows(tower, GINI), part)
     if tower.profile is None:
         return _concentrated_alone(tower, part)
@@ -82,7 +82,7 @@ def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def layers(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State which layers have the largest share on each side, and how fine-tuning changed the shares."""
+    """State which layers have the largest share in each model, and how fine-tuning changed the shares."""
     shares = [_peaks(tower, part)]
     table = _of_part(effect_rows(tower, LAYER_SHARE), part)
     if tower.profile is not None and len(table):
@@ -91,7 +91,7 @@ def layers(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
-    """Name the layer with the largest share of each side.
+    """State which layer has the largest share in each model.
 
     It is said to hold most where its interval, widened over all layers, parts and sides, excludes an even spread.
     """
@@ -129,7 +129,7 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
 
 
 def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State whether more neurons are active, at every threshold, since the answer can depend on it."""
+    """State whether fine-tuning made more neurons active, at every threshold, since the answer can depend on it."""
     paired = activity_effect(tower)
     if paired is None:
         return _active_alone(tower, part)
@@ -161,7 +161,7 @@ def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
-    """State the overlap of both sides' top neurons, and of the halves of each side."""
+    """State the overlap of both models' top neurons, and that of two halves of each model's examples."""
     if tower.overlap is None:
         return []
     together = tower.overlap[tower.overlap["layer"] == 0]
@@ -193,7 +193,7 @@ def _overlapping(row: "pd.Series[Any]") -> str:
 
 
 def overlap_ceiling(before: float, after: float) -> float:
-    """Return the overlap that noise alone would leave, estimated from the halves of each side.
+    """Return the overlap that noise alone would leave, estimated from the halves of each model's examples.
 
     The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
     For Jaccard indices it is a rule of thumb.
@@ -206,7 +206,7 @@ def _of_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows that rose and those that fell, by their corrected p."""
+    """Return the rows with a significant rise and those with a significant fall, by their corrected p."""
     if tower.profile is None:
         return table.iloc[:0], table.iloc[:0]
     changed = table[table["p_corrected"] < alpha(tower.profile)]
@@ -250,7 +250,7 @@ def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
 
 
 def _effect(tower: TowerNeurons, row: "pd.Series[Any]") -> str:
-    """Return both sides, the effect with its interval, and its corrected p."""
+    """Format the values of both models, the effect with its interval, and its corrected p."""
     corrected = f"{correction(tower.profile)}-corrected {p_value(row['p_corrected'])}" if tower.profile else ""
     return f"{score(row[BEFORE])} to {score(row[AFTER])}, {signed(row['effect'])} {effect_limits(row)}, {corrected}"
 
@@ -260,7 +260,7 @@ def _value(row: "pd.Series[Any]") -> str:
 
 
 def _layers(table: pd.DataFrame) -> str:
-    """Write layers as people do: "layer 3", "layers 1-2 and 4-6"."""
+    """Format layer numbers as text: "layer 3", "layers 1-2 and 4-6"."""
     numbers = sorted(int(layer) for layer in table["layer"])
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     said = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]

@@ -12,7 +12,7 @@ BY_LAYER = ("head", "ffn", "block")
 
 
 def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
-    """Return the recovered margin by layer; none where nothing was patched."""
+    """Draw the margin recovered by layer; no figure where nothing was patched."""
     frame = _recovered(result)
     if frame.empty:
         return ()

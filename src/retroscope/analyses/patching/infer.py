@@ -1,4 +1,4 @@
-"""From recovered margins to tested shares."""
+"""Test the shares of the margin that activation patching recovers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,14 +32,14 @@ PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
-    """Return what is recovered in both models; None where one was measured."""
+    """Return the tested recovery of both models; None if one model was measured."""
     if not measurements or f"{BEFORE}/recovered" not in measurements[0].scores:
         return None
     return patching_result(measurements[0], (BEFORE, AFTER), reading)
 
 
 def patching_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> PatchingResult:
-    """Return the tested recoveries of these receivers."""
+    """Test what patches recover in these receivers, and compare the models if there are two."""
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     names = {side: reading.subject.models[side].name for side in sides}
     found = {}
@@ -75,7 +75,8 @@ def _compared(before: Scores, after: Scores, statistics: ComparisonSettings) -> 
 
 
 class _Patches(NamedTuple):
-    """The margins that activations bring back, (query, corruption, tokens, component).
+    """Margins that patched activations recover, by the origin of the activations, (query, corruption, tokens,
+    component).
 
     Attributes:
         own, random: with the receiver's clean activation, and with a random change of its size.
@@ -91,7 +92,7 @@ class _Patches(NamedTuple):
 
 
 def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
-    """Return the tested values: the effect of the other model's activations by themselves is subtracted."""
+    """Return the values to test: from the other model's patches, the effect of exchanging the model is subtracted."""
     patches = _Patches(by_donor[OWN], by_donor[RANDOM_PATCH])
     if OTHER not in by_donor:
         return patches
@@ -102,7 +103,7 @@ def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
 
 
 def _measured_cells(scores: Scores) -> Scores:
-    """Return the scores by (query, patch, component), a patch being a corruption and tokens.
+    """Return scores by (query, patch, component); a patch is a combination of corruption and tokens.
 
     Those without any number are left out: of a removed word no token is patched.
     """
@@ -159,7 +160,7 @@ def _table(
 
 
 def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
-    """Return what the other model's activations carry, against random changes and against the receiver's own."""
+    """Compare the recovery by the other model's activations with random changes and with the receiver's own."""
     random = {"before": "other_random", "effect": "other_beyond", "ci_low": "other_beyond_low",
               "ci_high": "other_beyond_high", "p_corrected": "p_other_beyond"}  # fmt: skip
     own = {"after": "other", "effect": "other_less_own", "ci_low": "other_low", "ci_high": "other_high",
@@ -173,7 +174,7 @@ def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
 
 
 def _share(total: Scores, patch: Scores | None, row: "pd.Series[Any]", statistics: ComparisonSettings) -> Ratio:
-    """Return the share of the total effect that a patch recovers, over the queries that have both."""
+    """Return the share of the total effect that a patch recovers, over the queries for which both are measured."""
     if patch is None:
         return NO_RATIO
     part = patch.values.sel({name: row[name] for name in CELL})

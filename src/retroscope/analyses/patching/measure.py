@@ -38,7 +38,7 @@ TRACED_PASSES = 2  # of a donor and of the corrupted query, for every kind of pa
 
 
 def refusal(context: Context, settings: PatchingSettings) -> str:
-    """Return why activations of one model cannot be put into the other; empty where they can, or where one is alone."""
+    """Return why one model's activations cannot be patched into the other; empty if they can, or for a single model."""
     encoders = [one.query for one in context.models.values()]
     shapes = {_shape(one) for one in encoders}
     if len(shapes) > 1:
@@ -54,7 +54,7 @@ def _shape(encoder: Encoder) -> tuple[int, int, int, int]:
 
 
 def plan(context: Context, settings: PatchingSettings) -> Planned:
-    """Return how many patched passes are made, and how long they take."""
+    """Plan activation patching: count the patched passes and estimate their seconds."""
     judged = len(context.collection.judged_queries)
     queries = min(settings.limit or judged, judged)
     donors = len(OWN_DONORS) + (len(OTHER_DONORS) if context.is_pair else 0)
@@ -72,7 +72,7 @@ def plan(context: Context, settings: PatchingSettings) -> Planned:
 
 
 def measure(context: Context, settings: PatchingSettings, planned: Planned) -> Measurement:
-    """Return the margins that patched activations bring back.
+    """Return the margins that patched activations recover.
 
     Scores of every side: "SIDE/total" (query, corruption): the clean margin less the corrupted one; "SIDE/recovered"
     (query, corruption, tokens, donor, component): the patched margin less the corrupted one, by the donors of
@@ -98,7 +98,7 @@ def measure(context: Context, settings: PatchingSettings, planned: Planned) -> M
 
 
 def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Example]]:
-    """Return side -> an example a query; the margins of a pair are against the same negatives."""
+    """Return model role -> one example a query; the margins of a pair use the same negatives."""
     wanted = AttributionSettings(
         target="margin", tower="query", negatives=settings.negatives, limit=settings.limit, seed=settings.seed,
         agreement=None,
@@ -114,7 +114,7 @@ def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Ex
 def _corrupted(
     collection: Collection, encoder: Encoder, ids: Sequence[str], settings: PatchingSettings
 ) -> dict[str, list[Corruption]]:
-    """Return kind -> corrupted queries; a swapped word has as many tokens as the one in whose place it is."""
+    """Return kind of corruption -> corrupted queries; a swapped word has as many tokens as the word it replaces."""
     passages = (collection.passage_text(p) for p in islice(collection.passages, COUNTED))
     counts = word_counts([*(query.text for query in collection.queries.values()), *passages])
     queries = {i: collection.queries[i].text for i in ids}
@@ -129,7 +129,7 @@ def _corrupted(
 
 
 def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_place: bool) -> str | None:
-    """Return the first text whose tokens differ from the clean one's, in place if that is asked for."""
+    """Return the first candidate whose tokens differ from the clean text's; None if there is none."""
     own = tokenise(encoder, [clean])[0]
     for text in candidates:
         aligned = align_texts(own, tokenise(encoder, [text])[0])
@@ -140,7 +140,7 @@ def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_plac
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One receiver."""
+    """One model whose runs receive patched activations, with its examples."""
 
     context: Context
     settings: PatchingSettings
@@ -150,7 +150,7 @@ class _Side:
     stages: Stages
 
     def measured(self, texts: Mapping[str, Sequence[Corruption]]) -> tuple[xr.DataArray, xr.DataArray]:
-        """Return the total effect of each corruption, and what every patch recovers of it; NaN where there is none."""
+        """Return the total effect of each corruption, and the recovery by every patch; NaN where unmeasured."""
         components = find_components(self.retriever.query, self.settings.components)
         donors = [*OWN_DONORS, *(OTHER_DONORS if self.other is not None else ())]
         coords: dict[str, list[str]] = {

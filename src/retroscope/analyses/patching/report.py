@@ -13,7 +13,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: PatchingResult, reading: Reading) -> Section:
-    """Return the statements, the figure and the tables of every receiver."""
+    """Return the section about patching in every receiving model: statements, figure and tables."""
     differences = {f"Patching {side}: own, random": one.against_random for side, one in result.sides.items()}
     differences |= {
         f"Patching {side}: other, own": one.against_own
@@ -32,12 +32,12 @@ def report(result: PatchingResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the patches of one model."""
+    """Return the section about patching in a single model, without a comparison."""
     return report(patching_result(measurement, (MODEL,), reading), reading)
 
 
 def _figures(result: PatchingResult) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.patching.figures import patching_figures
 
     return patching_figures(result)

@@ -19,7 +19,7 @@ RANDOM_COLUMNS = ("corruption", "tokens", "share", "largest")  # and "donor"
 
 @dataclass(frozen=True, eq=False)
 class SidePatches:
-    """Effects of patched activations in one receiver; margins are in standard deviations of the total effect.
+    """Margins that patched activations recover in one receiving model, with their tests.
 
     Attributes:
         name: of the receiver.
@@ -47,13 +47,13 @@ class SidePatches:
 
     @property
     def carrying(self) -> pd.DataFrame:
-        """Return the rows of components that carry what was corrupted, the largest share first."""
+        """Return the rows of components whose clean activation recovers the margin significantly, largest first."""
         return self.table[self.table["carries"]].sort_values("share", ascending=False)
 
 
 @dataclass(frozen=True, eq=False)
 class PatchingResult:
-    """Activation patching of one model, or of two.
+    """Result of activation patching in one model, or in both of a pair.
 
     Attributes:
         sides: receiver ("before", "after", or "model") -> its patches.
@@ -64,7 +64,7 @@ class PatchingResult:
     level: float
 
     def document(self) -> dict[str, Any]:
-        """Return every number as JSON-like values."""
+        """Return the numbers of every receiving model as JSON-like values."""
         return {
             side: {
                 "receiver": one.name,

@@ -14,7 +14,7 @@ TOKEN_NAMES = ("changed", "rest", "all")  # see `attribution.patching.alignment`
 
 @dataclass(frozen=True, kw_only=True)
 class PatchingSettings:
-    """Settings of activation patching.
+    """Settings of activation patching: how queries are corrupted, what is patched, and at which tokens.
 
     Attributes:
         corruptions: how queries are corrupted: "swapped" (the rarest word is replaced by that of another query with as

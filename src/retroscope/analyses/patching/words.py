@@ -1,4 +1,4 @@
-"""Activation patching in words."""
+"""Statements about activation patching."""
 
 import math
 from collections.abc import Iterator
@@ -24,17 +24,17 @@ TOKENS = {"changed": "at the changed tokens", "rest": "at the other tokens", "al
 
 
 def patching_statements(result: PatchingResult) -> tuple[Statement, ...]:
-    """Return the statements about every receiver."""
+    """Return the statements about patching in every receiving model."""
     return tuple(s for side, one in result.sides.items() for rule in RULES for s in rule(result, side, one))
 
 
 def _at(side: str) -> str:
-    """Return " before", " after", or nothing for one model alone."""
+    """Return the ending of a sentence about a model: " before", " after", or "" for a single model."""
     return "" if side == MODEL else f" {side}"
 
 
 def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
-    """State what each corruption takes from the margin."""
+    """State by how much each corruption of the query lowers the margin."""
     level = 1 - result.level
     said = "; ".join(
         f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
@@ -54,7 +54,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
 
 
 def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
-    """State which components carry what was corrupted, a sentence a corruption and choice of tokens."""
+    """State which components recover the margin significantly, a sentence for each corruption and choice of tokens."""
     for (kind, tokens), rows in one.table.groupby(["corruption", "tokens"], sort=False):
         if rows["share"].isna().all():
             continue  # of an effect that is not significant there is no share
@@ -72,7 +72,7 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
 
 
 def _by_kind(rows: pd.DataFrame) -> str:
-    """Name the components of every kind that recover most."""
+    """Name, for each kind of component, those that recover most of the margin."""
     best = [some.head(SHOWN) for _, some in rows.groupby("kind", sort=False)]
     return "; ".join(_component(row) for some in best for _, row in some.iterrows())
 
@@ -89,7 +89,7 @@ def _estimate(row: "pd.Series[Any]") -> Estimate:
 
 
 def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
-    """State whether the other model's activations do what the receiver's own do, where those carry something."""
+    """State whether the other model's activations recover as much as the receiving model's own."""
     if one.against_own is None:
         return
     level = alpha(one.against_own)
@@ -118,7 +118,7 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
 
 
 def _exchanged(row: "pd.Series[Any]") -> str:
-    """Return what the other model's activation carries, what the receiver's own does, and what the exchange does."""
+    """Describe the shares recovered by the other model's activation, by the own one, and by exchanging models alone."""
     limits = interval(row["other_share_low"], row["other_share_high"], effect=True)
     return (
         f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} {limits} for "
@@ -132,7 +132,7 @@ def _ratio(value: float) -> str:
 
 
 def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
-    """State what random changes recover."""
+    """State how much of the margin random changes of equal size recover."""
     if one.random.empty:
         return
     mean = float(one.random["share"].mean())

@@ -1,4 +1,7 @@
-"""Is relevance readable, and at which layer? Probes choose the relevant passage from one layer's vectors."""
+"""Analysis of probes: is relevance readable from frozen vectors, and at which layer?
+
+Probes choose the relevant passage from one layer's vectors.
+"""
 
 from retroscope.analyses.analysis import STANDARD, Analysis, AnalysisSize, Instrument, Reporter
 from retroscope.analyses.questions import Question

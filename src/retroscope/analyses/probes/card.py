@@ -1,4 +1,4 @@
-"""Probes on the first screen: what the backbone could already tell apart, and the curve of the picture."""
+"""Card of the probes: how well the backbone's vectors already tell relevant passages apart, and curves by layer."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from retroscope.typesetting.words import best, side_score
 
 
 def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the best accuracy of the similarity probe on the backbone, where no baseline was searched."""
+    """Return the card with the best accuracy of the similarity probe on the backbone."""
     peaks = [s for s in statements if s.code == "peaks"]
     if not peaks:
         return ()
@@ -23,7 +23,7 @@ def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, 
 
 
 def probe_curves_by_layer(result: ProbesResult) -> LayerCurves | None:
-    """Return the accuracy of the similarity probe by layer, before and after."""
+    """Return the accuracy of the similarity probe by layer, before and after, for the figure of the first screen."""
     table = result.similarity_rows()
     if table.empty:
         return None

@@ -1,4 +1,5 @@
-"""Do the controls behave? Rules that say whether the probes can be trusted.
+"""Check the controls of the probes: shuffled queries, hash labels and random weights. Rules that say whether the probes
+can be trusted.
 
 The intervals of a control are widened to hold together over all its cells (`typesetting.frames.widened`).
 """
@@ -27,7 +28,7 @@ NAMED: dict[str, Any] = {  # code and name of each control's statements
 
 
 def control_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Apply every rule of `CONTROL_RULES`, and name the controls that were not run."""
+    """Check every control by its rule in `CONTROL_RULES`, and name the controls that were not run."""
     if result.effect is None:
         return []
     measured = set(result.rows()["control"])
@@ -39,7 +40,7 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 
 
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
-    """Return the cells of a control, intervals widened, with `chance` and passage_only's accuracy (`ceiling`)."""
+    """Return a control's accuracies with widened intervals, chance, and passage_only's upper limit (`ceiling`)."""
     if result.effect is None:
         raise ValueError("controls were asked for, but no probe was measured")
     cells = widened(by_side(result.rows(control=control), CELL), alpha(result.effect))
@@ -73,7 +74,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
 
 
 def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that hash labels cannot be predicted for unseen passages: accuracy is at chance."""
+    """Check that hash labels of unseen passages are predicted at chance only."""
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
@@ -101,7 +102,7 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
 
 
 def random_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that random weights reach a lower accuracy than the model at its best layer."""
+    """Check that random weights reach a lower accuracy than the model does at its best layer."""
     return [s for side in (BEFORE, AFTER) for s in _random_of(result, subject, side)]
 
 
@@ -119,7 +120,7 @@ def _random_of(result: ProbesResult, subject: Subject, side: str) -> list[Statem
 
 
 def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
-    """State that random weights reach as much at another layer: word overlap alone explains that accuracy."""
+    """State that random weights reach about as much at another layer, since word overlap alone may explain it."""
     if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
         return []
     text = (

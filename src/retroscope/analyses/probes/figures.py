@@ -1,4 +1,4 @@
-"""Figures of the probes: curves against controls, effects with their tests, selectivity."""
+"""Figures of the probes: accuracy with its controls, effects of fine-tuning with their tests, selectivity."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ ACCURACY = alt.Y("value:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
 
 
 def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.DataFrame) -> tuple[Figure, ...]:
-    """Return every figure that the result can carry.
+    """Draw all figures for which the result has data.
 
     Args:
         beyond_shuffled: rows of `selectivity`.
@@ -45,7 +45,7 @@ def _bare(figure: Figure | None) -> Figure | None:
 
 
 def similarity_figure(result: ProbesResult, subject: Subject) -> Figure | None:
-    """Return the similarity probe at every N, with its controls."""
+    """Draw the accuracy of the similarity probe by layer for every N (number of candidates), with its controls."""
     frame = probe_curves(result)
     frame = frame[frame["probe"] == result.similarity] if len(frame) else frame
     if frame.empty:
@@ -68,7 +68,7 @@ def similarity_figure(result: ProbesResult, subject: Subject) -> Figure | None:
 
 
 def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
-    """Return every probe against its controls, with a selector of N."""
+    """Draw the accuracy of every probe by layer with its controls; the reader selects N, the number of candidates."""
     frame = probe_curves(result)
     if frame.empty:
         return None
@@ -86,7 +86,7 @@ def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
 
 
 def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
-    """Return the effect of fine-tuning on every probe and layer, and what its tests say."""
+    """Draw the effect of fine-tuning on every probe's accuracy by layer, with the outcome of its test."""
     frame = effect_points(result)
     if frame.empty or result.effect is None:
         return None
@@ -123,7 +123,7 @@ def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figur
 
 
 def probe_curves(result: ProbesResult) -> pd.DataFrame:
-    """Return rows of curves: probe, passages, layer, series, line, value, low, high; controls and chance included."""
+    """Return the rows of the accuracy curves: probe, passages, layer, series, line, value, low, high."""
     cells = result.rows()
     if cells.empty:
         return cells
@@ -137,7 +137,7 @@ def probe_curves(result: ProbesResult) -> pd.DataFrame:
 
 
 def effect_points(result: ProbesResult) -> pd.DataFrame:
-    """Return rows of effects without control: probe, passages, layer, value, low, high, outcome."""
+    """Return the effects on accuracy without controls: probe, passages, layer, value, low, high, outcome."""
     cells = result.rows(control=PLAIN)
     if cells.empty or result.effect is None:
         return pd.DataFrame()
@@ -161,7 +161,7 @@ def _choices(probe: str, frame: pd.DataFrame) -> list[Selector]:
 
 
 def at_largest_n(panel: Any, frame: pd.DataFrame, probes: Sequence[str], title: str) -> Any:
-    """Repeat a panel for every probe, at the largest number of candidate passages."""
+    """Repeat a panel for every probe, with the rows of the largest number of candidate passages."""
     largest = int(frame["passages"].max())
     return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(
         title=f"{title} (N = {largest})"

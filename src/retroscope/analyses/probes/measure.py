@@ -1,4 +1,4 @@
-"""Probe the vectors of every layer."""
+"""Train and evaluate probes on the vectors of every layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +41,7 @@ class Side:
 
 
 def refusal(context: Context, settings: ProbeSettings) -> str:
-    """Return why there are too few choices for the probes; nothing where there are enough."""
+    """Return why the probes cannot be trained: too few choices; empty where there are enough."""
     settings = _with_controls(context, settings)
     return too_few_choices(_choices(context, settings), context.collection.query_texts, settings)
 
@@ -51,7 +51,7 @@ def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Return the choices that the probes are given, and how long they take."""
+    """Plan the probes: the choices that they are given, and the estimated seconds."""
     settings = _with_controls(context, settings)
     choices = _choices(context, settings)
     seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
@@ -60,7 +60,7 @@ def plan(context: Context, settings: ProbeSettings) -> Planned:
 
 
 def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, choices: int) -> float:
-    """Estimate the seconds of probing one model, once more without the final norm where there is one."""
+    """Estimate the seconds of probing one model, twice if its layers are also probed without the final norm."""
     passage = retriever.passage
     layers = len(settings.layers or passage.layer_names)
     plain = _without_controls(settings) if passage.anatomy.post_norm else None
@@ -69,7 +69,7 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
-    """Return the accuracies of every side as "SIDE", without the final norm as "SIDE/bare", code lengths as "SIDE/mdl".
+    """Return the accuracies of each model as "SIDE", without the final norm "SIDE/bare", and code lengths "SIDE/mdl".
 
     The accuracies of every seed are the frame "seeds".
     """
@@ -123,7 +123,7 @@ def _scores(side: str, one: Side) -> list[tuple[str, Scores]]:
 
 
 def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
-    """Record the facts of every side."""
+    """Return the accuracies of every model as records, and the sizes of the splits, JSON-like."""
     level = context.settings.statistics.level
     last = list(sides.values())[-1]
     bare = [] if last.bare is None or context.is_pair else last.bare.records(level)
@@ -135,7 +135,7 @@ def _facts(context: Context, sides: Mapping[str, Side]) -> dict[str, Any]:
 
 
 def _caveats(context: Context, sides: Mapping[str, Side]) -> tuple[str, ...]:
-    """List the reasons to doubt the numbers, and what was not probed."""
+    """List reasons to doubt the accuracies, and what was not probed."""
     caveats: list[str] = []
     for side, one in sides.items():
         own = [warning for warning in one.probed.warnings if warning not in one.known]

@@ -1,4 +1,4 @@
-"""Report the probes from the accuracy of every query."""
+"""Infer and report the probes' results from the accuracy of every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult | None:
-    """Return the paired differences, tested as published where the protocol says so."""
+    """Compare accuracies before and after by query; under the published protocol, with its families of tests."""
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject
@@ -50,7 +50,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult
 
 
 def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
-    """Return the standard deviation over the seeds, and the mean accuracy in training, of every cell."""
+    """Return the standard deviation of accuracy over seeds and the mean training accuracy, for each cell."""
     if seeds is None:
         return None
     groups = seeds.groupby(["side", "probe", "control", "n_passages", "layer"], sort=False)
@@ -58,7 +58,7 @@ def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def report(result: ProbesResult, reading: Reading) -> Section:
-    """Return alarms of the controls, statements with their doubts, figures and tables."""
+    """Return the section: failed controls, statements that these put in doubt, figures and tables."""
     subject, beyond_shuffled = reading.subject, selectivity(result.effect)
     conclusions = statements(result, subject)
     frames = {"selectivity": beyond_shuffled}
@@ -86,7 +86,7 @@ def report(result: ProbesResult, reading: Reading) -> Section:
 
 
 def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the alarms of the controls, the statements that they put in doubt, then the controls that pass."""
+    """Return failed controls first, then the results (marked where those put them in doubt), then passed controls."""
     controls = control_statements(result, subject)
     alarms = [s for s in controls if s.failed]
     readings = (*similarity_probe(result, subject), *passage_only_statements(result, subject))
@@ -94,7 +94,7 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the accuracies of one model by probe, control, N and layer, and a caution where they lie below chance."""
+    """Return the section of a single model: accuracy by probe, control, N and layer, with a caution if below chance."""
     facts, subject = measurement.facts, reading.subject
     stored: list[ProbeRecord] = facts["records"]
     records = [row.copy() for row in stored]
@@ -118,13 +118,13 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _code_length(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the mean online code length of a query, in bits, under the names of the records."""
+    """Rename the fields of a mean online code length (bits per query) as the records name them."""
     names = {"passages": "n_passages", "mean": "bits"}
     return {names.get(name, name): value for name, value in row.items()}
 
 
 def _figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.DataFrame) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.probes.figures import probe_figures
 
     return probe_figures(result, subject, beyond_shuffled)

@@ -1,4 +1,4 @@
-"""Result of the probes."""
+"""Result of the analysis of probes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class ProbesResult:
 
     @property
     def hardest(self) -> int:
-        """Return the largest number of candidate passages: the N at which the report speaks.
+        """Return the largest number of candidate passages N, for which the report gives accuracies.
 
         Raises:
             AnalysisError: if nothing was measured on both sides.
@@ -61,11 +61,11 @@ class ProbesResult:
         return int(cells["passages"].max())
 
     def rows(self, **labels: object) -> pd.DataFrame:
-        """Return one row per cell at `labels`; none where nothing was probed."""
+        """Return the rows of the effect at `labels` (e.g. probe, layer); none where nothing was probed."""
         return pd.DataFrame(columns=LABELS) if self.effect is None else rows(self.effect, **labels)
 
     def similarity_rows(self) -> pd.DataFrame:
-        """Return the similarity probe at the largest N, without control, one row per layer."""
+        """Return the rows of the similarity probe at the largest N, without control, one for each layer."""
         if self.effect is None:
             return self.rows()
         return self.rows(probe=self.similarity, control=PLAIN, passages=self.hardest)

@@ -16,7 +16,7 @@ COLUMNS = ["side", "probe", "passages", "layer", "value", "low", "high"]
 
 
 def selectivity(effect: Difference | None) -> pd.DataFrame:
-    """Return one row per side, probe, number of passages and layer: value, low, high.
+    """Return a row for each model, probe, number of passages and layer: selectivity (value) with its interval.
 
     Empty without the control, or without the probes themselves.
     """

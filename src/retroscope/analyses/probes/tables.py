@@ -1,4 +1,4 @@
-"""Tables of the probes that a paper prints."""
+"""Tables of the probes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def probe_tables(result: ProbesResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return every probe at the largest N, the controls of the similarity probe, and the spread over seeds."""
+    """Return tables of every probe at the largest N, of the similarity probe's controls, and of the seeds' spread."""
     if result.effect is None:
         return {}
     tables = {
@@ -33,7 +33,7 @@ def probe_tables(result: ProbesResult, subject: Subject) -> dict[str, PaperTable
 
 
 def by_layer(result: ProbesResult, effect: Difference, subject: Subject) -> PaperTable:
-    """Return every probe at the largest N, by layer, without controls."""
+    """Return a table of every probe's accuracy at the largest N by layer, without controls."""
     n = result.hardest
     frame = result.rows(control=PLAIN, passages=n)
     caption = f"Probe accuracy (N={n}, chance {score(1 / n)}): {pair(subject)}."
@@ -43,7 +43,7 @@ def by_layer(result: ProbesResult, effect: Difference, subject: Subject) -> Pape
 
 
 def controls(result: ProbesResult, subject: Subject) -> PaperTable:
-    """Return the similarity probe under every control, by layer."""
+    """Return a table of the similarity probe's accuracy under every control, by layer."""
     n, probe = result.hardest, result.similarity
     frame = result.rows(probe=probe, passages=n)
     printed = pd.DataFrame(
@@ -61,7 +61,7 @@ def controls(result: ProbesResult, subject: Subject) -> PaperTable:
 
 
 def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
-    """Return the spread over seeds of every trained probe, over layers and N."""
+    """Return a table of every trained probe's standard deviation over seeds, over layers and N."""
     if result.seed_spread is None or result.seed_spread.empty:
         return PaperTable(pd.DataFrame(), "")
     grouped = result.seed_spread.groupby(["side", "probe", "control"], sort=False)["sd"]
@@ -73,7 +73,7 @@ def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
 
 
 def accuracy_tables(records: Sequence[ProbeRecord], subject: Subject) -> dict[str, PaperTable]:
-    """Return the accuracy of one model's vectors for every N: a row a probe and control, a column a layer."""
+    """Return tables of a single model's accuracy for every N: rows are probes with a control, columns layers."""
     sizes = sorted({int(row["n_passages"]) for row in records})
     return {f"probing_{n}": _accuracies(n, [r for r in records if r["n_passages"] == n], subject) for n in sizes}
 

@@ -1,4 +1,4 @@
-"""Probes in words: at which layers the similarity probe finds relevance, and what explains it."""
+"""Statements about the probes: at which layers the similarity probe finds relevance, and what explains it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,12 +28,12 @@ REASONS = {
 
 
 def negatives(subject: Subject) -> str:
-    """Return how the hard negatives were found; empty where that is not known."""
+    """Describe how the hard negatives were found; empty if that is unknown."""
     return NEGATIVES.get(subject.collection.negatives.get("how", ""), "")
 
 
 def similarity_probe(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Return where the similarity probe, the retriever's own question, becomes readable."""
+    """State at which layer the similarity probe, which compares vectors as the retriever does, is most accurate."""
     if result.effect is None:
         return []
     by_layer, n = result.similarity_rows(), result.hardest
@@ -51,7 +51,7 @@ def similarity_probe(result: ProbesResult, subject: Subject) -> list[Statement]:
 
 
 def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame) -> list[Statement]:
-    """Return where the similarity prefers the negatives: below chance by intervals that hold together over layers."""
+    """State at which layers the similarity probe prefers the negatives, so that its accuracy is below chance."""
     if result.effect is None:
         return []
     chance = 1 / result.hardest
@@ -74,7 +74,7 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
 
 
 def _why_below(subject: Subject) -> str:
-    """Describe how the negatives were found, and whether answers could screen them."""
+    """Explain accuracies below chance: how the negatives were found, and whether known answers could screen them."""
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
         return "The supplied negatives are more similar to the queries than the judged passages."
@@ -87,7 +87,7 @@ def _why_below(subject: Subject) -> str:
 
 
 def screened(subject: Subject) -> list[Statement]:
-    """Return how many ranked passages are no negatives because they may be relevant."""
+    """State how many passages were left out of the hard negatives because they may be relevant."""
     left_out = subject.collection.negatives.get("left_out", {})
     passed_over = {REASONS[name]: int(left_out[name]) for name in REASONS if left_out.get(name)}
     if not passed_over:
@@ -186,7 +186,7 @@ def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
 
 
 def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[Statement]:
-    """Return a caution where one model's similarity probe, at the largest N, lies below chance at some layer."""
+    """Return a caution if a single model's similarity probe is below chance at some layer, for the largest N."""
     largest = max((r["n_passages"] for r in records), default=0)  # 0: only code lengths were measured
     low = [
         r

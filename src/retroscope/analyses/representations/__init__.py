@@ -1,4 +1,7 @@
-"""Where do representations diverge? Both models' vectors of the same texts are compared layer by layer."""
+"""Analysis of representations: at which layers do the two models' vectors of the same texts diverge?
+
+Both models' vectors of the same texts are compared layer by layer.
+"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 

@@ -1,4 +1,4 @@
-"""Figures of the drift of representations: similarity with its controls, layer against layer, geometry."""
+"""Figures of representation drift: similarity with controls, layer against layer, geometry by layer."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ MAP_SIDE = (120, 400)
 
 
 def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
-    """Return similarity, layer map and geometry, and those by layer without the final norm where they differ."""
+    """Draw similarity, layer map and geometry; by layer also without the final norm where that differs."""
     figures = [_similarity(drifted.drift, subject), _layer_map(drifted.drift), _geometry(drifted.drift, subject)]
     if drifted.text_map is not None:
         figures.append(text_map_figure(drifted.text_map))
@@ -39,7 +39,7 @@ def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[
 
 
 def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Draw every similarity by layer with its controls."""
+    """Draw every statistic of similarity between the models by layer, with its controls."""
     charts, parts = [], []
     for name, title in PANELS.items():
         similarities = drift.similarity[drift.similarity["statistic"] == name]
@@ -105,7 +105,7 @@ def _layer_map(drift: RepresentationDrift) -> Figure:
 
 
 def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
-    """Draw the geometry of both sides by layer."""
+    """Draw the geometry statistics of both models' vectors by layer."""
     charts, parts = [], []
     for name, title in STATISTICS.items():
         frame = drift.geometry[drift.geometry["statistic"] == name].rename(columns={"side": "series"})
@@ -132,7 +132,7 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
 
 
 def _one_at_a_time(frame: pd.DataFrame, subject: Subject) -> Any:
-    """Draw one statistic of one tower's vectors at a time; "both" is a statistic of queries with passages."""
+    """Draw one geometry statistic at a time, which the reader selects; "both" compares queries with passages."""
     panel = curves(layer_axis(subject.layer_names), frame, alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)))
     shown = frame.assign(shown=frame["statistic"] + ", " + frame["tower"].map(lambda t: TOWERS.get(t, t)))
     return choosing(panel, shown, [Selector("shown", "statistic", shown["shown"].iloc[0])])

@@ -1,4 +1,4 @@
-"""Figure of the embedding space: a map of a sample of texts, and the movement of a query and its relevant passages."""
+"""Figure of the embedding space: a two-dimensional map of sampled texts, and how queries and passages move."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ MOVED = "#7a7a7a"
 
 
 def text_map_figure(text_map: TextMap) -> Figure:
-    """Return the map of one side at a time, with links and movement of a query and its relevant passages."""
+    """Draw the map of one model at a time, with the links and movements of a selected query and its passages."""
     points, moves = _points(text_map.places), _moves(text_map)
     queries = list(dict.fromkeys(moves["query"]))
     loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}
@@ -40,7 +40,7 @@ def text_map_figure(text_map: TextMap) -> Figure:
 
 
 def _points(places: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a text and side: side, x, y, kind, text."""
+    """Return a row for each text and model: side, x, y, kind, text."""
     return pd.concat(
         [places[["kind", "text"]].assign(side=side, x=places[f"{side}_x"], y=places[f"{side}_y"])
          for side in (BEFORE, AFTER)], ignore_index=True,
@@ -48,7 +48,7 @@ def _points(places: pd.DataFrame) -> pd.DataFrame:
 
 
 def _moves(text_map: TextMap) -> pd.DataFrame:
-    """Return a row a query of the map, and each of its relevant passages: both places, and the query's."""
+    """Return a row for each mapped query and each of its relevant passages: places before and after."""
     place = text_map.places.set_index("text_id")
     texts = {
         query: f"{n}. {place['text'][query][:LABEL]}"
@@ -66,13 +66,13 @@ def _moves(text_map: TextMap) -> pd.DataFrame:
 
 
 def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
-    """Return the row of a text; a query and a passage may have one id."""
+    """Return the row of a text by its id; `passage` tells apart a query and a passage of the same id."""
     places = place.loc[[text]]
     return places[(places["kind"] != "query") if passage else (places["kind"] == "query")].iloc[0]
 
 
 def _chart(points: pd.DataFrame, moves: pd.DataFrame, queries: list[str]) -> Any:
-    """Draw one side at a time, with the links and movements of a chosen query."""
+    """Draw the points of one model at a time, with the links and movements of the selected query."""
     side = alt.param(name="side", value=AFTER, bind=alt.binding_select(options=[BEFORE, AFTER], name="model "))
     offered = [NOBODY, *queries]
     chosen = alt.param(name="query", value=offered[1], bind=alt.binding_select(options=offered, name="query "))
@@ -86,7 +86,7 @@ def _chart(points: pd.DataFrame, moves: pd.DataFrame, queries: list[str]) -> Any
 
 
 def _highlights(mine: Any) -> list[Any]:
-    """Draw the movements, links and points of the rows that are chosen."""
+    """Draw the movements, links and points of the selected query and its passages."""
     moved = mine.mark_rule(color=MOVED, strokeDash=[4, 3]).encode(
         x=_x("before_x"), y=_y("before_y"), x2="after_x:Q", y2="after_y:Q"
     )
@@ -101,7 +101,7 @@ def _dots(points: pd.DataFrame) -> Any:
 
 
 def _marks(chart: Any, *, size: int, opacity: float) -> Any:
-    """Draw texts as points, a colour and a shape a kind."""
+    """Draw texts as points; colour and shape show if a text is a query, a relevant or another passage."""
     kinds, colours, shapes = list(LOOKS), [c for c, _ in LOOKS.values()], [s for _, s in LOOKS.values()]
     return chart.mark_point(filled=True, size=size, opacity=opacity).encode(
         x=_x("x"), y=_y("y"),
@@ -120,7 +120,7 @@ def _y(field: str) -> Any:
 
 
 def _paper(points: pd.DataFrame, moves: pd.DataFrame) -> Any:
-    """Draw both sides beside one another, with every link of a query to its relevant passages."""
+    """Draw the maps of both models side by side, with every link of a query to its relevant passages."""
     panels = []
     for side in (BEFORE, AFTER):
         links = moves.assign(x=moves[f"{side}_x"], y=moves[f"{side}_y"],

@@ -1,4 +1,4 @@
-"""The map of the embedding space: which texts it shows, and where both models place them."""
+"""Sample texts for the map of the embedding space, and place them by both models' vectors."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SEED = 0
 def map_frames(
     before: RetrieverRepresentations, after: RetrieverRepresentations, context: Context
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Return the places of a sample of texts as frames, and what the map loses as facts.
+    """Return frames with the two-dimensional places of sampled texts under both models, and the map's loss as facts.
 
     "map": text_id, kind ("query", "relevant", "other"), text, and x and y of both sides; "map_links": query_id and
     passage_id of every query of the map and its relevant passages.
@@ -43,13 +43,13 @@ def map_frames(
 
 
 def _loss(found: EmbeddingMap) -> dict[str, float]:
-    """Return what a map loses, JSON-like."""
+    """Return the loss of a two-dimensional map, JSON-like."""
     names = ("variance_before", "variance_after", "distances_before", "distances_after", "shift")
     return {name: float(vars(found)[name]) for name in names}
 
 
 def sample_of_map(collection: Collection) -> tuple[list[str], list[tuple[str, str]], list[str]]:
-    """Return queries, pairs of them and their relevant passages, and passages, others among them, drawn."""
+    """Draw queries, pairs of a query with its relevant passage, and passages (relevant and others) for the map."""
     rng = np.random.default_rng(SEED)
     judged, everything = list(collection.judged_queries), list(collection.passages)
     queries = [judged[i] for i in rng.permutation(len(judged))[:QUERIES]]
@@ -60,6 +60,6 @@ def sample_of_map(collection: Collection) -> tuple[list[str], list[tuple[str, st
 
 
 def _last_layer(side: RetrieverRepresentations, queries: list[str], passages: list[str]) -> np.ndarray:
-    """Return the vectors of the last layer, of queries and then of passages."""
+    """Return the last layer's vectors of these queries, then of these passages."""
     return np.concatenate([tower.texts(tower.rows(ids))[:, -1]
                            for tower, ids in ((side.query, queries), (side.passage, passages))])  # fmt: skip

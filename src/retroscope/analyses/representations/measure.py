@@ -29,14 +29,14 @@ TOO_MANY = "retrieval with whitened vectors was not measured: the passages are t
 
 
 def refusal(context: Context, settings: DriftSettings) -> str:
-    """Return why the vectors of the two cannot be compared on this collection."""
+    """Return why the vectors of the two models cannot be compared on this collection; empty if they can."""
     if not context.is_pair:
         return "representations are compared between two models"
     return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(context.collection)
 
 
 def plan(context: Context, settings: DriftSettings) -> Planned:
-    """Return how long comparing every layer takes; the vectors are planned for all analyses."""
+    """Plan the comparison of every layer: estimate its seconds, without those of encoding."""
     passage, rate = context.models["before"].passage, context.product_rate
     counts = len(context.collection.queries), len(context.collection.passages)
     seconds = representations_seconds(counts, len(passage.layer_names), passage.width, settings, rate)
@@ -48,7 +48,7 @@ def plan(context: Context, settings: DriftSettings) -> Planned:
 
 
 def measure(context: Context, settings: DriftSettings, planned: Planned) -> Measurement:
-    """Return similarity, geometry and layer map as frames.
+    """Return the similarity, geometry and layer map of both models' vectors as frames.
 
     On the first collection also: a map of a sample of texts, the controls of similarity, the same frames without the
     final norm as "bare/FRAME", and retrieval with whitened vectors as "SIDE/whitened".
@@ -80,7 +80,7 @@ def measure(context: Context, settings: DriftSettings, planned: Planned) -> Meas
 
 @dataclass(frozen=True, eq=False)
 class _Vectors:
-    """The vectors that are compared on one collection, and those of the controls."""
+    """The vectors of both models over one collection, and those of the controls."""
 
     before: RetrieverRepresentations
     after: RetrieverRepresentations
@@ -88,7 +88,7 @@ class _Vectors:
     other_trainings: tuple[RetrieverRepresentations, ...]
 
     def bare(self) -> "_Vectors | None":
-        """Return the layers as the blocks leave them; None where they are stored so."""
+        """Return the vectors of every layer without the final norm; None where the stored ones are without it."""
         before, after = self.before.bare(), self.after.bare()
         if before is None or after is None:
             return None
@@ -98,7 +98,7 @@ class _Vectors:
 
 
 def _vectors(context: Context) -> _Vectors:
-    """Return the vectors of both models; those of the controls on the first collection alone."""
+    """Return the vectors of both models, and on the first collection also those of the controls."""
     before, after = (context.encoded(context.models[side]).vectors for side in ("before", "after"))
     if not context.first:
         return _Vectors(before, after, None, ())
@@ -135,7 +135,7 @@ def texts_by_id(collection: Collection) -> dict[str, Callable[[str], str]]:
 
 
 def whitened(vectors: RetrieverRepresentations, collection: Collection, measures: tuple[str, ...]) -> Scores | None:
-    """Search with final vectors whitened by the passages: what geometry alone gives, since it knows no query.
+    """Search with final vectors whitened by the passages' covariance, a transform that uses no query.
 
     Returns:
         The scores; None where the passages are too many to hold.
@@ -159,7 +159,7 @@ def _in_memory(tower: Representations, final: np.ndarray) -> Representations:
 
 
 def _whitened(vectors: _Vectors, context: Context) -> dict[str, Scores]:
-    """Return the scores of every side that can be whitened."""
+    """Return the retrieval scores with whitened vectors of each model whose vectors can be whitened."""
     sides = (("before", vectors.before), ("after", vectors.after))
     scores_by_side = {side: whitened(v, context.collection, context.settings.measures) for side, v in sides}
     return {f"{side}/whitened": scores for side, scores in scores_by_side.items() if scores is not None}
@@ -170,7 +170,7 @@ def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
 
 
 def _too_few(collection: Collection) -> str:
-    """Return why the intervals of this collection cannot be computed; empty where they can."""
+    """Return why intervals cannot be computed on this collection; empty where they can."""
     needed = 2 * GROUPS
     ids = {"query": collection.queries, "passage": collection.passages}
     texts = texts_by_id(collection)

@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RepresentationResult | None:
-    """Return the compared layers of every collection, and the effect with whitened vectors on the first."""
+    """Return the comparison of both models' vectors on every collection; None where no collection was measured."""
     if not measurements:
         return None
     return RepresentationResult(
@@ -54,7 +54,7 @@ def _text_map(measurement: Measurement) -> TextMap | None:
 
 
 def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
-    """Return the effect on every measure; the headline is a family of its own."""
+    """Compare retrieval with whitened vectors before and after; the headline measure is a family of its own."""
     before, after = (measurement.scores.get(f"{side}/whitened") for side in (BEFORE, AFTER))
     if before is None or after is None:
         return None
@@ -63,7 +63,7 @@ def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
 
 
 def report(result: RepresentationResult, reading: Reading) -> Section:
-    """Return statements, figures and tables of the first collection, and what the others say beside it."""
+    """Return the section: statements, figures and tables of the first collection, and the numbers of all others."""
     retrieval = reading.result("retrieval", RetrievalResult)
     first = result.first
     return Section(
@@ -78,7 +78,7 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
 
 
 def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
-    """Return the tables: every number of the first collection; of the others all but the layer-by-layer map."""
+    """Return the data frames of all collections; the layer-by-layer map is that of the first collection only."""
     first = result.first
     frames = {
         "similarity": first.drift.similarity,
@@ -114,7 +114,7 @@ def _by_layer(drift: RepresentationDrift) -> dict[str, Any]:
 
 
 def _figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.representations.figures import representation_figures
 
     return representation_figures(drifted, subject)

@@ -1,4 +1,4 @@
-"""Result of the drift of representations."""
+"""Result of the analysis of representation drift."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class TextMap:
 
 @dataclass(frozen=True, eq=False)
 class CollectionDrift:
-    """Vectors of both models over the texts of one collection, compared.
+    """Comparison of both models' vectors over the texts of one collection.
 
     Attributes:
         collection: its name.
@@ -47,11 +47,11 @@ class CollectionDrift:
 
 @dataclass(frozen=True, eq=False)
 class RepresentationResult:
-    """Drift of representations on every collection, the first one first."""
+    """Drift of representations on every collection, the study's first collection first."""
 
     by_collection: tuple[CollectionDrift, ...]
 
     @property
     def first(self) -> CollectionDrift:
-        """Return what was found on the first collection."""
+        """Return the comparison on the study's first collection."""
         return self.by_collection[0]

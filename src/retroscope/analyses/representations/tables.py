@@ -13,7 +13,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def representation_tables(result: RepresentationResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return retrieval with whitened vectors, and CKA by layer on every collection where there are several."""
+    """Return tables of retrieval with whitened vectors and, with several collections, of CKA by layer on each."""
     tables, whitened = {}, result.first.whitened
     if whitened is not None:
         caption = f"Retrieval with whitened vectors: {pair(subject)}."
@@ -37,7 +37,7 @@ def _cka(result: RepresentationResult, subject: Subject) -> PaperTable:
 
 
 def _values(drift: RepresentationDrift, tower: str) -> list[str]:
-    """Return CKA of every layer with its interval, from the bottom."""
+    """Return the CKA of every layer with its interval as text, from the lowest layer up."""
     table = drift.similarity
     values = table[(table["statistic"] == "cka") & (table["tower"] == tower)].sort_values("layer")
     return [

@@ -1,4 +1,4 @@
-"""Drift of the representations in words: where two models cease to arrange texts alike, and the embedding space."""
+"""Statements about representation drift: the layers at which two models arrange texts differently, and geometry."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ OTHER_TRAINING = "another training of the retriever"
 def representation_statements(
     result: RepresentationResult, retrieval: Difference | None, subject: Subject
 ) -> tuple[Statement, ...]:
-    """Return every statement about representations.
+    """Return every statement about representation drift.
 
     Args:
         result: of all collections.
@@ -38,12 +38,12 @@ def representation_statements(
 
 
 def towers(drift: RepresentationDrift) -> list[str]:
-    """Return the towers that were compared, in order."""
+    """Return the towers whose vectors were compared, in order."""
     return list(dict.fromkeys(drift.similarity["tower"]))
 
 
 def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Statement:
-    """State at which layer the two are most and least alike by CKA; the other statistics are in the figure."""
+    """State at which layers the two models' vectors are most and least alike by CKA."""
     similarities = _of(drift, tower, "cka")
     least, most = similarities.loc[similarities["value"].idxmin()], best(similarities, "value")
     text = (
@@ -62,7 +62,7 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
 
 
 def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str:
-    """State the same by Procrustes; nothing where it is not defined."""
+    """State at which layer the vectors are least alike by Procrustes distance; "" where that is undefined."""
     distances = _of(drift, tower, "procrustes")
     if distances["value"].isna().all():
         return ""
@@ -74,7 +74,7 @@ def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str
 
 
 def _on_other(first: CollectionDrift, other: CollectionDrift) -> Statement:
-    """Compare the last layer's similarity on another collection with that on the first."""
+    """State how the last layer's similarity on another collection differs from that on the first."""
     parts = [
         f"{tower} vectors {_value(_last(first.drift, tower))} on {first.collection}, "
         f"{_value(_last(other.drift, tower))} on {other.collection}"
@@ -102,7 +102,7 @@ def _value(row: "pd.Series[Any]") -> str:
 
 
 def _embedding_space(drift: RepresentationDrift, subject: Subject) -> Statement:
-    """State anisotropy and dimensions of passages at the last layer, on both sides."""
+    """State the anisotropy and effective dimensions of both models' passage vectors at the last layer."""
     table = drift.geometry
     last = table[(table["tower"] == "passage") & (table["layer"] == table["layer"].max())]
     geometry = last.set_index(["statistic", "side"])
@@ -122,7 +122,7 @@ def _embedding_space(drift: RepresentationDrift, subject: Subject) -> Statement:
 
 
 def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Subject) -> tuple[Statement, ...]:
-    """State how much of the gain whitening gives the backbone, which knows no query."""
+    """State how much of the gain the backbone reaches by whitening its vectors, which uses no query."""
     if gain is None or first.whitened is None:
         return ()
     measure = subject.measures[0]

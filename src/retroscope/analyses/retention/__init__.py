@@ -1,4 +1,7 @@
-"""Which facts can still be read? Facts are read from the states of both models, and compared with what is retrieved."""
+"""Analysis of retention: which facts can still be read from the model after fine-tuning?
+
+Facts are read from the states of both models, and compared with what is retrieved.
+"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
 

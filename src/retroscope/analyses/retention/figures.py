@@ -11,7 +11,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def fact_figures(result: RetentionResult, subject: Subject) -> tuple[Figure, ...]:
-    """Return P@1 by layer, before and after, by each read-out."""
+    """Draw P@1 of the facts by layer, before and after, for each read-out."""
     frame = by_side(rows(result.effect, measure=P1), ["layer", "readout"]).rename(columns={"side": "series"})
     frame["line"] = frame["series"]
     frame["readout"] = [READ_OUTS[name] for name in frame["readout"]]

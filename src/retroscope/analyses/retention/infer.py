@@ -1,4 +1,4 @@
-"""From what was read to effects, controls and the association of known and found."""
+"""Test which facts are still read after fine-tuning, their controls, and the association of known and found facts."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ PARTS = 3  # of popularity, and of shared words
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
-    """Return effects paired by fact, with the controls; None where no two models were read."""
+    """Compare what both models read, paired by fact, with controls; None unless two models were read."""
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None
@@ -63,7 +63,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionRes
 
 
 def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) -> Difference | None:
-    """Return the paired ranks among all tokens; None where no head was read, or no answer is one token."""
+    """Compare the reciprocal ranks among all tokens before and after; None where they were not measured."""
     before, after = sides
     if before is None or after is None:
         return None
@@ -71,7 +71,7 @@ def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) ->
 
 
 class _Cells:
-    """P@1 of the last layer, by side and read-out, with the facts' own columns."""
+    """P@1 of every fact at the last layer by model and read-out, with each fact's stratum and cluster."""
 
     def __init__(self, scores: Mapping[str, Scores], facts: pd.DataFrame, last: int, level: IntervalSettings) -> None:
         self.scores, self.facts, self.last, self.settings = scores, facts, last, level
@@ -81,29 +81,31 @@ class _Cells:
         self.strata = facts.loc[self.ids, "stratum"].to_numpy()
 
     def hits(self, side: str, readout: str, measure: str = P1) -> np.ndarray:
-        """Return a value a fact, in the order of `ids`."""
+        """Return the values of a measure, one for each fact, in the order of `ids`."""
         values = self.scores[side].select(layer=self.last, readout=readout, measure=measure).values
         hits: np.ndarray = values.sel(query=self.ids).values
         return hits
 
     def readouts(self, side: str) -> list[str]:
-        """Return the read-outs of a side."""
+        """Return the read-outs that a model was read with."""
         return [str(name) for name in self.scores[side].values["readout"].values]
 
     def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
-        """Return mean, interval and number of some of the values; NaN of none."""
+        """Return the mean, its interval and the number of the values that `kept` selects; NaN if there are none."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
         found = bootstrap_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
         return float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0])
 
     def frequent(self, kept: np.ndarray) -> float:
-        """Return P@1 of the most frequent object."""
+        """Return the P@1 of always answering a relation's most frequent object, over the facts that `kept` selects."""
         return float(self.facts.loc[self.ids, "most_frequent"].to_numpy()[kept].mean())
 
 
 def _retained(cells: _Cells) -> dict[tuple[str, str], Retained]:
-    """Follow single facts; a ratio of both P@1 would let gained facts hide lost ones. A tie counts as not read."""
+    """Count which single facts fine-tuning kept and which it gained, by read-out and stratum. A tie counts as
+    not read.
+    """
     every = np.ones(len(cells.ids), dtype=bool)
     groups = {"": every, **{str(name): cells.strata == name for name in np.unique(cells.strata) if name}}
     retained = {}
@@ -143,7 +145,8 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 
 
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
-    """Relate what the backbone knew, by its head where it has one, to what each model finds; then by stratum.
+    """Relate the facts that the backbone knew to the facts whose passage each model finds, for all facts and by
+    stratum.
 
     Facts of all strata are compared within strata: what differs between these may make facts both known and found.
     """

@@ -29,7 +29,7 @@ FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
-    """Return scores (query, layer, readout, measure) of every side and of "random"; a query is a fact.
+    """Return scores (query, layer, readout, measure) of every model and of the random-weight copy; a query is a fact.
 
     "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). Frames: "facts" with a row a fact, "losses"
     of the read-outs on held-out text, "consistency" over wordings, and "found" where the questions of the facts were
@@ -77,7 +77,7 @@ def _fitted(
     work: RetentionWork,
     settings: RetentionSettings,
 ) -> LinearReadout:
-    """Fit the read-out of one model; the output matrix is the backbone's for all."""
+    """Fit the linear read-out of one model; all models share the output matrix of the backbone."""
     output = head.matrix if isinstance(head, LanguageHead) else backbone.backbone.get_input_embeddings().weight
     lesson = Lesson(states_at(encoder, work.places), work.targets, work.held_out)
     return fit_readout(lesson, output.detach().cpu(), work.words, settings.readout)
@@ -86,7 +86,7 @@ def _fitted(
 def _read(
     encoder: Encoder, readouts: Mapping[str, Readout], work: RetentionWork, settings: RetentionSettings
 ) -> tuple[dict[str, Scores], pd.DataFrame]:
-    """Return the scores of the first wording, and the share of pairs of wordings with the same first object."""
+    """Return the scores of each fact's first wording, and how consistent the answers to several wordings are."""
     n_layers, facts = encoder.anatomy.n_blocks + 1, work.facts.facts
     values = np.full((len(facts), n_layers, len(readouts), len(MEASURES)), np.nan)
     ranks = np.full((len(facts), n_layers, len(readouts)), np.nan)
@@ -118,7 +118,7 @@ def _read(
 
 
 def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], readouts: Sequence[str]) -> pd.DataFrame:
-    """Return a row a fact and read-out, of facts that are read in several wordings."""
+    """Return, for facts with several wordings, how often two wordings give the same answer, by read-out."""
     rows = [
         {"fact": ids[row], "readout": name, "wordings": len(tops), "consistency": _agreement([top[k] for top in tops])}
         for row, tops in first.items()
@@ -129,28 +129,28 @@ def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], read
 
 
 def _agreement(tops: list[int]) -> float:
-    """Return the share of pairs that are equal."""
+    """Return the share of pairs of equal numbers among all pairs."""
     equal = np.equal.outer(tops, tops)
     n = len(tops)
     return float((equal.sum() - n) / (n * (n - 1)))
 
 
 def _clusters(work: RetentionWork, settings: RetentionSettings) -> dict[str, int]:
-    """Number the cluster of every fact: its relation or its subject."""
+    """Map each fact to the number of its cluster, which is its relation or its subject."""
     names = {fact.id: getattr(fact, clustered_by(work, settings)) for fact in work.facts.facts}
     numbers: dict[str, int] = {}
     return {fact: numbers.setdefault(name, len(numbers)) for fact, name in names.items()}
 
 
 def clustered_by(work: RetentionWork, settings: RetentionSettings) -> str:
-    """Return "relation" or "subject": what counts as one observation."""
+    """Return by what facts are clustered as one observation: "relation" or "subject"."""
     if settings.clusters != "auto":
         return settings.clusters
     return "relation" if len(work.facts.by_relation) >= FEWEST_RELATIONS else "subject"
 
 
 def _facts(work: RetentionWork) -> pd.DataFrame:
-    """Return a row a fact with what does not depend on a model: chance and P@1 of the most frequent object."""
+    """Return a row for each fact with what depends on no model: chance and P@1 of the most frequent object."""
     rows = []
     for wording in work.wordings:
         if wording.number == 0:
@@ -183,7 +183,7 @@ def _about(
 
 
 def _inputs(settings: RetentionSettings) -> str:
-    """Hash the files that the settings name."""
+    """Hash the contents of the files that the settings name."""
     text = None if settings.text is None else file_digest(Path(settings.text))
     return fingerprint([None if settings.facts is None else load_facts(settings.facts).fingerprint, text])
 

@@ -1,4 +1,4 @@
-"""Plan the reading of facts: which facts, their tokens, the neutral text, and what it takes."""
+"""Plan the reading of facts: the facts, their tokens, the neutral text, and the estimated time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from retroscope.numbers import count
 
 @dataclass(frozen=True, eq=False)
 class Wording:
-    """The facts of one relation in one wording."""
+    """The facts of one relation in one wording (cloze), ready to be read."""
 
     relation: str
     number: int
@@ -37,7 +37,7 @@ class Wording:
 
 @dataclass(frozen=True, eq=False)
 class RetentionWork:
-    """Facts, wordings and neutral text that a model reads.
+    """Prepared work of retention: the facts with their wordings, and the neutral text for fitting read-outs.
 
     Attributes:
         facts: the sample.
@@ -59,7 +59,7 @@ class RetentionWork:
 
 
 def refusal(context: Context, settings: RetentionSettings) -> str:
-    """Return why no fact can be read: none is given, or the tokens of the two models differ."""
+    """Return why no fact can be read: none is given, or the two models' tokens differ; empty otherwise."""
     if settings.facts is None:
         return "no facts are given: name a file, --set retention.facts=FILE"
     encoders = [one.tower(settings.tower) for one in context.models.values()]
@@ -75,12 +75,12 @@ def refusal(context: Context, settings: RetentionSettings) -> str:
 
 
 def prediction(encoder: Encoder) -> Prediction:
-    """Return how the family of an encoder was pre-trained to predict words."""
+    """Return how models of the encoder's family predict words in pre-training, e.g. masked or next words."""
     return "causal" if encoder.anatomy.layout.causal else "masked"
 
 
 def plan(context: Context, settings: RetentionSettings) -> Planned:
-    """Return the facts that are read, and the time of reading and fitting.
+    """Plan the reading of facts: choose the facts, and estimate the seconds of reading and fitting.
 
     Raises:
         CollectionError: for facts or text that cannot be read.
@@ -145,7 +145,7 @@ def _neutral(context: Context, settings: RetentionSettings, facts: Facts) -> lis
 
 
 def _seconds(context: Context, settings: RetentionSettings, work: RetentionWork) -> float:
-    """Estimate the passes through both models and the control, and the products of heads and read-outs."""
+    """Estimate the seconds of passes through both models and the control, and of read-outs."""
     inputs = [
         place for one in work.wordings for fact in range(len(one.clozes.rows)) for place in one.clozes.places(fact)
     ]

@@ -1,4 +1,4 @@
-"""Report which facts are read before and after."""
+"""Report which facts can be read before and which after fine-tuning."""
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def report(result: RetentionResult, reading: Reading) -> Section:
-    """Return the statements, the figure by layer, the tables and every number."""
+    """Return the section: statements, the figure by layer, the tables and all numbers."""
     retained = [
         {"readout": readout, "stratum": stratum, "read_before": before, "read_after": part.value,
          "ci_low": part.low, "ci_high": part.high, "n": part.n}
@@ -60,7 +60,7 @@ def _association(one: object) -> dict[str, object]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the recalled facts of one model, by layer and read-out."""
+    """Return the section of a single model: the facts that it recalls, by layer and read-out."""
     records = mean_records(measurement.scores[MODEL], reading.subject.statistics)
     return Section(
         frames={"facts": pd.DataFrame(records)}, document=records, values={"about": measurement.facts, "folded": []}
@@ -68,7 +68,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _figures(result: RetentionResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure.
+    """Draw the figure of recalled facts by layer.
 
     The plotting code is imported here because it is slow and the terminal shows no figures.
     """

@@ -1,4 +1,4 @@
-"""Result of the retention of facts."""
+"""Result of the analysis of retention of facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
 
 @dataclass(frozen=True)
 class FactShare:
-    """A share of facts with its interval, all NaN of no facts."""
+    """A share of some facts with its interval; all numbers are NaN if there are no facts."""
 
     value: float
     low: float
@@ -28,7 +28,7 @@ class FactShare:
 
 @dataclass(frozen=True)
 class Retained:
-    """Shares of single facts that fine-tuning kept and gained, at the last layer.
+    """Shares of the facts that fine-tuning kept, and of those that it gained, at the last layer.
 
     Attributes:
         kept: of the facts that were read before, the share that is read after.
@@ -41,7 +41,7 @@ class Retained:
 
 @dataclass(frozen=True)
 class FactControl:
-    """P@1 where nothing can be known, beside that of always answering the relation's most frequent object.
+    """P@1 of a control in which nothing can be known, beside that of always answering the most frequent object.
 
     Attributes:
         name: of the control.
@@ -63,13 +63,13 @@ class FactControl:
 
     @property
     def failed(self) -> bool:
-        """Return whether more is read than without any knowledge of the subject."""
+        """Return whether the control reads significantly more than always answering the most frequent object would."""
         return self.low > self.most_frequent
 
 
 @dataclass(frozen=True)
 class Association:
-    """Known before, and found: the odds ratio of all facts, and within strata, popularity and shared words.
+    """Association of facts known before with facts found in search: odds ratios, overall and within strata.
 
     Attributes:
         side: whose search found the passage.
@@ -120,6 +120,6 @@ class RetentionResult:
 
     @property
     def readouts(self) -> list[str]:
-        """Return the read-outs, that of the head first."""
+        """Return the read-outs in the order of the report, the language-model head first."""
         present = [str(name) for name in self.effect.before.values["readout"].values]
         return [name for name in (HEAD, REFITTED) if name in present]

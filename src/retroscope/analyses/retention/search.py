@@ -1,4 +1,4 @@
-"""Search the passages that state the facts with the questions of the facts."""
+"""Search the passages that state facts with the questions that ask for them."""
 
 import re
 
@@ -15,7 +15,7 @@ WORD = re.compile(r"\w+")
 
 
 def search_facts(context: Context, facts: Facts, found_at: int) -> pd.DataFrame:
-    """Return a row a fact that has a question and passages.
+    """Return a row for each fact that has a question and passages: whether each model finds one of its passages.
 
     Columns: fact; found/SIDE, whether a passage that states it is among the first `found_at`; shared, the share of the
     question's words that are in its passages; popularity, as given, else the passages that name the subject.
@@ -43,7 +43,7 @@ def _found(context: Context, retriever: Retriever, measure: str, asked: list[Fac
 
 
 def _shared(fact: Fact) -> float:
-    """Return the largest share of the words of a question that one passage has."""
+    """Return the largest share of a question's words that one of the fact's passages has."""
     words = set(WORD.findall(fact.question.casefold()))
     return max(len(words & set(WORD.findall(text.casefold()))) / max(1, len(words)) for text in fact.passages)
 

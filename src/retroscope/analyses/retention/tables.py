@@ -18,7 +18,7 @@ READ_OUTS = {"head": "own head (grafted after)", "refitted": "refitted read-out"
 
 
 def fact_tables(result: RetentionResult) -> dict[str, PaperTable]:
-    """Return the tables: measures of the last layer, P@1 by layer, controls, strata, known x found."""
+    """Return the tables: measures at the last layer, P@1 by layer, controls, strata, known against found facts."""
     tables = {"facts": _last_layer(result), "facts_by_layer": _by_layer(result), "facts_controls": _controls(result)}
     if result.vocabulary is not None:
         tables["facts_vocabulary"] = _vocabulary(result.vocabulary, result)
@@ -77,14 +77,14 @@ def _vocabulary(effect: Difference, result: RetentionResult) -> PaperTable:
 
 
 def _explained(effect: Difference, result: RetentionResult) -> str:
-    """Explain the marks; the intervals are over facts, of so many relations or subjects."""
+    """Return a note that explains the significance marks, and how many facts and clusters the intervals are over."""
     facts, clusters = effect.method.get("queries", 0), effect.method.get("texts", 0)
     clustered = f"{count(facts, 'fact')} of {count(clusters, str(result.about['clusters']))}"
     return explained(effect, clustered) + scope(result)
 
 
 def scope(result: RetentionResult) -> str:
-    """Return a sentence on the relations that intervals hold for, where relations are not the observations."""
+    """Return a sentence that limits intervals to these relations; "" where relations are the observations."""
     if result.about["clusters"] == "relation":
         return ""
     relations = int(result.about["relations"])

@@ -1,4 +1,4 @@
-"""The retention of facts in words."""
+"""Statements about the retention of facts."""
 
 import math
 
@@ -57,7 +57,7 @@ def _share(one: FactShare) -> str:
 
 
 def _controls(result: RetentionResult) -> Statement:
-    """Return one statement of all controls, or of those that failed."""
+    """State that no control reads more than it can know, or name the controls that do."""
     failed = [one for one in result.controls if one.failed]
     if not failed:
         highest = max(result.controls, key=lambda one: one.value - one.most_frequent, default=None)
@@ -80,7 +80,7 @@ def _control_words(one: FactControl) -> str:
 
 
 def _association(one: Association, result: RetentionResult) -> Statement:
-    """Return what is known and found; the pooled odds ratio is no conclusion and stays in the table."""
+    """State the share of known and of unknown facts whose passage a model finds, and the odds ratio within strata."""
     within, alike = one.within, "thirds of popularity and shared words"
     if any(other.stratum for other in result.associations):
         alike = f"strata of the facts and {alike}"

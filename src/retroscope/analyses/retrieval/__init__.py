@@ -1,4 +1,7 @@
-"""Does the retriever find the right passages? Every judged query is searched with the final vectors."""
+"""Analysis of retrieval: does the retriever rank the relevant passages higher than its backbone does?
+
+Every judged query is searched with the final vectors.
+"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter
 from retroscope.analyses.questions import Question

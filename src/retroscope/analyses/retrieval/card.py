@@ -1,4 +1,4 @@
-"""Retrieval in a few words: did it change, and what did that cost on other collections?"""
+"""Cards of retrieval: did it change, and did it fall on other collections?"""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ TO_ONE = ("nDCG", "RR", "Success")
 
 
 def cards(result: RetrievalResult, statements: Sequence[Statement], subject: Subject) -> tuple[Card, ...]:
-    """Return whether retrieval changed, and what happened on the other collections."""
+    """Return the cards: whether retrieval changed, and its largest fall on the other collections."""
     (headline,) = [s for s in statements if s.headline]
     others = [s for s in statements if s.estimate is not None and s.estimate.collection]
     sentence = f"{_sentence(result, headline, subject)}{_close_to_zero(headline)}"
@@ -35,7 +35,7 @@ def cards(result: RetrievalResult, statements: Sequence[Statement], subject: Sub
 
 
 def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) -> str:
-    """Return what fine-tuning did, by how much and how sure, in one sentence."""
+    """Return one sentence on the effect of fine-tuning: its direction, size and significance."""
     number = headline.estimate
     if number is None:
         return unmeasured(result.headline)
@@ -55,7 +55,7 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
 
 
 def _close_to_zero(headline: Statement) -> str:
-    """Return a sentence where both models find almost nothing; empty elsewhere, and where nothing is concluded."""
+    """Return a sentence if both scores are close to zero; "" otherwise, or if there are too few queries to tell."""
     number = headline.estimate
     if number is None or headline.state is State.TOO_FEW or not number.name.startswith(TO_ONE):
         return ""
@@ -77,7 +77,7 @@ def _changed(effect: Difference, statement: Statement) -> str:
 
 
 def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
-    """Return the outcome on the collection where retrieval fell most, of those beside the first."""
+    """Return the card of the collection, other than the first, where retrieval fell most."""
     if not others:
         text = f"Retrieval was not measured on another collection: add {ALSO} to the command."
         statement = Statement(TOPIC, State.NOT_RUN, text, (), code="other_collection")
@@ -91,7 +91,7 @@ def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
 
 
 def _fall(statement: Statement) -> tuple[bool, float]:
-    """Return the order of outcomes: significant falls first, then by the change."""
+    """Return a sort key of outcomes: significant falls first, then by the change."""
     change = 0.0 if statement.estimate is None else statement.estimate.value
     return not (statement.state is State.SIGNIFICANT and change < 0), change
 
@@ -106,6 +106,6 @@ def _cost_words(effect: Difference, state: State, number: Estimate) -> str:
 
 
 def shortened(name: str, most: int = 24) -> str:
-    """Return a name on one line, cut where it is long."""
+    """Shorten a name to one line of at most `most` characters."""
     flat = "_".join(name.split())
     return flat if len(flat) <= most else f"{flat[: most - 3]}..."

@@ -1,4 +1,4 @@
-"""Figures of retrieval: before against after by measure, and query by query."""
+"""Figures of retrieval: measures before and after, and scores query by query."""
 
 import altair as alt
 import pandas as pd
@@ -17,13 +17,13 @@ BETTER, WORSE, SAME = "after ranks it higher", "before ranks it higher", "no cha
 
 
 def retrieval_figures(result: RetrievalResult) -> tuple[Figure, ...]:
-    """Return the figures of the first collection."""
+    """Draw the figures of the study's first collection."""
     figures = (measures_figure(result.effect), flips_figure(result))
     return tuple(figure for figure in figures if figure is not None)
 
 
 def measures_figure(effect: Difference) -> Figure | None:
-    """Return every measure with its interval, before and after."""
+    """Draw the mean of every measure with its interval, before and after."""
     frame = by_side(rows(effect), ["measure"]).rename(columns={"side": "series"})
     if frame.empty:
         return None
@@ -49,7 +49,7 @@ def measures_figure(effect: Difference) -> Figure | None:
 
 
 def flips_figure(result: RetrievalResult) -> Figure | None:
-    """Return every query, before against after, by the flip measure; queries at one place are one larger point."""
+    """Draw every query's score before against after; queries at the same place are one larger point."""
     pairs = query_pairs(result)
     if pairs.empty:
         return None
@@ -75,7 +75,7 @@ def flips_figure(result: RetrievalResult) -> Figure | None:
 
 
 def query_pairs(result: RetrievalResult) -> pd.DataFrame:
-    """Return how many queries have each pair of scores: before, after, queries, change."""
+    """Count the queries for each pair of scores: before, after, queries, change."""
     both_sides = {BEFORE: result.effect.before, AFTER: result.effect.after}
     sides = {s: scores.select(measure=result.flip_measure).values.to_series() for s, scores in both_sides.items()}
     both = pd.DataFrame(sides).dropna().round(3)

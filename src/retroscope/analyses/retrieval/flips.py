@@ -1,4 +1,4 @@
-"""The queries that gained or lost most."""
+"""Find the queries whose score changed most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ class FlippedQuery:
 
 
 def flip_measure(measures: Sequence[str]) -> str:
-    """Return the measure by which queries are listed as gained or lost."""
+    """Return the measure whose change decides which queries are listed as gained or lost."""
     return next((name for name in FLIP_MEASURES if name in measures), measures[0])
 
 
 def printed_flips(changed: Sequence[Flip]) -> list[Flip]:
-    """Return the flips that the page shows, biggest change first; half of them losses where there are as many."""
+    """Return the changed queries that the page shows, biggest change first; half of them losses if there are enough."""
     losses = [flip for flip in changed if flip.change < 0]
     gains = [flip for flip in changed if flip.change > 0][: FLIPS_SHOWN - min(FLIPS_SHOWN // 2, len(losses))]
     return sorted([*gains, *losses[: FLIPS_SHOWN - len(gains)]], key=lambda flip: (-abs(flip.change), flip.query_id))
 
 
 def flipped_queries(result: RetrievalResult) -> tuple[FlippedQuery, ...]:
-    """Return the queries that changed most, as the page shows them."""
+    """Return the queries whose score changed most, with their texts, as the page shows them."""
     return tuple(
         FlippedQuery(
             flip.query_id,
@@ -50,7 +50,7 @@ def flipped_queries(result: RetrievalResult) -> tuple[FlippedQuery, ...]:
 
 
 def flip_frame(result: RetrievalResult) -> pd.DataFrame:
-    """Return one row per query that changed, biggest change first, with its text."""
+    """Return a row for each query whose score changed, biggest change first, with its text."""
     rows = [
         (flip.query_id, result.query_texts.get(flip.query_id, ""), flip.before, flip.after, flip.change)
         for flip in result.effect.flips(measure=result.flip_measure)

@@ -1,4 +1,4 @@
-"""Search with the final vectors."""
+"""Search the collection with each model's final vectors."""
 
 from retroscope.analyses.analysis import Instrument, NoSettings, Planned
 from retroscope.analyses.context import Context
@@ -11,12 +11,12 @@ from retroscope.retrieval.retrieve import Retrieval, check_measures, retrieve
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return nothing: every retriever retrieves."""
+    """Return "": every model can search."""
     return ""
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Return how long searching takes; the vectors are planned for all analyses.
+    """Plan the search: estimate its seconds, without those of encoding.
 
     Raises:
         SettingsError: if a measure cannot be computed with the judgments of the collection.
@@ -26,7 +26,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of every side, (query, measure), as "SIDE", and the rankings.
+    """Return the scores of each model, (query, measure), as "SIDE", and its rankings.
 
     Raises:
         EncoderError, AnalysisError: if different texts have one vector, so that every ranking would be by id alone.

@@ -1,4 +1,4 @@
-"""Every query with its rankings by both retrievers, as the page's script reads it."""
+"""All queries with their rankings by both models, as data for the page's script."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ DIGITS = 4
 
 
 def page_queries(effects: Sequence[RetrievalEffect], measure: str) -> list[dict[str, Any]]:
-    """Return every collection as the page's script reads it; texts are cut until a collection fits its budget."""
+    """Return the queries and rankings of every collection for the page's script; long texts are cut to a size limit."""
     return [_fitted(one, one.rankings, measure) for one in effects if one.rankings is not None]
 
 
@@ -62,7 +62,7 @@ def _values(scores: Scores, measure: str, ids: Sequence[str]) -> list[float | No
 
 
 def _lists(hits: pd.DataFrame, ids: Sequence[str], column: str) -> list[list[Any]]:
-    """Return a list a query, in the order of `ids`."""
+    """Return the values of a column as one list for each query, in the order of `ids`."""
     values = hits[column].round(DIGITS) if column == "score" else hits[column]
     by_query: dict[str, list[Any]] = {}
     for query_id, value in zip(hits["query_id"].tolist(), values.tolist(), strict=True):

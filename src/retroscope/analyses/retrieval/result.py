@@ -1,4 +1,4 @@
-"""Result of retrieval."""
+"""Result of the analysis of retrieval."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from retroscope.statistics import Difference
 
 @dataclass(frozen=True, eq=False)
 class QueryRankings:
-    """Rankings of both retrievers for every query of a collection.
+    """Rankings by both models for every query of a collection.
 
     Attributes:
         queries: query_id, text (cut), words (of the whole text), rank_before, rank_after: of the first relevant
@@ -30,7 +30,7 @@ class QueryRankings:
 
 @dataclass(frozen=True, eq=False)
 class RetrievalEffect:
-    """Retrieval on one collection, paired by query.
+    """Effect of fine-tuning on retrieval over one collection, paired by query.
 
     Attributes:
         collection: its name.
@@ -45,7 +45,7 @@ class RetrievalEffect:
 
 @dataclass(frozen=True, eq=False)
 class RetrievalResult:
-    """Retrieval on every collection, the first one first.
+    """Retrieval on every collection, the study's first collection first.
 
     Attributes:
         by_collection: the effects.
@@ -65,7 +65,7 @@ class RetrievalResult:
 
     @cached_property
     def query_texts(self) -> Mapping[str, str]:
-        """Return query id -> text, of the first collection; empty in a study that was stored without texts."""
+        """Return query id -> text for the first collection; empty if the study was stored without texts."""
         rankings = self.by_collection[0].rankings
         if rankings is None:
             return {}
@@ -73,5 +73,5 @@ class RetrievalResult:
 
     @property
     def effect(self) -> Difference:
-        """Return the effect on the first collection."""
+        """Return the effect of fine-tuning on the study's first collection."""
         return self.by_collection[0].effect

@@ -1,4 +1,4 @@
-"""Every query with its rankings by both retrievers, as a study stores it."""
+"""Tables of all queries with their rankings by both models, as a study stores them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ MOST_LISTED = 4000  # queries whose rankings are stored
 def query_frames(
     scores: Mapping[str, Scores], runs: Mapping[str, Run], collection: Collection, measure: str
 ) -> dict[str, pd.DataFrame]:
-    """Return tables of all queries, of the top of their rankings, and of the passages in these.
+    """Return the tables "queries", top "hits" of their rankings, and the "passages" among these.
 
     Args:
         scores: "before" and "after", over `measure`.

@@ -13,12 +13,12 @@ FLIPS_PRINTED = 10
 
 
 def names(result: RetrievalResult) -> tuple[str, ...]:
-    """Return the name of the table of every collection: "retrieval", "retrieval_2" ..."""
+    """Return the table name of every collection: "retrieval", "retrieval_2" ..."""
     return ("retrieval", *(f"retrieval_{k}" for k in range(2, len(result.by_collection) + 1)))
 
 
 def retrieval_tables(result: RetrievalResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return every measure of every collection, and the queries of the first that changed most."""
+    """Return tables of every measure for each collection, and of the first collection's most changed queries."""
     first, *others = names(result)
     tables = {first: measures_table(result, subject)}
     tables |= {name: _on_other(one) for name, one in zip(others, result.by_collection[1:], strict=True)}
@@ -26,7 +26,7 @@ def retrieval_tables(result: RetrievalResult, subject: Subject) -> dict[str, Pap
 
 
 def measures_table(result: RetrievalResult, subject: Subject) -> PaperTable:
-    """Return every measure of the first collection, before and after."""
+    """Return a table of every measure on the first collection, before and after."""
     frame = rows(result.effect)
     printed = printed_effects(result.effect, frame)
     printed.insert(0, "measure", frame["measure"])
@@ -44,7 +44,7 @@ def _on_other(on_collection: RetrievalEffect) -> PaperTable:
 
 
 def flips_table(result: RetrievalResult, subject: Subject) -> PaperTable:
-    """Return the queries that changed most."""
+    """Return a table of the queries whose score changed most."""
     changed = result.effect.flips(FLIPS_PRINTED, measure=result.flip_measure)
     printed = pd.DataFrame(
         [(result.query_texts.get(one.query_id, one.query_id), score(one.before), score(one.after)) for one in changed],

@@ -1,4 +1,4 @@
-"""Retrieval in words."""
+"""Statements about retrieval."""
 
 from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResult
 from retroscope.numbers import count, score
@@ -13,13 +13,13 @@ OF_THIS = " The interval and p are of this training alone, over queries; see tho
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return the headline, the changes of the other measures, and the effects on the other collections."""
+    """Return statements of the headline measure, of the other measures, and of the other collections."""
     others = [s for one in result.by_collection[1:] for s in on_other(one, result.headline)]
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 
 
 def estimates(result: RetrievalResult) -> tuple[Estimate, ...]:
-    """Return the effect on every measure and collection, the first collection's first."""
+    """Return the effect on every measure and collection, in the order of the collections."""
     return tuple(
         estimate_of(row, str(row["measure"]), one.collection)
         for one in result.by_collection
@@ -28,7 +28,7 @@ def estimates(result: RetrievalResult) -> tuple[Estimate, ...]:
 
 
 def headline(result: RetrievalResult, subject: Subject) -> Statement:
-    """Return whether retrieval changed, by the headline measure."""
+    """State whether fine-tuning changed the headline measure."""
     table = rows(result.effect, measure=result.headline)
     if table.empty:
         return Statement(TOPIC, State.NOT_RUN, unmeasured(result.headline), code="headline", headline=True)
@@ -47,7 +47,7 @@ def unmeasured(measure: str) -> str:
 
 
 def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:
-    """Return every measure but the first with a significant change, corrected among themselves."""
+    """State which other measures changed significantly, or return no statement if none did."""
     table = rows(effect)
     others = table[table["measure"] != first]
     changed = others[others["p_corrected"] < alpha(effect)]

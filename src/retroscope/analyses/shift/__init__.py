@@ -1,4 +1,7 @@
-"""How far are the other collections from the first? Words, length, tokens, embeddings and neighbours, as numbers."""
+"""Analysis of domain shift: how far are the passages of other collections from those of the first?
+
+Words, length, tokens, embeddings and neighbours, as numbers.
+"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 

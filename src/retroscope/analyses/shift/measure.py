@@ -1,4 +1,4 @@
-"""Draw passages of a collection, and keep their words, tokens and vectors."""
+"""Sample passages of a collection, with their words, tokens and vectors."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -24,7 +24,7 @@ SECONDS = 0.2
 
 
 def refusal(context: Context, settings: ShiftSettings) -> str:
-    """Return why there is no shift to measure: there is one model, one collection, or too few passages."""
+    """Return why domain shift cannot be measured (one model, one collection, few passages); "" if it can."""
     if not context.is_pair:
         return "domain shift is measured beside the effect of fine-tuning"
     if not context.further:
@@ -34,13 +34,13 @@ def refusal(context: Context, settings: ShiftSettings) -> str:
 
 
 def plan(context: Context, settings: ShiftSettings) -> Planned:
-    """Return how many passages are compared; their vectors are planned for all analyses."""
+    """Plan the comparison: count the passages."""
     n = min(len(context.collection.passages), settings.texts)
     return Planned(lines=(f"domain shift: {n:,} passages",), seconds=SECONDS + SECONDS_A_TEXT * n)
 
 
 def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Measurement:
-    """Return the sampled passages in random order, each with its first `LONGEST` characters.
+    """Return the sampled passages in random order, each cut to its first `LONGEST` characters.
 
     Dataset "passages": tokens and unknown tokens, (passage), and final vectors by side, (passage, dimension of SIDE).
     Frame "words": row of the passage, word, count.
@@ -60,7 +60,7 @@ def measure(context: Context, settings: ShiftSettings, planned: Planned) -> Meas
 
 
 def _drawn(collection: Collection, settings: ShiftSettings) -> list[str]:
-    """Return the ids of distinct passages in random order, at most `texts` of them."""
+    """Return the ids of at most `texts` distinct passages, in random order."""
     ids = list(collection.passages)
     order = [ids[k] for k in np.random.default_rng(settings.seed).permutation(len(ids))]
     distinct = first_of_each(map(collection.passage_text, order))
@@ -68,7 +68,7 @@ def _drawn(collection: Collection, settings: ShiftSettings) -> list[str]:
 
 
 def _tokens(encoder: Encoder, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Count the tokens of each text, and those that the tokenizer does not know; no text is cut."""
+    """Count the tokens of each text, and its unknown tokens; no text is cut."""
     rows = encoder.tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     unknown = encoder.tokenizer.unk_token_id
     return _counts(map(len, rows)), _counts(sum(token == unknown for token in row) for row in rows)
@@ -79,7 +79,7 @@ def _counts(numbers: Iterator[int]) -> np.ndarray:
 
 
 def _final(context: Context, side: str, ids: list[str]) -> Vectors:
-    """Read the final vectors of some passages."""
+    """Return the final vectors of the passages with these ids, by one model."""
     passages = context.encoded(context.models[side]).vectors.passage
     _, final = passages.store.texts(passages.rows(ids))
     return final.astype(np.float32)

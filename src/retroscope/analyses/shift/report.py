@@ -1,4 +1,4 @@
-"""From the sampled passages of every collection to the shift from the first, and what the report says of it."""
+"""Infer the shift of every collection from the first by their sampled passages, and report it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult | None:
-    """Return the shift of every other collection from the first; None where there is no other."""
+    """Return the shift of every other collection from the first; None if there is one collection."""
     first = reading.subject.collections[0].name
     samples = {one.collection: _sample(one) for one in measurements}
     if first not in samples or len(samples) < 2:
@@ -41,7 +41,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult 
 
 
 def report(result: ShiftResult, reading: Reading) -> Section:
-    """Return what the rule says of every other collection, the outcome of the control, and all numbers."""
+    """Return the section: whether each other collection is of another domain, the control, and all numbers."""
     every = [*([result.control] if result.control else []), *result.others]
     frame = pd.concat([one.numbers.assign(collection=one.collection) for one in every], ignore_index=True)
     return Section(
@@ -57,20 +57,20 @@ def report(result: ShiftResult, reading: Reading) -> Section:
 
 
 def _first(result: ShiftResult) -> dict[str, Any]:
-    """Return the control as the entry of the first collection, JSON-like; without numbers where there is none."""
+    """Return the entry of the first collection, JSON-like: the control's numbers, or none without a control."""
     if result.control is None:
         return {"collection": result.reference, "outcome": None, "passages": 0, "numbers": {}}
     return _document(result.control)
 
 
 def _document(one: CollectionShift) -> dict[str, Any]:
-    """Return one collection's numbers, JSON-like."""
+    """Return the numbers of one collection's shift, JSON-like."""
     numbers = {row.pop("statistic"): clean(row) for row in one.numbers.to_dict(orient="records")}
     return {"collection": one.collection, "outcome": one.outcome, "passages": one.passages, "numbers": numbers}
 
 
 def _sample(one: Measurement) -> PassageSample:
-    """Return the passages that a measurement holds."""
+    """Return the sample of passages that a measurement stores."""
     drawn, words = one.datasets["passages"], one.frames["words"]
     column, vocabulary = pd.factorize(words["word"])
     places = (words["row"].to_numpy(), column)

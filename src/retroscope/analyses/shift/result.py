@@ -29,29 +29,29 @@ class CollectionShift:
         demand_columns("shift", self.numbers, SHIFT_COLUMNS)
 
     def number(self, statistic: str) -> "pd.Series[float] | None":
-        """Return the row of a statistic; None where it was not measured."""
+        """Return the row of a statistic; None if the statistic was not measured."""
         rows = self.numbers[self.numbers["statistic"] == statistic]
         return None if rows.empty else rows.iloc[0]
 
     @property
     def words(self) -> "pd.Series[float]":
-        """Return the shift of words."""
+        """Return the row of the divergence of words."""
         return self.numbers.set_index("statistic").loc[WORDS]
 
     @property
     def embeddings(self) -> "pd.Series[float]":
-        """Return the shift of embeddings."""
+        """Return the row of the distance between embeddings."""
         return self.numbers.set_index("statistic").loc[EMBEDDINGS]
 
     @property
     def outcome(self) -> str:
-        """Return what the rule says: "another" domain or language, the "same", or "undecided"."""
+        """Return the decision by the divergence of words: "another" domain or language, the "same", or "undecided"."""
         return outcome(self.words["low"], self.words["high"])
 
 
 @dataclass(frozen=True, eq=False)
 class ShiftResult:
-    """The shift of every other collection.
+    """The shift of every other collection from the first, and the control.
 
     Attributes:
         reference: name of the collection that the others are compared with: the study's first.

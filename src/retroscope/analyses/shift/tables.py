@@ -1,4 +1,4 @@
-"""The table of domain shift: a row a collection."""
+"""Table of domain shift, with one row for each collection."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from retroscope.typesetting.words import effect_limits
 
 
 def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
-    """Return every number of shift, and the change of retrieval beside it."""
+    """Return a table of every collection's shift, with the change of retrieval on it."""
     every = [*([result.control] if result.control else []), *result.others]
     columns = {title: [_cell(one, name, printed) for one in every] for title, (name, printed) in COLUMNS.items()}
     names = [f"{one.collection} (control: itself)" if one is result.control else one.collection for one in every]
@@ -36,7 +36,7 @@ def _plain(row: "pd.Series[float]") -> str:
 
 
 def _ratio(row: "pd.Series[float]") -> str:
-    """Print a ratio, which is stored as its log2."""
+    """Format a ratio that is stored as its log2."""
     value, low, high = (2 ** row[name] for name in ("shift", "low", "high"))
     return f"x {value:.2f} [{low:.2f}, {high:.2f}]"
 

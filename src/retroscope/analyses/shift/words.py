@@ -1,4 +1,4 @@
-"""Domain shift in words."""
+"""Statements about domain shift."""
 
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
 from retroscope.drift.shift import ANOTHER, SAME, WORDS_THRESHOLD
@@ -10,13 +10,13 @@ TOPIC, CONTROL = "domain shift", "a collection against itself"
 
 
 def shift_statements(result: ShiftResult) -> tuple[Statement, ...]:
-    """Return what the rule says of every other collection, then the outcome of the control."""
+    """State for every other collection if it is of another domain or language, then the outcome of the control."""
     others = [_said(one, number, result.reference) for number, one in enumerate(result.others, start=1)]
     return (*others, *([] if result.control is None else [_control(result.control)]))
 
 
 def _said(one: CollectionShift, number: int, reference: str) -> Statement:
-    """State the outcome of the rule, and the distance of the embeddings."""
+    """State the decision on one collection, and the distance of its embeddings from the first's."""
     words, embeddings = one.words, one.embeddings
     numbers = f"{score(words['shift'])} {interval(words['low'], words['high'])}"
     verdict, where = {
@@ -35,7 +35,7 @@ def _said(one: CollectionShift, number: int, reference: str) -> Statement:
 
 
 def _control(one: CollectionShift) -> Statement:
-    """State whether the rule finds no shift between passages of one collection."""
+    """State whether the control finds no shift between two samples of passages of the same collection."""
     words = one.words
     numbers = f"{score(words['shift'])} {interval(words['low'], words['high'])}"
     failed = one.outcome == ANOTHER

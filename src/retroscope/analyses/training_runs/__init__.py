@@ -1,4 +1,7 @@
-"""Do the effects hold for further trainings of the retriever? Each is searched and probed in the same way."""
+"""Analysis of training runs: do the effects hold for further trainings of the retriever?
+
+Each is searched and probed in the same way.
+"""
 
 from retroscope.analyses.analysis import TRAININGS, Analysis, Instrument, NoSettings, Reporter
 

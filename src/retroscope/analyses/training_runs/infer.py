@@ -28,7 +28,7 @@ def over_trainings(
     headline: str,
     settings: ComparisonSettings,
 ) -> TrainingsResult:
-    """Return the effect of fine-tuning over trainings and queries together.
+    """Compare the backbone with all trainings of the retriever, with intervals over trainings and queries together.
 
     Args:
         retrieval: of the backbone, (query, measure), and of every training, (query, training, measure).
@@ -54,7 +54,7 @@ def over_trainings(
 
 
 def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
-    """Return the scores of all trainings as one, (query, training, ...)."""
+    """Stack the scores of all trainings along a dimension `training`, (query, training, ...)."""
     first = each[0]
     parts = [first, *(align(first, other)[1] for other in each[1:])]
     values = xr.concat([part.values for part in parts], dim=TRAINING).assign_coords({TRAINING: list(names)})
@@ -65,13 +65,13 @@ def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def _for_every_training(before: Scores, names: tuple[str, ...]) -> Scores:
-    """Repeat the backbone's scores, once for each training."""
+    """Repeat the backbone's scores along a dimension `training`, once for each training."""
     wide = before.values.expand_dims({TRAINING: list(names)}).transpose("query", TRAINING, ...)
     return replace(before, values=wide)
 
 
 def _over_both(before: Scores, trainings: Scores, level: float) -> pd.DataFrame:
-    """Return one row a cell: its labels and `EFFECT_COLUMNS`, with `p_corrected` still to be filled in."""
+    """Return the effect for each combination of labels, columns `EFFECT_COLUMNS`; `p_corrected` is still empty."""
     names = tuple(str(name) for name in trainings.values[TRAINING].values)
     before, after = align(_for_every_training(before, names), trainings)
     labels = [str(dim) for dim in after.values.dims[2:]]
@@ -98,7 +98,7 @@ def _cells(before: Scores, after: Scores, labels: list[str], level: float) -> It
 
 
 def _corrected(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFrame:
-    """Return the rows with `p_corrected` (Holm) within each family."""
+    """Fill `p_corrected` by Holm's correction within each family."""
     corrected = frame.copy()
     for _, part in frame.groupby(family):
         p = part["p"].to_numpy()

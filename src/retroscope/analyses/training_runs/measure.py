@@ -24,7 +24,7 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """Settings of the probes of every training.
+    """The probes that are trained on every training's vectors: their settings and choices.
 
     Attributes:
         settings: with the similarity probe and the learned one, without controls.
@@ -41,7 +41,7 @@ def refusal(context: Context, settings: NoSettings) -> str:
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Return how the trainings are probed: as both sides are, without controls; None where they are not."""
+    """Plan the searches and probes of the further trainings: settings, choices and estimated seconds."""
     probes = context.settings.of("probes", ProbeSettings)
     of_each = None if probes is None else _of_each(context.models[AFTER], probes)
     seconds = sum(context.search_seconds(one) for one in context.trainings)
@@ -57,7 +57,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
-    """Return the similarity probe and the learned probe, if both models have them; None without either."""
+    """Return settings with the similarity probe and the learned probe, without controls; None if neither is chosen."""
     names = tuple(name for name in (after.similarity, LEARNED) if name in settings.chosen_probes)
     if not names or "none" not in settings.chosen_controls:
         return None
@@ -65,7 +65,7 @@ def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of every further training, counted from 2: "2/retrieval", and "2/probes" where it is probed.
+    """Return the scores of each further training, numbered from 2: "2/retrieval" and, if probed, "2/probes".
 
     Raises:
         EncoderError, AnalysisError: if a training gives different texts one vector.
@@ -96,7 +96,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
 
 
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
-    """Name the trainings that have the same weights as an earlier one, so do not count as further trainings."""
+    """Name the trainings whose weights equal those of an earlier one, so that they do not count."""
     return [
         f"{other.name} has the weights of {one.name}: it is no other training, and intervals over trainings are too "
         "narrow"

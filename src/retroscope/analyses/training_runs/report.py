@@ -1,4 +1,4 @@
-"""Report several trainings from the scores of each."""
+"""Infer and report the effect over several trainings, from the scores of each."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from retroscope.typesetting.frames import PLAIN, rows
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsResult | None:
-    """Return the effect over trainings and queries; the retriever's own scores are those of its other analyses."""
+    """Compare the backbone with all trainings; the first training's scores come from the other analyses."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None
@@ -42,7 +42,7 @@ def _of_each(others: Measurement, name: str) -> list[Scores]:
 
 
 def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> tuple[Scores, Scores] | None:
-    """Return the accuracies of the backbone and of each training run by the probes that all have, without controls."""
+    """Return the backbone's and all trainings' accuracies, for the probes that all have, without controls."""
     if not others:
         return None
     probes = others[0].values["probe"].values
@@ -54,7 +54,7 @@ def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def report(result: TrainingsResult, reading: Reading) -> Section:
-    """Return what holds over all trainings, and tables of all and of each."""
+    """Return the section: effects over all trainings, with tables of all together and of each."""
     frames = {"trainings": result.retrieval, "trainings_each": rows(result.each)}
     probing = result.probing
     if probing is not None:

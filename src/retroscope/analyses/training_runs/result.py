@@ -1,4 +1,4 @@
-"""Result over several trainings of one retriever."""
+"""Result of the analysis of several trainings of one retriever."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class TrainingsResult:
 
     @property
     def method(self) -> Mapping[str, object]:
-        """Return how the intervals over trainings and queries were made."""
+        """Return the methods of the intervals over trainings and queries."""
         return {
             "interval": "two-way random effects over trainings and queries",
             "level": self.level,

@@ -1,4 +1,4 @@
-"""Tables of several trainings that a paper prints."""
+"""Tables of the effects over several trainings."""
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "sd over trainings")
 
 
 def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, PaperTable]:
-    """Return the tables over trainings, of each, and of the probes by layer."""
+    """Return tables of retrieval over all trainings, of each training, and of the probes by layer."""
     n = len(result.names)
     note = (
         f"Intervals: {100 * result.level:g} %, over {count(n, 'training')} and their queries together, not corrected; "

@@ -1,4 +1,4 @@
-"""Several trainings in words: does an effect of one training hold for others?"""
+"""Statements about several trainings: does the effect of one training hold for others?"""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ TOPIC = "trainings"
 
 
 def statements(result: TrainingsResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return what holds over all trainings: retrieval by the headline, and every probe by layer."""
+    """State which effects hold over all trainings: on the headline measure, and on every probe by layer."""
     sentences = [_retrieval(result, subject.measures[0]), *_probes(result, subject)]
     return tuple(s.doubted(*result.each.after.warnings) for s in sentences)
 
@@ -42,7 +42,7 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
 
 
 def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
-    """Describe every probe at its largest N: in how many layers accuracy changed, and where most."""
+    """State, for every probe at its largest N, at how many layers accuracy changed, and at which most."""
     if result.probing is None:
         return []
     sentences = []

@@ -1,4 +1,7 @@
-"""Which fine-tuned weights does retrieval need? Weights of one model are transplanted into the other."""
+"""Analysis of transplants: which fine-tuned weights does retrieval need?
+
+Weights of one model are transplanted into the other.
+"""
 
 from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
 

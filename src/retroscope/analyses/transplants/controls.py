@@ -1,4 +1,4 @@
-"""Transplants against random changes of equal size: does a part matter because of what was learned in it?
+"""Compare transplants with random weight changes of equal size, to see if a part matters for what it learned.
 
 Every tensor of the part is changed in a random direction, by the norm of what fine-tuning changed there. A part that is
 claimed must do more than that, by queries and by draws. Half of the draws are made first; the rest only of places whose
@@ -27,12 +27,12 @@ from retroscope.typesetting.frames import alpha, rows
 
 
 def single_places(names: Sequence[str]) -> list[str]:
-    """Return the transplants of one place alone: a block, a group of neighbours, a part of all blocks."""
+    """Return the names of transplants of a single place: a block, a group of blocks, or a part of all blocks."""
     return [name for name in names if name.startswith("block:") or name in PARTS]
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the places alone that change the first measure, where all weights together do (corrected p)."""
+    """Return the single places whose transplant changes the first measure significantly, if all weights do."""
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -43,7 +43,7 @@ def claimed_places(difference: Difference) -> list[str]:
 def control_table(
     differences: Mapping[str, Difference], random: Mapping[str, Scores], statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Return a row a direction, claimed place and measure, columns `CONTROL_COLUMNS`.
+    """Return a row for each direction, significant place and measure, columns `CONTROL_COLUMNS`.
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`;
     `p_draws` is that of the place being one more draw (Student's prediction). A claim needs both tests, so its p is the
@@ -56,7 +56,7 @@ def control_table(
 
 
 def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
-    """Return the places that more draws may still decide, by the first measure.
+    """Return the places whose test against random changes more draws may still decide, by the first measure.
 
     Decided are those that beat their draws, and those of which a draw does as much (Besag and Clifford 1991 stop there,
     too): its rank alone is no evidence any more.
@@ -83,14 +83,14 @@ def _rows(difference: Difference, scores: Scores, statistics: ComparisonSettings
 
 @dataclass(frozen=True, eq=False)
 class _Tested:
-    """Places against their first random changes."""
+    """Scores of transplants and of random changes at the same places, to be tested after a number of draws."""
 
     difference: Difference
     scores: Scores
     statistics: ComparisonSettings
 
     def first_draws(self, n: int) -> pd.DataFrame:
-        """Return a row a place and measure against its first `n` draws, or as many as were made."""
+        """Return a row for each place and measure: its effect against its first `n` random draws, or all if fewer."""
         values = self.scores.values.isel(draw=slice(n))
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)
@@ -114,7 +114,7 @@ class _Tested:
 def _against_draws(
     beyond: Mapping[str, Any], effect: float, draws: Float[np.ndarray, "draw"], planned: int
 ) -> dict[str, float]:
-    """Return a place's effect beside those of its draws, with both tests.
+    """Return a place's effect, the range of its random draws, and both tests against the draws.
 
     Args:
         beyond: the comparison of the place with the mean of its draws, by query.

@@ -1,4 +1,4 @@
-"""Figure of transplants."""
+"""Figure of the effects of transplants by block."""
 
 import altair as alt
 import pandas as pd
@@ -12,12 +12,12 @@ PANELS = {RESTORED: "retriever, weights restored", GRAFTED: "backbone, weights g
 
 
 def transplant_figures(f: TransplantEffects) -> tuple[Figure, ...]:
-    """Return the figure by depth, where blocks were counted."""
+    """Draw the effects by depth; empty if no single blocks were transplanted."""
     return (_depth(f),) if f.table()["kind"].isin(["block", "top", "bottom"]).any() else ()
 
 
 def _depth(f: TransplantEffects) -> Figure:
-    """Draw the headline measure by block, alone and cumulative, in both directions."""
+    """Draw the headline measure by transplanted block, singly and cumulatively, in both directions."""
     names = {"block": "one block", "top": "from the top", "bottom": "from the bottom"}
     table = f.table()
     table = table[(table["measure"] == f.measures[0]) & table["kind"].isin(list(names))]

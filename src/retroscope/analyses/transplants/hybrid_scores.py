@@ -1,4 +1,4 @@
-"""Per-query scores of hybrids: both towers are encoded and searched under every transplant."""
+"""Scores of hybrids by query: under every transplant, both towers are encoded and the collection is searched."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact,
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Hybrids of one pair over one collection: their names, and how they are measured.
+    """The hybrids to measure of one pair of models over one collection, and how they are measured.
 
     Attributes:
         pair: backbone and retriever.
@@ -48,12 +48,12 @@ class Sweep:
 
     @property
     def receivers(self) -> list[int]:
-        """Return which of the pair, 0 or 1, receive weights."""
+        """Return the indices of the models that receive weights: 0 (backbone), 1 (retriever), or both."""
         return sorted({receiver_of(direction) for direction in self.settings.directions})
 
 
 def tokenised(sweep: Sweep) -> Sweep:
-    """Return the sweep with its texts tokenised as each receiver does, for it and for all made from it."""
+    """Return the sweep with its texts tokenised for each receiving model."""
     texts = {
         (side, tower): replace(
             texts_of(sweep.pair[side], sweep.collection, tower, sweep.settings.batch_tokens),
@@ -66,7 +66,7 @@ def tokenised(sweep: Sweep) -> Sweep:
 
 
 def hybrid_scores(sweep: Sweep) -> Measured:
-    """Return, for each direction, the intact receiver and its hybrids by (query, transplant, measure).
+    """Return, for each direction, the scores of the intact receiver and of its hybrids, (query, transplant, measure).
 
     Args:
         sweep: `tokenised`.
@@ -76,17 +76,17 @@ def hybrid_scores(sweep: Sweep) -> Measured:
 
 
 def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Return whether both may receive in one run: the same tokens are treated alike, and vectors have one width."""
+    """Return whether two encoders treat tokens and pooled vectors alike, so that one run can serve hybrids of both."""
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
 
 def receiver_of(direction: str) -> int:
-    """Return which of the two, 0 or 1, gets the other's weights."""
+    """Return the index of the model that receives weights in a direction: 0 (backbone) or 1 (retriever)."""
     return SIDES.index(DIRECTIONS[direction][0])
 
 
 def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
-    """Encode one tower's texts under every transplant, both directions together if possible."""
+    """Encode one tower's texts by every hybrid, in both directions at once if the encoders allow it."""
     encoders = (sweep.pair[0].tower(tower), sweep.pair[1].tower(tower))
     receivers = sweep.receivers
     texts = {side: sweep.texts[side, tower] for side in receivers}
@@ -115,7 +115,7 @@ def _in_memory(
 
 
 def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int], None]:
-    """Report progress as a number of texts: `total` over all directions, `each` directions at a time."""
+    """Return a function that reports progress in texts: of `total`, `each` directions at a time."""
     done = 0
 
     def report(n: int) -> None:
@@ -130,7 +130,7 @@ def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int],
 def _scores(
     direction: str, vectors: Mapping[str, Mapping[Wanted, Representations]], sweep: Sweep
 ) -> tuple[Scores, Scores]:
-    """Return the scores of the intact receiver and its hybrids, by (query, transplant, measure)."""
+    """Return the scores of the intact receiver and of its hybrids in one direction, (query, transplant, measure)."""
     side = receiver_of(direction)
     receiver, donor = sweep.pair[side], sweep.pair[1 - side]
     values = []

@@ -1,4 +1,4 @@
-"""Infer effects from the scores of hybrids: tests, shares of the total effect, controls and interactions."""
+"""Test the effects of transplants from the scores of hybrids: shares of the total effect, controls, interactions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ RANDOM_CHANGES, SUBSETS = "random", "subsets"  # of directions that have them
 
 @dataclass(frozen=True, eq=False)
 class TransplantScores:
-    """The scores of all hybrids, by query.
+    """The scores of all hybrids by query, of random changes, and of subsets of block groups.
 
     Attributes:
         hybrids: direction -> the receiver intact, and its hybrids, (query, transplant, measure).
@@ -69,7 +69,7 @@ def _with_sample(effects: TransplantEffects, facts: Mapping[str, Any]) -> Transp
 
 
 def scores_of(measurement: Measurement) -> TransplantScores:
-    """Return the scores of a measurement by what they are of."""
+    """Sort the scores of a measurement into those of hybrids, random changes and subsets."""
     scores = measurement.scores
 
     def of(name: str) -> dict[str, Scores]:
@@ -82,7 +82,7 @@ def scores_of(measurement: Measurement) -> TransplantScores:
 def effects_of(
     scores: TransplantScores, collection: str, n_blocks: int, statistics: ComparisonSettings
 ) -> TransplantEffects:
-    """Return the effects of every hybrid, with their shares, controls and interactions."""
+    """Test every hybrid against its intact receiver, and add shares, controls and interactions."""
     effects = differences(scores.hybrids, statistics)
     first = next(iter(scores.hybrids.values()))[1]
     measures = tuple(str(name) for name in first.values.coords["measure"].values)
@@ -101,13 +101,13 @@ def effects_of(
 
 
 def differences(hybrids: HybridScores, statistics: ComparisonSettings) -> dict[str, Difference]:
-    """Return every hybrid against its intact receiver; those of a measure are one family."""
+    """Compare every hybrid with its intact receiver by query; the hybrids of a measure are one family of tests."""
     settings = replace(statistics, family_per=("measure",))
     return {direction: compare_scores(*scores, settings) for direction, scores in hybrids.items()}
 
 
 def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataFrame:
-    """Return every transplant's share of the effect of all weights, a row a direction and measure, `SHARE_COLUMNS`.
+    """Return every transplant's share of the total effect, a row a direction and measure, columns `SHARE_COLUMNS`.
 
     A direction and measure whose total effect is not significant has no rows. The row `SUM` is that of all blocks, or
     groups of blocks, alone: their single effects added up.

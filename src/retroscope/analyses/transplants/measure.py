@@ -32,7 +32,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def refusal(context: Context, settings: SweepSettings) -> str:
-    """Return why nothing can be transplanted: one model, two architectures, the same weights; empty where it can.
+    """Return why no weights can be transplanted (one model, unlike architectures, equal weights); empty if they can.
 
     Raises:
         SettingsError: for a transplant that is none, or a measure that cannot be computed.
@@ -48,7 +48,7 @@ def refusal(context: Context, settings: SweepSettings) -> str:
 
 
 def _unlike(before: Retriever, after: Retriever) -> str:
-    """Return why the weights of two models cannot be exchanged, or ""."""
+    """Return why the weights of two models cannot be exchanged; "" if they can."""
     try:
         for tower in TOWERS:
             check_transplantable(before.tower(tower), after.tower(tower))
@@ -58,14 +58,14 @@ def _unlike(before: Retriever, after: Retriever) -> str:
 
 
 def _same_models(before: Retriever, after: Retriever) -> str:
-    """Return why there is nothing to transplant, or ""."""
+    """Return why there is nothing to transplant, since the models are the same; "" if they differ."""
     if all(same_weights(before.tower(tower), after.tower(tower)) for tower in TOWERS):
         return f"{before.name} and {after.name} have the same weights: there is nothing to transplant"
     return ""
 
 
 def measure(context: Context, settings: SweepSettings, planned: Planned) -> Measurement:
-    """Return per-query scores as "DIRECTION/NAME", the direction "restored" or "grafted".
+    """Return scores by query as "DIRECTION/NAME", the direction being "restored" or "grafted".
 
     "intact" is the receiver and "hybrids" its hybrids, both (query, transplant, measure); "random" its places with a
     significant effect, changed at random, (query, transplant, draw, measure); "subsets" every subset of a few groups,
@@ -119,7 +119,7 @@ def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
 
 
 def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[SampleRow]:
-    """Compare the measures on the sample and on the whole corpus, for every intact model; empty without a sample."""
+    """Compare, for every intact model, the measures on the sample with those on the whole corpus."""
     if whole is None:
         return []
     intact = {scores.recipe["receiver"]: scores.values.isel(transplant=0, drop=True) for scores, _ in hybrids.values()}
@@ -128,7 +128,7 @@ def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[SampleRow
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """The sample that was searched, and how it changes the measures of the intact models."""
+    """The searched sample of a collection, and how sampling changes the measures of the intact models."""
 
     whole: Collection
     searched: Collection

@@ -11,7 +11,7 @@ from retroscope.inputs.sampled import FEWEST, sampled
 
 
 def pilot(sweep: Sweep) -> PrecisionEffect | None:
-    """Return the effect of the precision on the headline measure's change by all weights; None in float32.
+    """Return how the precision changes the effect of all weights on the headline measure; None in float32.
 
     Raises:
         SettingsError: if it is larger than is allowed.
@@ -26,7 +26,7 @@ def pilot(sweep: Sweep) -> PrecisionEffect | None:
 
 
 def _effect(sweep: Sweep, precision: str) -> Float[np.ndarray, "query"]:
-    """Return what all weights change of every query, in the first direction."""
+    """Return the effect of transplanting all weights on each query, in the first direction, at a precision."""
     direction = sweep.settings.directions[0]
     settings = replace(sweep.settings, precision=precision, directions=(direction,))
     intact, hybrids = hybrid_scores(tokenised(replace(sweep, settings=settings)))[direction]

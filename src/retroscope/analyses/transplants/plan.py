@@ -1,4 +1,4 @@
-"""Count hybrids and estimate their time before any is made."""
+"""Plan the transplants: count the hybrids and estimate their time before any is made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ MOST_HELD = 2**31  # numbers of all hybrids' vectors, which are in memory togeth
 
 @dataclass(frozen=True)
 class SweepWork:
-    """The prepared work of the plan: the names of all hybrids.
+    """Prepared work of the transplants: the names of all hybrids.
 
     Attributes:
         names: of every hybrid, "none" (the receiver) and "all" among them.
@@ -62,7 +62,7 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 
 
 def plan(context: Context, settings: SweepSettings) -> Planned:
-    """Return hybrids, passages, queries, bytes of vectors, and estimated seconds.
+    """Plan the transplants: count hybrids, passages, queries and bytes of vectors, and estimate the seconds.
 
     The seconds include the first look's random changes for `SIGNIFICANT` of the places.
 
@@ -101,7 +101,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
 
 
 def _drawn_share(settings: SweepSettings) -> float:
-    """Return the share of the draws that the first look takes, after which most places are decided."""
+    """Return the share of the random draws that the first look takes."""
     return looks(settings.draws)[0].draws / settings.draws if settings.draws else 0.0
 
 
@@ -118,7 +118,7 @@ def _work(depth: int, settings: SweepSettings) -> SweepWork:
 
 
 def held_together(work: SweepWork, settings: SweepSettings) -> int:
-    """Return how many hybrids' vectors are in memory together."""
+    """Return how many hybrids' vectors are held in memory at a time."""
     return max(len(work.names) * len(settings.directions), len(work.subsets))
 
 
@@ -143,7 +143,7 @@ def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
 
 
 def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted]]:
-    """Return the largest possible number of random changes: every place alone proves significant.
+    """Return the random changes needed at most: those if every single place is significant.
 
     Of each run only the receiver is recorded.
     """
@@ -168,7 +168,7 @@ def _cost(
 
 
 def together_or_apart(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:
-    """Return the whole encodings of a text that all hybrids cost: both directions together where they can be."""
+    """Return how many full encodings of a text all hybrids cost, with both directions in one run where possible."""
     if run_alike(before, after) and same_tokens(before, after):
         return encodings(after.anatomy, wanted)
     apart = [[(0, name) for receiver, name in wanted if receiver == r] for r in {receiver for receiver, _ in wanted}]
@@ -176,7 +176,7 @@ def together_or_apart(before: Encoder, after: Encoder, wanted: Sequence[Wanted])
 
 
 def transplants_line(planned: Mapping[str, Any]) -> str:
-    """Return the same in words."""
+    """Describe the planned transplants in one line."""
     controls = (
         f"; up to {planned['controls']:,} random changes of equal size besides, of places with a significant effect, "
         f"at most about {estimate(planned['control_seconds'])}"

@@ -13,7 +13,7 @@ from retroscope.typesetting.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
-    """Return the section; its statements are details, since `localisation` sums them up."""
+    """Return the section; its statements are details, since the analysis `localisation` sums them up."""
     first = result.first
     others = list(enumerate(result.by_collection[1:], start=2))
     every = {f"transplants_{n}": transplant_tables(one, reading.subject)["transplants"] for n, one in others}
@@ -59,7 +59,7 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
 
 
 def _figures(f: TransplantEffects) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.transplants.figures import transplant_figures
 
     return transplant_figures(f)

@@ -77,7 +77,7 @@ class TransplantEffects:
     sample: tuple[SampleRow, ...] = ()
 
     def table(self) -> pd.DataFrame:
-        """Return a row a direction, transplant and measure, columns `TABLE_COLUMNS`.
+        """Return a row for each direction, transplant and measure, columns `TABLE_COLUMNS`.
 
         The number is that of the transplant's name; of a group of blocks alone, its last.
         """
@@ -85,7 +85,7 @@ class TransplantEffects:
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        """Return the rows; they are cached, since many sentences read them."""
+        """Make the rows of `table`, once, since many statements read them."""
         frames = []
         for direction, difference in self.differences.items():
             frame = difference.table.to_dataframe().reset_index().rename(columns=COLUMNS)
@@ -97,16 +97,16 @@ class TransplantEffects:
         return table.merge(self.shares, "left", ["direction", "transplant", "measure"])[list(TABLE_COLUMNS)]
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """Return a place's row against random changes, by the headline measure; None where none were tried."""
+        """Return a place's row of the comparison with random changes, by the headline measure; None if not compared."""
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:
-        """Return whether a place does more than random changes of equal size; None where none were tried."""
+        """Return whether a place has a significantly larger effect than random changes; None if not tested."""
         row = self.control(direction, transplant)
         return None if row is None else bool(row["beats"])
 
     def share(self, direction: str, transplant: str) -> dict[str, float]:
-        """Return a place's share of the total effect with its interval; NaN where that effect is not significant."""
+        """Return a place's share of the total effect with its interval; NaN if the total effect is not significant."""
         row = self._row(self.shares, direction, transplant)
         names = ("share", "share_low", "share_high")
         return {name: float("nan") if row is None else float(row[name]) for name in names}
@@ -120,7 +120,7 @@ class TransplantEffects:
         return None if rows.empty else rows.iloc[0]
 
     def headline(self, direction: str, kind: str | None = None) -> pd.DataFrame:
-        """Return the rows of one direction by the headline measure, of one kind if asked."""
+        """Return the rows of one direction for the headline measure, of one kind of transplant if given."""
         table = self.table()
         table = table[(table["direction"] == direction) & (table["measure"] == self.measures[0])]
         return table if kind is None else table[table["kind"] == kind]
@@ -134,5 +134,5 @@ class TransplantResult:
 
     @property
     def first(self) -> TransplantEffects:
-        """Return what was measured on the first collection."""
+        """Return the effects on the study's first collection."""
         return self.by_collection[0]

@@ -1,4 +1,4 @@
-"""Settings of transplants."""
+"""Settings of the analysis of transplants."""
 
 from dataclasses import dataclass
 from typing import Annotated

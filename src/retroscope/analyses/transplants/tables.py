@@ -1,4 +1,4 @@
-"""Tables of transplants: every one, against random changes, and interactions of groups."""
+"""Tables of transplants: effects of all, comparison with random changes, and interactions of groups."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from retroscope.typesetting.words import effect_limits
 
 
 def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, PaperTable]:
-    """Return every transplant by the headline measure, places against random changes, Shapley values and pairs."""
+    """Return tables of every transplant by the headline measure, of random changes, and of interactions."""
     found = f.table()
     found = found[found["measure"] == f.measures[0]]
     corrected = f"p ({correction(next(iter(f.differences.values())))})"
@@ -49,7 +49,7 @@ def _share(row: "pd.Series[Any]") -> str:
 
 
 def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table of places against random changes of equal size."""
+    """Return the table that compares single places with random changes of equal size."""
     found = f.controls[f.controls["measure"] == f.measures[0]]
     if found.empty:
         return {}
@@ -82,7 +82,7 @@ def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:
 
 
 def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Shapley values and pairs."""
+    """Return the tables of Shapley values and of pair interactions of block groups."""
     tables = {}
     for direction, found in f.interactions.items():
         note = f"Weights are {direction}; {f.measures[0]}; intervals are over queries, p is corrected over the rows."
@@ -96,7 +96,7 @@ def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
 
 
 def _effects(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return its first column, effects and p as text."""
+    """Return the first column of the rows, with effect, interval and corrected p as text."""
     return pd.DataFrame(
         {
             rows.columns[0]: rows.iloc[:, 0],

@@ -1,4 +1,4 @@
-"""The final vectors of many hybrids, written to disk in windows, so that an interrupted sweep resumes."""
+"""The final vectors of many hybrids, written to disk window by window, so that an interrupted run resumes."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ def hybrid_vectors(
     cache: Path,
     report: Callable[[int], None],
 ) -> dict[Wanted, Float[np.ndarray, "text out"]]:
-    """Return the vectors of every hybrid, texts in the order given.
+    """Encode texts by every hybrid and return their final vectors, in the order of the texts.
 
     Args:
         pair: the two models.
@@ -78,7 +78,7 @@ def _window(
 
 
 def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
-    """Hash everything that determines the vectors."""
+    """Hash everything that determines the vectors: encoders, texts and transplants."""
     made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
     made_of += [texts.precision] if texts.precision != EXACT else []
     return fingerprint(made_of)[:32]

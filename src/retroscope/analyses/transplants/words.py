@@ -1,4 +1,4 @@
-"""Transplants in words."""
+"""Statements about transplants."""
 
 import math
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ WEIGHTS = {  # direction -> whose weights, in which model
 
 
 def transplant_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """Return what each direction says, the total effect first."""
+    """Return the statements of each direction, the total effect first."""
     return tuple(s for d in f.differences for rule in RULES for s in rule(f, d))
 
 
@@ -62,7 +62,7 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State how many blocks from which end reach half of the total effect for good, by the means."""
+    """State how many blocks, counted from each end, are enough for half of the total effect."""
     everything = f.headline(direction, "all").iloc[0]
     whole = float(everything["effect"])
     if not everything["p_corrected"] < _alpha(f, direction):
@@ -87,7 +87,7 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State which part, over all blocks, has the largest effect."""
+    """State which part (attention, FFN ...), transplanted in all blocks, has the largest effect."""
     found = f.headline(direction)
     found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
     if found.empty:
@@ -102,7 +102,7 @@ def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State whether an interpolated model is better than its receiver."""
+    """State whether an interpolation of both models' weights is better than the retriever."""
     found = f.headline(direction, "interpolate")
     if found.empty or direction != RESTORED:
         return
@@ -118,7 +118,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State whether the significant places do more than random changes of equal size."""
+    """State whether the significant places have larger effects than random changes of equal size."""
     found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
     if found.empty:
         return
@@ -163,7 +163,7 @@ def _against(row: "pd.Series[Any]") -> str:
 
 
 def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State what the single effects of all blocks add up to."""
+    """State what share of the total effect the effects of all single blocks add up to."""
     found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
     found = found[found["transplant"] == SUM]
     if found.empty:
@@ -208,7 +208,7 @@ def _tested(row: "pd.Series[Any]") -> str:
 
 
 def _share(row: "pd.Series[Any]") -> str:
-    """State its share of the total effect, or nothing if that effect is not significant."""
+    """State a transplant's share of the total effect; "" if that effect is not significant."""
     share = f", share {row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
     return "" if math.isnan(row["share"]) else share
 

@@ -1,4 +1,4 @@
-"""Projection onto the vocabulary: read vectors as words with the language-model head of the backbone."""
+"""Analysis of the vocabulary: read vectors as words by the language-model head of the backbone."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 

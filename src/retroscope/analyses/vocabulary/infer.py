@@ -1,4 +1,4 @@
-"""Infer what fine-tuning changed in what vectors say, and whether that is associated with which queries flipped."""
+"""Test how fine-tuning changed the words that vectors decode to, and whether that goes with changes of retrieval."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ FEWEST = 10  # distinct texts without which a rank correlation is not computed
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyResult | None:
-    """Return the words that the vectors decode to, before and after, and the correlates of their change."""
+    """Compare the words that vectors decode to before and after, and correlate the change with that of retrieval."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics
@@ -48,7 +48,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyRe
 
 
 def _beyond(scores: Scores, statistics: ComparisonSettings) -> Difference:
-    """Compare the overlap of relevant pairs with that of shuffled ones."""
+    """Compare the word overlap of relevant pairs with that of shuffled pairs, in one model."""
     settings = replace(statistics, family_per=(), margin=None)
     relevant, shuffled = (replace(scores.select(quantity=name), name="overlap") for name in (OVERLAP, SHUFFLED))
     return compare_scores(shuffled, relevant, settings)
@@ -71,7 +71,7 @@ def _less_shuffled(scores: Scores) -> xr.DataArray:
 def _associated(
     scores: Mapping[str, Scores], retrieved: RetrievalResult, statistics: ComparisonSettings
 ) -> tuple[RankCorrelation, ...]:
-    """Correlate the change of the overlap at the last layer with the change of retrieval, text by text."""
+    """Correlate the change of the word overlap at the last layer with the change of retrieval, over query texts."""
     sides = {
         BEFORE: retrieved.effect.before.select(measure=retrieved.flip_measure).values,
         AFTER: retrieved.effect.after.select(measure=retrieved.flip_measure).values,
@@ -96,7 +96,7 @@ def associated(
     flipped: Float[np.ndarray, "text"],
     statistics: ComparisonSettings,
 ) -> tuple[RankCorrelation, RankCorrelation, RankCorrelation]:
-    """Return Spearman's correlation of both changes with the flips, and the difference of the two.
+    """Return rank correlations of two changes of overlap with the change of retrieval, and their difference.
 
     Queries of one text are one observation. Intervals resample texts, the same for all three; p of a correlation is of
     a permutation test, that of the difference of the bootstrap. Ranks are taken once; where a side does not change at

@@ -30,7 +30,7 @@ LOGIT = 3e-9  # seconds of one logit and its place among the largest, by benchma
 
 
 def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None]:
-    """Return the head that reads each tower: the backbone's, of a single model its own.
+    """Return the language-model head for each tower: the backbone's or, with a single model, its own.
 
     Of an encoder that was made in memory it is None; two towers of one source share one.
     """
@@ -49,7 +49,7 @@ def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None
 
 
 def refusal(context: Context, settings: VocabularySettings) -> str:
-    """Return why the vectors cannot be projected: no head, or vectors that no head reads; empty where they can.
+    """Return why the vectors cannot be projected onto the vocabulary; empty where they can.
 
     Raises:
         SettingsError: for a layer that a model has not.
@@ -72,7 +72,7 @@ def refusal(context: Context, settings: VocabularySettings) -> str:
 
 
 def _unread(retriever: Retriever, tower: str, head: LanguageHead) -> str:
-    """Return why a head does not read the vectors of a model, or ""."""
+    """Return why a language-model head cannot be applied to the vectors of a tower; "" if it can."""
     encoder = retriever.tower(tower)
     if encoder.recipe.normalize_layers or "+" in encoder.recipe.pooling:
         return f"the vectors of {retriever.name} are normalised or joined: they are no states that a head reads"
@@ -82,7 +82,7 @@ def _unread(retriever: Retriever, tower: str, head: LanguageHead) -> str:
 
 
 def plan(context: Context, settings: VocabularySettings) -> Planned:
-    """Return how many vectors are projected, and how long that takes."""
+    """Plan the projection: count the vectors, and estimate the seconds."""
     queries = min(settings.queries, len(context.collection.judged_queries))
     seconds = 0.0
     for retriever in context.models.values():
@@ -95,7 +95,7 @@ def plan(context: Context, settings: VocabularySettings) -> Planned:
 
 
 def measure(context: Context, settings: VocabularySettings, planned: Planned) -> Measurement:
-    """Return the shares of every side as "SIDE", (query, layer, quantity), quantities as in `QUANTITIES`.
+    """Return the shares of each model as "SIDE", (query, layer, quantity), with the quantities of `QUANTITIES`.
 
     The frame "says" has the first words of the last layer: query_id, side, query_says, passage_says, added.
     """
@@ -121,7 +121,7 @@ def measure(context: Context, settings: VocabularySettings, planned: Planned) ->
 
 @dataclass(frozen=True)
 class ReadPairs:
-    """Queries, each with its first relevant passage.
+    """Queries, each paired with its first relevant passage and, as control, with that of another query.
 
     Attributes:
         queries: ids.
@@ -159,7 +159,7 @@ class _Said:
 
 @dataclass(frozen=True, eq=False)
 class TowerReading:
-    """Language-model head and lexicon for one tower, the ids of its texts, and the words of each text."""
+    """What one tower's vectors are read with: language-model head, lexicon, and the words of each text."""
 
     head: LanguageHead
     lexicon: Lexicon
@@ -190,7 +190,7 @@ def _measured(
 
 
 def _reading(context: Context, encoder: Encoder, head: LanguageHead, pairs: ReadPairs, tower: str) -> TowerReading:
-    """Return the head of a tower, its texts, and the words that they have."""
+    """Return the language-model head and lexicon of a tower, with the ids and words of its texts."""
     lexicon, collection = lexicon_of(encoder.tokenizer, head.vocabulary), context.collection
     ids = pairs.queries if tower == "query" else pairs.passages
     texts = [collection.queries[i].text if tower == "query" else collection.passage_text(i) for i in ids]
@@ -200,7 +200,7 @@ def _reading(context: Context, encoder: Encoder, head: LanguageHead, pairs: Read
 def _words(
     vectors: RetrieverRepresentations, reading: TowerReading, tower: str, layer: int, settings: VocabularySettings
 ) -> list[list[str]]:
-    """Return the words that every vector of a tower says at a layer."""
+    """Return the words that each vector of a tower decodes to at a layer."""
     stored = vectors.query if tower == "query" else vectors.passage
     states = stored.layer(layer)[stored.rows(reading.ids)]
     centre = mean_logits(reading.head, states) if settings.centred else None
@@ -211,7 +211,7 @@ def _words(
 def _shares(
     words_of: dict[str, list[list[str]]], readings: dict[str, TowerReading], pairs: ReadPairs
 ) -> Float[np.ndarray, "query quantity"]:
-    """Return the share of a vector's words that are the text's own, and of a query's that its passage says, too.
+    """Return shares of decoded words: those in the text itself, and those that the passage's vector also decodes to.
 
     The k tokens are fewer words where several are one word.
     """

@@ -1,4 +1,4 @@
-"""Report what the vectors say: statements, shares by layer, and the words of every query."""
+"""Report the words that vectors decode to: statements, shares by layer, and the words of every query."""
 
 from dataclasses import asdict
 from typing import Any
@@ -23,7 +23,7 @@ EXAMPLES = 12  # queries in the section's table
 
 
 def report(result: VocabularyResult, reading: Reading) -> Section:
-    """Return the section of one model or of a pair."""
+    """Return the section about the vectors' words of one model or of a pair."""
     subject, effect = reading.subject, result.effect
     differences = {f"Overlap against shuffled pairs, {side}": one for side, one in result.beyond.items()}
     frames = {"vocabulary_says": result.says}
@@ -46,13 +46,13 @@ def report(result: VocabularyResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of one model, which is compared with none."""
+    """Return the section of a single model, without a comparison."""
     result = infer([measurement], reading)
     return Section() if result is None else report(result, reading)
 
 
 def page_words(result: VocabularyResult) -> dict[str, Any]:
-    """Return what every query's and relevant passage's vector says, as the page's script reads it."""
+    """Return the words of every query's and relevant passage's vector, as data for the page's script."""
     by_side = {side: result.says[result.says["side"] == side].set_index("query_id") for side in (BEFORE, AFTER)}
     ids = by_side[AFTER].index.tolist()
     return {
@@ -90,7 +90,7 @@ def _document(result: VocabularyResult) -> dict[str, Any]:
 
 
 def _figures(result: VocabularyResult, reading: Reading) -> tuple[Figure, ...]:
-    """Draw the figure.
+    """Draw the figure of shares by layer.
 
     The plotting code is imported here because it is slow and the terminal shows no figures.
     """

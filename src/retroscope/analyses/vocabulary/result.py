@@ -62,6 +62,6 @@ class VocabularyResult:
 
     @property
     def last(self) -> int:
-        """Return the last layer that was projected."""
+        """Return the last layer whose vectors were projected."""
         scores = next(iter(self.scores.values()))
         return int(scores.values["layer"].values.max())

@@ -1,4 +1,4 @@
-"""Tables of the projection onto the vocabulary: shares by layer, and what the overlap is associated with."""
+"""Tables of the projection onto the vocabulary: shares by layer, and correlations with retrieval."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""The projection onto the vocabulary in words."""
+"""Statements about the projection of vectors onto the vocabulary."""
 
 from collections.abc import Iterator
 
@@ -17,12 +17,12 @@ SAYS = {
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """State the words of the last layer's vectors, their overlap in relevant pairs, and what it is associated with."""
+    """Return statements of the last layer's words, of the overlap in relevant pairs, and of its correlations."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 
 def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
-    """State the change of every share at the last layer."""
+    """State how fine-tuning changed every share at the last layer."""
     if result.effect is None:
         return
     layer = subject.layer_label(result.last)
@@ -38,7 +38,7 @@ def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
-    """State whether a query and its passage say the same more often than shuffled pairs do."""
+    """State whether vectors of a query and its passage share more words than those of shuffled pairs."""
     side = AFTER if AFTER in result.beyond else MODEL
     difference = result.beyond[side]
     row = rows(difference, layer=result.last).iloc[0]
@@ -68,7 +68,7 @@ def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _associated(result: VocabularyResult) -> Iterator[Statement]:
-    """State whether the overlap is associated with which queries flipped, more than that of shuffled pairs is."""
+    """State whether the change of overlap correlates with the change of retrieval, more than in shuffled pairs."""
     if not result.associated:
         return
     found = {one.pairs: one for one in result.associated}
@@ -95,7 +95,7 @@ def _level(result: VocabularyResult) -> float:
 
 
 def associated_rows(result: VocabularyResult) -> list[list[str]]:
-    """Return the cells of the table of what the overlap is associated with."""
+    """Return the rows of the table of correlations with the change of retrieval, as text."""
     return [
         [
             one.pairs,

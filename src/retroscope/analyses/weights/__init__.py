@@ -1,4 +1,7 @@
-"""Which weights changed? Every tensor of both models is compared; no data are needed."""
+"""Analysis of weights: which weights did fine-tuning change?
+
+Every tensor of both models is compared; no data are needed.
+"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
 

@@ -1,4 +1,4 @@
-"""Compare the files of two checkpoints, without data and without a study: what `retroscope diff` does."""
+"""Compare the weight files of two checkpoints without data and without a study, for `retroscope diff`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +32,7 @@ def diff(
     settings: WeightSettings | None = None,
     progress: ShownCount = None,
 ) -> WeightDrift:
-    """Compare two checkpoints tensor by tensor; no data, no forward pass.
+    """Compare two checkpoints tensor by tensor, without data and without a forward pass.
 
     Args:
         before: the backbone: a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
@@ -58,17 +58,17 @@ def diff(
 
 
 def diff_title(drift: WeightDrift) -> str:
-    """Return the title of a report about two checkpoints."""
+    """Return the title of the report that compares two checkpoints."""
     return f"Drift of the weights from {drift.before} to {drift.after}"
 
 
 def diff_section(drift: WeightDrift) -> Section:
-    """Return what a report says of two checkpoints."""
+    """Return the section of the report that compares two checkpoints."""
     return replace(weight_section(WeightResult({BOTH: drift})), printed=("weights",))
 
 
 def diff_document(drift: WeightDrift) -> dict[str, Any]:
-    """Return what `diff --json` prints."""
+    """Return what `diff --json` prints: statements, caveats, and the compared tensors, as JSON-like values."""
     document = {
         "schema": SCHEMA,
         "title": diff_title(drift),
@@ -84,7 +84,7 @@ def diff_document(drift: WeightDrift) -> dict[str, Any]:
 
 
 def diff_text(drift: WeightDrift) -> str:
-    """Return the statements, the caveats, and the change by layer and part, as a terminal shows them."""
+    """Return the text for a terminal: statements, caveats, and the change by layer and part."""
     section = diff_section(drift)
     return console.page(
         [
@@ -97,7 +97,7 @@ def diff_text(drift: WeightDrift) -> str:
 
 
 def refuse_other_reports(folder: Path) -> None:
-    """Refuse to replace what no comparison of weights wrote.
+    """Refuse a folder whose report was not written by a comparison of weights.
 
     Raises:
         SettingsError: if `folder` holds the report of something else, or files of others where tables or figures go.

@@ -1,4 +1,4 @@
-"""Figure of the drift of weights."""
+"""Figure of the change of weights by layer and part."""
 
 import altair as alt
 
@@ -12,7 +12,7 @@ COLUMN_WIDTH = 74
 
 
 def weight_figures(drift: WeightDrift, tower: str = "") -> list[Figure]:
-    """Return the heat map, where anything was compared.
+    """Draw the heat map of changes by layer and part; empty if no tensor was compared.
 
     Args:
         drift: of one set of weights.

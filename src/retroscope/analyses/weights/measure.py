@@ -24,14 +24,14 @@ COARSE = (
 
 
 def refusal(context: Context, settings: WeightSettings) -> str:
-    """Return why the weights of the two cannot be compared."""
+    """Return why the weights of the two models cannot be compared; "" if they can."""
     if not context.is_pair:
         return "weights are compared between two models"
     return incomparable_towers(context.models["before"], context.models["after"])
 
 
 def plan(context: Context, settings: WeightSettings) -> Planned:
-    """Return how long comparing the tensors takes; nothing is encoded."""
+    """Plan the comparison of tensors: estimate its seconds; no text is encoded."""
     seconds = 0.0
     for before, after in _towers(context.models["before"], context.models["after"]).values():
         shapes = [tensor.shape for tensor in before.backbone.state_dict().values()]
@@ -41,7 +41,7 @@ def plan(context: Context, settings: WeightSettings) -> Planned:
 
 
 def measure(context: Context, settings: WeightSettings, planned: Planned) -> Measurement:
-    """Return a row a tensor of every tower, as the frame "tensors"."""
+    """Return the frame "tensors": a row for each tensor of every tower."""
     stages = context.stages("weights")
     towers = {
         name: _compared(*pair, settings, stages)
@@ -58,7 +58,7 @@ def measure(context: Context, settings: WeightSettings, planned: Planned) -> Mea
 
 
 def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Encoder]]:
-    """Pair the encoders of both models, tower by tower; towers that share their weights count once."""
+    """Pair the encoders of both models by tower; towers that share their weights are one."""
     shared = all(model.query.backbone is model.passage.backbone for model in (before, after))
     towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
     return {name: (before.tower(tower), after.tower(tower)) for name, tower in towers.items()}
@@ -78,7 +78,7 @@ def _compared(before: Encoder, after: Encoder, settings: WeightSettings, stages:
 
 
 def _are_single(before: Encoder, after: Encoder) -> bool:
-    """Return whether both were loaded in single precision, so that their spectra are computed."""
+    """Return whether both encoders were loaded in single precision, so that spectra are computed."""
     return bool(before.backbone.dtype == after.backbone.dtype == torch.float32)
 
 

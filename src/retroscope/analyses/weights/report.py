@@ -38,12 +38,12 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult
 
 
 def report(result: WeightResult, reading: Reading) -> Section:
-    """Return what changed of every tower, where and in how many directions."""
+    """Return the section: which weights changed, where, and in how many directions, for every tower."""
     return weight_section(result)
 
 
 def weight_section(result: WeightResult) -> Section:
-    """Return the section of two sets of weights, whatever else was studied."""
+    """Return the section about the weights of two models, for studies and for `retroscope diff`."""
     towers = [(tower if len(result.by_tower) > 1 else "", drift) for tower, drift in result.by_tower.items()]
     return Section(
         statements=tower_statements(result),
@@ -62,7 +62,7 @@ def _frames(by_tower: Mapping[str, WeightDrift]) -> dict[str, pd.DataFrame]:
 
 
 def _figures(towers: Sequence[tuple[str, WeightDrift]]) -> tuple[Figure, ...]:
-    """Draw the figures; what draws them is slow to import, and a terminal shows none."""
+    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
     from retroscope.analyses.weights.figures import weight_figures
 
     return tuple(figure for tower, drift in towers for figure in weight_figures(drift, tower))

@@ -1,4 +1,4 @@
-"""Result of the drift of weights."""
+"""Result of the comparison of weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ BOTH = "query and passage"  # towers that share their weights
 
 @dataclass(frozen=True, eq=False)
 class WeightResult:
-    """Weights of both models, compared.
+    """The compared weights of both models, by tower.
 
     Attributes:
         by_tower: "query and passage", or each tower with weights of its own -> its tensors.

@@ -1,4 +1,4 @@
-"""Drift of the weights in words. It is described, not tested: weights are not a sample of a population."""
+"""Statements about the drift of weights. Drift is described, not tested: weights are not a sample of a population."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -32,7 +32,7 @@ PART_NAMES = {
 
 
 def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
-    """Return the statements of every tower; each names its tower where both have weights of their own."""
+    """Return the statements of every tower, which they name if both have weights of their own."""
     if len(result.by_tower) == 1:
         return tuple(s for drift in result.by_tower.values() for s in weight_statements(drift))
     return tuple(
@@ -43,7 +43,7 @@ def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
 
 
 def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
-    """Return every statement about one set of weights, the most general first."""
+    """Return every statement about the weights of one tower, the most general first."""
     rules = (_not_compared, _how_much, _where, _depth, _shape, _direction, _intruders)
     broken = drift.tensors.loc[
         np.isinf(drift.tensors["change"].astype(float)) | _without_number(drift), "name"
@@ -55,7 +55,7 @@ def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
 
 
 def _without_number(drift: WeightDrift) -> "pd.Series[bool]":
-    """Mark tensors that were compared, and still have no size."""
+    """Mark the tensors that were compared but whose change has no size."""
     return drift.tensors["status"].isin(COMPARED) & drift.tensors["change"].isna()
 
 
@@ -91,7 +91,7 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _where(drift: WeightDrift) -> Iterable[Statement]:
-    """Name the parts that changed, and those that did not."""
+    """State which parts of the network changed, and which did not."""
     changed = drift.groups[drift.groups["changed"] > 0]
     if changed.empty:
         return
@@ -109,7 +109,7 @@ def _where(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _depth(drift: WeightDrift) -> Iterable[Statement]:
-    """State whether the change is in the upper or the lower blocks."""
+    """State whether the weights changed more in the upper or in the lower blocks."""
     layers = _by_layer(drift)
     if layers.empty or drift.n_blocks < 2 or not layers["change"].any():
         return
@@ -126,7 +126,7 @@ def _depth(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _by_layer(drift: WeightDrift) -> pd.DataFrame:
-    """Return a row a block: its parts together."""
+    """Return a row for each block: the norms and the change of all of its parts together."""
     inside = drift.groups[(drift.groups["layer"] > 0) & ~drift.groups["part"].isin(["final_norm", "other"])]
     squares = inside.assign(norm=inside["norm"] ** 2, change=inside["change"] ** 2)
     summed = squares.groupby("layer")[["norm", "change", "parameters"]].sum().reset_index()
@@ -141,7 +141,7 @@ def _spectral(drift: WeightDrift) -> pd.DataFrame:
 
 
 def _shape(drift: WeightDrift) -> Iterable[Statement]:
-    """State in how many directions the change lies."""
+    """State in how many directions the change of a matrix lies, by its effective and stable rank."""
     rows = _spectral(drift)
     if rows.empty:
         return
@@ -156,7 +156,7 @@ def _shape(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _direction(drift: WeightDrift) -> Iterable[Statement]:
-    """State whether the change follows what the matrices already did."""
+    """State whether the change lies in directions that were already large in the matrices before."""
     rows = _spectral(drift)
     if rows.empty or "amplification_random" not in rows:  # a study of before they were measured in the same directions
         return
@@ -177,7 +177,7 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
 
 
 def _intruders(drift: WeightDrift) -> Iterable[Statement]:
-    """Count large directions after that were not there before."""
+    """State how many large directions of the matrices after resemble none before (intruder dimensions)."""
     rows = drift.tensors.dropna(subset=["examined"]) if "examined" in drift.tensors else drift.tensors.iloc[:0]
     if rows.empty:
         return

@@ -1,1 +1,4 @@
-"""Which attention heads does a score depend on? Ablation, its first-order estimate, attention, and patching."""
+"""Attention heads: estimate and measure how much a retrieval margin depends on each head.
+
+Ablation, its first-order estimate, attention, and patching.
+"""

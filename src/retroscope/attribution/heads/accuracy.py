@@ -1,4 +1,4 @@
-"""Accuracy of a first-order estimate, against exact ablation of the same heads and queries. No torch."""
+"""Compare first-order estimates of head ablation with exact ablation of the same heads and queries. No torch."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ FEWEST_HEADS = 3  # below which a correlation says nothing
 
 @dataclass(frozen=True)
 class EstimateError:
-    """The first-order estimates of some heads against their exact ablation, in means over queries.
+    """Agreement of first-order estimates with exact ablations of the same heads, in means over queries.
 
     Attributes:
         heads: that were measured exactly.
@@ -30,7 +30,7 @@ class EstimateError:
 
 
 def estimate_error(estimates: Float[np.ndarray, "query head"], exact: Float[np.ndarray, "query head"]) -> EstimateError:
-    """Compare estimates with exact changes, head by head, in means over the same queries."""
+    """Compare estimated with exact changes of the margin, head by head, in means over the same queries."""
     one, two = estimates.mean(0), exact.mean(0)
     nothing = (math.nan, math.nan)
     spread = len(one) >= FEWEST_HEADS and np.ptp(one) > 0 and np.ptp(two) > 0

@@ -1,4 +1,4 @@
-"""Attention of heads to kinds of tokens: the attention probabilities of a text, summed over each kind.
+"""Measure which kinds of tokens attention heads attend to: attention probabilities, summed over each kind.
 
 Probabilities exist only in the plain ("eager") implementation of attention, so that pass uses it, and its vectors are
 compared with those of the usual implementation.
@@ -29,7 +29,7 @@ EAGER = "eager"
 
 @dataclass(frozen=True, eq=False)
 class AttentionByKind:
-    """The share of the attention that goes to each kind of token, in the mean over tokens that attend.
+    """Shares of attention that heads give to each kind of token, averaged over the attending tokens.
 
     Attributes:
         shares: of every text.
@@ -47,7 +47,7 @@ class AttentionByKind:
 def attention_by_kind(
     encoder: Encoder, rows: Sequence[TokenIds], subjects: Sequence[Sequence[TokenIds]] = ()
 ) -> AttentionByKind:
-    """Measure what every head attends to in tokenised texts.
+    """Measure which kinds of tokens every head attends to in tokenised texts.
 
     Args:
         subjects: name_tokens, as token ids, of the part of each text that is named; none: the kind stays empty.
@@ -77,7 +77,7 @@ def attention_by_kind(
 
 @contextmanager
 def eager_attention(encoder: Encoder) -> Iterator[None]:
-    """Compute attention in the plain implementation, which returns probabilities, while the context is open."""
+    """While the context is open, compute attention by the eager implementation, which returns probabilities."""
     model = encoder.backbone
     usual = model.config._attn_implementation
     model.set_attn_implementation(EAGER)
@@ -114,7 +114,7 @@ def _gap(vectors: Float[Tensor, "text dim"], usual: Float[Tensor, "text dim"]) -
 
 
 def _kinds(encoder: Encoder, batch: Batch, place: int, subjects: Sequence[TokenIds]) -> Int[Tensor, "from to"]:
-    """Return the kind of every pair of tokens of one text, a number in `TOKEN_KINDS`."""
+    """Return the kind of every pair of tokens of one text, as an index into `TOKEN_KINDS`."""
     ids = batch.ids[place].cpu()
     at = torch.arange(len(ids))
     kinds = torch.full((len(ids), len(ids)), TOKEN_KINDS.index("other"))
@@ -129,7 +129,7 @@ def _kinds(encoder: Encoder, batch: Batch, place: int, subjects: Sequence[TokenI
 
 
 def _named(ids: TokenIds, subjects: Sequence[TokenIds]) -> Bool[Tensor, "token"]:
-    """Return the tokens of every place where one of the name_tokens is."""
+    """Mark the tokens of a text that are part of an occurrence of one of the subjects' names."""
     named = torch.zeros(len(ids), dtype=torch.bool)
     for subject in subjects:
         for start in range(len(ids) - len(subject) + 1):
@@ -151,7 +151,7 @@ def _summed(
     *,
     causal: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of each kind, and those of uniform attention."""
+    """Return each head's shares of attention by kind of token, and those of uniform attention."""
     mask = batch.mask.cpu()
     real = mask[:, :, None] & mask[:, None, :]
     visible = real.tril() if causal else real

@@ -1,4 +1,4 @@
-"""Cells: what one ablation measured, kept on disk, so that a run that was stopped goes on from there."""
+"""Cache the arrays of single head ablations on disk, so that a stopped run resumes."""
 
 import io
 from collections.abc import Callable
@@ -18,7 +18,7 @@ FORMAT = 1  # of the cells: another number is another key
 
 @dataclass(frozen=True)
 class HeadCells:
-    """The folder of the cells of one model, made by one plan.
+    """Folder of cached arrays for one model and one plan of head ablations, one file for each ablation.
 
     Attributes:
         folder: of the cells; its name is a hash of all that makes them but their own names.
@@ -27,7 +27,7 @@ class HeadCells:
     folder: Path
 
     def of(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the array of a cell, read where it is sound, else made and written.
+        """Return the array of the given name, read from the folder if it is intact, else made and written.
 
         Args:
             name: of its file; letters, digits, "." and "-" only.
@@ -44,7 +44,7 @@ class HeadCells:
 
 
 def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
-    """Return the cells that are made of something JSON-like, and record their use.
+    """Open the cache folder for ablations determined by `made_of` (JSON-like), and record its use.
 
     Args:
         made_of: all that determines the numbers: models, texts, settings.
@@ -56,5 +56,5 @@ def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
 
 
 def cell_origin(models: tuple[str, ...], collection: str, analysis: str) -> CacheOrigin:
-    """Return what made some cells, for the record of the cache."""
+    """Return the models, collection and analysis that cached arrays come from, for the cache's record."""
     return CacheOrigin(models=models, collection=collection, analysis=analysis, form=FORMAT)

@@ -1,4 +1,4 @@
-"""Choice of heads: the top ones by an estimate, and those drawn at random that they are compared with. No torch."""
+"""Choose heads for exact ablation: the top ones by an estimate, and random ones as controls. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 
 class Head(NamedTuple):
-    """One attention head: the layer that its block makes, 1..L, and its number there, from 0."""
+    """One attention head: the layer (1..L) that its block outputs, and its number in the block, from 0."""
 
     layer: int
     head: int
@@ -20,7 +20,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """The heads that are ablated exactly.
+    """The heads whose ablation is measured exactly.
 
     Attributes:
         top: side -> the heads whose ablation lowers the margin most, by the estimate, the most harmful first.
@@ -34,7 +34,7 @@ class HeadChoice:
 
     @property
     def every(self) -> tuple[Head, ...]:
-        """Return all of them, in order."""
+        """Return all chosen heads, in order."""
         tops = (head for heads in self.top.values() for head in heads)
         return tuple(sorted({*tops, *self.sample, *(head for heads in self.controls.values() for head in heads)}))
 
@@ -45,7 +45,7 @@ MOST_TOP = 0.25  # share of all heads that may be top, so that others of their l
 def choose_heads(
     estimates: Mapping[str, Float[np.ndarray, "layer head"]], *, top: int, sample: int, controls: int, seed: int
 ) -> HeadChoice:
-    """Choose the heads to ablate exactly, on every side the same ones.
+    """Choose the heads to ablate exactly, the same ones in every model.
 
     Args:
         estimates: side -> change of the margin if a head is ablated.
@@ -68,12 +68,12 @@ def choose_heads(
 
 
 def how_many_top(top: int, heads: int) -> int:
-    """Return how many of so many heads are top ones: one at least, a quarter of them at most."""
+    """Limit the number of top heads: at least one, at most a quarter of all heads."""
     return max(1, min(top, int(MOST_TOP * heads)))
 
 
 def random_sets(top: Sequence[Head], heads: int, draws: int, seed: int) -> list[tuple[Head, ...]]:
-    """Draw sets with as many heads of every layer as the top has, none of them a top head.
+    """Draw random sets with as many heads of every layer as `top` has, without top heads.
 
     A layer with fewer others gives all of them, so that a set may be smaller than the top.
 

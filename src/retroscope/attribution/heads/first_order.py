@@ -1,4 +1,6 @@
-"""First-order estimates of head ablation: attribution patching (Nanda 2023; Syed et al. 2023, arXiv 2310.10348).
+"""First-order estimates of head ablation: attribution patching.
+
+Sources: Nanda 2023; Syed et al. 2023, arXiv 2310.10348.
 
 Fixing head h at its mean changes F by about sum over tokens of dF/dz_h (mean_h - z_h), the first term of a Taylor
 series at the intact network. One forward and one backward pass give it for every head. Each text's other vectors are
@@ -31,7 +33,7 @@ def first_order(
     cosine: bool,
     progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "example layer head"]:
-    """Return the first-order change of F of every example if each head alone is fixed at its mean.
+    """Estimate to first order how F of every example changes if each head alone is fixed at its mean output.
 
     Args:
         cosine: the retriever compares by cosine.
@@ -54,7 +56,7 @@ def first_order(
 
 
 def _batches(rows: Sequence[Sequence[TokenIds]], tokens: int) -> list[list[int]]:
-    """Divide examples into batches of like length, longest first."""
+    """Group examples of similar length into batches of at most `tokens` padded tokens, longest first."""
     longest = [max(map(len, texts)) for texts in rows]
     batches: list[list[int]] = []
     size = 0
@@ -74,7 +76,7 @@ class _Recorder:
     states: dict[str, Tensor] = field(default_factory=dict)
 
     def edit(self, path: str, states: Tensor) -> Tensor:
-        """Record what a matrix reads; the lowest ones want a gradient though nothing below them does."""
+        """Record the input of an attention output matrix, and make it require a gradient."""
         kept = states if states.requires_grad else states.detach().clone().requires_grad_()
         self.states[path] = kept
         return kept
@@ -83,7 +85,7 @@ class _Recorder:
 def _changes(
     encoder: Encoder, sites: HeadSites, batch: Batch, aim: Objective, target: Tensor
 ) -> Float[Tensor, "text layer head"]:
-    """Return the change of each text's share of F, by head."""
+    """Return the first-order change of each text's contribution to F, by layer and head."""
     recorder, index = _Recorder(), torch.arange(len(batch.ids), device=encoder.device)
     with torch.enable_grad(), rewrite_inputs(sites.modules(encoder), recorder.edit):
         hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]

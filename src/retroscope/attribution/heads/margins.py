@@ -1,6 +1,6 @@
-"""Margins with heads fixed, exactly: queries, relevant passages and negatives are encoded again.
+"""Measure margins exactly with heads fixed: queries, relevant passages and negatives are encoded again.
 
-margin = s(q, p+) - s(q, p-), with the same negative whatever is fixed.
+The margin is s(q, p+) - s(q, p-), with the same negative whatever is fixed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ BOTH_TOWERS = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class MarginTexts:
-    """The texts of some margins, tokenised for one retriever.
+    """The queries, relevant passages and negatives of some margins, tokenised for one retriever.
 
     Attributes:
         ids: of the queries.
@@ -41,7 +41,7 @@ class MarginTexts:
 
     @cached_property
     def means(self) -> dict[str, HeadValues]:
-        """Return the mean of every head over these texts, by tower."""
+        """Return the mean output of every head over these texts, by tower."""
         return {
             tower: head_means(self.retriever.tower(tower), self.rows[tower], self._tokens(tower))
             for tower in self.towers
@@ -54,7 +54,7 @@ class MarginTexts:
     def margins(
         self, heads: Collection[Head] = (), means: Mapping[str, HeadValues] | None = None
     ) -> Float[np.ndarray, "query"]:
-        """Return the margin of every query with these heads fixed at their means, in the towers.
+        """Return the margin of every query with these heads fixed at their means.
 
         Args:
             means: by tower; None: over these texts.
@@ -81,7 +81,7 @@ class MarginTexts:
 def margin_texts(
     retriever: Retriever, collection: Searched, examples: Sequence[Example], towers: Sequence[str]
 ) -> MarginTexts:
-    """Tokenise the texts of the margins of some examples, each with a relevant passage and a negative.
+    """Tokenise the texts of the margins of some examples: query, relevant passage and negative.
 
     Raises:
         EncoderError: if both towers are asked for and have different numbers of heads.
@@ -98,7 +98,7 @@ def margin_texts(
 
 
 def check_alike(retriever: Retriever) -> None:
-    """Refuse a retriever whose towers have different numbers of heads.
+    """Refuse a retriever whose towers differ in their numbers of heads.
 
     Raises:
         EncoderError: that names both.

@@ -1,4 +1,4 @@
-"""Attention heads: where the output of each is, what it is on average, and how it is replaced.
+"""Find attention heads in an encoder, measure their mean outputs, and fix them.
 
 A head's output is its slice of what the attention output matrix reads: the values that it attended to, before they are
 mixed with those of the other heads. Where heads share keys and values (grouped queries), each still has a slice.
@@ -26,7 +26,7 @@ HeadValues = Float[np.ndarray, "layer head width"]
 
 @dataclass(frozen=True)
 class HeadSites:
-    """The attention heads of one encoder.
+    """Where the outputs of one encoder's attention heads are: the input columns of the attention output matrices.
 
     Attributes:
         paths: of the attention output matrix of every block, in order.
@@ -44,19 +44,19 @@ class HeadSites:
         return [Head(layer, head) for layer in range(1, len(self.paths) + 1) for head in range(self.heads)]
 
     def path(self, head: Head) -> str:
-        """Return the matrix that reads the output of a head."""
+        """Return the path of the attention output matrix that reads a head's output."""
         return self.paths[head.layer - 1]
 
     def part(self, head: int) -> slice:
-        """Return the place of a head's output in what the matrix reads."""
+        """Return the slice of the attention output matrix's input that is one head's output."""
         return slice(head * self.width, (head + 1) * self.width)
 
     def apart(self, states: Tensor) -> Float[Tensor, "*batch head width"]:
-        """Split what a matrix reads into heads."""
+        """Split the input of an attention output matrix into heads."""
         return states.reshape(*states.shape[:-1], self.heads, self.width)
 
     def modules(self, encoder: Encoder) -> dict[str, nn.Module]:
-        """Return path -> matrix, block by block."""
+        """Return path -> attention output matrix, block by block."""
         return {path: encoder.backbone.get_submodule(path) for path in self.paths}
 
 

@@ -1,4 +1,4 @@
-"""Work of head ablation: passes of the whole network, before anything runs."""
+"""Estimate the work of head ablation in full passes of the network."""
 
 # Rate of passes with gradients over that of plain encoding, as for `attribution.work.RELATIVE_RATE`.
 GRADIENT_RATE = 0.8
@@ -7,7 +7,7 @@ ATTENTION_PASSES = 2  # in the plain implementation, and in the usual one
 
 
 def estimated_passes() -> float:
-    """Return the passes of a text for the first-order estimates of all heads."""
+    """Return how many full passes of a text the first-order estimates of all heads take."""
     return FIRST_ORDER_PASSES / GRADIENT_RATE
 
 

@@ -1,1 +1,1 @@
-"""The path integrals and the methods beside them: how a neuron's share of a change is computed."""
+"""Attribution methods: path integrals and others that compute each neuron's share of a change of F."""

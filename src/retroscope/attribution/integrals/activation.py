@@ -15,7 +15,7 @@ from retroscope.attribution.sites import Site
 
 
 def activation_x_gradient(work: Work) -> Values:
-    """Attribute to first order: activation times gradient of every neuron. It has no completeness.
+    """Attribute to first order: multiply every neuron's activation by its gradient. It has no completeness.
 
     magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The rule of the quadrature has no part in it. There is no path:
     `start` is NaN and `spread` the sum of the site's magnitudes, more than which F cannot lose to first order.

@@ -58,13 +58,13 @@ def conductance(work: Work) -> Values:
 
 
 def partition(rule: Rule) -> Float[np.ndarray, "node"]:
-    """Return the nodes of a rule, with both ends of the path added."""
+    """Return the nodes of a quadrature rule with both ends of the path, 0 and 1, added."""
     return np.unique(np.concatenate([[0.0], rule.nodes, [1.0]]))
 
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """The sum over the steps so far, for some texts at one site, and the outputs at the last node."""
+    """Running sum of conductance for some texts at one site, with slope and outputs at the last node."""
 
     total: Float[Tensor, "text token neuron"]
     slope: Float[Tensor, "1 text token neuron"]

@@ -20,10 +20,10 @@ from retroscope.attribution.sites import Site
 
 
 def joint_path(work: Work) -> Values:
-    """Attribute along the joint path, which scales all sites together; complete over their sum.
+    """Attribute along the joint path, which scales all FFN matrices' outputs together; complete over their sum.
 
-    magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`, `end`
-    and `spread` are those of the one path, at every site.
+    Values: magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`,
+    `end` and `spread` are those of the one path, at every site.
     """
 
     def by_rule(rule: Rule, examples: list[int]) -> Values:
@@ -34,7 +34,7 @@ def joint_path(work: Work) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """The contribution of some nodes to one example at one site; its rows are (node, text, token).
+    """Contribution of some nodes of the path to one example at one site; rows are (node, text, token).
 
     Attributes:
         gradient: g, weighted by the rule.
@@ -45,7 +45,7 @@ class _Piece:
     outputs: Float[Tensor, "row neuron"]
 
     def signed(self) -> Float[Tensor, "neuron"]:
-        """Return the contribution to the integral of g z."""
+        """Return the contribution to the integral of gradient times output, by neuron."""
         return torch.einsum("rn,rn->n", self.gradient.double(), self.outputs.double())
 
     def slope(self) -> Float[Tensor, "neuron input"]:
@@ -55,7 +55,7 @@ class _Piece:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """The integrals so far.
+    """Path integrals of all examples, summed over the nodes run so far.
 
     Attributes:
         met: F of every example at both ends and at every node.
@@ -68,7 +68,7 @@ class _Sums:
     slopes: dict[tuple[Site, int], Float[Tensor, "neuron input"]] = field(default_factory=dict)
 
     def add(self, site: Site, example: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
-        """Add a piece; `size` is |W| where it is the example's last."""
+        """Add the contribution of some nodes; `size` is |W| if they are the example's last nodes, else None."""
         self.signed[site][example] += piece.signed()
         slope = piece.slope()
         if (site, example) in self.slopes:

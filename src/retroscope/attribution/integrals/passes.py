@@ -1,4 +1,5 @@
-"""One pass of the whole network over (text, node) rows; it records inputs, outputs and the gradient of F at every site.
+"""Run one pass of the whole network over (text, node) rows, and record inputs, outputs and gradients of F at every
+site.
 
 `weight_path` needs the network above one site only; the other methods change what lies below as well.
 """
@@ -20,7 +21,7 @@ from retroscope.encoders.encode import Batch, model_inputs
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One site during a pass.
+    """Inputs, outputs and gradients that were recorded at one site during a pass.
 
     Attributes:
         outputs: W x + b, before any scaling.
@@ -34,7 +35,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """F of every row, the share of each text, and the records of the sites."""
+    """Result of one pass: each text's contribution to F at every node, and the records of the sites."""
 
     shares: Float[Tensor, "node text"]
     sites: Mapping[Site, Seen]
@@ -42,7 +43,7 @@ class Pass:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """The texts and nodes of the path of one pass: one row each, ordered by node and then by text.
+    """The texts and path nodes of one pass: one row for each pair, ordered by node and then by text.
 
     Attributes:
         scaled: what the nodes multiply: "sites" (W x + b of all sites together) or "layer 0" (what block 1 is given).
@@ -54,11 +55,11 @@ class Stretch:
 
     @property
     def index(self) -> Int[Tensor, "row"]:
-        """Return the text of every row."""
+        """Return the index of the text of every row."""
         return pairs(self.texts, len(self.nodes))
 
     def scale(self, states: Tensor) -> Tensor:
-        """Multiply each row by its node; rows are the first dimension, or come first in it (OPT)."""
+        """Multiply each row of the states by its node's scale factor."""
         factors = self.nodes.repeat_interleave(len(self.texts)).view(-1, 1, 1)
         by_row = states.reshape(len(factors), -1, states.shape[-1])
         return (factors * by_row).to(states.dtype).reshape(states.shape)
@@ -78,7 +79,7 @@ class _Tap:
     used: dict[Site, Tensor] = field(default_factory=dict)
 
     def edit(self, path: str, output: Tensor) -> Tensor:
-        """Replace the output of the module at `path`, or one half of it."""
+        """Record and scale the output of the module at `path`, or one half of it."""
         sites = {site.half: site for site in self.work.sites if site.path == path}
         halves = [output] if None in sites else list(output.chunk(2, dim=-1))
         for half, site in sites.items():
@@ -94,7 +95,7 @@ class _Tap:
 
 
 def with_slopes(work: Work, along: Stretch) -> Pass:
-    """Forward and backward: F of every row, and its slope at every site."""
+    """Run forward and backward: each text's contribution to F at every node, and its gradient at every site."""
     tap = _Tap(work, along)
     modules = _modules(work)
     with torch.enable_grad(), capture_calls(modules) as calls, rewrite_outputs(modules, tap.edit):
@@ -107,7 +108,7 @@ def with_slopes(work: Work, along: Stretch) -> Pass:
 
 @torch.no_grad()
 def without_slopes(work: Work, along: Stretch) -> Float[Tensor, "node text"]:
-    """Forward only: each text's share of F at every node."""
+    """Run forward only: each text's contribution to F at every node."""
     with rewrite_outputs(_modules(work), _Tap(work, along).edit):
         return _shares(work, along).view(len(along.nodes), -1)
 
@@ -122,7 +123,7 @@ def _modules(work: Work) -> dict[str, nn.Module]:
 
 
 def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
-    """Return the share of F of each row."""
+    """Run the network on the (text, node) rows and return each row's contribution to F of its example."""
     encoder, index = work.encoder, along.index
     batch = Batch(work.batch.ids[index], work.batch.mask[index], work.batch.pooled[index])
     with work.cast(), _layer_0(work, along):
@@ -131,6 +132,6 @@ def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
 
 
 def _layer_0(work: Work, along: Stretch) -> AbstractContextManager[None]:
-    """Scale what block 1 is given, where that is what the nodes multiply."""
+    """Return a context that scales the input of block 1 by the nodes, if that is what `along` scales."""
     first = {"1": work.encoder.anatomy.blocks(work.encoder.backbone)[0]}
     return rewrite_inputs(first if along.scaled == "layer 0" else {}, lambda name, states: along.scale(states))

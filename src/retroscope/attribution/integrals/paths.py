@@ -37,13 +37,13 @@ class Work:
     precision: str = "float32"
 
     def cast(self) -> AbstractContextManager[object]:
-        """Return the context in which the scaled network runs: its precision."""
+        """Return the context that sets the precision in which the scaled network runs."""
         return in_precision(self.precision, self.encoder.device)
 
 
 @dataclass(frozen=True, eq=False)
 class SiteValues:
-    """Attribution of the neurons of one site.
+    """Attribution of the neurons of one FFN matrix (site), by example.
 
     Attributes:
         magnitude: non-negative; for `weight_path` sum_j |W_ij| |integral of dF/dW'_ij|, the published quantity.
@@ -88,7 +88,7 @@ def together(values: Values) -> SiteValues:
 
 
 def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Callable[[Values], SiteValues]) -> Values:
-    """Integrate by the first rule; for examples whose gap exceeds the tolerance, by the next.
+    """Integrate by the first quadrature rule, and by the next ones for examples whose completeness gap is too large.
 
     Args:
         by_rule: the values of some examples.
@@ -105,14 +105,14 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
 
 
 def _open(work: Work, values: SiteValues) -> Bool[Tensor, "example"]:
-    """Return the examples whose gap exceeds the tolerance and the precision of F."""
+    """Mark the examples whose completeness gap exceeds the tolerance and the resolution of F."""
     told = _told(values, autocast_type(work.precision) or torch.float32)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
     return (relative_gap(values) > (work.quadrature.tolerance or 0.0)) & (gap > told)
 
 
 def only(values: SiteValues, examples: Int[Tensor, "kept"]) -> SiteValues:
-    """Return the values of some examples."""
+    """Return the values of the given examples only."""
     return SiteValues(**{name: getattr(values, name)[examples] for name in SiteValues.__dataclass_fields__})
 
 
@@ -126,7 +126,7 @@ def joined(parts: Sequence[Values]) -> Values:
 
 
 def _replaced(site_values: SiteValues, better: SiteValues, examples: list[int]) -> SiteValues:
-    """Return `found` with the rows of `examples` replaced."""
+    """Return `site_values` with the rows of `examples` replaced by `better`."""
     changes = {}
     for name in SiteValues.__dataclass_fields__:
         values = getattr(site_values, name).clone()
@@ -155,7 +155,7 @@ def collect(
     given: Float[Tensor, "text token input"],
     objective: Objective,
 ) -> Float[Tensor, "example neuron"]:
-    """Compute sum_j |W_ij| |sum over tokens and texts of g_i x_j| of every example: methods.md, 4, step 3.
+    """Compute, for every example and neuron i, sum_j |W_ij| |sum over tokens and texts of g_i x_j|.
 
     One matrix product an example; no weight is copied or changed.
     """
@@ -170,7 +170,7 @@ def collect(
 def over_tokens(
     values: Float[Tensor, "text token neuron"], objective: Objective
 ) -> tuple[Float[Tensor, "example neuron"], Float[Tensor, "example neuron"]]:
-    """Sum over the tokens of every example: absolute values first, then signed values."""
+    """Sum values over the tokens of every example, once as absolute values and once signed."""
     return per_example(values.abs().sum(1), objective), per_example(values.double().sum(1), objective)
 
 

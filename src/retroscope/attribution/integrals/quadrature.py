@@ -24,7 +24,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Quadrature:
-    """One rule, or several to be tried in order until the relative completeness gap is at most `tolerance`.
+    """One quadrature rule, or several that are tried in order until the completeness gap is at most `tolerance`.
 
     The last one stands even if its gap is larger: the result says what it is.
     """
@@ -93,7 +93,7 @@ def quadrature(name: str) -> Quadrature:
 
 
 def only_rule(quadrature: Quadrature, method: str) -> Rule:
-    """Return the one rule of the quadrature, for a method without completeness, which cannot be refined.
+    """Return the only rule of a quadrature, for methods that are not complete, so that no gap asks for finer rules.
 
     Raises:
         SettingsError: if the quadrature is refined until a gap is small.

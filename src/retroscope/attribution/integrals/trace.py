@@ -1,4 +1,4 @@
-"""Trace: one forward pass of a batch, recorded so that its upper part can run again."""
+"""Record one forward pass of a batch, so that its upper part can run again from any FFN matrix."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from retroscope.encoders.pooling import pooling
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """A recorded forward pass.
+    """One recorded forward pass of a batch.
 
     Attributes:
         calls: of every block ("1".."L"), its attention ("1 attention") and its FFN matrices (their paths).
@@ -32,21 +32,21 @@ class Trace:
     vectors: Float[Tensor, "text dim"]
 
     def inputs(self, site: Site) -> Float[Tensor, "text token input"]:
-        """Return the inputs of the matrix."""
+        """Return the recorded inputs of an FFN matrix."""
         return self._by_text(self.calls.only(site.path).input)
 
     def outputs(self, site: Site) -> Float[Tensor, "text token neuron"]:
-        """Return the outputs of the neurons: W x + b."""
+        """Return the recorded outputs W x + b of an FFN matrix."""
         return self._by_text(site.units(self.calls.only(site.path).value))
 
     def _by_text(self, values: Tensor) -> Tensor:
-        """Reshape to texts and tokens; OPT has them in one dimension."""
+        """Reshape values to (text, token, ...); OPT joins texts and tokens in one dimension."""
         return values.reshape(*self.pooled.shape, values.shape[-1])
 
 
 @torch.no_grad()
 def trace(encoder: Encoder, batch: Batch) -> Trace:
-    """Run a batch once and record it."""
+    """Run a batch once and return the record of the pass."""
     modules = _watched(encoder)
     with capture_calls(modules) as calls:
         hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]
@@ -62,7 +62,7 @@ def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -
 def run_from(
     record: Trace, site: Site, values: Float[Tensor, "row token neuron"], texts: Int[Tensor, "row"]
 ) -> Float[Tensor, "row dim"]:
-    """Return the pooled last layer with `values` as the outputs of the neurons of `site`; only what lies above reruns.
+    """Return the pooled last layer with `values` as the outputs of `site`; only what lies above the site runs again.
 
     Args:
         texts: which text of the record each row is.
@@ -79,7 +79,7 @@ def run_from(
 
 
 def recorded_tensors(record: Trace) -> list[Tensor]:
-    """List every tensor of the record."""
+    """List every tensor of a recorded pass."""
     found: list[Tensor] = [record.vectors]
 
     def visit(value: object) -> None:
@@ -135,7 +135,7 @@ def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iter
 
 
 def _as_recorded(output: Any, rows: Rows) -> Any:
-    """Return the recorded output of attention for these rows: hidden states, and more in some families."""
+    """Return the recorded attention output for these rows: hidden states and, in some families, further tensors."""
     if isinstance(output, Tensor):
         return rows.take(output)
     return (rows.take(first_tensor(output[:1])), *rows.of(output[1:]))
@@ -151,7 +151,7 @@ def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Ro
 
 
 def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
-    """Return the output of the whole module; `values` may be one half of it."""
+    """Return the output of a site's whole module, of which `values` may be one half."""
     if site.half is None:
         return values
     recorded = _chosen(record.calls.only(site.path).value, record, rows)

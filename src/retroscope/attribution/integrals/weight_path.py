@@ -29,7 +29,7 @@ from retroscope.attribution.sites import Site
 
 @dataclass(frozen=True, eq=False)
 class Integral:
-    """The path integral of some texts at one site.
+    """Path integral of the gradients of some texts at one site.
 
     Attributes:
         gradient: integral of dF/dz'.
@@ -41,7 +41,7 @@ class Integral:
 
 
 def weight_path(work: Work) -> Values:
-    """Attribute every site along its own path: its weights go from 0 to 1, all others stay."""
+    """Attribute every FFN matrix along its own path: its weights go from 0 to 1, and all others stay."""
     with work.cast():
         record = trace(work.encoder, work.batch)
     return {site: _site(work, record, site) for site in work.sites}
@@ -74,7 +74,7 @@ def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, examples: list[i
 
 
 def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Tensor, "text"]) -> Integral:
-    """Weight the gradients of all nodes and sum them in float32."""
+    """Integrate the gradients at one site: weight those of all nodes by the rule and sum them in float32."""
     outputs = record.outputs(site)
     total = torch.zeros(len(texts), *outputs.shape[1:], device=outputs.device)
     shares = torch.zeros(len(rule.nodes), len(texts), device=outputs.device)
@@ -90,7 +90,7 @@ def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Ten
 def _gradient(
     work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"], alphas: Float[Tensor, "node"]
 ) -> tuple[Float[Tensor, "node text"], Float[Tensor, "node text token neuron"]]:
-    """Return the share of F of each text, and its gradient with respect to the outputs of the scaled matrix."""
+    """Return each text's contribution to F at the scaled matrix, and its gradient with respect to the outputs."""
     outputs = record.outputs(site)[texts]
     shape = (len(alphas), *outputs.shape)
     scaled = (alphas.view(-1, 1, 1, 1) * outputs).flatten(0, 1).to(outputs.dtype).requires_grad_()
@@ -104,7 +104,7 @@ def _gradient(
 
 @torch.no_grad()
 def _at_zero(work: Work, record: Trace, site: Site, texts: Int[Tensor, "text"]) -> Float[Tensor, "text"]:
-    """Return the share of F of each text with the matrix removed."""
+    """Return each text's contribution to F with the FFN matrix's outputs set to zero."""
     shares = []
     for here in torch.split(texts, max(1, work.rows)):
         nothing = torch.zeros_like(record.outputs(site)[here])

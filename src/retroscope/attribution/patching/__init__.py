@@ -1,1 +1,1 @@
-"""Put an activation into a run on a corrupted text, from the same model or from another one."""
+"""Activation patching: put an activation of a clean text into a run on its corrupted text."""

@@ -1,4 +1,4 @@
-"""Alignment of a clean and a corrupted text: which tokens are the same, and which stand in each other's place."""
+"""Align a clean with a corrupted text: which tokens are equal, and which replace each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ PATCHED = ("changed", "rest", "all")
 
 @dataclass(frozen=True)
 class AlignedTexts:
-    """Token ids of both texts and their common beginning and end.
+    """Token ids of a clean and a corrupted text, with the lengths of their common beginning and end.
 
     Attributes:
         first: tokens that both begin with.
@@ -29,11 +29,11 @@ class AlignedTexts:
 
     @property
     def in_place(self) -> bool:
-        """Return whether what was changed has as many tokens in both, so that every token has a counterpart."""
+        """Return whether the changed part has as many tokens in both texts, so that every token has a counterpart."""
         return len(self.clean) == len(self.corrupted)
 
     def pairs(self, tokens: str) -> list[tuple[int, int]]:
-        """Return the places (in the clean, in the corrupted text) of some tokens, a name in `PATCHED`."""
+        """Return pairs of positions (clean, corrupted) for the `tokens` "changed", "rest" or "all"."""
         end, other = len(self.clean) - self.last, len(self.corrupted) - self.last
         rest = [(i, i) for i in range(self.first)] + [(end + i, other + i) for i in range(self.last)]
         changed = [(i, i) for i in range(self.first, end)] if self.in_place else []
@@ -50,7 +50,7 @@ def align_texts(clean: TokenIds, corrupted: TokenIds) -> AlignedTexts:
 
 
 def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupted: Batch) -> Int[Tensor, "text token"]:
-    """Return, for every token of the corrupted batch, the place of its counterpart in the clean batch, else -1."""
+    """Return, for every token of the corrupted batch, the position of its clean counterpart; -1 without one."""
     found = torch.full(corrupted.ids.shape, -1, dtype=torch.long)
     starts = [batch.mask.long().argmax(dim=1).tolist() for batch in (clean, corrupted)]  # padding on the left
     for text, one in enumerate(aligned):
@@ -60,6 +60,6 @@ def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupte
 
 
 def places(source: Int[Tensor, "text token"]) -> Int[Tensor, "text token"]:
-    """Return the own place of every token that has a source, else -1."""
+    """Return the position of every token that has a source; -1 for the others."""
     own = torch.arange(source.shape[1], device=source.device).expand_as(source)
     return torch.where(source >= 0, own, source)

@@ -1,4 +1,4 @@
-"""Components of a network whose activations are patched: heads, FFNs and blocks."""
+"""The components of a network whose activations can be patched: attention heads, FFNs and blocks."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ COMPONENTS = ("head", "ffn", "block")
 
 @dataclass(frozen=True)
 class Component:
-    """One component.
+    """One component of a network whose activation can be patched: a head, an FFN or a block.
 
     Attributes:
         kind: a name in `COMPONENTS`. Of a head its output before the attention output matrix is patched; of an FFN what
@@ -36,12 +36,12 @@ class Component:
     name: str
 
     def of(self, states: Tensor) -> Tensor:
-        """Return its coordinates."""
+        """Select the component's coordinates from the states of its module."""
         return states if self.part is None else states[..., self.part]
 
 
 def find_components(encoder: Encoder, kinds: Sequence[str]) -> list[Component]:
-    """Return the components of these kinds, kind by kind and layer by layer."""
+    """Return the components of the given kinds, ordered by kind and layer."""
     anatomy, sites = encoder.anatomy, find_heads(encoder)
     layers = range(1, anatomy.n_blocks + 1)
     found = {
@@ -73,7 +73,7 @@ class Activations:
 
 @torch.inference_mode()
 def activations(encoder: Encoder, batch: Batch, components: Sequence[Component]) -> Activations:
-    """Run a batch once and record every component."""
+    """Run a batch once and record the activation of every component."""
     modules: dict[str, nn.Module] = {one.path: encoder.backbone.get_submodule(one.path) for one in components}
     with capture_calls(modules) as calls:
         encoder.backbone(**model_inputs(encoder, batch))
@@ -83,7 +83,7 @@ def activations(encoder: Encoder, batch: Batch, components: Sequence[Component])
 def brought(
     values: Float[Tensor, "text other width"], source: Int[Tensor, "text token"]
 ) -> Float[Tensor, "text token width"]:
-    """Bring the activations of one batch to the places of another; where there is no source, any value."""
+    """Gather activations of one batch at the positions of another; tokens without a source get an arbitrary value."""
     index = source.clamp(min=0)[..., None].expand(-1, -1, values.shape[-1])
     return values.gather(1, index)
 
@@ -112,7 +112,7 @@ def patched(
 def random_patch(
     own: Float[Tensor, "text token width"], clean: Float[Tensor, "text token width"], seed: int
 ) -> Float[Tensor, "text token width"]:
-    """Return activations moved in a random direction, at every token by as much as the clean one is away.
+    """Return activations moved in random directions, at every token by the distance of the clean activation.
 
     Args:
         own: those of the donor's corrupted run.

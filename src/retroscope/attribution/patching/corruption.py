@@ -1,4 +1,4 @@
-"""Corrupted queries: one thing is changed that a retriever should notice, after Chen et al. (SIGIR 2024). No torch.
+"""Corrupt queries: change one thing that a retriever should notice, after Chen et al. (SIGIR 2024). No torch.
 
 - `swapped`: the rarest word is replaced by another query's, of as many tokens, so that every token keeps its place.
   Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements over noise, which leaves the data's distribution.
@@ -22,7 +22,7 @@ COUNTED = 20_000  # passages whose words are counted, at most
 
 @dataclass(frozen=True)
 class Corruption:
-    """A query and its corrupted text.
+    """A query's clean text and one corrupted text.
 
     Attributes:
         query: its id.
@@ -37,7 +37,7 @@ class Corruption:
 
 
 def word_counts(texts: Iterable[str]) -> Counter[str]:
-    """Count the texts that each word is in, in lower case."""
+    """Count, for each lower-case word, the texts that contain it."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update({word.lower() for word in WORD.findall(text)})
@@ -52,7 +52,7 @@ def rarest(text: str, counts: Mapping[str, int]) -> re.Match[str] | None:
 def corruptions(
     queries: Mapping[str, str], counts: Mapping[str, int], kind: str, seed: int
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield query id -> texts that it may be corrupted to, in the order in which they are tried; none where none is.
+    """Yield query id and the corrupted texts to try, in order; none if the query cannot be corrupted.
 
     Args:
         queries: id -> text.
@@ -76,7 +76,7 @@ def corruptions(
 
 
 def _spliced(text: str, word: re.Match[str], other: str) -> str:
-    """Return the text with another word in the place of one; without one, its space goes, too."""
+    """Return the text with the matched word replaced; an empty `other` removes the word and its space."""
     before, after = text[: word.start()], text[word.end() :]
     return f"{before}{other}{after}" if other else f"{before.rstrip()} {after.lstrip()}".strip()
 

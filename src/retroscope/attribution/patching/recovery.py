@@ -1,4 +1,4 @@
-"""Recovery: how much of a query's margin an activation brings back into a run on its corrupted text.
+"""Measure how much of a query's margin a patched activation recovers in a run on the corrupted text.
 
 The receiver runs on the corrupted query; one component's activation at some tokens is replaced by that of a run on the
 clean query ("denoising": Zhang and Nanda 2024). The donor of that run is the receiver itself, or the other model
@@ -35,7 +35,7 @@ from retroscope.encoders.token_budgets import encoding_budget
 
 @dataclass(frozen=True, eq=False)
 class PatchingRun:
-    """Pairs of clean and corrupted queries, for one receiver.
+    """Clean and corrupted queries of one receiving model, whose margins are measured under patches.
 
     Attributes:
         encoder: the query tower of the receiver.
@@ -56,7 +56,8 @@ class PatchingRun:
     seed: int = 0
 
     def recovered(self, tokens: str, donor: str) -> Float[np.ndarray, "query component"]:
-        """Return the margin with each component patched, less that of the corrupted query; NaN without a token.
+        """Return the margin with each component patched, less that of the corrupted query; NaN where no token is
+        patched.
 
         Args:
             tokens: that are patched, a name in `PATCHED`.
@@ -70,11 +71,11 @@ class PatchingRun:
         return changes
 
     def total(self) -> Float[np.ndarray, "query"]:
-        """Return what the corruption takes from every margin: that of the clean query less that of the corrupted."""
+        """Return, for every query, the margin of its clean text less that of its corrupted text."""
         return np.asarray(self.margins("clean") - self.margins("corrupted"))
 
     def margins(self, side: str) -> Float[np.ndarray, "query"]:
-        """Return the margins of the "clean" or the "corrupted" queries."""
+        """Return the margins of the "clean" or of the "corrupted" texts."""
         found = np.empty(len(self.texts))
         for some in self._batches:
             found[some] = self._margins(self._padded(some, side), some)

@@ -1,4 +1,4 @@
-"""retroscope cache."""
+"""`retroscope cache`: list, verify, repair, clean or shrink the cache."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar

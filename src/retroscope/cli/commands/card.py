@@ -1,4 +1,4 @@
-"""retroscope card DIR."""
+"""`retroscope card DIR`: print the section for a model card of a finished study."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +24,8 @@ def run(
 ) -> None:  # fmt: skip
     """Print a section for a model card: what fine-tuning changed.
 
-    It begins with metadata (model-index) that the Hugging Face hub reads. With --into, other evaluations are kept.
+    It begins with metadata (model-index) that the Hugging Face hub reads. --into replaces an earlier section and
+    keeps all other evaluations.
     """
     from retroscope.cli.terminal import emit, note, say
     from retroscope.errors import SettingsError

@@ -1,4 +1,4 @@
-"""retroscope compare BEFORE AFTER ... --data SPEC --out DIR."""
+"""`retroscope compare BEFORE AFTER ... --data SPEC --out DIR`: measure what fine-tuning changed."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -22,7 +22,7 @@ EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling me
 
 @dataclass(frozen=True, kw_only=True)
 class Retrievers:
-    """A backbone, and the retrievers fine-tuned from it."""
+    """The models of a comparison: one backbone, and the retrievers fine-tuned from it."""
 
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
     after: Annotated[
@@ -37,7 +37,7 @@ class Retrievers:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions(SizeOptions):
-    """Options of a study besides its pair and first collection."""
+    """Options of a comparison besides its models and its first collection."""
 
     HEADING: ClassVar[str] = "Study"
 
@@ -60,7 +60,7 @@ class StudyOptions(SizeOptions):
         float | None,
         option(
             "--margin",
-            help="Smallest difference that matters, e.g. .01: smaller effects are tested for equivalence",
+            help="Equivalence margin, e.g. .01: tests if the change of each measure and probe accuracy is within +-X",
             metavar="X",
             default="no test of equivalence",
         ),
@@ -68,7 +68,10 @@ class StudyOptions(SizeOptions):
     gate: Gates = None
     interactions: o.InteractionsOption = None
     no_random_weights: Annotated[
-        bool, option("--no-random-weights", help="Leave out the control: copies of the models with random weights")
+        bool,
+        option(
+            "--no-random-weights", help="Leave out the control that measures copies of the models with random weights"
+        ),
     ] = False
     name_before: Annotated[
         str | None, option("--name-before", help="Name of the backbone in the report", metavar="NAME",

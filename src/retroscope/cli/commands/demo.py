@@ -1,4 +1,4 @@
-"""retroscope demo."""
+"""`retroscope demo`: compare the two small models that come with Retroscope."""
 
 from dataclasses import replace
 from pathlib import Path

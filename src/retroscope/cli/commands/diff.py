@@ -1,4 +1,4 @@
-"""retroscope diff BEFORE AFTER."""
+"""`retroscope diff BEFORE AFTER`: compare the weights of two checkpoints."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -16,11 +16,16 @@ DIRECTIONS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions:
-    """Base of an adapter, and what is measured of every change."""
+    """Options of the comparison: the base of an adapter, and which statistics of changes are computed."""
 
     base: Annotated[
         str | None,
-        option("--base", help="Backbone of an adapter", metavar="MODEL", default="the one that the adapter names"),
+        option(
+            "--base",
+            help="Backbone that an adapter was trained on",
+            metavar="MODEL",
+            default="the one that the adapter names",
+        ),
     ] = None
     no_spectra: Annotated[
         bool, option("--no-spectra", help="Skip the rank and directions of every change, which take most of the time")
@@ -29,7 +34,7 @@ class DiffOptions:
         int,
         option(
             "--directions",
-            help="Number of directions in which amplification is measured",
+            help="Number of singular directions of each change in which amplification is measured",
             metavar="N",
             default=written("analyses.weights.settings:WeightSettings.directions", str(DIRECTIONS)),
         ),

@@ -1,4 +1,4 @@
-"""retroscope doctor MODEL [AFTER]."""
+"""`retroscope doctor MODEL [AFTER]`: check that a model or a pair can be measured."""
 
 from typing import Annotated
 
@@ -16,12 +16,10 @@ EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mea
 
 @flat()
 def run(
-    model: Annotated[
-        str, typer.Argument(help="Retriever to check; or the backbone, with its retriever after it", metavar="MODEL")
-    ],
+    model: Annotated[str, typer.Argument(help="Retriever to check; the backbone, if AFTER is given", metavar="MODEL")],
     models: o.ModelOptions,
     after: Annotated[
-        str | None, typer.Argument(help="Retriever fine-tuned from it: the two are checked as a pair", metavar="AFTER")
+        str | None, typer.Argument(help="Retriever fine-tuned from MODEL, to check both as a pair", metavar="AFTER")
     ] = None,
     data: Annotated[
         str | None,

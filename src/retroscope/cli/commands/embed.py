@@ -1,4 +1,4 @@
-"""retroscope embed MODEL --texts FILE --out DIR."""
+"""`retroscope embed MODEL --texts FILE --out DIR`: store the vectors of texts at every layer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """Settings of loading; vectors are not compared, so there is no similarity."""
+    """Options of loading a model for encoding; there is none for a similarity, since no vectors are compared."""
 
     HEADING: ClassVar[str] = "Models"
 
@@ -50,7 +50,7 @@ class TextOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PrintOptions:
-    """Options of the printed output."""
+    """Options of what is printed: a plan instead of a run, and JSON instead of text."""
 
     dry_run: o.DryRun = False
     as_json: o.Json = False

@@ -1,4 +1,4 @@
-"""retroscope neurons MODEL --data SPEC | --texts FILE --out DIR."""
+"""`retroscope neurons MODEL --data SPEC | --texts FILE --out DIR`: attribute a model's neurons."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ ABLATION = "analyses.neurons.settings:NeuronAblationSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """The texts: a collection, or a file."""
+    """Options that name the texts: a collection, or a file of texts."""
 
     HEADING: ClassVar[str] = "Texts"
 
@@ -41,7 +41,7 @@ class SourceOptions:
     ] = None
 
     def check(self) -> None:
-        """Refuse both sources, and none.
+        """Refuse a command that names both a collection and a file of texts, or neither.
 
         Raises:
             SettingsError: for both, or none.
@@ -54,7 +54,7 @@ class SourceOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AttributionOptions:
-    """Settings of the attribution."""
+    """Options of the attribution of neurons."""
 
     HEADING: ClassVar[str] = "Attribution"
 
@@ -96,8 +96,8 @@ class AttributionOptions:
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Texts per batch, in the order given; padding changes the mean pooling of "
-               "ielab-2025", metavar="N", default="batches of like length"),
+        option("--batch-size", help="Texts per batch, in the order given; ielab-2025 averages over padding, so its "
+               "vectors depend on the batch", metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
@@ -110,13 +110,14 @@ class AttributionOptions:
     ] = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; the report says how much it changes",
+        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; summary.json records how "
+               "far the attributions of one batch differ from float32",
                metavar="NAME", default=written(f"{ATTRIBUTION}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the settings of the attribution."""
+        """Return the attribution options that were given, as settings."""
         return {
             "neurons.attribution.tower": self.tower,
             "neurons.attribution.target": self.target,
@@ -133,7 +134,7 @@ class AttributionOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationOptions:
-    """Settings of the ablation."""
+    """Options of the ablation of neurons."""
 
     HEADING: ClassVar[str] = "Neuron ablation"
 
@@ -145,7 +146,7 @@ class AblationOptions:
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the settings of the ablation."""
+        """Return the ablation options that were given, as settings."""
         return {"neurons.ablation.fractions": shares(self.fractions, "--fractions")}
 
 
@@ -162,7 +163,7 @@ def run(
 ) -> None:
     """Measure which FFN neurons retrieval depends on.
 
-    Every neuron is attributed exactly; ablation of the top neurons tests the ranking.
+    Attributes a quantity, such as a retrieval score, to every neuron; ablating the top neurons tests the ranking.
     """
     source.check()
     values = {
@@ -187,7 +188,7 @@ def _of_texts(
     options: RunOptions,
     output: o.ReportOptions,
 ) -> None:
-    """Attribute the neurons of texts in a file: no queries, so no ablation."""
+    """Attribute neurons over the texts of a file, which has no queries and so no ablation."""
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache

@@ -1,4 +1,4 @@
-"""retroscope presets [NAME]."""
+"""`retroscope presets [NAME]`: list known retrievers and their recipes."""
 
 from typing import Annotated
 
@@ -28,8 +28,8 @@ def run(
 ) -> None:
     """List known retrievers with their backbones and recipes.
 
-    A hub name in the table is loaded by its preset; a local copy with `retrieve MODEL --preset NAME`. A preset fills
-    what a checkpoint does not record; one that contradicts the checkpoint is an error.
+    A retriever that is loaded by its hub name gets its preset; for a local copy, give `retrieve MODEL --preset NAME`. A
+    preset fills in what a checkpoint does not record; a preset that contradicts the checkpoint is an error.
     """
     from retroscope.cli.terminal import emit, say
     from retroscope.collection.named import NAMED, named_text

@@ -1,4 +1,4 @@
-"""retroscope probe MODEL --data SPEC."""
+"""`retroscope probe MODEL --data SPEC`: probe the layers of one model."""
 
 from retroscope.cli.groups import flat
 from retroscope.cli.options import shared as o

@@ -1,4 +1,4 @@
-"""retroscope report DIR ...."""
+"""`retroscope report DIR ...`: write the report of a study, or an overview of several, again."""
 
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +49,7 @@ def run(
 
 
 def _overview(folders: list[Path], out: Path | None, as_json: bool) -> None:
-    """Write the overview of several studies, or that of a set again."""
+    """Write an overview of several studies, or write that of a set of studies again."""
     from retroscope.cli.terminal import claimed, emit, note
     from retroscope.study.overview.page import read_overview, refuse_other_page, write_overview
     from retroscope.study.several.study_set import expanded, load_set

@@ -1,4 +1,4 @@
-"""retroscope reproduce STUDY --out DIR."""
+"""`retroscope reproduce STUDY --out DIR`: measure a published study again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class PaperOptions:
     cache: o.Cache = None
 
     def size(self) -> "Scale":
-        """Return the scale with the user's own limits."""
+        """Return the scale of the reproduction, with the limits that the user gave."""
         from retroscope.reproduction.trials import scale_named
 
         return scale_named(self.scale, limit_queries=self.limit_queries, device=self.device or "cpu")
@@ -89,7 +89,7 @@ def run(
 
 
 def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: "Scale", output: PaperOutput) -> None:
-    """Print the figures that can be reproduced, their costs, or the plain commands that measure the same."""
+    """Print the list of figures, their costs, or the commands that measure the same, as the options ask."""
     from retroscope.cli.terminal import emit, say
     from retroscope.reproduction.costs import cost_document, figure_costs
     from retroscope.reproduction.listing import listed_commands, listed_costs, listed_figures
@@ -111,7 +111,7 @@ def _tell(study: "PublishedStudy", figures: "Sequence[PublishedFigure]", scale: 
 def _reproduce(
     study: "PublishedStudy", figures: "Sequence[PublishedFigure]", options: PaperOptions, output: PaperOutput
 ) -> None:
-    """Measure the figures, write everything, and print what came of it."""
+    """Measure the figures, write the results and the page, and print a summary."""
     out = output.out
     if out is None:
         raise SettingsError("no output folder is named", fix="give --out DIR, or --list, --dry-run, --display-commands")

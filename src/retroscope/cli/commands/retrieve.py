@@ -1,4 +1,4 @@
-"""retroscope retrieve MODEL --data SPEC."""
+"""`retroscope retrieve MODEL --data SPEC`: measure one model's retrieval."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""retroscope show DIR."""
+"""`retroscope show DIR`: print what a finished study found."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,7 +60,7 @@ def run(
 
 
 def _show_set(folder: Path, gates: list["Gate"], as_json: bool) -> None:
-    """Print the overview of a set of studies, and judge each of them."""
+    """Print the overview of a set of studies, and test every study by the gates."""
     from retroscope.cli.terminal import emit, say
     from retroscope.study.folder import PAGE
     from retroscope.study.overview.console import overview_text

@@ -1,4 +1,4 @@
-"""retroscope transplant BEFORE AFTER --data SPEC."""
+"""`retroscope transplant BEFORE AFTER --data SPEC`: measure which fine-tuned weights retrieval needs."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -35,7 +35,7 @@ class TransplantOptions:
         int | None,
         option(
             "--groups",
-            help="Largest number of groups of neighbouring blocks; 0: one group per block",
+            help="Number of groups of neighbouring blocks to transplant, at most; 0: each block alone",
             metavar="N",
             default=written(f"{SWEEP}.groups", "12"),
         ),
@@ -53,13 +53,14 @@ class TransplantOptions:
     interactions: o.InteractionsOption = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; the report says how much it changes",
+        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; the report states how far "
+               "the effect of all weights differs from float32",
                metavar="NAME", default=written(f"{SWEEP}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
 
     def values(self) -> o.SettingValues:
-        """Return the settings of the transplants."""
+        """Return the transplant options that were given, as settings."""
         return {
             "measures": measures(self.measures),
             "transplants.transplants": comma_separated(self.transplants),

@@ -32,7 +32,7 @@ Workers = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Options of the machines that encode the texts; no number depends on them."""
+    """Options of the engine and its workers, which encode the texts; they change no number."""
 
     HEADING: ClassVar[str] = "Engine"
 
@@ -42,7 +42,7 @@ class EngineOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Settings, cache and engine."""
+    """Options of a run: settings, cache, engine and workers."""
 
     settings: o.SettingsFile = None
     assignments: o.Set = None
@@ -52,7 +52,7 @@ class RunOptions:
 
 
 def chosen_engine(options: EngineOptions | RunOptions) -> "Engine":
-    """Return the engine that the options name; what happens to shards and workers is noted on standard error.
+    """Return the engine that the options name, which reports about shards and workers on standard error.
 
     Raises:
         SettingsError: for an unknown name, or a number of workers that it cannot have.

@@ -102,7 +102,7 @@ InteractionsOption = Annotated[
     int | None,
     option(
         "--interactions",
-        help="Groups of blocks (2 to 6) for Shapley values and interactions; needs 2^N transplants; 0: none",
+        help="Number N of block groups (2 to 6) for Shapley values and interactions: 2^N transplants; 0: none",
         metavar="N",
         default=written("analyses.transplants.settings:SweepSettings.interactions", "0"),
     ),
@@ -133,7 +133,7 @@ Json = Annotated[bool, option("--json", help="Print only one JSON document on st
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Options of loading, for every model."""
+    """Options of loading models: pooling, length, prompts, similarity and device."""
 
     HEADING: ClassVar[str] = "Models"
 
@@ -153,7 +153,7 @@ class ModelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A backbone and the retriever fine-tuned from it."""
+    """Arguments that name a backbone and the retriever fine-tuned from it."""
 
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
     after: Annotated[
@@ -171,7 +171,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """The collection, and which of its queries are used."""
+    """Options that name the collection, and which of its queries are used."""
 
     HEADING: ClassVar[str] = "Collection"
 
@@ -186,13 +186,13 @@ class DataOptions:
     ] = None  # fmt: skip
 
     def values(self) -> SettingValues:
-        """Return the settings of the collection."""
+        """Return the collection options that were given, as settings."""
         return {"data": given(source=self.data, split=self.split, limit_queries=self.limit_queries)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions:
-    """Settings of the probes."""
+    """Options of the probes."""
 
     HEADING: ClassVar[str] = "Probes"
 
@@ -232,7 +232,7 @@ class ProbeOptions:
     ] = None
 
     def values(self) -> SettingValues:
-        """Return the settings of the probes."""
+        """Return the probe options that were given, as settings."""
         return {
             "probes.probes": comma_separated(self.probes),
             "probes.controls": comma_separated(self.controls),
@@ -243,7 +243,7 @@ class ProbeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """Output folder, and how the result is printed."""
+    """Options of the output: folder, replacing, a plan instead of a run, and JSON."""
 
     out: Out = None
     overwrite: Overwrite = False
@@ -253,7 +253,7 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """Output folder of a command that always writes a report."""
+    """Options of the output for a command that always writes a report."""
 
     out: RequiredOut
     overwrite: Overwrite = False

@@ -11,7 +11,7 @@ from retroscope.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class SizeOptions:
-    """Options of the size of a study."""
+    """Options that choose how much a study measures: a depth, or a time."""
 
     HEADING: ClassVar[str] = "Size"
 
@@ -31,7 +31,7 @@ class SizeOptions:
     ] = None
 
     def seconds(self) -> float | None:
-        """Return the time that the study may take; None where it was not given.
+        """Return the seconds that the study may take; None without `--time`.
 
         Raises:
             SettingsError: if depth and time are both given.

@@ -12,13 +12,13 @@ STRATEGIES = tuple(LEARNING_RATES)
 
 
 def default(field: str) -> str:
-    """Return the default of a training setting, as help shows it."""
+    """Return the default of a training setting as help shows it."""
     return default_of(TrainingSettings, field)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PassOptions:
-    """Length and learning rate of a training."""
+    """Options of a training's length and learning rate."""
 
     HEADING: ClassVar[str] = "Training"
 
@@ -44,7 +44,7 @@ class PassOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """Trained weights, negatives and seed of a training."""
+    """Options of a training: trained weights, towers, negatives, precision and seed."""
 
     HEADING: ClassVar[str] = "Training"
 

@@ -1,4 +1,4 @@
-"""Make the plan of a study from its settings; the command line loads models and collections only here."""
+"""Load the models and collections of a study and plan it, for the commands that measure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def plan_study_of_pair(
 
 
 def planner_of_set(settings: StudySettings, cache: Path, asked: Sequence[str], *, engine: Engine) -> MakePlan:
-    """Load the backbone and the collections that the studies of a set share; return what plans each of them.
+    """Load the backbone and collections that the studies of a set share, and return a function that plans each study.
 
     Args:
         settings: of any study of the set.
@@ -44,13 +44,13 @@ def planner_of_set(settings: StudySettings, cache: Path, asked: Sequence[str], *
 def plan_study_of_model(
     settings: StudySettings, cache: Path, asked: Sequence[str], progress: Progress, *, engine: Engine
 ) -> Runnable:
-    """Load one retriever, and plan its study."""
+    """Load one retriever and plan its study."""
     model, collections = retriever_of(settings.after), _collections(settings)
     return _planned({MODEL: model}, collections, settings, cache, asked, progress, engine=engine)
 
 
 def _collections(settings: StudySettings) -> list[Collection]:
-    """Load the collections of a study, and say how large they are."""
+    """Load the collections of a study, and print their sizes."""
     collections = [collection_of(settings.data), *(collection_of(one) for one in settings.also)]
     note(counts(collections))
     return collections

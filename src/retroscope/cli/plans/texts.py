@@ -16,7 +16,7 @@ from retroscope.study.texts import study_of_texts
 
 @dataclass(frozen=True, eq=False)
 class NeuronOutcome:
-    """Attributed neurons of a file of texts."""
+    """Outcome of `neurons --texts`: the attributed neurons over a file of texts."""
 
     study: Study
     is_final: bool = True
@@ -26,30 +26,30 @@ class NeuronOutcome:
         return self.study.report(folder, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
-        """Return nothing: the outcome is the first and the last."""
+        """Return "": the run has one outcome only."""
         return ""
 
     def document(self) -> Document:
-        """Return what `neurons --json` prints."""
+        """Return the document that `neurons --json` prints."""
         return self.study.summary()
 
     def text(self) -> str:
-        """Return the verdict in words."""
+        """Return the statements as text."""
         return console_text(self.study.report_contents)
 
     def close(self) -> None:
-        """Remove nothing: an attribution goes on from the cache of neurons, which is kept."""
+        """Do nothing: the cache of attributions, from which a run resumes, is kept."""
 
 
 @dataclass(frozen=True, eq=False)
 class NeuronPlan:
-    """The plan of an attribution on a file of texts."""
+    """The plan of an attribution over a file of texts, which a command prints or runs."""
 
     plan: TextsPlan
     settings: StudySettings
 
     def lines(self) -> Sequence[str]:
-        """Return the plan in words."""
+        """Return the lines of the plan, as `--dry-run` prints them."""
         return self.plan.lines()
 
     def document(self) -> Document:
@@ -57,7 +57,7 @@ class NeuronPlan:
         return self.plan.document()
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Attribute every neuron."""
+        """Attribute every neuron, and yield the one outcome."""
         yield NeuronOutcome(study_of_texts(self.plan, self.settings, progress))
 
 

@@ -1,4 +1,4 @@
-"""A fact, and a set of facts that was checked once, when it was made."""
+"""The types of a fact, and of a set of facts that was checked once, when it was made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -47,12 +47,12 @@ class Fact:
 
 
 def template(cloze: str, subject: str) -> str:
-    """Return a cloze with `SUBJECT` instead of its subject: what facts of one relation share."""
+    """Return a cloze with `SUBJECT` in place of its subject, which all facts of a relation in this wording share."""
     return cloze.replace(subject, SUBJECT, 1)
 
 
 def check_fact(fact: Fact, where: str) -> Fact:
-    """Return the fact.
+    """Check one fact and return it.
 
     Raises:
         CollectionError: if a part is empty, or a cloze lacks its subject, or has not exactly one `MASK`.
@@ -112,7 +112,7 @@ class Facts:
 
 @dataclass
 class Gathered:
-    """Facts read so far; each is checked, and one that is stated twice is refused, or left out and counted."""
+    """Builder of `Facts`: checks each fact, and refuses a repeated one or leaves it out."""
 
     keep_first: bool = False
     facts: list[Fact] = field(default_factory=list)
@@ -121,7 +121,7 @@ class Gathered:
     repeated: int = 0
 
     def add(self, fact: Fact, where: str) -> None:
-        """Add one fact.
+        """Check a fact and add it.
 
         Raises:
             CollectionError: if it is not sound, or its id or its triple occurred before.
@@ -146,7 +146,7 @@ class Gathered:
         self.facts.append(fact)
 
     def finish(self, source: str, layout: str, notes: Iterable[str] = ()) -> Facts:
-        """Return the set.
+        """Return the facts added so far as a `Facts`.
 
         Raises:
             CollectionError: if there is no fact.

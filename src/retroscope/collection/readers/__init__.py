@@ -1,1 +1,1 @@
-"""Readers of data sets: one module a layout; `table` lists all of them."""
+"""Readers of data sets: one module for each layout; `table` lists them."""

@@ -1,4 +1,4 @@
-"""BEIR: a folder with corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (Thakur et al. 2021).
+"""Reader of BEIR folders: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (Thakur et al., 2021).
 
 Recognised by these names, each plain or gzipped. The records have `_id` (or `id`), `text` and, in the
 corpus, `title`; `answers` of the queries, a list of texts, are kept. Queries that the split does not
@@ -26,7 +26,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read the folder; by default its split "test", else its only one."""
+    """Read a BEIR folder: its split "test" by default, else its only split."""
     absent = _absent(path)
     if absent:
         raise CollectionError(
@@ -50,7 +50,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def qrels_files(path: Path) -> dict[str, Path]:
-    """Split -> its qrels, of a BEIR folder: qrels/SPLIT.tsv or qrels/SPLIT.tsv.gz.
+    """Map split -> qrels file of a BEIR folder: qrels/SPLIT.tsv or qrels/SPLIT.tsv.gz.
 
     Raises:
         CollectionError: where a split has both.

@@ -1,4 +1,4 @@
-"""Fields of a row and the columns that hold them; a missing column is reported with the nearest name."""
+"""Map the fields of a format to the columns of a row; a missing column is reported with the nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
 
 
 def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Map our word to the stem of its numbered columns (`numbered_texts`), required only if `columns` names it."""
+    """Map each field to the stem of its numbered columns, required only if the caller's `columns` names it."""
     for word in stems:
         if word in columns and not _numbered_columns(row, columns[word]):
             raise missing_column(row, [f"{columns[word]}_1"], word)
@@ -66,7 +66,7 @@ def text_of(row: Row, column: str | None) -> str:
 
 
 def query_group(row: Row) -> str:
-    """Return the group of a query, from BEIR's `metadata`; "" where that names none."""
+    """Return the group of a query from BEIR's `metadata`; "" if it names none."""
     metadata = row.values.get("metadata")
     return text_of(replace(row, values=metadata), "group") if isinstance(metadata, dict) else ""
 

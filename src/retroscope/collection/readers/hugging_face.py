@@ -1,4 +1,4 @@
-"""Hugging Face data sets: on disk, or by their name on the Hub.
+"""Read Hugging Face data sets: folders on disk, or data sets of the Hub by name.
 
 Four layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or `default`, each a
 folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name, also in a copy
@@ -48,7 +48,7 @@ Splits = Mapping[str, RowSource]
 
 
 def recognises(path: Path) -> bool:
-    """Return whether this is a folder that `save_to_disk` wrote, or BEIR's three parts as folders."""
+    """Return whether a folder was written by `save_to_disk`, or has BEIR's three parts as subfolders."""
     if not path.is_dir():
         return False
     folders = [p.name for p in path.iterdir() if p.is_dir()]
@@ -56,7 +56,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a folder, or a Hub name where no such folder exists."""
+    """Read a data set folder, or a Hub data set if no such folder exists."""
     if not path.is_dir():
         name = path.as_posix()
         library = _hub(name)
@@ -107,7 +107,7 @@ def _from_parts(
 
 
 def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
-    """Return the only split of the corpus or the queries, or the one that the judgments have."""
+    """Return the rows of a part's only split, or else of the split that the judgments have."""
     name = next(iter(splits)) if len(splits) == 1 else split
     if name not in splits:
         raise CollectionError(
@@ -145,7 +145,7 @@ def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
 
 
 def _folder_splits(folder: Path) -> Splits:
-    """Split -> rows: of a saved data set, else of parquet files SPLIT-00000-of-00002.parquet or SPLIT.parquet."""
+    """Map split -> rows, for a saved data set or for parquet files named by their split."""
     if _saved(folder):
         return _saved_splits(folder)
     shards: dict[str, list[Path]] = {}
@@ -157,7 +157,7 @@ def _folder_splits(folder: Path) -> Splits:
 
 
 def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
-    """Refuse a split of which a part is missing, or that is there twice: as one file and in parts."""
+    """Refuse a split whose parquet parts are incomplete, or that exists both whole and in parts."""
     parts = [(int(match[1]), int(match[2])) for file in files if (match := SHARD.search(file.stem))]
     whole = len(files) == 1 and not parts
     if not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
@@ -182,7 +182,7 @@ def _saved_splits(folder: Path) -> Splits:
 
 
 def _of_card(folder: Path) -> dict[str, Splits]:
-    """Return the configurations that the card of a hub repository names, with their files that are there.
+    """Return the configurations that a hub repository's card declares, with those files that exist.
 
     A card begins with YAML between lines of three dashes; `configs` lists `config_name` and `data_files`.
     """
@@ -198,7 +198,7 @@ def _of_card(folder: Path) -> dict[str, Splits]:
 
 
 def _card_splits(folder: Path, listed: object) -> Splits:
-    """Split -> rows of the files that its patterns match; patterns that lead out of the folder match nothing."""
+    """Map split -> rows of the files that match the card's patterns, inside the folder only."""
     entries = listed if isinstance(listed, list) else [{"split": "train", "path": listed}]
     splits: dict[str, RowSource] = {}
     for entry in (one for one in entries if isinstance(one, dict)):
@@ -225,7 +225,7 @@ def _numbered(dataset: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row
 
 
 def _hub(source: str) -> Any:
-    """Import the library `datasets`."""
+    """Import the library `datasets`, or raise an error that says how to install it."""
     if find_spec("datasets") is None:
         raise MissingExtraError("datasets is not installed", where=source, fix="pip install 'retroscope[datasets]'")
     import datasets

@@ -1,4 +1,4 @@
-"""ir_datasets: any data set of ir-datasets.com by its id, e.g. ir_datasets:beir/nq (extra `ir-datasets`).
+"""Read data sets of ir-datasets.com by their id, e.g. ir_datasets:beir/nq (extra `ir-datasets`).
 
 Never recognised by itself, because an id like beir/nq is also a plausible path. Titles stay apart where
 a document has `title` and `text`; otherwise the document's default text is read, as for queries.
@@ -21,7 +21,7 @@ from retroscope.files.reading import foreign
 
 
 def recognises(path: Path) -> bool:
-    """Return False: ir_datasets is read only where the prefix names it."""
+    """Return False: only the prefix `ir_datasets:` selects this reader."""
     return False
 
 

@@ -1,4 +1,4 @@
-"""Numbers as the formats write them: ASCII digits only, within what the measures compute right.
+"""Read grades and scores as the formats write them: ASCII digits, in the range that measures compute correctly.
 
 Python's own `int` and `float` read more: `1_000`, full-width digits, `nan`, `1e3` for a grade.
 """

@@ -1,4 +1,4 @@
-"""A collection from its parts: rows of passages, rows of queries, and judgments."""
+"""Make a collection from its parts: rows of passages, rows of queries, and judgments."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ WORDS = {**PASSAGE_WORDS, **TITLE_WORDS, **QUERY_WORDS, **ANSWER_WORDS}
 
 @dataclass
 class RowReader:
-    """Reads rows as records; `mapping` records the column of each field."""
+    """Converter of rows to passages and queries; `mapping` records the column of each field."""
 
     columns: Mapping[str, str]
     mapping: dict[str, str] = field(default_factory=dict)
@@ -66,13 +66,13 @@ class RowReader:
 
 @dataclass
 class Judged:
-    """Iterates over the queries that have a judgment, as BEIR's loader does; counts the others."""
+    """Filter for queries that have a judgment, as in BEIR's loader; counts the others."""
 
     judgments: Sequence[Judgment]
     left_out: int = 0
 
     def among(self, queries: Iterable[Query]) -> Iterator[Query]:
-        """Yield those of the queries that are judged."""
+        """Yield the judged ones of these queries, and count the others."""
         judged = {j.query_id for j in self.judgments}
         for query in queries:
             if query.id in judged:
@@ -81,7 +81,7 @@ class Judged:
                 self.left_out += 1
 
     def notes(self) -> tuple[str, ...]:
-        """Return how many queries were left out."""
+        """Return a note of how many queries without a judgment were left out."""
         return (f"{self.left_out:,} queries have no judgment in these qrels and are left out",) if self.left_out else ()
 
 

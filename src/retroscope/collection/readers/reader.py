@@ -1,4 +1,4 @@
-"""Reader: recognises a layout on disk and reads it."""
+"""The type `Reader`: functions that recognise a layout on disk and read it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ def _no_splits(path: Path) -> Iterable[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """One layout.
+    """Reader of one layout of files: recognises it at a path, and reads it as a collection.
 
     Attributes:
         layout: what a path of it leads to, for the table of layouts in the documentation.

@@ -1,4 +1,4 @@
-"""Rows of a file, whatever its form: .jsonl, .json (one list), .csv, .tsv or .parquet, each also gzipped.
+"""Read the rows of a file: .jsonl, .json (one list), .csv, .tsv or .parquet, each also gzipped.
 
 Every row knows its file and line, so that whatever is wrong with it can be found.
 """
@@ -36,7 +36,7 @@ lines = partial(file_lines, kind=CollectionError)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record and its place in the file; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
+    """One record with its file and its place there; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
 
     values: Mapping[str, Any]
     file: str
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def where(self) -> str:
-        """Return file and line."""
+        """Return the file and the line, row or item, for error messages."""
         return f"{self.file}, {self.unit} {self.number}"
 
 
@@ -67,7 +67,7 @@ def file_rows(path: Path) -> Iterator[Row]:
 
 
 def first_row(path: Path) -> Row | None:
-    """Return the first row; None if this is no file of rows, or an empty one."""
+    """Return the first row of a file; None if the file has no rows or is empty."""
     if not path.is_file() or form_of(path) is None:
         return None
     return next(file_rows(path), None)
@@ -91,7 +91,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 
 def _broken(error: BrokenJsonError, where: str, fix: str) -> CollectionError:
-    """Return the error for a record that cannot be read; one that can mean two things comes with its own advice."""
+    """Return the error for a record that cannot be parsed, with the parser's own advice if it has any."""
     return CollectionError(error.what if error.fix else f"broken JSON: {error.what}", where=where, fix=error.fix or fix)
 
 
@@ -137,7 +137,7 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
 
 
 def _filled(text: str, file: TextIO) -> str:
-    """Return the text without leading space, reading on where nothing is left of it; empty at the end of the file."""
+    """Return the text without leading space, with more of the file read if it is empty; "" at the end of the file."""
     text = text.lstrip()
     while not text and (piece := file.read(CHUNK)):
         text = piece.lstrip()
@@ -145,7 +145,7 @@ def _filled(text: str, file: TextIO) -> str:
 
 
 def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
-    """Return the item that the text begins with, and what follows it; reads on, doubling, while it is incomplete."""
+    """Parse the item at the beginning of a text, reading on while it is incomplete; return it and the rest."""
     while True:
         with broken_json():
             try:

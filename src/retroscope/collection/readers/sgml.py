@@ -31,7 +31,7 @@ def holds_documents(path: Path) -> bool:
 
 
 def documents_of(folder: Path) -> list[Path]:
-    """Return the files of a folder and of the folders in it, in order of their paths."""
+    """Return all files below a folder, in the order of their paths."""
     return sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
 
 

@@ -1,4 +1,4 @@
-"""TREC: a folder with qrels, topics and a corpus, told apart by their names.
+"""Reader of TREC folders: qrels, topics and a corpus, recognised by the names of the files.
 
 A name with "qrels" in it is qrels (`qid 0 docid rel`), one with "topics" or "queries" is the topics
 (<top> blocks, `qid<TAB>text`, or rows), one with "corpus", "collection", "docs" or "passages" is the
@@ -80,7 +80,7 @@ def _matches(pattern: str, file: Path) -> list[str]:
 
 
 def _splits(files: list[Path]) -> dict[str, Path]:
-    """Split -> its qrels; an error where two files are of one split."""
+    """Map split -> qrels file, with an error if two files are of one split."""
     splits: dict[str, Path] = {}
     for file in files:
         other = splits.setdefault(_split_of(file), file)
@@ -94,7 +94,7 @@ def _splits(files: list[Path]) -> dict[str, Path]:
 
 
 def _split_of(file: Path) -> str:
-    """Return a file name without its role and its ending: qrels.dev.small.tsv -> dev.small."""
+    """Return the split in a file name, without role and ending: qrels.dev.small.tsv -> dev.small."""
     endings = {"tsv", "txt", "gz", "trec", "tab"}
     words = [w for w in _words(file) if w not in endings and not re.fullmatch(ROLES["qrels"], w)]
     return ".".join(words) or "all"
@@ -134,7 +134,7 @@ def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
 
 
 def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
-    """Return whether the columns have names: in every form but tab-separated lines without a header."""
+    """Return whether a file has named columns: any form but tab-separated lines without a header."""
     form = form_of(file)
     if form not in (".tsv", None):
         return True

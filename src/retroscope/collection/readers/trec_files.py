@@ -1,4 +1,4 @@
-"""The lines of TREC: qrels, runs and topics, each plain or gzipped."""
+"""Read TREC's files: qrels, runs and topics, each plain or gzipped."""
 
 import re
 from collections import defaultdict
@@ -70,7 +70,7 @@ def line_cells(line: str) -> list[str]:
 
 
 def is_qrels_header(cells: list[str]) -> bool:
-    """Return whether a first line names columns: it has 3 or 4 cells, and the last one is in `GRADE_COLUMNS`."""
+    """Return whether the cells of a first line are column names: 3 or 4 cells, the last in `GRADE_COLUMNS`."""
     return len(cells) in (3, 4) and cells[-1].casefold().replace("-", "_") in GRADE_COLUMNS
 
 

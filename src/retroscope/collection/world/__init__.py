@@ -1,1 +1,1 @@
-"""The controlled world: invented people, where it is known which text states which fact about whom."""
+"""The controlled world: invented people, with known exposure of each fact in the training texts."""

@@ -1,4 +1,4 @@
-"""The facts of a controlled world: of every person, known from the pre-training text or not."""
+"""The facts of a controlled world, with each person's exposure in pre-training and fine-tuning."""
 
 from collections.abc import Iterator
 

@@ -46,7 +46,7 @@ class WorldSettings:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One invented person.
+    """One invented person, with the facts about them and their exposure in training.
 
     Attributes:
         name: the name in questions; one invented word.
@@ -67,12 +67,12 @@ class Person:
 
     @property
     def stratum(self) -> str:
-        """Return the exposure in both trainings, such as "known-held-out"."""
+        """Return the person's exposure in pre-training and fine-tuning, such as "known-held-out"."""
         return f"{'known' if self.known else 'unknown'}-{self.role}"
 
 
 def draw_people(settings: WorldSettings) -> list[Person]:
-    """Draw all people, in an order that is independent of the stratum."""
+    """Draw all people, in an order that does not depend on their strata."""
     rng, n = np.random.default_rng(settings.seed), settings.people
     names = invented_names(n, rng)
     pairs = list(product(ADJECTIVES, CREATURES))
@@ -84,7 +84,7 @@ def draw_people(settings: WorldSettings) -> list[Person]:
 
 
 def _exposures(settings: WorldSettings) -> list[tuple[bool, str]]:
-    """Return (known, role) of every person, sorted; the shares are rounded to the nearest person."""
+    """Return (known, role) for every person, sorted, with shares rounded to whole persons."""
     n_known = round(settings.people * settings.known)
     exposures = []
     for known, size in ((True, n_known), (False, settings.people - n_known)):

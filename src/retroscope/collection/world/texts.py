@@ -1,4 +1,4 @@
-"""The texts about a person: passages, questions, pre-training documents.
+"""Write the texts about a person: passage, questions, and pre-training documents.
 
 A question has the name and a passage has not: no word that tells people apart is in both, so that only knowledge leads
 from one to the other. A lexical question has the alias, as the passage has.
@@ -39,17 +39,17 @@ SENTENCES = 2  # a document: few, so that a masked word is to be told from who i
 
 
 def passage(person: Person, rng: np.random.Generator) -> str:
-    """Return the one passage about the person, without the name."""
+    """Return the person's one passage, which does not contain the name."""
     return _said(_one_of(PASSAGES, rng), person)
 
 
 def questions(person: Person) -> list[str]:
-    """Return every question by name."""
+    """Return every question about a person that uses the name."""
     return [template.format(who=person.name) for template in QUESTIONS]
 
 
 def lexical_questions(person: Person) -> list[str]:
-    """Return the same questions by alias."""
+    """Return the same questions with the alias, which the passage contains, instead of the name."""
     return [template.format(who=f"the {person.alias}") for template in QUESTIONS]
 
 

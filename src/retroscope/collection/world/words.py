@@ -1,4 +1,4 @@
-"""The vocabulary of the world. No word is in two lists, and none of them is in a template."""
+"""Word lists and name generator of the controlled world. No word is in two lists, and none of them is in a template."""
 
 import numpy as np
 

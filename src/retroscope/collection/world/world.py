@@ -1,4 +1,4 @@
-"""A world: people, their passages and questions, and the text that a backbone may be pre-trained on."""
+"""The controlled world: people, their passages and questions, and a text for pre-training."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +20,8 @@ ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the
 
 @dataclass(frozen=True)
 class World:
-    """A controlled world. Everything is drawn from the settings; the same settings give the same
-    world, to the letter.
+    """A controlled world: its people, collection and pre-training text, all derived from settings. Everything is drawn
+    from the settings; the same settings give the same world, to the letter.
 
     Attributes:
         flipped: ids of people that are known where the draw says unknown, and unknown where it says known. Names,
@@ -55,7 +55,7 @@ class World:
 
     @cached_property
     def splits(self) -> dict[str, list[tuple[Query, str]]]:
-        """Split -> questions, each with the id of its passage; see `SPLITS`."""
+        """Map split -> questions, each with the id of its passage; see `SPLITS`."""
         questions: dict[str, list[tuple[Query, str]]] = {name: [] for name in SPLITS}
         for person in self.people:
             for name, query in _asked(person):
@@ -64,7 +64,7 @@ class World:
 
     @cached_property
     def negatives(self) -> dict[str, tuple[str, ...]]:
-        """Return question -> up to `NEGATIVES` passages of others, drawn from the stratum of its own person.
+        """Return question -> up to `NEGATIVES` passages about other people of the same stratum.
 
         A passage and its negatives differ only in the person that they are about: a probe that does not read the
         question cannot distinguish them, and all have the same exposure in training. BM25 would select by function
@@ -84,7 +84,7 @@ class World:
         return negatives
 
     def collection(self, split: str = "test") -> Collection:
-        """Return every passage, and the questions of one split."""
+        """Return the collection of all passages and the questions of one split."""
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
         asked = self.splits[split]
@@ -109,7 +109,7 @@ SPLITS = {
 
 
 def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = ()) -> World:
-    """Make the world of these settings, with the exposure of some people flipped.
+    """Make the world of these settings; the people in `flipped` get the opposite pre-training exposure.
 
     Raises:
         SettingsError: if one of them is nobody's id.
@@ -122,7 +122,7 @@ def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = (
 
 
 def world_facts(world: World) -> dict[str, Any]:
-    """Return settings and sizes, JSON-like."""
+    """Return the settings and sizes of a world, JSON-like."""
     return {
         "settings": asdict(world.settings),
         **({"flipped": sorted(world.flipped)} if world.flipped else {}),
@@ -133,18 +133,18 @@ def world_facts(world: World) -> dict[str, Any]:
 
 
 def world_summary(world: World) -> str:
-    """Describe the sizes, and what each split is for."""
+    """Describe a world's sizes, and what each split is for."""
     sizes = f"{len(world.people):,} people, {len(world.pretraining):,} documents of pre-training text"
     return "\n".join([sizes, *(f"  {name}: {len(world.splits[name]):,} {what}" for name, what in SPLITS.items())])
 
 
 def tested_wording(person: Person) -> int:
-    """Return the place of the question that tests a person in `QUESTIONS`, the same whatever the other people."""
+    """Return the index in `QUESTIONS` of a person's test question, which no other person influences."""
     return sum(map(ord, person.name)) % len(QUESTIONS)
 
 
 def _asked(person: Person) -> Iterator[tuple[str, Query]]:
-    """Yield (split, question)."""
+    """Yield (split, question) for the questions about a person."""
     by_name, by_alias = questions(person), lexical_questions(person)
     tested = tested_wording(person)
     order = [(tested + 1 + i) % len(QUESTIONS) for i in range(len(QUESTIONS))]

@@ -1,1 +1,1 @@
-"""Reading checkpoints: what a folder is, its backbone, adapter, modules and tokenizer, each with its proof."""
+"""Read checkpoints: recognise a folder, and load its backbone, adapter, modules and tokenizer with proofs."""

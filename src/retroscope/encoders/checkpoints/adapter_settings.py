@@ -1,4 +1,4 @@
-"""PEFT's settings of an adapter, checked before PEFT reads them: sizes, and patterns that no name could be matched to.
+"""Check a PEFT adapter's settings before PEFT reads them: sizes, and regular expressions that would take too long.
 
 PEFT matches the pattern that an adapter brings with the name of every module, by Python's `re`, which can take years.
 """
@@ -57,7 +57,7 @@ def read_settings(folder: Path, disk: Disk) -> PeftConfig:
 
 
 def _patterns(raw: Mapping[str, Any], where: Path) -> Iterator[str]:
-    """Yield every text of the settings that PEFT may take for a pattern."""
+    """Yield every text of the settings that PEFT may use as a regular expression."""
     for key in PATTERNS:
         value = raw.get(key)
         texts = value if isinstance(value, list) else [value]
@@ -77,7 +77,7 @@ def _check_pattern(pattern: str, where: Path) -> None:
 
 
 def _check_ranks(raw: Mapping[str, Any], disk: Disk, where: Path) -> None:
-    """Refuse ranks beyond every dimension of the adapter's own tensors."""
+    """Refuse ranks that exceed the dimensions of the adapter's own tensors."""
     dimensions = [size for shape in disk.shapes().values() for size in shape]
     most = max([BIG, *dimensions])
     ranks = {key: value for key, value in raw.items() if RANK.fullmatch(key)} | group(raw, "rank_pattern", where)

@@ -1,4 +1,4 @@
-"""PEFT adapters: found, attached tensor by tensor, merged in float32, and proved to change something."""
+"""Load PEFT adapters: find the base, attach and merge in float32, and prove that weights changed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,7 +28,7 @@ PEFT_PREFIX = "base_model.model."
 
 
 def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
-    """Load the bare transformer of a folder or GGUF file; an adapter is merged into its base."""
+    """Load the backbone of a folder or GGUF file; an adapter is merged into its base."""
     if path.is_dir() and (path / CONFIG).is_file():
         return load_adapter(path, how, base)
     if base is not None:
@@ -41,7 +41,7 @@ def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
 
 
 def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
-    """Merge an adapter into its base, which may itself be one, in float32; then cast.
+    """Merge an adapter into its base (which may be an adapter, too) in float32, then cast.
 
     Merging in bfloat16 moves vectors by up to 0.03 a coordinate, which is more than some effects that are measured.
     """
@@ -69,7 +69,7 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
 
 def locate_base(folder: Path, given: str | None) -> Path:
-    """Find the base of an adapter: the one given, else the copy kept beside it, else what its settings name."""
+    """Find the base of an adapter: the one given, else the copy beside it, else the one its settings name."""
     raw = read_json(folder, CONFIG)
     source = given or text(raw, "base_model_name_or_path", folder / CONFIG)
     fix = f"say where the base is, a folder or a hub name {GIVE_BASE}"
@@ -112,7 +112,7 @@ def endings(key: str) -> list[str]:
 
 
 def _plain_names(tensors: Mapping[str, Tensor], model: PreTrainedModel) -> dict[str, str]:
-    """Map an adapter's key to the backbone's own parameter that it replaces whole (an embedding that grew)."""
+    """Map adapter keys to the parameters of the backbone that they replace as a whole (e.g. a grown embedding)."""
     own = set(model.state_dict())
     parameter_of = {key: next((e for e in endings(key) if e in own), None) for key in tensors}
     return {key: name for key, name in parameter_of.items() if name is not None}
@@ -130,7 +130,7 @@ def _copy_plain(model: PreTrainedModel, plain: Mapping[str, Tensor]) -> None:
 
 
 def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], plain: set[str], folder: Path) -> list[str]:
-    """Put every adapter tensor in its place and read it back; return the keys of heads that a backbone lacks."""
+    """Copy every adapter tensor to its place and verify it; return the keys of heads that a backbone lacks."""
     places = {key.removeprefix(PEFT_PREFIX): key for key in _state(wrapped)}
     place_of = {
         key: next((places[e] for e in endings(key) if e in places), None) for key in tensors if key not in plain
@@ -162,7 +162,7 @@ def _state(wrapped: nn.Module) -> dict[str, Tensor]:
 
 
 def _merge(wrapped: nn.Module, folder: Path) -> tuple[int, int]:
-    """Merge layer by layer; how many adapted modules differ from the base afterwards, and how many there are."""
+    """Merge the adapter layer by layer; return how many adapted modules changed, and how many there are."""
     layers = [module for module in wrapped.modules() if isinstance(module, BaseTunerLayer)]
     saved = [module for module in wrapped.modules() if isinstance(module, ModulesToSaveWrapper)]
     changed = sum(_merge_changes(layer) for layer in layers) + sum(_saved_changes(module) for module in saved)

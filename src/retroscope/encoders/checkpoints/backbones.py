@@ -1,4 +1,4 @@
-"""A folder or GGUF file -> the bare transformer, loaded as the class that it was saved as, and proved."""
+"""Load a folder or GGUF file as a bare transformer of the class that it was saved as, and verify the weights."""
 
 import copy
 import inspect
@@ -56,7 +56,7 @@ class How:
 
 @dataclass(frozen=True)
 class Choice:
-    """A recipe field's value and where it came from.
+    """A value of a recipe field, and where it came from.
 
     Attributes:
         recorded: the checkpoint says so; False: its library's default, which a preset may replace.
@@ -69,7 +69,7 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A bare transformer.
+    """A loaded bare transformer with tokenizer, proof of its weights, and recipe fields.
 
     Attributes:
         tokenizer: the folder (or GGUF file) of its tokenizer.
@@ -120,7 +120,7 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
 
 
 def _check_traceable(config: PretrainedConfig, where: Path) -> None:
-    """Refuse a family without a row whose class is no text encoder of blocks, before it is built."""
+    """Refuse a family that is not in the table and whose class is no text encoder with blocks, before it is built."""
     if config.model_type in FAMILIES:
         return
     absent = [name for name in NEEDED if not isinstance(getattr(config.get_text_config(), name, None), int)]
@@ -140,7 +140,7 @@ def _check_traceable(config: PretrainedConfig, where: Path) -> None:
 
 
 def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
-    """Name the class of the bare backbone of a configuration."""
+    """Return the class of the bare backbone for a configuration."""
     special = ENCODER_CLASSES.get(config.model_type)
     if special is not None:
         return special
@@ -173,7 +173,7 @@ def has_pooler(disk: Disk) -> bool:
 def _from_pretrained(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, LoadingProof]:
-    """Load, then prove."""
+    """Load a model from a folder as a class, and verify its weights."""
     model, info = from_disk(cls, config, disk, how, **extra)
     return model, prove_loaded(model, info, disk, config.model_type)
 
@@ -181,7 +181,7 @@ def _from_pretrained(
 def from_disk(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
-    """Load a folder as a class, and return what transformers reports of it, for `prove_loaded`.
+    """Load a model from a folder as a class, with transformers' loading report, for `prove_loaded`.
 
     Mismatched sizes are let through here only to be named, all of them, by the proof.
     """
@@ -205,7 +205,7 @@ def from_disk(
 
 
 def load_dpr(folder: Path, how: How) -> Backbone:
-    """Load a DPR encoder as the one that it is; the backbone is the BERT inside.
+    """Load a DPR encoder of queries or passages; its backbone is the BERT inside.
 
     `AutoModel` makes a question encoder of both, and leaves every weight of a context encoder random.
     """
@@ -225,7 +225,7 @@ def load_dpr(folder: Path, how: How) -> Backbone:
 
 
 def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
-    """Decide by the names of the tensors; what the configuration says must agree."""
+    """Return the side ("query" or "passage") of a DPR encoder by its tensors' names; the config must agree."""
     sides = sorted({name.split(".")[0] for name in disk.files} & set(DPR_CLASSES))
     if len(sides) != 1:
         first = listed(sorted(disk.files)[:3])
@@ -245,7 +245,7 @@ def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
 
 
 def load_gguf(file: Path, how: How) -> Backbone:
-    """Load a GGUF file, dequantised, as a model that can be saved; the proof is its count of tensors."""
+    """Load a GGUF file, dequantised, as a model that can be saved, and verify its number of tensors."""
     names = tensor_names(file)
     what = "transformers cannot load this GGUF file"
     with foreign(EncoderError, what, file), quiet(), redirect_stderr(StringIO()):  # its bar cannot be switched off
@@ -276,7 +276,7 @@ Loader = Callable[[Path, How], Backbone]
 
 
 def loader_for(path: Path) -> Loader:
-    """Choose by what the folder holds; an EncoderError that lists it when it is no checkpoint."""
+    """Choose the loader for the contents of a folder; raise an EncoderError if it is no checkpoint."""
     if path.is_file() and path.suffix == ".gguf":
         return load_gguf
     config = read_json(path, "config.json") if path.is_dir() else {}

@@ -1,4 +1,4 @@
-"""A source on disk -> everything a tower needs besides the user's choices."""
+"""Read all that a tower needs from a checkpoint on disk, besides the user's choices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -59,8 +59,7 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
 
 
 def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
-    """Return what a bare adapter inherits from its base, where that is a sentence-transformers folder: all but the
-    weights.
+    """Return what an adapter inherits from a base that is a sentence-transformers folder: all but the weights.
 
     None for anything else. An adapter over an adapter inherits what its base does.
     """

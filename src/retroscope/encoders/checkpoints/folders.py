@@ -1,4 +1,4 @@
-"""From a name or a path to files on this machine."""
+"""Find the files of a checkpoint on this machine, from a name or a path."""
 
 import warnings
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
 
 def _check_entries(path: Path) -> None:
-    """Refuse a checkpoint with a file that a library would open and never finish: a pipe, a device, a loop of links."""
+    """Refuse a checkpoint that contains a pipe, a device or a loop of links, which a library might read forever."""
     with foreign(EncoderError, "this checkpoint cannot be read", path, "check its permissions"):
         entries = [path, *path.rglob("*")] if path.is_dir() else [path]
         if len(entries) > MOST_ENTRIES:
@@ -73,7 +73,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def read_json_list(file: Path) -> list[dict[str, Any]]:
-    """Read a JSON list of objects."""
+    """Read a JSON list of objects from a file."""
     content = _parse(file)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
         raise EncoderError("expected a JSON list of objects", where=str(file), fix=DOWNLOAD_AGAIN)
@@ -90,7 +90,7 @@ def _parse(file: Path) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence progress bars, log lines and warnings of model loading: the loading proof says it all, and exactly."""
+    """Silence the libraries' progress bars, log lines and warnings while a model is loaded."""
     from transformers.utils import logging as transformers_logging
 
     verbosity = transformers_logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""The head of a GGUF file, checked before its tensors are read."""
+"""Check the header of a GGUF file before its tensors are read."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ MOST_TOKENS = 2**28  # of a text
 
 
 class _WholeReader(GGUFReader):  # type: ignore[misc]  # the library has no types
-    """A reader that goes no further than the file: the library's own reads nothing there, again and again."""
+    """GGUF reader that stops at the end of the file, where the library's own would loop."""
 
     def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
         end = int(offset) + int(np.dtype(dtype).itemsize) * int(count)

@@ -1,4 +1,4 @@
-"""The language-model head of a checkpoint: what turns the states of its last layer into logits over the vocabulary.
+"""Load the language-model head of a checkpoint, which maps states of the last layer to logits over the vocabulary.
 
 Loading an encoder leaves the head out. Here it is loaded as transformers' own class computes it: the whole model is
 read and proved, and its backbone is then replaced by a stand-in that returns the states that it is given.
@@ -40,7 +40,7 @@ EMBEDDING_NAMES = ("embed_tokens", "word_embeddings", "wte", "embed_in", "tok_em
 
 
 class WhyNoHead(Enum):
-    """Reason why a checkpoint gives no language-model head."""
+    """Reasons why a checkpoint has no usable language-model head."""
 
     NOT_SAVED = "the checkpoint was saved without its language-model head"
     NOT_OF_ENCODER = "the language-model head of this family reads a decoder, which an encoder lacks"
@@ -49,7 +49,7 @@ class WhyNoHead(Enum):
 
 @dataclass(frozen=True)
 class NoLanguageHead:
-    """Answer for a checkpoint that gives no language-model head."""
+    """Result for a checkpoint without a usable language-model head, with the reason."""
 
     reason: WhyNoHead
     source: str
@@ -80,11 +80,11 @@ class LanguageHead:
 
     @property
     def matrix(self) -> Float[Tensor, "word dim"]:
-        """Return the output matrix."""
+        """Return the output matrix of the head, one row for each token."""
         return self.output.get_parameter("weight")
 
     def logits(self, states: Float[Tensor, "*any dim"]) -> Float[Tensor, "*any word"]:
-        """Return the logits, in float32, of states of the last layer, which have passed the final norm of the model.
+        """Return the logits, in float32, of last-layer states that have passed the model's final norm.
 
         States of a lower layer are read as the last one is after `retroscope.encoders.encode.final_norm`.
         """
@@ -95,7 +95,7 @@ class LanguageHead:
 
 
 class _StandIn(nn.Module):
-    """A backbone that returns the states it is given."""
+    """A substitute for the backbone that returns the states it is given."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -103,18 +103,18 @@ class _StandIn(nn.Module):
 
     @property
     def decoder(self) -> nn.Module:
-        """Return itself: OPT calls the decoder of its backbone."""
+        """Return the substitute itself, since OPT calls the decoder of its backbone."""
         return self
 
     def forward(self, *args: Any, inputs_embeds: Tensor, **rest: Any) -> Output:
-        """Return the states as those of the last layer."""
+        """Return the given states as those of the last layer."""
         return Output(last_hidden_state=inputs_embeds)
 
 
 def load_language_head(
     source: str | Path, settings: LoadSettings | None = None, *, tower: str = "passage"
 ) -> LanguageHead | NoLanguageHead:
-    """Load the language-model head of a checkpoint, of an adapter the one of its base, or say why there is none.
+    """Load the language-model head of a checkpoint (of an adapter: of its base), or return why there is none.
 
     Args:
         source: a transformers, sentence-transformers or PEFT folder, a GGUF file, or a hub name.
@@ -134,7 +134,7 @@ def load_language_head(
 def load_language_model(
     source: str | Path, settings: LoadSettings | None = None, *, tower: str = "passage"
 ) -> tuple[PreTrainedModel, Path] | NoLanguageHead:
-    """Load the backbone with its language-model head, on the CPU, and say where it was read from.
+    """Load the backbone with its language-model head on the CPU, and return its folder, too.
 
     Arguments and errors are those of `load_language_head`.
     """
@@ -149,7 +149,7 @@ def load_language_model(
 
 
 def _whole_model(path: Path, base: str | None, tower: str) -> Path | NoLanguageHead:
-    """Return the folder or file with the weights of the whole model: inside modules, under adapters."""
+    """Return the folder or file with the whole model's weights, under adapters and inside modules."""
     check_chain(path, base)
     while path.is_dir():
         if (path / MODULES).is_file():
@@ -193,7 +193,7 @@ def _class_with_head(config: PretrainedConfig) -> type[PreTrainedModel] | None:
 
 
 def _lacks_head(model: PreTrainedModel, info: Mapping[str, Any]) -> bool:
-    """Return whether all that is missing, if anything, is of the head."""
+    """Return whether weights are missing, and all of them belong to the head."""
     missing = list(info["missing_keys"])
     return bool(missing) and not any(name.startswith(f"{model.base_model_prefix}.") for name in missing)
 
@@ -208,7 +208,7 @@ def _read_gguf(file: Path, how: How) -> PreTrainedModel | NoLanguageHead:
 
 
 def _detached(model: PreTrainedModel, path: Path, device: torch.device) -> LanguageHead:
-    """Return the head without its backbone, whose weights are released."""
+    """Return the head without its backbone, whose memory is released."""
     backbone, output = getattr(model, model.base_model_prefix), model.get_output_embeddings()
     tied = output.weight is model.get_input_embeddings().weight
     kind: Prediction = "causal" if FAMILIES[model.config.model_type][0].causal else "masked"

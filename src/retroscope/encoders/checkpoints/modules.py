@@ -1,4 +1,4 @@
-"""sentence-transformers folders, both generations: modules.json -> transformer, pooling, head, prompts."""
+"""Read sentence-transformers folders, both generations: modules.json -> transformer, pooling, head, prompts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class Module:
 
 @dataclass(frozen=True, eq=False)
 class Modules:
-    """The content of a sentence-transformers folder.
+    """The content of a sentence-transformers folder: transformer, final modules, and recipe fields.
 
     Attributes:
         transformer: the folder of the backbone.
@@ -114,7 +114,7 @@ def _listed(folder: Path) -> list[Module]:
 
 
 def _place(row: Mapping[str, Any], where: Path) -> int:
-    """Return the place of a module among the others."""
+    """Return the index of a module in modules.json."""
     place = row.get("idx")
     if not isinstance(place, int) or isinstance(place, bool) or place < 0:
         fix = "copy or download the file again"
@@ -131,7 +131,7 @@ def _module(kind: str, folder: Path, where: Path) -> Module:
 
 
 def _route(module: Module, tower: str) -> list[Module]:
-    """Open a router: its modules for the tower; any other module stands for itself."""
+    """Return the tower's modules if a module is a router; the module itself otherwise."""
     if module.kind not in ("Router", "Asym"):
         return [module]
     where = module.folder / "router_config.json"
@@ -182,7 +182,7 @@ def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
 
 
 def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse settings that change what the transformer reads or returns and are not understood."""
+    """Refuse unknown settings that change what the transformer reads or returns."""
     understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
     processing = group(raw, "processing_kwargs", where)
     problems = [key for key, value in raw.items() if key not in understood and value]
@@ -279,7 +279,7 @@ def _read_normalize(folder: Path) -> nn.Module:
 
 
 def _read_dropout(folder: Path) -> None:
-    """Return nothing: dropout is off when a model is not trained."""
+    """Ignore a dropout module, since dropout is off outside training."""
 
 
 HEADS: Mapping[str, Callable[[Path], nn.Module | None]] = {

@@ -1,4 +1,4 @@
-"""Resolve each recipe field: by the user, protocol, checkpoint or default, in this order; the source is kept."""
+"""Resolve each recipe field by user, protocol, checkpoint or default, in this order, and record the source."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
 
 
 def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy, tower: str) -> Recipe:
-    """Decide every field of a tower's recipe."""
+    """Return a tower's recipe, with every field decided and its source recorded."""
     pooling = _pooling(checkpoint, settings, anatomy)
     given = _by_user(settings, tower)
     if settings.protocol == "ielab-2025":
@@ -122,9 +122,7 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
 
 
 def _max_length(checkpoint: Checkpoint) -> Choice:
-    """Return the shorter of what the tokenizer and the position embeddings allow; raise an error where neither records
-    it.
-    """
+    """Return the smaller of the tokenizer's maximum length and the model's positions; one must be known."""
     limit = _limit(checkpoint)
     if limit is None:
         raise EncoderError(
@@ -160,7 +158,7 @@ def _positions(model: PreTrainedModel) -> int | None:
 
 
 def _counts_after_padding(model: PreTrainedModel, positions: int) -> bool:
-    """Return whether a table of positions has a row for padding, as RoBERTa's, where the family has no row in ours."""
+    """Return whether the position table has a row for padding, as RoBERTa's has, in a family outside our table."""
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     return any(one.num_embeddings == positions and one.padding_idx is not None for one in tables)
 
@@ -195,7 +193,7 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
 
 
 def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
-    """Refuse a maximum length below 1, and one above the positions of the model."""
+    """Refuse a maximum length below 1, or above the number of the model's positions."""
     limit, where = _positions(checkpoint.model), checkpoint.proof.source
     if length.value < 1:
         raise EncoderError(
@@ -212,7 +210,7 @@ def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
 
 
 def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
-    """Refuse to keep more dimensions of a final vector than it has."""
+    """Refuse to keep more dimensions of the final vector than it has."""
     maps = [module for module in checkpoint.head.modules() if isinstance(module, nn.Linear)]
     size = int(maps[-1].out_features if maps else checkpoint.model.config.hidden_size)
     if kept.value is not None and kept.value > size:
@@ -240,7 +238,7 @@ def _check_padding(side: Choice, where: str) -> None:
 
 
 def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:
-    """Decide how vectors are compared: the user, then the checkpoint, then cosine."""
+    """Return how vectors are compared: by the user's choice, the checkpoint's, or cosine."""
     if settings.similarity is not None:
         return Choice(settings.similarity, "user")
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))

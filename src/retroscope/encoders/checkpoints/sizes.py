@@ -1,4 +1,4 @@
-"""Compare the sizes that a checkpoint's files state with its weights, before anything is built."""
+"""Compare the sizes that a checkpoint states with its files, before a model is built."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ MEND = "take the config.json that was saved with these weights"
 
 
 def check_config(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse a configuration before a library reads it: sizes beyond any model, quantised weights, code of the hub.
+    """Refuse a configuration with impossible sizes, quantised weights or code of the hub, before a library reads it.
 
     Raises:
         EncoderError: that names the field.
@@ -45,7 +45,7 @@ def check_config(raw: Mapping[str, Any], where: Path) -> None:
 
 
 def _fields(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield every field of a JSON object, and of those inside it."""
+    """Yield every field of a JSON object, nested ones included."""
     for key, value in raw.items():
         yield key, value
         if isinstance(value, Mapping):
@@ -53,7 +53,7 @@ def _fields(raw: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def check_blocks(blocks: object, disk: Disk) -> None:
-    """Refuse a model of more blocks than its checkpoint has tensors.
+    """Refuse a model with more blocks than its checkpoint has tensors.
 
     Raises:
         EncoderError: for that, and for what is no number of blocks.
@@ -67,7 +67,7 @@ def check_blocks(blocks: object, disk: Disk) -> None:
 
 
 def check_sizes(model: nn.Module, disk: Disk) -> None:
-    """Refuse a model that has no memory yet (on the meta device) if it would be far larger than its checkpoint.
+    """Refuse a model (on the meta device, without memory) that would be far larger than its checkpoint.
 
     Raises:
         EncoderError: that names its largest tensors.

@@ -1,4 +1,4 @@
-"""The weights of a checkpoint, one tensor at a time, under the names of the bare backbone: no model is in memory."""
+"""Read a checkpoint's weights one tensor at a time, under the bare backbone's names, without a model in memory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -37,7 +37,7 @@ FACTORS = ("lora_A", "lora_B")
 
 @dataclass(frozen=True, eq=False)
 class LowRank:
-    """What an adapter adds to a matrix, `left` @ `right`, its scale included."""
+    """Low-rank change that an adapter adds to a matrix: `left` @ `right`, scale included."""
 
     left: Float[Tensor, "row rank"]
     right: Float[Tensor, "rank column"]
@@ -118,7 +118,7 @@ def _open_folder(folder: Path) -> Weights:
 
 
 def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
-    """Build the bare backbone of a folder without any weights: its names and shapes."""
+    """Build the bare backbone of a folder on the meta device, for its parameter names and shapes."""
     config = read_config(folder, How())
     check_blocks(config.num_hidden_layers, disk)
     what = "transformers cannot build this configuration"
@@ -130,7 +130,7 @@ def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
 
 
 def _open_adapter(folder: Path, base: str | None) -> Weights:
-    """Open the factors of a plain LoRA; any other kind of adapter is merged in memory."""
+    """Open the factors of a plain LoRA adapter; merge any other adapter in memory."""
     raw = read_json(folder, CONFIG)
     under = locate_base(folder, base)
     untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
@@ -147,7 +147,7 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
-    """Return parameter -> what the adapter adds; scales and shapes are PEFT's own, and every tensor is used."""
+    """Return parameter -> low-rank change by the adapter, with PEFT's scales and shapes; every tensor must be used."""
     model = skeleton(under, open_disk(under))
     settings = read_settings(folder, disk)
     with foreign(EncoderError, "PEFT cannot attach this adapter", folder), quiet():
@@ -179,7 +179,7 @@ def _oriented(layer: LoraLayer, out: Tensor, into: Tensor) -> LowRank:
 
 
 def weights_of(model: PreTrainedModel, where: str) -> Weights:
-    """Return the weights of a backbone that is loaded already."""
+    """Return the weights of a loaded backbone in the form of `Weights`."""
     return _in_memory(model, where)
 
 

@@ -14,12 +14,12 @@ VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Return whether the folder has a tokenizer of its own."""
+    """Return whether a folder has its own tokenizer."""
     return any(any(folder.glob(name)) for name in VOCABULARIES)
 
 
 def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a folder or GGUF file, as it is."""
+    """Load the tokenizer of a folder or GGUF file without changes."""
     fix = f"put the tokenizer's files beside the weights (one of {', '.join(VOCABULARIES)})"
     if path.is_dir() and not has_tokenizer(path):
         raise EncoderError("there is no tokenizer in this checkpoint", where=str(path), fix=fix)
@@ -30,7 +30,7 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTok
 
 
 def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> None:
-    """Raise where a text may give an id beyond the embedding: the tokenizer is another model's, or grew alone."""
+    """Refuse a tokenizer that can give an id beyond the rows of the embedding."""
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and number not in special]
     if beyond:
@@ -43,8 +43,7 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
 
 
 def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: str) -> str:
-    """Give the tokenizer a pad token of the embedding if it has none; return where the pad token
-    comes from.
+    """Give the tokenizer a pad token of the embedding if it has none, and return where the pad token comes from.
 
     Any token will do, for padding is masked in attention and in pooling.
     """

@@ -1,4 +1,4 @@
-"""Values of a checkpoint's JSON files, each of the type that it must have.
+"""Read values of a checkpoint's JSON files, each with the type that it must have.
 
 Python takes more: `bool("false")` is true, `str({})` is a prompt, `int(True)` is a length of 1, and a length of 0 or a
 slice up to -3 is no error.
@@ -16,7 +16,7 @@ AT_LEAST_1 = "a whole number of at least 1"
 
 
 def whole_number(raw: JsonRecord, key: str, where: Path) -> int | None:
-    """Read a whole number from 1 to `LARGEST`; None where there is none.
+    """Read a whole number from 1 to `LARGEST`; None if the key is absent.
 
     Raises:
         EncoderError: for anything else: 0, -3, 1.5, true, "128".
@@ -28,7 +28,7 @@ def whole_number(raw: JsonRecord, key: str, where: Path) -> int | None:
 
 
 def required_number(raw: JsonRecord, key: str, where: Path) -> int:
-    """Read a whole number of at least 1 that must be there."""
+    """Read a required whole number of at least 1."""
     value = whole_number(raw, key, where)
     if value is None:
         raise _wrong(key, AT_LEAST_1, value, where)
@@ -36,7 +36,7 @@ def required_number(raw: JsonRecord, key: str, where: Path) -> int:
 
 
 def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bool:
-    """Read true or false; the default where there is neither.
+    """Read true or false; the default if the key is absent.
 
     Raises:
         EncoderError: for anything else: "false", 1.
@@ -50,7 +50,7 @@ def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bo
 
 
 def text(raw: JsonRecord, key: str, where: Path) -> str | None:
-    """Read a text; None where there is none.
+    """Read a text; None if the key is absent.
 
     Raises:
         EncoderError: for anything else.
@@ -62,7 +62,7 @@ def text(raw: JsonRecord, key: str, where: Path) -> str | None:
 
 
 def needed_text(raw: JsonRecord, key: str, where: Path) -> str:
-    """Read a text that must be there."""
+    """Read a required text."""
     value = text(raw, key, where)
     if value is None:
         raise _wrong(key, "a text", value, where)
@@ -70,7 +70,7 @@ def needed_text(raw: JsonRecord, key: str, where: Path) -> str:
 
 
 def texts(raw: JsonRecord, key: str, where: Path) -> list[str]:
-    """Read a list of texts; an empty one where there is none.
+    """Read a list of texts; an empty list if the key is absent.
 
     Raises:
         EncoderError: for anything else.
@@ -84,7 +84,7 @@ def texts(raw: JsonRecord, key: str, where: Path) -> list[str]:
 
 
 def inside(folder: Path, name: str, where: Path) -> Path:
-    """Return a place in a folder that one of its files names.
+    """Return the path in a folder that one of its files names, and refuse one outside.
 
     Raises:
         EncoderError: for a place outside: an absolute path, or one that leads up.
@@ -95,7 +95,7 @@ def inside(folder: Path, name: str, where: Path) -> Path:
 
 
 def group(raw: JsonRecord, key: str, where: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one where there is none.
+    """Read a JSON object; an empty one if the key is absent.
 
     Raises:
         EncoderError: for anything else.

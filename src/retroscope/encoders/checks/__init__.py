@@ -1,1 +1,1 @@
-"""Checks of an encoder before its vectors count: self-tests, signs of a wrong recipe, proofs of loading."""
+"""Check an encoder before its vectors are used: self-tests, signs of a wrong recipe, proofs of loading."""

@@ -35,7 +35,7 @@ def encoder_findings(encoder: Encoder, origin: Origin) -> list[Finding]:
 
 
 def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Report which weights came from the checkpoint: all, or there would be no encoder."""
+    """Report which weights came from the checkpoint."""
     proof = encoder.proof
     left = f"; not used, as heads: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
     how = "by their number" if proof.counted else "compared value by value"
@@ -52,7 +52,7 @@ def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Run the self-tests: padding, batch, the library's own encode."""
+    """Run the self-tests (other padding and batches, the library's own encoding), and yield a finding for each."""
     library = library_test(encoder)
     if library is None and (origin.path / MODULES).is_file():
         why = "a field of the recipe was given, the towers go different ways, or the weights are in half precision"
@@ -64,7 +64,7 @@ def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that a text encoded twice has one vector: no dropout, no state from text to text."""
+    """Check that a text encoded twice has the same vector, so that there is no dropout or state."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
     evidence = f"one text, first and last of a batch: {apart:.1g} of its length apart"
@@ -87,7 +87,7 @@ def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that unrelated texts do not all have nearly one direction."""
+    """Check that the vectors of unrelated texts do not all point in nearly one direction."""
     similar = unrelated_cosines(encoder)
     low, high = float(similar.min()), float(similar.max())
     evidence = f"cosines of {len(UNRELATED)} sentences about unrelated things: {low:.2f} to {high:.2f}"
@@ -125,7 +125,7 @@ def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check, for last-token pooling, whether that token is EOS, and what the last column of a batch would be."""
+    """Check whether the last token, if it is pooled, is EOS, and what the last column of a batch would be."""
     if encoder.recipe.pooling != "last_token":
         return
     rows = tokenise(encoder, SENTENCES)
@@ -149,7 +149,7 @@ def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text dim"]:
-    """Describe what column -1 of a batch padded on the right contains."""
+    """Return the vectors of the last column of a batch padded on the right."""
     batch = pad(encoder, rows, side="right")
     with torch.inference_mode():
         hidden: Tensor = encoder.backbone(**model_inputs(encoder, batch)).last_hidden_state
@@ -184,7 +184,7 @@ def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Compare the number of tokens of tokenizer and embedding."""
+    """Compare the numbers of tokens of the tokenizer and of the embedding."""
     rows, tokens = len(encoder.backbone.get_input_embeddings().weight), len(encoder.tokenizer)
     if rows == tokens:
         yield Finding(PASSED, "tokenizer", f"{tokens:,} tokens, as many as the embedding has rows")

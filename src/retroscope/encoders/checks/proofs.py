@@ -1,6 +1,4 @@
-"""Proofs about an encoder before it is used: its weights are the checkpoint's, and padding changes nothing. No
-torch.
-"""
+"""Results of the proofs that an encoder's weights are the checkpoint's and that padding changes nothing. No torch."""
 
 from dataclasses import dataclass
 
@@ -32,7 +30,7 @@ class LoadingProof:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """The outcome of one test that an encoder must pass before its numbers count.
+    """The outcome of one self-test, which an encoder must pass before its vectors are used.
 
     Attributes:
         name: of the test, e.g. "padding_left".

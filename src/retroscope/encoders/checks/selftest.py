@@ -1,4 +1,4 @@
-"""Self-tests: changes of batch and padding that must not change a vector, tried with the model itself."""
+"""Self-tests of an encoder: changes of batch and padding that must not change a vector."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,7 +47,7 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
 def tolerance(encoder: Encoder) -> float:
     """Return the relative distance that a change of batch shape may cause by rounding alone.
 
-    eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
+    It is eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
 
     - Sums. Whatever the weights' type, matrix products are accumulated in float32. A sum of dim terms taken in
       another order differs by about eps32 sqrt(dim), and every block adds its own: blocks + 1 of them, at worst
@@ -86,7 +86,7 @@ def _relative(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, 
 
 
 def _unpadded(encoder: Encoder) -> Encoder:
-    """Return the same encoder, padding a batch to its longest text only."""
+    """Return the encoder with batches padded to their longest text only."""
     return replace(encoder, recipe=replace(encoder.recipe, pad_to_max=False))
 
 
@@ -116,7 +116,7 @@ SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, _Rows], _Vectors]]] = {
 
 
 def check_told_apart(encoder: Encoder) -> None:
-    """Refuse an encoder that gives texts that have nothing in common one vector, or vectors of zeros.
+    """Refuse an encoder that gives unrelated texts the same vector, or vectors of zeros.
 
     Raises:
         EncoderError: before anything is measured with it: every ranking would be by id alone.
@@ -136,7 +136,7 @@ def check_told_apart(encoder: Encoder) -> None:
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:
-    """Compare final vectors with `SentenceTransformer.encode`, where the checkpoint is one of that library's folders.
+    """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
 
     None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
     changed, an asymmetric folder (Router), or weights in half precision.

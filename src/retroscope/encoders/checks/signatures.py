@@ -1,4 +1,4 @@
-"""Signatures of failures in a checkpoint: a module that is skipped, tokens and norms that were never trained.
+"""Find defects in a checkpoint: a module that is skipped, tokens and norms that were never trained.
 
 The thresholds were set on models made for that, and `benchmarks/detectors.py` tries them on others.
 """
@@ -21,7 +21,7 @@ UNTRAINED_NORM = 0.01  # mean distance of a norm's weights from the value that a
 
 
 def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that no module beside the weights is skipped: a Dense head, a pooling, the folder above."""
+    """Check that no further module of the folder (Dense, pooling, parent folder) is ignored."""
     folder = origin.path
     if not folder.is_dir():
         return
@@ -41,7 +41,7 @@ def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_similarity(path: Path, used: str) -> Iterator[Finding]:
-    """Check that the similarity that you give is the one that a folder of sentence-transformers records."""
+    """Check that the similarity in use is the one that a sentence-transformers folder records."""
     if not (path / MODULES).is_file():
         return
     recorded = read_modules(path, "passage").choices["similarity"]
@@ -51,13 +51,13 @@ def check_similarity(path: Path, used: str) -> Iterator[Finding]:
 
 
 def _dense_folders(folder: Path) -> list[Path]:
-    """Return the folders of Dense modules, in order of their names."""
+    """Return the folders of Dense modules, ordered by name."""
     places = sorted(one.parent for one in folder.glob("*/config.json"))
     return [one for one in places if {"in_features", "out_features"} <= read_json(one, "config.json").keys()]
 
 
 def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Note a mean over a model that looks back only, where the checkpoint does not ask for it."""
+    """Find mean pooling over a causal model that the user gave rather than the checkpoint."""
     if encoder.anatomy.causal and encoder.recipe.pooling == "mean" and encoder.recipe.sources["pooling"] == "user":
         what = "mean pooling on a decoder, given by you: most of its tokens saw little of the text"
         yield Finding(NOTE, "pooling", what, "if it was trained with its last token, give last_token (--pooling)")
@@ -85,7 +85,7 @@ def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_training(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether the norms have moved from the value that they start with: 1, or 0 where 1 is added."""
+    """Check whether the norms' weights have moved from their initial value (1, or 0 if 1 is added)."""
     weights = [value for name, value in encoder.backbone.named_parameters() if _is_norm(encoder, name)]
     if not weights:
         return

@@ -1,4 +1,4 @@
-"""A preset and a checkpoint: what the checkpoint does not record is filled; a contradiction is an error."""
+"""Fill recipe fields that a checkpoint does not record from a preset; refuse contradictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ BY_TOWER = ("query_max_length", "passage_max_length")
 
 
 def preset_name(source: str | Path, settings: LoadSettings) -> str | None:
-    """Return the preset that the user names, else that of a hub name; a local folder has none by itself.
+    """Return the preset that the user names, else that of a hub name; None for a local folder.
 
     None under the published protocol, which has its own recipe.
     """
@@ -26,7 +26,7 @@ def preset_name(source: str | Path, settings: LoadSettings) -> str | None:
 
 
 def with_preset(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    """Return the checkpoint with the fields of a preset that it does not record itself.
+    """Return the checkpoint with a preset's value for every recipe field that it does not record.
 
     Raises:
         EncoderError: that lists every field that the two say differently, or for another family.
@@ -69,7 +69,7 @@ def _contradictions(checkpoint: Checkpoint, preset: Preset) -> list[str]:
 
 
 def _says(field: str, choice: Choice) -> bool:
-    """Return whether a checkpoint states a field: a library writes empty prompts into every folder that it saves."""
+    """Return whether a checkpoint states a field; empty prompts, which libraries write, do not count."""
     return choice.recorded and not (field in PROMPTS and not choice.value)
 
 

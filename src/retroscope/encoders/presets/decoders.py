@@ -1,4 +1,4 @@
-"""Presets of retrievers that are decoders."""
+"""Presets of retrievers that are fine-tuned from decoders."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Preset: the backbone and the recipe of a published retriever, each field with its source."""
+"""The type `Preset`: backbone and recipe of a published retriever, each field with its source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,10 +51,10 @@ class Preset:
 
     @property
     def stated(self) -> dict[str, Any]:
-        """Return the fields that are stated, in the order of `FIELDS`."""
+        """Return the fields that the preset states, in the order of `FIELDS`."""
         values = {name: getattr(self, name) for name in FIELDS}
         return {name: value for name, value in values.items() if value is not None}
 
     def source(self, field: str) -> str:
-        """Return where a field is published; by default where the recipe is."""
+        """Return where a field's value is published."""
         return self.sources.get(field, self.sources["recipe"])

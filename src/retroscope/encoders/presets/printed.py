@@ -1,4 +1,4 @@
-"""The table of presets as text and as JSON. No torch."""
+"""Print presets as text and as JSON. No torch."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ COLUMNS = ("preset", "families", "pooling", "similarity", "models")
 
 
 def find_preset(name: str) -> tuple[str, Preset]:
-    """Return a preset by its name, or by the hub name of one of its models.
+    """Find a preset by its name, or by the hub name of one of its models.
 
     Raises:
         SettingsError: if there is none.
@@ -100,7 +100,7 @@ def _said(value: object) -> str:
 
 
 def table_rows() -> Iterator[Mapping[str, str]]:
-    """Yield a row a model, as the page of presets prints it."""
+    """Yield a row for each model, for the documentation page of presets."""
     for name, preset in PRESETS.items():
         for model, backbone in preset.models.items():
             yield {"preset": name, "model": model, "backbone": backbone}

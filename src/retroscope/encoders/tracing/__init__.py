@@ -1,1 +1,1 @@
-"""Find the anatomy of a family without a row in the table: by a forward pass, or not at all."""
+"""Find the anatomy of a model family outside the table by a forward pass."""

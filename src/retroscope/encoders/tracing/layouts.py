@@ -1,4 +1,4 @@
-"""The layout of a model whose family has no row in the table, from the shapes and values of one forward pass.
+"""Find the layout of a model outside the table of families, from the shapes and values of one forward pass.
 
 Found: the list of blocks, the attention of a block, its FFN matrices and which of them passes the activation, norms,
 embeddings, the final norm, and whether positions are taken. Whatever is not found, or is found twice, is an error that
@@ -28,7 +28,7 @@ Recorded = Mapping[str, list[Call]]
 
 @dataclass(frozen=True)
 class RanMatrix:
-    """A matrix of a block that ran once: its path, the sizes of its input and output, and what it was given and gave.
+    """A matrix of a block and its recorded call: path, sizes, inputs and outputs.
 
     Attributes:
         transposed: stored as [in, out].
@@ -43,7 +43,7 @@ class RanMatrix:
 
 @dataclass(frozen=True)
 class Ffn:
-    """The FFN of a block, by paths as in `Layout`."""
+    """Paths of the matrices of a block's FFN, as in `Layout`."""
 
     ffn_in: str
     ffn_out: str
@@ -103,7 +103,7 @@ def _count(model: PreTrainedModel) -> int:
 
 
 def _blocks(model: PreTrainedModel) -> str:
-    """Return the path of the only list with as many modules as the configuration has blocks."""
+    """Return the path of the only module list as long as the configured number of blocks."""
     lists = {path: module for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     fitting = [path for path, module in lists.items() if len(module) == _count(model)]
     outer = [path for path in fitting if not any(path.startswith(f"{other}.") for other in fitting)]
@@ -114,7 +114,7 @@ def _blocks(model: PreTrainedModel) -> str:
 
 
 def _attention(inside: NamedModules) -> str:
-    """Return the outermost module of a block that is called attention and has matrices."""
+    """Return the path of a block's attention: the outermost module of that name that contains matrices."""
     named = [path for path in inside if any(word in path.rpartition(".")[2].lower() for word in ATTENTION)]
     whole = [path for path in named if any(p.dim() > 1 for p in inside[path].parameters())]
     outer = [path for path in whole if not any(path.startswith(f"{other}.") for other in whole)]
@@ -124,7 +124,7 @@ def _attention(inside: NamedModules) -> str:
 
 
 def _attention_out(matrices: list[RanMatrix], width: int) -> str:
-    """Return the matrix that the heads' outputs go through; queries, keys and values share an input that it has not."""
+    """Return the path of the attention output matrix, the one that does not share its input with others."""
     ending = [one for one in matrices if one.outputs == width and not any(_share_input(one, two) for two in matrices)]
     if len(ending) != 1:
         paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
@@ -137,7 +137,7 @@ def _share_input(one: RanMatrix, two: RanMatrix) -> bool:
 
 
 def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:
-    """Yield the modules of a block that multiply by a matrix of their own."""
+    """Yield the modules of a block that multiply by their own matrix, with their calls."""
     for path, module in inside.items():
         weight = getattr(module, "weight", None)
         if not isinstance(weight, nn.Parameter) or weight.dim() != 2 or len(calls[path]) != 1:
@@ -149,7 +149,7 @@ def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:
 
 
 def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
-    """Return the FFN: the one matrix that narrows to the width of the model, and those that its input comes from."""
+    """Find the FFN of a block: the matrix that narrows to the model's width, and those that feed it."""
     last = [one for one in matrices if one.outputs == width]
     narrowing = [one for one in last if one.inputs != width] or last[-1:]
     if len(narrowing) != 1:
@@ -171,7 +171,7 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
 
 
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
-    """Return the matrix that passes the activation, and the other; the input of the FFN's last matrix decides."""
+    """Return two FFN matrices, first the one whose output passes the activation, as their product shows."""
     one, two = pair
     for gate, other in ((one, two), (two, one)):
         if _is_gated(gate.call.value, other.call.value, out.call.input):
@@ -186,7 +186,7 @@ def _check_fused(fused: RanMatrix, out: RanMatrix) -> None:
 
 
 def _is_gated(gate: Tensor, other: Tensor, product: Tensor) -> bool:
-    """Return whether an activation of transformers makes the product of these two."""
+    """Return whether `product` is an activation of `gate` times `other`, for any activation of transformers."""
     return any(_close(activation(gate) * other, product) for activation in _activations())
 
 
@@ -201,7 +201,7 @@ def _close(one: Tensor, two: Tensor) -> bool:
 
 
 def _norms(inside: NamedModules, width: int) -> Iterator[str]:
-    """Yield the norms of a block: modules with a weight whose parameters are all vectors of the model's width.
+    """Yield the paths of a block's norms: modules whose parameters are all vectors of the model's width.
 
     Those of queries and keys belong to the attention.
     """
@@ -213,7 +213,7 @@ def _norms(inside: NamedModules, width: int) -> Iterator[str]:
 
 
 def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
-    """Return the outermost modules with parameters that do not contain the blocks, poolers aside."""
+    """Return path -> outermost module outside the blocks that has parameters, poolers excluded."""
     found: dict[str, nn.Module] = {}
 
     def descend(prefix: str, module: nn.Module) -> None:
@@ -231,7 +231,7 @@ def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
 
 
 def _final_norm(outside: NamedModules, width: int) -> str | None:
-    """Return the norm outside the blocks and the embeddings; whether it comes last is proved later."""
+    """Return the path of a norm outside blocks and embeddings; whether it comes last is verified later."""
     norms = [
         path
         for path, module in outside.items()
@@ -247,12 +247,12 @@ def _embeds(module: nn.Module) -> bool:
 
 
 def _has_cache(model: PreTrainedModel) -> bool:
-    """Return whether the forward pass takes `use_cache`, as decoders do; whether it looks back only is measured."""
+    """Return whether the forward pass takes `use_cache`, as those of decoders do."""
     return "use_cache" in model.forward.__code__.co_varnames or bool(getattr(model.config, "use_cache", False))
 
 
 def _takes_positions(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> bool:
-    """Return whether positions must be given where padding shifts them: tried with padding on the left.
+    """Return whether position ids must be passed with padded texts, tested with padding on the left.
 
     Raises:
         EncoderError: if padding moves the vectors either way.

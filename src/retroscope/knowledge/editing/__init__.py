@@ -1,1 +1,1 @@
-"""Facts put into a backbone, or taken out of it, by changing one FFN matrix."""
+"""Edit facts in a backbone (add or remove them) by changing one FFN matrix."""

@@ -13,14 +13,14 @@ from retroscope.knowledge.editing.values import SURE, loss_of
 
 
 class Editor(Protocol):
-    """Changes the matrix of a model in place so that facts are read, or no longer read."""
+    """Interface of an editor: changes a model's matrix in place, so that facts are read or no longer read."""
 
     def __call__(self, model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-        """Edit."""
+        """Edit the requested facts in place: add them, or remove them."""
 
 
 def fine_tuning(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Train the matrix on the facts, each weight within a bound of its first value (Zhu et al. 2020)."""
+    """Train the matrix on the facts, each weight within a bound of its first value (Zhu et al., 2020)."""
     batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
     weight = model.module.get_parameter("weight")
     first = weight.detach().clone()

@@ -29,7 +29,7 @@ BOUNDS = {RELIABILITY: 1.0, GENERALITY: 1.0, LOCALITY: 1.0, SAME: 1.0}
 
 @dataclass(frozen=True, eq=False)
 class EditReading:
-    """Measurements of a model before or after an edit.
+    """Measurements of one model before or after an edit: values by effect and fact.
 
     Attributes:
         values: effect -> one value a fact, or a text: P@1 of the edited facts in the cloze that is edited
@@ -114,7 +114,7 @@ def _reading(
 def _losses(
     encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], targets: Int[Tensor, "row"]
 ) -> Float[np.ndarray, "text"]:
-    """Return the mean cross entropy of the predicted tokens of every text."""
+    """Return each text's mean cross entropy over its predicted tokens."""
     states = states_at(encoder, inputs)[-1]
     with torch.inference_mode():
         words = head.logits(states).log_softmax(-1).cpu()
@@ -125,7 +125,7 @@ def _losses(
 
 
 def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
-    """Return every effect that can be measured, in the order of `EFFECTS`.
+    """Return every measurable effect of an edit, in the order of `EFFECTS`.
 
     `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was right or not.
     """

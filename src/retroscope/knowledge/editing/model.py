@@ -1,4 +1,4 @@
-"""A model whose matrix is edited, and the probability that it gives to the objects of facts."""
+"""The model whose matrix is edited, and the probability that it gives to the objects of facts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SITE = "ffn_out"
 
 @dataclass(frozen=True, eq=False)
 class PromptBatch:
-    """Prompts, padded on the right.
+    """A batch of prompts, padded on the right, with the predictions to read.
 
     Attributes:
         row, at, token: the prompt, the position and the token of every prediction.
@@ -66,7 +66,7 @@ def log_probabilities(encoder: Encoder, head: LanguageHead, batch: PromptBatch) 
 
 @dataclass(frozen=True, eq=False)
 class Editable:
-    """A model whose matrix is edited in place.
+    """A model with the FFN output matrix that is edited in place.
 
     Attributes:
         layer: number of the layer, 1..L, that the block of the matrix makes.
@@ -82,13 +82,13 @@ class Editable:
 
     @property
     def matrix(self) -> Float[Tensor, "output input"]:
-        """Return W as a view, however it is stored: what is written to it changes the model."""
+        """Return the matrix W as a view, in whichever layout it is stored: writing to it changes the model."""
         weight = self.module.get_parameter("weight").data
         return weight.T if self.encoder.anatomy.layout.transposed else weight
 
 
 def editable(encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], settings: EditSettings) -> Editable:
-    """Find the matrix and estimate the covariance of its inputs.
+    """Find the matrix to edit, and estimate the covariance of its inputs.
 
     Args:
         inputs: neutral text.
@@ -122,7 +122,7 @@ def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
 def covariance_of(
     encoder: Encoder, module: nn.Module, inputs: Sequence[ReadInput], settings: EditSettings
 ) -> Float[Tensor, "input input"]:
-    """Return the mean of k k^T over the inputs k of a matrix at `settings.tokens` tokens, with its shrinkage."""
+    """Return the mean of k k^T over inputs k of a matrix at `settings.tokens` tokens of text, with shrinkage."""
     ends = accumulate(len(one.ids) for one in inputs)
     rows = [one.ids for one, end in zip(inputs, ends, strict=True) if end - len(one.ids) < settings.tokens]
     pad = int(encoder.tokenizer.pad_token_id)

@@ -1,4 +1,4 @@
-"""A fact as a prompt: the tokens of its cloze, those that must follow, and the last token of the subject."""
+"""Turn facts into prompts: the tokens of the cloze, the object's tokens, and the subject's last token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ CONTEXT_WORDS = 10  # of a neutral text before a cloze (Meng et al. 2022: 5 to 1
 
 @dataclass(frozen=True)
 class Prompt:
-    """One cloze of a fact with its object, alone or after a context.
+    """One cloze of a fact with its object, alone or after a context, as model input.
 
     Attributes:
         ids: input of the model.
@@ -33,7 +33,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Request:
-    """All facts of one subject that are edited. They share one key, so that their value is found together.
+    """All facts about one subject that are edited together. They share one key, so that their value is found together.
 
     Attributes:
         facts: prompts of each fact, the first without a context.
@@ -44,14 +44,14 @@ class Request:
 
     @property
     def prompts(self) -> list[Prompt]:
-        """Return the prompts of all facts."""
+        """Return the prompts of all facts about the subject."""
         return [prompt for prompts in self.facts for prompt in prompts]
 
 
 def requests_of(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[Fact], contexts: Sequence[str] = ()
 ) -> list[Request]:
-    """Return a request for each subject, in the order of the facts.
+    """Return a request for each subject of the facts, in their order.
 
     Args:
         contexts: texts before the clozes, beside none.
@@ -67,7 +67,7 @@ def requests_of(
 
 
 def contexts_of(texts: Sequence[str], facts: Sequence[Fact], number: int) -> list[str]:
-    """Return the beginnings of the first texts that name no subject of the facts."""
+    """Return the first words of texts that name no subject of the facts, as contexts for prompts."""
     subjects = {fact.subject.casefold() for fact in facts}
     beginnings: dict[str, None] = {}
     for text in texts:

@@ -1,4 +1,4 @@
-"""How facts are edited: one settings object. Light to import."""
+"""Settings of editing facts. Light to import."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,7 +15,7 @@ EDITORS = {
 
 @dataclass(frozen=True, kw_only=True)
 class EditSettings:
-    """Settings of an edit.
+    """Settings of an edit: the editor, the layer, and the optimisation.
 
     Attributes:
         editor: a name in `EDITORS`.

@@ -1,4 +1,4 @@
-"""Updates of one FFN output matrix W in closed form: a key gets another value, other keys keep theirs.
+"""Update an FFN output matrix W in closed form: give some keys new values, and keep those of others.
 
 Rank one (Meng et al. 2022, eq. 2): W' = W + d (C^-1 k)^T / ((C^-1 k)^T k), with k the input of W at the last token of
 the subject, averaged over contexts, d the change of its value, and C the covariance of inputs over neutral text. Many
@@ -21,7 +21,7 @@ from retroscope.knowledge.editing.values import target_changes
 
 
 def rank_one(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Edit the subjects one after another."""
+    """Edit the subjects one after another, each by an update of rank one."""
     for one in requests:
         change = target_changes(model, [one], settings, add=add)[0]
         give_value(model, mean_keys(model, [one])[0], change)
@@ -29,13 +29,13 @@ def rank_one(model: Editable, requests: Sequence[Request], settings: EditSetting
 
 @torch.no_grad()
 def give_value(model: Editable, key: Float[Tensor, "input"], change: Float[Tensor, "output"]) -> None:
-    """Change the value of one key by an update of rank one."""
+    """Change the value of one key by a rank-one update of the matrix."""
     direction = torch.linalg.solve(model.covariance, key)
     model.matrix.add_(torch.outer(change, direction) / (direction @ key))
 
 
 def many(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Edit all subjects by one update, with a column a prompt: a subject's key differs from context to context."""
+    """Edit all subjects by one update, with one key for each prompt."""
     keys = [subject_keys(model, one.prompts) for one in requests]
     changes = target_changes(model, requests, settings, add=add)
     owner = torch.tensor([k for k, rows in enumerate(keys) for _ in rows], device=changes.device)
@@ -53,13 +53,13 @@ def give_values(
 
 
 def mean_keys(model: Editable, requests: Sequence[Request]) -> Float[Tensor, "request input"]:
-    """Return the input of the matrix at each subject's last token, averaged over its prompts."""
+    """Return the input of the matrix at each subject's last token, averaged over the subject's prompts."""
     return torch.stack([subject_keys(model, one.prompts).mean(0) for one in requests])
 
 
 @torch.no_grad()
 def subject_keys(model: Editable, prompts: Sequence[Prompt]) -> Float[Tensor, "prompt input"]:
-    """Return the input of the matrix at the last token of the subject of every prompt."""
+    """Return the input of the matrix at the last token of every prompt's subject."""
     batch = batch_of(model.encoder, prompts)
     with capture_calls({SITE: model.module}) as calls:
         model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)

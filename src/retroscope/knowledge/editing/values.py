@@ -1,4 +1,4 @@
-"""The value of a subject: the output of the matrix at its last token that makes the facts likely, or unlikely.
+"""Find the value of a subject: the matrix's output at its last token that makes the facts likely, or unlikely.
 
 Meng et al. (2022), eq. 4, without its term for the subject's essence: a change d of the output at the last token of the
 subject is found by gradient steps, so that the mean of -log p(object) over facts and contexts is small (add), or that
@@ -23,7 +23,7 @@ CHUNK = 512  # prompts in one forward pass, at most
 def target_changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Return the change of the matrix's output for every request, each found alone."""
+    """Return, for every request, the change of the matrix's output that adds or removes its facts."""
     parts = []
     size = max(1, CHUNK // max(len(one.prompts) for one in requests))
     for start in range(0, len(requests), size):
@@ -34,7 +34,10 @@ def target_changes(
 def _changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Find the changes of some requests side by side. Adam treats every number alone, so they do not meet."""
+    """Find the changes for some requests by gradient steps, all in one batch; no request influences another's change.
+
+    Adam treats every number alone.
+    """
     batch = batch_of(model.encoder, [prompt for one in requests for prompt in one.prompts])
     owner = torch.tensor([k for k, one in enumerate(requests) for _ in one.prompts], device=batch.ids.device)
     size = _state_lengths(model, batch, owner)
@@ -60,12 +63,12 @@ def _changes(
 
 
 def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prompt"]:
-    """Return -log p, or -log(1 - p) where facts are removed."""
+    """Return the loss to minimise: -log p, or -log(1 - p) if facts are removed."""
     return -log_p if add else -torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
 
 
 def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[Tensor, "request 1"]:
-    """Return the mean length of the state of the layer at each subject."""
+    """Return the mean length of the layer's state at each request's subject, over its prompts."""
     block = model.encoder.anatomy.blocks(model.encoder.backbone)[model.layer - 1]
     with torch.no_grad(), capture_calls({SITE: block}) as calls:
         model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)
@@ -75,7 +78,7 @@ def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[
 
 
 def adding(where: tuple[Tensor, Tensor], change: Float[Tensor, "prompt output"]) -> Callable[[str, Tensor], Tensor]:
-    """Return what adds the changes to an output, at the given places."""
+    """Return a function that adds the changes to a module's output at the given positions."""
 
     def add_change(_: str, output: Tensor) -> Tensor:
         return output.index_put(where, change.to(output.dtype), accumulate=True)

@@ -1,4 +1,4 @@
-"""The probe family: each answers "which candidate is relevant?" from one layer's vectors."""
+"""The probes: functions that answer "which candidate is relevant?" from one layer's vectors."""
 
 from retroscope.probing.probes.bilinear import bilinear
 from retroscope.probing.probes.concat import concat

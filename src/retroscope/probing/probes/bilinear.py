@@ -1,4 +1,4 @@
-"""a s(q, p) + q^T U C V^T p + w.p: products of different dimensions too, within a subspace of rank r.
+"""The probe `bilinear`: a s(q, p) + q^T U C V^T p + w.p, with products of different dimensions in a subspace.
 
 U and V are the top r principal directions of the training queries and passages, and C is a full
 r x r matrix. Learning U and V would make the loss non-convex, its result dependent on the start;
@@ -12,5 +12,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def bilinear(trial: ProbeTrial) -> ProbeOutcome:
-    """Fit products of the principal coordinates of queries and passages, beyond the similarity."""
+    """Fit a probe on products of principal coordinates of queries and passages, added to the similarity."""
     return fitted(trial, bilinear_features(trial), anchored=True)

@@ -27,7 +27,7 @@ Credit = Float[np.ndarray, "choice"]
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Choices with their candidates in a random order, drawn once; one order for each cell (control, N).
+    """Choices with their candidates shuffled into slots, in one fixed order for each pair (control, N).
 
     Attributes:
         queries: vector of each choice's query.
@@ -42,7 +42,7 @@ class Slots:
     rights: tuple[Int[Tensor, "choice"], ...]
 
     def take(self, rows: Int[Tensor, "some"]) -> "Slots":
-        """Return the choices at these rows, with only the passages that they use."""
+        """Return the choices in these rows, with only the passages that occur in them."""
         kept, joined = torch.unique(torch.cat(self.places, dim=1)[rows], return_inverse=True)
         places = torch.split(joined, [place.shape[1] for place in self.places], dim=1)
         return Slots(self.queries[rows], self.passages[kept], tuple(places), tuple(r[rows] for r in self.rights))
@@ -50,21 +50,19 @@ class Slots:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """The linear layer of one cell: `weight` is W, (slot, (1 + slots) dim), and `bias` is b."""
+    """The linear layer of one pair (control, N): weights W (slot, (1 + slots) dim) and bias b."""
 
     weight: Float[Tensor, "slot concatenated"]
     bias: Float[Tensor, "slot"]
 
     def blocks(self, dim: int) -> tuple[Float[Tensor, "slot dim"], Float[Tensor, "both dim"]]:
-        """Return the rows of W for the query, and those for a passage: for each slot where it stands, each that it
-        speaks for.
-        """
+        """Split W into its weights for the query and those for the passage in each slot."""
         n = len(self.bias)
         return self.weight[:, :dim], self.weight[:, dim:].reshape(n, n, dim).transpose(0, 1).reshape(n * n, dim)
 
 
 def concat(trial: ProbeTrial) -> ProbeOutcome:
-    """Train for the published number of epochs; report the epoch that is best on the selection part."""
+    """Train the published probe for the published number of epochs, and report its best epoch on the selection part."""
     credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
@@ -108,7 +106,7 @@ def first_layer(n: int, dim: int, seed: int) -> Layer:
 
 
 def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice slot"]]:
-    """Compute W [q; p1; ...; pN] + b of every cell, without the concatenation."""
+    """Compute the logits W [q; p1; ...; pN] + b of every layer without building the concatenation."""
     blocks = [layer.blocks(batch.queries.shape[1]) for layer in layers]
     sizes = [len(layer.bias) for layer in layers]
     of_queries = torch.split(torch.cat([query for query, _ in blocks]) @ batch.queries.T, sizes)
@@ -121,7 +119,7 @@ def logits(layers: Sequence[Layer], batch: Slots) -> list[Float[Tensor, "choice 
 
 
 def gradient(layers: Sequence[Layer], batch: Slots) -> list[Layer]:
-    """Compute the gradient of each cell's mean cross-entropy with respect to W and b, by the same look-up backwards."""
+    """Compute the gradient of each layer's mean cross-entropy with respect to W and b, without the concatenation."""
     errors = [_error(scores, right) for scores, right in zip(logits(layers, batch), batch.rights, strict=True)]
     tables = [_scattered(e, place, len(batch.passages)) for e, place in zip(errors, batch.places, strict=True)]
     of_queries = torch.split(torch.cat(errors, dim=1).T @ batch.queries, [e.shape[1] for e in errors])
@@ -136,7 +134,7 @@ def _error(scores: Float[Tensor, "choice slot"], right: Int[Tensor, "choice"]) -
 def _scattered(
     error: Float[Tensor, "choice slot"], place: Int[Tensor, "choice slot"], distinct: int
 ) -> Float[Tensor, "distinct both"]:
-    """Add each choice's error to the row of every passage in it, at the slot where that stands."""
+    """Sum the errors of choices by passage and by the slot in which the passage stands."""
     n = place.shape[1]
     table = torch.zeros(distinct * n, n)
     table.index_add_(0, _cells(place).flatten(), error.repeat_interleave(n, dim=0))
@@ -150,16 +148,14 @@ def _joined(query: Tensor, slots_: Tensor, error: Tensor) -> Layer:
 
 
 def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
-    """Return the row of the table for each passage in the slot where it stands."""
+    """Return the index (passage, slot) of each passage in its slot, as a row of a table."""
     n = place.shape[1]
     return place * n + torch.arange(n)
 
 
 @torch.no_grad()
 def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
-    """Return for each cell the credit of the test choices at its best epoch, the mean credit in training, and the
-    epoch.
-    """
+    """Train all layers; return test accuracy at the best epoch, mean training accuracy, and that epoch."""
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
     optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)
@@ -181,7 +177,7 @@ def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
 
 
 def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[float]:
-    """Return the mean credit of the training choices in each cell, a batch at a time."""
+    """Return the mean accuracy of each layer on the training choices, computed batch by batch."""
     rows = torch.arange(len(train.queries))
     batches = [train.take(some) for some in torch.split(rows, trial.options.concat.batch_size)]
     credits = [_credits(trial, layers, batch) for batch in batches]
@@ -189,7 +185,7 @@ def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[f
 
 
 def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator) -> list[Slots]:
-    """Return the training choices in batches, in a fresh order; all at once where they fit."""
+    """Return the training choices in shuffled batches, or as one batch if they fit."""
     if len(train.queries) <= training.batch_size:
         return [train]
     order = torch.randperm(len(train.queries), generator=generator)
@@ -197,7 +193,7 @@ def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator)
 
 
 def _credits(trial: ProbeTrial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
-    """Return the credit of each choice; under ielab-2025 a tie goes to the lowest slot, as `argmax` gives it."""
+    """Return the accuracy of each choice; under ielab-2025 a tie goes to the lowest slot, as with `argmax`."""
     scores = logits(layers, part)
     if trial.options.first_index_wins:
         return [(s.argmax(dim=1) == right).double().numpy() for s, right in zip(scores, part.rights, strict=True)]

@@ -1,4 +1,4 @@
-"""cos(q, p): `dot` without the lengths of the passages."""
+"""The probe `cosine`: the cosine of query and passage, without training."""
 
 from dataclasses import replace
 

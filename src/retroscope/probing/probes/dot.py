@@ -1,4 +1,4 @@
-"""q.p: the similarity probe by dot product, at any layer, without training."""
+"""The probe `dot`: the dot product of query and passage, without training."""
 
 import numpy as np
 from jaxtyping import Float, Int

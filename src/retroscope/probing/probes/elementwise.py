@@ -6,5 +6,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def elementwise(trial: ProbeTrial) -> ProbeOutcome:
-    """Fit elementwise products of query and passage, beyond the similarity."""
+    """Fit a probe on elementwise products of query and passage, added to the similarity."""
     return fitted(trial, product_features(trial), anchored=True)

@@ -1,4 +1,4 @@
-"""The family of learned probes: a multinomial logit over the candidates, fitted to convergence."""
+"""Learned probes as a family: multinomial logits over the candidates, fitted to convergence."""
 
 from dataclasses import dataclass
 
@@ -28,14 +28,14 @@ TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 
 @dataclass(frozen=True, eq=False)
 class FitColumns:
-    """Every (control, N, ridge) of a view as one column, in that order."""
+    """All combinations (control, N, ridge) of a view, one column each, in that order."""
 
     view: View
     ridges: tuple[float, ...]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Return the numbers of controls, of sizes and of ridges."""
+        """Return the numbers of controls, of candidate counts N, and of ridges."""
         return len(self.view.controls), len(self.view.sizes), len(self.ridges)
 
     @property
@@ -51,13 +51,13 @@ class FitColumns:
         return torch.tensor(self.ridges).repeat(controls * sizes)
 
     def targets(self, part: str) -> Int[Tensor, "column choice"]:
-        """Return the place of the right candidate for each column."""
+        """Return the index of the right candidate for each column and choice of a part."""
         return torch.from_numpy(self.view.targets[part]).repeat_interleave(len(self.ridges), dim=1).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The training choices' features, and how those of any part are made the same way.
+    """Inputs of a learned probe: features of the training choices, and how other parts' features are made.
 
     Attributes:
         trial: whose choices.
@@ -74,11 +74,11 @@ class Inputs:
     anchor: Anchor | None
 
     def features(self, part: str) -> Features:
-        """Return the features of a part, on the scale of the training choices."""
+        """Return the features of a part, scaled as those of the training choices."""
         return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
 
     def offset(self, part: str) -> CandidateScores | None:
-        """Return what the anchor adds to the scores of a part."""
+        """Return the scaled similarity that is added to the scores of a part; None without an anchor."""
         return None if self.anchor is None else self.anchor.offset(self.trial.similarities[part])
 
 
@@ -99,7 +99,7 @@ def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
 
 
 def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> ProbeOutcome:
-    """Fit all controls, N and ridges at once; keep the ridge that validates best; choose on the test.
+    """Fit all controls, N and ridges at once, keep the ridge that is best in validation, and test it.
 
     Args:
         featurise: what the probe reads of a query and a passage.
@@ -133,7 +133,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
 def choose_column(
     inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
-    """Return the column that validates best for each control and N, its test credit and its mean training credit."""
+    """Return, for each control and N, the best column in validation, its test accuracy and its training accuracy."""
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
     best = best_ridge(losses, columns, None if inputs.anchor is None else inputs.trial.texts_of("validation"))
@@ -150,7 +150,7 @@ def choose_column(
 def judged(
     scores: Float[Tensor, "choice candidate column"], view: View, part: str, dim: int
 ) -> Float[np.ndarray, "control size choice"]:
-    """Return the credit of the choices of a part, for one column of scores per control and size."""
+    """Return the accuracy of a part's choices, from one column of scores for each control and N."""
     table = scores.permute(2, 0, 1).reshape(len(view.controls), len(view.sizes), *scores.shape[:2]).numpy()
     valid = np.isfinite(table)
     largest = np.where(valid, np.abs(table), 0.0).max(axis=-1)
@@ -160,7 +160,7 @@ def judged(
 def tempered_losses(
     scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]
 ) -> Float[Tensor, "choice column"]:
-    """Return the loss of every choice at its column's best temperature (after Guo et al. 2017, section 4).
+    """Return each choice's loss at its column's best temperature (after Guo et al., 2017, section 4).
 
     The validation negatives are refilled and so easier than the test's; the plain loss would
     reward the confidence that this excuses, and choose too small a ridge.
@@ -173,7 +173,7 @@ def tempered_losses(
 def best_ridge(
     losses: Float[Tensor, "choice column"], columns: FitColumns, clusters: Clusters | None
 ) -> Int[Tensor, "chosen"]:
-    """Return the column of the best ridge for each control and size.
+    """Return the column with the best ridge in validation, for each control and N.
 
     Args:
         losses: of the validation choices.

@@ -1,4 +1,4 @@
-"""a s(q, p) + w.(q*p) / ridge, w the mean over training of (q*p_right - expected q*p): no optimiser.
+"""The probe `mean_difference`: a s(q, p) + w.(q*p) / ridge, where w is a difference of training means.
 
 The expectation is over the candidates, weighted as the similarity alone chooses among them (all
 alike where it tells nothing). So w is the negative gradient of the logit at the similarity, and
@@ -14,7 +14,7 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 
 
 def mean_difference(trial: ProbeTrial) -> ProbeOutcome:
-    """Fit the difference of class means of the elementwise products, beyond the similarity."""
+    """Fit a probe by the difference of class means of elementwise products, added to the similarity."""
     columns = FitColumns(trial.view, trial.options.ridge)
     inputs = read_inputs(trial, product_features(trial), columns, anchored=True)
     _, accuracy, train_accuracy = choose_column(inputs, columns, _differences(inputs, columns) / columns.ridge)
@@ -22,7 +22,7 @@ def mean_difference(trial: ProbeTrial) -> ProbeOutcome:
 
 
 def _differences(inputs: Inputs, columns: FitColumns) -> FeatureWeights:
-    """Return the mean of the right candidate's features less the expected ones, of each column."""
+    """Return, for each column, the right candidates' mean features less the expected features."""
     blank = torch.zeros(inputs.train.shape[2], len(columns.sizes))
     chances: CandidateScores = choice_scores(inputs.train, blank, columns.sizes, inputs.offset("train")).softmax(dim=1)
     right = torch.nn.functional.one_hot(columns.targets("train").T, inputs.train.shape[1]).mT

@@ -1,4 +1,4 @@
-"""w.p: a linear probe of the passage alone, which measures the accuracy that is possible without the query.
+"""The probe `passage_only`: w.p, which measures the accuracy that is possible without the query.
 
 It has no anchor: a similarity would read the query. Its weights shrink to 0.
 """
@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def passage_only(trial: ProbeTrial) -> ProbeOutcome:
-    """Fit the probe to the features of the passage alone."""
+    """Fit a probe on the passage's own vector, without the query."""
     return fitted(trial, passage_features(trial), anchored=False)

@@ -1,1 +1,1 @@
-"""Intervals and nulls by resampling: queries are drawn again, flipped or left out, by cluster."""
+"""Resampling: intervals and null distributions by drawing, flipping or leaving out queries, by cluster."""

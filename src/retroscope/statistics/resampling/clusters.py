@@ -1,4 +1,4 @@
-"""Dependence of queries: those with the same text, and those that share passages.
+"""Clusters of dependent queries: those with the same text, and those that share passages.
 
 Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
 are shared across texts, so that no partition of the queries holds them: see `resampling.shared_passages`.
@@ -20,7 +20,7 @@ Table = Float[np.ndarray, "query cell"]
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """The texts and passages that queries share.
+    """The texts and the passages that queries share, by which they are clustered.
 
     Attributes:
         text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.
@@ -41,7 +41,7 @@ class Clusters:
         return self.n_texts < len(self.text)
 
     def sums(self, values: Table) -> Float[np.ndarray, "text cell"]:
-        """Return the sum over the queries of each text; of distinct texts the values themselves. NaN counts as 0."""
+        """Sum the values of the queries of each text. NaN counts as 0."""
         filled = np.nan_to_num(values, nan=0.0)
         return np.asarray(self._to_texts @ filled) if self.repeats else filled
 
@@ -51,7 +51,7 @@ class Clusters:
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 
     def only(self, kept: np.ndarray) -> "Clusters":
-        """Return the texts of some queries."""
+        """Return the clusters of the queries that `kept` selects."""
         return Clusters(numbered(self.text[kept]))
 
     @cached_property
@@ -61,23 +61,23 @@ class Clusters:
 
 
 def independent(n: int) -> Clusters:
-    """Return clusters of queries that share nothing."""
+    """Return clusters for `n` independent queries, each a cluster of its own."""
     return Clusters(np.arange(n))
 
 
 def text_clusters(values: xr.DataArray) -> Clusters:
-    """Return the texts of the queries of an array, in the order of its rows."""
+    """Return the clusters by text of the queries of an array, in the order of its rows."""
     texts = values.coords[TEXT].values if TEXT in values.coords else np.arange(values.sizes[QUERY])
     return Clusters(numbered(np.asarray(texts)))
 
 
 def clusters_of(scores: Scores) -> Clusters:
-    """Return what the queries of these scores share, in the order of their ids (as `cell_values` has them)."""
+    """Return the clusters of these scores' queries, in the order of their ids (as in `cell_values`)."""
     return _clusters(scores, np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable"))
 
 
 def clusters_by_row(scores: Scores) -> Clusters:
-    """Return what the queries of these scores share, in the order of their rows."""
+    """Return the clusters of these scores' queries, in the order of their rows."""
     return _clusters(scores, np.arange(len(scores.query_ids)))
 
 
@@ -96,7 +96,7 @@ def _clusters(scores: Scores, order: Int[np.ndarray, "query"]) -> Clusters:
 
 
 def numbered(labels: np.ndarray) -> Int[np.ndarray, "query"]:
-    """Return labels as 0, 1 ... in the order in which they first occur."""
+    """Return labels as numbers 0, 1 ... in the order of first occurrence."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))

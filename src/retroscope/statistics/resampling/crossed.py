@@ -1,4 +1,4 @@
-"""Means over seeds and queries, both of them samples; every seed is measured on the same queries.
+"""Means over seeds and queries, both treated as samples; every seed is measured on the same queries.
 
 Two-way random effects without replication: value = mean + seed + query + rest. The variance of the mean is
 MS_seed / n + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6); each
@@ -28,7 +28,7 @@ def crossed_mean(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Return the mean over seeds and queries with its interval; of one seed, the interval is over queries alone.
+    """Return the mean over seeds and queries with its interval; with one seed, the interval is over queries alone.
 
     Where all values are equal, the interval still has a width: a share of the queries might have had either bound, as
     large a share as Clopper and Pearson allow for an event that was never observed. 0 on 200 queries does not prove 0.
@@ -79,7 +79,7 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 
 
 def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Float[np.ndarray, "*cell text"]:
-    """Return one value a text, with the queries' mean: mean + (sum over the text's queries of value - mean) G / n."""
+    """Return one value for each text, scaled so that the mean over texts equals the mean over queries."""
     if not clusters.repeats:
         return values
     flat = values.reshape(-1, values.shape[-1])
@@ -91,14 +91,14 @@ def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Fl
 def _measured(
     values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 ) -> tuple[Float[np.ndarray, "seed text"], int]:
-    """Return one value a seed and text, of the queries that any seed measured, and the number of these."""
+    """Return one value for each seed and text of the measured queries, and the number of these queries."""
     kept = ~np.isnan(values).all(axis=0)
     measured = values[:, kept]
     return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
 
 
 def _shared(values: Float[np.ndarray, "seed query"], clusters: Clusters | None) -> Sharing | None:
-    """Return what shared passages do to the mean over seeds of every query."""
+    """Return how shared passages change the standard error of the mean over seeds and queries."""
     return None if clusters is None else sharing(values.mean(axis=0)[:, None], clusters)
 
 

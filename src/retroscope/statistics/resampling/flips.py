@@ -1,4 +1,4 @@
-"""Sign flips: the randomisation distribution of a mean difference, shared by every cell of a table.
+"""Sign flips: the randomisation distribution of mean differences, shared by every cell of a table.
 
 If before and after are exchangeable within a query, each query's difference is as likely to have
 either sign. Flipping the signs of whole queries, the same for all cells, gives the distribution of
@@ -22,7 +22,7 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """The number of sign flips to draw; where fewer exist, all are enumerated.
+    """Settings of random sign flips: how many to draw, and the seed; if fewer exist, all are used.
 
     Attributes:
         permutations: flips drawn; the smallest p-value is 1 / (permutations + 1).
@@ -37,7 +37,7 @@ class SignFlips:
 
 
 def standardised(differences: Differences) -> Differences:
-    """Return the differences over the root of their sum of squares: under random signs each cell's sum has variance 1.
+    """Scale each cell's differences so that their sum under random signs has variance 1.
 
     Missing pairs count as 0, which no flip can change. Queries without any difference are left out.
     """
@@ -48,7 +48,7 @@ def standardised(differences: Differences) -> Differences:
 
 
 def observed_statistics(unit: Differences) -> PValues:
-    """Return the absolute sums of the cells, less what rounding can add.
+    """Return the absolute sum of each cell, less what rounding can add.
 
     A sum of n terms errs by at most n eps sum|x|, and sum|x| <= sqrt(n) where sum x^2 = 1. Without
     this slack, flips that tie with the observed signs would be lost to rounding and p be too small.
@@ -58,7 +58,7 @@ def observed_statistics(unit: Differences) -> PValues:
 
 
 def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np.ndarray, "flip cell"]]:
-    """Yield the absolute sums of the cells under each flip, a block of flips at a time."""
+    """Yield the absolute sums of the cells under random sign flips, block by block."""
     queries, cells = unit.shape
     rows = max(1, BLOCK // max(queries, cells, 1))
     for signs in _signs(queries, rows, flips):
@@ -66,7 +66,7 @@ def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np
 
 
 def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignFlips) -> PValues:
-    """Return the share of flips at least as extreme as the observed value, which counts as one of them.
+    """Return the p-value: the share of flips at least as extreme as the observed value, which is counted as a flip.
 
     With all 2^n flips the observed one is among them; with m drawn p = (b + 1) / (m + 1)
     (Phipson and Smyth 2010), so that p is never 0.
@@ -92,8 +92,9 @@ def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
 
 
 def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return p-values of all cells as one family, by the step-down maximum statistic (Westfall and Young 1993, alg.
-    4.1).
+    """Return p-values of all cells as one family, by the step-down maximum statistic.
+
+    Source: Westfall and Young 1993, algorithm 4.1.
 
     The cell with the largest statistic is compared with the largest of all cells under each flip, the
     next with the largest of the remaining ones, and so on; p-values never fall along that order.

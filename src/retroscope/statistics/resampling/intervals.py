@@ -24,7 +24,7 @@ FEWEST_RESAMPLES = 100
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalSettings:
-    """Settings of bootstrap intervals.
+    """Settings of bootstrap intervals: level, number of resamples, and seed.
 
     Attributes:
         level: confidence level of the intervals.
@@ -65,7 +65,7 @@ DEFAULT = IntervalSettings()
 def bootstrap_mean(
     values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Return mean over queries and bootstrap interval of every cell; NaN marks a query that was not measured there.
+    """Return the mean over queries and the bootstrap interval of every cell; NaN marks an unmeasured query.
 
     Whole texts are resampled, with all their queries; where texts share passages, both ends move away from the mean by
     the ratio of standard errors with and without (see `resampling.shared_passages`). A query is one number: average
@@ -100,15 +100,13 @@ def bootstrap_mean(
 def _within(
     low: Float[np.ndarray, "cell"], high: Float[np.ndarray, "cell"], centred: Float[np.ndarray, "query cell"]
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Clip widened ends to the range of the values, where those of every resample lie: no accuracy is above 1."""
+    """Clip the ends of widened intervals to the range of the values."""
     filled = np.nan_to_num(centred, nan=0.0)
     return np.maximum(low, filled.min(axis=0, initial=0.0)), np.minimum(high, filled.max(axis=0, initial=0.0))
 
 
 def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Return the probability below the lower end: Phi(-sqrt(n / (n - 1)) t_{n-1}), t the upper quantile of Student's
-    law.
-    """
+    """Return the tail probability of a bootstrap end, corrected for small n: Phi(-sqrt(n / (n - 1)) t_{n-1})."""
     size = np.maximum(n, 2)
     quantile = stats.t.ppf((1 + level) / 2, size - 1)
     return np.asarray(stats.norm.cdf(-np.sqrt(size / (size - 1)) * quantile))
@@ -117,7 +115,7 @@ def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 def _ends(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Return both ends, relative to the mean; the upper one is the lower one of the negated values, to the last bit."""
+    """Return both ends of the intervals relative to the mean, exactly symmetric under negation."""
     texts = (counted > 0).sum(axis=0)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     share = tail(settings.level, texts)
@@ -135,7 +133,7 @@ def _ends(
 def _resampled_means(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> Float[np.ndarray, "resample cell"]:
-    """Return the means of every resample; NaN where it drew no text that was measured in the cell."""
+    """Return the mean of each cell in every resample; NaN if a resample has no measured text of the cell."""
     single = bool((counted == 1).all())
     means = []
     for weights in _weights(len(sums), settings):
@@ -145,7 +143,7 @@ def _resampled_means(
 
 
 def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndarray, "resample query"]]:
-    """Yield how often each resample drew each query; the same sequence at every call."""
+    """Yield how often each resample draws each query; the same sequence at every call."""
     random = np.random.default_rng(settings.seed)
     step = max(1, BLOCK // max(queries, 1))
     for start in range(0, settings.resamples, step):
@@ -155,7 +153,7 @@ def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndar
 
 
 def _quantile(means: Float[np.ndarray, "resample cell"], share: Float[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Return the value below which that share of a cell's resamples lies, between neighbours by interpolation."""
+    """Return the quantile of each cell's resampled means at a share, interpolated between neighbours."""
     ordered = np.sort(means, axis=0)  # NaN last
     last = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0)
     position = share * last

@@ -19,7 +19,7 @@ KeptRows = Int[np.ndarray, "n"]
 def jackknife(
     statistic: Callable[[KeptRows], float], n: int, *, level: float = 0.95, groups: int = GROUPS, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Return the statistic of all `n` texts, and the ends of its interval.
+    """Return a statistic of all `n` texts, and the ends of its interval.
 
     Args:
         statistic: function of the numbers of some texts.

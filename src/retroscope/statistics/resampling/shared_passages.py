@@ -37,7 +37,7 @@ NO_TRACES = (0.0, 0.0, 0.0, 0.0)  # of a matrix of zeros
 
 @dataclass(frozen=True, eq=False)
 class Sharing:
-    """The effect of shared passages on the error of the mean of every cell.
+    """How shared passages change the standard error of each cell's mean.
 
     Attributes:
         ratio: standard error of the mean with shared passages over the one without, at least 1.
@@ -50,13 +50,13 @@ class Sharing:
     df_texts: Cells
 
     def widening(self, level: float) -> Cells:
-        """Return the factor by which an interval over texts grows."""
+        """Return the factor by which shared passages widen an interval over texts."""
         share = (1 + level) / 2
         grown = self.ratio * stats.t.ppf(share, self.df) / stats.t.ppf(share, self.df_texts)
         return np.where(self.ratio > 1, grown, 1.0)
 
     def p_values(self, p: Cells, sides: int = 2) -> Cells:
-        """Return p-values over texts, corrected for shared passages: the t that p stands for is divided by `ratio`."""
+        """Return p-values corrected for shared passages: the t value behind each p is divided by `ratio`."""
         with np.errstate(invalid="ignore"):
             t = stats.t.isf(p / sides, self.df_texts) / self.ratio
         return np.where((self.ratio > 1) & (t > 0), np.fmax(p, sides * stats.t.sf(t, self.df)), p)
@@ -100,8 +100,7 @@ def sharing(values: Table, clusters: Clusters) -> Sharing | None:
 
 @dataclass(frozen=True, eq=False)
 class _Design:
-    """The queries that are measured in a cell; all sums are over pairs of different texts, as in the module's
-    docstring.
+    """Design of the variance estimate for queries measured in a cell: matrices and sums over pairs of texts.
 
     Attributes:
         z: [text, passage], how many queries of the text have the passage.
@@ -149,7 +148,7 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
 
 
 def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
-    """Return groups of texts that share nothing with other groups, where they are few; else all in one."""
+    """Group the texts into sets that share nothing with one another; one group if there would be too many."""
     n = z.shape[0]
     _, component = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
     groups = component[:n]
@@ -178,7 +177,7 @@ def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, f
 
 
 def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> tuple[Cells, Cells]:
-    """Return ratio of standard errors and degrees of freedom of cells that measure the same queries."""
+    """Return the ratio of standard errors and the degrees of freedom, for cells that measure the same queries."""
     n, g = len(values), len(design.sizes)
     sums = Clusters(numbered(text)).sums(values - values.mean(axis=0))
     squares = (sums**2).sum(axis=0)
@@ -202,7 +201,7 @@ def _estimated(values: Table, text: Int[np.ndarray, "row"], design: _Design) -> 
 
 
 def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.ndarray, "text cell"]:
-    """Return the sums of the texts less the mean of their group."""
+    """Subtract from each text's sum the mean of its group."""
     if not design.groups.any():
         return sums
     into = np.eye(int(design.groups.max()) + 1)[design.groups]
@@ -211,7 +210,7 @@ def _within(sums: Float[np.ndarray, "text cell"], design: _Design) -> Float[np.n
 
 
 def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cells]) -> Cells:
-    """Return Satterthwaite's degrees of freedom of S'AS, A = `form` and Sigma = `sigma`, each in terms of B and I."""
+    """Return Satterthwaite's degrees of freedom of the quadratic form S'AS with covariance Sigma."""
     (alpha, beta), (shared, own) = form, sigma
     square, line, level = alpha * shared, alpha * own + beta * shared, beta * own  # A Sigma, in powers of B
     one, two, three, four = design.traces
@@ -223,7 +222,7 @@ def _freedom(design: _Design, form: tuple[float, float], sigma: tuple[Cells, Cel
 
 
 def _patterns(measured: np.ndarray) -> Iterator[tuple[Int[np.ndarray, "cell"], Int[np.ndarray, "row"]]]:
-    """Yield cells that measure the same queries, with those queries."""
+    """Yield groups of cells that measure the same queries, with these queries."""
     kinds, which = np.unique(measured, axis=1, return_inverse=True)
     for k in range(kinds.shape[1]):
         yield np.flatnonzero(which.ravel() == k), np.flatnonzero(kinds[:, k])

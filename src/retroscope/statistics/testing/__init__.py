@@ -1,1 +1,1 @@
-"""Tests of paired effects, their corrections, and what agreement by luck would give."""
+"""Tests of paired effects, corrections for multiple tests, and agreement by chance."""

@@ -18,27 +18,27 @@ Correction = Callable[[PValues, Differences, SignFlips, PValues | None], PValues
 
 
 def none(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return the p-values as they are: each cell is a claim of its own."""
+    """Return the p-values uncorrected, for cells that are separate claims."""
     return np.array(p)
 
 
 def bonferroni(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Multiply each p by the size of the family; for comparison with published tables, since Holm is never worse."""
+    """Multiply each p by the size of the family (Bonferroni); Holm is never worse."""
     return _by_p(p, "bonferroni")
 
 
 def holm(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by step-down Bonferroni (Holm 1979): family-wise error, any dependence; to confirm."""
+    """Correct by Holm's step-down Bonferroni (1979): controls family-wise error under any dependence."""
     return _by_p(p, "holm")
 
 
 def bh(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by Benjamini and Hochberg (1995): false discovery rate, positive dependence; to explore."""
+    """Correct by Benjamini and Hochberg (1995): controls the false discovery rate under positive dependence."""
     return _by_p(p, "fdr_bh")
 
 
 def max_t(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by the step-down maximum statistic under sign flips shared by all cells; for curves over layers.
+    """Correct by the step-down maximum statistic under sign flips that all cells share, e.g. for layers.
 
     Family-wise error as in Holm, but neighbouring layers that move together cost less (Boytsov et
     al. 2013). Never below the cell's own p-value, which may come from another test.
@@ -56,7 +56,7 @@ CORRECTIONS: dict[str, Correction] = {
 
 
 def correct(name: str, p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct p-values as one family; cells without a p-value (NaN) are no part of it."""
+    """Correct p-values as one family by a named correction; NaN cells do not count."""
     if name not in CORRECTIONS:
         raise unknown_name("correction", name, CORRECTIONS)
     corrected = np.full(len(p), np.nan)

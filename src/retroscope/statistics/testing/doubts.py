@@ -1,4 +1,4 @@
-"""Reasons to doubt a comparison, found while it is made."""
+"""Find reasons to doubt a comparison while it is made."""
 
 import numpy as np
 from jaxtyping import Int
@@ -10,27 +10,27 @@ from retroscope.statistics.settings import ComparisonSettings
 
 
 def inherited(before: Scores, after: Scores) -> tuple[str, ...]:
-    """Return the warnings of the scores themselves, each with its side."""
+    """Return the warnings that both sets of scores carry, each with "before" or "after"."""
     sides = (("before", before.warnings), ("after", after.warnings))
     return tuple(f"{side}: {warning}" for side, warnings in sides for warning in warnings)
 
 
 def too_few(scores: Scores, n: Int[np.ndarray, "cell"]) -> str:
-    """Name the cells with fewer than two pairs; empty if there are none."""
+    """Return a warning that names the cells with fewer than two pairs; "" if there are none."""
     cells = np.flatnonzero(n < 2).tolist()
     names = cell_names(scores, cells)
     return f"{len(names)} cells have fewer than 2 paired queries and were not tested:{listed(names)}" if names else ""
 
 
 def one_sided(before: Scores, after: Scores) -> str:
-    """Return how many queries some cell cannot pair; the two must be aligned."""
+    """Return a warning of how many queries lack a value before or after in some cell; "" if none do."""
     odd = np.isnan(cell_values(before)) != np.isnan(cell_values(after))
     rows = int(odd.any(axis=1).sum())
     return f"{rows} queries are measured on one side only in some cell and are left out there" if rows else ""
 
 
 def too_coarse(flipped_cells: int, family: int, settings: ComparisonSettings) -> str:
-    """Return whether so few flips were drawn that even the smallest p-value cannot survive the correction."""
+    """Return a warning if too few flips were drawn for any p-value to survive the correction; "" otherwise."""
     if not flipped_cells or settings.correction not in ("holm", "bonferroni"):
         return ""
     smallest = family / (settings.permutations + 1)

@@ -1,4 +1,4 @@
-"""Equivalence: two one-sided tests. A difference that is not significant does not show that there is none."""
+"""Equivalence tests: two one-sided tests. A difference that is not significant does not show that there is none."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Agreement by chance: how often instruments would name the same place, by permutations of the places.
+"""Probability that several instruments name the same place by chance.
 
 An instrument gives every place a value, and so does the answer. If the instrument knew nothing of it, any assignment of
 its values to the places would be as likely as the one that is seen.
@@ -16,7 +16,7 @@ DRAWN = 5_000  # permutations, where there are more places
 
 
 def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
-    """Return the probability that so many instruments or more name one given place by luck.
+    """Return the probability that at least so many instruments name one given place by chance.
 
     The names of each instrument are permuted on their own, so that it names every place with equal probability.
     Instruments that move together agree together more often; see `chance_of_one_answer`.
@@ -25,7 +25,7 @@ def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> floa
 
 
 def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: int) -> float:
-    """Return the probability that so many instruments or more name the answer, if the answer were any place.
+    """Return the probability that at least `agreeing` instruments name the answer, if any place were equally likely.
 
     The names of the answer are permuted and the instruments stay as they are, so that nothing is assumed of how they
     depend on one another. It cannot fall below 1 / number of places where as many agree.
@@ -36,7 +36,7 @@ def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: 
 def profile_p(
     values: Float[np.ndarray, "place"], answer: Float[np.ndarray, "place"], seed: int = 0
 ) -> tuple[float, float]:
-    """Return Spearman's rank correlation of two profiles over places, and its one-sided permutation p.
+    """Return the rank correlation of two profiles over places, and its one-sided permutation p.
 
     Exact up to `EXACT` places, else (1 + drawn that reach it) / (1 + drawn).
     """

@@ -1,4 +1,4 @@
-"""Paired tests of the same queries before and after, for every cell at once.
+"""Tests of the same queries before and after, for every cell at once.
 
 A cell is one label of a table (layer 6 of the probe "cosine", say). Each test takes the values
 before and after, both (query, cell), drops a query in a cell where either is NaN, and gives one
@@ -24,21 +24,21 @@ ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an an
 
 
 def paired_differences(before: QueryValues, after: QueryValues) -> Differences:
-    """Return after minus before; NaN where either is, 0 where they differ by no more than float rounding."""
+    """Return after minus before; NaN where either is missing, 0 where they differ only by rounding."""
     change = after - before
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(before), np.abs(after)), 0.0, change)
 
 
 def n_pairs(change: Differences) -> Int[np.ndarray, "cell"]:
-    """Return the number of queries measured on both sides."""
+    """Count the queries that are measured both before and after, for each cell."""
     return np.asarray(np.isfinite(change).sum(axis=0))
 
 
 def paired_t(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test the mean difference by Student's t (scipy.stats.ttest_1samp); draws no flips.
+    """Test the mean difference by Student's paired t test, over texts.
 
     Where texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. Where
     every query changed by the same amount the variance is 0 and t does not exist; the cell then gets the exact
@@ -126,7 +126,7 @@ def unpaired_t(
 ) -> PValues:
     """Test by Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
 
-    arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
+    The study arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
     differences that McNemar's test finds. Draws no flips, and knows no repeated texts, as published.
     """
     change = paired_differences(before, after)
@@ -152,14 +152,14 @@ PAIRED_TESTS: dict[str, PairedTest] = {
 
 
 def binary(before: QueryValues, after: QueryValues) -> Bool[np.ndarray, "cell"]:
-    """Return whether a cell has nothing but 0 and 1 on both sides, unpaired values left out."""
+    """Return, for each cell, whether all paired values are 0 or 1."""
     missing = np.isnan(before) | np.isnan(after)
     zero_or_one = ((before == 0) | (before == 1)) & ((after == 0) | (after == 1))
     return np.asarray((zero_or_one | missing).all(axis=0))
 
 
 def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
-    """Return whether all queries of a cell changed by the same amount, up to float rounding."""
+    """Return, for each cell, whether all queries changed by the same amount, up to rounding."""
     measured = np.isfinite(change)
     top = np.where(measured, change, -np.inf).max(axis=0, initial=-np.inf)
     bottom = np.where(measured, change, np.inf).min(axis=0, initial=np.inf)
@@ -168,7 +168,7 @@ def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
 
 
 def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clusters) -> PValues:
-    """Return the p-value of `mean = centre` where t exists, over texts; NaN where it does not."""
+    """Return the p-value of a t test of `mean = centre` over texts; NaN where t is undefined."""
     p = np.full(change.shape[1], np.nan)
     usable = (n_texts(change, clusters) >= 2) & ~constant(change)
     if not usable.any():
@@ -187,12 +187,12 @@ def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clu
 
 
 def n_texts(change: Differences, clusters: Clusters) -> Int[np.ndarray, "cell"]:
-    """Return the number of distinct texts measured on both sides."""
+    """Count the distinct texts that are measured both before and after, for each cell."""
     return np.asarray((clusters.sizes(change) > 0).sum(axis=0))
 
 
 def _reported(p: PValues, change: Differences, clusters: Clusters) -> PValues:
-    """Return NaN below two texts, 1 where nothing differs, and the smallest double in place of 0."""
+    """Return p-values fit for a report: NaN below two texts, 1 if nothing differs, and never 0."""
     unmoved = ~(np.nan_to_num(change) != 0).any(axis=0)
     bounded = np.clip(np.where(unmoved, 1.0, p), np.finfo(np.float64).tiny, 1.0)
     return np.where(n_texts(change, clusters) >= 2, bounded, np.nan)

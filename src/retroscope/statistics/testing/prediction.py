@@ -1,4 +1,4 @@
-"""Prediction intervals: whether a value is one more draw of a normal sample (Student)."""
+"""Test whether a value is one more draw of a normal sample (Student's prediction interval)."""
 
 import math
 
@@ -10,7 +10,7 @@ from scipy.stats import t as student
 def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
     """Return the one-sided p of "top is one more draw", small where it lies below the draws.
 
-    t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
+    The test is t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
     Predictive Inference, 1993). The queries are taken as they are: it is about which neurons, or changes, were drawn.
 
     Draws that are all equal (e.g. random changes that alter no rank) have no spread and are not normal. Then the result

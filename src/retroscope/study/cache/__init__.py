@@ -1,1 +1,1 @@
-"""The cache of vectors and measurements: what it keeps, whether that is sound, and how to make it smaller."""
+"""The cache of vectors and measurements: list its entries, verify them, and make it smaller."""

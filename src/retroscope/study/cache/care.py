@@ -1,4 +1,4 @@
-"""Verify, repair, clean and shrink a cache: the next run that needs what was removed makes it again."""
+"""Verify, repair, clean and shrink a cache; a run that needs what was removed makes it again."""
 
 import time
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ MAKING = 86_400.0  # seconds: a younger record without an entry may be of one th
 
 @dataclass(frozen=True)
 class Removed:
-    """Files removed from a cache, and the bytes freed.
+    """Files removed from a cache: their paths, the bytes freed, and those left because they are in use.
 
     Attributes:
         busy: what a run was writing, and was therefore left.
@@ -31,7 +31,7 @@ class Removed:
     busy: tuple[Path, ...] = ()
 
     def __add__(self, other: "Removed") -> "Removed":
-        """Return both together."""
+        """Return the sum of two removals."""
         return Removed(self.paths + other.paths, self.size + other.size, self.busy + other.busy)
 
 
@@ -49,12 +49,12 @@ def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path
 
 
 def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
-    """Remove what is damaged, so that the next run that needs it makes it again, with the same bytes."""
+    """Remove damaged entries; the next run that needs one makes it again, with the same bytes."""
     return _remove(verify_cache(cache, progress))
 
 
 def clean_cache(cache: PathLike) -> Removed:
-    """Remove what nothing uses: what killed runs left half written, and entries of earlier versions."""
+    """Remove what no run can use: half-written files of killed runs, and entries of earlier versions."""
     folder = path_of(cache)
     outdated = [entry.path for entry in cache_entries(folder) if entry.is_outdated]
     lost_records = [record for record in folder.rglob(f"*{RECORD}") if _is_lost(record)]
@@ -62,7 +62,7 @@ def clean_cache(cache: PathLike) -> Removed:
 
 
 def shrink_cache(cache: PathLike, size: int) -> Removed:
-    """Remove the entries that were not used for the longest time, until the others have at most so many bytes."""
+    """Remove the least recently used entries until the others have at most `size` bytes."""
     entries = sorted(cache_entries(cache), key=lambda entry: entry.used)
     excess, chosen = sum(entry.size for entry in entries) - size, list[Path]()
     for entry in entries:
@@ -78,12 +78,12 @@ def _entry_of(record: Path) -> Path:
 
 
 def _is_lost(record: Path) -> bool:
-    """Return whether a record has no entry, and is not that of one which a run makes now."""
+    """Return whether a record has lost its entry, and no run is making that entry now."""
     return not _entry_of(record).exists() and time.time() - record.stat().st_mtime > MAKING
 
 
 def _abandoned(cache: Path) -> Removed:
-    """Remove the partial files and folders whose writers are gone."""
+    """Remove partial files and folders whose writers no longer run."""
     folders = (cache, *cache.glob("*/"), *cache.glob("*/*/"))
     sizes = {path: _size(path) for folder in folders for path in folder.glob(f".*{PARTIAL}")}
     gone = remove_abandoned(*folders)
@@ -91,18 +91,18 @@ def _abandoned(cache: Path) -> Removed:
 
 
 def _leftovers(cache: Path) -> Iterable[Path]:
-    """Yield what killed runs left besides: half-made stores and their partial files, locks that nobody holds."""
+    """Yield other remains of killed runs: half-made stores, their partial files, and unused locks."""
     for pattern in ("*.zarr.*", "*.zarr/**/*.partial", ".*.lock", "*.lock"):
         yield from (path for path in cache.glob(pattern) if not _is_elsewhere(path, cache))
 
 
 def _is_elsewhere(path: Path, cache: Path) -> bool:
-    """Return whether a file is a record, or a partial one whose writer's lock decides."""
+    """Return whether other functions decide on a file: a record, or a partial file with a writer's lock."""
     return path.name.endswith(RECORD) or (path.name.endswith(PARTIAL) and path.parent == cache)
 
 
 def _remove(paths: Iterable[Path]) -> Removed:
-    """Remove files and folders with their records, but for those that a run is writing."""
+    """Remove files and folders with their records, except those that a run is writing."""
     gone, busy, size = list[Path](), list[Path](), 0
     for path in dict.fromkeys(paths):
         with suppress(FileNotFoundError):
@@ -122,7 +122,7 @@ def _size(path: Path) -> int:
 
 
 def _removed(path: Path) -> bool:
-    """Remove a file or folder and its record; return False where a run holds the lock of it."""
+    """Remove a file or folder and its record; return False if a run holds its lock."""
     with ExitStack() as held:
         try:
             for lock in _locks(path):
@@ -135,7 +135,7 @@ def _removed(path: Path) -> bool:
 
 
 def _locks(path: Path) -> list[Path]:
-    """Return the locks that a run holds while it writes to an entry, those that exist."""
+    """Return the existing lock files that a run holds while it writes to an entry."""
     inside = [parent for parent in (path, *path.parents) if parent.suffix == ".zarr"]
     own = [path] if path.suffix == ".lock" else [path.with_suffix(".lock")]
     return [lock for lock in (*own, *(one.with_name(f".{one.name}.lock") for one in inside)) if lock.exists()]

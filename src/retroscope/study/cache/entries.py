@@ -1,4 +1,4 @@
-"""Find the entries of every kind in the folder of a cache, with the origin of each."""
+"""Find the entries of a cache, with the kind and origin of each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from retroscope.study.run import KEPT as MEASUREMENTS
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry of a cache.
+    """One entry of a cache: its path, kind, size, last use and origin.
 
     Attributes:
         size: of its files, in bytes.
@@ -34,13 +34,13 @@ class CacheEntry:
 
     @property
     def is_outdated(self) -> bool:
-        """Return whether no run can use it any more: it has an earlier format, or was made with other libraries."""
+        """Return whether no run can use the entry: its format is older, or other libraries made it."""
         if self.origin is None:
             return self.kind.recorded
         return self.origin.form != self.kind.form or any(installed(n) != v for n, v in self.origin.software)
 
     def damages(self) -> list[Path]:
-        """Return its files that are not what was written; a whole folder where single files cannot be made again."""
+        """Return the damaged files of the entry; a whole folder if its files cannot be made again singly."""
         return self.kind.damages(self.path)
 
 
@@ -64,13 +64,13 @@ SHARED_KINDS: Sequence[EntryKind] = (
 
 
 def entry_kinds() -> list[EntryKind]:
-    """Return the kinds of what a cache keeps: those that all analyses share, and those of each analysis."""
+    """Return all kinds of cache entries: those that analyses share, and those of each analysis."""
     instruments = [one.instrument() for one in analyses().values() if one.instrument is not None]
     return [*SHARED_KINDS, *(kind for instrument in instruments for kind in instrument.keeps)]
 
 
 def cache_entries(cache: PathLike) -> list[CacheEntry]:
-    """Return what a cache keeps, the largest first.
+    """Return the entries of a cache, the largest first.
 
     Raises:
         SettingsError: if this folder does not exist.

@@ -1,4 +1,4 @@
-"""A cache as text and as a JSON document."""
+"""Print a cache's entries as text and as a JSON document."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ HEAD = ("kind", "size", "last used", "models", "collection", "analysis", "entry"
 
 
 class EntryFacts(TypedDict):
-    """One entry of a cache: its place below it, kind, size, last use, and what made it."""
+    """One entry of a cache, JSON-like: its path, kind, size, last use and origin."""
 
     entry: str
     kind: str
@@ -72,7 +72,7 @@ def _record(entry: CacheEntry, cache: Path) -> EntryFacts:
 
 
 def cache_text(document: CacheFacts) -> str:
-    """Return the entries of a document as a table, their size in all, and what was done."""
+    """Return a table of the entries, their total size, and what was done, as text."""
     entries = document["entries"]
     rows = [HEAD, *map(_row, entries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
@@ -108,7 +108,7 @@ def _row(entry: EntryFacts) -> tuple[str, ...]:
 
 
 def in_units(size: int) -> str:
-    """Return a number of bytes with its unit, e.g. "1.5 GiB"."""
+    """Format a number of bytes with its unit, such as "1.5 GiB"."""
     value, units = float(size), ["B", "KiB", "MiB", "GiB", "TiB"]
     while value >= 1024 and len(units) > 1:
         value /= 1024

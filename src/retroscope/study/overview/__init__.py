@@ -1,1 +1,1 @@
-"""One page about several stored studies: which of their numbers are comparable, their effects, and their curves."""
+"""Overviews of stored studies: one page that compares the results of several studies."""

@@ -1,4 +1,4 @@
-"""Find the numbers of several studies that may be compared: one collection, one protocol and one test.
+"""Find the results of several studies that can be compared: same collection, protocol and test.
 
 Numbers on other queries, passages or judgments, or tested by other rules, never stand in one table.
 """
@@ -30,7 +30,7 @@ COLUMNS = ("baseline", "model", MEASURE, BEFORE, AFTER, "effect", "ci_low", "ci_
 
 @dataclass(frozen=True, eq=False)
 class Comparable:
-    """Studies whose numbers on one collection may be compared.
+    """Studies whose results on one collection can be compared, with their effects.
 
     Attributes:
         collection: its name.
@@ -49,26 +49,26 @@ class Comparable:
 
     @property
     def heading(self) -> str:
-        """Return the name of the collection; from the second group on it with those of the studies."""
+        """Return the heading of the group: the collection's name and, from the second group on, the studies' names."""
         return self.collection if not self.number else f"{self.collection}, {', '.join(m.name for m in self.members)}"
 
     @property
     def measures(self) -> list[str]:
-        """Return the measures, the first study's first."""
+        """Return all measures, those of the first study first."""
         return list(dict.fromkeys(self.effects[MEASURE]))
 
     @property
     def headline(self) -> str:
-        """Return the first measure of the first study, or the first that any study has."""
+        """Return the headline measure: the first study's first measure, or the first that any study has."""
         wanted = self.members[0].study.subject.measures[0]
         return wanted if wanted in self.measures else self.measures[0]
 
     def against(self, baseline: str, measure: str) -> pd.DataFrame:
-        """Return the effects of one measure against one baseline."""
+        """Return the rows of effects on one measure against one baseline."""
         return self.effects[(self.effects["baseline"] == baseline) & (self.effects[MEASURE] == measure)]
 
     def differs_from(self, other: "Comparable") -> list[str]:
-        """Return why the numbers of two may not be compared: one line a rule."""
+        """Return why the numbers of two groups must not be compared: one line for each differing rule."""
         return [f"{name}: {_shown(self.rules[name])} here, {_shown(other.rules[name])} there"
                 for name in self.rules if self.rules[name] != other.rules[name]]  # fmt: skip
 
@@ -78,7 +78,7 @@ def _shown(value: object) -> str:
 
 
 def comparables(members: Sequence[NamedStudy]) -> tuple[Comparable, ...]:
-    """Group what every study measured by collection and rules, in the order of the studies."""
+    """Group the studies' results by collection and rules, in the order of the studies."""
     groups: dict[str, tuple[str, dict[str, Any], list[tuple[NamedStudy, Difference]]]] = {}
     for member in members:
         for section in member.study.report_contents.sections.values():
@@ -114,13 +114,13 @@ def _comparable(
 
 
 def _effects(table: pd.DataFrame, difference: Difference, baseline: str, model: str) -> pd.DataFrame:
-    """Return the rows of a difference with the state of each."""
+    """Return the rows of a difference with baseline, model and state (e.g. significant) added."""
     states = [str(state_of(difference, row)) for _, row in table.iterrows()]
     return table.assign(baseline=baseline, model=model, state=states)[list(COLUMNS)]
 
 
 def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFrame]:
-    """Compare every two retrievers, both ways; what is the same model is compared once."""
+    """Compare every two retrievers, in both directions; a model that occurs twice is compared once."""
     distinct: dict[Any, tuple[NamedStudy, Scores]] = {}
     for member, difference in measured:
         distinct.setdefault(identity(member.model(AFTER)), (member, difference.after))
@@ -143,7 +143,7 @@ def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFra
 
 
 def _shared(one: Scores, other: Scores) -> tuple[Scores, Scores]:
-    """Return both scores with the measures that both have."""
+    """Return both scores reduced to the measures that both have."""
     common = [name for name in one.values[MEASURE].values if name in set(other.values[MEASURE].values)]
     return tuple(replace(scores, values=scores.values.sel({MEASURE: common})) for scores in (one, other))  # type: ignore[return-value]
 
@@ -165,7 +165,7 @@ def _corrected(table: pd.DataFrame, settings: ComparisonSettings) -> pd.DataFram
 
 
 def _reversed(effects: pd.DataFrame) -> pd.DataFrame:
-    """Return the effects of the second against the first as those of the first against the second."""
+    """Return the effects of a pair in the opposite direction."""
     return effects.rename(columns=FLIPPED).assign(
         baseline=effects["model"],
         model=effects["baseline"],

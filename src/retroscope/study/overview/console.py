@@ -7,7 +7,7 @@ from retroscope.typesetting.latex import PaperTable
 
 
 def overview_text(overview: Overview) -> str:
-    """Return the answer, what must be known first, and the effects by the headline measure."""
+    """Return the overview as text: its answer, warnings, and the effects on the headline measure."""
     headlines = [table(_by(own_table(one), one.headline)) for one in overview.comparables]
     return page([
         overview.title,
@@ -18,6 +18,6 @@ def overview_text(overview: Overview) -> str:
 
 
 def _by(printed: PaperTable, measure: str) -> PaperTable:
-    """Return the rows of one measure, which the caption names."""
+    """Return a table's rows for one measure, which is moved into the caption."""
     frame = printed.frame[printed.frame["measure"] == measure].drop(columns="measure")
     return PaperTable(frame, f"{measure}: {printed.caption}", printed.note, printed.numeric)

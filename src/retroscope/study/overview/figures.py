@@ -1,4 +1,4 @@
-"""Figures of an overview: effects against a baseline that the reader chooses, and curves laid over one another."""
+"""Figures of an overview: effects against a selectable baseline, and curves of all studies together."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ LABEL = 220  # pixels of its name
 
 
 def effects_figure(one: Comparable, name: str) -> Figure:
-    """Return the effect on every retriever, with intervals, by measure and against a baseline."""
+    """Draw the effect of every retriever with its interval, by selectable measure and baseline."""
     frame = one.effects.assign(outcome=[_outcome(row) for _, row in one.effects.iterrows()])
     frame = frame.assign(p=[p_number(p) for p in frame["p_corrected"]]).drop(columns=["state", "p_corrected"])
     models = [member.name for member in one.members]
@@ -43,14 +43,14 @@ def effects_figure(one: Comparable, name: str) -> Figure:
 
 
 def _outcome(row: "pd.Series[Any]") -> str:
-    """Return the state of an effect, with its direction where it is significant."""
+    """Return the state of an effect in words, with its direction if it is significant."""
     if row["state"] == str(State.SIGNIFICANT):
         return GAIN if row["effect"] > 0 else LOSS
     return {str(State.EQUIVALENT): EQUAL, str(State.TOO_FEW): TOO_FEW}.get(row["state"], NEITHER)
 
 
 def _effects(models: Sequence[str]) -> Any:
-    """Draw intervals and points, a row a retriever, and a line at no change."""
+    """Draw intervals and points, one row for each retriever, and a line at no change."""
     names = list(SHOWN)
     colours = alt.Scale(domain=names, range=[colour for colour, _ in SHOWN.values()])
     shapes = alt.Scale(domain=names, range=[shape for _, shape in SHOWN.values()])
@@ -68,7 +68,7 @@ def _effects(models: Sequence[str]) -> Any:
 
 
 def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) -> Figure | None:
-    """Return the curves by layer of all models laid over one another, a panel a quantity; None where there are none.
+    """Draw the curves by layer of all models together, one panel for each quantity; None without curves.
 
     Curves that were measured with other settings than the first study's are a panel of their own.
 
@@ -102,7 +102,7 @@ def _curves(one: NamedStudy, first: NamedStudy, labels: Mapping[Identity, str]) 
 
 
 def _panel(found: LayerCurves, name: str, one: NamedStudy, first: NamedStudy) -> str:
-    """Return the heading of a curve; it names the study where its settings are not the first study's."""
+    """Return the heading of a panel, which names the study if its settings differ from the first study's."""
     shared = (name, "negatives", "extraction", "protocol")
     mine, theirs = ([member.study.settings.get(key) for key in shared] for member in (one, first))
     return found.title if mine == theirs else f"{found.title} ({one.name}: other settings)"

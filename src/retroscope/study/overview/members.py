@@ -1,4 +1,4 @@
-"""NamedStudy: one study of an overview, under a name of its own; and the names of all models. No torch."""
+"""The studies of an overview, under distinct names, and the labels of all models. No torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SIDES = (BEFORE, AFTER)
 
 @dataclass(frozen=True, eq=False)
 class NamedStudy:
-    """One study of a pair.
+    """One study of an overview: its name there, its folder, and its report.
 
     Attributes:
         name: of its retriever; no other study of the overview has it.
@@ -29,17 +29,17 @@ class NamedStudy:
 
     @property
     def page(self) -> Path | None:
-        """Return the path of its page; None where there is none."""
+        """Return the path of the study's page; None if there is none."""
         page = self.folder / PAGE
         return page if page.is_file() else None
 
     def model(self, side: str) -> Model:
-        """Return the model of a side."""
+        """Return the study's model "before" or "after"."""
         return self.study.subject.side(side)
 
 
 def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
-    """Read the studies of some folders; no model is needed for it.
+    """Read the studies in some folders, without loading a model.
 
     Args:
         folders: one a study.
@@ -57,7 +57,7 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
 
 
 def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ()) -> tuple[NamedStudy, ...]:
-    """Return studies under distinct names.
+    """Give studies distinct names.
 
     Raises:
         AnalysisError: if one of them is of one model.
@@ -72,18 +72,18 @@ def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ())
 
 
 def distinct(names: Sequence[str], marks: Sequence[str]) -> list[str]:
-    """Return names under which all differ: one that occurs again has its mark in brackets, else a number."""
+    """Make names distinct: one that occurs again gets its mark in brackets, or else a number."""
     marked = [f"{name} ({mark})" if names.count(name) > 1 else name for name, mark in zip(names, marks, strict=True)]
     return [name if marked.count(name) == 1 else f"{name}, {n}" for n, name in enumerate(marked, start=1)]
 
 
 def identity(model: Model) -> Identity:
-    """Return what tells a model from every other: weights, tokenizer and recipe of its towers, and its similarity."""
+    """Return what identifies a model: weights, tokenizer and recipe of its towers, and its similarity."""
     return model.similarity, tuple(tower.fingerprint for tower in model.towers)
 
 
 def model_labels(members: Iterable[NamedStudy]) -> Mapping[Identity, str]:
-    """Return a distinct label for every model: a retriever's is the name of its study, a backbone's its own name."""
+    """Return a distinct label for every model: the study's name for a retriever, its own name for a backbone."""
     every = tuple(members)
     labels = {identity(one.model(AFTER)): one.name for one in reversed(every)}
     for one in every:

@@ -1,4 +1,4 @@
-"""An overview in a notebook: its answer, and a row a retriever, as a small table."""
+"""Show an overview in a notebook as a small table."""
 
 from retroscope.notebook import html_table
 from retroscope.numbers import interval, score, signed
@@ -8,7 +8,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def overview_html(overview: Overview) -> str:
-    """Return the effects by the headline measure as HTML, collection by collection."""
+    """Return the effects on the headline measure as HTML tables, one for each collection."""
     found = [(one, row) for one in overview.comparables for _, row in one.against(OWN, one.headline).iterrows()]
     rows = [
         (row["model"], one.collection, one.headline, score(row[BEFORE]), score(row[AFTER]),

@@ -1,4 +1,4 @@
-"""Overview: several studies side by side, as page, text and JSON document."""
+"""The type `Overview`: several studies side by side, as page, text and JSON document."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from retroscope.typesetting.subject import AFTER
 
 @dataclass(frozen=True, eq=False)
 class Overview:
-    """Several studies of pairs.
+    """Several studies of pairs, with their comparable results and their answers.
 
     Attributes:
         members: the studies, in the order they were named in.
@@ -34,7 +34,7 @@ class Overview:
 
     @cached_property
     def comparables(self) -> tuple[Comparable, ...]:
-        """Return what may be compared, collection by collection; compared once."""
+        """Return the groups of comparable results, collection by collection."""
         return comparables(self.members)
 
     @cached_property
@@ -50,13 +50,13 @@ class Overview:
 
     @property
     def questions(self) -> list[str]:
-        """Return the questions that any study answers, in order; what was not measured is on the page of each."""
+        """Return the questions that at least one study answers, in order."""
         asked = dict.fromkeys(card.question for one in self.answers.values() for card in one.cards)
         return [question for question in asked if question != Question.MISSING]
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Return the answer: how many retrievers changed, the best, and whether it is better than the next."""
+        """Return the answer of the overview: how many retrievers changed, the best one, and its lead over the next."""
         return () if not self.comparables else answer_sentences(self.comparables[0])
 
     @cached_property
@@ -66,7 +66,7 @@ class Overview:
         return (*_failed(self.members), *waiting, *_unfinished(self.members), *apart(self.comparables))
 
     def link(self, member: NamedStudy, page: Path) -> str:
-        """Return the address of a study's page, relative to that of the overview; "" where it has none."""
+        """Return the link from the overview's page to a study's page; "" if it has none."""
         return "" if member.page is None else quote(Path(os.path.relpath(member.page, page.parent)).as_posix())
 
     def document(self, page: Path | None = None) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _document(one: Comparable) -> dict[str, Any]:
 
 
 def answer_sentences(first: Comparable) -> tuple[str, ...]:
-    """Return how many retrievers changed by the headline measure, the best, and whether it is better than the next."""
+    """State how many retrievers changed on the headline measure, which is best, and its lead over the next."""
     own = first.against(OWN, first.headline)
     significant = own["state"] == str(State.SIGNIFICANT)
     tally = {
@@ -126,7 +126,7 @@ def answer_sentences(first: Comparable) -> tuple[str, ...]:
 
 
 def _against_next(first: Comparable, best: str, other: str) -> list[str]:
-    """Return whether the best is better than the next; nothing where both are one model."""
+    """State whether the best retriever is better than the next; nothing if both are the same model."""
     rows = first.against(other, first.headline)
     rows = rows[rows["model"] == best]
     if rows.empty:
@@ -152,7 +152,7 @@ def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """Return why the numbers of two groups on one collection stand apart, and which retrievers lack a collection."""
+    """Return why groups on one collection are separate, and which retrievers lack a collection."""
     lines = []
     for n, one in enumerate(groups):
         for other in groups[:n]:

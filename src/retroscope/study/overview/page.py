@@ -1,4 +1,4 @@
-"""The page of an overview: one file, with links into the page of each study."""
+"""Write the page of an overview, with links to the page of each study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ HEAD = 1024  # bytes of a file in which it stands
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The figures and tables of what may be compared."""
+    """Figures and tables of one group of comparable results."""
 
     comparable: Comparable
     place: str
@@ -39,7 +39,7 @@ def overview_of(members: Sequence[NamedStudy], pending: Sequence[str] = ()) -> O
 
 
 def read_overview(folders: Sequence[Path]) -> Overview:
-    """Read stored studies and return their overview; no model is needed for it, nor torch.
+    """Read stored studies and return their overview, without loading a model or torch.
 
     Raises:
         SettingsError: if a folder is named twice.
@@ -49,7 +49,7 @@ def read_overview(folders: Sequence[Path]) -> Overview:
 
 
 def refuse_other_page(page: Path) -> None:
-    """Refuse to replace a file that is no overview.
+    """Refuse to replace a file that is not an overview.
 
     Raises:
         SettingsError: if there is one, or a folder.
@@ -95,7 +95,7 @@ def render_overview(overview: Overview, page: Path) -> str:
 
 
 def _part(overview: Overview, number: int) -> Part:
-    """Draw and print what may be compared; names end in a number from the second on."""
+    """Draw the figures and tables of one group; their names end in a number from the second group on."""
     one, end = overview.comparables[number], f"_{number + 1}" if number else ""
     drawn = [effects_figure(one, f"effects{end}"),
              curves_figure(one, overview.labels, f"curves{end}")]  # fmt: skip

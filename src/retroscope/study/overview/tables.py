@@ -1,4 +1,4 @@
-"""Tables of an overview: every effect as text, as the page, CSV and LaTeX have it."""
+"""Tables of an overview: every effect as text, for page, CSV and LaTeX."""
 
 import pandas as pd
 
@@ -11,7 +11,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "queries")
 
 
 def own_table(one: Comparable) -> PaperTable:
-    """Return every retriever against its own backbone, measure by measure."""
+    """Return a table of every retriever against its own backbone, by measure."""
     effects = one.effects[one.effects["baseline"] == OWN]
     note = "As each study tests it: p is corrected within its family; intervals are over queries, not corrected."
     return PaperTable(
@@ -20,7 +20,7 @@ def own_table(one: Comparable) -> PaperTable:
 
 
 def pairs_table(one: Comparable) -> PaperTable:
-    """Return every retriever against every other; each pair both ways, so that any may be the baseline."""
+    """Return a table of every retriever against every other, in both directions."""
     effects = one.effects[one.effects["baseline"] != OWN]
     note = "p is corrected over all pairs of retrievers, measure by measure; intervals are over queries, not corrected."
     caption = f"Against another retriever, on {one.heading}."

@@ -1,1 +1,1 @@
-"""The plan of a study: its steps with sizes and times, checked before anything runs."""
+"""Plan a study: its steps with sizes and times, checked before anything runs."""

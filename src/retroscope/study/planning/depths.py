@@ -1,4 +1,4 @@
-"""The settings of a depth: `--depth` names three sizes of every analysis. No torch."""
+"""Settings for `--depth`, which names three sizes of every analysis. No torch."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from retroscope.errors import unknown_name
 
 
 def depth_values(depth: str) -> dict[str, Any]:
-    """Return the settings that a depth changes, analysis by analysis; None leaves one out.
+    """Return the settings of each analysis that a depth changes; None leaves an analysis out.
 
     No depth turns on what is measured on request only.
 

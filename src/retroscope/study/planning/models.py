@@ -1,4 +1,4 @@
-"""Models of a study: checked against each other, and under distinct names."""
+"""Check the models of a study against each other, and give them distinct names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
 
 
 def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> dict[str, Retriever]:
-    """Return the models under distinct names, if their layers can be paired.
+    """Check that the models' layers can be paired, and return the models under distinct names.
 
     Raises:
         SettingsError, EncoderError: if they cannot.

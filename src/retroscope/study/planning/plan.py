@@ -1,4 +1,4 @@
-"""StudyPlan: all steps of a study, with sizes and times, before they run; the run executes this plan."""
+"""Plan all steps of a study, with sizes and times, before they run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ REPORTED, RESAMPLED = 1.0, 5e-3
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One analysis on one collection.
+    """One step of a study: one analysis on one collection, planned or refused.
 
     Attributes:
         number: of the collection; 0 is the first.
@@ -50,18 +50,18 @@ class Step:
 
     @property
     def what(self) -> str:
-        """Return the name of the analysis, and of the collection unless it is the first."""
+        """Return the name of the step: the analysis and, unless it is the first, the collection."""
         name = self.analysis.name
         return name if self.number == 0 else f"{name} on {self.context.collection.name}"
 
     def reads(self, context: Context) -> bool:
-        """Return whether it is measured on the collection of a context."""
+        """Return whether the step is measured on the collection of a context."""
         return self.context.collection.name == context.collection.name
 
 
 @dataclass(frozen=True, eq=False)
 class StudyPlan:
-    """The plan of a study.
+    """Plan of a study: its steps, models and collections.
 
     Attributes:
         context: of the first collection.
@@ -80,7 +80,7 @@ class StudyPlan:
     too_long: tuple[str, ...] = ()
 
     def with_engine(self, engine: Engine) -> "StudyPlan":
-        """Return the plan with the engine that encodes its texts; no number depends on it."""
+        """Return the plan with another engine for encoding, which changes no number."""
         steps = tuple(replace(step, context=replace(step.context, engine=engine)) for step in self.steps)
         return replace(self, context=replace(self.context, engine=engine), steps=steps)
 
@@ -95,7 +95,7 @@ class StudyPlan:
         return stages | {"statistics and report": self._report_seconds()}
 
     def _report_seconds(self) -> float:
-        """Estimate the seconds of tests, intervals, tables and figures of everything that is measured."""
+        """Estimate the seconds of tests, intervals, tables and figures."""
         measured = [step for step in self.steps if step.planned]
         return sum(REPORTED + RESAMPLED * len(step.context.collection.judged_queries) for step in measured)
 
@@ -124,11 +124,11 @@ class StudyPlan:
 
     @property
     def refused(self) -> list[Step]:
-        """Return the steps that cannot be measured, except those whose input is optional."""
+        """Return the steps that cannot be measured, without those whose optional input is missing."""
         return [step for step in self.steps if step.refused and not step.analysis.optional_input]
 
     def lines(self, *, times: bool = True) -> list[str]:
-        """Return the plan in words, a line a thing, with or without a table of times."""
+        """Return the plan as lines of text, with or without a table of times."""
         plan = self.document()
         lines = [line for one in plan["collections"] for line in collection_lines(one)]
         lines += [line for tower in plan["towers"] for line in tower_lines(tower, several=len(self.collections) > 1)]
@@ -193,12 +193,12 @@ def plan_study(
 
 
 def replanned(plan: StudyPlan, settings: StudySettings, asked: Sequence[str] = ()) -> StudyPlan:
-    """Plan the same models and collections with other settings of the analyses; no text is tokenised again."""
+    """Plan the same models and collections with other settings, without tokenising the texts again."""
     return _plan(replace(plan.context, settings=complete(settings)).told(None), plan.collections, asked)
 
 
 def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence[str]) -> StudyPlan:
-    """Plan every analysis on every collection, and the encoding of the texts that they read."""
+    """Plan every analysis on every collection, and the encoding of the texts."""
     steps = [
         _planned(analysis, context.on(collection, first=number == 0), number)
         for analysis in measured_analyses(context.settings)
@@ -222,7 +222,7 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
 
 
 def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose texts of a collection are encoded: for all analyses, then for one alone."""
+    """Map roles to the retrievers whose texts are encoded for this collection."""
     reads = any(step.analysis.reads_vectors for step in steps)
     shared = encoded_retrievers(context, _random_weights(steps, context)) if reads else {}
     own = [step.planned.encodes for step in steps if step.planned and step.reads(context)]
@@ -230,19 +230,19 @@ def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
 
 
 def _random_weights(steps: Sequence[Step], context: Context) -> list[str]:
-    """Return the models whose copies with random weights any of these steps reads on the collection of a context."""
+    """Return the models whose random-weight copies any of these steps reads on a context's collection."""
     planned = [step.planned for step in steps if step.planned and step.reads(context)]
     return list(dict.fromkeys(side for one in planned for side in one.random_weights))
 
 
 def measured_analyses(settings: StudySettings) -> list[Analysis]:
-    """Return the analyses that measure and are not left out, in the order in which they do."""
+    """Return the analyses that measure and are not left out, in the order of measurement."""
     measuring = [one for one in analyses().values() if one.instrument is not None]
     return sorted((one for one in measuring if settings_of(settings, one) is not None), key=lambda one: one.phase)
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
-    """Refuse an analysis on further collections if the first refuses it: its first result is the first collection's."""
+    """Yield the steps; an analysis that the first collection refuses is refused on further ones, too."""
     refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
     for step in steps:
         reason = refused[step.analysis.name]
@@ -269,5 +269,5 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def refused_step(step: Step) -> RefusedFacts:
-    """Return why a step cannot be measured, as JSON-like values."""
+    """Return a refused step, with the reason, as JSON-like values."""
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}

@@ -1,4 +1,4 @@
-"""The plan of a study in words: collections, the towers to encode, and their recipes."""
+"""Print the plan of a study: collections, towers to encode, and recipes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
@@ -13,7 +13,7 @@ PRINTED = ("pooling", "max_length", "prompt", "suffix", "append_eos", "padding_s
 
 
 def counts(collections: Sequence[Collection]) -> str:
-    """Return how much is read: passages and queries of each collection."""
+    """Describe the sizes of the collections: passages and queries of each."""
     sizes = [
         f"{one.name}: {count(len(one.passages), 'passage')}, {count(len(one.queries), 'query')} "
         f"({len(one.judged_queries):,} judged)"
@@ -23,7 +23,7 @@ def counts(collections: Sequence[Collection]) -> str:
 
 
 class PlannedCollection(TypedDict):
-    """A collection in a plan: its source, the field of the source behind each of ours, and notes."""
+    """A collection in a plan, JSON-like: its source, the columns of its fields, and notes."""
 
     name: str
     source: str
@@ -42,14 +42,14 @@ def collection_document(collection: Collection) -> PlannedCollection:
 
 
 def collection_lines(collection: PlannedCollection) -> list[str]:
-    """Return a collection in words, a line a field and a note."""
+    """Describe a collection in lines: its source, fields and notes."""
     columns = [f"  {ours} <- {theirs}" for ours, theirs in collection["mapping"].items()]
     notes = [f"  note: {note}" for note in collection["notes"]]
     return [f"collection: {collection['name']} ({collection['source']})", *columns, *notes]
 
 
 def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
-    """Return what encoding one tower takes, and its recipe; the collection is named if there are several."""
+    """Describe in lines what encoding one tower takes, and the tower's recipe."""
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
     state += f", encoded together with {tower['within']}" if tower["within"] else ""
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
@@ -68,6 +68,6 @@ def time_lines(plan: Mapping[str, Any]) -> list[str]:
 
 
 def _recipe(recipe: RecipeFacts) -> str:
-    """Print the fields of a recipe that are set, with their sources."""
+    """Describe the recipe fields that are set, with their sources."""
     sources, values = recipe["sources"], dict(recipe)
     return ", ".join(f"{name}={values[name]!r} ({sources.get(name, 'default')})" for name in PRINTED if values[name])

@@ -1,4 +1,4 @@
-"""Size of a study: `--depth` names three sizes of every analysis, `--time` takes the best that fits.
+"""Choose the sizes of analyses: `--depth` names three sizes, `--time` takes the best that fit.
 
 What is chosen are settings, written out like all others: the same `settings.yaml` gives the same numbers on any
 machine. Only the choice by time depends on the speed of this one.
@@ -25,7 +25,7 @@ DEAR = 10  # an error names the parts that take at least one of so many equal pa
 
 @dataclass(frozen=True)
 class Bought:
-    """A size of an analysis that was chosen for the time it takes.
+    """The size chosen for one analysis so that the study fits into the given time.
 
     Attributes:
         seconds: that it is estimated to take.
@@ -36,7 +36,7 @@ class Bought:
     seconds: float
 
     def line(self) -> str:
-        """Return the choice in words."""
+        """Describe the chosen size in one line."""
         if self.size.values is None:
             return f"  {self.analysis}: left out, since no size of it fits"
         width = f"half-width about {self.size.half_width:.2g} times the default size's"
@@ -45,20 +45,20 @@ class Bought:
 
 @dataclass(frozen=True)
 class Fitted:
-    """Settings whose study fits into a time, and what was chosen for it."""
+    """Settings of a study that fits into a given time, and the chosen sample size of each analysis."""
 
     settings: StudySettings
     bought: tuple[Bought, ...]
     seconds: float
 
     def lines(self) -> list[str]:
-        """Return the choice in words, a line an analysis."""
+        """Describe the chosen sizes, one line for each analysis."""
         fit = "the largest sizes:" if math.isinf(self.seconds) else f"sizes that fit into {estimate(self.seconds)}:"
         return [fit, *(one.line() for one in self.bought)]
 
 
 def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
-    """Choose the sizes of all analyses so that the study takes at most `seconds`, by its cost models.
+    """Choose the sizes of all analyses so that the study is estimated to take at most `seconds`.
 
     All begin with their smallest size. Then, again and again, the one is enlarged that gains most certainty a second:
     the largest fall of the logarithm of its half-width. The order is that of measurement where two gain alike.
@@ -81,7 +81,7 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
 
 
 def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[str]) -> SettingsError:
-    """Return the error that names what takes the time, and the analyses that can be left out of it."""
+    """Return the error for too short a time, which names what takes the time and what can be left out."""
     parts = {name: spent for name, spent in plan.seconds.items() if name not in sized and spent >= fixed / DEAR}
     dear = sorted(parts, key=lambda name: -parts[name])
     optional = [f"{name} ({switch_of(one)})" for name in dear if (one := analyses().get(name)) and not one.required]
@@ -95,7 +95,7 @@ def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[
 
 
 def fixed_seconds(plan: StudyPlan, given: Collection[str] = ()) -> float:
-    """Return what a study takes besides the analyses that have several sizes: encoding, searching, statistics."""
+    """Return the estimated seconds of encoding, statistics and all analyses that have one size."""
     return sum(plan.seconds.values()) - sum(_seconds(plan, name) or 0.0 for name in _sized(plan, given))
 
 
@@ -106,7 +106,7 @@ def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
 
 
 def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
-    """Return the settings of an unfinished study in a folder, if they are these but for sizes; else these.
+    """Return the settings of an unfinished study in a folder if they differ in sizes only; else the given settings.
 
     What fits depends on the speed of the machine at that moment, so a study that goes on keeps the sizes it began with.
     """
@@ -116,7 +116,7 @@ def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
 
 
 def as_stored(settings: StudySettings, folder: Path) -> StudySettings | None:
-    """Return the settings of the study in a folder, if they are these but for sizes; else None."""
+    """Return the settings of the study in a folder if they differ from these in sizes only; else None."""
     if not (folder / FACTS).exists():
         return None
     begun = from_values(stored_settings(folder), where=str(folder / SETTINGS))
@@ -126,13 +126,13 @@ def as_stored(settings: StudySettings, folder: Path) -> StudySettings | None:
 
 
 def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:
-    """Return every size of an analysis with its estimated time, left out where there is no smaller one."""
+    """Return every size of an analysis with its estimated time, from the smallest up."""
     sizes = analysis.sizes if analysis.sizes[0].values is None else (AnalysisSize(None, LEFT_OUT), *analysis.sizes)
     return [Bought(analysis.name, size, _seconds_of(plan, analysis, size)) for size in sizes]
 
 
 def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[str, int]:
-    """Return the place on its ladder that each analysis gets."""
+    """Return the index of the size that each analysis gets within the given seconds."""
     chosen = dict.fromkeys(ladders, 0)
     left = seconds
     while True:
@@ -145,7 +145,7 @@ def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[s
 
 
 def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
-    """Return the certainty that the next size gains a second; 0 where there is none or it does not fit."""
+    """Return the gain in precision per second by the next size; 0 if there is none or it does not fit."""
     if at + 1 == len(ladder):
         return 0.0
     more = ladder[at + 1].seconds - ladder[at].seconds
@@ -154,13 +154,13 @@ def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
 
 
 def _seconds(plan: StudyPlan, name: str) -> float | None:
-    """Return what an analysis is planned to take on all collections; None where it is not measured."""
+    """Return the planned seconds of an analysis over all collections; None if it is not measured."""
     planned = [step.planned.seconds for step in plan.steps if step.planned and step.analysis.name == name]
     return sum(planned) if planned else None
 
 
 def _seconds_of(plan: StudyPlan, analysis: Analysis, size: AnalysisSize) -> float:
-    """Return what a size of an analysis takes on all collections, by its cost model."""
+    """Estimate the seconds of an analysis at a size, over all collections."""
     if size.values is None:
         return 0.0
     settings = _resized(plan.settings, analysis, size)
@@ -169,7 +169,7 @@ def _seconds_of(plan: StudyPlan, analysis: Analysis, size: AnalysisSize) -> floa
 
 
 def _resized(settings: StudySettings, analysis: Analysis, size: AnalysisSize) -> Any:
-    """Return the settings of an analysis at a size; None where it is left out."""
+    """Return the settings of an analysis at a size; None if that size leaves it out."""
     if size.values is None:
         return None
     kind = analysis.settings()

@@ -1,1 +1,1 @@
-"""Report a study: the sections of all analyses as verdict, page, tables, terminal and `summary.json`."""
+"""Report a study: combine the sections of all analyses into verdict, page, tables, text and `summary.json`."""

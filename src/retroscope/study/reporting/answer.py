@@ -43,7 +43,7 @@ class Answer:
 
     @property
     def state(self) -> State:
-        """Return the state of what the sentence says."""
+        """Return the state of the statement behind the answer's sentence."""
         return self.cards[0].state
 
     @property
@@ -59,7 +59,7 @@ class Answer:
         return [": ".join(filter(None, (str(one), one.reason))) for one in self.missing]
 
     def document(self) -> dict[str, Any]:
-        """Return what `summary.json` holds under "answer"."""
+        """Return the answer as JSON-like values, for `summary.json`."""
         return {
             "sentence": self.sentence,
             "state": str(self.state),
@@ -81,7 +81,7 @@ def answer_of(
     sections: Mapping[str, Section], subject: Subject, controls: Controls, alarms: Sequence[Statement],
     absent: Sequence[Missing],
 ) -> Answer | None:  # fmt: skip
-    """Return the answer of a study; None where no analysis says what fine-tuning did, e.g. of one model.
+    """Make the answer of a study from its sections; None if no analysis states what fine-tuning did.
 
     Args:
         controls: outcomes of all controls.
@@ -105,12 +105,12 @@ def answer_of(
 
 
 def marked(card: Card, subject: Subject) -> Card:
-    """Return a card whose statement is marked where it rests on a side that failed a self-test."""
+    """Return a card whose statement is marked as doubtful if its model failed a self-test."""
     return replace(card, statement=with_self_tests(card.statement, subject))
 
 
 def first_cards(sections: Mapping[str, Section]) -> list[Card]:
-    """Return the first card of every question, each with the section that brings it."""
+    """Return the first card of every question, with its section."""
     first: dict[str, Card] = {}
     for name, section in sections.items():
         for card in section.cards:
@@ -119,7 +119,7 @@ def first_cards(sections: Mapping[str, Section]) -> list[Card]:
 
 
 def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
-    """Return a card for every question that analyses answer; one that none has answered is not run."""
+    """Return a card for every question that analyses can answer; an unanswered one gets the state "not run"."""
     answered = {card.question: card for card in cards}
     able: dict[str, list[str]] = {}
     for name, analysis in analyses().items():
@@ -133,7 +133,7 @@ def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
 
 
 def _not_run(question: str, able: Sequence[str], subject: Subject) -> Card:
-    """Return the card of a question that none of the analyses which are `able` to has answered."""
+    """Return the card of a question that no analysis answered; `able` names the analyses that could."""
     waiting = [one.analysis for one in subject.not_yet_run if one.analysis in able]
     text = f"Not run: {', '.join(waiting or able)}{'; the same command goes on' if waiting else ''}."
     statement = Statement(able[0], State.NOT_RUN, text, (), code="not_run", section=waiting[0] if waiting else METHOD)

@@ -8,7 +8,7 @@ MORE = "Everything else: retroscope show DIR --all"
 
 
 def console_text(report: Report, *, everything: bool = False) -> str:
-    """Return the answer with what failed; or, with `everything` or where there is no answer, all of the report.
+    """Return the answer with failed checks as text; with `everything` or without an answer, the whole report.
 
     All of it: the answer, every statement, caveats, and the tables that a terminal shows.
     """
@@ -20,7 +20,7 @@ def console_text(report: Report, *, everything: bool = False) -> str:
 
 
 def _head(report: Report) -> list[str]:
-    """Return title, models, collections, and what is not yet run."""
+    """Return the title, models, collections, and analyses not yet run, as lines."""
     subject = report.subject
     width = max(len(side) for side in subject.models)
     models = [f"{side + ':':<{width + 1}} {model.name}" for side, model in subject.models.items()]
@@ -35,7 +35,7 @@ def _head(report: Report) -> list[str]:
 
 
 def _answer(answer: Answer) -> list[str]:
-    """Return the sentence, then each question with its state, its answer and its number."""
+    """Return the answer's sentence, then each question with its state, answer and number, as lines."""
     lines = [
         labelled_lines(card.question, str(card.state), ": ".join(filter(None, (card.answer, str(card.estimate or "")))))
         for card in answer.cards

@@ -14,7 +14,7 @@ METHOD = "method"  # section of the page
 
 @dataclass(frozen=True)
 class Controls:
-    """Outcomes of all controls: what must fail or hold, so that the results can be trusted.
+    """Outcomes of all controls of a study, by name.
 
     Attributes:
         passed, failed, undecided, not_run: statements about one control each.
@@ -31,7 +31,7 @@ class Controls:
         return len(self.passed) + len(self.failed) + len(self.undecided)
 
     def counts(self, most: int) -> str:
-        """Return how many passed, and which did not for which reason, at most `most` of each by name.
+        """Describe how many controls passed, and name at most `most` of each other outcome, with the reason.
 
         What is undecided has not failed.
         """
@@ -56,7 +56,7 @@ def controls_of(statements: Iterable[Statement]) -> Controls:
 
 
 def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
-    """Return how many controls passed, with those named that did not, at most `most` of each outcome.
+    """Return the card that counts passed controls, and names at most `most` of each other outcome.
 
     Args:
         alarms: everything that failed, whether it is a control or a check.

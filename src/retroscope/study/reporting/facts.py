@@ -1,4 +1,4 @@
-"""The subject of a report from the facts that a study's folder stores, and these facts from loaded models."""
+"""Convert the stored facts of a study to the subject of a report."""
 
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.typesetting.subject import (
@@ -12,7 +12,7 @@ from retroscope.typesetting.subject import (
 
 
 def model_from_facts(facts: ModelFacts) -> Model:
-    """Return a model as a report names it, from the facts about it."""
+    """Make a report's `Model` from the stored facts of a model."""
     towers = tuple(
         Tower(
             tower["role"],
@@ -28,11 +28,11 @@ def model_from_facts(facts: ModelFacts) -> Model:
 
 
 def _self_test(facts: SelfTestFacts) -> SelfTest:
-    """Read a self-test; null in JSON stands for a distance that is not finite."""
+    """Make a self-test from stored facts, where null stands for a distance that is not finite."""
     value = float("inf") if facts["value"] is None else facts["value"]
     return SelfTest(facts["name"], facts["passed"], value, facts["tolerance"], facts["detail"])
 
 
 def collection_from_facts(facts: CollectionRecord) -> CollectionFacts:
-    """Return a collection as a report names it, from the facts about it."""
+    """Make a report's `CollectionFacts` from the stored facts of a collection."""
     return CollectionFacts(**facts)

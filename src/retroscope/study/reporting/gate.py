@@ -1,4 +1,4 @@
-"""Gate: a condition on a change, which a CI job checks: "nDCG@10 >= -0.01".
+"""Gates: conditions on a change that a CI job checks, such as "nDCG@10 >= -0.01".
 
 A gate is on the interval: it holds only if the whole interval of after - before meets it. `>=` asks the lower end, `<=`
 the upper end, so "nDCG@10 >= -0.01" holds if a loss of more than .01 is ruled out (non-inferiority), and noise alone
@@ -28,7 +28,7 @@ FORM = re.compile(
 
 @dataclass(frozen=True)
 class Gate:
-    """A condition on the change of a measure.
+    """A condition on the change of one measure, such as "nDCG@10 >= -0.01".
 
     Attributes:
         text: as it was typed.
@@ -53,7 +53,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """The outcome of a gate.
+    """The outcome of a gate: whether it holds, with a line of text.
 
     Attributes:
         gate: the condition.
@@ -67,7 +67,7 @@ class GateOutcome:
 
 
 def parse_gate(text: str) -> Gate:
-    """Return the gate that a text like "nDCG@10 >= -0.01" names.
+    """Parse a gate from a text like "nDCG@10 >= -0.01".
 
     Raises:
         SettingsError: for any other text.
@@ -83,7 +83,7 @@ def parse_gate(text: str) -> Gate:
 
 
 def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: Sequence[str] | None = None) -> None:
-    """Refuse gates on what a study does not measure.
+    """Refuse gates on measures or collections that a study does not have.
 
     Args:
         measures: of the study.
@@ -100,7 +100,7 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
 
 
 def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, doubts: Sequence[str] = ()) -> GateOutcome:
-    """Return whether a gate holds.
+    """Test whether a gate holds, from the effects by measure and collection.
 
     Args:
         estimates: effects by measure and collection.
@@ -133,7 +133,7 @@ def _outcome(gate: Gate, one: "Estimate") -> tuple[str, bool]:
 
 
 def _needed(gate: Gate, one: "Estimate") -> str:
-    """Return how many queries would decide, if the estimate stayed; nothing where more queries would not help."""
+    """Describe how many queries would decide the gate if the estimate stayed; "" if more would not help."""
     room = abs(one.value - gate.limit)
     if not gate.is_met_by(one.value) or not room:
         return ""

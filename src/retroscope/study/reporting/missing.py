@@ -17,7 +17,7 @@ AGAIN = "the same command goes on"
 
 @dataclass(frozen=True)
 class Missing:
-    """One thing that was not measured.
+    """One measurement that a study lacks, with the option that adds it.
 
     Attributes:
         what: in a few words.
@@ -35,7 +35,7 @@ class Missing:
 
 
 def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing, ...]:
-    """Return the measurements that a study of a pair lacks, those that were stopped first."""
+    """List the measurements that a study of a pair lacks, stopped ones first."""
     waiting = [Missing(name, AGAIN) for name in subject.pending]
     known = [one for name, one in analyses().items() if name not in sections and one.instrument is not None]
     left_out = [one for one in known if subject.settings.get(one.name, {}) is None]
@@ -58,7 +58,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
 
 
 def lacking(found: Sequence[Missing], most: int) -> Card:
-    """Return the card that names at most `most` of them."""
+    """Return the card that names at most `most` missing measurements."""
     state = State.NOT_RUN if found else State.MEASURED
     text = listing([str(one) for one in found], most) if found else "Nothing: every analysis was run"
     statement = Statement("not measured", state, f"{text[0].upper()}{text[1:]}.", (), code="all", section=METHOD)

@@ -1,4 +1,4 @@
-"""A section of a model card: what fine-tuning changed, with metadata (`model-index`) that the hub reads."""
+"""Write a section for a model card: what fine-tuning changed, with metadata (`model-index`) for the hub."""
 
 import re
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&])")
 
 
 def model_card(report: Report) -> str:
-    """Return metadata and section, as a model card of their own.
+    """Return a complete model card with metadata and the section about fine-tuning.
 
     Raises:
         AnalysisError: if the study compares no two models.
@@ -31,7 +31,7 @@ def model_card(report: Report) -> str:
 
 
 def card_document(report: Report) -> dict[str, Any]:
-    """Return metadata and section as JSON-like values.
+    """Return what `card --json` prints: a study's metadata and section for a model card, as JSON-like values.
 
     Raises:
         AnalysisError: if the study compares no two models.
@@ -41,7 +41,7 @@ def card_document(report: Report) -> dict[str, Any]:
 
 
 def into_card(report: Report, text: str) -> str:
-    """Return a model card with this study's metadata and section; those of an earlier study are replaced.
+    """Insert this study's metadata and section into a model card, replacing those of an earlier study.
 
     Args:
         text: of the card, e.g. README.md.
@@ -69,7 +69,7 @@ def into_card(report: Report, text: str) -> str:
 
 
 def section(report: Report) -> str:
-    """Return the section as Markdown, between two comments by which it is found again.
+    """Return the section as Markdown, between two comments that mark it for replacement.
 
     Raises:
         AnalysisError: if the study compares no two models.
@@ -100,7 +100,7 @@ def section(report: Report) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text on one line, in which no character is Markdown or HTML."""
+    """Return a text on one line, with Markdown and HTML characters escaped."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
@@ -124,7 +124,7 @@ def _cells(*texts: str) -> str:
 
 
 def _results(report: Report) -> Iterator[EvalResult]:
-    """Return what the retriever reaches, by collection and measure; the change from the backbone is its argument."""
+    """Yield the retriever's result for each collection and measure, with its change from the backbone."""
     _answer(report)
     for one in (one for s in report.sections.values() for one in s.estimates):
         change = {
@@ -148,12 +148,12 @@ def _results(report: Report) -> Iterator[EvalResult]:
 
 
 def _measured(one: EvalResult) -> tuple[str, str, str]:
-    """Return what a result is about: task, collection and measure."""
+    """Return the key of a result: task, collection and measure."""
     return one.task_type, one.dataset_type, one.metric_type
 
 
 def metric_type(measure: str) -> str:
-    """Return what the hub calls a measure: "nDCG@10" is "ndcg_at_10"."""
+    """Return the hub's name of a measure: "nDCG@10" is "ndcg_at_10"."""
     name, at, cutoff = measure.partition("@")
     return f"{METRICS.get(name, slug(name))}_at_{cutoff}" if at else METRICS.get(name, slug(name))
 
@@ -164,7 +164,7 @@ def slug(name: str) -> str:
 
 
 def _with_section(text: str, new: str) -> str:
-    """Return a text with the section in its place, or at its end."""
+    """Return a text with the section replaced or appended."""
     begin, end = text.find(BEGIN), text.find(END)
     if 0 <= begin < end:
         return f"{text[:begin]}{new}{text[end + len(END) :]}"

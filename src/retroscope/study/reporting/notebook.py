@@ -1,11 +1,11 @@
-"""A study in a notebook: its answer as a small table."""
+"""Show a study in a notebook as a small table."""
 
 from retroscope.notebook import html_table
 from retroscope.study.reporting.report import Report
 
 
 def answer_html(report: Report) -> str:
-    """Return the answer of a study as HTML; of a study of one model, what was measured."""
+    """Return the answer of a study as HTML; for a single model, a table of its measurements."""
     title, answer = report.subject.title, report.answer
     if answer is None:
         return html_table(title, [(name, "measured") for name in report.sections])

@@ -1,4 +1,4 @@
-"""The picture beside the answer: one panel an analysis, a value by layer before and after."""
+"""The figure beside the answer: one panel for each analysis, a value by layer before and after."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
 
 
 def _key(subject: Subject) -> str:
-    """Return what bands and layers are."""
+    """Return the sentences below the figure that explain its values, layers and interval bands."""
     bands = f"Bands: {100 * subject.statistics.level:g} % intervals over queries."
     return (
         f"Similarity of each layer's pooled vectors. Layer 0: the embeddings; layer k: the output of block k. {bands}"
@@ -38,7 +38,7 @@ def _key(subject: Subject) -> str:
 
 
 def _points(one: LayerCurves) -> pd.DataFrame:
-    """Return the rows of one panel, with those of chance."""
+    """Return the rows of one panel, with those of the chance level."""
     frame = one.frame.rename(columns={"side": "series"})
     layers = sorted(set(frame["layer"])) if one.chance is not None else []
     chance = pd.DataFrame({"layer": layers, "series": CHANCE, "value": one.chance})
@@ -47,7 +47,7 @@ def _points(one: LayerCurves) -> pd.DataFrame:
 
 
 def _ends(one: LayerCurves, subject: Subject) -> str:
-    """Return a sentence with a curve's values at the last layer, before and after."""
+    """Describe a curve's values at the last layer, before and after."""
     last = one.frame[one.frame["layer"] == one.frame["layer"].max()].set_index("side")["value"]
     layer = subject.layer_label(int(one.frame["layer"].max()))
     return f"{last[BEFORE]:.3f} before and {last[AFTER]:.3f} after at layer {layer}."

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """The subject and all sections of a study.
+    """Report of a study: its subject, and the sections of all analyses.
 
     Attributes:
         subject: what was studied.
@@ -43,25 +43,25 @@ class Report:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Return the conclusions of the study, those first that its answer shortens."""
+        """Return the verdict: all conclusions of the study, first those that the answer shortens."""
         return verdict(self.sections, self.subject, first_cards(self.sections))
 
     @cached_property
     def answer(self) -> Answer | None:
-        """Return the answer of the study; None where no analysis says what fine-tuning did."""
+        """Return the answer of the study; None if no analysis states what fine-tuning did."""
         controls = controls_of(every_statement(self.sections))
         absent = missing(self.subject, self.sections)
         return answer_of(self._marked, self.subject, controls, self.verdict.alarms, absent)
 
     @property
     def _marked(self) -> dict[str, Section]:
-        """Return the sections, their cards marked where they rest on a side that failed a self-test."""
+        """Return the sections, with cards marked as doubtful if their model failed a self-test."""
         return {name: replace(one, cards=tuple(marked(card, self.subject) for card in one.cards))
                 for name, one in self.sections.items()}  # fmt: skip
 
     @cached_property
     def picture(self) -> Figure | None:
-        """Return the picture beside the answer."""
+        """Return the figure beside the answer."""
         from retroscope.study.reporting.picture import picture  # altair is slow to import
 
         return None if self.answer is None else picture(self.sections, self.subject)
@@ -80,12 +80,12 @@ class Report:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the data of all sections for the scripts of the page; their names are distinct."""
+        """Return the data of all sections for the page's scripts, whose names are distinct."""
         return merge_named([section.data() for section in self.sections.values()])
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Label -> how a difference, or another number with an interval, was computed."""
+        """Map the label of each difference or other interval to the method by which it was computed."""
         methods: dict[str, Mapping[str, Any]] = {}
         for section in self.sections.values():
             methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
@@ -98,7 +98,7 @@ class Report:
         return certainties(self.sections, self.subject.measures[0]) if self.subject.measures else {}
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """Return every table of numbers, the verdict's sentences among them."""
+        """Return every table of numbers, and the statements of the verdict as a table."""
         return merge_named([*(section.frames for section in self.sections.values()), {"verdict": self._sentences()}])
 
     def _sentences(self) -> pd.DataFrame:
@@ -111,7 +111,7 @@ class Report:
         return frame.assign(ci_low=[low for low, _ in ends], ci_high=[high for _, high in ends])
 
     def document(self) -> dict[str, Any]:
-        """Return what `summary.json` holds; each analysis under its name."""
+        """Return the content of `summary.json`, with each analysis under its name."""
         subject = self.subject
         head = {
             "schema": SCHEMA,
@@ -156,7 +156,7 @@ def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Pa
 
 
 def render(report: Report) -> str:
-    """Return the page as HTML."""
+    """Render the page of the report as HTML."""
     from retroscope.typesetting.page import fill
 
     pending = {one.analysis for one in report.subject.not_yet_run}
@@ -178,7 +178,7 @@ def render(report: Report) -> str:
 
 
 def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
-    """Return the picture as SVG, which a page shows without a script, and the words that describe it."""
+    """Return a figure as SVG with its description and caption, as the page shows it without a script."""
     from retroscope.typesetting.drawing import svg
     from retroscope.typesetting.page import inline_svg
 
@@ -188,7 +188,7 @@ def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
 
 
 def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
-    """Return the page of a section; one that is not yet run has no package, and so no content."""
+    """Return a section as the page prints it; an analysis that has not run yet gets a section without content."""
     from retroscope.typesetting.page import SectionPage
 
     if section is None:

@@ -1,4 +1,4 @@
-"""The verdict: the conclusions of all sections in the order of their worth, and the doubts about them.
+"""The verdict of a study: the conclusions of all sections in order of importance, and doubts about them.
 
 Rules, each tested:
 - a difference is significant only when its corrected p is below alpha; two are equivalent only when the equivalence
@@ -21,7 +21,7 @@ from retroscope.typesetting.subject import Subject
 
 @dataclass(frozen=True)
 class Verdict:
-    """The conclusions of a study.
+    """The conclusions of a study: failed controls, the headline statements, and all others.
 
     Attributes:
         headline: on retrieval; None where one model was measured.
@@ -36,12 +36,12 @@ class Verdict:
     unconfirmed: tuple[Statement, ...] = ()
 
     def everything(self) -> tuple[Statement, ...]:
-        """Return alarms, headline and the rest."""
+        """Return failed controls, then the headline statements, then all others."""
         return (*self.alarms, *([self.headline] if self.headline else []), *self.statements)
 
 
 def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[Card] = ()) -> Verdict:
-    """Return the verdict of all sections; every statement is marked that rests on a side with failed self-tests.
+    """Order the statements of all sections as a verdict; those of a model with failed self-tests are marked.
 
     Args:
         cards: of the answer, whose statements come first.
@@ -62,7 +62,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
 
 
 def placed(statements: Sequence[Statement], section: str) -> list[Statement]:
-    """Return statements with the name of their section."""
+    """Return the statements with the name of their section filled in."""
     return [replace(s, section=section) for s in statements]
 
 
@@ -77,13 +77,13 @@ def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
 
 
 def every_statement(sections: Mapping[str, Section]) -> Iterator[Statement]:
-    """Return every statement of every section, those too that the verdict sums up or only counts."""
+    """Yield every statement of every section, details and unconfirmed ones included."""
     for name, one in sections.items():
         yield from placed((*one.statements, *one.details, *one.unconfirmed), name)
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:
-    """Count the statements that are not in the verdict, and say why and where they are."""
+    """State for each section how many unconfirmed statements are not in the verdict, why, and where they are."""
     return [
         Statement(
             name,
@@ -100,7 +100,7 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
 
 
 def carried_warnings(sections: Mapping[str, Section]) -> list[Statement]:
-    """Return the warnings of the measurements, once each: an alarm where the scores bring it, else a caution."""
+    """Return each warning of the measurements once: as an alarm if the scores carry it, else as a caution."""
     found: dict[str, tuple[bool, str]] = {}
     for name, section in sections.items():
         for difference in section.differences.values():

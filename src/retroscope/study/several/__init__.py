@@ -1,1 +1,1 @@
-"""A set of studies: one backbone and several retrievers, each measured as alone; planned, run and kept together."""
+"""Sets of studies: one backbone and several retrievers, planned, run and stored together."""

@@ -1,4 +1,4 @@
-"""Names of the retrievers of a set, and of the folders of their studies; known before a model is loaded. No torch."""
+"""Names of a set's retrievers and of their folders, known before a model is loaded. No torch."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def name_of(settings: "ModelSettings") -> str:
 
 
 def folder_name(name: str) -> str:
-    """Return the name of a retriever as that of a folder: letters, digits, dots, hyphens and underscores.
+    """Convert a retriever's name to a folder name: letters, digits, dots, hyphens and underscores.
 
     Raises:
         SettingsError: if no letter or digit is left, or the name is reserved for a study's own folders.
@@ -38,7 +38,7 @@ def folder_name(name: str) -> str:
 
 
 def check_distinct(names: Sequence[str]) -> list[str]:
-    """Return the folder of every name, if no two are alike; upper and lower case count as equal.
+    """Return the folder name of every retriever; refuse two that are equal apart from case.
 
     Raises:
         SettingsError: that lists the names which occur again.

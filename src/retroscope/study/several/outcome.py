@@ -1,4 +1,4 @@
-"""SetOutcome: what is known of a set so far, which a command writes and prints."""
+"""Outcome of a set of studies so far, which a command writes and prints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from retroscope.study.several.study_set import StudySet
 
 @dataclass(frozen=True, eq=False)
 class SetOutcome:
-    """The studies that are finished, and the one that was worked on last.
+    """The finished studies of a set, and the one that was worked on last.
 
     Attributes:
         name: of the retriever that was worked on last.
@@ -32,7 +32,7 @@ class SetOutcome:
         return not self.studies.pending
 
     def write(self, folder: Path) -> Path | None:
-        """Write the study that was worked on, and the overview of those that are finished; return the page's path."""
+        """Write the last study, and the overview of all finished ones; return the path of the page."""
         page = folder / PAGE
         if self.current is not None:
             own = self.current.write(folder / folder_name(self.name))
@@ -41,14 +41,14 @@ class SetOutcome:
         return self.studies.write_pages(folder)
 
     def news(self) -> str:
-        """Return what is known since the last outcome, under the name of the retriever."""
+        """Return one sentence about what was measured since the last outcome, with the retriever's name."""
         if self.current is None:
             return f"{self.name}: read, since it was measured before"
         news = "finished" if self.current.is_final else self.current.news()
         return f"{self.name}: {news}" if news else ""
 
     def document(self) -> dict[str, Any]:
-        """Return the overview in numbers and sentences."""
+        """Return what `--json` prints: the overview of the finished studies, as JSON-like values."""
         return self.studies.summary(self.out)
 
     def text(self) -> str:
@@ -56,4 +56,4 @@ class SetOutcome:
         return overview_text(self.studies.overview(self.out))
 
     def close(self) -> None:
-        """Remove nothing: what a study kept was removed when it was finished."""
+        """Do nothing: each study's temporary files were removed when it was finished."""

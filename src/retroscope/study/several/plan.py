@@ -1,4 +1,4 @@
-"""SetPlan: the studies of a set one after the other, planned with one total and run with the encodings they share.
+"""Plan a set of studies with one total, and run them one after the other with shared encodings.
 
 One retriever is loaded at a time: its study is planned, the retriever is dropped, and it is loaded again for the run.
 """
@@ -30,7 +30,7 @@ MakePlan = Callable[[StudySettings, Progress], Runnable]
 
 @dataclass(frozen=True)
 class Foreseen:
-    """Predicted work of the study of one retriever, after the studies before it.
+    """Planned work of one retriever's study, given what the studies before it store.
 
     Attributes:
         lines: in words, without times.
@@ -46,7 +46,7 @@ class Foreseen:
 
 @dataclass(frozen=True, eq=False)
 class SetPlan:
-    """The plan of a set.
+    """Plan of a set of studies, which a command prints or runs.
 
     Attributes:
         names: of the retrievers.
@@ -66,11 +66,11 @@ class SetPlan:
 
     @property
     def collections(self) -> list[str]:
-        """Return the names of the collections."""
+        """Return the names of the collections of the set."""
         return [one["name"] for one in self.foreseen[0].document["collections"]]
 
     def lines(self) -> list[str]:
-        """Return the plan in words, with one total."""
+        """Return the lines of the plan, as `--dry-run` prints them, with one total."""
         lines: list[str] = []
         for number, one in enumerate(self.foreseen, start=1):
             lines += [f"study {number} of {len(self.names)}: {one.name}", *(f"  {line}" for line in one.lines)]
@@ -88,7 +88,7 @@ class SetPlan:
         return {"schema": SCHEMA, **totals, "studies": studies}
 
     def run(self, progress: Progress) -> Iterator[SetOutcome]:
-        """Measure one study after the other; yield the set after every analysis of each."""
+        """Run one study after the other; yield the set's outcome after every analysis."""
         done: dict[str, Study] = {}
         for number, (name, settings) in enumerate(zip(self.names, self.settings, strict=True)):
             pending = self.names[number + 1 :]
@@ -116,7 +116,7 @@ def plan_set(
     again: bool = False,
     notes: Sequence[str] = (),
 ) -> SetPlan:
-    """Plan every study; what an earlier one of the set encodes is stored for those after it.
+    """Plan every study of a set; encodings stored by an earlier study count as stored for later ones.
 
     Args:
         names: of the retrievers.
@@ -140,7 +140,7 @@ def plan_set(
 
 
 def _sharing(plan: StudyPlan, stored: Set[str]) -> StudyPlan:
-    """Return a plan where another study encodes some towers before, by the keys of their stores."""
+    """Return a study's plan in which the towers that an earlier study encodes count as stored."""
     towers = [{**one, "stored": True, "seconds": 0.0} if one["key"] in stored else one for one in plan.towers]
     return replace(plan, towers=tuple(cast(list[TowerWork], towers)))
 
@@ -154,7 +154,7 @@ def sized_settings(
     *,
     begun: Sequence[Path],
 ) -> tuple[Sequence[StudySettings], list[str]]:
-    """Return the settings with the sizes of a set, the same for every study, and how they were chosen, in words.
+    """Return the settings with analysis sizes for the set, equal in every study, and describe the choice.
 
     Args:
         seconds: that all studies together may take; None: the sizes stay.
@@ -176,7 +176,7 @@ def sized_settings(
 def _fitted(
     settings: Sequence[StudySettings], make: MakePlan, progress: Progress, seconds: float, given: Collection[str]
 ) -> tuple[list[StudySettings], list[str]]:
-    """Return the settings with sizes that fit all studies together into a time, the same for each, and the choice.
+    """Return settings with sizes that fit all studies together into a time, and describe the choice.
 
     The sizes are those that fit the slowest study: what all take besides is taken off, and each gets an equal share.
 

@@ -1,4 +1,4 @@
-"""StudySet: the studies of one backbone and several retrievers, in memory and as a folder, with their overview."""
+"""The type `StudySet`: the studies of one backbone and several retrievers, in memory and as a folder."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class StudySet:
         return f"<StudySet: {', '.join(self.studies)}>"
 
     def overview(self, folder: PathLike = ".") -> Overview:
-        """Return the studies side by side.
+        """Return an overview of the studies side by side.
 
         Args:
             folder: of the set, below which the pages of its studies are.
@@ -80,7 +80,7 @@ class StudySet:
             return self.write_pages(target)
 
     def write_pages(self, folder: PathLike) -> Path:
-        """Write the overview of studies that are in `folder` already; return its path."""
+        """Write the overview of studies that are already in `folder`; return its path."""
         target = path_of(folder)
         overview, page = self.overview(target), target / PAGE
         places = dict(zip(self.studies, check_distinct(list(self.studies)), strict=True))
@@ -88,7 +88,7 @@ class StudySet:
         return write_overview(overview, page)
 
     def summary(self, folder: PathLike = ".") -> dict[str, Any]:
-        """Return the overview in numbers and sentences, for other programs.
+        """Return the overview as JSON-like values, for other programs.
 
         Args:
             folder: of the set, from which the addresses of the studies' pages start.
@@ -102,7 +102,7 @@ class StudySet:
 
 
 def set_members(folder: Path) -> tuple[NamedStudy, ...]:
-    """Read the studies of a set.
+    """Read the studies of a set from its folder.
 
     Raises:
         AnalysisError: if there is no set.
@@ -117,7 +117,7 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
 
 
 def load_set(folder: PathLike) -> StudySet:
-    """Return the studies of a set that `compare` wrote; no model is needed for it, nor torch.
+    """Read a set of studies that `compare` wrote, without loading a model or torch.
 
     Raises:
         AnalysisError: if there is no set.
@@ -134,5 +134,5 @@ def is_set(folder: Path) -> bool:
 
 
 def expanded(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of studies, those of a set in its place."""
+    """Return the folders of single studies, with a set's folder replaced by those of its studies."""
     return [place for one in folders for place in ([m.folder for m in set_members(one)] if is_set(one) else [one])]

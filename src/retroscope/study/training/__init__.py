@@ -1,1 +1,1 @@
-"""Studies that train a model: pre-training, fine-tuning, and grids over parts, strategies, labels and seeds."""
+"""Studies that train a model: pre-training, fine-tuning, editing, and training ablations (grids)."""

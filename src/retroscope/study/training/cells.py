@@ -1,4 +1,4 @@
-"""The folder of one cell of a training ablation: its scores, and the document that makes it complete."""
+"""Store the scores of one trained model (cell) of a training ablation, and tell whether they are complete."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ Tests = Mapping[str, Collection]
 
 
 def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Scores], tests: Tests) -> dict[str, Scores]:
-    """Write the scores of every test and then the document, with their checksums; return the scores as they are read.
+    """Write the scores of every test collection, then `about` as the completion record; return the scores as read back.
 
     Args:
         about: the key of the cell, and what else is recorded.
@@ -31,7 +31,7 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
 
 
 def is_complete(place: Path, key: str) -> bool:
-    """Return whether a cell of this key is complete; one whose document is damaged is not.
+    """Return whether a cell's scores are stored completely; False if the completion record is damaged.
 
     Raises:
         TrainingError: if it has another key.
@@ -43,7 +43,7 @@ def is_complete(place: Path, key: str) -> bool:
 
 
 def stored_scores(place: Path, key: str, tests: Tests) -> dict[str, Scores] | None:
-    """Return the scores of a cell that is complete; None where it is not, or where it is damaged, which is noted.
+    """Return the stored scores of a complete cell; None if it is incomplete or damaged.
 
     Raises:
         TrainingError: if it has another key.
@@ -77,5 +77,5 @@ def _scores(place: Path, checksums: Mapping[str, str], tests: Tests) -> dict[str
 
 
 def group_of(test: Collection) -> str:
-    """Name the group of a test's scores in a store, by the test's fingerprint and not by its position."""
+    """Return the group name of a test collection's scores, made from its fingerprint."""
     return f"test-{test.fingerprint[:16]}"

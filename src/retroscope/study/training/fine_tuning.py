@@ -1,4 +1,4 @@
-"""Run `retroscope train`: backbone and collection in, a retriever's folder out."""
+"""Run `retroscope train`: fine-tune a backbone on a collection and write a retriever's folder."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ ALL_TIED = "the held-out queries measure the same at every checkpoint, so they c
 
 @dataclass(frozen=True, eq=False)
 class TrainJob:
-    """A training that is ready to begin: all is loaded and checked."""
+    """A fine-tuning that is ready to start, with everything loaded and checked."""
 
     backbone: Retriever
     collection: Collection
@@ -47,7 +47,7 @@ class TrainJob:
 
 
 def prepare_training(settings: TrainStudySettings) -> TrainJob:
-    """Load backbone and collections, and check that nothing is trained with that is tested with."""
+    """Load the backbone and the collections, and check that no test query is trained with."""
     check_installed()
     backbone, collection = retriever_of(settings.backbone, "backbone"), collection_of(settings.data)
     if settings.reinitialise:
@@ -63,7 +63,7 @@ def prepare_training(settings: TrainStudySettings) -> TrainJob:
 
 
 def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Train into `folder`, or go on with what was interrupted there; what `train --json` says.
+    """Fine-tune into `folder`, or resume a stopped run there; return the document of `train --json`.
 
     Raises:
         TrainingError: if the folder belongs to something else.
@@ -90,7 +90,7 @@ def _trained(job: TrainJob, folder: Path, progress: Progress | None) -> dict[str
 
 
 def describe_training(job: TrainJob) -> str:
-    """Describe in a few lines what will be trained."""
+    """Describe the training in a few lines."""
     chosen, said = job.settings.training, [*job.collection.notes, *job.pairs.notes]
     steps = planned_steps(job.pairs, chosen)
     dev = "no held-out queries: the last checkpoint is kept"
@@ -112,7 +112,7 @@ def _temperature_from(chosen: TrainingSettings, job: TrainJob) -> str:
 
 
 def _masked(pairs: Pairs) -> list[str]:
-    """Describe the masked negatives."""
+    """Describe how many in-batch negatives are masked because they are judged relevant."""
     if pairs.relevance is None:
         return []
     rows = pairs.relevance.rows_with_false_negatives
@@ -123,7 +123,7 @@ def _masked(pairs: Pairs) -> list[str]:
 
 
 def _shared(overlap: TrainingOverlap) -> str:
-    """Describe what a held-out collection shares with the training pairs."""
+    """Describe which queries, passages and answers a held-out collection shares with the training pairs."""
     answers = "; answers are not known"
     if overlap.shared_answers is not None:
         answers = f", {overlap.shared_answers:,} have an answer of a training query"
@@ -157,7 +157,7 @@ def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
 
 
 def card(job: TrainJob, base: str) -> str:
-    """Write the model card: the training data, the recipe, and how to load the model."""
+    """Return the text of the model card: the training data, the recipe, and how to load the model."""
     chosen, recipe = job.settings.training, job.backbone.passage.recipe
     rows = {
         "backbone": base,

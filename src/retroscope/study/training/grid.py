@@ -1,4 +1,4 @@
-"""Run a training ablation: every cell of a grid is trained and measured; finished cells are read."""
+"""Run a training ablation: train and test every combination of levels (cell); finished cells are read."""
 
 import hashlib
 import json
@@ -57,12 +57,12 @@ class Grid:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Return the cells in the order in which they run."""
+        """Return all cells (combinations of levels), in the order in which they run."""
         return cells_of(self.axes)
 
     @cached_property
     def shared_key(self) -> str:
-        """Return the SHA-256 of all that every cell shares."""
+        """Return the SHA-256 of everything that all cells have in common."""
         chosen = plain(self.settings)
         said = [chosen["training"], chosen["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
@@ -71,7 +71,7 @@ class Grid:
 
     @cached_property
     def backbone_keys(self) -> dict[str, str]:
-        """Map each backbone to a hash of what made its weights."""
+        """Map each backbone to a hash of its weights' origin."""
         named = {name: _load(self.settings, source).passage.fingerprint
                  for name, source in self.settings.backbones.items()}  # fmt: skip
         return named | {name: _hash([name, *self._pretraining_key]) for name in self.settings.objectives}
@@ -88,7 +88,7 @@ class Grid:
         return [plain(chosen), read, own, collection_of(chosen.data).fingerprint if chosen.data else ""]
 
     def key(self, cell: Cell) -> str:
-        """Return the SHA-256 of all that determines the numbers of a cell."""
+        """Return the SHA-256 of everything that determines the scores of a cell."""
         return _hash([self.shared_key, self.backbone_keys[cell.backbone], repr(cell)])
 
 
@@ -109,7 +109,7 @@ def prepare_grid(settings: GridSettings) -> Grid:
 
 
 def _check_levels(grid: Grid) -> None:
-    """Refuse, before training, settings that would fail in a later cell or train for too few steps."""
+    """Refuse settings that would fail in a later cell, or train for too few steps."""
     if n_processes() > 1:
         raise SettingsError("a grid runs in one process", fix="start `retroscope ablate` without torchrun")
     few = min(steps_of(grid).values())
@@ -121,7 +121,7 @@ def _check_levels(grid: Grid) -> None:
 
 
 def steps_of(grid: Grid) -> dict[int, int]:
-    """Map each number of labels to the training steps of its cells, from the mean number of pairs per query."""
+    """Map each number of labels to the number of training steps of its cells."""
     every = len(grid.collection.judged_queries)
     pairs, training = len(training_pairs(grid.collection)), grid.settings.training
     return {n: training.steps or math.ceil(pairs * n / every / training.batch_size * training.epochs)
@@ -129,7 +129,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Train and score every cell on every test; cells that are complete in `folder` are read instead.
+    """Train every cell and score it on every test collection; complete cells in `folder` are read.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
@@ -161,7 +161,7 @@ def finished_cells(grid: Grid, folder: Path) -> int:
 
 
 def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Progress | None) -> dict[str, Scores]:
-    """Train, measure, write, and return the scores."""
+    """Train one cell, score it on every test collection, store the scores and return them."""
     told = None if progress is None else _within(progress, cell)
     model = place / "model"
     job = _job(grid, cell, backbone)
@@ -174,7 +174,7 @@ def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Prog
 
 
 def _clear(grid: Grid, place: Path) -> None:
-    """Remove what a finished cell no longer needs; a kill in the middle of that loses nothing."""
+    """Remove files that a finished cell does not need: vectors and, unless models are kept, the model."""
     remove_whole(place / "vectors")
     if not grid.settings.keep_models:
         remove_whole(place / "model")
@@ -200,7 +200,7 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, made: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """Return the checkpoint of a cell; that of an objective is pre-trained once a seed, unless `folder` has it."""
+    """Return the checkpoint of a cell's backbone; for an objective, pre-train it once for each seed."""
     settings, chosen, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or chosen is None:
         return settings.backbones[cell.backbone]
@@ -212,7 +212,7 @@ def _backbone(
 
 
 def with_labels(collection: Collection, n: int, seed: int) -> Collection:
-    """Return the collection with `n` of its judged queries, in its own order.
+    """Return the collection with `n` of its judged queries, in their order.
 
     With one seed, a smaller sample is part of every larger one.
     """
@@ -247,7 +247,7 @@ def _hash(said: object) -> str:
 
 
 def describe_grid(grid: Grid, folder: Path) -> str:
-    """Describe the grid in a few lines."""
+    """Describe the training ablation in a few lines."""
     done = finished_cells(grid, folder)
     lines = [f"{len(grid.cells)} cells, {done} of them done; {len(grid.collection.judged_queries):,} training queries"]
     lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in grid.axes.items()]

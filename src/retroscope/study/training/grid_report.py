@@ -1,4 +1,4 @@
-"""The report of a training ablation: what each part of pre-training was worth."""
+"""Report a training ablation: how much each part of the pre-trained weights was worth."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ TABLES = ("cells", "effects", "shares", "worth")
 
 @dataclass(frozen=True, eq=False)
 class GridFindings:
-    """The tables of a training ablation; each has one row a combination of settings, test and measure.
+    """The tables of a training ablation: a row for each combination of settings, test and measure.
 
     Attributes:
         title: of the report.
@@ -54,12 +54,12 @@ class GridFindings:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def statements(self) -> tuple[Statement, ...]:
-        """Return the conclusions of the grid."""
+        """Return the conclusions of the training ablation."""
         return (*_effect_words(self), *_worth_words(self), *_share_words(self))
 
 
 def _effect_words(f: GridFindings) -> Iterator[Statement]:
-    """Describe the effect of each part, at the largest number of labels."""
+    """Yield statements of each part's effect, at the largest number of labels."""
     if f.effects.empty:
         return
     most = f.effects["labels"].max()
@@ -77,7 +77,7 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def _worth_words(f: GridFindings) -> Iterator[Statement]:
-    """Describe the worth in labels, at every number of labels but the largest, beyond which there are no data."""
+    """Yield statements of each part's worth in labels, at every number of labels but the largest."""
     if f.worth.empty:
         return
     for _, rows in f.worth.groupby(["test", "backbone", "strategy", "reinitialise"], sort=False):
@@ -88,7 +88,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe one row of `worth`; a worth is claimed only if the gap is significant and the worth is not 0."""
+    """Describe a row of `worth`, which is claimed only if the gap and the worth are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if row.low > 0 and row.gap_low > 0:
@@ -105,7 +105,7 @@ def _labels(end: float, row: Any) -> str:
 
 
 def _share_words(f: GridFindings) -> Iterator[Statement]:
-    """Describe how much each factor explains of the variance of the cells, the largest first."""
+    """Yield a statement of how much of the scores' variance each factor explains, the largest first."""
     if f.shares.empty:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
@@ -143,7 +143,7 @@ def _blocks(part: str) -> str:
 
 
 def label_figure(f: GridFindings) -> Figure:
-    """Return the headline measure against labels, a line for each level of what was re-initialised."""
+    """Draw the headline measure against the number of labels, a line for each re-initialised part."""
     rows = f.cells[f.cells["measure"] == f.headline]
     renamed = {"mean": "value", "ci_low": "low", "ci_high": "high"}
     frame = rows.rename(columns=renamed).assign(series=_series(rows), line=_series(rows))
@@ -167,7 +167,7 @@ def label_figure(f: GridFindings) -> Figure:
 
 
 def _series(rows: pd.DataFrame) -> list[str]:
-    """Return the names of the lines: the settings that differ."""
+    """Return the names of the figure's lines: the settings that differ between rows."""
     axes = [axis for axis in ("backbone", "strategy", "reinitialise") if rows[axis].nunique() > 1] or ["backbone"]
     words = {INTACT: "intact"}
     return [", ".join(words.get(v, v if a != "reinitialise" else f"{v} afresh") for a, v in zip(axes, r, strict=True))
@@ -175,7 +175,7 @@ def _series(rows: pd.DataFrame) -> list[str]:
 
 
 def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
-    """Return the tables of cells and of worth, as a paper prints them."""
+    """Return the tables of scores and of worth, as a paper prints them."""
     rows = f.cells[f.cells["measure"] == f.headline]
     keep = ["test", "backbone", "reinitialise", "strategy", "labels"]
     cells = rows[keep].assign(**{f.headline: [
@@ -193,7 +193,7 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
 
 
 def grid_text(f: GridFindings) -> str:
-    """Return the statements, the caveats and the means of every combination of settings, as a terminal shows them."""
+    """Return statements, caveats and means of every combination of settings, as text for a terminal."""
     return console.page(
         [
             f.title,

@@ -1,4 +1,4 @@
-"""Settings of a training ablation: every combination of some settings is trained and measured."""
+"""Settings of a training ablation, in which every combination of levels is trained and tested."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ AXES = ("backbone", "reinitialise", "strategy", "labels", "seed")
 
 @dataclass(frozen=True, kw_only=True)
 class GridSettings:
-    """A grid: the cells are all combinations of the levels of five axes.
+    """Settings of a training ablation; its cells are all combinations of the levels of five axes.
 
     Attributes:
         backbones: name -> folder or hub name of a checkpoint: the levels of the axis "backbone".
@@ -80,7 +80,7 @@ class GridSettings:
         self._check_levels()
 
     def _check_levels(self) -> None:
-        """Refuse a level or a measure that has no meaning."""
+        """Refuse a level or a measure that does not exist."""
         for measure in self.measures:
             parse_measure(measure)
         for strategy in self.strategies:
@@ -93,7 +93,7 @@ class GridSettings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination of levels; `parts` are re-initialised, none if the backbone is left intact."""
+    """One combination of levels: backbone, re-initialised parts, strategy, number of labels and seed."""
 
     backbone: str
     reinitialise: str
@@ -103,23 +103,23 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Return the name of the cell's folder."""
+        """Return the name of the folder for this combination."""
         words = (self.backbone, self.reinitialise.replace(":", ""), self.strategy, str(self.labels), f"seed{self.seed}")
         return "_".join(_safe(word) for word in words)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the parts to re-initialise."""
+        """Return the parts of the backbone to re-initialise."""
         return level_parts(self.reinitialise)
 
 
 def level_parts(level: str) -> tuple[str, ...]:
-    """Return the parts that a level re-initialises."""
+    """Return the parts of a backbone that a level re-initialises."""
     return () if level == INTACT else tuple(level.split("+"))
 
 
 def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
-    """Map each axis to its levels.
+    """Map each axis of the grid (backbone, re-initialised parts, strategy, labels, seed) to its levels.
 
     Args:
         every: training queries that there are.
@@ -135,7 +135,7 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
 
 
 def cells_of(axes: dict[str, tuple[Any, ...]]) -> list[Cell]:
-    """Combine all levels, seed by seed, so that a stopped grid has complete seeds."""
+    """Return all combinations of levels, seed by seed, so that a stopped run has complete seeds."""
     *others, seeds = (axes[name] for name in AXES)
     return [
         Cell(**dict(zip(AXES, (*combination, seed), strict=True))) for seed in seeds for combination in product(*others)
@@ -148,5 +148,5 @@ def _check_distinct(name: str, values: Sequence[object]) -> None:
 
 
 def _safe(word: str) -> str:
-    """Return a word that is a valid file name on every system."""
+    """Replace characters so that a word is a valid file name on every system."""
     return "".join(c if c.isalnum() or c in "-+" else "-" for c in word)

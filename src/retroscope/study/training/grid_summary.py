@@ -1,4 +1,4 @@
-"""Summary of a training ablation: means over seeds and queries, paired effects, shares of variance, worth in labels."""
+"""Summarise a training ablation: means, paired effects, shares of variance, and worth in labels."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -32,7 +32,7 @@ SETTINGS = AXES[:-1]  # all but the seed
 
 
 def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, Scores]:
-    """Test -> scores of all cells, dims (query, backbone, reinitialise, strategy, labels, seed, measure)."""
+    """Map each test to the scores of all cells: dims query, the axes of the grid, and measure."""
     axes = {axis: list(values) for axis, values in grid.axes.items()}
     gathered = {}
     for test in grid.tests:
@@ -55,7 +55,7 @@ def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, 
 
 
 def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
-    """Compute the tables that a report of the grid shows."""
+    """Compute the tables of the training ablation's report."""
     frames = {
         name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores.values, grid)])
         for name, make in (("cells", _cells), ("effects", _effects), ("shares", _shares), ("worth", _worth))
@@ -86,7 +86,7 @@ def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
 
 
 def grid_document(findings: GridFindings) -> dict[str, Any]:
-    """Return the JSON document of `ablate --json`."""
+    """Return what `ablate --json` prints: statements, tables, caveats and settings, as JSON-like values."""
     tables = {name: getattr(findings, name).to_dict(orient="records") for name in TABLES}
     tables["worth"] = [{name: _said(value) for name, value in row.items()} for row in tables["worth"]]
     made: dict[str, Any] = clean(
@@ -105,7 +105,7 @@ def grid_document(findings: GridFindings) -> dict[str, Any]:
 
 
 def _said(value: Any) -> Any:
-    """Replace infinity, which JSON cannot hold, by a word."""
+    """Replace infinity, which JSON cannot contain, by "above" or "below"."""
     if isinstance(value, float) and np.isinf(value):
         return "above" if value > 0 else "below"
     return value
@@ -129,7 +129,7 @@ def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
 
 
 def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
-    """Return every combination of the levels of these axes."""
+    """Yield every combination of the levels of these axes."""
     for levels in product(*(values.indexes[axis] for axis in axes)):
         yield dict(zip(axes, levels, strict=True))
 
@@ -153,7 +153,7 @@ def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
 
 
 def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Return what re-initialising parts changes, paired by query and seed: re-initialised minus intact."""
+    """Yield rows of the effect of re-initialising parts: re-initialised minus intact, paired by query and seed."""
     if INTACT not in values.indexes["reinitialise"]:
         return
     for at in _combinations(values, *SETTINGS, "measure"):
@@ -166,7 +166,7 @@ def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, 
 
 
 def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Return the shares of the variance of the cells' means; empty for a grid with one cell."""
+    """Yield each factor's share of the variance of the cells' means; nothing for a single cell."""
     for at in _combinations(values, "measure"):
         means = values.sel(at).mean("query")
         if means.size > 1:
@@ -175,7 +175,7 @@ def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, A
 
 
 def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Return what the re-initialised parts had been worth, in labels, by the headline measure."""
+    """Yield what the re-initialised parts were worth in labels, by the headline measure."""
     labels = tuple(int(n) for n in values.indexes["labels"])
     if len(labels) < 2 or INTACT not in values.indexes["reinitialise"]:
         return
@@ -201,7 +201,7 @@ def write_grid_report(findings: GridFindings, folder: Path) -> Path:
 
 
 def save_gathered(grid: Grid, gathered: Mapping[str, Scores], folder: Path) -> Path:
-    """Write all scores to `grid.zarr`, replacing it; each test is a group named by its fingerprint."""
+    """Write all scores to `grid.zarr`, one group for each test, replacing an earlier file."""
     store = folder / "grid.zarr"
     remove_whole(store)
     for test, scores in gathered.items():

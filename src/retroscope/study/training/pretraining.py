@@ -1,4 +1,4 @@
-"""Run `retroscope pretrain`: text in, a backbone's folder out."""
+"""Run `retroscope pretrain`: pre-train a backbone on text and write its folder."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate
 
 @dataclass(frozen=True, eq=False)
 class PretrainJob:
-    """A pre-training that is ready to start.
+    """A pre-training that is ready to start, with model, tokenizer and text.
 
     Attributes:
         new: names of the head's weights that the checkpoint lacks; they start from random values.
@@ -79,7 +79,7 @@ def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
 
 
 def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
-    """Return the model of the objective, with its head, and the weights that the checkpoint lacks."""
+    """Return the model with the objective's head, and the names of weights that the checkpoint lacks."""
     name, start = settings.pretraining.objective, locate(settings.start) if settings.start else None
     if name == CROPS:
         return new_backbone(config, model_class(config)) if start is None else load_backbone(start, How()).model, []
@@ -88,7 +88,7 @@ def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[P
 
 
 def read_documents(settings: PretrainStudySettings) -> list[str]:
-    """Read the documents, one a line of the files, then one a passage of the collection."""
+    """Read the documents: each line of the files, then each passage of the collection."""
     texts = [line for name in settings.text for line in read_lines(Path(name))]
     if settings.data is not None:
         collection = collection_of(settings.data)
@@ -97,7 +97,7 @@ def read_documents(settings: PretrainStudySettings) -> list[str]:
 
 
 def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Pre-train into `folder`, or go on with what was interrupted there; what `pretrain --json` says.
+    """Pre-train into `folder`, or resume a stopped run there; return the document of `pretrain --json`.
 
     Raises:
         TrainingError: if the folder belongs to something else.
@@ -158,7 +158,7 @@ def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase)
 
 
 def describe_pretraining(job: PretrainJob) -> str:
-    """Describe in a few lines what will be trained."""
+    """Describe the pre-training in a few lines."""
     chosen, read = job.settings.pretraining, job.documents
     size = sum(parameter.numel() for parameter in job.model.parameters())
     start = job.settings.start or f"a new {job.settings.shape}"

@@ -15,7 +15,7 @@ from retroscope.training.vocabulary import parse_kind
 
 @dataclass(frozen=True, kw_only=True)
 class TrainStudySettings:
-    """Everything about a training.
+    """Settings of `retroscope train`: backbone, data, and the training itself.
 
     Attributes:
         backbone: the checkpoint from which the training starts.
@@ -40,7 +40,7 @@ class TrainStudySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainStudySettings:
-    """Everything about a pre-training.
+    """Settings of `retroscope pretrain`: text, model, and the training itself.
 
     Attributes:
         text: text files in UTF-8, one document per line.
@@ -80,7 +80,7 @@ class PretrainStudySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EditStudySettings:
-    """Settings of an edit: its facts and its backbone.
+    """Settings of `retroscope edit`: backbone, facts, and the edit itself.
 
     Attributes:
         backbone: folder or hub name of a backbone with its language-model head.

@@ -1,11 +1,11 @@
-"""Choose the splits of a collection that a retriever is trained and tested with. No torch."""
+"""Choose the splits of a collection for training and for testing. No torch."""
 
 from retroscope.collection.loading import splits_of
 from retroscope.errors import SettingsError
 
 
 def training_split(source: str, wanted: str | None) -> str | None:
-    """Return the split to train with: the wanted one, else "train" where the source has it, else its only one."""
+    """Return the split for training: the wanted one, else "train" if it exists, else the only one."""
     if wanted is not None:
         return wanted
     splits = splits_of(source)
@@ -19,6 +19,6 @@ def training_split(source: str, wanted: str | None) -> str | None:
 
 
 def test_split(source: str, trained: str | None) -> tuple[str, ...]:
-    """Return the split to test with unless another is named: "test", where there is one that is not trained with."""
+    """Return the default split for testing: "test" if it exists and is not trained with; else none."""
     others = set(splits_of(source)) - {training_split(source, trained)}
     return ("test",) if "test" in others and len(splits_of(source)) > 1 else ()

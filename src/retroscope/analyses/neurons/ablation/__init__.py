@@ -1,1 +1,4 @@
-"""Does retrieval need these neurons? Retrieval with them fixed at one value, against two controls."""
+"""Ablation of neurons: does retrieval need the neurons with the largest attribution?
+
+Retrieval with them fixed at one value, against two controls.
+"""

@@ -41,7 +41,7 @@ from retroscope.scores import QUERY, TEXT, Scores
 
 @dataclass(frozen=True, eq=False)
 class Rankings:
-    """The rankings that neurons are chosen by: the tested one, a second one, and size."""
+    """Three rankings that sets of neurons are taken from: the tested ranking, a second one, and one by size."""
 
     chosen: Ranking
     beside: Ranking
@@ -57,7 +57,7 @@ def ablation_curves(
     *,
     whole: WholeSearch | None = None,
 ) -> AblationCurves:
-    """Retrieve with the top, the largest, the bottom and random neurons fixed, for each fraction, and with none.
+    """Measure retrieval with the top, largest, bottom and random neurons fixed, for each fraction, and with none fixed.
 
     The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), the other's once; the
     rest costs little. A corpus of more than `settings.passages` is sampled, in groups of queries of which the first
@@ -122,7 +122,7 @@ def _curves(
 
 
 def _size(trial: AblationTrial, ranking: Ranking, attributed: str) -> Ranking:
-    """Rank neurons by how much fixing one changes its output, over the texts of the attributed or the ablated tower."""
+    """Rank neurons by how much fixing one changes the FFN's output, over the texts of one tower."""
     tower = attributed if attributed in trial.moments else next(iter(trial.moments))
     return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, at_mean=trial.at_mean)
 
@@ -152,7 +152,7 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Return the neurons to fix for each fraction; every set has as many neurons in each layer as the top set."""
+    """Yield the sets of neurons to fix for each fraction; each has as many neurons in every layer as the top set."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -166,7 +166,7 @@ def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tupl
 def _precision_effect(
     trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: NeuronAblationSettings
 ) -> PrecisionEffect | None:
-    """Measure the effect of the precision on the harm of the top at the reference fraction; None in float32.
+    """Measure how the precision changes the harm of the top neurons at the reference fraction; None in float32.
 
     On the first group of queries, over one random draw.
 
@@ -192,7 +192,7 @@ def _table(
     settings: NeuronAblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> pd.DataFrame:
-    """Return the rows of the curve, and count the fixed neurons, their layers, and the large ones among them."""
+    """Return `curve_table` of the measured scores, with columns that describe the top neurons of each fraction."""
     top, largest = ({f: sets[how, 0, f] for f in settings.fractions} for how in (TOP, LARGEST))
     table = curve_table(values["ablated"], values["intact"], settings.intervals, relevant)
     ablated = table["fraction"].map(top)

@@ -1,4 +1,4 @@
-"""Figure of the ablation curves."""
+"""Figure of the ablation curves of neurons."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ WIDE = {"width": 360, "height": 230}
 
 
 def ablation_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the measure over the part of the neurons that is ablated: a panel a side and measure."""
+    """Draw each retrieval measure over the fraction of neurons that is fixed: a panel for each model and measure."""
     sides = tower.ablations
     if not sides:
         return None
@@ -48,7 +48,7 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
-    """Draw the panel of one side and measure at a time, in one colour; the retriever and its first measure first."""
+    """Draw one panel, whose model and measure the reader selects; the retriever and its first measure at the start."""
     frame = pd.concat([rows.assign(side=name) for name, rows in frames.items()], ignore_index=True)
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     sides, measures = list(frames), list(dict.fromkeys(frame["measure"]))
@@ -57,7 +57,7 @@ def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
 
 
 def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
-    """Draw one panel; its colour is that of the side."""
+    """Draw the panel of one model and measure, in the colour of that model."""
     frame = frame[frame["measure"] == measure]
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     panel = _panel(frame, measure, (LOOKS | NEURON_LOOKS)[name].colour, alt.Chart())
@@ -66,7 +66,7 @@ def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
 
 
 def _panel(frame: pd.DataFrame, title: str, colour: str, chart: Any) -> Any:
-    """Draw the curves of one side and measure, over the level of the intact model; without data."""
+    """Draw the curves of one model and measure, with the level of the intact model; the data are added later."""
     channels = _channels(colour, [how for how in LINES if (frame["how"] == how).any()])
     axis = _percent(frame[frame["how"] != INTACT])
     x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=axis)
@@ -88,7 +88,7 @@ def _panel(frame: pd.DataFrame, title: str, colour: str, chart: Any) -> Any:
 
 
 def _channels(colour: str, hows: list[str]) -> dict[str, Any]:
-    """Return colour and dash by what was ablated."""
+    """Return the encodings of colour and dash: one for each kind of fixed neurons."""
     names = [LINES[how] for how in hows]
     colours = [{RANDOM: PALE, INTACT: GREY, LARGEST: OTHER}.get(how, colour) for how in hows]
     dashes = [DASHES.get(how, [1, 0]) for how in hows]
@@ -107,7 +107,7 @@ def _percent(cut: pd.DataFrame) -> Any:
 
 
 def _words(name: str, frame: pd.DataFrame, measure: str) -> str:
-    """Say where each curve ends."""
+    """Describe where each curve ends, as alternative text of the figure."""
     frame = frame[frame["measure"] == measure]
     last = frame[frame["fraction"] == frame["fraction"].max()]
     ends = [f"{how} {score(float(rows['value'].mean()))}" for how, rows in last.groupby("how", sort=False)]

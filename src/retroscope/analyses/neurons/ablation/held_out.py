@@ -1,4 +1,4 @@
-"""Held-out queries: those that an attribution did not use, so that its top neurons can be tested on them."""
+"""Choose held-out queries, which an attribution did not use, so that its top neurons can be tested on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PASSAGES_OF = {"norm": (), "score": ("positive",), "margin": ("positive", "negat
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The queries that are measured.
+    """The queries that ablations are measured on, and those of them that the attribution used.
 
     Attributes:
         ids: in the collection's order.
@@ -28,7 +28,7 @@ class Evaluated:
 def evaluated_queries(
     collection: Collection, attribution: NeuronAttribution, *, held_out: bool | None, enough: int = 1
 ) -> Evaluated:
-    """Return the judged queries, or, held out, those whose texts were not used for the attribution.
+    """Return the queries to measure: all judged ones or, if held out, those whose texts the attribution did not use.
 
     A query was used if its own text was attributed, or one of its relevant passages: as an example of the target
     `norm`, as a relevant passage of an attributed query, or as its hard negative. Equal texts count as one text.
@@ -72,7 +72,7 @@ def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
 
 
 def _run(attribution: NeuronAttribution) -> list[str]:
-    """Return the passages that the queries were attributed with, as the attribution records them."""
+    """Return the ids of the passages that the attribution used with its queries, as it records them."""
     run: list[str] = []
     for name in PASSAGES_OF[attribution.recipe["target"]]:
         recorded = attribution.scores.values.coords.get(name)

@@ -1,4 +1,4 @@
-"""Ablations in two looks: at the first group of queries, then at the others where the first leaves a question.
+"""Measure ablations sequentially: on a first group of queries, then on all others where a question is still open.
 
 Each fraction of the neurons has its own questions: does the top cost more than random neurons, and more than the
 largest, too? After the first group it is measured no further if the answers are clear: yes at the level of the first
@@ -49,7 +49,7 @@ def measure_in_looks(
     settings: NeuronAblationSettings,
     passages: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Fill the scores (query, how, draw, fraction, measure) with all that is measured; the others stay NaN.
+    """Fill the scores (query, how, draw, fraction, measure) by measuring set after set; what is not needed stays NaN.
 
     Args:
         values: NaN, with the coordinate `group` of queries.
@@ -72,7 +72,7 @@ def measure_in_looks(
 
 @dataclass(frozen=True, eq=False)
 class _Looks:
-    """The scores so far, and how more of them are measured."""
+    """The scores measured so far, and the function that measures more sets of neurons."""
 
     values: xr.DataArray
     value_of: ValuesOfSet
@@ -85,12 +85,12 @@ class _Looks:
         return int(query_groups(self.values).max()) + 1
 
     def rows(self, table: Callable[..., pd.DataFrame], values: xr.DataArray) -> pd.DataFrame:
-        """Return the rows of the headline measure, by fraction."""
+        """Make the rows of a table for the headline measure, indexed by fraction."""
         headline = values.isel(measure=[0])
         return table(headline, self.settings.intervals, self.passages).set_index("fraction")
 
     def first(self, fraction: float, *, every_draw: bool) -> None:
-        """Measure a fraction on the first group; only `FEW` draws where they show no harm that could be claimed."""
+        """Measure a fraction's sets on the first group, with few random draws if these rule out a claim."""
         for how in self.values["how"].values.tolist():
             if how != RANDOM:
                 self._fill(0, (how, 0, fraction))
@@ -102,7 +102,7 @@ class _Looks:
             self._fill(0, (RANDOM, draw, fraction))
 
     def second(self, fraction: float) -> None:
-        """Measure the sets of a fraction that the first look measured on all other groups."""
+        """Measure, on all other groups, the sets of a fraction that were measured on the first group."""
         first = first_group(self.values).sel(fraction=fraction).isel(query=0, measure=0)
         for how, draw in product(first["how"].values.tolist(), first["draw"].values.tolist()):
             if not np.isnan(first.sel(how=how, draw=draw)):
@@ -110,7 +110,7 @@ class _Looks:
                     self._fill(group, (how, draw, fraction))
 
     def reported(self) -> float | None:
-        """Return the fraction that would be reported now, unless all its queries are measured."""
+        """Return the fraction that the report would give now; None if all its queries are already measured."""
         rows = self.rows(claim_rows, self.values)
         fraction = reported_fraction(rows.reset_index())
         return None if rows.loc[fraction, "n"] == self.values.sizes[QUERY] else fraction
@@ -123,7 +123,7 @@ class _Looks:
 
 
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether the first look leaves a question of a fraction open.
+    """Return whether the first group of queries leaves a test of a fraction undecided that all queries may decide.
 
     Closed are: nothing over random neurons to be expected; or more than random neurons cost, and the largest are either
     beaten, too, or will hardly be.
@@ -135,7 +135,8 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether the top of a fraction, measured on one group, will hardly be worse than random neurons with all.
+    """Return whether a fraction's top neurons, after one group, are unlikely to prove worse than random ones on all
+    queries.
 
     The prediction test against the draws is futile if it would not be significant by itself even if all spread of the
     draws were luck of the queries; draws without any spread say nothing yet.
@@ -150,7 +151,7 @@ def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: i
 
 
 def _is_futile_effect(row: "pd.Series[Any]", effect: str, settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether the paired test of an effect will hardly be significant with all queries.
+    """Return whether the paired test of an effect is unlikely to become significant with all queries.
 
     It is predicted from the effect so far, with a flat prior: with z at the share s of the queries, P(z at the end > c)
     = Phi((z - sqrt(s) c) / sqrt(1 - s)) (Spiegelhalter et al. 1986, Controlled Clinical Trials 7), c being that of the

@@ -22,7 +22,7 @@ PER_JUDGED = 1 + HARD
 def pools_of(
     collection: Collection, queries: Sequence[str], settings: NeuronAblationSettings, rankings: Sequence[Ranked]
 ) -> tuple[Collection, ...]:
-    """Return the collections that are searched, one a group of queries.
+    """Split the queries into groups and return the collection that is searched for each group.
 
     A corpus that is not sampled, or fewer than `ENOUGH` queries a group, make one group.
 
@@ -46,12 +46,12 @@ def pools_of(
 
 
 def relevant_in(pools: Sequence[Collection]) -> Mapping[str, tuple[str, ...]]:
-    """Return query id -> its relevant passages, of every group."""
+    """Return query id -> its relevant passages, over the queries of all groups."""
     return {query: passages for pool in pools for query, passages in pool.relevant.items()}
 
 
 def pool_counts(pools: Sequence[Collection], collection: Collection) -> AblationRecipe:
-    """Count what is searched, for the recipe: passages of all pools together, and of each."""
+    """Count passages and queries of the pools: of all together, and of each."""
     return {
         "passages": len({p for pool in pools for p in pool.passages}),
         "of_passages": len(collection.passages),

@@ -1,4 +1,4 @@
-"""Ablation curves in numbers: every fraction against its controls, and the areas between the curves."""
+"""Tables of the ablation curves: every fraction against its controls, and the areas between the curves."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def curve_table(
     settings: IntervalSettings,
     passages: Mapping[str, tuple[str, ...]] | None = None,
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure, means over the queries that were measured there.
+    """Return a row for each fraction and measure: means over the queries measured there, harms and their tests.
 
     Columns: `fraction`, `measure`, `n` queries, `draws`, `intact`, one for each label of `how` (`random`: mean of the
     draws), `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with
@@ -60,7 +60,7 @@ def curve_table(
 def claim_rows(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return the rows of a table without the intact measure; p of claims over both looks and all fractions."""
+    """Return the rows of `look_rows` with p-values of claims, corrected over both looks and all fractions."""
     table = look_rows(values, settings, passages)
     first = look_rows(first_group(values), settings, passages) if query_groups(values).any() else None
     for claim, p in (("over_random", "p_over_random"), ("confirmed", "p_confirmed")):
@@ -72,7 +72,7 @@ def claim_rows(
 
 
 def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[float]":
-    """Return the p of a claim that may be made at either look; rows that the second left out have the first's."""
+    """Combine the p-values of both looks at the queries; a row without a second look keeps the p of the first."""
     second = (table[p] / SPENT[1]).where(table["n"] > first["n"], 1.0)
     return np.minimum(first[p] / SPENT[0], second).clip(upper=1.0)
 
@@ -80,7 +80,7 @@ def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[
 def look_rows(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return the rows of one look; nothing is corrected."""
+    """Return a row for each fraction and measure from the queries of one look, with uncorrected tests."""
     random = values.sel(how=RANDOM, drop=True)
     top, largest = (values.sel(how=how, drop=True).isel(draw=0, drop=True) for how in (TOP, LARGEST))
     over_random = _paired(random.mean("draw"), top, settings, passages or {})
@@ -95,7 +95,7 @@ def look_rows(
 
 
 def reported_fraction(rows: pd.DataFrame) -> float:
-    """Return the fraction that is reported in numbers, of the rows of one measure.
+    """Return the fraction whose numbers the report gives, from the rows of one measure.
 
     The smallest that is confirmed; else the smallest at which the top beats random neurons; else the one nearest to
     1 %.
@@ -108,22 +108,22 @@ def reported_fraction(rows: pd.DataFrame) -> float:
 
 
 def nearest_to_reference(fractions: Sequence[float]) -> float:
-    """Return the fraction that is reported where nothing is claimed."""
+    """Return the fraction nearest to 1 %, whose numbers the report gives where no claim holds."""
     return min(fractions, key=lambda fraction: abs(math.log(fraction / REFERENCE)))
 
 
 def first_group(values: xr.DataArray) -> xr.DataArray:
-    """Return the scores of the queries that were looked at first."""
+    """Return the scores of the group of queries that was measured first."""
     return values.isel({QUERY: query_groups(values) == 0})
 
 
 def query_groups(values: xr.DataArray) -> Int[np.ndarray, "query"]:
-    """Return the group of every query; scores without the coordinate have one."""
+    """Return the group number of every query; 0 for all if the scores have no groups."""
     return values[GROUP].values if GROUP in values.coords else np.zeros(values.sizes[QUERY], dtype=int)
 
 
 def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure: str) -> float:
-    """Return the mean of the intact model over the queries that were measured at a fraction."""
+    """Return the intact model's mean over the queries that were measured at a fraction."""
     top = values.sel(how=TOP, fraction=fraction, measure=measure).isel(draw=0)
     return float(intact.sel(measure=measure).where(top.notnull()).mean())
 
@@ -131,7 +131,7 @@ def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure
 def _paired(
     other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> Difference:
-    """Pair the scores under the other set with those under the top set: their difference is the harm."""
+    """Pair the scores under another set of neurons with those under the top set; the difference is the harm."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
@@ -146,7 +146,7 @@ def _holm(p: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
 
 
 def _cell(cell: xr.DataArray, by_query: xr.Dataset, over_largest: xr.Dataset) -> dict[str, float | bool]:
-    """Return one cell as scores (query, how, draw)."""
+    """Return the means, harms and p-values of one fraction and measure, from scores (query, how, draw)."""
     means = {str(how): float(cell.sel(how=how).isel(draw=0).mean()) for how in cell["how"].values if how != RANDOM}
     draws = cell.sel(how=RANDOM).dropna("draw", how="all").mean(QUERY).values
     not_above = int((draws <= means[TOP]).sum())
@@ -188,7 +188,7 @@ def _all_of(p: Sequence[float]) -> float:
 def area_table(
     values: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]] | None = None
 ) -> pd.DataFrame:
-    """Return by how much the curves of the chosen sets lie below the mean of the random ones.
+    """Return the areas between the curve of each chosen set and the mean curve of the random sets.
 
     Over the queries that were measured at every fraction.
     Columns: `how`, `measure`, `area` (in units of the measure: the mean distance over log10 of the fraction),
@@ -213,7 +213,7 @@ def area_table(
 
 
 def shared_by_chance(top: NeuronSet, ranking: Ranking) -> float:
-    """Return the share of the top expected in a random set of the same histogram; 1 where whole layers are top."""
+    """Return the share of the top neurons that a random set with as many neurons in every layer has on average."""
     sizes = dict(zip(ranking.sites, map(len, ranking.values), strict=True))
     counts = {(part, layer): len(some) for part, layers in top.neurons.items() for layer, some in layers.items()}
     return sum(n * n / sizes[site] for site, n in counts.items()) / len(top)

@@ -1,4 +1,4 @@
-"""Ablations in sequence on the same texts: tokenised once; the tower that is not ablated is encoded once."""
+"""Run ablations on the same texts: these are tokenised once, and a tower that is not ablated is encoded once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,11 +48,11 @@ class AblationTrial:
 
     @property
     def at_mean(self) -> bool:
-        """Return whether neurons are fixed at their means, else at zero."""
+        """Return whether neurons are fixed at their means; otherwise they are fixed at zero."""
         return self.settings.fixed_at == "mean"
 
     def values(self, neurons: NeuronSet | None, precision: str | None = None) -> Float[np.ndarray, "query measure"]:
-        """Return the measures of every query with these neurons fixed; None ablates nothing.
+        """Return the measures of every query with these neurons fixed; None fixes none.
 
         Args:
             precision: of the passes; None: that of the settings.
@@ -71,7 +71,7 @@ class AblationTrial:
 
 @dataclass
 class Counter:
-    """Add up the texts of a group of queries that were encoded, of those that may be, and report them."""
+    """Counter of the texts encoded so far, which reports progress."""
 
     progress: Progress | None
     group: int = 0
@@ -79,7 +79,7 @@ class Counter:
     done: int = 0
 
     def add(self, texts: int) -> None:
-        """Count so many more."""
+        """Add a number of encoded texts and report progress."""
         self.done += texts
         if self.progress:
             of = f", group {self.group + 1} of queries" if self.group else ""
@@ -87,7 +87,7 @@ class Counter:
 
 
 def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...]) -> None:
-    """Refuse to ablate neurons in a tower of other weights than the one where they were found."""
+    """Refuse to ablate neurons in a tower whose weights differ from those of the attributed tower."""
     one = retriever.tower(attributed)
     for tower in towers:
         if not same_weights(one, retriever.tower(tower)):
@@ -100,7 +100,7 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The trials of all groups of queries, each made when it is first asked for.
+    """The ablation trials of all groups of queries; each is made at its first use.
 
     Attributes:
         pools: what is searched for the queries of each group.
@@ -117,7 +117,7 @@ class Trials:
 
     @property
     def query_texts(self) -> list[int]:
-        """Return the number of the distinct text of every query, group by group."""
+        """Return a number for every query, group by group, that is equal for queries of equal text."""
         numbers: dict[str, int] = {}
         queries = [query for pool in self.pools for query in pool.queries.values()]
         return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]
@@ -142,7 +142,7 @@ def make_trial(
     *,
     moments: Mapping[str, NeuronMoments] | None = None,
 ) -> AblationTrial:
-    """Tokenise, encode everything intact, and measure the neurons of the towers that will be ablated.
+    """Tokenise the texts, encode them with the intact model, and measure the neurons of the towers to ablate.
 
     Args:
         moments: of these neurons, where they were measured on other texts.
@@ -161,7 +161,7 @@ def _moments(texts: TowerTexts) -> NeuronMoments:
 
 
 def encoded(texts: TowerTexts, counter: Counter, precision: str) -> Representations:
-    """Return the final vectors."""
+    """Encode the texts of a tower and return their final vectors."""
     with in_precision(precision, texts.encoder.device):
         final = final_vectors(texts.encoder, texts.rows, texts.tokens, counter.add).float()
     return representations_in_memory(texts.ids, final[:, None].numpy())

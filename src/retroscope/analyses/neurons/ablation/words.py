@@ -1,4 +1,4 @@
-"""Does retrieval need the neurons that an attribution names, more than random ones and more than large ones?
+"""Statements about the ablation: does retrieval need the top neurons more than random and than large ones?
 
 A count without an ablation is not evidence, and an ablation is none unless it beats both controls of the same layers:
 random neurons, and the largest ones, which are found without gradient or query.
@@ -27,17 +27,17 @@ NOTHING = "Nothing shows that retrieval needs these neurons more than others."
 
 
 def of(name: str, side: AttributedModel) -> str:
-    """Return the side in words: "of the after side", or "of MODEL" where it is alone."""
+    """Return the end of a phrase that names a model: "of the after side", or "of MODEL" for a single model."""
     return f"of {side.name}" if name == MODEL else f"of the {name} side"
 
 
 def named_control(what: str, side: str) -> str:
-    """Return the name of a control with its side; of one model, without."""
+    """Return the name of a control, with its model in brackets if two are compared."""
     return what if side == MODEL else f"{what} ({side})"
 
 
 def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
-    """Say whether fixing the named neurons harms retrieval more than fixing others does, and at which shares."""
+    """State whether fixing the top neurons harms retrieval more than fixing others does, and at which fractions."""
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
@@ -70,20 +70,20 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
-    """Return the row that is reported in numbers (see `ablation.table.reported_fraction`)."""
+    """Return the row whose numbers the report gives (see `ablation.table.reported_fraction`)."""
     table = ablation.of_headline
     return table.loc[(table["fraction"] - reported_fraction(table)).abs().idxmin()]
 
 
 def _where(ablation: AblationCurves) -> str:
-    """Name every fraction that is confirmed, and how many there are."""
+    """Name every fraction at which ablation confirms the top neurons, and how many fractions there are."""
     shares = [share(f) for f in ablation.fractions_where("confirmed")]
     listed = shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
     return f"{listed} of the neurons ({len(shares)} of {count(len(ablation.fractions), 'fraction')})"
 
 
 def share(fraction: float) -> str:
-    """Return a share of the neurons in per cent, as it was typed."""
+    """Format a fraction of the neurons in per cent, with all of its digits."""
     return f"{100 * fraction:.3g} %"
 
 
@@ -111,7 +111,7 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
 
 
 def _curve(ablation: AblationCurves) -> str:
-    """Compare every share with every draw, and the areas below the curves."""
+    """Compare the top set with every random draw at each fraction, and state the areas between the curves."""
     table = ablation.of_headline
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
@@ -134,7 +134,7 @@ def _area(ablation: AblationCurves, how: str, words: str) -> str:
 
 
 def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
-    """Say what weakens the comparison."""
+    """State what weakens the comparison of top, random and large neurons."""
     said = ""
     if row["shared_by_chance"] > SHARED:
         said += f" A random set shares {row['shared_by_chance']:.0%} of the top by chance: the comparison is weak."

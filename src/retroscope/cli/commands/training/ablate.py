@@ -1,4 +1,4 @@
-"""retroscope ablate [BACKBONE] --data SPEC --test SPLIT --out DIR."""
+"""`retroscope ablate [BACKBONE] --data SPEC --test SPLIT --out DIR`: run a training ablation."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ GRID = "study.training.grid_settings:GridSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class LevelOptions:
-    """The levels of the training ablation; every combination is trained."""
+    """Options of the levels of a training ablation, all combinations of which are trained."""
 
     HEADING: ClassVar[str] = "Levels"
 
@@ -51,7 +51,7 @@ class LevelOptions:
     measures: o.Measures = None
 
     def values(self) -> o.SettingValues:
-        """Return the settings of the levels."""
+        """Return the levels that were given, as settings."""
         return {
             "reinitialise": comma_separated(self.reinitialise),
             "labels": numbers(self.labels, "--labels"),
@@ -63,7 +63,7 @@ class LevelOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TestedOptions:
-    """The pairs to train with, and the collections to measure every retriever on."""
+    """Options that name the training pairs and the collections on which every retriever is tested."""
 
     HEADING: ClassVar[str] = "Collection"
 
@@ -104,7 +104,7 @@ def run(
     """Measure what each part of the pre-trained weights contributes.
 
     A training ablation: parts of a backbone are re-initialised before it is fine-tuned and measured, for every
-    combination of levels and seeds. The same command continues an interrupted ablation.
+    combination of parts, label counts, strategies and seeds. The same command continues an interrupted ablation.
     """
     if source.test and not source.data:
         raise SettingsError("--test without --data", fix="give --data SPEC")

@@ -1,4 +1,4 @@
-"""retroscope edit BACKBONE --facts FILE --add|--remove --out DIR."""
+"""`retroscope edit BACKBONE --facts FILE --add|--remove --out DIR`: edit facts in a backbone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ EXAMPLE = "retroscope edit models/backbone --facts data/facts.jsonl --add --out 
 
 @dataclass(frozen=True, kw_only=True)
 class FactOptions:
-    """The facts, and how they are edited."""
+    """Options that name the facts to edit, and the method of editing."""
 
     HEADING: ClassVar[str] = "Facts"
 
@@ -89,7 +89,7 @@ def run(
 
 
 def _look_for(settings: "EditStudySettings") -> None:
-    """Refuse files or a checkpoint that are not there, before torch is imported."""
+    """Refuse files or a checkpoint that do not exist, before torch is imported."""
     from retroscope.collection.facts.loading import facts_place
     from retroscope.errors import CollectionError
     from retroscope.files.reading import check_file, path_of

@@ -1,4 +1,4 @@
-"""retroscope pretrain --objective NAME --text FILE --out DIR."""
+"""`retroscope pretrain --objective NAME --text FILE --out DIR`: pre-train a backbone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ def _default(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneOptions:
-    """The text, and the model to train."""
+    """Options that name the text, and the architecture or start of the model."""
 
     HEADING: ClassVar[str] = "Text and model"
 
@@ -58,13 +58,13 @@ class BackboneOptions:
     device: o.Device = None
 
     def values(self) -> o.SettingValues:
-        """Return the settings of text and model."""
+        """Return the options of text and model that were given, as settings."""
         return {**vars(self), "data": given(source=self.data)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingOptions:
-    """Settings of the pre-training."""
+    """Options of the pre-training: objective, length, learning rate and seed."""
 
     HEADING: ClassVar[str] = "Training"
 

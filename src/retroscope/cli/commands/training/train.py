@@ -1,4 +1,4 @@
-"""retroscope train BACKBONE --data SPEC --out DIR."""
+"""`retroscope train BACKBONE --data SPEC --out DIR`: fine-tune a backbone into a retriever."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ EXAMPLE = "retroscope train bert-base-uncased --pooling mean --data beir:data/nq
 
 @dataclass(frozen=True, kw_only=True)
 class PairOptions:
-    """The pairs to train with, and the queries that are held out."""
+    """Options that name the training pairs and the held-out queries."""
 
     HEADING: ClassVar[str] = "Collection"
 
@@ -48,7 +48,7 @@ class PairOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsOptions:
-    """Settings of a file and of `--set`, and how the result is printed."""
+    """Options that read settings from a file or `--set`, and options of the printed output."""
 
     settings: o.SettingsFile = None
     assignments: o.Set = None

@@ -1,4 +1,4 @@
-"""retroscope world --out DIR."""
+"""`retroscope world --out DIR`: write a collection about invented people."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -13,7 +13,7 @@ WORLD = "collection.world.people:WorldSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class WorldOptions:
-    """Size of the world, and who reads about whom."""
+    """Options of the world's size, and of how many people occur in pre-training and fine-tuning."""
 
     people: Annotated[
         int, option("--people", help="Number of people", metavar="N", default=written(f"{WORLD}.people", "2000"))

@@ -1,1 +1,1 @@
-"""Facts, in the layouts of published sets of facts, and as a retrieval collection."""
+"""Read published sets of facts, as facts or as a retrieval collection."""

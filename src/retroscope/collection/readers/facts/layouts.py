@@ -20,7 +20,7 @@ PARAREL_FACTS, PARAREL_PATTERNS = "trex_lms_vocab", "graphs_json"
 
 @dataclass(frozen=True)
 class FactLayout:
-    """One layout.
+    """One layout of files of facts: how it is recognised and read.
 
     Attributes:
         recognises: whether the content at a path has it.
@@ -154,7 +154,7 @@ def _entity_questions(path: Path) -> Facts:
 
 
 def _wording(questions: list[str], file: Path) -> tuple[str, str]:
-    """Return what all questions of a relation begin and end with, in whole words."""
+    """Return the words with which all questions of a relation begin and end."""
     start, end, _ = _common(questions).rpartition(" ")
     after = _common([text[::-1] for text in questions])[::-1]
     if after[:1].isalnum():
@@ -169,7 +169,7 @@ def _wording(questions: list[str], file: Path) -> tuple[str, str]:
 
 
 def _common(texts: list[str]) -> str:
-    """Return the longest beginning that all texts share: that of the first and the last in alphabetical order."""
+    """Return the longest beginning that all texts share."""
     first, last = min(texts), max(texts)
     return next((first[:at] for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), first)
 
@@ -212,7 +212,7 @@ def _asked(
 
 
 def fact_lines(facts: Facts) -> Iterator[str]:
-    """Yield the facts as JSON lines, without what is empty."""
+    """Yield each fact as a line of JSON, without empty fields."""
     for fact in facts.facts:
         values = {name: getattr(fact, name) for name in Fact.__dataclass_fields__}
         yield json.dumps({k: v for k, v in values.items() if v not in ("", (), None)}, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Facts as a retrieval collection: a question and the passages that state its fact, in JSON lines.
+"""Read facts as a retrieval collection: questions, and the passages that state their facts.
 
 Recognised by the fields `relation`, `subject`, `object` and `cloze`. See `retroscope.collection.facts`.
 """
@@ -14,12 +14,12 @@ from retroscope.collection.readers.reader import Reader
 
 
 def recognises(path: Path) -> bool:
-    """Return whether the file has facts."""
+    """Return whether a file contains facts in a known layout."""
     return LAYOUTS["facts"].recognises(path)
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read the facts that have a question and passages."""
+    """Read the facts that have a question and passages as a collection."""
     options.refuse_split("facts")
     refuse_unknown_words(options.columns, ())
     return facts_as_collection(LAYOUTS["facts"].read(path), collection_name(path))

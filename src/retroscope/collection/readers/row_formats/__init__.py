@@ -1,1 +1,1 @@
-"""Files of rows that carry texts: one module a format; `table` lists all of them."""
+"""Formats of files whose rows carry texts: one module for each; `table` lists them."""

@@ -1,4 +1,4 @@
-"""DPR training data (Karpukhin et al. 2020): a JSON list, or JSON lines, of questions with contexts.
+"""Reader of DPR training data (Karpukhin et al., 2020): a JSON list, or JSON lines, of questions with contexts.
 
 Each has `question`, `positive_ctxs` and optionally `hard_negative_ctxs` and `negative_ctxs`, lists of
 {`title`, `text`, `passage_id`}; recognised by the first two in the first object. Hard negatives come
@@ -25,7 +25,7 @@ SPLITS = ("train", "dev", "test")  # words of a file name
 
 
 def recognises(path: Path) -> bool:
-    """Return whether the first object has a question and positive contexts, of a file or of some file in a folder."""
+    """Return whether a file, or a file in a folder, has DPR's keys (question, positive contexts)."""
     return bool(_splits(path)) if path.is_dir() else recognises_rows(path, FORMAT)
 
 
@@ -50,14 +50,14 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def _is_dpr(file: Path) -> bool:
-    """Return whether a file of a folder is one of DPR's; one that is no rows at all is of something else."""
+    """Return whether a file has DPR's format; False if it has no rows."""
     with suppress(CollectionError):
         return recognises_rows(file, FORMAT)
     return False
 
 
 def _splits(folder: Path) -> dict[str, Path]:
-    """Split -> its file, of a folder of DPR files.
+    """Map split -> file, in a folder of DPR files.
 
     Raises:
         CollectionError: where two files are of one split.

@@ -1,4 +1,4 @@
-"""From rows that carry texts (a query, its positives, its negatives) to a collection with ids.
+"""Turn rows that carry texts (a query, its positives, its negatives) into a collection with ids.
 
 Identical query texts are one query and identical (title, text) one passage, unless the source gives
 ids. New ids count in order of first appearance: q0, q1 ... and p0, p1 ...
@@ -30,7 +30,7 @@ class TrainingExample:
 
 @dataclass(frozen=True)
 class RowFormat:
-    """The columns of a row format.
+    """Description of a row format: the columns of its fields, and the function that reads a row.
 
     Attributes:
         name: of the format, in messages.
@@ -48,11 +48,11 @@ class RowFormat:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return every field for which a caller may name another column."""
+        """Return the names of the fields whose columns a caller may rename."""
         return (*self.required, *self.optional, *self.stems)
 
     def resolve(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Map each field to the column, or to the stem of the columns, of the file that this row is from."""
+        """Map each field to the column, or stem of columns, in the file of this row."""
         return {
             **resolve_columns(row, self.required, self.optional, columns),
             **resolve_stems(row, self.stems, columns),
@@ -111,7 +111,7 @@ def collection_from_rows(
 
 @dataclass
 class Names:
-    """Ids of texts: the source's own where it gives them, else `prefix` and a count.
+    """Assigns ids to texts: the source's own where it has them, else `prefix` and a number.
 
     Keeps 16 bytes of every text, not the text.
     """
@@ -121,7 +121,7 @@ class Names:
     by_id: dict[str, bytes] = field(default_factory=dict)
 
     def name(self, given: str, content: tuple[str, ...], where: str) -> tuple[str, bool]:
-        """Return the id of a text, and whether it is new."""
+        """Return the id of a text, and whether the text is new."""
         digest = hashlib.blake2b(repr(content).encode(errors="surrogatepass"), digest_size=16).digest()
         own = given or self.by_text.setdefault(digest, f"{self.prefix}{len(self.by_text)}")
         known = self.by_id.setdefault(own, digest)
@@ -134,7 +134,7 @@ class Names:
 
 @dataclass
 class Gathering:
-    """The records of the rows read so far, apart from the passages' texts."""
+    """Builder of a collection from rows: the queries, judgments and negatives read so far."""
 
     queries: list[Query] = field(default_factory=list)
     query_names: Names = field(default_factory=lambda: Names("q"))
@@ -144,7 +144,7 @@ class Gathering:
     places: dict[str, int] = field(default_factory=dict)
 
     def add(self, example: TrainingExample, where: str) -> list[Passage]:
-        """Add one row; return the passages in it that are new."""
+        """Add one row, and return those of its passages that are new."""
         if not example.positives:
             self.left_out["rows without a relevant passage, left out with their other passages"] += 1
             return []
@@ -161,7 +161,7 @@ class Gathering:
         return fresh
 
     def _add_answers(self, query_id: str, answers: tuple[str, ...]) -> None:
-        """Add the answers of a row to its query; a query that has several rows gets the answers of all."""
+        """Add the answers of a row to its query, which collects the answers of all its rows."""
         place = self.places[query_id]
         query = self.queries[place]
         if not {*answers} <= {*query.answers}:
@@ -194,5 +194,5 @@ class Gathering:
                 yield Candidates(*pair, tuple(negatives))
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was left out, with counts."""
+        """Return notes of what was left out, with counts."""
         return tuple(f"{count} {what}" for what, count in sorted(self.left_out.items()))

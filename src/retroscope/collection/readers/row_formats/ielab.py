@@ -1,4 +1,4 @@
-"""ielab: the probing data of arXiv 2505.07166, one row per (question, positive).
+"""Reader of the probing data of arXiv 2505.07166 (ielab): one row for each (question, positive).
 
 Columns `question`, `positive_context`, `negative_context_0`, `negative_context_1` ...; recognised by
 the first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. Titles are already

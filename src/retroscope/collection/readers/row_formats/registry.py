@@ -1,4 +1,4 @@
-"""Table of the files of rows that carry texts: a new format is a module beside this one and a line here."""
+"""Table of the row formats; a new one is a module in this folder and a line here."""
 
 from collections.abc import Mapping
 

@@ -24,7 +24,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
 
 
 def _is_relevant(row: Row, column: str | None) -> bool:
-    """Return whether the pair of a row is relevant; one without a score is.
+    """Return whether a row's pair is relevant by its score; a row without a score is.
 
     Raises:
         CollectionError: for a score that is neither 0 nor 1.

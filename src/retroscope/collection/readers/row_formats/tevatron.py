@@ -1,4 +1,4 @@
-"""Tevatron training data, both generations (Gao et al. 2022).
+"""Reader of Tevatron training data, both generations (Gao et al., 2022).
 
 Legacy: rows of `query_id`, `query`, `positive_passages` and `negative_passages`, lists of {`docid`,
 `title`, `text`}; recognised by `query` and `positive_passages`. Version 2: rows of `query_id`,
@@ -39,7 +39,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a file of rows; of version 2 with the corpus beside it."""
+    """Read a file of Tevatron rows; version 2 needs its corpus file beside it."""
     if not VERSION_2.fits(first_row(path)):
         return read_rows(path, LEGACY, options)
     options.refuse_split(VERSION_2.name)
