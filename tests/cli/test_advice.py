@@ -145,7 +145,7 @@ def test_help_names_options_of_its_own(cli: Cli, command: str) -> None:
         ("give the base (--base)", "encoders/checkpoints/adapters.py", ["--base"]),
         ("give the base (`diff --base NAME`)", "encoders/checkpoints/adapters.py", []),
         ("overwrite it (--overwrite)", "cli/commands/report.py", ["--overwrite"]),
-        ("overwrite it (--overwrite)", "study/replacing.py", []),
+        ("overwrite it (--overwrite)", "study/overwriting.py", []),
         ("use --engin local", "engine/ray.py", ["--engin"]),
         ("run `retroscope show DIR --everything`", "study/study.py", ["show --everything"]),
         ("start it with `ray start --head`", "engine/ray.py", []),

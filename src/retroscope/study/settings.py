@@ -12,7 +12,7 @@ from retroscope.files.documents import impersonal
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import as_yaml, plain, read_as, unknown_setting
 from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settings
-from retroscope.study.replacing import replaced
+from retroscope.study.overwriting import replaced
 
 ANALYSES = "analyses"
 SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES)

@@ -17,7 +17,7 @@ from retroscope.files.reading import PathLike, path_of
 from retroscope.inputs.settings_files import read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
-from retroscope.study.replacing import (
+from retroscope.study.overwriting import (
     ANOTHER_FOLDER,
     refuse_foreign_files,
     refuse_other_study,

@@ -39,7 +39,7 @@ def run(
     from retroscope.files.whole import refuse_other_report
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
-    from retroscope.study.replacing import refuse_foreign_files
+    from retroscope.study.overwriting import refuse_foreign_files
     from retroscope.study.reporting.console import console_text
     from retroscope.study.run import compare
 
