@@ -184,6 +184,19 @@ def test_a_failed_control_comes_first_and_loud(control: str, name: str) -> None:
     assert "Do not trust the probe results" in first.text
 
 
+def test_eight_queries_cannot_fail_a_control() -> None:
+    """All eight are wrong with probability .17 at a chance of .2, so some of many cells are; a bootstrap has no width."""
+    few = [replace(s, values=s.values.isel(query=slice(8))) for s in probe_scores()]
+    values = [s.values.copy() for s in few]
+    for one in values:
+        one.loc[{"control": "hash_labels", "layer": LAYERS[2]}] = 0.0
+        one.loc[{"control": "shuffled_queries", "layer": LAYERS[1]}] = 0.0
+    effect = compare(*(replace(s, values=v) for s, v in zip(few, values, strict=True)))
+    low, high = (effect.table.sel(control="hash_labels", layer=LAYERS[2])[f"before_{end}"] for end in ("low", "high"))
+    assert float(low.max()) == float(high.max()) == 0, "the bootstrap sees no spread"
+    assert alarms(probes_result(effect=effect)) == []
+
+
 def test_probe_conclusions_are_marked_when_a_control_failed() -> None:
     statement = said_of(broken("shuffled_queries"), "first gains accuracy")
     assert statement.doubts == ("CONTROL FAILED (shuffled queries) (see above)",)

@@ -69,7 +69,7 @@ def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
         (shipped().backbone, facts, "", "exclude each other"),
         (shipped().backbone, facts, "--add --remove", "exclude each other"),
         (shipped().retriever, facts, "--add", "saved without its language-model head"),
-        (shipped().backbone, facts, f"--add --keep {facts}", "3 facts are edited and kept"),
+        (shipped().backbone, facts, f"--add --keep {facts}", "3 facts are in both files"),
         (shipped().backbone, facts, f"--add --keep {keep} --editor rank", "unknown editor"),
         (shipped().backbone, facts, f"--add --keep {keep} --layer 3", "layer is 3 of 3"),
         (shipped().backbone, tmp_path / "one.jsonl", "--add", "have one object"),

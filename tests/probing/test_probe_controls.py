@@ -14,10 +14,22 @@ def test_shuffling_leaves_no_query_its_own_and_keeps_a_querys_choices_together(q
     if len(np.unique(queries)) < 2:
         return
     before = Choices(queries, np.zeros((len(queries), 2), dtype=int))
-    after = shuffled_queries(before, np.random.default_rng(seed)).query
+    after = shuffled_queries(before, np.random.default_rng(seed), np.arange(31)).query
     assert not np.any(after == queries)
     assert {*after} == {*queries}
     assert len({*zip(queries.tolist(), after.tolist(), strict=True)}) == len({*queries.tolist()})
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=60), st.integers(2, 9), st.integers(0, 1000))
+def test_shuffling_gives_no_query_another_of_its_own_text(query, distinct, seed):
+    """Ids alone differ: with ten texts among 300 queries the control read .61 where chance is .20."""
+    queries, texts = np.array(query), np.arange(31) % distinct
+    if len(np.unique(texts[queries])) < 2:
+        return
+    before = Choices(queries, np.zeros((len(queries), 2), dtype=int))
+    after = shuffled_queries(before, np.random.default_rng(seed), texts).query
+    assert not np.any(texts[after] == texts[queries])
+    assert {*texts[after]} == {*texts[queries]}
 
 
 def test_hash_labels_depend_on_the_passages_alone_and_are_spread_evenly():
@@ -47,12 +59,13 @@ def test_another_seed_hashes_otherwise():
 
 
 def test_controls_that_read_the_same_queries_share_a_view():
-    split = disjoint_split(build_task(choices(), 3), 0)
-    own, shuffled = views(split.parts, 0, tuple(CONTROLS), (2, 3), random_weights=False)
+    task = build_task(choices(), 3)
+    split = disjoint_split(task, 0)
+    own, shuffled = views(split.parts, 0, tuple(CONTROLS), (2, 3), task.texts, random_weights=False)
     assert own.controls == ("none", "hash_labels")
     assert shuffled.controls == ("shuffled_queries",)
     assert np.array_equal(own.parts["test"].query, split.test.query)
     assert own.targets["train"].shape == (2, 2, len(split.train))
     assert not own.targets["train"][0].any()
-    (random_weights,) = views(split.parts, 0, tuple(CONTROLS), (2, 3), random_weights=True)
+    (random_weights,) = views(split.parts, 0, tuple(CONTROLS), (2, 3), task.texts, random_weights=True)
     assert random_weights.controls == ("random_weights",)

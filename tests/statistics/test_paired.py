@@ -228,6 +228,13 @@ def test_unpaired_t_leaves_out_queries_that_lack_a_side():
     assert unpaired_t(before, after)[0] == pytest.approx(expected)
 
 
+def test_unpaired_t_of_all_right_against_all_wrong_is_significant():
+    """Neither side varies, so t is infinite: scipy says p = 0, and the cell was reported with p = 1."""
+    right, wrong = np.ones((5, 1)), np.zeros((5, 1))
+    assert 0 < unpaired_t(right, wrong)[0] < 1e-300
+    assert unpaired_t(right, right)[0] == 1
+
+
 def test_unpaired_t_is_quiet_where_one_side_does_not_vary():
     before = np.ones((50, 1))
     after = np.r_[np.ones((40, 1)), np.zeros((10, 1))]

@@ -328,6 +328,8 @@ def test_a_protocol_sets_every_room_and_the_user_wins() -> None:
     assert (chosen.statistics.test, chosen.statistics.correction) == ("unpaired_t", "bonferroni")
     assert chosen.statistics.paired.test == "auto", "of all but probes: the published test knows no pairs"
     assert chosen.statistics.seed == 7
+    attribution = chosen.analyses["neurons"].attribution
+    assert (attribution.limit, attribution.thresholds) == (0, (0.01, 0.1)), "the published counts are of all texts"
     own = from_values(under_protocol({"protocol": "ielab-2025", "statistics": {"test": "paired_t"}}))
     assert (own.statistics.test, own.statistics.correction) == ("paired_t", "bonferroni")
 
@@ -357,7 +359,7 @@ def test_a_mixture_of_protocols_is_said() -> None:
     assert {word.split()[3] for word in departed} == {
         "probes.protocol", "statistics.test", "statistics.correction", "after.load.protocol",
         "neurons.attribution.target", "neurons.attribution.quadrature", "neurons.attribution.thresholds",
-        "neurons.attribution.batch_size", "extraction.norm_each_layer", "random_weights",
+        "neurons.attribution.batch_size", "neurons.attribution.limit", "extraction.norm_each_layer", "random_weights",
     }  # fmt: skip
 
 

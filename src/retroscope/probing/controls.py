@@ -14,25 +14,29 @@ from jaxtyping import Int
 from retroscope.probing.splits import Choices
 
 Targets = Int[np.ndarray, "size choice"]
-QueryPairing = Callable[[Choices, np.random.Generator], Choices]
+TextNumbers = Int[np.ndarray, "query"]  # number of the distinct text of every query of the task
+QueryPairing = Callable[[Choices, np.random.Generator, TextNumbers], Choices]
 Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
 
-def own_queries(choices: Choices, rng: np.random.Generator) -> Choices:
+def own_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
     """Return the choices unchanged, each with its own query."""
     return choices
 
 
-def shuffled_queries(choices: Choices, rng: np.random.Generator) -> Choices:
-    """Replace every query by another one of the same part, without fixed points (a derangement).
+def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
+    """Replace every query by one of another text in the same part, without fixed points (a derangement of texts).
 
-    The accuracy that remains does not come from reading the query.
+    The accuracy that remains does not come from reading the query. Another query of the same text would be the query
+    itself. A part with a single text keeps it.
     """
-    distinct = np.unique(choices.query)
+    _, first, of_text = np.unique(texts, return_index=True, return_inverse=True)
+    own = first[of_text][choices.query]  # queries of one text have one vector: the first stands for all
+    distinct = np.unique(own)
     cycle = rng.permutation(distinct)
     other = np.empty_like(distinct)
-    other[np.searchsorted(distinct, cycle)] = np.roll(cycle, 1)  # one cycle through all: nobody keeps its own
-    return replace(choices, query=other[np.searchsorted(distinct, choices.query)])
+    other[np.searchsorted(distinct, cycle)] = np.roll(cycle, 1)  # one cycle through all: no text keeps its own
+    return replace(choices, query=other[np.searchsorted(distinct, own)])
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
@@ -102,22 +106,31 @@ class View:
 
 
 def views(
-    parts: Mapping[str, Choices], seed: int, controls: Sequence[str], sizes: tuple[int, ...], *, random_weights: bool
+    parts: Mapping[str, Choices],
+    seed: int,
+    controls: Sequence[str],
+    sizes: tuple[int, ...],
+    texts: TextNumbers,
+    *,
+    random_weights: bool,
 ) -> list[View]:
     """Group the controls by the queries that they read, and return the view of each group.
 
     Args:
+        texts: number of the distinct text of every query.
         random_weights: the controls on the vectors of the random-weight copy; else those on the retriever's.
     """
     names = [name for name in controls if CONTROLS[name].random_weights == random_weights]
     readers = dict.fromkeys(CONTROLS[name].queries for name in names)
     grouped = [tuple(name for name in names if CONTROLS[name].queries is reader) for reader in readers]
-    return [_view(parts, seed, group, sizes) for group in grouped]
+    return [_view(parts, seed, group, sizes, texts) for group in grouped]
 
 
-def _view(parts: Mapping[str, Choices], seed: int, names: tuple[str, ...], sizes: tuple[int, ...]) -> View:
+def _view(
+    parts: Mapping[str, Choices], seed: int, names: tuple[str, ...], sizes: tuple[int, ...], texts: TextNumbers
+) -> View:
     reader = CONTROLS[names[0]].queries
-    read = {part: reader(choices, np.random.default_rng([seed, 2])) for part, choices in parts.items()}
+    read = {part: reader(choices, np.random.default_rng([seed, 2]), texts) for part, choices in parts.items()}
     targets = {
         part: np.stack([CONTROLS[name].labels(choices, sizes, seed) for name in names])
         for part, choices in read.items()

@@ -95,7 +95,8 @@ def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
     """Return the splits with their controls' views, for the vectors of the model or of its random-weight copy."""
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
-        return views(parts, split.seed, plan.controls, plan.settings.passages, random_weights=is_random)
+        sizes = plan.settings.passages
+        return views(parts, split.seed, plan.controls, sizes, plan.task.texts, random_weights=is_random)
 
     rounds = []
     for split in plan.splits:

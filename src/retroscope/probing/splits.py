@@ -192,7 +192,7 @@ def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            f"too few choices remain when the parts of a split share no query and no passage: {', '.join(short)}",
+            f"too few choices remain, because parts of a split may share no query and no passage: {', '.join(short)}",
             where=f"split of seed {split.seed}",
             fix="use more queries or a larger corpus, longer lists of negatives, or fewer passages a choice",
         )

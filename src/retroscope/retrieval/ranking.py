@@ -45,7 +45,7 @@ def no_hits(queries: int) -> Keys:
 
 
 def keys_of(scores: Float[np.ndarray, "*shape"], places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-    """Return the key of each hit from its float32 score and its id's rank; -0.0 counts as 0.0.
+    """Return the sort key of each hit: its float32 score, then the rank of its id; -0.0 counts as 0.0.
 
     The bits of a float32, read as an integer, sort as the float does; of a negative one, the magnitude is flipped.
     """

@@ -116,7 +116,8 @@ def _refuse(facts: Sequence[Fact], keep: Sequence[Fact], *, add: bool) -> None:
     both = {fact.id for fact in facts} & {fact.id for fact in keep}
     if both:
         raise SettingsError(
-            f"{len(both)} facts are edited and kept, e.g. {sorted(both)[0]!r}", fix="leave them out of one of the files"
+            f"{len(both)} facts are in both files, of those to edit and of those to keep, e.g. {sorted(both)[0]!r}",
+            fix="leave them out of one of the files",
         )
     objects: dict[str, set[str]] = {}
     for fact in [*facts, *keep]:

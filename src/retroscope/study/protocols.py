@@ -23,6 +23,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
                 "target": "norm",
                 "quadrature": "ielab-20",
                 "thresholds": [0.01, 0.1],
+                "limit": 0,
                 "batch_size": 4,
             },
         },

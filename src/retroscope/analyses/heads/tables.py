@@ -54,7 +54,7 @@ def _exact(one: SideHeads) -> PaperTable:
         "drawn at random from its heads that are top in no model."
     )
     numeric = tuple(frame.columns[2:8])
-    return PaperTable(frame, f"Heads of {one.name}, ablated exactly", note, numeric)
+    return PaperTable(frame, f"Attention heads of {one.name}, each ablated in a run of its own", note, numeric)
 
 
 def _retrieval(one: SideHeads) -> PaperTable:

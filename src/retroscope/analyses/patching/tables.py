@@ -53,7 +53,7 @@ def _totals(one: SidePatches) -> PaperTable:
     frame = pd.DataFrame(
         {
             "corruption": found["corruption"],
-            "clean less corrupted (SD)": [signed(v) for v in found["clean_less_corrupted"]],
+            "margin: clean - corrupted (SD)": [signed(v) for v in found["clean_less_corrupted"]],
             "interval": [interval(r["low"], r["high"], effect=True) for _, r in found.iterrows()],
             "p": [p_number(p) for p in found["p"]],
             "queries": found["n"].astype(int),

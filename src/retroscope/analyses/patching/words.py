@@ -62,8 +62,8 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
         shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
         text = (
             f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: {len(carrying)} of {count(len(rows), 'component')} "
-            f"recover more of the margin with their clean activation {TOKENS[str(tokens)]} than with a random change "
-            f"of its size. The most: {_by_kind(shown)}."
+            f"recover more of the margin when their activation for the clean query is put back {TOKENS[str(tokens)]} "
+            f"than with a random change of equal size. The most: {_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
         number = _estimate(shown.iloc[0])

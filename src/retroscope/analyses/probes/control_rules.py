@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from retroscope.analyses.probes.result import ROUNDING, ProbesResult
 from retroscope.numbers import count, interval, score
+from retroscope.statistics import Difference
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -43,7 +45,8 @@ def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
     """Return a control's accuracies with widened intervals, chance, and passage_only's upper limit (`ceiling`)."""
     if result.effect is None:
         raise ValueError("controls were asked for, but no probe was measured")
-    cells = widened(by_side(result.rows(control=control), CELL), alpha(result.effect))
+    rows = result.rows(control=control)
+    cells = _no_narrower_than_exact(widened(by_side(rows, CELL), alpha(result.effect)), result.effect)
     blind = by_side(result.rows(control=PLAIN, probe="passage_only"), CELL)
     ceiling = blind.rename(columns={"high": "ceiling"})[["side", "passages", "layer", "ceiling"]]
     cells = cells.merge(ceiling, on=["side", "passages", "layer"], how="left")
@@ -55,6 +58,19 @@ def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
     cells.loc[at_chance, "low"] = np.minimum(cells["low"], cells["chance"])
     cells.loc[at_chance, "high"] = np.maximum(cells["high"], cells["chance"])
     return cells
+
+
+def _no_narrower_than_exact(cells: pd.DataFrame, effect: Difference) -> pd.DataFrame:
+    """Widen intervals to the exact binomial ones (Clopper and Pearson 1934) of all cells together.
+
+    A bootstrap of a few queries that are all wrong has no width, and would call a control failed that is at chance.
+    """
+    n = int(effect.table["n"].max())
+    tail = alpha(effect) / (2 * max(len(cells), 1))
+    right = cells["value"] * n
+    low = np.where(right <= 0, 0.0, stats.beta.ppf(tail, right, n - right + 1))
+    high = np.where(right >= n, 1.0, stats.beta.ppf(1 - tail, right + 1, n - right))
+    return cells.assign(low=np.minimum(cells["low"], low), high=np.maximum(cells["high"], high))
 
 
 def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
@@ -147,9 +163,10 @@ def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random
         f"{RANDOM_TITLE}: {model} does not read clearly more than random weights of its architecture at {where}: "
         f"{sizes}."
     )
-    if random[side] < peak[side]:
+    undecided = random[side] < peak[side]
+    if undecided:
         text += " The intervals overlap; with more queries they may part."
-    state = State.FAILED if side == AFTER else State.NOT_SIGNIFICANT
+    state = State.FAILED if side == AFTER and not undecided else State.NOT_SIGNIFICANT
     return Statement("controls", state, text, (side,), title=RANDOM_TITLE, caution=True, **about)
 
 

@@ -129,9 +129,10 @@ def _found(result: RetentionResult) -> PaperTable:
         for one in result.associations
     ]  # fmt: skip
     note = (
-        "Known: the backbone's answer comes first. Within strata of the facts and thirds of popularity and of shared "
-        "words: Mantel-Haenszel; those in which everything or nothing is known, or found, say nothing. The odds ratio "
-        f"of all facts is confounded by what differs between them.{scope(result)}"
+        "A fact is known if the backbone ranks its object first. The odds ratio within strata of the facts and thirds "
+        "of popularity and of shared words is that of Mantel and Haenszel; strata in which all or no facts are known, "
+        "or found, do not count. The odds ratio of all facts is confounded by what differs between facts."
+        f"{scope(result)}"
     )
     caption = f"Known by the backbone, and found among the first {result.about['found_at']} passages."
     return PaperTable(pd.DataFrame(columns), caption, note, ("known", "of", "of within"))

@@ -24,8 +24,8 @@ def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
         f"Intervals ({100 * result.level:g} %) are over passages; the interval of {measure} is over queries. The "
         "divergence of words (0 to 1) and the squared MMD of embeddings (before fine-tuning) are corrected for their "
         "value between two halves of one collection. Words per passage and tokens per word are ratios to the first "
-        "collection. Unknown tokens, and neighbours in common before and after: share in the first collection, share "
-        "in this one, and the difference."
+        "collection. Unknown tokens, and nearest neighbours that stay the same after fine-tuning: share in the "
+        "first collection, share in the row's collection, and the difference."
     )
     numeric = tuple(frame)[2:]
     return PaperTable(pd.DataFrame(frame), f"Domain shift from {result.reference}", note, numeric)

@@ -16,8 +16,8 @@ def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, Pape
     """Return tables of retrieval over all trainings, of each training, and of the probes by layer."""
     n = len(result.names)
     note = (
-        f"Intervals: {100 * result.level:g} %, over {count(n, 'training')} and their queries together, not corrected; "
-        f"p is corrected (Holm; the headline is a family of its own). *, **, ***: p below {result.alpha:g}, "
+        f"Intervals ({100 * result.level:g} %) are over {count(n, 'training')} and their queries, not corrected. "
+        f"p is Holm-corrected, the headline measure apart from the others. *, **, ***: p below {result.alpha:g}, "
         f"{result.alpha / 5:g}, {result.alpha / 50:g}."
     )
     over = _printed(result.retrieval, result)

@@ -95,7 +95,9 @@ def plan(context: Context, settings: VocabularySettings) -> Planned:
 
 
 def measure(context: Context, settings: VocabularySettings, planned: Planned) -> Measurement:
-    """Return the shares of each model as "SIDE", (query, layer, quantity), with the quantities of `QUANTITIES`.
+    """Return the vocabulary shares of each model, an array named "before" or "after" over (query, layer, quantity).
+
+    The quantities are those of `QUANTITIES`.
 
     The frame "says" has the first words of the last layer: query_id, side, query_says, passage_says, added.
     """

@@ -55,7 +55,9 @@ class PaperOptions:
 class PaperOutput:
     """Options that print a plan instead of measuring, and options of the output."""
 
-    list_figures: Annotated[bool, option("--list", help="Print figures, models and data sets, and stop")] = False
+    list_figures: Annotated[
+        bool, option("--list", help="List the published figures with their models and data sets, and stop")
+    ] = False
     dry_run: Annotated[
         bool, option("--dry-run", help="Print downloads, disk, memory and time of every figure, and stop")
     ] = False

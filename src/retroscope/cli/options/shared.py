@@ -82,7 +82,7 @@ ProtocolOption = Annotated[
     str | None,
     option(
         "--protocol",
-        help="Protocol: default, or ielab-2025 to measure as in arXiv 2505.07166",
+        help="How to measure: default, or ielab-2025 for the published procedure of arXiv 2505.07166",
         metavar="NAME",
         default=written("inputs.settings:StudySettings.protocol", "default"),
         known=names.PROTOCOLS,

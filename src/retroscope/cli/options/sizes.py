@@ -17,9 +17,15 @@ class SizeOptions:
 
     depth: Annotated[
         str | None,
-        option("--depth", help="Sample sizes of all analyses: smallest, default or largest", metavar="NAME",
-               default="standard", known=DEPTHS, kind="depth"),
-    ] = None  # fmt: skip
+        option(
+            "--depth",
+            help=f"Sample sizes of all analyses, from smallest to largest: {', '.join(DEPTHS)}",
+            metavar="NAME",
+            default="standard",
+            known=DEPTHS,
+            kind="depth",
+        ),
+    ] = None
     time: Annotated[
         str | None,
         option(

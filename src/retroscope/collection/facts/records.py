@@ -71,7 +71,7 @@ def check_fact(fact: Fact, where: str) -> Fact:
             raise CollectionError(
                 f"the cloze {excerpt(cloze)} lacks its subject {excerpt(fact.subject)}",
                 where=where,
-                fix="write the subject in the cloze as in `subject`: the control with another subject replaces it",
+                fix="spell it in the cloze exactly as in the field `subject`; a control replaces it by another subject",
             )
     return fact
 

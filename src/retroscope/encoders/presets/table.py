@@ -49,7 +49,7 @@ PRESETS: Mapping[str, Preset] = {
         head=("dense", "layernorm"),
         sources={"recipe": MODULES, "similarity": "arXiv 2007.00808, section 3", "backbone": "arXiv 2007.00808"},
         checked="a stored copy of the model card and of 2_Dense/config.json",
-        note="texts are lower-cased before tokenisation, as the repository says",
+        note="texts are lower-cased before tokenisation, as the repository of the model says",
     ),
     "gtr-t5": Preset(
         models={f"{ST}/gtr-t5-base": T5, f"{ST}/gtr-t5-large": T5_LARGE},

@@ -133,12 +133,15 @@ def unpaired_t(
     missing = np.isnan(change)
     one, two = (np.where(missing, np.nan, values) for values in (before, after))
     p = np.ones(change.shape[1])
-    usable = (n_pairs(change) >= 2) & ~(constant(one) & constant(two))
+    flat = constant(one) & constant(two)
+    usable = (n_pairs(change) >= 2) & ~flat
     if usable.any():
         with warnings.catch_warnings():
             # scipy warns where one side does not vary; t is still defined by the other
             warnings.filterwarnings("ignore", "Precision loss occurred", RuntimeWarning)
             p[usable] = stats.ttest_ind(one[:, usable], two[:, usable], axis=0, nan_policy="omit").pvalue
+    apart = flat & (n_pairs(change) >= 2) & (np.nan_to_num(np.abs(change)).max(axis=0, initial=0.0) > 0)
+    p[apart] = np.finfo(np.float64).tiny  # all right on one side and all wrong on the other: t is infinite, p is 0
     return _reported(p, change, independent(len(change)))
 
 

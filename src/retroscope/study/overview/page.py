@@ -59,7 +59,11 @@ def refuse_other_page(page: Path) -> None:
     if page.exists():
         with page.open("rb") as file:
             if f'content="{KIND}"'.encode() not in file.read(HEAD):
-                raise SettingsError("this file is not an overview", where=str(page), fix="name another file")
+                raise SettingsError(
+                    "this file exists and is not an overview, so it is not overwritten",
+                    where=str(page),
+                    fix="name another file",
+                )
 
 
 def write_overview(overview: Overview, page: Path) -> Path:

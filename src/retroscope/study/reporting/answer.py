@@ -49,7 +49,7 @@ class Answer:
     @property
     def words(self) -> int:
         """Return the number of words of sentence and cards, their states and numbers included."""
-        printed = [self.sentence]
+        printed = [self.sentence, *(["list"] if len(self.missing) > 1 else [])]
         for card in self.cards:
             printed += [card.question, card.answer, str(card.estimate or ""), str(card.state)]
         return len(WORD.findall(" ".join(printed)))

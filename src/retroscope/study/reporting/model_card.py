@@ -59,7 +59,7 @@ def into_card(report: Report, text: str) -> str:
         ) from error
     data, new = card.data, list(_results(report))
     if not isinstance(data, ModelCardData):
-        raise TypeError("a model card has model-card data")
+        raise TypeError("the metadata of this card are not those of a model card")
     replaced = {_measured(one) for one in new}
     kept = [one for one in data.eval_results or () if _measured(one) not in replaced]
     data.model_name = data.model_name or report.subject.after.name

@@ -55,8 +55,8 @@ class WorldOptions:
 def run(out: o.RequiredOut, options: WorldOptions, as_json: o.Json = False) -> None:
     """Write a collection about invented people.
 
-    It is known which people each model has read about. Writes a pre-training text and a BEIR folder with one split for
-    each exposure: in the pre-training text or not, in the fine-tuning pairs or not.
+    A model that is trained on it has seen these people only there. Writes a text for pre-training and a BEIR folder
+    with four splits: people in the pre-training text or not, and in the fine-tuning pairs or not.
     """
     from retroscope.cli.terminal import claimed, emit, say
     from retroscope.collection.world.files import write_world
