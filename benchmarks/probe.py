@@ -97,7 +97,7 @@ def compare_concat(real: RetrieverRepresentations, candidates: Sequence[Candidat
 
 def _published_trial(real: RetrieverRepresentations, task: Task, seed: int) -> ProbeTrial:
     split = published_split(task, seed, train_share=0.9)
-    view = views(split.parts, seed, ("none",), SIZES, task.texts, random_weights=False)[0]
+    view = views(split.parts, seed, ("none",), SIZES, task.texts)[0]
     last = real.query.n_layers - 1
     queries = torch.from_numpy(real.query.layer(last)[real.query.rows(task.query_ids)])
     passages = torch.from_numpy(real.passage.layer(last)[real.passage.rows(task.passage_ids)])

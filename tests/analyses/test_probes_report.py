@@ -185,7 +185,7 @@ def test_a_failed_control_comes_first_and_loud(control: str, name: str) -> None:
 
 
 def test_eight_queries_cannot_fail_a_control() -> None:
-    """All eight are wrong with probability .17 at a chance of .2, so some of many cells are; a bootstrap has no width."""
+    """Eight wrong answers have probability .17 at a chance of .2, so some of many cells have them."""
     few = [replace(s, values=s.values.isel(query=slice(8))) for s in probe_scores()]
     values = [s.values.copy() for s in few]
     for one in values:

@@ -195,10 +195,21 @@ def test_names_with_markup_are_text_everywhere(cli: Cli, tiny: Tiny, tmp_path: P
     words = ["compare", wild / "A" / "model", wild / "B" / "model", "--data", tiny.data, "--out", out]
     done = cli(*words, line=QUICK)
     assert done.code == 0, done.err
-    assert "A/model and B/model on collection" in done.out
+    assert "B/model compared with A/model on collection" in done.out
     assert "<i>model" not in (out / "report.html").read_text()
     (run,) = out.rglob("before.run")
     assert run.read_text().splitlines()[0].endswith(" A/model")
+
+
+def test_no_study_is_written_among_its_inputs(cli: Cli, tiny: Tiny) -> None:
+    before = sorted(tiny.collection.iterdir())
+    words = ["retrieve", tiny.retriever, "--data", tiny.data, "--pooling", "mean"]
+    for out, what in ((tiny.collection, "a collection"), (tiny.retriever, "a model")):
+        for dry in ([], ["--dry-run"]):
+            done = cli(*words, "--out", out, *dry)
+            assert done.code == 2
+            assert f"{out}: this is the folder of {what}\n  fix: name another output folder" in done.err
+    assert sorted(tiny.collection.iterdir()) == before
 
 
 # Told before torch is imported, from the options, the settings and the paths alone.

@@ -121,6 +121,13 @@ def test_what_nobody_recognises_lists_what_was_tried(path, tmp_path):
         load_collection(tmp_path)
 
 
+def test_a_folder_that_lacks_a_part_is_told_which(tmp_path):
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "p", "text": "him"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "who"}\n')
+    with pytest.raises(CollectionError, match=r"not a BEIR folder: it has no qrels/\n  fix: .*qrels/SPLIT\.tsv"):
+        load_collection(tmp_path)
+
+
 def test_what_two_recognise_must_be_named(path):
     both = {"query": "who", "positive": "him", "pos": ["him"], "neg": []}
     path.write_text(json.dumps(both) + "\n")

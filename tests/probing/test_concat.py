@@ -65,7 +65,7 @@ def test_part_of_a_batch_gives_part_of_its_logits():
 
 def a_trial(world=None, pool="gold", training=None):
     task = build_task(choices(pool=pool), 4)
-    view = views(published_split(task, 42, 0.8).parts, 42, ("none",), (2, 4), task.texts, random_weights=False)[0]
+    view = views(published_split(task, 42, 0.8).parts, 42, ("none",), (2, 4), task.texts)[0]
     world = world or signal()
     rows = [world.query.layer(0)[world.query.rows(task.query_ids)]]
     rows.append(world.passage.layer(0)[world.passage.rows(task.passage_ids)])

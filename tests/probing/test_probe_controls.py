@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted import choices
 
-from retroscope.probing.controls import CONTROLS, hash_labels, shuffled_queries, views
+from retroscope.probing.controls import CONTROLS, controls_on, hash_labels, shuffled_queries, views
 from retroscope.probing.splits import Choices, disjoint_split
 from retroscope.probing.tasks import build_task
 
@@ -61,11 +61,11 @@ def test_another_seed_hashes_otherwise():
 def test_controls_that_read_the_same_queries_share_a_view():
     task = build_task(choices(), 3)
     split = disjoint_split(task, 0)
-    own, shuffled = views(split.parts, 0, tuple(CONTROLS), (2, 3), task.texts, random_weights=False)
+    own, shuffled = views(split.parts, 0, controls_on(tuple(CONTROLS), random_weights=False), (2, 3), task.texts)
     assert own.controls == ("none", "hash_labels")
     assert shuffled.controls == ("shuffled_queries",)
     assert np.array_equal(own.parts["test"].query, split.test.query)
     assert own.targets["train"].shape == (2, 2, len(split.train))
     assert not own.targets["train"][0].any()
-    (random_weights,) = views(split.parts, 0, tuple(CONTROLS), (2, 3), task.texts, random_weights=True)
+    (random_weights,) = views(split.parts, 0, controls_on(tuple(CONTROLS), random_weights=True), (2, 3), task.texts)
     assert random_weights.controls == ("random_weights",)

@@ -233,10 +233,14 @@ def test_what_was_not_measured_names_the_option_that_would() -> None:
         "random weights": "without --no-random-weights",
         "training runs": "--training MODEL",
         "another collection": "--also SPEC",
-    } | {name: f"without --no-{name}" for name in ("baselines", "neurons", "representations", "transplants")
-         if settings.get(name, {}) is None}  # fmt: skip
+    } | {name: f"without --no-{name}{glance}" for name, glance in (
+            ("baselines", ""), ("neurons", GLANCE), ("representations", ""), ("transplants", GLANCE)
+         ) if settings.get(name, {}) is None}  # fmt: skip
     margin = report_of(retrieval(effect(0.1 * NOISE)), subject(statistics=replace(subject().statistics, margin=None)))
     assert ("equivalence", "--margin X") in [(one.what, one.option) for one in answer_of(margin).missing]
+
+
+GLANCE = " or --depth glance"  # which leaves it out, too
 
 
 def test_what_was_not_measured_is_listed_whole() -> None:

@@ -60,11 +60,14 @@ def carry_out_study(
     from retroscope.cli.resolve import resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
+    from retroscope.inputs.sources import refuse_source_as_output
     from retroscope.study.folder import SETTINGS, WRITTEN
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.settings import refuse_other_settings
 
     given, off = (values, options.settings, options.assignments), tuple(left_out)
+    if output.out is not None:
+        refuse_source_as_output(settings, output.out)
     guarded = None if output.overwrite or output.dry_run else output.out
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)

@@ -10,6 +10,7 @@ import numpy as np
 from retroscope.collection.collection import Collection
 from retroscope.collection.hints import unread
 from retroscope.collection.named import named_collection
+from retroscope.collection.readers import beir
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.registry import READERS
@@ -136,6 +137,8 @@ def detect(path: Path) -> Reader:
             where=str(path),
             fix=f"name the format, e.g. {fitting[0]}:{path}",
         )
+    if beir.is_begun(path):
+        raise beir.incomplete(path)
     raise unread(path, f"no format fits; tried: {', '.join(READERS)}", recognised)
 
 

@@ -1,7 +1,11 @@
 """Check that the paths in settings exist, before torch is imported. No torch."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from retroscope.collection.loading import resolve_spec
 from retroscope.encoders.checkpoints.folders import locate, looks_like_a_path
+from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 
 
@@ -32,3 +36,25 @@ def look_for_data(settings: DataSettings | None) -> None:
     """Refuse a source that does not exist, or that no reader recognises."""
     if settings is not None:
         resolve_spec(settings.source)
+
+
+def refuse_source_as_output(settings: StudySettings, out: Path) -> None:
+    """Refuse an output folder that is the folder of a model or of a collection: results do not belong among inputs.
+
+    Raises:
+        SettingsError: that names the folder.
+    """
+    for what, source in _folders(settings):
+        if source.is_dir() and out.resolve() == source.resolve():
+            raise SettingsError(f"this is the folder of {what}", where=str(out), fix="name another output folder")
+
+
+def _folders(settings: StudySettings) -> Iterator[tuple[str, Path]]:
+    """Yield what every local source of the settings is, with its path."""
+    for model in (settings.before, settings.after, *settings.trainings):
+        for source in () if model is None else (model.source, model.query, model.passage, model.load.base):
+            if source is not None and looks_like_a_path(source):
+                yield "a model", locate(source)
+    for data in (settings.data, *settings.also):
+        if data is not None:
+            yield "a collection", resolve_spec(data.source)[1]

@@ -105,22 +105,20 @@ class View:
     seed: int
 
 
+def controls_on(names: Sequence[str], *, random_weights: bool) -> list[str]:
+    """Return the controls on the vectors of the random-weight copy, or those on the retriever's."""
+    return [name for name in names if CONTROLS[name].random_weights == random_weights]
+
+
 def views(
-    parts: Mapping[str, Choices],
-    seed: int,
-    controls: Sequence[str],
-    sizes: tuple[int, ...],
-    texts: TextNumbers,
-    *,
-    random_weights: bool,
+    parts: Mapping[str, Choices], seed: int, names: Sequence[str], sizes: tuple[int, ...], texts: TextNumbers
 ) -> list[View]:
     """Group the controls by the queries that they read, and return the view of each group.
 
     Args:
+        names: controls on the vectors of one model (see `controls_on`).
         texts: number of the distinct text of every query.
-        random_weights: the controls on the vectors of the random-weight copy; else those on the retriever's.
     """
-    names = [name for name in controls if CONTROLS[name].random_weights == random_weights]
     readers = dict.fromkeys(CONTROLS[name].queries for name in names)
     grouped = [tuple(name for name in names if CONTROLS[name].queries is reader) for reader in readers]
     return [_view(parts, seed, group, sizes, texts) for group in grouped]

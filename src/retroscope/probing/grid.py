@@ -10,7 +10,7 @@ import torch
 from retroscope.collection.records import Candidates
 from retroscope.display import ShownCount, shown_count
 from retroscope.errors import AnalysisError, listed
-from retroscope.probing.controls import CONTROLS, View, views
+from retroscope.probing.controls import CONTROLS, View, controls_on, views
 from retroscope.probing.mdl import ALL, code_length, coding_order
 from retroscope.probing.probes import PROBES
 from retroscope.probing.result import ProbeResult, probe_result
@@ -95,8 +95,8 @@ def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
     """Return the splits with their controls' views, for the vectors of the model or of its random-weight copy."""
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
-        sizes = plan.settings.passages
-        return views(parts, split.seed, plan.controls, sizes, plan.task.texts, random_weights=is_random)
+        names = controls_on(plan.controls, random_weights=is_random)
+        return views(parts, split.seed, names, plan.settings.passages, plan.task.texts)
 
     rounds = []
     for split in plan.splits:

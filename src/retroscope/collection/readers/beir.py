@@ -27,13 +27,8 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Collection:
     """Read a BEIR folder: its split "test" by default, else its only split."""
-    absent = _absent(path)
-    if absent:
-        raise CollectionError(
-            f"not a BEIR folder: it has no {', '.join(absent)}",
-            where=str(path),
-            fix="a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv",
-        )
+    if _absent(path):
+        raise incomplete(path)
     splits = qrels_files(path)
     split = choose_split(options.split, splits, str(path / "qrels"))
     reader = RowReader(options.columns)
@@ -77,6 +72,20 @@ def one_of(folder: Path, name: str) -> Path:
 
 def _file(path: Path, stem: str) -> Path:
     return one_of(path, f"{stem}.jsonl")
+
+
+def is_begun(path: Path) -> bool:
+    """Return whether a folder has the corpus or the queries of a BEIR folder, but not all of it."""
+    return path.is_dir() and bool(_absent(path)) and not {"corpus.jsonl", "queries.jsonl"} <= {*_absent(path)}
+
+
+def incomplete(path: Path) -> CollectionError:
+    """Return the error for a BEIR folder that lacks some of its files."""
+    return CollectionError(
+        f"not a BEIR folder: it has no {', '.join(_absent(path))}",
+        where=str(path),
+        fix="a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv",
+    )
 
 
 def _absent(path: Path) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from retroscope.analyses import analyses
-from retroscope.analyses.analysis import switch_of
+from retroscope.analyses.analysis import Analysis, switch_of
 from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
@@ -41,7 +41,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
     left_out = [one for one in known if subject.settings.get(one.name, {}) is None]
     absent = [Missing(_words(one.name), one.option) for one in known if one.option and one not in left_out]
     off = [
-        Missing(_words(one.name), "more --time" if one.name in subject.too_long else f"without {switch_of(one)}")
+        Missing(_words(one.name), "more --time" if one.name in subject.too_long else _without(one))
         for one in left_out
         if not one.on_request
     ]
@@ -55,6 +55,12 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
     )
     refused = [Missing(_words(one.analysis), "", one.reason) for one in subject.refused]
     return (*waiting, *refused, *off, *controls, *absent, *untested, *alone, *unasked)
+
+
+def _without(one: Analysis) -> str:
+    """Return what to take out of the command, so that an analysis is measured that was left out."""
+    by_depth = any(size.values is None for size in one.sizes)
+    return f"without {switch_of(one)}{' or --depth glance' if by_depth else ''}"
 
 
 def lacking(found: Sequence[Missing], most: int) -> Card:
