@@ -117,7 +117,7 @@ def few(collection: Collection, n: int) -> Collection:
 def test_too_few_queries_are_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
     small = replace(context, collection=few(context.collection, 12), cache=tmp_path / "cache")
     reason = INSTRUMENT.refusal(small, QUICK)
-    assert re.search(r"too few choices remain .*at least 20.*; more queries \(--limit-queries\)", reason)
+    assert re.search(r"too few choices remain, .*at least 20.*; more queries \(--limit-queries\)", reason)
     assert INSTRUMENT.refusal(context, QUICK) == ""
     assert not (tmp_path / "cache").exists()
 

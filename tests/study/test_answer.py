@@ -147,12 +147,14 @@ def test_controls_are_counted_and_those_that_did_not_pass_are_named() -> None:
 
 
 def test_undecided_controls_are_not_failed() -> None:
-    def of(*states: State) -> str:
+    def of(*states: State, most: int = 1) -> str:
         controls = controls_of([Statement("x", s, "Said.", control=f"c{i}") for i, s in enumerate(states)])
-        return trust(controls, controls.failed, 1).answer
+        return trust(controls, controls.failed, most).answer
 
     assert of(State.MEASURED, State.NOT_SIGNIFICANT) == "1 of 2 controls passed, none failed; undecided: c1"
     assert of(State.MEASURED, State.FAILED, State.TOO_FEW) == "1 of 3 controls passed; failed: c1; undecided: c2"
+    no_room = of(State.MEASURED, State.FAILED, State.TOO_FEW, State.TOO_FEW, most=0)
+    assert no_room == "1 of 4 controls passed; failed: c1; undecided: 2", "what failed is named whatever the room"
     assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed; not run: c1"
 
 

@@ -183,7 +183,7 @@ def test_hostile_names_stay_text(together: StudySet, tmp_path: Path) -> None:
 def test_only_an_overview_is_replaced(together: StudySet, tmp_path: Path) -> None:
     overview = together.overview()
     (tmp_path / "mine.html").write_text("<html>mine</html>")
-    with pytest.raises(SettingsError, match="this file is not an overview"):
+    with pytest.raises(SettingsError, match="is not an overview, so it is not overwritten"):
         write_overview(overview, tmp_path / "mine.html")
     with pytest.raises(SettingsError, match="this is a folder"):
         write_overview(overview, tmp_path)

@@ -19,9 +19,9 @@ from retroscope.typesetting.statements import State, Statement, with_self_tests
 from retroscope.typesetting.subject import Subject
 
 MOST_WORDS = 120
-# Controls and missing things that cards name, as many as there are words for; controls first. Without words for one
-# of each, the questions that analyses bring besides `Question` have no card.
-NAMED = ((4, 4), (4, 3), (4, 2), (4, 1), (3, 1), (2, 1), (1, 1))
+# Controls and missing things that cards name, as many as there are words for; controls first, at last by number alone.
+# Without words for one missing thing, the questions that analyses bring besides `Question` have no card.
+NAMED = ((4, 4), (4, 3), (4, 2), (4, 1), (3, 1), (2, 1), (1, 1), (0, 1))
 WORD = re.compile(r"\S*\w\S*")
 
 

@@ -37,7 +37,7 @@ class Controls:
         """
         parts = [f"{len(self.passed)} of {self.run} controls passed"]
         if self.failed:
-            parts.append(f"failed: {_controls(self.failed, most)}")
+            parts.append(f"failed: {_controls(self.failed, max(most, 1))}")
         elif self.undecided or self.not_run:
             parts[0] += ", none failed"
         others = {"undecided": self.undecided, "not run": self.not_run}
@@ -64,7 +64,7 @@ def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
     others = [s for s in alarms if not s.control]
     parts = [controls.counts(most)]
     if others:
-        parts.append(f"alarms: {listing([s.section for s in others], most)}")
+        parts.append(f"alarms: {listing([s.section for s in others], max(most, 1))}")
     state = State.FAILED if alarms else State.MEASURED if controls.run else State.NOT_RUN
     where = next((s.section for s in (*alarms, *controls.undecided, *controls.passed)), METHOD)
     text = f"{'; '.join(parts)}."
@@ -73,7 +73,7 @@ def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
 
 
 def _controls(some: Sequence[Statement], most: int) -> str:
-    return listing([s.control for s in some], most)
+    return listing([s.control for s in some], most) if most else f"{len(some)}"
 
 
 def listing(names: Sequence[str], most: int) -> str:
