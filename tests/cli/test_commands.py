@@ -158,6 +158,7 @@ def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny
     done = cli(*words, line=QUICK.replace("--seeds 1", "--seeds 2"))
     assert done.code == 2
     assert "this folder holds a study with other settings" in done.err
+    assert "\n  - probes.seeds: 1 there, 2 here\n  fix: repeat the command as it was to go on" in done.err
     assert "--overwrite" in done.err
     assert (copy / "study.json").read_bytes() == content
     assert cli(*words, line=f"{FEW} --overwrite").code == 0

@@ -66,9 +66,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "format": ("retrieve {model} --data {tmp} --pooling mean", "no format fits"),
     "texts": ("embed {model} --pooling mean --texts {tmp}/none.txt", "none.txt: no such file"),
     "tower": ("embed {model} --pooling mean --texts {texts} --tower qury", r"unknown tower 'qury'.*\n  fix: .*'query'"),
-    "study": ("show {tmp}/none", "this folder holds no finished study"),
-    "report": ("report {tmp}/none", "this folder holds no finished study"),
-    "card": ("card {tmp}/none", "this folder holds no finished study"),
+    "study": ("show {tmp}/none", "there is no such folder"),
+    "report": ("report {tmp}/none", "there is no such folder"),
+    "card": ("card {tmp}/none", "there is no such folder"),
 }
 
 

@@ -197,7 +197,7 @@ def test_show_needs_no_torch(tmp_path: Path) -> None:
     assert text == "found\n- but\n"
     nothing = entered("show", str(tmp_path / "none"))
     assert (nothing[0], {"torch", "transformers"} & set(nothing[1].split())) == (2, set())
-    assert "this folder holds no finished study" in nothing[2]
+    assert "there is no such folder" in nothing[2]
 
 
 @pytest.mark.parametrize("words", [("show",), ("show", "--json"), ("report", "--out")], ids=" ".join)

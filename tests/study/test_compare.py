@@ -198,8 +198,10 @@ def test_a_study_of_before_the_schema_was_raised_is_refused(study: Study, tmp_pa
 
 
 def test_a_study_that_was_never_finished_is_not_loaded(study: Study, tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="this folder holds no finished study"):
+    with pytest.raises(AnalysisError, match="this folder holds no study"):
         load_study(tmp_path)
+    with pytest.raises(AnalysisError, match="there is no such folder"):
+        load_study(tmp_path / "study")
     study.save(tmp_path)
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(DamageError, match="this file is damaged: its content does not match its checksum"):

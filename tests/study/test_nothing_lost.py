@@ -112,7 +112,7 @@ def test_a_folder_is_finished_only_with_its_page(
         broken.setattr(study_module, "write_report", stopped)
         with pytest.raises(KeyboardInterrupt):
             study.report(tmp_path / "out")
-    with pytest.raises(AnalysisError, match="this folder holds no finished study"):
+    with pytest.raises(AnalysisError, match="this folder holds no study"):
         load_study(tmp_path / "out")
     study.report(tmp_path / "out")
     assert load_study(tmp_path / "out").summary() == study.summary()

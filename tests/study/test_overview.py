@@ -201,7 +201,7 @@ def test_studies_that_cannot_be_laid_side_by_side_are_refused(
     alone.save(tmp_path / "alone")
     with pytest.raises(AnalysisError, match="does not compare two models"):
         read_overview([tmp_path / "one", tmp_path / "alone"])
-    with pytest.raises(AnalysisError, match="no finished study"):
+    with pytest.raises(AnalysisError, match="there is no such folder"):
         read_overview([tmp_path / "none"])
 
 

@@ -36,6 +36,8 @@ class Collection:
         source: path or name that it was read from.
         mapping: Retroscope's field -> the field of the source, with format and split; printed where it was detected.
         notes: what the reader left out or repaired, with counts, in words.
+        rows: choices of the source's rows as they stand, for the published protocol: a negative may occur twice or be
+            relevant, and a row may be repeated. Empty for a source that has none.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Collection:
     source: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rows: tuple[Candidates, ...] = ()
 
     def __str__(self) -> str:
         """Return the collection's name and sizes in one line."""
@@ -104,7 +107,8 @@ class Collection:
                 digest.update(repr({"group": q.group}).encode())
         for j in self.judgments:
             digest.update(repr((j.query_id, j.passage_id, j.relevance)).encode())
-        for c in self.candidates:
+        cleaned = [*self.rows] != [*self.candidates]  # rows that say the same add nothing
+        for c in (*self.candidates, *(self.rows if cleaned else ())):
             digest.update(repr((c.query_id, c.positive, c.negatives)).encode())
         return digest.hexdigest()
 

@@ -97,6 +97,7 @@ def with_queries(collection: Collection, kept: Set[str], note: str) -> Collectio
         queries={key: query for key, query in collection.queries.items() if key in kept},
         judgments=tuple(j for j in collection.judgments if j.query_id in kept),
         candidates=tuple(c for c in collection.candidates if c.query_id in kept),
+        rows=tuple(c for c in collection.rows if c.query_id in kept),
         notes=(*collection.notes, note),
     )
 

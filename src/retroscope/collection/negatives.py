@@ -38,6 +38,7 @@ class MinedNegatives:
         short: how many pairs have fewer than the `n` asked for.
         left_out: number of ranked passages that were skipped because they may be relevant.
         recipe: how they were found (JSON-like).
+        rows: of the source's own negatives, the choices of its rows as they stand (`Collection.rows`).
     """
 
     candidates: tuple[Candidates, ...]
@@ -45,6 +46,7 @@ class MinedNegatives:
     short: int
     left_out: LeftOut
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    rows: tuple[Candidates, ...] = ()
 
 
 def hard_negatives(
@@ -88,7 +90,8 @@ def hard_negatives(
         candidates = tuple(_mine(collection, ranking, n, max(pool, n), screen))
     short = sum(len(c.negatives) < n for c in candidates)
     left_out = LeftOut() if screen is None else screen.left_out()
-    return MinedNegatives(candidates, how, short, left_out, {"how": how, "n": n, "pool": max(pool, n), **recipe})
+    recipe = {"how": how, "n": n, "pool": max(pool, n), **recipe}
+    return MinedNegatives(candidates, how, short, left_out, recipe, collection.rows if how == GIVEN else ())
 
 
 def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Screen | None) -> Iterator[Candidates]:

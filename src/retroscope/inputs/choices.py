@@ -8,15 +8,23 @@ from retroscope.errors import AnalysisError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.tasks import build_task, repeated
 
+PUBLISHED = "ielab-2025"  # the protocol
+
 
 def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str) -> tuple[Candidates, ...]:
     """Return every pair (query, relevant passage) with its hard negatives.
 
     Under the published protocol those supplied with the data are repeated up to the number that the largest N needs.
     """
-    if protocol == "ielab-2025" and negatives.how == GIVEN:
-        return repeated(negatives.candidates, max(settings.passages) - 1)
-    return negatives.candidates
+    pairs = pairs_of(negatives, protocol)
+    if protocol == PUBLISHED and negatives.how == GIVEN:
+        return repeated(pairs, max(settings.passages) - 1)
+    return pairs
+
+
+def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]:
+    """Return the pairs with their hard negatives; under the published protocol, the source's rows as they stand."""
+    return negatives.rows if protocol == PUBLISHED and negatives.rows else negatives.candidates
 
 
 def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> str:
@@ -26,7 +34,7 @@ def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], s
         texts: query id -> number of its distinct text.
     """
     try:
-        task = build_task(choices, max(settings.passages), texts)
+        task = build_task(choices, max(settings.passages), texts, as_given=settings.protocol == PUBLISHED)
         for seed in settings.seed_values:
             settings.rules.split(task, seed)
     except AnalysisError as error:

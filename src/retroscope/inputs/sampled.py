@@ -154,4 +154,5 @@ def _narrowed(collection: Collection, queries: Sequence[str], passages: Mapping[
         passages=passages,
         judgments=tuple(j for j in collection.judgments if j.query_id in asked and j.passage_id in passages),
         candidates=(),
+        rows=(),
     )

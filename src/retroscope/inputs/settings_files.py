@@ -162,6 +162,14 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
     return {**values, head: assigned(inner, rest, value)}
 
 
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings: dotted name -> value."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested values: where both name a value, the one in `above` wins."""
     both = dict(below)

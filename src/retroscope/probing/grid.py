@@ -45,7 +45,8 @@ def probe(
         AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
     """
     chosen = settings or ProbeSettings()
-    plan = _plan(representations, build_task(candidates, max(chosen.passages), texts), chosen, random_weights)
+    task = build_task(candidates, max(chosen.passages), texts, as_given=chosen.protocol == "ielab-2025")
+    plan = _plan(representations, task, chosen, random_weights)
     tally = ProbeTally(plan)
     steps = _steps(plan, representations, random_weights)
     rounds = {is_random: _rounds(plan, is_random) for is_random in {is_random for _, is_random, _ in steps}}

@@ -65,7 +65,9 @@ class Task:
         return {query: tuple(passages) for query, passages in shared.items()}
 
 
-def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None) -> Task:
+def build_task(
+    candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None, *, as_given: bool = False
+) -> Task:
     """Build the choices among `size` passages that these candidates allow.
 
     A choice with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that
@@ -73,11 +75,13 @@ def build_task(candidates: Sequence[Candidates], size: int, texts: Mapping[str, 
 
     Args:
         texts: query id -> number of its distinct text; None where every query has a text of its own.
+        as_given: a negative may be a relevant passage of its query, as in the published rows.
 
     Raises:
         AnalysisError: if no choice is left, or a negative is a relevant passage of its query.
     """
-    _check_negatives(candidates)
+    if not as_given:
+        _check_negatives(candidates)
     kept = [c for c in candidates if len(c.negatives) >= size - 1]
     if not kept:
         most = max((len(c.negatives) for c in candidates), default=0)

@@ -82,7 +82,7 @@ def _made_of(facts: StudyFacts) -> dict[str, object]:
     }
 
 
-def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE) -> SettingsError:
+def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE, details: str = "") -> SettingsError:
     """Return the error for a folder whose study would be overwritten; `what` says how that study differs."""
     title = stored_facts(folder)["title"]
-    return SettingsError(f"this folder holds a study with {what} ({title})", where=str(folder), fix=fix)
+    return SettingsError(f"this folder holds a study with {what} ({title}){details}", where=str(folder), fix=fix)

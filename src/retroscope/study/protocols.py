@@ -5,7 +5,7 @@ from typing import Any
 
 from retroscope.errors import unknown_name
 from retroscope.inputs.settings import StudySettings
-from retroscope.inputs.settings_files import merged
+from retroscope.inputs.settings_files import flattened, merged
 from retroscope.study.settings import as_values, from_values
 
 NestedSettings = Mapping[str, Any]
@@ -63,17 +63,9 @@ def under_protocol(values: NestedSettings) -> dict[str, Any]:
 def departures(settings: StudySettings) -> list[str]:
     """Describe each setting that differs from what the protocol presets."""
     sides = {side: {"load": {"protocol": settings.protocol}} for side in ("before", "after") if getattr(settings, side)}
-    own = _flat(as_values(settings))
+    own = flattened(as_values(settings))
     return [
         f"protocol {settings.protocol!r} sets {name} to {value!r}, but it is {own[name]!r}"
-        for name, value in _flat({**PROTOCOLS[settings.protocol], **sides}).items()
+        for name, value in flattened({**PROTOCOLS[settings.protocol], **sides}).items()
         if name in own and own[name] != value  # of an analysis that is switched off, nothing departs
     ]
-
-
-def _flat(values: NestedSettings, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings: dotted name -> value."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat

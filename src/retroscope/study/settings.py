@@ -7,14 +7,15 @@ from typing import Any
 
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import Analysis
-from retroscope.errors import SettingsError, listed
+from retroscope.errors import SettingsError, excerpt, listed
 from retroscope.files.documents import impersonal
 from retroscope.inputs.settings import StudySettings
-from retroscope.inputs.settings_files import as_yaml, plain, read_as, unknown_setting
+from retroscope.inputs.settings_files import as_yaml, flattened, plain, read_as, unknown_setting
 from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settings
-from retroscope.study.overwriting import replaced
+from retroscope.study.overwriting import OR_OVERWRITE, replaced
 
 ANALYSES = "analyses"
+GO_ON = f"repeat the command as it was to go on with that study, {OR_OVERWRITE}"
 SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES)
 
 
@@ -110,5 +111,14 @@ def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
         return
     stored_facts(folder)
     stored = from_values(stored_settings(folder), where=str(folder / SETTINGS))
-    if impersonal(as_values(stored)) != impersonal(as_values(settings)):
-        raise replaced(folder, "other settings")
+    there, here = (flattened(impersonal(as_values(one))) for one in (stored, settings))
+    if there != here:
+        raise replaced(folder, "other settings", GO_ON, _differences(there, here))
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """List the settings whose values differ, with the stored value and the new one."""
+    both = {
+        name: [excerpt(one[name]) if name in one else "not set" for one in (there, here)] for name in {**there, **here}
+    }
+    return listed([f"{name}: {old} there, {new} here" for name, (old, new) in both.items() if old != new])

@@ -11,7 +11,7 @@ from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.collection.records import Run
-from retroscope.errors import AnalysisError, unknown_name
+from retroscope.errors import AnalysisError, did_you_mean, unknown_name
 from retroscope.files.locks import held
 from retroscope.files.reading import PathLike, path_of
 from retroscope.inputs.settings_files import read_as
@@ -254,9 +254,10 @@ def load_study(folder: PathLike) -> Study:
     """
     home = path_of(folder)
     if not (home / FACTS).exists():
-        raise AnalysisError(
-            "this folder holds no finished study", where=str(home), fix="run retroscope compare --out DIR"
-        )
+        what = "this folder holds no study" if home.is_dir() else "there is no such folder"
+        near = [one.name for one in home.parent.iterdir() if (one / FACTS).exists()] if home.parent.is_dir() else []
+        meant = did_you_mean(home.name, near) if near else ""
+        raise AnalysisError(what, where=str(home), fix=meant or "make a study: retroscope compare ... --out DIR")
     facts = stored_facts(home)
     measured = {
         name: tuple(load_measurement(home / MEASURED / name / str(number), RESTORE) for number in range(count))

@@ -209,7 +209,7 @@ def shuffled_judgments(collection: Collection, seed: int) -> Collection:
         for passage, grade in given[folded_text(collection, query)].items()
         if not (collection.ignore_identical_ids and passage == query)
     )
-    return replace(collection, judgments=judgments, candidates=())
+    return replace(collection, judgments=judgments, candidates=(), rows=())
 
 
 def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -> Scores:

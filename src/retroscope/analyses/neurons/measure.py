@@ -23,6 +23,7 @@ from retroscope.attribution.result import AttributionRecipe, NeuronAttribution
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.files.cache_records import EntryKind, damaged_file
+from retroscope.inputs.choices import pairs_of
 from retroscope.inputs.sampled import is_sampled
 from retroscope.progress import Stages
 
@@ -73,7 +74,7 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
 
 def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
     """Return the relevant passage and the negatives of every query; for the margin, the same for both models."""
-    mined = context.negatives().candidates
+    mined = pairs_of(context.negatives(), context.settings.protocol)
     if not context.is_pair:
         return mined
     pair = list(context.models.values())
@@ -144,7 +145,7 @@ def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTowers) -> Iterator[str]:
     """Describe which queries were not attributed, and how stable the ranking of neurons is without them."""
-    mined = context.negatives().candidates
+    mined = pairs_of(context.negatives(), context.settings.protocol)
     for tower, sides in towers.items():
         used = max(one.attribution.examples for one in sides.values())
         yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower, limit=used))

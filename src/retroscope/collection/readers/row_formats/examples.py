@@ -106,7 +106,8 @@ def collection_from_rows(
     collection = make_collection(
         name, passages(), gathered.queries, gathered.judgments(), gathered.candidates(), source=source
     )
-    return replace(collection, mapping={"format": form.name, **columns}, notes=gathered.notes())
+    mapping = {"format": form.name, **columns}
+    return replace(collection, rows=tuple(gathered.rows), mapping=mapping, notes=gathered.notes())
 
 
 @dataclass
@@ -140,6 +141,7 @@ class Gathering:
     query_names: Names = field(default_factory=lambda: Names("q"))
     passage_names: Names = field(default_factory=lambda: Names("p"))
     negatives: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    rows: list[Candidates] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     places: dict[str, int] = field(default_factory=dict)
 
@@ -156,6 +158,7 @@ class Gathering:
         fresh: list[Passage] = []
         positives = [self._name(p, fresh, where) for p in example.positives]
         negatives = [self._name(p, fresh, where) for p in example.negatives]
+        self.rows += [Candidates(query_id, positive, tuple(negatives)) for positive in positives if negatives]
         for positive in dict.fromkeys(positives):
             self._join(self.negatives.setdefault((query_id, positive), {}), negatives, set(positives))
         return fresh
