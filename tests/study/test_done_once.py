@@ -21,6 +21,7 @@ from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.files.cache_records import RECORD, record_of
 from retroscope.inputs.settings import NegativesSettings, StudySettings
+from retroscope.study import run
 from retroscope.study.outcome import StudyOutcome
 from retroscope.study.planning.plan import StudyPlan, plan_study
 from retroscope.study.reporting import report
@@ -177,6 +178,21 @@ def test_a_plan_runs_twice_and_measures_once(
     assert all(record_of(entry).is_file() for entry in entries), "what made each is recorded"
     forget(plan)
     assert [*kept.iterdir()] == []
+
+
+def test_what_other_code_measured_is_not_taken(
+    planned: Callable[[StudySettings], StudyPlan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout that was updated has the same version, and its numbers may differ."""
+    retrieval = replace(VECTORS, random_weights=False, analyses=dict.fromkeys(set(QUICK.analyses) | {"layers"}))
+    plan = planned(retrieval)
+    run_study(plan)
+    measured = counted(monkeypatch, run, "_kept")
+    run_study(plan)
+    assert measured == [], "the same code goes on with what it kept"
+    monkeypatch.setattr(run, "_digest_of", lambda package: f"{package} of another day")
+    run_study(plan)
+    assert len(measured) == len([step for step in plan.steps if step.planned is not None]) > 0
 
 
 def test_what_was_kept_of_another_run_file_is_not_taken(

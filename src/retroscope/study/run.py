@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -212,12 +213,18 @@ def _key(step: Step) -> str:
 
 
 def _source(analysis: Analysis) -> str:
-    """Hash the source files of another package's analysis; our own analyses count by the software's version."""
-    if analysis in OWN:
-        return ""
-    folder = Path(str(files(analysis.package)))
+    """Hash the source that measures an analysis: of our own, all of Retroscope, which they share.
+
+    The version alone is not enough: a checkout has the same version before and after it is updated.
+    """
+    return _digest_of("retroscope" if analysis in OWN else analysis.package)
+
+
+@cache
+def _digest_of(package: str) -> str:
+    folder = Path(str(files(package)))
     sources = sorted(file for file in folder.rglob("*") if file.suffix in (".py", ".j2"))
-    return fingerprint([[file.name, file_digest(file)] for file in sources])
+    return fingerprint([[file.relative_to(folder).as_posix(), file_digest(file)] for file in sources])
 
 
 def _plain_settings(settings: StudySettings, name: str) -> Any:
