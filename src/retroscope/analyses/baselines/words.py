@@ -77,6 +77,8 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
     row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
     if math.isnan(row["share"]):
         return " The share of the gain that this leaves to fine-tuning is undefined, since the gain may be 0."
+    if row["share"] == row["low"] == row["high"] == 1:  # the backbone as compared is its own best
+        return f" So the whole gain of {signed(whole['effect'])} is left to fine-tuning."
     return f" This leaves {share_left(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
 
 
