@@ -1,6 +1,7 @@
 """One way to carry out a plan: what is refused, printed, written, and in which order."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from retroscope.cli.running import Destination, Outcome, Plan, carry_out
+from retroscope.cli.studies import tell_if_late
 from retroscope.errors import SettingsError
 from retroscope.files.whole import MARK
 from retroscope.progress import Progress
@@ -156,3 +158,13 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_run(tmp_path: Pat
     with pytest.raises(SettingsError, match="nothing can be written here"):
         carry_out(plan.prepare, Destination(out=tmp_path / "file" / "out"), dry_run=False, as_json=False)
     assert plan.steps == ["prepare"]
+
+
+def test_a_run_that_takes_longer_than_its_budget_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for taken, budget in ((100.0, None), (119.0, 100.0), (1e6, math.inf)):
+        tell_if_late(taken, budget)
+    assert capsys.readouterr().err == ""
+    tell_if_late(426.0, 180.0)
+    assert capsys.readouterr().err == (
+        "this took 7 min, where --time gave 3 min: plans assume that nothing else runs\n"
+    )

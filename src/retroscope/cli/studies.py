@@ -1,6 +1,7 @@
 """Resolve options to settings and carry out the plan of a study, for every command that measures."""
 
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from retroscope.cli.options.run import RunOptions, chosen_engine
 from retroscope.cli.options.shared import OutputOptions, ReportOptions, SettingValues
 from retroscope.cli.options.sizes import SizeOptions
 from retroscope.cli.switches import refuse_without_effect
+from retroscope.numbers import estimate
 
 if TYPE_CHECKING:
     from retroscope.cli.running import Outcome, Plan
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from retroscope.study.reporting.gate import Gate
     from retroscope.study.reporting.report import Report
 
+LATE = 1.2  # of the time budget: what a run may take before that is told
 Gates = Annotated[
     list[str] | None,
     option(
@@ -87,7 +90,18 @@ def carry_out_study(
         return plan
 
     place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
-    return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
+    start = perf_counter()
+    outcome = carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
+    tell_if_late(perf_counter() - start, seconds)
+    return outcome
+
+
+def tell_if_late(taken: float, budget: float | None) -> None:
+    """Write a note where a run took clearly longer than its time budget."""
+    if budget is not None and taken > LATE * budget:
+        from retroscope.cli.terminal import note
+
+        note(f"this took {estimate(taken)}, where --time gave {estimate(budget)}: plans assume that nothing else runs")
 
 
 def checked_settings(
