@@ -1,6 +1,7 @@
 """Resolve options to settings and carry out the plan of a study, for every command that measures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,10 +91,16 @@ def carry_out_study(
         return plan
 
     place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
+    with timed(seconds):
+        return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
+
+
+@contextmanager
+def timed(budget: float | None) -> Iterator[None]:
+    """Tell after a run whether it took clearly longer than its time budget."""
     start = perf_counter()
-    outcome = carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
-    tell_if_late(perf_counter() - start, seconds)
-    return outcome
+    yield
+    tell_if_late(perf_counter() - start, budget)
 
 
 def tell_if_late(taken: float, budget: float | None) -> None:
