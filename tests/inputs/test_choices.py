@@ -60,6 +60,20 @@ def test_the_default_protocol_cleans_them(name: str, tmp_path: Path) -> None:
         assert not {*negatives} & relevant[question]
 
 
+def test_a_row_without_negatives_keeps_its_place(tmp_path: Path) -> None:
+    """It is no choice, but its texts are attributed, in the order of the rows."""
+    rows = [
+        {"query": q, "positive": p, "negative": n}
+        for q, p, n in (("a", "p1", ["n"]), ("b", "p2", []), ("a", "p3", ["n"]))
+    ]
+    lines = [json.dumps({"query": r["query"], "pos": [r["positive"]], "neg": r["negative"]}) for r in rows]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    collection = load_collection(f"flag:{tmp_path / 'rows.jsonl'}")
+    pairs = pairs_of(hard_negatives(collection, 50, how="given"), "ielab-2025")
+    assert [collection.passage_text(c.positive) for c in pairs] == ["p1", "p2", "p3"]
+    assert build_task(pairs, 2, as_given=True).dropped == 1
+
+
 def test_rows_count_in_the_fingerprint_where_they_say_more(tmp_path: Path) -> None:
     for rows in (PLAIN, QUIRKS["a row twice"]):
         collection = collection_of(rows, tmp_path)

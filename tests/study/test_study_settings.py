@@ -39,7 +39,7 @@ from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import CORRECTIONS
 from retroscope.statistics.testing.paired import PAIRED_TESTS
 from retroscope.study.protocols import PROTOCOLS, departures, study_settings, under_protocol
-from retroscope.study.settings import as_values, complete, from_values, to_yaml
+from retroscope.study.settings import _differences, as_values, complete, from_values, to_yaml
 
 TEXTS = st.text(max_size=12)
 SOMETIMES = st.none() | TEXTS
@@ -350,6 +350,13 @@ def test_python_gets_a_protocol_as_the_command_line_does(name: str) -> None:
     assert study_settings({"probes": {"seeds": 2}}, protocol=name).of("probes", ProbeSettings) == replace(
         study_settings(protocol=name).of("probes", ProbeSettings) or ProbeSettings(), seeds=2
     )
+
+
+def test_settings_that_differ_beyond_what_is_shown_are_named() -> None:
+    long = "a" * 500
+    said = _differences({"a.b": long, "c": 1, "d": 2}, {"a.b": f"{long}b", "c": 1, "e": 3})
+    assert [line.partition(":")[0].strip(" -") for line in said.splitlines() if line] == ["a.b", "d", "e"]
+    assert "d: 2 there, not set here" in said
 
 
 def test_a_mixture_of_protocols_is_said() -> None:

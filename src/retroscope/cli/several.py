@@ -39,12 +39,15 @@ def carry_out_set(
     from retroscope.cli.resolve import resolved
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
+    from retroscope.inputs.sources import refuse_source_as_output
     from retroscope.study.folder import SET
     from retroscope.study.reporting.gate import refuse_unknown
     from retroscope.study.several.names import check_distinct, name_of
 
     names = [name_of(one.after) for one in wanted if one.after is not None]
     places = check_distinct(names)
+    for one in wanted:
+        refuse_source_as_output(one, output.out)
     guarded = not (output.overwrite or output.dry_run)
     if seconds is None and guarded:
         _refuse_others(output.out, places, wanted)

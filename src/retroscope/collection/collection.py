@@ -95,6 +95,14 @@ class Collection:
         """Return query id -> its relevant passages, for the judged queries."""
         return {q: tuple(p for p, grade in self.qrels[q].items() if grade > 0) for q in self.judged_queries}
 
+    @property
+    def _uncleaned(self) -> tuple[Candidates, ...]:
+        """Return the rows; none where judgments and candidates say the same."""
+        given = {(c.query_id, c.positive): c.negatives for c in self.candidates}
+        pairs = [(j.query_id, j.passage_id) for j in self.judgments]
+        same = [(*pair, given.get(pair, ())) for pair in pairs]
+        return () if [(c.query_id, c.positive, c.negatives) for c in self.rows] == same else self.rows
+
     @cached_property
     def fingerprint(self) -> str:
         """Return the SHA-256 of every id, text, answer, group and judgment, in order."""
@@ -107,8 +115,7 @@ class Collection:
                 digest.update(repr({"group": q.group}).encode())
         for j in self.judgments:
             digest.update(repr((j.query_id, j.passage_id, j.relevance)).encode())
-        cleaned = [*self.rows] != [*self.candidates]  # rows that say the same add nothing
-        for c in (*self.candidates, *(self.rows if cleaned else ())):
+        for c in (*self.candidates, *self._uncleaned):
             digest.update(repr((c.query_id, c.positive, c.negatives)).encode())
         return digest.hexdigest()
 

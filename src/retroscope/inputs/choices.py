@@ -34,7 +34,7 @@ def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], s
         texts: query id -> number of its distinct text.
     """
     try:
-        task = build_task(choices, max(settings.passages), texts, as_given=settings.protocol == PUBLISHED)
+        task = build_task(choices, max(settings.passages), texts, as_given=settings.rules.as_given)
         for seed in settings.seed_values:
             settings.rules.split(task, seed)
     except AnalysisError as error:

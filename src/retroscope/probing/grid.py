@@ -45,7 +45,7 @@ def probe(
         AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
     """
     chosen = settings or ProbeSettings()
-    task = build_task(candidates, max(chosen.passages), texts, as_given=chosen.protocol == "ielab-2025")
+    task = build_task(candidates, max(chosen.passages), texts, as_given=chosen.rules.as_given)
     plan = _plan(representations, task, chosen, random_weights)
     tally = ProbeTally(plan)
     steps = _steps(plan, representations, random_weights)

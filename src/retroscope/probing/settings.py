@@ -27,6 +27,7 @@ class Protocol:
         controls: those that run when the settings name none.
         first_seed: the first seed; the others count up from it.
         first_index_wins: `concat` gives a tie to the slot with the lowest index, as published.
+        as_given: choices are the rows of the source as they stand; a negative may be relevant.
     """
 
     split: Callable[[Task, int], Split]
@@ -34,6 +35,7 @@ class Protocol:
     controls: tuple[str, ...]
     first_seed: int = 0
     first_index_wins: bool = False
+    as_given: bool = False
 
 
 Penalty = Annotated[float, Range(0, 10**12, open=True)]
@@ -44,7 +46,12 @@ PROTOCOLS: dict[str, Protocol] = {
         controls=tuple(CONTROLS),
     ),
     "ielab-2025": Protocol(
-        split=published_split, probes=("concat",), controls=("none",), first_seed=42, first_index_wins=True
+        split=published_split,
+        probes=("concat",),
+        controls=("none",),
+        first_seed=42,
+        first_index_wins=True,
+        as_given=True,
     ),
 }
 

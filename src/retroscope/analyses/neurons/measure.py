@@ -72,9 +72,16 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
     return stored(towers, dict(_overlaps(towers)), plan=size, caveats=tuple(caveats), seconds=seconds)
 
 
+def _pairs(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
+    """Return the pairs in whose order texts are attributed; a margin needs negatives that are not relevant."""
+    if settings.attribution.target != "norm":
+        return context.negatives().candidates
+    return pairs_of(context.negatives(), context.settings.protocol)
+
+
 def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
     """Return the relevant passage and the negatives of every query; for the margin, the same for both models."""
-    mined = pairs_of(context.negatives(), context.settings.protocol)
+    mined = _pairs(context, settings)
     if not context.is_pair:
         return mined
     pair = list(context.models.values())
@@ -145,7 +152,7 @@ def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTowers) -> Iterator[str]:
     """Describe which queries were not attributed, and how stable the ranking of neurons is without them."""
-    mined = pairs_of(context.negatives(), context.settings.protocol)
+    mined = _pairs(context, settings)
     for tower, sides in towers.items():
         used = max(one.attribution.examples for one in sides.values())
         yield from left_out(context.collection, mined, replace(settings.attribution, tower=tower, limit=used))

@@ -65,7 +65,7 @@ def _no_narrower_than_exact(cells: pd.DataFrame, effect: Difference) -> pd.DataF
 
     A bootstrap of a few queries that are all wrong has no width, and would call a control failed that is at chance.
     """
-    n = int(effect.table["n"].max())
+    n = min(int(effect.table["n"].max()), int(effect.method["texts"]))  # queries of one text are one observation
     tail = alpha(effect) / (2 * max(len(cells), 1))
     right = cells["value"] * n
     low = np.where(right <= 0, 0.0, stats.beta.ppf(tail, right, n - right + 1))

@@ -107,7 +107,7 @@ def collection_from_rows(
         name, passages(), gathered.queries, gathered.judgments(), gathered.candidates(), source=source
     )
     mapping = {"format": form.name, **columns}
-    return replace(collection, rows=tuple(gathered.rows), mapping=mapping, notes=gathered.notes())
+    return replace(collection, rows=gathered.choices(), mapping=mapping, notes=gathered.notes())
 
 
 @dataclass
@@ -158,7 +158,7 @@ class Gathering:
         fresh: list[Passage] = []
         positives = [self._name(p, fresh, where) for p in example.positives]
         negatives = [self._name(p, fresh, where) for p in example.negatives]
-        self.rows += [Candidates(query_id, positive, tuple(negatives)) for positive in positives if negatives]
+        self.rows += [Candidates(query_id, positive, tuple(negatives)) for positive in positives]
         for positive in dict.fromkeys(positives):
             self._join(self.negatives.setdefault((query_id, positive), {}), negatives, set(positives))
         return fresh
@@ -195,6 +195,10 @@ class Gathering:
         for pair, negatives in self.negatives.items():
             if negatives:
                 yield Candidates(*pair, tuple(negatives))
+
+    def choices(self) -> tuple[Candidates, ...]:
+        """Return the choices of all rows as they stand; none where no row has a negative."""
+        return tuple(self.rows) if any(row.negatives for row in self.rows) else ()
 
     def notes(self) -> tuple[str, ...]:
         """Return notes of what was left out, with counts."""
