@@ -98,6 +98,8 @@ class Collection:
     @property
     def _uncleaned(self) -> tuple[Candidates, ...]:
         """Return the rows; none where judgments and candidates say the same."""
+        if not self.rows:  # a large collection is not listed for nothing
+            return ()
         given = {(c.query_id, c.positive): c.negatives for c in self.candidates}
         pairs = [(j.query_id, j.passage_id) for j in self.judgments]
         same = [(*pair, given.get(pair, ())) for pair in pairs]
