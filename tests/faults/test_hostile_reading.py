@@ -11,7 +11,7 @@ from hostile_case import BROKEN_JSON, put
 from hostile_collections import bomb
 from hostile_models import ODD, odd
 
-from retroscope.errors import LONGEST_FIX, LONGEST_VALUE, CollectionError, RetroscopeError, excerpt
+from retroscope.errors import LONGEST_FIX, LONGEST_VALUE, CollectionError, RetroscopeError, SettingsError, excerpt
 from retroscope.files import reading
 from retroscope.files.reading import (
     BrokenJsonError,
@@ -67,6 +67,13 @@ def test_whatever_a_library_raises_becomes_one_of_ours(error: BaseException) -> 
             raise error
     assert ours.value.__cause__ is error
     assert "second" not in str(ours.value)
+
+
+def test_an_error_of_ours_keeps_its_words_and_gets_the_place_that_it_lacks() -> None:
+    for own, place in (("", "the file"), ("line 2", "line 2")):
+        with pytest.raises(SettingsError, match=rf"^{place}: wrong\n  fix: mend this$"):  # noqa: SIM117
+            with foreign(CollectionError, "cannot read it", "the file", "mend it"):
+                raise SettingsError("wrong", where=own, fix="mend this")
 
 
 def test_a_lack_of_memory_says_so_and_asks_for_other_than_the_file_to_be_mended() -> None:

@@ -52,11 +52,12 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
     Args:
         kind: of the error.
         what: could not be done, as in "cannot load the tokenizer"; the library's own first line follows.
-        where: file, or folder, that is read.
+        where: file, or folder, that is read; an error of Retroscope without a place gets it, too.
     """
     try:
         yield
-    except RetroscopeError:
+    except RetroscopeError as error:
+        error.where = error.where or str(where)
         raise
     except BaseException as error:  # a panic of a library in Rust is no `Exception`
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
