@@ -113,7 +113,7 @@ def collections() -> str:
     ]
     for row in ROWS:
         cells = (row.licence, row.split, row.title and f"joined by {row.title}", row.measure, row.stated_by)
-        source = f"`{row.source}`" if row.source else f"not read: {row.get}"
+        source = f"`{row.source}`" if row.source else f"not read, to be converted to BEIR's files: {row.get}"
         shown = " | ".join(cell or "not known" for cell in (row.revision and f"`{row.revision[:12]}`", *cells))
         lines.append(f"| `{row.name}` | {source} | {shown} |")
     return "\n".join([*lines, ""])

@@ -47,15 +47,21 @@ def test_facts_are_written_as_they_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cloze": "Ada was born ."}, r"f\.jsonl, line 2: the cloze .* has 0 times \[MASK\]"),
-        ({"cloze": "[MASK] [MASK] Ada"}, r"line 2: .* has 2 times"),
-        ({"cloze": "She was born in [MASK] ."}, r"line 2: .* lacks its subject 'Ada'"),
-        ({"object": " "}, r"line 2: the fact has no object"),
+        (
+            {"cloze": "Ada was born ."},
+            r"f\.jsonl, line 2: the cloze .* must contain \[MASK\] once, but contains it 0 times",
+        ),
+        ({"cloze": "[MASK] [MASK] Ada"}, r"line 2: .* contains it 2 times"),
+        (
+            {"cloze": "She was born in [MASK] ."},
+            r"line 2: .* does not contain the subject of the fact, 'Ada'\n  fix: write 'Ada' in the cloze",
+        ),
+        ({"object": " "}, r"line 2: the field 'object' of this fact is empty"),
         ({"object": 3}, r"line 2: column 'object' must be text"),
-        ({"popularity": "much"}, r"line 2: popularity is 'much', not a number"),
+        ({"popularity": "much"}, r"line 2: the field 'popularity' must be a number, found 'much'"),
         ({"passages": 4}, r"line 2: column 'passages' must be a list"),
-        ({"id": "f1", "object": "Rome"}, r"line 2: the id 'f1' occurs twice, first at .*line 1"),
-        ({}, r"line 2: the fact \('P19', 'Ada', 'London'\) is stated twice, first at .*line 1"),
+        ({"id": "f1", "object": "Rome"}, r"line 2: two facts have the id 'f1'; the first is at .*line 1"),
+        ({}, r"line 2: the fact \('P19', 'Ada', 'London'\) is given twice; the first is at .*line 1"),
     ],
 )
 def test_unsound_facts_are_refused_with_file_and_line(change: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -64,14 +70,15 @@ def test_unsound_facts_are_refused_with_file_and_line(change: dict[str, Any], me
 
 
 def test_what_is_no_facts_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CollectionError, match="no layout of facts fits"):
+    with pytest.raises(CollectionError, match="must fit exactly one layout of facts; it fits none"):
         load_facts(written(tmp_path / "f.jsonl", {"query": "a", "positive": "b"}))
     with pytest.raises(CollectionError, match="no such file"):
         load_facts(tmp_path / "g.jsonl")
     with pytest.raises(SettingsError, match="layout of facts 'popq'"):
         load_facts("popq:file")
-    with pytest.raises(CollectionError, match=r"line 1: no column 'relation'"):
+    with pytest.raises(CollectionError, match=r"line 1: no column 'relation'") as caught:
         load_facts(f"facts:{written(tmp_path / 'h.jsonl', {'id': 'a'})}")
+    assert "data.columns" not in str(caught.value)  # facts have no other names for their fields
 
 
 def test_lama(tmp_path: Path) -> None:
@@ -108,7 +115,9 @@ def test_entity_questions(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert facts.facts[0].cloze == "Question: Where was Ada Lovelace born? Answer: [MASK] ."
     (tmp_path / "P19.test.json").write_text(json.dumps([rows[0], {"question": "Who?", "answers": ["x"]}]))
-    with pytest.raises(CollectionError, match=r"P19\.test\.json: the questions of this file have no common wording"):
+    with pytest.raises(
+        CollectionError, match=r"P19\.test\.json: the questions of this file must have one wording(.|\n)*'Who\?'"
+    ):
         load_facts(tmp_path)
 
 
@@ -120,7 +129,9 @@ def test_popqa(tmp_path: Path) -> None:
     assert (fact.subject, fact.relation, fact.object, fact.popularity) == ("Ada", "occupation", "poet", 120.0)
     assert fact.others == ("writer",)
     (tmp_path / "p.tsv").write_text(head + line.format("[poet"))
-    with pytest.raises(CollectionError, match=r"p\.tsv, line 2: broken JSON in possible_answers"):
+    with pytest.raises(
+        CollectionError, match=r"p\.tsv, line 2: the field 'possible_answers' is not valid JSON .*: '\[poet'"
+    ):
         load_facts(f"popqa:{tmp_path / 'p.tsv'}")
 
 
@@ -153,7 +164,7 @@ def test_world_states_the_facts_of_known_people_only(tmp_path: Path) -> None:
 
 
 def test_make_facts_refuses_none() -> None:
-    with pytest.raises(CollectionError, match="this file holds no fact"):
+    with pytest.raises(CollectionError, match="there is no fact in this file or folder"):
         make_facts([])
 
 

@@ -48,7 +48,9 @@ def test_limit_draws_judged_queries_and_keeps_the_whole_corpus(path):
     assert two.notes == ("2 of 3 judged queries kept, drawn at random (seed 0)",)
     assert two.fingerprint != whole.fingerprint
     assert load_collection(path, limit_queries=99).fingerprint == whole.fingerprint
-    with pytest.raises(SettingsError, match=r"limit_queries must be at least 1, got 0\n  fix: leave it out"):
+    with pytest.raises(
+        SettingsError, match=r"limit_queries must be at least 1, got 0\n  fix: .*leave out limit_queries"
+    ):
         load_collection(path, limit_queries=0)
 
 
@@ -114,7 +116,8 @@ def test_unknown_prefixes_and_paths_have_suggestions(path):
 def test_what_nobody_recognises_lists_what_was_tried(path, tmp_path):
     path.write_text('{"a": 1}\n')
     with pytest.raises(
-        CollectionError, match=r"no format fits; tried: beir, trec, .*\n  fix: say which it is, e\.g\. st:"
+        CollectionError,
+        match=r"no format fits this path; tried: beir, trec, .*\n  fix: put the format before the path, e\.g\. st:",
     ):
         load_collection(path)
     with pytest.raises(CollectionError, match="no format fits"):
@@ -124,7 +127,9 @@ def test_what_nobody_recognises_lists_what_was_tried(path, tmp_path):
 def test_a_folder_that_lacks_a_part_is_told_which(tmp_path):
     (tmp_path / "corpus.jsonl").write_text('{"_id": "p", "text": "him"}\n')
     (tmp_path / "queries.jsonl").write_text('{"_id": "q", "text": "who"}\n')
-    with pytest.raises(CollectionError, match=r"not a BEIR folder: it has no qrels/\n  fix: .*qrels/SPLIT\.tsv"):
+    with pytest.raises(
+        CollectionError, match=r"not a complete BEIR folder: it has no qrels/\n  fix: .*qrels/SPLIT\.tsv"
+    ):
         load_collection(tmp_path)
 
 
@@ -132,7 +137,8 @@ def test_what_two_recognise_must_be_named(path):
     both = {"query": "who", "positive": "him", "pos": ["him"], "neg": []}
     path.write_text(json.dumps(both) + "\n")
     with pytest.raises(
-        CollectionError, match=r"several formats fit this path: st, flag\n  fix: name the format, e\.g\. st:"
+        CollectionError,
+        match=r"several formats fit this path: st, flag\n  fix: put the format before the path, e\.g\. st:",
     ):
         load_collection(path)
     assert load_collection(f"flag:{path}").mapping["format"] == "flag"
@@ -140,7 +146,7 @@ def test_what_two_recognise_must_be_named(path):
 
 def test_a_damaged_file_says_so_when_it_is_looked_at(path):
     path.write_text('{"query": ')
-    with pytest.raises(CollectionError, match=r"train\.v1\.jsonl, line 1: broken JSON"):
+    with pytest.raises(CollectionError, match=r"train\.v1\.jsonl, line 1: this JSON cannot be read"):
         load_collection(path)
 
 

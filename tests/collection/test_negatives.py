@@ -133,7 +133,8 @@ def test_given_negatives_are_filtered_in_their_order():
     assert mined.short == 2
     bare = make_collection("bare", [Passage("p", "x")], [Query("q", "x")], [Judgment("q", "p")])
     with pytest.raises(
-        CollectionError, match=r"bare: the collection has no hard negatives\n  fix: mine them: how='bm25'"
+        CollectionError,
+        match=r"bare: the collection has no hard negatives of its own.*\n  fix: mine hard negatives: how='bm25'",
     ):
         hard_negatives(bare, 4, how="given")
 
@@ -157,9 +158,9 @@ def test_requests_that_cannot_be_met():
         hard_negatives(toy(), 0)
     with pytest.raises(SettingsError, match=r"unknown way to find hard negatives 'bm2'\n  fix: did you mean 'bm25'"):
         hard_negatives(toy(), 1, how="bm2")
-    with pytest.raises(SettingsError, match=r"how='run' without a run"):
+    with pytest.raises(SettingsError, match=r"how='run' needs a run, but run is None"):
         hard_negatives(toy(), 1, how="run")
-    with pytest.raises(SettingsError, match=r"how='bm25' with a run"):
+    with pytest.raises(SettingsError, match=r"how='bm25' uses no run, but a run was given"):
         hard_negatives(toy(), 1, run={})
 
 

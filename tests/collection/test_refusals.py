@@ -78,7 +78,7 @@ def test_no_reader_takes_such_a_grade(tmp_path: Path, text: str, monkeypatch: py
 
 @pytest.mark.parametrize("grade", [True, 1001, 2**32, -1001, 1.0, "1"], ids=repr)
 def test_a_grade_given_from_python_is_checked_too(grade: int) -> None:
-    with pytest.raises(CollectionError, match=r"relevance is no whole number from -1000 to 1000:\n  - query 'q'"):
+    with pytest.raises(CollectionError, match=r"relevance must be a whole number from -1000 to 1000:\n  - query 'q'"):
         make_collection("toy", [Passage("p", "x")], [Query("q", "x")], [Judgment("q", "p", grade)])
 
 
@@ -120,18 +120,18 @@ def test_these_are_no_scores(tmp_path: Path, text: str) -> None:
 
 
 QRELS = {
-    "q\td\t\nq\te\t1\n": r"line 1: relevance must be .* found ''\n.*header is called one of: .*score",
+    "q\td\t\nq\te\t1\n": r"line 1: relevance must be .* found ''\n.*is a header, call its last column one of: .*score",
     "q\td\tx\nq\te\t1\n": r"line 1: relevance must be .* found 'x'",
     "q 0 d\nq 0 e 1\n": r"line 1: relevance must be .* found 'd'",
-    "q 0 7\nq 0 8 1\n": r"line 2: 4 columns where the first line has 3",
-    "q 0 8 1\nq 0 7\n": r"line 2: 3 columns where the first line has 4",
+    "q 0 7\nq 0 8 1\n": r"line 2: this line has 4 columns, but the first line has 3",
+    "q 0 8 1\nq 0 7\n": r"line 2: this line has 3 columns, but the first line has 4",
     "q\td\t1\nquery-id\tcorpus-id\tscore\n": r"line 2: relevance must be .* found 'score'",
-    "\td\t1\n": r"line 1: no query id",
-    "q\t\t1\n": r"line 1: no passage id",
-    "q\t0\t\t1\n": r"line 1: no passage id",
-    "q\td\0\t1\n": r"line 1: the id 'd\\x00' holds a control character",
-    "q\x7f\td\t1\n": r"line 1: the id 'q\\x7f' holds a control character",
-    "q\td\re\t1\n": r"line 1: the id 'd\\re' holds a control character",
+    "\td\t1\n": r"line 1: this line has no query id",
+    "q\t\t1\n": r"line 1: this line has no passage id",
+    "q\t0\t\t1\n": r"line 1: this line has no passage id",
+    "q\td\0\t1\n": r"line 1: the id 'd\\x00' contains a control character",
+    "q\x7f\td\t1\n": r"line 1: the id 'q\\x7f' contains a control character",
+    "q\td\re\t1\n": r"line 1: the id 'd\\re' contains a control character",
 }
 
 
@@ -158,7 +158,7 @@ def test_a_header_is_known_by_its_last_column(header: str) -> None:
 
 def test_runs_of_two_widths_are_refused(tmp_path: Path) -> None:
     put(tmp_path / "run", "q Q0 a 1 2 tag\nq b 1\n")
-    with pytest.raises(CollectionError, match=r"run, line 2: 3 columns where the first line has 6"):
+    with pytest.raises(CollectionError, match=r"run, line 2: this line has 3 columns, but the first line has 6"):
         read_run(tmp_path / "run")
 
 
@@ -198,7 +198,7 @@ NO_CONTROLS = ["é", "e\u0301", "-", "#", "😀", "\u200b", "\ufeff", "\u202e", 
 def test_control_characters_in_ids_are_refused_everywhere(tmp_path: Path, character: str) -> None:
     bad = f"a{character}b"
     for passage, query in ((bad, "q"), ("p", bad)):
-        with pytest.raises(CollectionError, match=r"ids hold control characters:\n  - 'a\\"):
+        with pytest.raises(CollectionError, match=r"ids contain control characters:\n  - 'a\\"):
             make_collection("toy", [Passage(passage, "x")], [Query(query, "x")], [Judgment(query, passage)])
     for name, record in (("corpus", {"_id": bad, "text": "x"}), ("queries", {"_id": bad, "text": "x"})):
         folder = write_beir(tmp_path / name, TOY)
@@ -206,7 +206,7 @@ def test_control_characters_in_ids_are_refused_everywhere(tmp_path: Path, charac
             file.write(json.dumps(record) + "\n")
         lines = len((folder / f"{name}.jsonl").read_text().splitlines())
         with pytest.raises(
-            CollectionError, match=rf"{name}\.jsonl, line {lines}: the id 'a.*holds a control character"
+            CollectionError, match=rf"{name}\.jsonl, line {lines}: the id 'a.*contains a control character"
         ):
             load_collection(folder)
 
@@ -230,7 +230,7 @@ TWICE = {
     "x.json": '[{"a": 1}, {"b": {"a": 1, "a": 2}}]',
     "y.json": '{"a": 1}\n{"a": 1, "b": 2, "a": 1}\n',
 }
-PLACES = {"x.csv": "line 1: columns", "x.tsv": "line 1: columns", "x.json": "item 2: keys"}
+PLACES = {"x.csv": "line 1: columns", "x.tsv": "line 1: columns", "x.json": "item 2: this JSON cannot be read: keys"}
 
 
 @pytest.mark.parametrize("name", TWICE)
@@ -238,7 +238,7 @@ PLACES = {"x.csv": "line 1: columns", "x.tsv": "line 1: columns", "x.json": "ite
 def test_a_name_that_occurs_twice_is_refused(tmp_path: Path, name: str, packed: bool) -> None:
     put(tmp_path / name, TWICE[name], packed)
     path = tmp_path / (f"{name}.gz" if packed else name)
-    place = PLACES.get(name, "line 2: keys")
+    place = PLACES.get(name, "line 2: this JSON cannot be read: keys")
     with pytest.raises(CollectionError, match=rf"{path.name}, {place} that occur more than once: 'a'"):
         list(file_rows(path))
 
@@ -255,7 +255,7 @@ def test_a_file_beside_its_packed_copy_is_refused(tmp_path: Path, name: str) -> 
     folder = write_beir(tmp_path / "toy", TOY)
     file = folder / name
     file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
-    with pytest.raises(CollectionError, match=rf"both {file.name} and {file.name}\.gz are here"):
+    with pytest.raises(CollectionError, match=rf"both {file.name} and {file.name}\.gz are in this folder"):
         load_collection(folder)
     file.unlink()
     assert len(load_collection(folder).passages) == len(TOY[0])
@@ -297,7 +297,7 @@ def test_parquet_parts_must_be_all_there(tmp_path: Path, names: tuple[str, ...])
     for name, records in tables.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_pylist(records), tmp_path / f"{name}.parquet")
-    with pytest.raises(CollectionError, match=r"files of split 'test' are not all parts of one: test"):
+    with pytest.raises(CollectionError, match=r"files of the split 'test' are not all parts of one set: test"):
         load_collection(tmp_path)
 
 

@@ -76,23 +76,23 @@ def test_a_byte_order_mark_is_not_data(tmp_path, ending):
 
 
 DAMAGE = {
-    "x.jsonl": (b'{"a": 1}\n{"a": \n', r"x\.jsonl, line 2: broken JSON: Expecting value \(column \d+\)"),
+    "x.jsonl": (b'{"a": 1}\n{"a": \n', r"x\.jsonl, line 2: this JSON cannot be read: Expecting value \(column \d+\)"),
     "y.jsonl": (b'{"a": 1}\n[1]\n', r"y\.jsonl, line 2: expected a JSON object, found list"),
     "z.jsonl": (b'{"a": "ok"}\n{"a": "caf\xe9"}\n', r"z\.jsonl, line 2: not UTF-8: .* \(byte 22 of the file\)"),
-    "x.json": (b'[{"a": 1}, {"a": }]', r"x\.json, item 2: broken JSON"),
-    "y.json": (b'[{"a": 1} {"a": 2}]', r"y\.json, item 1: broken JSON: expected ',' or '\]'"),
-    "z.json": (b'[{"a": 1},', r"z\.json, item 2: broken JSON"),
+    "x.json": (b'[{"a": 1}, {"a": }]', r"x\.json, item 2: this JSON cannot be read"),
+    "y.json": (b'[{"a": 1} {"a": 2}]', r"y\.json, item 1: this JSON cannot be read: expected ',' or '\]'"),
+    "z.json": (b'[{"a": 1},', r"z\.json, item 2: this JSON cannot be read"),
     "u.json": (b'[{"a": "caf\xe9"}]', r"u\.json: not UTF-8"),
     "v.json": (b"[1, 2]", r"v\.json, item 1: expected a JSON object, found int"),
-    "w.json": (b'[{"a": 1}', r"w\.json, item 1: broken JSON: expected ',' or '\]'"),
-    "x.csv": (b"a,b\n1,2\n1,2,3\n", r"x\.csv, line 3: 3 cells where the header has 2"),
+    "w.json": (b'[{"a": 1}', r"w\.json, item 1: this JSON cannot be read: expected ',' or '\]'"),
+    "x.csv": (b"a,b\n1,2\n1,2,3\n", r"x\.csv, line 3: this line has 3 cells, but the header has 2"),
     "y.csv": (b'a,b\n1,"2\n', r"y\.csv, line 2: broken CSV"),
     "z.csv": (b"a\ncaf\xe9\n", r"z\.csv, line 2: not UTF-8"),
     "x.parquet": (b"PAR1 nothing", r"x\.parquet: damaged parquet"),
     "x.jsonl.gz": (gzip.compress(b'{"a": 1}\n' * 99)[:-12], r"x\.jsonl\.gz: damaged gzip"),
     "x.docx": (
         b"PK",
-        r"x\.docx: this file type cannot be read as rows\n  fix: give a file that ends in one of \.jsonl",
+        r"x\.docx: files of the type of 'x\.docx' cannot be read\n  fix: give a file that ends in one of \.jsonl",
     ),
 }
 

@@ -33,7 +33,8 @@ def test_an_error_names_file_line_and_what_to_do(tmp_path: Path) -> None:
     place = beir(tmp_path)
     put(place / "corpus.jsonl", jsonl([{"_id": "a", "text": "b"}]) + '{"_id": ' + "9" * 5000 + "}\n")
     with pytest.raises(
-        CollectionError, match=r"corpus\.jsonl, line 2: broken JSON: Exceeds the limit .*\n  fix: a \.jsonl"
+        CollectionError,
+        match=r"corpus\.jsonl, line 2: this JSON cannot be read: Exceeds the limit .*\n  fix: write one complete",
     ):
         load_collection(place)
 

@@ -8,11 +8,13 @@ from retroscope.collection.passages import PassageTable, encodable
 from retroscope.collection.records import LARGEST_GRADE, Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError, listed
 
+WITHOUT_CONTROL = "remove the control characters from these ids in every file (corpus, queries, qrels)"
 
-def refuse(what: str, problems: Sequence[str], fix: str) -> None:
-    """Raise one error about all these problems, if there are any."""
-    if problems:
-        raise CollectionError(f"{what}:{listed(problems)}", fix=fix)
+
+def refuse(problem: str, cases: Sequence[str], fix: str) -> None:
+    """Raise one error that lists all cases of a problem, if there are any."""
+    if cases:
+        raise CollectionError(f"{problem}:{listed(cases)}", fix=fix)
 
 
 def check_passages(passages: Iterable[Passage]) -> Iterator[Passage]:
@@ -26,11 +28,11 @@ def check_passages(passages: Iterable[Passage]) -> Iterator[Passage]:
         if holds_control(p.id):
             broken.append(repr(p.id))
         yield p
-    refuse("passages without an id", nameless, "give each an id")
-    refuse("passage ids hold control characters", broken, "remove them from the ids, in every file")
-    refuse("passages without title or text", empty, "remove them from the corpus and from the qrels")
+    refuse("passages without an id", nameless, "give every passage an id")
+    refuse("passage ids contain control characters", broken, WITHOUT_CONTROL)
+    refuse("passages without title or text", empty, "remove these passages from the corpus and from the qrels")
     if not total:
-        raise CollectionError("there are no passages", fix="give the file that holds the corpus")
+        raise CollectionError("there are no passages", fix="give a corpus with at least one passage")
 
 
 def check_passages_distinct(table: PassageTable) -> None:
@@ -52,10 +54,10 @@ def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
         if q.id in table:
             repeated.append(repr(q.id))
         table[q.id] = q
-    refuse("queries without an id", nameless, "give each an id")
-    refuse("queries without text", empty, "remove them from the queries and from the qrels")
-    refuse("queries hold half a character (a lone UTF-16 surrogate)", broken, "remove these characters")
-    refuse("query ids hold control characters", with_control(table), "remove them from the ids, in every file")
+    refuse("queries without an id", nameless, "give every query an id")
+    refuse("queries without text", empty, "remove these queries from the query file and from the qrels")
+    refuse("queries contain an incomplete character (a lone UTF-16 surrogate)", broken, "remove these characters")
+    refuse("query ids contain control characters", with_control(table), WITHOUT_CONTROL)
     refuse("query ids occur more than once", repeated, "keep one query per id")
     return table
 
@@ -66,9 +68,9 @@ def check_judgments(
     """Check the judgments and return them: valid grades, known ids, one a pair, and at least one relevant."""
     kept = tuple(judgments)
     refuse(
-        f"relevance is no whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
+        f"relevance must be a whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
         [f"query {j.query_id!r}, passage {j.passage_id!r}: {j.relevance!r}" for j in kept if not _is_grade(j)],
-        "grade with 0, 1, 2",
+        "use whole-number grades, e.g. 0, 1 and 2",
     )
     lost_queries = dict.fromkeys(repr(j.query_id) for j in kept if j.query_id not in queries)
     lost_passages = dict.fromkeys(repr(j.passage_id) for j in kept if j.passage_id not in passages)
@@ -78,7 +80,7 @@ def check_judgments(
     )
     _check_judged_once(kept)
     if not any(j.relevance > 0 for j in kept):
-        raise CollectionError("no query has a relevant passage", fix="give judgments with a relevance of 1 or more")
+        raise CollectionError("no query has a relevant passage", fix="give qrels with a relevance of 1 or more")
     return kept
 
 
@@ -122,7 +124,7 @@ def check_candidates(
     refuse(
         "candidates whose positive is among their negatives",
         [_shown(c) for c in kept if c.positive in c.negatives],
-        "remove it from the negatives",
+        "remove the positive from the negatives",
     )
     refuse(
         "candidates that repeat a negative",
@@ -133,7 +135,7 @@ def check_candidates(
     refuse(
         "several candidates for one query and positive",
         [f"query {q!r}, positive {p!r}: {n}" for (q, p), n in counts.items() if n > 1],
-        "join their negatives",
+        "join the negatives of each pair in one record",
     )
     return kept
 

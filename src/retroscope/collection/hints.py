@@ -14,18 +14,25 @@ NAME = re.compile(r"[\w .-]{1,40}")  # of a column: a longer cell, or one with o
 MOST_FOLDERS = 200
 
 
-def unread(path: Path, what: str, recognised: Callable[[Path], list[str]]) -> CollectionError:
+def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[str]]) -> CollectionError:
     """Return the error for a path that no reader recognises, with the path or the columns that were probably meant.
 
     Args:
+        tried: the prefixes of all readers.
         recognised: the readers that recognise a path, by their prefixes.
     """
     meant = [place for place in _places(path) if recognised(place)]
     if meant:
         which = " or ".join(str(place) for place in meant[:3])
-        kind = "this is a file of a collection" if path.is_file() else "the collection lies in a folder of this one"
-        return CollectionError(f"no format fits: {kind}", where=str(path), fix=f"give {which}")
-    return CollectionError(what, where=str(path), fix=_columns(path))
+        place = "contains this file" if path.is_file() else "lies inside this folder"
+        return CollectionError(
+            f"no format fits this path, but one fits a folder that {place}",
+            where=str(path),
+            fix=f"give the folder {which}",
+        )
+    return CollectionError(
+        f"no format fits this path; tried: {', '.join(tried)}", where=str(path), fix=_how_to_read(path)
+    )
 
 
 def _places(path: Path) -> Iterable[Path]:
@@ -36,17 +43,17 @@ def _places(path: Path) -> Iterable[Path]:
     return inside[:MOST_FOLDERS]
 
 
-def _columns(path: Path) -> str:
+def _how_to_read(path: Path) -> str:
     """Describe how to read a file of rows whose columns have other names, by an option of the command line."""
     row = first_row(path)
     if row is None:
-        return f"say which it is, e.g. st:{path}; the layouts are in docs/reference/data.md"
+        return f"put the format before the path, e.g. st:{path}; docs/reference/data.md describes the formats"
     columns = [str(name) for name in row.values]
     if form_of(path) in (".tsv", ".csv") and not all(NAME.fullmatch(name) for name in columns):
         mark = "\\t" if form_of(path) == ".tsv" else ","
         names = mark.join(["query", "positive", *(f"negative_{k}" for k in range(1, len(columns) - 1))][: len(columns)])
-        return f"the first line has no names of columns: put one before it, e.g. sed -i '1i {names}' {path}"
+        return f"the first line is not a header: insert a line of column names, e.g. sed -i '1i {names}' {path}"
     query, passage = (next((c for c in columns if c.lower() in names), "COLUMN") for names in (QUERIES, PASSAGES))
     words = f"{{query: {query}, positive: {passage}}}"
-    found = f"say which it is, e.g. st:{path}, and which of its columns ({', '.join(columns[:8])}) are the texts"
+    found = f"name the format, and which of the columns of this file ({', '.join(columns[:8])}) have the texts"
     return f"{found}: --data st:{path} --set data.columns='{words}'"

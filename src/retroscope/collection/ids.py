@@ -19,7 +19,9 @@ def check_id(text: str, where: str) -> str:
     """
     if holds_control(text):
         raise CollectionError(
-            f"the id {text!r} holds a control character", where=where, fix="remove it from the id, in every file"
+            f"the id {text!r} contains a control character",
+            where=where,
+            fix="remove the control character from this id in every file (corpus, queries, qrels)",
         )
     return text
 

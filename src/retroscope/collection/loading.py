@@ -87,7 +87,10 @@ def drawn_queries(collection: Collection, n: int, seed: int = 0) -> Collection:
 
 def _check_limit(queries: int) -> None:
     if queries < 1:
-        raise SettingsError(f"limit_queries must be at least 1, got {queries}", fix="leave it out to keep every query")
+        raise SettingsError(
+            f"limit_queries must be at least 1, got {queries}",
+            fix="give the number of queries to keep, e.g. limit_queries=100, or leave out limit_queries to keep all",
+        )
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
@@ -136,11 +139,11 @@ def detect(path: Path) -> Reader:
         raise CollectionError(
             f"several formats fit this path: {', '.join(fitting)}",
             where=str(path),
-            fix=f"name the format, e.g. {fitting[0]}:{path}",
+            fix=f"put the format before the path, e.g. {fitting[0]}:{path}",
         )
     if beir.is_begun(path):
         raise beir.incomplete(path)
-    raise unread(path, f"no format fits; tried: {', '.join(READERS)}", recognised)
+    raise unread(path, READERS, recognised)
 
 
 def recognised(path: Path) -> list[str]:

@@ -14,6 +14,8 @@ from retroscope.errors import CollectionError, unknown_name
 PREFIX = "named:"
 MTEB = "mteb, tasks/Retrieval"
 
+BEIR_FILES = "BEIR's corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (docs/reference/data.md)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
@@ -28,7 +30,7 @@ class Named:
         title: how title and text are joined; "" where there is no title.
         measure: that its benchmark reports.
         stated_by: where these facts are from.
-        get: how to make it readable, where `source` is "".
+        get: what its published files contain, for converting them, where `source` is "".
     """
 
     name: str
@@ -46,7 +48,7 @@ class Named:
         return replace(given, split=given.split or self.split, revision=given.revision or self.revision or None)
 
 
-SQUAD_TYPE = "each row has a question and its context: write BEIR's three files from it (docs/reference/data.md)"
+SQUAD_TYPE = "each row has a question (the query) and its context (the relevant passage)"
 ROWS: tuple[Named, ...] = (
     Named(
         name="scifact",
@@ -93,16 +95,15 @@ ROWS: tuple[Named, ...] = (
         licence="cc-by-sa-4.0",
         split="dev",
         stated_by=f"{MTEB}/multilingual/MIRACLRetrieval.py (its revision there is main)",
-        get="its configurations are corpus-LANG, queries-LANG and LANG: write one language's as BEIR's three files; "
-        "do not drop passages with the query's id (mteb issue 642)",
+        get="its configurations are corpus-LANG, queries-LANG and LANG, e.g. corpus-de, queries-de and de; keep "
+        "passages that have the id of a query (mteb issue 642)",
     ),
     Named(
         name="mr-tydi",
         revision="fc24a3ce8f09746410daee3d5cd823ff7a0675b7",
         licence="cc-by-sa-3.0",
         stated_by=f"{MTEB}/multilingual/MrTidyRetrieval.py (mteb/mrtidy)",
-        get="its configurations are LANGUAGE-corpus, LANGUAGE-queries and LANGUAGE-qrels: write those of one language "
-        "as BEIR's three files",
+        get="its configurations are LANGUAGE-corpus, LANGUAGE-queries and LANGUAGE-qrels, e.g. arabic-corpus",
     ),
     Named(
         name="xquad",
@@ -120,14 +121,14 @@ ROWS: tuple[Named, ...] = (
         title="",
         measure="",
         stated_by="github pubmedqa/pubmedqa, data/ori_pqal.json (1,000 questions)",
-        get="the contexts of a question, joined, are its only relevant passage: write BEIR's three files from them",
+        get="the contexts of a question, joined to one text, are its only relevant passage",
     ),
     Named(
         name="bioasq",
         split="",
         measure="",
         stated_by="",
-        get="its questions need an account at bioasq.org: convert them to BEIR's three files",
+        get="its questions need an account at bioasq.org",
     ),
     Named(
         name="policyqa",
@@ -143,7 +144,8 @@ ROWS: tuple[Named, ...] = (
         title="",
         measure="R@k of character spans",
         stated_by="arXiv 2408.10343; github zeroentropy-ai/legalbenchrag",
-        get="its evidence is spans of characters: cut the documents into passages and judge those that a span touches",
+        get="its evidence is spans of characters: cut the documents into passages, of which those that a span touches "
+        "are relevant",
     ),
 )  # fmt: skip
 NAMED: Mapping[str, Named] = {row.name: row for row in ROWS}
@@ -156,7 +158,6 @@ def named_text() -> str:
     widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
     lines = ["".join(f"{cell:<{w + 2}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     unread = ", ".join(row.name for row in ROWS if not row.source)
-    how = f"`retrieve MODEL --data named:NAME` reads one. Not read in their published layout: {unread}."
     how = f"`retrieve MODEL --data named:NAME` reads one. Not read in their published layout: {unread}."
     return "\n".join([*lines, "", how])
 
@@ -176,5 +177,9 @@ def named_collection(spec: str | Path) -> Named | None:
         raise unknown_name("named collection", name, NAMED)
     row = NAMED[name]
     if not row.source:
-        raise CollectionError(f"the published file layout of {name} is not one that is read", where=text, fix=row.get)
+        raise CollectionError(
+            f"the published file layout of {name} is not supported",
+            where=text,
+            fix=f"convert the files to {BEIR_FILES}: {row.get}",
+        )
     return row

@@ -77,12 +77,16 @@ def hard_negatives(
         CollectionError: if the source gave no negatives, or the run ranks unknown passages.
     """
     if n < 1:
-        raise SettingsError(f"n must be at least 1, got {n}", fix="a probe among N passages needs N - 1 negatives")
+        raise SettingsError(
+            f"n must be at least 1, got {n}", fix="give the number of negatives for each pair, e.g. n=50"
+        )
     if how not in RANKINGS:
         raise unknown_name("way to find hard negatives", how, RANKINGS)
     if (run is not None) != (how == "run"):
         raise SettingsError(
-            f"how={how!r} with{'out' if run is None else ''} a run", fix="give both how='run' and run=..., or neither"
+            f"how={how!r} {'needs a run, but run is None' if run is None else 'uses no run, but a run was given'}",
+            fix="give how='run' and run=FILE together (--set negatives.how=run --set negatives.run=FILE), or leave out "
+            "both",
         )
     screen = None if how == GIVEN else Screen(collection, relevant_by_text(collection))
     with shown(progress):
@@ -131,9 +135,9 @@ def _bm25(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[
 def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
     if not collection.candidates:
         raise CollectionError(
-            "the collection has no hard negatives",
+            "the collection has no hard negatives of its own, which how='given' needs",
             where=collection.name,
-            fix="mine them: how='bm25', or how='run' with a run",
+            fix="mine hard negatives: how='bm25' (--set negatives.how=bm25), or how='run' with run=FILE",
         )
     given = {(c.query_id, c.positive): c.negatives for c in collection.candidates}
     return (lambda query, positive, depth: given.get((query, positive), ())), {"source": collection.source}
@@ -147,7 +151,7 @@ def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, d
         raise CollectionError(
             f"the run ranks passages that are not in the collection:{listed(list(unknown))}",
             where=str(run) if isinstance(run, Path) else "run",
-            fix="give a run over this corpus",
+            fix="give a run file over this corpus",
         )
     ordered = {query: sorted(ranked, key=lambda item: (-item[1], item[0])) for query, ranked in mine.items()}
     ranking = partial(_top, {query: [p for p, _ in ranked] for query, ranked in ordered.items()})

@@ -42,8 +42,9 @@ def facts_place(spec: PathLike) -> tuple[str, Path]:
 def _detected(path: Path) -> str:
     fitting = [name for name, layout in LAYOUTS.items() if layout.recognises(path)]
     if len(fitting) != 1:
-        found = f"several layouts of facts fit: {', '.join(fitting)}" if fitting else "no layout of facts fits"
         raise CollectionError(
-            found, where=str(path), fix=f"say which it is: one of {', '.join(LAYOUTS)}, as facts:FILE"
+            f"this path must fit exactly one layout of facts; it fits {' and '.join(fitting) or 'none'}",
+            where=str(path),
+            fix=f"put the name of the layout before the path, e.g. facts:{path}; the layouts: {', '.join(LAYOUTS)}",
         )
     return fitting[0]

@@ -19,9 +19,9 @@ def facts_as_collection(facts: Facts, name: str) -> Collection:
     asked = [fact for fact in facts.facts if fact.question and fact.passages]
     if not asked:
         raise CollectionError(
-            "no fact has a question and a passage that states it",
+            "no fact has a question and a passage that states the fact",
             where=facts.source,
-            fix="give the facts `question` and `passages`, or choose a collection of its own",
+            fix="fill the fields `question` and `passages` of the facts, or give another collection, e.g. beir:FOLDER",
         )
     numbers = passage_numbers(asked)
     left_out = len(facts) - len(asked)

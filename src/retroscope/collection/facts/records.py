@@ -59,19 +59,23 @@ def check_fact(fact: Fact, where: str) -> Fact:
     """
     for name in ("id", "relation", "subject", "object", "cloze"):
         if not getattr(fact, name).strip():
-            raise CollectionError(f"the fact has no {name}", where=where, fix=f"give every fact a {name}")
+            raise CollectionError(
+                f"the field {name!r} of this fact is empty",
+                where=where,
+                fix=f"write the {name} of the fact into {name!r}",
+            )
     for cloze in fact.clozes:
         if cloze.count(MASK) != 1:
             raise CollectionError(
-                f"the cloze {excerpt(cloze)} has {cloze.count(MASK)} times {MASK}",
+                f"the cloze {excerpt(cloze)} must contain {MASK} once, but contains it {cloze.count(MASK)} times",
                 where=where,
-                fix=f"write {MASK} once, in the place of the object",
+                fix=f"write {MASK} exactly once, in place of the object of the fact",
             )
         if fact.subject not in cloze:
             raise CollectionError(
-                f"the cloze {excerpt(cloze)} lacks its subject {excerpt(fact.subject)}",
+                f"the cloze {excerpt(cloze)} does not contain the subject of the fact, {excerpt(fact.subject)}",
                 where=where,
-                fix="spell it in the cloze exactly as in the field `subject`; a control replaces it by another subject",
+                fix=f"write {excerpt(fact.subject)} in the cloze, spelt exactly as in the field `subject`",
             )
     return fact
 
@@ -131,16 +135,18 @@ class Gathered:
         earlier = self.places.get(fact.id)
         if earlier is not None:
             raise CollectionError(
-                f"the id {excerpt(fact.id)} occurs twice, first at {earlier}", where=where, fix="give it its own id"
+                f"two facts have the id {excerpt(fact.id)}; the first is at {earlier}",
+                where=where,
+                fix="give every fact an id of its own",
             )
         if triple in self.triples and self.keep_first:
             self.repeated += 1
             return
         if triple in self.triples:
             raise CollectionError(
-                f"the fact {excerpt(triple)} is stated twice, first at {self.triples[triple]}",
+                f"the fact {excerpt(triple)} is given twice; the first is at {self.triples[triple]}",
                 where=where,
-                fix="remove one of the two",
+                fix="remove one of the two facts",
             )
         self.places[fact.id] = self.triples[triple] = where
         self.facts.append(fact)
@@ -152,7 +158,11 @@ class Gathered:
             CollectionError: if there is no fact.
         """
         if not self.facts:
-            raise CollectionError("this file holds no fact", where=source, fix="give a file with one fact per line")
+            raise CollectionError(
+                "there is no fact in this file or folder",
+                where=source,
+                fix="give a file or folder with at least one fact",
+            )
         repeated = (f"{self.repeated} facts that are stated twice, kept once",) if self.repeated else ()
         return Facts(tuple(self.facts), source, layout, (*notes, *repeated))
 

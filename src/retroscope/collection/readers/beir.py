@@ -65,7 +65,9 @@ def one_of(folder: Path, name: str) -> Path:
     plain, packed = folder / name, folder / f"{name}.gz"
     if plain.is_file() and packed.is_file():
         raise CollectionError(
-            f"both {name} and {name}.gz are here, and only one can be meant", where=str(folder), fix="remove one"
+            f"both {name} and {name}.gz are in this folder, so it is unclear which of them to read",
+            where=str(folder),
+            fix=f"remove {name} or {name}.gz",
         )
     return packed if packed.is_file() else plain
 
@@ -82,9 +84,9 @@ def is_begun(path: Path) -> bool:
 def incomplete(path: Path) -> CollectionError:
     """Return the error for a BEIR folder that lacks some of its files."""
     return CollectionError(
-        f"not a BEIR folder: it has no {', '.join(_absent(path))}",
+        f"this is not a complete BEIR folder: it has no {', '.join(_absent(path))}",
         where=str(path),
-        fix="a BEIR folder holds corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv",
+        fix="add what is missing; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv",
     )
 
 

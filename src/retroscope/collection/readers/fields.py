@@ -45,13 +45,25 @@ def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]
     return {word: columns.get(word, stem) for word, stem in stems.items()}
 
 
-def missing_column(row: Row, wanted: Sequence[str], word: str) -> CollectionError:
-    """Return the error for a row without any of the `wanted` columns."""
+def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> CollectionError:
+    """Return the error for a row without any of the `wanted` columns.
+
+    Args:
+        field: that a caller's `columns` can map to another column; "" where the format has fixed names.
+    """
+    names, found = " or ".join(repr(name) for name in wanted), list(map(str, row.values))
+    near = did_you_mean(wanted[0], found) if found else "this record is empty"
+    if not field:
+        return CollectionError(
+            f"no column {names}; found: {', '.join(found) or 'none'}",
+            where=row.where,
+            fix=f"add {names} to this record, or rename one of the columns found; {near}",
+        )
     return CollectionError(
-        f"no column {' or '.join(repr(name) for name in wanted)}; found: {', '.join(map(str, row.values))}",
+        f"no column {names}; found: {', '.join(found) or 'none'}",
         where=row.where,
-        fix=f"{did_you_mean(wanted[0], map(str, row.values))}; or say which column it is: "
-        f"--set data.columns='{{{word}: COLUMN}}' (in Python: columns={{{word!r}: '...'}})",
+        fix=f"to read one of the columns found as {field!r}, pass --set data.columns='{{{field}: COLUMN}}' "
+        f"(in Python: columns={{{field!r}: 'COLUMN'}}); {near}",
     )
 
 
@@ -74,7 +86,7 @@ def query_group(row: Row) -> str:
 def required_text(row: Row, column: str) -> str:
     """Return the text in a column that every row must have."""
     if column not in row.values:
-        raise missing_column(row, [column], column)
+        raise missing_column(row, [column])
     return text_of(row, column)
 
 
@@ -126,7 +138,7 @@ def records_of(row: Row, column: str) -> list[Row]:
 
 def _list_of(row: Row, column: str) -> list[Any]:
     if column not in row.values:
-        raise missing_column(row, [column], column)
+        raise missing_column(row, [column])
     value = row.values[column]
     if value is None:
         return []
@@ -155,5 +167,5 @@ def _wrong(row: Row, column: str, wanted: str, value: object) -> CollectionError
     return CollectionError(
         f"column {column!r} must be {wanted}, found {type(value).__name__}: {str(value)[:60]!r}",
         where=row.where,
-        fix="mend the file, or name another column with columns={...}",
+        fix=f"write {wanted} into the column {column!r} of every record",
     )

@@ -22,7 +22,13 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers import beir
 from retroscope.collection.readers.fields import missing_column, required_id
 from retroscope.collection.readers.numbers import relevance_of
-from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
+from retroscope.collection.readers.options import (
+    CHOOSE_SPLIT,
+    ReadOptions,
+    choose_split,
+    collection_name,
+    queries_are_passages,
+)
 from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.row_formats.examples import collection_from_rows
@@ -87,9 +93,9 @@ def _from_parts(
 ) -> Collection:
     if not _has_parts(names):
         raise CollectionError(
-            f"expected corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'nothing'}",
+            f"expected parts corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'none'}",
             where=source,
-            fix="give a folder or Hub name in BEIR's layout, or the folder that save_to_disk wrote",
+            fix="give a data set in BEIR's layout, or a folder that `Dataset.save_to_disk` wrote",
         )
     part = next(name for name in JUDGMENTS if name in names)
     judgments = splits_of(part)
@@ -111,9 +117,9 @@ def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
     name = next(iter(splits)) if len(splits) == 1 else split
     if name not in splits:
         raise CollectionError(
-            f"{part} has the splits {', '.join(splits) or '(none)'}, but not {split!r}",
+            f"the part {part!r} has no split {split!r}; its splits: {', '.join(splits) or 'none'}",
             where=source,
-            fix=f"choose one with split=..., or keep one split of {part}",
+            fix=f"choose a split that qrels and {part} have: {CHOOSE_SPLIT}; or keep only one split of {part}",
         )
     return splits[name]
 
@@ -123,7 +129,7 @@ def _judgment(row: Row) -> Judgment:
     query, passage, relevance = column_of["query"], column_of["passage"], column_of["relevance"]
     if query is None or passage is None or relevance is None:
         word = next(w for w, column in column_of.items() if column is None)
-        raise missing_column(row, QRELS_COLUMNS[word], word)
+        raise missing_column(row, QRELS_COLUMNS[word])
     grade = relevance_of(row.values[relevance], row.where)
     return Judgment(required_id(row, query), required_id(row, passage), grade)
 
@@ -133,11 +139,11 @@ def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
     first = next(splits[split](), None)
     fitting = [form for form in ROW_FORMATS.values() if form.fits(first)]
     if len(fitting) != 1:
-        columns = ", ".join(first.values) if first else "none"
+        columns, formats = ", ".join(first.values) if first else "none", " and ".join(form.name for form in fitting)
         raise CollectionError(
-            f"the columns fit {len(fitting)} known formats, not exactly one; columns: {columns}",
+            f"the columns must fit exactly one known format, but fit {formats or 'none'}; columns: {columns}",
             where=str(path),
-            fix="rename the columns before saving: query, positive, negative_1, negative_2",
+            fix="rename the columns, e.g. to query, positive, negative_1 and negative_2, and save the data set again",
         )
     plain = replace(options, split=None)
     collection = collection_from_rows(splits[split](), fitting[0], plain, name=collection_name(path), source=str(path))
@@ -162,9 +168,9 @@ def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
     whole = len(files) == 1 and not parts
     if not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
         raise CollectionError(
-            f"the files of split {split!r} are not all parts of one: {', '.join(file.name for file in files)}",
+            f"the files of the split {split!r} are not all parts of one set: {', '.join(file.name for file in files)}",
             where=str(folder),
-            fix="fetch every part SPLIT-00000-of-0000N.parquet once more, and remove what is there twice",
+            fix=f"download all parts {split}-00000-of-0000N.parquet of one set, and remove other files of the split",
         )
 
 
@@ -190,7 +196,8 @@ def _of_card(folder: Path) -> dict[str, Splits]:
     if not card.is_file():
         return {}
     _, fence, rest = read_whole(card, CollectionError).partition("---\n")
-    with foreign(CollectionError, "the card is no YAML", card, "mend the part between its lines of dashes"):
+    mend = "correct the YAML between the lines of ---"
+    with foreign(CollectionError, "the YAML of this card cannot be read", card, mend):
         facts = yaml.safe_load(rest.partition("\n---")[0]) if fence else None
     listed = facts.get("configs") if isinstance(facts, dict) else None
     rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
@@ -227,7 +234,9 @@ def _numbered(dataset: Iterable[Mapping[str, Any]], source: str) -> Iterator[Row
 def _hub(source: str) -> Any:
     """Import the library `datasets`, or raise an error that says how to install it."""
     if find_spec("datasets") is None:
-        raise MissingExtraError("datasets is not installed", where=source, fix="pip install 'retroscope[datasets]'")
+        raise MissingExtraError(
+            "the library datasets is not installed", where=source, fix="pip install 'retroscope[datasets]'"
+        )
     import datasets
 
     return datasets

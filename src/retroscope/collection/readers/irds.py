@@ -19,6 +19,8 @@ from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, MissingExtraError
 from retroscope.files.reading import foreign
 
+CHOOSE_ID = "give an id from https://ir-datasets.com, e.g. ir_datasets:beir/nq/test"
+
 
 def recognises(path: Path) -> bool:
     """Return False: only the prefix `ir_datasets:` selects this reader."""
@@ -37,7 +39,9 @@ def irds_collection(dataset: Any, name: str) -> Collection:
     parts = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
     if parts:
         raise CollectionError(
-            f"this data set has no {', '.join(parts)}", where=name, fix="name a subset that has them, e.g. beir/nq/test"
+            f"this data set of ir_datasets has no {', '.join(parts)}",
+            where=name,
+            fix="name a subset that has docs, queries and qrels, e.g. ir_datasets:beir/nq/test",
         )
     judgments = [
         Judgment(q.query_id, q.doc_id, relevance_of(q.relevance, f"{name}, qrels {number}"))
@@ -59,16 +63,16 @@ def _passages(dataset: Any) -> Iterator[Passage]:
 
 def _load(name: str) -> Any:
     if find_spec("ir_datasets") is None:
-        raise MissingExtraError("ir_datasets is not installed", where=name, fix="pip install 'retroscope[ir-datasets]'")
+        raise MissingExtraError(
+            "the library ir_datasets is not installed", where=name, fix="pip install 'retroscope[ir-datasets]'"
+        )
     import ir_datasets
 
-    with foreign(CollectionError, "ir_datasets cannot load this", name, fix="see https://ir-datasets.com"):
+    with foreign(CollectionError, "ir_datasets cannot load this data set", name, fix=CHOOSE_ID):
         try:
             return ir_datasets.load(name)
         except KeyError as error:
-            raise CollectionError(
-                "ir_datasets knows no such data set", where=name, fix="see https://ir-datasets.com"
-            ) from error
+            raise CollectionError(f"ir_datasets has no data set {name!r}", where=name, fix=CHOOSE_ID) from error
 
 
 READER = Reader(layout="id", judgments="the data set", recognises=recognises, read=read, is_name=True)

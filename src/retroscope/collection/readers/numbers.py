@@ -26,7 +26,7 @@ def relevance_of(value: object, where: str) -> int:
     raise CollectionError(
         f"relevance must be a whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}, found {_shortened(value)}",
         where=where,
-        fix="grade with 0, 1, 2",
+        fix="use whole-number grades, e.g. 0, 1 and 2",
     )
 
 
@@ -41,7 +41,7 @@ def score_of(text: str, where: str) -> float:
     raise CollectionError(
         f"the score must be a finite number, found {_shortened(text)}",
         where=where,
-        fix="each line is: qid Q0 docid rank score tag",
+        fix="write a decimal number as score; each line is: qid Q0 docid rank score tag",
     )
 
 

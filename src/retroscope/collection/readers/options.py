@@ -10,6 +10,8 @@ from retroscope.errors import CollectionError, SettingsError, unknown_name
 # drops those. Dropping them elsewhere lowers scores where ids coincide by chance (mteb issue 642).
 QUERIES_ARE_PASSAGES = frozenset({"arguana", "quora"})
 
+CHOOSE_SPLIT = "--set data.split=NAME (in Python split='NAME')"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
@@ -29,7 +31,8 @@ class ReadOptions:
         """Raise an error if a split is asked of a format that has none."""
         if self.split is not None:
             raise SettingsError(
-                f"a {form} file has no splits, but split={self.split!r} was given", fix="give the file of that split"
+                f"the format {form} has no splits, but split={self.split!r} was given",
+                fix="leave out the split, and give the path or id of the data of this split",
             )
 
 
@@ -50,12 +53,12 @@ def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str
         return next(iter(splits))
     if not splits:
         raise CollectionError(
-            "this folder holds no judgments", where=where, fix="put the qrels into it, one file per split"
+            "this source has no judgments (qrels)", where=where, fix="add one qrels file per split, e.g. test.tsv"
         )
     raise CollectionError(
-        f"several splits: {', '.join(sorted(splits))}",
+        f"the collection has several splits, none of them named test: {', '.join(sorted(splits))}",
         where=where,
-        fix="choose one with split=..., on the command line with --set data.split=NAME",
+        fix=f"choose a split: {CHOOSE_SPLIT}",
     )
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from retroscope.errors import CollectionError, excerpt
 from retroscope.files.reading import (
+    DOWNLOAD_AGAIN,
     LONGEST_LINE,
     BrokenJsonError,
     broken_json,
@@ -59,9 +60,9 @@ def file_rows(path: Path) -> Iterator[Row]:
     form = form_of(path)
     if form is None:
         raise CollectionError(
-            "this file type cannot be read as rows",
+            f"files of the type of {path.name!r} cannot be read",
             where=str(path),
-            fix=f"give a file that ends in one of {', '.join(FORMS)}",
+            fix=f"give a file that ends in one of {', '.join(FORMS)}, or in one of them and .gz",
         )
     return FORMS[form](path)
 
@@ -80,7 +81,7 @@ def form_of(path: Path) -> str | None:
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
-    fix = "a .jsonl file holds one complete JSON object on each line"
+    fix = "write one complete JSON object on each line"
     for number, line in lines(path):
         if not line.strip():
             continue
@@ -92,7 +93,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 def _broken(error: BrokenJsonError, where: str, fix: str) -> CollectionError:
     """Return the error for a record that cannot be parsed, with the parser's own advice if it has any."""
-    return CollectionError(error.what if error.fix else f"broken JSON: {error.what}", where=where, fix=error.fix or fix)
+    return CollectionError(f"this JSON cannot be read: {error.what}", where=where, fix=error.fix or fix)
 
 
 def _json(path: Path) -> Iterator[Row]:
@@ -133,7 +134,8 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
             elif not text.startswith("]"):
                 raise BrokenJsonError("expected ',' or ']' after this item")
         except BrokenJsonError as error:
-            raise _broken(error, f"{path}, item {number}", "the file must be one JSON list of objects") from error
+            fix = "write the file as one JSON list of objects: [{...}, {...}]"
+            raise _broken(error, f"{path}, item {number}", fix) from error
 
 
 def _filled(text: str, file: TextIO) -> str:
@@ -153,7 +155,7 @@ def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
                 return item, text[end:]
             except json.JSONDecodeError as error:
                 if len(text) > LONGEST_LINE:
-                    raise BrokenJsonError(f"an item of more than {LONGEST_LINE // 2**20} MiB") from error
+                    raise BrokenJsonError(f"this item has more than {LONGEST_LINE // 2**20} MiB") from error
                 piece = file.read(max(CHUNK, len(text)))
                 if not piece:
                     raise BrokenJsonError(f"{error.msg} ({error.pos} characters into this item)") from error
@@ -165,7 +167,7 @@ def _object(item: object, path: Path, number: int, unit: str) -> Row:
         raise CollectionError(
             f"expected a JSON object, found {type(item).__name__}",
             where=f"{path}, {unit} {number}",
-            fix='every record is an object with named fields, e.g. {"query": "...", "positive": "..."}',
+            fix='write every record as an object with named fields, e.g. {"query": "...", "positive": "..."}',
         )
     return Row(item, str(path), number, unit)
 
@@ -187,15 +189,17 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
         for cells in reader:
             if len(cells) != len(header) and cells:
                 raise CollectionError(
-                    f"{len(cells)} cells where the header has {len(header)}",
+                    f"this line has {len(cells)} cells, but the header has {len(header)}",
                     where=f"{path}, line {reader.line_num}",
-                    fix="quote cells that hold the delimiter, a quotation mark or a line break",
+                    fix="quote cells that contain the delimiter, a quotation mark or a line break",
                 )
             if cells:
                 yield Row(dict(zip(header, cells, strict=True)), str(path), reader.line_num)
     except csv.Error as error:
         raise CollectionError(
-            f"broken CSV: {error}", where=f"{path}, line {reader.line_num}", fix="check the quotation marks"
+            f"broken CSV: {error}",
+            where=f"{path}, line {reader.line_num}",
+            fix="check the quotation marks of this line",
         ) from error
 
 
@@ -210,7 +214,7 @@ def _refuse_repeated(columns: Sequence[str], where: str) -> None:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    guarded = foreign(CollectionError, "damaged parquet", path, "fetch the file again")
+    guarded = foreign(CollectionError, "damaged parquet", path, DOWNLOAD_AGAIN)
     with guarded, open_bytes(path) as raw, pq.ParquetFile(raw) as file:
         _refuse_repeated(file.schema_arrow.names, str(path))
         batches = file.iter_batches(batch_size=1024)

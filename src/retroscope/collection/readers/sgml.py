@@ -10,6 +10,7 @@ from retroscope.collection.ids import check_id
 from retroscope.collection.readers.rows import CHUNK, lines, open_bytes
 from retroscope.collection.records import Passage
 from retroscope.errors import CollectionError
+from retroscope.files.reading import DOWNLOAD_AGAIN
 
 START, END = "<doc>", "</doc>"
 TITLES = ("title", "headline", "head", "ti", "ttl")  # the first that a document has
@@ -62,13 +63,19 @@ def _documents(file: Path) -> Iterator[Passage]:
 
 def _check_ended(block: list[str], file: Path, start: int) -> None:
     if block:
-        raise CollectionError("a <DOC> without </DOC>", where=f"{file}, line {start}", fix="fetch the file again")
+        raise CollectionError(
+            "the <DOC> that begins in this line has no </DOC>", where=f"{file}, line {start}", fix=DOWNLOAD_AGAIN
+        )
 
 
 def _passage(block: str, where: str) -> Passage:
     number = NUMBER.search(block)
     if number is None or not number[1].strip():
-        raise CollectionError("a document has no <DOCNO>", where=where, fix="give every document a number")
+        raise CollectionError(
+            "the <DOC> that begins in this line has no <DOCNO>",
+            where=where,
+            fix="give every document an id, e.g. <DOCNO>D1</DOCNO>",
+        )
     titles = [title for tag in TITLES if (title := _between(block, (tag,)))]
     return Passage(check_id(number[1].strip(), where), _between(block, TEXTS), titles[0] if titles else "")
 

@@ -8,7 +8,7 @@ qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,13 +39,13 @@ def read(path: Path, options: ReadOptions) -> Collection:
     absent = [role for role, files in of_role.items() if not files]
     if absent:
         raise CollectionError(
-            f"no file is recognised as {' or '.join(absent)}",
+            f"no file of this folder is recognised by its name as {' or '.join(absent)}",
             where=str(path),
-            fix="name them qrels.*, topics.* and corpus.*",
+            fix="name the files of the folder qrels.*, topics.* and corpus.*",
         )
     splits = _splits(of_role["qrels"])
     split = choose_split(options.split, splits, str(path))
-    topics, corpus = _one(of_role["topics"], split), _one(of_role["corpus"], split)
+    topics, corpus = _one("topics", of_role, split), _one("corpus", of_role, split)
     reader = RowReader(options.columns)
     collection = join_parts(
         collection_name(path),
@@ -86,9 +86,9 @@ def _splits(files: list[Path]) -> dict[str, Path]:
         other = splits.setdefault(_split_of(file), file)
         if other != file:
             raise CollectionError(
-                f"both {other.name} and {file.name} are the qrels of split {_split_of(file)!r}",
+                f"the files {other.name} and {file.name} are both qrels of the split {_split_of(file)!r}",
                 where=str(file.parent),
-                fix="remove one, or put another split into its name",
+                fix="remove one of the two files, or write another split into its name, e.g. qrels.test.tsv",
             )
     return splits
 
@@ -100,14 +100,16 @@ def _split_of(file: Path) -> str:
     return ".".join(words) or "all"
 
 
-def _one(files: list[Path], split: str) -> Path:
-    """Return the only file, or the one whose name has the split."""
+def _one(role: str, of_role: Mapping[str, list[Path]], split: str) -> Path:
+    """Return the only file of a role, or the one whose name has the split."""
+    files = of_role[role]
     fitting = files if len(files) == 1 else [p for p in files if set(split.split(".")) <= set(_words(p))]
     if len(fitting) != 1:
         raise CollectionError(
-            f"which of these belongs to the split {split!r}: {', '.join(p.name for p in files)}?",
+            f"{len(fitting)} of the {role} files {', '.join(file.name for file in files)} have the split {split!r} in "
+            "their names, but exactly 1 must",
             where=str(files[0].parent),
-            fix="put the split into the name of exactly one, e.g. topics.test.tsv",
+            fix=f"rename the {role} file of this split, e.g. to {role}.{split}.tsv",
         )
     return fitting[0]
 
@@ -149,9 +151,9 @@ def _pairs(file: Path, first: str, second: str) -> Iterator[Row]:
         key, *texts = line.rstrip("\r\n").split("\t")
         if len(texts) != 1:
             raise CollectionError(
-                f"{len(texts)} tabs in this line, expected one",
+                f"this line has {len(texts)} tabs, expected 1",
                 where=f"{file}, line {number}",
-                fix=f"each line is: {first}<TAB>{second}; for more columns, a .tsv with a header",
+                fix=f"write each line as {first}<TAB>{second}; for more columns, give a .tsv file with a header",
             )
         yield Row({first: key.strip(" "), second: texts[0]}, str(file), number)
 

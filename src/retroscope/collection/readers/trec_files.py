@@ -9,7 +9,7 @@ from retroscope.collection.ids import check_id
 from retroscope.collection.readers.numbers import relevance_of, score_of
 from retroscope.collection.readers.rows import lines
 from retroscope.collection.records import Judgment, Query
-from retroscope.errors import CollectionError
+from retroscope.errors import CollectionError, excerpt
 
 ScoredPassages = list[tuple[str, float]]  # passage id and score, best first
 
@@ -18,6 +18,9 @@ ScoredPassages = list[tuple[str, float]]  # passage id and score, best first
 GRADE_COLUMNS = frozenset(
     {"score", "relevance", "rel", "grade", "label", "judgment", "judgement", "rating", "relevance_score", "qrel"}
 )
+
+QRELS_LINE = "write each line as: qid 0 docid relevance"
+RUN_LINE = "write each line as: qid Q0 docid rank score tag"
 
 
 def read_qrels(path: Path) -> list[Judgment]:
@@ -36,11 +39,13 @@ def read_qrels(path: Path) -> list[Judgment]:
             continue
         where = f"{path}, line {number}"
         if len(cells) not in (3, 4):
-            raise _line_error(path, number, f"{len(cells)} columns where qrels have 3 or 4", "qid 0 docid relevance")
+            raise CollectionError(
+                f"this line has {len(cells)} columns, but qrels have 3 or 4", where=where, fix=QRELS_LINE
+            )
         width = width or len(cells)
         if len(cells) != width:
-            raise _line_error(
-                path, number, f"{len(cells)} columns where the first line has {width}", "qid 0 docid relevance"
+            raise CollectionError(
+                f"this line has {len(cells)} columns, but the first line has {width}", where=where, fix=QRELS_LINE
             )
         if number == 1 and is_qrels_header(cells):
             continue
@@ -51,7 +56,7 @@ def read_qrels(path: Path) -> list[Judgment]:
 
 def _named(text: str, what: str, where: str) -> str:
     if not text:
-        raise CollectionError(f"no {what} id in this line", where=where, fix="each line is: qid 0 docid relevance")
+        raise CollectionError(f"this line has no {what} id", where=where, fix=QRELS_LINE)
     return check_id(text, where)
 
 
@@ -60,7 +65,7 @@ def _grade(text: str, where: str, *, first: bool) -> int:
         return relevance_of(text, where)
     except CollectionError as error:
         if first:
-            error.fix += f"; the last column of a header is called one of: {', '.join(sorted(GRADE_COLUMNS))}"
+            error.fix += f"; if this line is a header, call its last column one of: {', '.join(sorted(GRADE_COLUMNS))}"
         raise
 
 
@@ -87,19 +92,24 @@ def read_run(path: Path) -> dict[str, ScoredPassages]:
         cells = line_cells(line)
         if not cells:
             continue
+        where = f"{path}, line {number}"
         if len(cells) not in (3, 6):
-            raise _line_error(
-                path, number, f"{len(cells)} columns where a run has 6 or 3", "qid Q0 docid rank score tag"
+            raise CollectionError(
+                f"this line has {len(cells)} columns, but a run has 6 or 3", where=where, fix=RUN_LINE
             )
         width = width or len(cells)
         if len(cells) != width:
-            raise _line_error(
-                path, number, f"{len(cells)} columns where the first line has {width}", "qid Q0 docid rank score tag"
+            raise CollectionError(
+                f"this line has {len(cells)} columns, but the first line has {width}", where=where, fix=RUN_LINE
             )
         query, passage, score = (cells[0], cells[2], cells[4]) if len(cells) == 6 else cells
         if passage in scores[query]:
-            raise _line_error(path, number, f"passage {passage!r} is ranked twice for query {query!r}", "one line each")
-        scores[query][passage] = score_of(score, f"{path}, line {number}")
+            raise CollectionError(
+                f"passage {passage!r} is ranked twice for query {query!r}",
+                where=where,
+                fix="keep one line for each query and passage",
+            )
+        scores[query][passage] = score_of(score, where)
     if width == 3 and all(_rises(list(r.values())) for r in scores.values()):
         scores = {q: {p: -rank for p, rank in r.items()} for q, r in scores.items()}
     return {q: sorted(r.items(), key=lambda item: (-item[1], item[0])) for q, r in scores.items()}
@@ -116,11 +126,13 @@ def read_topics(path: Path, field: str = "title") -> list[Query]:
     for block in re.findall(r"<top>(.*?)(?:</top>|(?=<top>)|\Z)", text, flags=re.DOTALL | re.IGNORECASE):
         pieces = re.split(r"<(/?\w+)>", block)
         fields = {tag.lower(): body for tag, body in zip(pieces[1::2], pieces[2::2], strict=True)}
-        if "num" not in fields or field not in fields:
+        absent = [f"<{name}>" for name in ("num", field) if name not in fields]
+        if absent:
             raise CollectionError(
-                f"a topic without <num> or <{field}>: {block.strip()[:80]!r}",
+                f"this topic has no {' and no '.join(absent)}: {excerpt(block.strip())}",
                 where=str(path),
-                fix="give both, or name the field: columns={'query_text': 'desc'}",
+                fix="add the missing element; to read the query from another element, e.g. <desc>: "
+                "--set data.columns='{query_text: desc}' (in Python: columns={'query_text': 'desc'})",
             )
         queries.append(Query(_plain(fields["num"]), _plain(fields[field])))
     return queries
@@ -129,7 +141,3 @@ def read_topics(path: Path, field: str = "title") -> list[Query]:
 def _plain(text: str) -> str:
     """Return the text without TREC's "Number:", "Topic:", "Description:" labels and line breaks."""
     return " ".join(re.sub(r"^\s*(Number|Topic|Description|Narrative):", "", text).split())
-
-
-def _line_error(path: Path, number: int, what: str, form: str) -> CollectionError:
-    return CollectionError(what, where=f"{path}, line {number}", fix=f"each line is: {form}")

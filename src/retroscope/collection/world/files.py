@@ -57,9 +57,9 @@ def _refuse_other_files(folder: Path) -> None:
     names = {place.name for place in folder.iterdir()} - {LOCK} if folder.exists() else set()
     if names and not names & {ABOUT, MARK}:
         raise CollectionError(
-            "this folder holds files that do not belong to a controlled world",
+            f"this folder contains files that do not belong to a controlled world, e.g. {min(names)!r}",
             where=str(folder),
-            fix="name another one",
+            fix="name a new or empty folder for the controlled world",
         )
 
 

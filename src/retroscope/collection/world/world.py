@@ -117,7 +117,10 @@ def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = (
     world = World(settings or WorldSettings(), frozenset(flipped))
     strangers = sorted(world.flipped - {person.id for person in world.people})
     if strangers:
-        raise SettingsError(f"no person of this world has the id {strangers[0]!r}", fix="give ids of `World.people`")
+        raise SettingsError(
+            f"no person of this world has the id {strangers[0]!r}, which is in `flipped`",
+            fix="give ids of people in `World.people`, e.g. 'p0'",
+        )
     return world
 
 

@@ -10,7 +10,7 @@ from retroscope.collection.facts.records import MASK, Fact, Facts, Gathered
 from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list, text_of
 from retroscope.collection.readers.rows import Row, file_rows, first_row
 from retroscope.errors import CollectionError, excerpt
-from retroscope.files.reading import BrokenJsonError, parse_json
+from retroscope.files.reading import DOWNLOAD_AGAIN, BrokenJsonError, parse_json
 
 X, Y = "[X]", "[Y]"  # of the templates of LAMA and ParaRel
 OWN_FIELDS = ("id", "relation", "subject", "object", "cloze")
@@ -69,7 +69,9 @@ def _number(row: Row, column: str) -> float:
         return float(value)
     except (TypeError, ValueError) as error:
         raise CollectionError(
-            f"{column} is {excerpt(value)}, not a number", where=row.where, fix="give a number, or leave it out"
+            f"the field {column!r} must be a number, found {excerpt(value)}",
+            where=row.where,
+            fix=f"write a number into {column!r}, e.g. 120",
         ) from error
 
 
@@ -125,7 +127,7 @@ def _pararel(path: Path) -> Facts:
             continue
         templates = list(dict.fromkeys(required_text(row, "pattern") for row in file_rows(patterns)))
         if not templates:
-            raise CollectionError("this ParaRel pattern file has no rows", where=str(patterns), fix="download it again")
+            raise CollectionError("this ParaRel pattern file has no rows", where=str(patterns), fix=DOWNLOAD_AGAIN)
         for row in file_rows(file):
             gathered.add(_labelled(row, file.stem, templates), row.where)
     notes = [f"relations without patterns, left out: {', '.join(left_out)}"] if left_out else []
@@ -146,7 +148,11 @@ def _entity_questions(path: Path) -> Facts:
         for row in rows:
             question, answers = required_text(row, "question"), text_list(row, "answers")
             if not answers:
-                raise CollectionError("the question has no answer", where=row.where, fix="remove it, or answer it")
+                raise CollectionError(
+                    f"the question {excerpt(question)} has no answer",
+                    where=row.where,
+                    fix="add an answer to `answers`, or remove the question",
+                )
             subject = question[len(wording[0]) : len(question) - len(wording[1])]
             fact = _asked(f"{relation}-{row.number}", relation, subject, question, answers)
             gathered.add(fact, row.where)
@@ -161,9 +167,10 @@ def _wording(questions: list[str], file: Path) -> tuple[str, str]:
         after = after[len(after.split(" ")[0]) :]
     if len(set(questions)) < 2 or not start:
         raise CollectionError(
-            "the questions of this file have no common wording that leaves a subject",
+            "the questions of this file must have one wording, in which only the subject differs; found "
+            f"{excerpt(min(questions))} and {excerpt(max(questions))}",
             where=str(file),
-            fix="give a file of EntityQuestions with the questions of one relation",
+            fix="give an EntityQuestions file with two or more questions of one relation",
         )
     return start + end, after
 
@@ -192,12 +199,15 @@ def _popqa(path: Path) -> Facts:
 def _json_list(row: Row, column: str) -> list[str]:
     value: Any = row.values.get(column)
     if value is None:
-        raise missing_column(row, [column], column)
+        raise missing_column(row, [column])
     try:
         parsed = parse_json(value) if isinstance(value, str) else value
     except BrokenJsonError as error:
-        fix = "write the answers as a JSON list of texts"
-        raise CollectionError(f"broken JSON in {column}: {error.what}", where=row.where, fix=fix) from error
+        raise CollectionError(
+            f"the field {column!r} is not valid JSON ({error.what}): {excerpt(value)}",
+            where=row.where,
+            fix='write the answers as a JSON list of texts, e.g. ["Paris", "City of Paris"]',
+        ) from error
     return text_list(Row({column: parsed}, row.file, row.number, row.unit), column)
 
 

@@ -70,9 +70,9 @@ def _splits(folder: Path) -> dict[str, Path]:
         split = next((word for word in SPLITS if word in words), file.name.split(".")[0])
         if split in splits:
             raise CollectionError(
-                f"both {splits[split].name} and {file.name} are of the split {split!r}",
+                f"the files {splits[split].name} and {file.name} both belong to the split {split!r}",
                 where=str(folder),
-                fix=f"give one of the files, e.g. dpr:{file}",
+                fix=f"give one of the two files instead of the folder, e.g. dpr:{file}",
             )
         splits[split] = file
     return splits

@@ -128,7 +128,9 @@ class Names:
         known = self.by_id.setdefault(own, digest)
         if known != digest:
             raise CollectionError(
-                f"the id {own!r} already belongs to another text", where=where, fix="give it its own id"
+                f"two different texts have the id {own!r}",
+                where=where,
+                fix="give every text an id of its own",
             )
         return own, known is digest
 

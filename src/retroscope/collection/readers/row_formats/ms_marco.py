@@ -12,7 +12,7 @@ from retroscope.collection.readers.fields import id_of, missing_column, records_
 from retroscope.collection.readers.row_formats.examples import RowFormat, TrainingExample
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.records import Passage, Query
-from retroscope.errors import CollectionError
+from retroscope.errors import CollectionError, excerpt
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
@@ -33,16 +33,17 @@ def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
     texts, marks = text_list(inner, "passage_text"), value.get("is_selected")
     if not isinstance(marks, list) or len(marks) != len(texts):
         raise CollectionError(
-            f"{len(texts)} texts in passage_text, but is_selected is {marks!r}",
+            f"is_selected must be a list of {len(texts)} marks, one for each text in passage_text; found "
+            f"{excerpt(marks)}",
             where=row.where,
-            fix="give one mark, 0 or 1, for each passage",
+            fix="write one mark, 0 or 1, for each passage, e.g. [1, 0, 0]",
         )
     return [(text, _mark(mark, row.where)) for text, mark in zip(texts, marks, strict=True)]
 
 
 def _selected(passage: Row) -> bool:
     if "is_selected" not in passage.values:
-        raise missing_column(passage, ["is_selected"], "passages")
+        raise missing_column(passage, ["is_selected"])
     return _mark(passage.values["is_selected"], passage.where)
 
 
@@ -55,7 +56,7 @@ def _mark(value: object, where: str) -> bool:
     if value is None or (isinstance(value, bool | int) and value in (0, 1)):
         return bool(value)
     raise CollectionError(
-        f"is_selected must be 0, 1, true, false or null, found {value!r}", where=where, fix="write 0 or 1"
+        f"is_selected must be 0, 1, true, false or null, found {excerpt(value)}", where=where, fix="write 0 or 1"
     )
 
 

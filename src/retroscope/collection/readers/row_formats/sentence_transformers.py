@@ -33,9 +33,9 @@ def _is_relevant(row: Row, column: str | None) -> bool:
     if str(value) in ("1", "1.0", "0", "0.0"):
         return float(str(value)) == 1
     raise CollectionError(
-        f"the pair has the score {excerpt(value)}: which pairs are relevant is not recorded",
+        f"the score {excerpt(value)} in column {column!r} does not say whether the pair is relevant",
         where=row.where,
-        fix=f"write 1 (relevant) or 0 into {column!r}, or keep the relevant pairs and drop the column",
+        fix=f"write 1 (relevant) or 0 (not relevant) into {column!r}, or keep only relevant pairs without {column!r}",
     )
 
 

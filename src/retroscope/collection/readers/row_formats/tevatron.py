@@ -69,10 +69,11 @@ def _gather(path: Path, columns: Mapping[str, str]) -> tuple[Gathering, dict[str
 def _corpus_beside(path: Path) -> Path:
     corpora = [p for p in sorted(path.parent.glob("corpus.*")) if form_of(p)]
     if len(corpora) != 1:
+        found = ", ".join(one.name for one in corpora) or "none"
         raise CollectionError(
-            f"passages are given by id, and {len(corpora)} files called corpus.* are beside this one",
+            f"this file gives passages by id, so exactly one file corpus.* must be in the same folder; found: {found}",
             where=str(path),
-            fix="put the corpus beside it as corpus.jsonl, with docid, text and title",
+            fix="put the passages into the same folder as corpus.jsonl, with docid, text and title",
         )
     return corpora[0]
 
