@@ -96,7 +96,9 @@ def test_the_gate_is_the_matrix_in_front_of_the_activation(name: str, passes_act
 
 def test_an_unknown_family_says_how_to_add_it() -> None:
     config = AlbertConfig(vocab_size=20, embedding_size=8, hidden_size=8, num_attention_heads=2, intermediate_size=8)
-    with pytest.raises(EncoderError, match=r"cannot be traced: 0 lists of 12 blocks(.|\n)*add-a-family"):
+    with pytest.raises(
+        EncoderError, match=r"cannot be detected by a forward pass: 0 lists of 12 blocks(.|\n)*add-a-family"
+    ):
         find_anatomy(AlbertModel(config))
 
 

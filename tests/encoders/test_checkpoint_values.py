@@ -100,14 +100,17 @@ def test_as_many_dimensions_as_there_are_can_be_kept(folder: Path, kept: int) ->
 
 def test_more_dimensions_than_there_are_cannot_be_kept(folder: Path) -> None:
     edit_json(folder / ROOT, truncate_dim=9)
-    with pytest.raises(EncoderError, match=r"truncate_dim 9 \(checkpoint: .*\) is more than the 8 dimensions"):
+    with pytest.raises(EncoderError, match=r"truncate_dim 9 \(source: checkpoint: .*\) is more than the 8 dimensions"):
         load_encoder(folder)
 
 
 def test_the_tokenizer_is_held_to_the_same(folder: Path) -> None:
     edit_json(folder / BERT, max_seq_length=None)
     edit_json(folder / "tokenizer_config.json", model_max_length=0)
-    with pytest.raises(EncoderError, match=r"max_length is 0 \(checkpoint: tokenizer \(model_max_length\)\)"):
+    with pytest.raises(
+        EncoderError,
+        match=r"max_length must be at least 1, found 0 \(source: checkpoint: tokenizer \(model_max_length\)\)",
+    ):
         load_encoder(folder)
 
 
@@ -116,7 +119,9 @@ def test_a_key_that_occurs_twice_is_refused(folder: Path, file: str) -> None:
     text = (folder / file).read_text()
     at = text.index("{") + 1
     (folder / file).write_text(f'{text[:at]}"same": 1, "same": 2, {text[at:]}')
-    with pytest.raises(EncoderError, match=rf"{file.split('/')[-1]}: keys that occur more than once: 'same'"):
+    with pytest.raises(
+        EncoderError, match=rf"{file.split('/')[-1]}: this JSON cannot be read: keys that occur more than once: 'same'"
+    ):
         load_encoder(folder)
 
 

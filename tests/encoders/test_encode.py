@@ -112,13 +112,15 @@ def test_a_prompt_can_be_left_out_of_the_pooling(bert: Encoder) -> None:
 
 
 def test_a_prompt_that_leaves_no_room_is_an_error(bert: Encoder) -> None:
-    with pytest.raises(EncoderError, match=r"the prompt fills all 4 tokens, so no token (.|\n)*fix: raise max_length"):
+    with pytest.raises(
+        EncoderError, match=r"the prompt fills the maximum length of 4 tokens, so no token (.|\n)*fix: raise max_length"
+    ):
         encode_layers(but(bert, prompt=LONG, pool_prompt=False, max_length=4), ["river"])
 
 
 def test_a_text_without_tokens_is_an_error(tmp_path: Path) -> None:
     gpt2 = load_encoder(save_toy("gpt2", tmp_path), LoadSettings(pooling="mean"))
-    with pytest.raises(EncoderError, match=r"2 texts have no token at all, the first is ''(.|\n)*append an end token"):
+    with pytest.raises(EncoderError, match=r"2 texts have no token at all; the first of them is ''(.|\n)*--append-eos"):
         tokenise(gpt2, ["", "moon", ""])
     ended = but(gpt2, append_eos=True)
     assert tokenise(ended, [""]) == [[gpt2.tokenizer.eos_token_id]]

@@ -46,10 +46,10 @@ def test_options_are_the_fields_of_the_settings() -> None:
 
 def test_pooling_is_never_guessed(bert: Path, llama: Path) -> None:
     with pytest.raises(
-        EncoderError, match=r"does not record its pooling(.|\n)*\(--pooling\)(.|\n)*pooling='cls' or 'mean'"
+        EncoderError, match=r"does not record its pooling(.|\n)*--pooling NAME(.|\n)*usually cls or mean"
     ):
         load_retriever(bert)
-    with pytest.raises(EncoderError, match=r"does not record its pooling(.|\n)*pooling='last_token' or 'mean'"):
+    with pytest.raises(EncoderError, match=r"does not record its pooling(.|\n)*usually last_token or mean"):
         load_retriever(llama)
 
 
@@ -111,7 +111,7 @@ def test_a_length_that_nobody_knows_must_be_given(tmp_path: Path) -> None:
     folder = save_toy("t5", tmp_path / "t5")
     edit_json(folder / "tokenizer_config.json", model_max_length=10**30)
     with pytest.raises(
-        EncoderError, match=r"neither the tokenizer nor the configuration records(.|\n)*give max_length"
+        EncoderError, match=r"neither the tokenizer nor the configuration records(.|\n)*--max-length 512"
     ):
         load_retriever(folder, pooling="mean")
     assert load_retriever(folder, pooling="mean", max_length=99).query.recipe.max_length == 99
@@ -120,7 +120,7 @@ def test_a_length_that_nobody_knows_must_be_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "positions"), [("bert", 64), ("roberta", 64)])
 def test_more_tokens_than_positions_is_an_error_and_as_many_work(name: str, positions: int, tmp_path: Path) -> None:
     folder = save_toy(name, tmp_path / name)
-    with pytest.raises(EncoderError, match=rf"max_length 65 \(user\) is more than the {positions} positions"):
+    with pytest.raises(EncoderError, match=rf"max_length 65 \(source: user\) is more than the {positions} positions"):
         load_retriever(folder, pooling="mean", max_length=positions + 1)
     encoder = load_retriever(folder, pooling="mean", max_length=positions).query
     assert encode_layers(encoder, ["moon " * 200]).final.isfinite().all()
@@ -149,7 +149,8 @@ def test_padding_side_is_right_unless_the_tokenizer_says_left(bert: Path, tmp_pa
 def test_eos_can_be_appended_only_where_there_is_one(bert: Path, llama: Path) -> None:
     assert load_retriever(llama, pooling="last_token", append_eos=True).query.recipe.append_eos
     with pytest.raises(
-        EncoderError, match=r"(?s)append_eos is on \(user\), but the tokenizer has no EOS token.*--no-append-eos"
+        EncoderError,
+        match=r"(?s)append_eos is on \(source: user\), but the tokenizer has no EOS token.*--no-append-eos",
     ):
         load_retriever(bert, pooling="mean", append_eos=True)
 
@@ -159,7 +160,9 @@ def test_a_decoder_made_to_look_both_ways_changes_and_an_encoder_cannot_look_bac
     both = load_retriever(llama, pooling="mean", causal=False).query
     assert (plain.anatomy.causal, both.anatomy.causal) == (True, False)
     assert not torch.allclose(encode_layers(plain, TEXTS).final, encode_layers(both, TEXTS).final, atol=1e-3)
-    with pytest.raises(EncoderError, match=r"causal=True was asked for, but the model's attention looks both ways"):
+    with pytest.raises(
+        EncoderError, match=r"(?s)causal=True \(source: user\), but .* attention of this model is bidirectional"
+    ):
         load_retriever(bert, pooling="mean", causal=True)
 
 
@@ -195,7 +198,9 @@ def test_misspelt_options_are_errors(options: dict[str, object], expected: str, 
 
 @pytest.mark.parametrize("sources", [{}, {"query": "a"}, {"source": "a", "passage": "b"}])
 def test_sources_are_one_or_a_pair(sources: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match="from one source, or from a query source and a passage source"):
+    with pytest.raises(
+        SettingsError, match="from one source, or from a query source and a passage source; given: source="
+    ):
         load_retriever(**sources)  # type: ignore[arg-type]
 
 
@@ -214,14 +219,14 @@ def test_an_unknown_family_is_refused_before_anything_is_loaded(bert: Path) -> N
         load_encoder(bert, LoadSettings(pooling="cls"))
     edit_json(bert / "config.json", model_type="bertt")
     with pytest.raises(
-        EncoderError, match=r"unknown model family 'bertt'(.|\n)*did you mean 'bert'(.|\n)*add-a-family"
+        EncoderError, match=r"unknown model family \(model_type\) 'bertt'(.|\n)*did you mean 'bert'(.|\n)*add-a-family"
     ):
         load_retriever(bert, pooling="mean")
 
 
 def test_a_configuration_that_is_not_json_is_named(bert: Path) -> None:
     (bert / "config.json").write_text("{")
-    with pytest.raises(EncoderError, match=r"config\.json: not valid JSON"):
+    with pytest.raises(EncoderError, match=r"config\.json: this JSON cannot be read"):
         load_retriever(bert, pooling="mean")
 
 
@@ -236,7 +241,9 @@ def test_a_tokenizer_of_another_model_is_an_error(bert: Path) -> None:
     other = tokenizer("bert")
     other.add_tokens(["neologism"])
     other.save_pretrained(bert)
-    with pytest.raises(EncoderError, match=r"1 tokens that the embedding of \d+ rows lacks, e\.g\. 'neologism'"):
+    with pytest.raises(
+        EncoderError, match=r"1 tokens without a row in the embedding matrix of \d+ rows, e\.g\. 'neologism'"
+    ):
         load_retriever(bert, pooling="mean")
 
 
@@ -278,7 +285,7 @@ def test_a_dpr_projection_is_the_head(tmp_path: Path) -> None:
 def test_a_context_encoder_that_claims_to_be_a_question_encoder_is_caught(tmp_path: Path) -> None:
     folder = save_toy("dpr-context", tmp_path / "context")
     edit_json(folder / "config.json", architectures=["DPRQuestionEncoder"])
-    with pytest.raises(EncoderError, match="says DPRQuestionEncoder but the tensors are a DPRContextEncoder's"):
+    with pytest.raises(EncoderError, match="names DPRQuestionEncoder, but the tensors are of a DPRContextEncoder"):
         load_encoder(folder)
     edit_json(folder / "config.json", architectures=None)
     assert "loaded as DPRContextEncoder" in load_encoder(folder).proof.notes

@@ -142,12 +142,13 @@ def test_a_base_that_has_gone_can_be_given(base: Path, tmp_path: Path) -> None:
     train(base, tmp_path / "adapter")
     edit(tmp_path / "adapter", base_model_name_or_path="/home/someone/else/llama")
     with pytest.raises(
-        EncoderError, match=r"base cannot be loaded(.|\n)*say where the base is, a folder or a hub name \(base="
+        EncoderError,
+        match=r"of this adapter cannot be loaded(.|\n)*give the base model, a folder or a hub name \(--set",
     ):
         load_encoder(tmp_path / "adapter", LAST)
     given = load_retriever(tmp_path / "adapter", pooling="last_token", base=str(base))
     assert given.query.proof.loaded > 0
-    with pytest.raises(EncoderError, match=r"a base .* was given, but this is not an adapter"):
+    with pytest.raises(EncoderError, match=r"the base model .* was given, but this checkpoint is not an adapter"):
         load_retriever(base, pooling="last_token", base=str(base))
 
 
@@ -162,7 +163,9 @@ def test_an_adapter_that_changes_nothing_is_an_error(base: Path, tmp_path: Path)
     settings = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], r=2)  # B starts at zero
     with quiet():
         get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(EncoderError, match="the adapter changes no weight: its 2 adapted modules equal the base's"):
+    with pytest.raises(
+        EncoderError, match="the adapter changes no weight: all 2 adapted modules equal the base model's"
+    ):
         load_encoder(tmp_path / "adapter", LAST)
 
 
@@ -194,9 +197,7 @@ def test_an_adapter_whose_tensors_fit_nowhere_is_an_error(
 def test_an_adapter_on_another_architecture_is_an_error(base: Path, tmp_path: Path) -> None:
     train(base, tmp_path / "adapter")
     other = save_toy("bert", tmp_path / "bert")
-    with pytest.raises(
-        EncoderError, match=r"the adapter does not fit BertModel(.|\n)*base=\.\.\.; on the command line"
-    ):
+    with pytest.raises(EncoderError, match=r"the adapter does not fit BertModel(.|\n)*--set after\.load\.base=NAME"):
         load_retriever(tmp_path / "adapter", pooling="mean", base=str(other))
 
 
@@ -227,7 +228,7 @@ def test_prompt_tuning_cannot_be_merged(base: Path, tmp_path: Path) -> None:
     with quiet():
         settings = PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, encoder_hidden_size=8)
         get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(EncoderError, match=r"P_TUNING.* adapter adds inputs and cannot be merged"):
+    with pytest.raises(EncoderError, match=r"an adapter of type P_TUNING adds inputs and cannot be merged"):
         load_encoder(tmp_path / "adapter", LAST)
 
 

@@ -141,7 +141,7 @@ def test_a_router_without_a_route_for_the_tower_is_an_error(tmp_path: Path) -> N
     raw["structure"] = {"a": raw["structure"]["query"]}
     raw["parameters"]["default_route"] = None
     file.write_text(json.dumps(raw))
-    with pytest.raises(EncoderError, match=r"no route for the query tower, only a"):
+    with pytest.raises(EncoderError, match=r"no route for the query tower; its routes: a"):
         load_retriever(tmp_path / "st")
 
 
@@ -187,16 +187,32 @@ def test_lengths_of_each_tower(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "changes", "expected"),
     [
-        ("1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]}, r"pooling cls \+ mean is unknown"),
-        ("1_Pooling/config.json", {"pooling_mode": "mean_sqrt_len_tokens"}, "pooling mean_sqrt_len_tokens is unknown"),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode": ["cls", "mean"]},
+            r"must be exactly one known name, found cls \+ mean",
+        ),
+        (
+            "1_Pooling/config.json",
+            {"pooling_mode": "mean_sqrt_len_tokens"},
+            "must be exactly one known name, found mean_sqrt_len_tokens",
+        ),
         ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task fill-mask"),
-        ("sentence_bert_config.json", {"query_expansion": {"k": 1}}, "unknown settings(.|\n)*query_expansion"),
+        (
+            "sentence_bert_config.json",
+            {"query_expansion": {"k": 1}},
+            "settings of the transformer module are not supported:(.|\n)*query_expansion",
+        ),
         ("sentence_bert_config.json", {"processing_kwargs": {"text": {"padding": 1}}}, r"text\.padding"),
         ("sentence_bert_config.json", {"module_output_name": "sentence_embedding"}, "module_output_name"),
-        ("2_Dense/config.json", {"activation_function": "os.system"}, "unknown activation 'os.system'"),
+        ("2_Dense/config.json", {"activation_function": "os.system"}, "unknown activation function 'os.system'"),
         ("2_Dense/config.json", {"activation_function": "torch.nn.Tanhh"}, "did you mean 'Tanh'"),
         ("2_Dense/config.json", {"out_features": 9}, "weights do not fit the module's configuration"),
-        ("2_Dense/config.json", {"module_input_name": "token_embeddings"}, "does not work on the pooled vector"),
+        (
+            "2_Dense/config.json",
+            {"module_input_name": "token_embeddings"},
+            "module_input_name of this Dense module is 'token_embeddings'",
+        ),
         ("config_sentence_transformers.json", {"similarity_fn_name": "manhattan"}, "similarity 'manhattan'"),
     ],
 )
@@ -212,11 +228,11 @@ def test_settings_that_are_not_understood_are_errors(
 @pytest.mark.parametrize(
     ("kinds", "expected"),
     [
-        (["custom_st.Transformer"], "unknown module 'custom_st.Transformer'"),
+        (["custom_st.Transformer"], "unknown module type 'custom_st.Transformer'"),
         (["sentence_transformers.models.Transformer", "sentence_transformers.models.Poolin"], "did you mean 'Pooling'"),
         (
             ["sentence_transformers.models.Transformer"],
-            "expected a Transformer and its Pooling first, found Transformer",
+            "the first modules must be Transformer and Pooling, found Transformer",
         ),
     ],
 )

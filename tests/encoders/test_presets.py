@@ -180,7 +180,7 @@ def test_a_contradiction_is_an_error(file: str, changes: dict[str, object], expe
     folder = publish("e5", tmp_path / "e5")["query"]
     path = folder / file
     write(path, {**json.loads(path.read_text()), **changes})
-    with pytest.raises(EncoderError, match=f"not what preset 'e5' describes(.|\n)*{expected}"):
+    with pytest.raises(EncoderError, match=f"not what preset 'e5' describes:(.|\n)*{expected}"):
         load_retriever(folder, preset="e5")
 
 

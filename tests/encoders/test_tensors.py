@@ -23,7 +23,7 @@ def whole(weights: Weights) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", RENAMED)
 def test_a_family_that_is_renamed_as_it_is_loaded_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(
-        EncoderError, match=r"the checkpoint lacks(.|\n)*`retroscope compare` compares the loaded weights"
+        EncoderError, match=r"the checkpoint lacks(.|\n)*`retroscope compare`, which compares the loaded weights"
     ):
         open_weights(save_toy(name, tmp_path / name))
 

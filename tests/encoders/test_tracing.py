@@ -40,7 +40,7 @@ TRACED: dict[str, Toy] = {
 REFUSED = {
     "albert": (Toy("albert", {**BERT_LIKE, "embedding_size": 16}), "0 lists of 2 blocks"),
     "fnet": (Toy("fnet", BERT_LIKE), "0 modules of a block look like its attention"),
-    "nystromformer": (Toy("nystromformer", BERT_LIKE), "padding on the left moves its vectors"),
+    "nystromformer": (Toy("nystromformer", BERT_LIKE), "padding on the left changes the vectors"),
     "bitnet": (Toy("bitnet", GROUPED, "llama"), "which of mlp.gate_proj and mlp.up_proj passes the activation"),
     "esm": (
         Toy("esm", ROBERTA_LIKE, "roberta"),

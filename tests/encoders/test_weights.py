@@ -164,7 +164,7 @@ def test_a_bert_without_a_pooler_is_loaded_without_one(tmp_path: Path) -> None:
     first, second = load_encoder(folder, MEAN), load_encoder(folder, MEAN)
     assert first.fingerprint == second.fingerprint
     assert "the checkpoint has no pooler, so none was built" in first.proof.notes
-    with pytest.raises(EncoderError, match=r"pooling is 'pooler' \(user\), but the checkpoint has no pooler"):
+    with pytest.raises(EncoderError, match=r"pooling is 'pooler' \(source: user\), but the checkpoint has no pooler"):
         load_encoder(folder, LoadSettings(pooling="pooler"))
 
 

@@ -35,14 +35,20 @@ def test_hostile_checkpoints_are_refused(start: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, more than any model has"),
-        ({"num_hidden_layers": MOST}, "blocks were asked for, and the weights are"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, but at most 100,000 is allowed"),
+        (
+            {"num_hidden_layers": MOST},
+            "num_hidden_layers must be from 1 to .*, the number of tensors in the weights; found 100000",
+        ),
         ({"hidden_size": 10**9}, "hidden_size is 1000000000"),
-        ({"vocab_size": LARGEST}, "config.json asks for .* numbers, and the weights hold"),
+        ({"vocab_size": LARGEST}, "a model of this config.json has .* values, but the weights have"),
         ({"num_labels": 10**9}, "num_labels is 1000000000"),
         ({"hidden_size": "abc"}, "transformers cannot read this configuration"),
-        ({"quantization_config": {"quant_method": "no-such"}}, "these weights are quantised: {'quant_method'"),
-        ({"attn_implementation": "evil/kernel"}, "which may run code from the hub"),
+        (
+            {"quantization_config": {"quant_method": "no-such"}},
+            r"these weights are quantised \(quantization_config: {'quant_method'",
+        ),
+        ({"attn_implementation": "evil/kernel"}, "which is not built in and may run code from the hub"),
     ],
 )
 def test_what_a_configuration_asks_for_is_held_against_the_weights(
@@ -99,7 +105,9 @@ def test_a_head_is_built_with_the_memory_of_its_file(tmp_path: Path) -> None:
 
 def test_a_long_prompt_is_refused(tmp_path: Path) -> None:
     edit = setting("config_sentence_transformers.json", "prompts", {"query": "x" * 20_000})
-    with pytest.raises(EncoderError, match=r"the prompt has 20,000 characters .*\n  fix: give one of 10,000 at most"):
+    with pytest.raises(
+        EncoderError, match=r"the prompt has 20,000 characters .*\n  fix: shorten the prompt to at most 10,000"
+    ):
         load_retriever(of_st(edit, tmp_path))
 
 

@@ -273,8 +273,8 @@ def test_a_broken_weight_inside_a_block_is_named_as_that(value: float, tmp_path:
     folder = alter(save_toy("llama", tmp_path / "m"), lambda t: t | {name: torch.full_like(t[name], value)})
     error = one(examined(folder), "loading", ERROR)
     said, fix = {
-        True: ("weights with NaN values", "another copy"),
-        False: ("layers [2] contain NaN values", "float32"),
+        True: ("these weights contain NaN", "another copy"),
+        False: ("the hidden states of the layers [2] contain NaN values", "float32"),
     }[value != value]
     assert error.text.startswith(said)
     assert fix in error.fix
@@ -293,7 +293,7 @@ def test_a_weight_that_is_no_number_is_refused_although_no_proof_reads_it(
 
     folder = alter(save_toy(family, tmp_path / "m"), spoiled)
     error = one(examined(folder), "loading", ERROR)
-    assert "weights with NaN values" in error.text
+    assert "these weights contain NaN" in error.text
     assert name in error.text
 
 

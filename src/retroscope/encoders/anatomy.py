@@ -89,8 +89,8 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
     absent = _absent(model, layouts[-1])
     raise EncoderError(
         f"{type(model).__name__} of family {family!r} lacks modules that models of this family have:{listed(absent)}",
-        fix="load the backbone without a task head; if transformers renamed its modules, correct FAMILIES in "
-        "encoders/families.py",
+        fix="load the backbone without a task head; if transformers renamed the modules of this family, correct "
+        "FAMILIES in encoders/families.py",
     )
 
 
@@ -132,17 +132,19 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
     broken = [k for k, layer in enumerate(layers) if bool(layer.isnan().any())]
     if broken:
         raise EncoderError(
-            f"layers {broken} contain NaN values",
-            fix="check that the checkpoint's weights are finite; half precision may overflow, so try dtype=float32",
+            f"the hidden states of the layers {broken} contain NaN values",
+            fix="check that all weights of the checkpoint are finite; half precision may overflow, so try float32 "
+            "(--set after.load.dtype=float32; in Python dtype='float32')",
         )
     problems = _layer_problems(anatomy, layers, output.last_hidden_state, calls) + _ffn_problems(anatomy, layers, calls)
     problems += _head_problems(model, anatomy, calls)
     if problems:
         known = anatomy.family in FAMILIES
-        says = f"the table row of family {anatomy.family!r}" if known else "the layout that a forward pass suggests"
+        layout = f"the table row of family {anatomy.family!r}" if known else "the layout that a forward pass suggests"
         raise EncoderError(
-            f"{type(model).__name__} differs in structure from {says}:{listed(problems)}",
-            fix=f"{'correct its row in' if known else 'add a row for it to'} FAMILIES, see docs/how-to/add-a-family.md",
+            f"{type(model).__name__} differs in structure from {layout}:{listed(problems)}",
+            fix=f"{'correct the row of' if known else 'add a row for'} this family in FAMILIES (encoders/families.py), "
+            "see docs/how-to/add-a-family.md",
         )
     return replace(anatomy, post_norm=_post_norm(anatomy, layers, calls), causal=_looks_back_only(model, ids, layers))
 

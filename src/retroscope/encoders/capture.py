@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from retroscope.errors import AnalysisError
+from retroscope.errors import AnalysisError, excerpt
 
 Edit = Callable[[str, Tensor], Tensor]
 HIDDEN = "hidden_states"  # how transformers calls the first argument of a block, where it goes by name
@@ -52,7 +52,7 @@ class Calls:
         if len(calls) != 1:
             raise AnalysisError(
                 f"module {name!r} ran {len(calls)} times, but must run exactly once",
-                fix="encode one batch per capture, with a model that does not share blocks",
+                fix="encode one batch per capture, with a model whose blocks are not one shared module",
             )
         return calls[0]
 
@@ -64,14 +64,20 @@ def first_tensor(value: Any) -> Tensor:
     for item in value:
         if isinstance(item, Tensor):
             return item
-    raise AnalysisError("the captured module takes or returns no tensor", fix="capture another module")
+    raise AnalysisError(
+        f"a captured module takes or returns no tensor: {excerpt(value)}",
+        fix="capture a module that takes and returns tensors, e.g. a block",
+    )
 
 
 def hidden_key(kwargs: Mapping[str, Any]) -> str:
     """Return the name under which hidden states are passed as a keyword argument."""
     tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
     if not tensors:
-        raise AnalysisError("the captured module takes or returns no tensor", fix="capture another module")
+        raise AnalysisError(
+            f"a captured module takes or returns no tensor; its arguments: {', '.join(kwargs) or 'none'}",
+            fix="capture a module that takes and returns tensors, e.g. a block",
+        )
     return HIDDEN if HIDDEN in tensors else tensors[0]
 
 
@@ -145,8 +151,9 @@ class Rows:
         if isinstance(value, PLAIN):
             return value
         raise AnalysisError(
-            f"a block was given a {type(value).__name__}, so it cannot be run again",
-            fix="switch it off in the inputs of the backbone (encoders/encode.py, model_inputs)",
+            f"a block received an argument of type {type(value).__name__}, which may keep a state of the first call, "
+            "so the block cannot be run again",
+            fix="switch off the argument in `model_inputs` (encoders/encode.py), e.g. use_cache=False for a cache",
         )
 
     def _beside(self, value: Tensor) -> Tensor:

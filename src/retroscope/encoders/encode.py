@@ -73,9 +73,9 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
     empty = [text for text, row in zip(texts, rows, strict=True) if not row]
     if empty:
         raise EncoderError(
-            f"{len(empty)} texts have no token at all, the first is {excerpt(empty[0])}",
+            f"{len(empty)} texts have no token at all; the first of them is {excerpt(empty[0])}",
             where=encoder.name,
-            fix="drop them from the collection, or append an end token (append_eos)",
+            fix="remove these texts, or end every text with the EOS token (--append-eos; in Python append_eos=True)",
         )
     return rows
 
@@ -93,7 +93,7 @@ def _part(encoder: Encoder, text: str, longest: int) -> str:
 
 
 def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenIds]:
-    with foreign(EncoderError, "the tokenizer fails on these texts", encoder.name, "take another tokenizer"):
+    with foreign(EncoderError, "the tokenizer fails on these texts", encoder.name, "use the weights' own tokenizer"):
         rows: list[TokenIds] = encoder.tokenizer(
             texts, truncation=True, max_length=room, padding=False, return_attention_mask=False
         )["input_ids"]
@@ -118,9 +118,9 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
     pooled = mask if recipe.pool_prompt else mask & (mask.cumsum(1) > prompt_length(encoder))
     if not bool(pooled.any(dim=1).all()):
         raise EncoderError(
-            f"the prompt fills all {recipe.max_length} tokens, so no token of the text remains",
+            f"the prompt fills the maximum length of {recipe.max_length} tokens, so no token of the text remains",
             where=encoder.name,
-            fix="raise max_length, or shorten the prompt",
+            fix="raise max_length (--max-length), or shorten the prompt (--query-prompt, --passage-prompt)",
         )
     return Batch(*(_sent(tensor, encoder.device) for tensor in (ids, mask, pooled)))
 
@@ -177,7 +177,7 @@ def final_norm(encoder: Encoder) -> nn.Module:
     """
     path = encoder.anatomy.layout.final_norm
     if path is None or not encoder.anatomy.post_norm:
-        raise EncoderError("the last layer of this model has no final norm", where=encoder.name)
+        raise EncoderError("the last layer has no final norm", where=encoder.name, fix="leave out norm_each_layer")
     norm: nn.Module = encoder.backbone.get_submodule(path)
     return norm
 

@@ -17,7 +17,7 @@ from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_simi
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.presets.applying import preset_name, with_preset
 from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, short_name, source_of
-from retroscope.errors import EncoderError, SettingsError, unknown_name
+from retroscope.errors import EncoderError, SettingsError, excerpt, unknown_name
 from retroscope.files.reading import PathLike, foreign, path_or_name
 
 Source = str | Path
@@ -66,8 +66,9 @@ def load_retriever(
     how = _similarity(loaded, settings)
     if how.value == "cosine" and towers["query"].recipe.truncate_dim == 1:
         raise EncoderError(
-            "the cosine of vectors of one number (truncate_dim=1) is only its sign and cannot rank passages",
-            fix="keep more dimensions, or compare by dot",
+            "truncate_dim=1 leaves vectors of one dimension, whose cosine is only 1 or -1 and cannot rank passages",
+            where=_name(settings, sources),
+            fix="give truncate_dim=2 or more (--set after.load.truncate_dim=2), or --similarity dot (similarity='dot')",
         )
     return Retriever(_name(settings, sources), towers["query"], towers["passage"], str(how.value), how.source)
 
@@ -86,8 +87,9 @@ def _sources(source: PathLike | None, query: PathLike | None, passage: PathLike 
     if source is None and query is not None and passage is not None:
         return {"query": path_or_name(query), "passage": path_or_name(passage)}
     raise SettingsError(
-        "a retriever is loaded from one source, or from a query source and a passage source",
-        fix="load_retriever('NAME'), or load_retriever(query='NAME', passage='NAME')",
+        "a retriever is loaded from one source, or from a query source and a passage source; given: "
+        f"source={excerpt(source)}, query={excerpt(query)}, passage={excerpt(passage)}",
+        fix="call load_retriever('NAME'), or load_retriever(query='NAME', passage='NAME')",
     )
 
 
@@ -149,7 +151,8 @@ def _similarity(loaded: dict[str, Loaded], settings: LoadSettings) -> Choice:
     if query.value != passage.value:
         raise EncoderError(
             f"the query tower records the similarity {query.value}, the passage tower {passage.value}",
-            fix="give similarity: cosine or dot",
+            where=" + ".join(dict.fromkeys(str(part.source) for part in loaded.values())),
+            fix="choose one similarity for both towers: --similarity cosine (in Python similarity='cosine'), or dot",
         )
     return query
 

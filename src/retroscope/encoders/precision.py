@@ -105,5 +105,10 @@ def precision_effect(
     error = float(change.std(ddof=1) / np.sqrt(len(change))) if many else float("nan")
     effect = PrecisionEffect(precision, quantity, len(change), float(np.mean(exact)), float(np.mean(reduced)), error)
     if not abs(effect.difference) <= TOLERANCE:  # not finite: refused, too
-        raise SettingsError(f"{effect.words()}; {TOLERANCE:g} is allowed", where=where, fix=f"use precision {EXACT}")
+        raise SettingsError(
+            f"precision {precision} is not accurate enough, since a difference of at most {TOLERANCE:g} is allowed: "
+            f"{effect.words()}",
+            where=where,
+            fix=f"use precision {EXACT}, e.g. --precision {EXACT}",
+        )
     return effect

@@ -128,7 +128,7 @@ class TokenMemory:
 
     def _place(self, reading: bytes) -> Path:
         if self._folder is None:
-            raise ValueError("this token memory was made without a folder, so it cannot save token ids")
+            raise ValueError("TokenMemory was made without a folder, so it cannot save token ids: pass `folder`")
         made_of = reading + "".join(number for _, number in TOKENS_ORIGIN.software).encode()
         return self._folder / hashlib.sha256(made_of).hexdigest()[:32]
 

@@ -15,7 +15,7 @@ from retroscope.encoders.checkpoints.folders import read_json
 from retroscope.encoders.checkpoints.values import group, inside, needed_text
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.errors import EncoderError, listed
-from retroscope.files.reading import foreign
+from retroscope.files.reading import DOWNLOAD_AGAIN, foreign
 
 # Tensors that a checkpoint may hold and a bare backbone has no use for: name pattern -> what they are.
 UNUSED: Mapping[str, str] = {
@@ -79,7 +79,9 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise EncoderError(
-            f"no weights in safetensors here (looked for {listed(absent)})", where=str(folder), fix=_mend(folder)
+            f"the checkpoint has no weights in safetensors; these files are missing:{listed(absent)}",
+            where=str(folder),
+            fix=_how_to_get_safetensors(folder),
         )
     with foreign(EncoderError, "damaged weights", folder, "copy or download the files again"):
         return Disk(folder, {name: file for file in files for name in _names(file)})
@@ -92,18 +94,18 @@ def _names(file: Path) -> list[str]:
         twofold = [name for name in names if opened.get_slice(name).get_dtype() in COMPLEX]
     if twofold:
         raise EncoderError(
-            f"tensors of complex numbers:{listed(twofold)}",
+            f"these tensors have complex numbers, which no encoder uses:{listed(twofold)}",
             where=str(file),
-            fix="no encoder has complex weights: download the file again",
+            fix=DOWNLOAD_AGAIN,
         )
     return names
 
 
-def _mend(folder: Path) -> str:
+def _how_to_get_safetensors(folder: Path) -> str:
     if not [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt")]:
-        return "copy or download the checkpoint again, its weights as *.safetensors"
+        return "copy or download the checkpoint again, with its weights as *.safetensors"
     return (
-        "pickled weights (.bin, .pt) can run code and are never read; where you trust them, convert once with "
+        "pickled weights (.bin, .pt) can run code and are never read; if you trust them, convert them once with "
         f"`AutoModel.from_pretrained({folder.name!r}, use_safetensors=False).save_pretrained(NEW_FOLDER)` "
         "(the class of the checkpoint: DPRContextEncoder for DPR's passages), or give revision='refs/pr/N' if the hub "
         "has a converted copy"
@@ -207,9 +209,9 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
     problems += [f"not used by the model: {name}" for name in unused if name not in known]
     if problems:
         raise EncoderError(
-            f"{type(model).__name__} is not what the checkpoint holds{listed(problems)}",
+            f"the loaded {type(model).__name__} differs from the checkpoint:{listed(problems)}",
             where=str(disk.folder),
-            fix="load the checkpoint as the class that saved it; weights that are left random give meaningless results",
+            fix="use the config.json that was saved with these weights; weights that are missing would be random",
         )
     return LoadingProof(str(disk.folder), len(comparison.equal), unexpected=tuple(known))
 
@@ -221,7 +223,7 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
     ]
     if broken:
         raise EncoderError(
-            f"weights with NaN values:{listed(broken)}",
+            f"these weights contain NaN:{listed(broken)}",
             where=str(disk.folder),
             fix="use another copy of the checkpoint, or an earlier checkpoint of the same training",
         )

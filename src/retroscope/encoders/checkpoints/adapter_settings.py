@@ -47,7 +47,7 @@ def read_settings(folder: Path, disk: Disk) -> PeftConfig:
         adds_inputs = settings.is_prompt_learning
     if adds_inputs:
         raise EncoderError(
-            f"a {settings.peft_type} adapter adds inputs and cannot be merged into weights",
+            f"an adapter of type {str(settings.peft_type).rpartition('.')[2]} adds inputs and cannot be merged into weights",
             where=str(folder),
             fix="use an adapter that changes weights (LoRA, DoRA, IA3 ...)",
         )
@@ -70,9 +70,9 @@ def _check_pattern(pattern: str, where: Path) -> None:
     slow = REPEATED_GROUP.search(pattern) or len(REPEAT.findall(pattern)) > MOST_REPEATS
     if len(pattern) > LONGEST_PATTERN or slow:
         raise EncoderError(
-            f"the pattern {excerpt(pattern)} could take extremely long to match",
+            f"the regular expression {excerpt(pattern)} could take extremely long to match",
             where=str(where),
-            fix=f"list the names of the modules, or use {MOST_REPEATS} repeats at most, none of them around a group",
+            fix=f"list the names of the modules, or use at most {MOST_REPEATS} repeats (* or +), none after a group",
         )
 
 
@@ -84,7 +84,7 @@ def _check_ranks(raw: Mapping[str, Any], disk: Disk, where: Path) -> None:
     for key, value in ranks.items():
         if isinstance(value, int | float) and not value <= most:
             raise EncoderError(
-                f"{excerpt(key)} is {excerpt(value)}, more than any dimension of the adapter's tensors",
+                f"the rank {excerpt(key)} is {excerpt(value)}, more than any dimension of the adapter's tensors",
                 where=str(where),
-                fix="take the adapter_config.json that was saved with these tensors",
+                fix="use the adapter_config.json that was saved with these tensors",
             )

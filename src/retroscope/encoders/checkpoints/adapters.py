@@ -22,8 +22,8 @@ from retroscope.files.reading import foreign
 
 LONGEST_CHAIN = 8  # adapters over adapters
 KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved
-GIVE_BASE = "(base=...; on the command line --set after.load.base=NAME, or `diff --base NAME`)"
-CHECK_BASE = f"check base_model_name_or_path in adapter_config.json, or give the right base {GIVE_BASE}"
+GIVE_BASE = "(--set after.load.base=NAME, or `retroscope diff --base NAME`; in Python base='NAME')"
+CHECK_BASE = f"correct base_model_name_or_path in adapter_config.json, or give the right base model {GIVE_BASE}"
 PEFT_PREFIX = "base_model.model."
 
 
@@ -33,9 +33,9 @@ def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
         return load_adapter(path, how, base)
     if base is not None:
         raise EncoderError(
-            f"a base ({base}) was given, but this is not an adapter",
+            f"the base model {base!r} was given, but this checkpoint is not an adapter",
             where=str(path),
-            fix=f"leave out base, or add {CONFIG}",
+            fix=f"leave out the base, or give the folder of an adapter, which has an {CONFIG}",
         )
     return loader_for(path)(path, how)
 
@@ -72,9 +72,12 @@ def locate_base(folder: Path, given: str | None) -> Path:
     """Find the base of an adapter: the one given, else the copy beside it, else the one its settings name."""
     raw = read_json(folder, CONFIG)
     source = given or text(raw, "base_model_name_or_path", folder / CONFIG)
-    fix = f"say where the base is, a folder or a hub name {GIVE_BASE}"
     if not source:
-        raise EncoderError(f"{CONFIG} names no base", where=str(folder), fix=fix)
+        raise EncoderError(
+            f"{CONFIG} names no base model (base_model_name_or_path)",
+            where=str(folder),
+            fix=f"give the base model, a folder or a hub name {GIVE_BASE}",
+        )
     kept = folder / KEPT_BASE
     if given is None and Path(source).name == KEPT_BASE and (kept / "config.json").is_file():
         return kept
@@ -83,7 +86,11 @@ def locate_base(folder: Path, given: str | None) -> Path:
     try:
         return locate(source, text(raw, "revision", folder / CONFIG) if given is None else None)
     except EncoderError as error:
-        raise EncoderError(f"the adapter's base cannot be loaded: {error.what}", where=str(folder), fix=fix) from error
+        raise EncoderError(
+            f"the base model {source!r} of this adapter cannot be loaded: {error.what}",
+            where=str(folder),
+            fix=f"give the base model, a folder or a hub name {GIVE_BASE}",
+        ) from error
 
 
 def check_chain(path: Path, base: str | None = None) -> None:
@@ -96,7 +103,11 @@ def check_chain(path: Path, base: str | None = None) -> None:
     while path.is_dir() and (path / CONFIG).is_file():
         if path.resolve() in seen or len(seen) == LONGEST_CHAIN:
             chain = listed([str(one) for one in (*seen, path)])
-            raise EncoderError(f"each of these adapters names the next as its base:{chain}", fix=CHECK_BASE)
+            raise EncoderError(
+                f"no base model was found, since each of these adapters names the next as its base:{chain}",
+                where=str(seen[0]),
+                fix=CHECK_BASE,
+            )
         seen.append(path.resolve())
         path, base = locate_base(path, base), None
 
@@ -148,9 +159,9 @@ def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], plain: set[str], 
     ]
     if problems:
         raise EncoderError(
-            f"the adapter's tensors do not fit its configuration and base{listed(problems)}",
+            f"the adapter's tensors do not fit its configuration and base model:{listed(problems)}",
             where=str(folder),
-            fix=f"load the adapter over the architecture that it was trained on {GIVE_BASE}",
+            fix=f"give the base model that the adapter was trained on {GIVE_BASE}",
         )
     return unused
 
@@ -168,9 +179,9 @@ def _merge(wrapped: nn.Module, folder: Path) -> tuple[int, int]:
     changed = sum(_merge_changes(layer) for layer in layers) + sum(_saved_changes(module) for module in saved)
     if not changed:
         raise EncoderError(
-            f"the adapter changes no weight: its {len(layers) + len(saved)} adapted modules equal the base's",
+            f"the adapter changes no weight: all {len(layers) + len(saved)} adapted modules equal the base model's",
             where=str(folder),
-            fix="take the trained adapter, not a freshly initialised one; to study the base, load the base",
+            fix="give the trained adapter, not a freshly initialised one; to measure the base model, give its folder",
         )
     return changed, len(layers) + len(saved)
 

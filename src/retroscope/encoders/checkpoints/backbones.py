@@ -27,7 +27,7 @@ from transformers import (
 
 from retroscope.encoders.checkpoints.folders import quiet, read_json
 from retroscope.encoders.checkpoints.gguf_files import tensor_names
-from retroscope.encoders.checkpoints.sizes import MEND, check_blocks, check_config, check_sizes
+from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks, check_config, check_sizes
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.weights import Disk, open_disk, prove_loaded
@@ -108,12 +108,12 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
     family = raw.get("model_type")
     if not isinstance(family, str) or not (family in FAMILIES or family in CONFIG_MAPPING):
         raise EncoderError(
-            f"unknown model family {excerpt(family)}",
+            f"unknown model family (model_type) {excerpt(family)}",
             where=str(where),
-            fix=f"{did_you_mean(str(family), FAMILIES)}; to add it, see docs/how-to/add-a-family.md",
+            fix=f"{did_you_mean(str(family), FAMILIES)}; to add a family, see docs/how-to/add-a-family.md",
         )
     check_config(raw, where)
-    with foreign(EncoderError, "transformers cannot read this configuration", where, MEND), quiet():
+    with foreign(EncoderError, "transformers cannot read this configuration", where, USE_CONFIG_OF_WEIGHTS), quiet():
         config = AutoConfig.from_pretrained(folder, trust_remote_code=how.trust_remote_code, local_files_only=True)
         _check_traceable(config, where)
     return config
@@ -125,9 +125,9 @@ def _check_traceable(config: PretrainedConfig, where: Path) -> None:
         return
     absent = [name for name in NEEDED if not isinstance(getattr(config.get_text_config(), name, None), int)]
     reasons = {
-        "transformers has no bare backbone for it": type(config) not in MODEL_MAPPING,
-        "it is an encoder-decoder, and no table says which half makes vectors": config.is_encoder_decoder,
-        f"its configuration has no {', '.join(absent)}": bool(absent),
+        "transformers has no bare backbone for this family": type(config) not in MODEL_MAPPING,
+        "the model is an encoder-decoder, and no table says which half makes the vectors": config.is_encoder_decoder,
+        f"the configuration has no {', '.join(absent)}": bool(absent),
     }
     for reason, holds in reasons.items():
         if holds:
@@ -135,7 +135,7 @@ def _check_traceable(config: PretrainedConfig, where: Path) -> None:
                 f"the model family {config.model_type!r} is not in the table of families, and its layout cannot be "
                 f"detected: {reason}",
                 where=str(where),
-                fix="to add it, see docs/how-to/add-a-family.md",
+                fix="add the family as described in docs/how-to/add-a-family.md",
             )
 
 
@@ -186,8 +186,7 @@ def from_disk(
     Mismatched sizes are let through here only to be named, all of them, by the proof.
     """
     what = f"transformers cannot load {cls.__name__} from this checkpoint"
-    fix = "a config.json of another model than the weights is the usual cause"
-    with foreign(EncoderError, what, disk.folder, fix), quiet():
+    with foreign(EncoderError, what, disk.folder, USE_CONFIG_OF_WEIGHTS), quiet():
         with torch.device("meta"):
             check_sizes(cls(copy.deepcopy(config), **extra), disk)
         model, info = cls.from_pretrained(
@@ -230,16 +229,16 @@ def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
     if len(sides) != 1:
         first = listed(sorted(disk.files)[:3])
         raise EncoderError(
-            f"neither a DPR question encoder nor a DPR context encoder: its tensors are called{first}",
+            f"this is neither a DPR question encoder nor a DPR context encoder; its first tensors:{first}",
             where=str(folder),
             fix="use a checkpoint saved from DPRQuestionEncoder or DPRContextEncoder (a DPRReader is no encoder)",
         )
     architectures = set(config.architectures or []) & {cls.__name__ for cls in DPR_CLASSES.values()}
     if architectures and DPR_CLASSES[sides[0]].__name__ not in architectures:
         raise EncoderError(
-            f"config.json says {', '.join(architectures)} but the tensors are a {DPR_CLASSES[sides[0]].__name__}'s",
+            f"config.json names {', '.join(architectures)}, but the tensors are of a {DPR_CLASSES[sides[0]].__name__}",
             where=str(folder),
-            fix="correct `architectures` in config.json, or take the weights of the other encoder",
+            fix="correct `architectures` in config.json, or use the weights of the encoder that config.json names",
         )
     return sides[0]
 
@@ -259,9 +258,9 @@ def load_gguf(file: Path, how: How) -> Backbone:
         problems.append(f"the file has {len(names)} tensors, {len(unused)} of them for a head; the model has {loaded}")
     if problems:
         raise EncoderError(
-            f"the loaded model differs from the file{listed(problems)}",
+            f"the model that transformers loaded differs from this GGUF file:{listed(problems)}",
             where=str(file),
-            fix="convert the file to safetensors with a tool that supports its architecture",
+            fix="convert the file to safetensors with a tool that supports this architecture",
         )
     notes = ("dequantised from GGUF: tensors counted, not compared",)
     backbone = new_backbone(model.config, type(model)).to(how.dtype)
@@ -284,7 +283,8 @@ def loader_for(path: Path) -> Loader:
         return load_dpr if config.get("model_type") == "dpr" else load_plain
     names = sorted(p.name for p in path.iterdir()) if path.is_dir() else [path.name]
     raise EncoderError(
-        f"not a checkpoint: no config.json, adapter_config.json or modules.json among{listed(names)}",
+        f"this is not a checkpoint: no config.json, adapter_config.json or modules.json among the files:"
+        f"{listed(names or ['(no file)'])}",
         where=str(path),
         fix="give the folder of a transformers, sentence-transformers or PEFT checkpoint, or a .gguf file",
     )

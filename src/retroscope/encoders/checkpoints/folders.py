@@ -33,7 +33,9 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
         _check_entries(path)
         return path
     if looks_like_a_path(source):
-        raise EncoderError(f"there is no checkpoint at {str(source)!r}", fix="check the path")
+        raise EncoderError(
+            f"there is no checkpoint at {str(source)!r}", fix="give the path of a folder or of a .gguf file"
+        )
     fix = "check the name and the network, or give the path of a local folder"
     with foreign(EncoderError, f"cannot get checkpoint {excerpt(str(source))} from the hub", "", fix):
         snapshot = snapshot_download(
@@ -47,8 +49,11 @@ def _check_entries(path: Path) -> None:
     with foreign(EncoderError, "this checkpoint cannot be read", path, "check its permissions"):
         entries = [path, *path.rglob("*")] if path.is_dir() else [path]
         if len(entries) > MOST_ENTRIES:
-            what = f"more than {MOST_ENTRIES:,} files, which no checkpoint has"
-            raise EncoderError(what, where=str(path), fix="give the folder of the checkpoint itself")
+            raise EncoderError(
+                f"this folder has more than {MOST_ENTRIES:,} files, which no checkpoint has",
+                where=str(path),
+                fix="give the folder of the checkpoint itself",
+            )
         for entry in entries:
             opened = entry == path or any(entry.match(pattern) for pattern in (*WANTED, GGUF))
             if opened and not entry.is_dir():
@@ -68,7 +73,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         return {}
     content = _parse(file)
     if not isinstance(content, dict):
-        raise EncoderError("expected a JSON object", where=str(file), fix=DOWNLOAD_AGAIN)
+        raise EncoderError(f"expected a JSON object, found {excerpt(content)}", where=str(file), fix=DOWNLOAD_AGAIN)
     return content
 
 
@@ -76,7 +81,9 @@ def read_json_list(file: Path) -> list[dict[str, Any]]:
     """Read a JSON list of objects from a file."""
     content = _parse(file)
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise EncoderError("expected a JSON list of objects", where=str(file), fix=DOWNLOAD_AGAIN)
+        raise EncoderError(
+            f"expected a JSON list of objects, found {excerpt(content)}", where=str(file), fix=DOWNLOAD_AGAIN
+        )
     return content
 
 
@@ -84,8 +91,9 @@ def _parse(file: Path) -> Any:
     try:
         return parse_json(read_whole(file, EncoderError))
     except BrokenJsonError as error:
-        what = error.what if error.fix else f"not valid JSON ({error.what})"
-        raise EncoderError(what, where=str(file), fix=error.fix or DOWNLOAD_AGAIN) from error
+        raise EncoderError(
+            f"this JSON cannot be read: {error.what}", where=str(file), fix=error.fix or DOWNLOAD_AGAIN
+        ) from error
 
 
 @contextmanager

@@ -40,8 +40,8 @@ def tensor_names(file: Path) -> set[str]:
             value = 0 if most is None else field.contents()
             if most is not None and isinstance(value, int | float) and not 0 <= value <= most:
                 raise EncoderError(
-                    f"{name} is {excerpt(value)}, more than any dimension of its tensors",
+                    f"the header field {name} is {excerpt(value)}, but must be from 0 to {most:,}",
                     where=str(file),
-                    fix="convert the model again",
+                    fix="convert the original model to GGUF again",
                 )
         return {str(tensor.name) for tensor in reader.tensors}

@@ -23,7 +23,7 @@ from retroscope.encoders.checkpoints.values import (
 from retroscope.encoders.final_modules import ACTIVATIONS, Dense, Normalize
 from retroscope.encoders.weights import open_disk
 from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
-from retroscope.files.reading import foreign
+from retroscope.files.reading import DOWNLOAD_AGAIN, foreign
 
 MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
@@ -90,9 +90,9 @@ def read_modules(folder: Path, tower: str) -> Modules:
     modules = [part for module in _listed(folder) for part in _route(module, tower)]
     if [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         raise EncoderError(
-            f"expected a Transformer and its Pooling first, found {', '.join(m.kind for m in modules) or 'nothing'}",
+            f"the first modules must be Transformer and Pooling, found {', '.join(m.kind for m in modules) or 'none'}",
             where=str(folder / MODULES),
-            fix="static, sparse and multi-vector models have no layers to look into; give a dense transformer",
+            fix="give a dense transformer; static, sparse and multi-vector models are not supported",
         )
     transformer, pooling, *rest = modules
     parts = [(module.kind, HEADS[module.kind](module.folder)) for module in rest]
@@ -117,8 +117,11 @@ def _place(row: Mapping[str, Any], where: Path) -> int:
     """Return the index of a module in modules.json."""
     place = row.get("idx")
     if not isinstance(place, int) or isinstance(place, bool) or place < 0:
-        fix = "copy or download the file again"
-        raise EncoderError(f"idx must be a whole number, found {excerpt(place)}", where=str(where), fix=fix)
+        raise EncoderError(
+            f"idx of a module must be a whole number of at least 0, found {excerpt(place)}",
+            where=str(where),
+            fix=DOWNLOAD_AGAIN,
+        )
     return place
 
 
@@ -126,7 +129,7 @@ def _module(kind: str, folder: Path, where: Path) -> Module:
     package, _, name = kind.rpartition(".")
     known = {"Transformer", "Pooling", "Router", "Asym", *HEADS}
     if not package.startswith("sentence_transformers") or name not in known:
-        raise EncoderError(f"unknown module {excerpt(kind)}", where=str(where), fix=did_you_mean(name, known))
+        raise EncoderError(f"unknown module type {excerpt(kind)}", where=str(where), fix=did_you_mean(name, known))
     return Module(name, folder)
 
 
@@ -141,9 +144,9 @@ def _route(module: Module, tower: str) -> list[Module]:
     route = next((name for name in (*ROUTES[tower], default) if name in structure), None)
     if route is None:
         raise EncoderError(
-            f"the router has no route for the {tower} tower, only {', '.join(structure)}",
+            f"the router has no route for the {tower} tower; its routes: {', '.join(structure) or 'none'}",
             where=str(module.folder),
-            fix="name its routes 'query' and 'document'",
+            fix="name the routes of the router 'query' and 'document'",
         )
     names = texts(structure, route, where)
     return [_module(needed_text(types, name, where), inside(module.folder, name, where), where) for name in names]
@@ -157,9 +160,9 @@ def _pooling_choices(folder: Path) -> dict[str, Choice]:
     where = f"{folder.name}/config.json"
     if len(modes) != 1 or modes[0] not in POOLING_NAMES:
         raise EncoderError(
-            f"pooling {cut(' + '.join(modes), LONGEST_VALUE) or '(none)'} is unknown",
+            f"the pooling mode must be exactly one known name, found {cut(' + '.join(modes), LONGEST_VALUE) or 'none'}",
             where=str(file),
-            fix=f"known are, one at a time: {', '.join(POOLING_NAMES)}",
+            fix=f"give a model with one of the pooling modes {', '.join(POOLING_NAMES)}",
         )
     source = f"checkpoint: {where}"
     include = flag(raw, "include_prompt", file, default=True)
@@ -200,9 +203,10 @@ def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
     problems += [f"processing_kwargs: text.{key}" for key in group(processing, "text", where) if key != "max_length"]
     if problems:
         raise EncoderError(
-            f"unknown settings of the transformer module{listed(problems)}",
+            f"these settings of the transformer module are not supported:{listed(problems)}",
             where=str(where),
-            fix="remove them if they do not matter, or load the backbone's folder alone with pooling=...",
+            fix="remove settings that do not change the vectors, or give the transformer's own folder and its pooling "
+            "(e.g. --pooling mean; in Python pooling='mean')",
         )
 
 
@@ -229,9 +233,9 @@ def _read_dense(folder: Path) -> nn.Module:
     for key in ("module_input_name", "module_output_name"):
         if raw.get(key, "sentence_embedding") not in ("sentence_embedding", None):
             raise EncoderError(
-                f"a Dense module with {key} {raw[key]!r} does not work on the pooled vector",
-                where=str(folder),
-                fix="multi-vector models have no single vector to compare; give a dense retriever",
+                f"{key} of this Dense module is {excerpt(raw[key])}, but only 'sentence_embedding' is supported",
+                where=str(folder / "config.json"),
+                fix="give a dense retriever, with one vector per text; multi-vector models are not supported",
             )
     file = folder / "config.json"
     sizes = required_number(raw, "in_features", file), required_number(raw, "out_features", file)
@@ -249,7 +253,7 @@ def _activation(name: str, folder: Path) -> nn.Module:
     package, _, last = name.rpartition(".")
     if not package.startswith("torch.nn") or last not in ACTIVATIONS:
         raise EncoderError(
-            f"unknown activation {excerpt(name)}",
+            f"unknown activation function {excerpt(name)}",
             where=str(folder / "config.json"),
             fix=did_you_mean(last, ACTIVATIONS),
         )

@@ -113,11 +113,12 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
         return Choice(settings.pooling, "user")
     if own is not None:
         return own
-    usual = "pooling='last_token' or 'mean'" if anatomy.causal else "pooling='cls' or 'mean'"
+    usual = "last_token or mean" if anatomy.causal else "cls or mean"
     raise UnknownPoolingError(
-        "the checkpoint does not record its pooling, and wrong pooling makes a good model look bad",
+        "the checkpoint does not record its pooling, and a wrong pooling makes a good model look bad",
         where=checkpoint.proof.source,
-        fix=f"give the pooling that the model was trained with (--pooling); for this family it is usually {usual}",
+        fix="give the pooling that the model was trained with (--pooling NAME; in Python pooling='NAME'); for this "
+        f"family it is usually {usual}",
     )
 
 
@@ -126,9 +127,9 @@ def _max_length(checkpoint: Checkpoint) -> Choice:
     limit = _limit(checkpoint)
     if limit is None:
         raise EncoderError(
-            "neither the tokenizer nor the configuration records the maximum length",
+            "neither the tokenizer nor the configuration records the maximum length of a text",
             where=checkpoint.proof.source,
-            fix="give max_length (--max-length), e.g. 512",
+            fix="give the maximum number of tokens, e.g. --max-length 512 (in Python max_length=512)",
         )
     return limit
 
@@ -171,24 +172,26 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
     eos = choices["append_eos"]
     if eos.value and checkpoint.tokenizer.eos_token_id is None:
         raise EncoderError(
-            f"append_eos is on ({eos.source}), but the tokenizer has no EOS token",
+            f"append_eos is on (source: {eos.source}), but the tokenizer has no EOS token",
             where=where,
-            fix="switch it off: --no-append-eos (append_eos=False)",
+            fix="switch append_eos off: --no-append-eos (in Python append_eos=False)",
         )
     pooling = choices["pooling"]
     if pooling.value == "pooler" and "pooler" not in dict(checkpoint.model.named_children()):
         raise EncoderError(
-            f"pooling is 'pooler' ({pooling.source}), but the checkpoint has no pooler",
+            f"pooling is 'pooler' (source: {pooling.source}), but the checkpoint has no pooler",
             where=where,
-            fix="use --pooling cls (pooling='cls')",
+            fix="give another pooling, e.g. --pooling cls (in Python pooling='cls')",
         )
     _check_length(choices["max_length"], checkpoint)
     if choices["causal"].value is not None and choices["causal"].value != anatomy.causal:
-        looks = "looks back only" if anatomy.causal else "looks both ways"
+        measured = "causal" if anatomy.causal else "bidirectional"
         raise EncoderError(
-            f"causal={choices['causal'].value} was asked for, but the model's attention {looks} (measured)",
+            f"causal={choices['causal'].value} (source: {choices['causal'].source}), but a forward pass shows that the "
+            f"attention of this model is {measured}",
             where=where,
-            fix="leave causal out; only decoders can be given bidirectional attention (causal=False)",
+            fix="leave out causal; the only change that is possible is causal=False for a decoder "
+            "(--set after.load.causal=false)",
         )
 
 
@@ -197,15 +200,15 @@ def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
     limit, where = _positions(checkpoint.model), checkpoint.proof.source
     if length.value < 1:
         raise EncoderError(
-            f"max_length is {length.value} ({length.source})",
+            f"max_length must be at least 1, found {length.value} (source: {length.source})",
             where=where,
-            fix="give max_length (--max-length), e.g. 512",
+            fix="give the maximum number of tokens, e.g. --max-length 512 (in Python max_length=512)",
         )
     if limit is not None and length.value > limit:
         raise EncoderError(
-            f"max_length {length.value} ({length.source}) is more than the {limit} positions of the model",
+            f"max_length {length.value} (source: {length.source}) is more than the {limit} positions of the model",
             where=where,
-            fix=f"give max_length={limit} or less",
+            fix=f"give --max-length {limit} or less (in Python max_length={limit})",
         )
 
 
@@ -215,25 +218,27 @@ def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
     size = int(maps[-1].out_features if maps else checkpoint.model.config.hidden_size)
     if kept.value is not None and kept.value > size:
         raise EncoderError(
-            f"truncate_dim {kept.value} ({kept.source}) is more than the {size} dimensions of a vector",
+            f"truncate_dim {kept.value} (source: {kept.source}) is more than the {size} dimensions of a vector",
             where=checkpoint.proof.source,
-            fix=f"give at most {size}, or leave it out",
+            fix=f"give truncate_dim={size} or less (--set after.load.truncate_dim={size}), or leave out truncate_dim",
         )
 
 
 def _check_prompt(prompt: Choice, where: str) -> None:
     if len(prompt.value) > LONGEST_PROMPT:
         raise EncoderError(
-            f"the prompt has {len(prompt.value):,} characters ({prompt.source})",
+            f"the prompt has {len(prompt.value):,} characters (source: {prompt.source}), more than {LONGEST_PROMPT:,}",
             where=where,
-            fix=f"give one of {LONGEST_PROMPT:,} at most: it is put before every text",
+            fix=f"shorten the prompt to at most {LONGEST_PROMPT:,} characters (--query-prompt, --passage-prompt)",
         )
 
 
 def _check_padding(side: Choice, where: str) -> None:
     if side.value not in ("left", "right"):
         raise EncoderError(
-            f"padding_side is {excerpt(side.value)} ({side.source})", where=where, fix="use 'left' or 'right'"
+            f"padding_side must be 'left' or 'right', found {excerpt(side.value)} (source: {side.source})",
+            where=where,
+            fix="give padding_side='left' or 'right' (--set after.load.padding_side=right)",
         )
 
 
@@ -244,8 +249,8 @@ def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))
     if choice.value not in SIMILARITIES:
         raise EncoderError(
-            f"similarity {excerpt(choice.value)} ({choice.source}) is unknown",
+            f"unknown similarity {excerpt(choice.value)} (source: {choice.source})",
             where=checkpoint.proof.source,
-            fix=f"give similarity: {' or '.join(SIMILARITIES)}",
+            fix=f"give --similarity {' or --similarity '.join(SIMILARITIES)} (in Python similarity='...')",
         )
     return choice

@@ -17,7 +17,7 @@ SIZE = re.compile(r"\w*(size|dim|embeddings|positions|length)|d_\w+|n_(embd|inne
 LARGEST = 2**28  # of a dimension, or of a text in tokens
 SPARE = 2**24  # numbers that a model may have besides those in its file
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
-MEND = "take the config.json that was saved with these weights"
+USE_CONFIG_OF_WEIGHTS = "use the config.json that was saved with these weights"
 
 
 def check_config(raw: Mapping[str, Any], where: Path) -> None:
@@ -29,18 +29,22 @@ def check_config(raw: Mapping[str, Any], where: Path) -> None:
     for key, value in _fields(raw):
         most = MOST if COUNT.fullmatch(key) else LARGEST if SIZE.fullmatch(key) else None
         if most is not None and isinstance(value, int | float) and not value <= most:
-            raise EncoderError(f"{key} is {excerpt(value)}, more than any model has", where=str(where), fix=MEND)
+            raise EncoderError(
+                f"{key} is {excerpt(value)}, but at most {most:,} is allowed",
+                where=str(where),
+                fix=USE_CONFIG_OF_WEIGHTS,
+            )
         if key.endswith("attn_implementation") and value is not None and value not in ATTENTION:
             raise EncoderError(
-                f"{key} is {excerpt(value)}, which may run code from the hub",
+                f"{key} is {excerpt(value)}, which is not built in and may run code from the hub",
                 where=str(where),
-                fix=f"remove it, or name one of {', '.join(ATTENTION)}",
+                fix=f"remove {key}, or set {key} to one of {', '.join(ATTENTION)}",
             )
     if raw.get("quantization_config"):
         raise EncoderError(
-            f"these weights are quantised: {excerpt(raw['quantization_config'])}",
+            f"these weights are quantised (quantization_config: {excerpt(raw['quantization_config'])})",
             where=str(where),
-            fix="take the checkpoint in float32, float16 or bfloat16, or a GGUF file, which is dequantised",
+            fix="give the checkpoint in float32, float16 or bfloat16, or a GGUF file, which is dequantised",
         )
 
 
@@ -60,9 +64,10 @@ def check_blocks(blocks: object, disk: Disk) -> None:
     """
     if not isinstance(blocks, int) or not 1 <= blocks <= len(disk.files):
         raise EncoderError(
-            f"{excerpt(blocks)} blocks were asked for, and the weights are {len(disk.files)} tensors",
+            f"num_hidden_layers must be from 1 to {len(disk.files)}, the number of tensors in the weights; found "
+            f"{excerpt(blocks)}",
             where=str(disk.folder / "config.json"),
-            fix=MEND,
+            fix=USE_CONFIG_OF_WEIGHTS,
         )
 
 
@@ -78,10 +83,10 @@ def check_sizes(model: nn.Module, disk: Disk) -> None:
     if asked > 2 * stored + SPARE:
         largest = sorted(sizes, key=lambda name: -sizes[name].numel())[:3]
         raise EncoderError(
-            f"config.json asks for {asked:,} numbers, and the weights hold {stored:,}; the largest tensors would be"
+            f"a model of this config.json has {asked:,} values, but the weights have {stored:,}; its largest tensors:"
             f"{listed([f'{name}: {tuple(sizes[name].shape)}' for name in largest])}",
             where=str(disk.folder),
-            fix=MEND,
+            fix=USE_CONFIG_OF_WEIGHTS,
         )
 
 

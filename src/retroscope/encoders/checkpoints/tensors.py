@@ -27,7 +27,7 @@ from retroscope.encoders.checkpoints.backbones import (
 )
 from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import MODULES, has_routes, read_modules
-from retroscope.encoders.checkpoints.sizes import MEND, check_blocks
+from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
 from retroscope.encoders.weights import Disk, by_ending, open_disk
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
@@ -104,10 +104,10 @@ def _open_folder(folder: Path) -> Weights:
     absent = [name for name, _ in model.named_parameters() if name not in names]
     if absent:
         raise EncoderError(
-            f"{type(model).__name__} has tensors that the checkpoint lacks, or in another shape:{listed(absent)}",
+            f"the checkpoint lacks tensors of {type(model).__name__}, or has them in another shape:{listed(absent)}",
             where=str(folder),
-            fix="give the checkpoint of the class that saved it; where transformers renames or cuts tensors in loading "
-            "(nomic_bert, gte, jina_embeddings_v3), `retroscope compare` compares the loaded weights",
+            fix="check that config.json belongs to these weights; if transformers renames or splits tensors in loading "
+            "(nomic_bert, gte, jina_embeddings_v3), use `retroscope compare`, which compares the loaded weights",
         )
     return Weights(
         str(folder),
@@ -122,7 +122,7 @@ def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
     config = read_config(folder, How())
     check_blocks(config.num_hidden_layers, disk)
     what = "transformers cannot build this configuration"
-    with foreign(EncoderError, what, folder / "config.json", MEND), torch.device("meta"), quiet():
+    with foreign(EncoderError, what, folder / "config.json", USE_CONFIG_OF_WEIGHTS), torch.device("meta"), quiet():
         if config.model_type == "dpr":
             side = dpr_side(folder, config, disk)
             return DPR_CLASSES[side](config).get_submodule(f"{side}.bert_model")
@@ -164,9 +164,9 @@ def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
     lost = [name for name in layers if f"{name}.weight" not in updates] + sorted(set(disk.files) - used)
     if lost:
         raise EncoderError(
-            f"the adapter's tensors do not fit its configuration and base:{listed(lost)}",
+            f"the adapter's tensors do not fit its configuration and base model:{listed(lost)}",
             where=str(folder),
-            fix=f"load the adapter over the architecture that it was trained on {GIVE_BASE}",
+            fix=f"give the base model that the adapter was trained on {GIVE_BASE}",
         )
     return updates
 

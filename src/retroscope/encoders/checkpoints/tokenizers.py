@@ -20,12 +20,16 @@ def has_tokenizer(folder: Path) -> bool:
 
 def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a folder or GGUF file without changes."""
-    fix = f"put the tokenizer's files beside the weights (one of {', '.join(VOCABULARIES)})"
+    add_it = f"put the tokenizer's files beside the weights (one of {', '.join(VOCABULARIES)})"
     if path.is_dir() and not has_tokenizer(path):
-        raise EncoderError("there is no tokenizer in this checkpoint", where=str(path), fix=fix)
+        raise EncoderError(
+            "there is no tokenizer in this checkpoint",
+            where=str(path),
+            fix=f"put the tokenizer's files beside the weights (one of {', '.join(VOCABULARIES)})",
+        )
     gguf = {"gguf_file": path.name} if path.is_file() else {}
     folder = path.parent if path.is_file() else path
-    with foreign(EncoderError, "cannot load the tokenizer", path, fix), quiet():
+    with foreign(EncoderError, "cannot load the tokenizer", path, add_it), quiet():
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code, **gguf)
 
 
@@ -35,10 +39,10 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and number not in special]
     if beyond:
         raise EncoderError(
-            f"the tokenizer has {len(beyond)} tokens that the embedding of {rows} rows lacks, e.g. "
+            f"the tokenizer has {len(beyond)} tokens without a row in the embedding matrix of {rows} rows, e.g. "
             f"{excerpt(beyond[0])}",
             where=where,
-            fix="take the tokenizer that was saved with these weights",
+            fix="use the tokenizer that was saved with these weights",
         )
 
 
@@ -57,9 +61,9 @@ def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: s
             tokenizer.pad_token = token
             return f"default: {reason}, so {name} ({token}) pads; it is masked"
     raise EncoderError(
-        f"{reason}, and there is no EOS or UNK token to pad with",
+        f"{reason}, and the tokenizer has no EOS or UNK token to pad with",
         where=where,
-        fix="set pad_token in tokenizer_config.json",
+        fix="set pad_token in tokenizer_config.json to a token of the vocabulary",
     )
 
 

@@ -129,9 +129,10 @@ def check_told_apart(encoder: Encoder) -> None:
     else:
         return
     raise EncoderError(
-        f"{problem}: it cannot tell texts apart",
+        f"the encoder cannot tell texts apart: {problem}",
         where=encoder.name,
-        fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
+        fix="run `retroscope doctor MODEL`; usual causes are a pooling that does not read the text, too small a "
+        "max_length, and damaged weights",
     )
 
 

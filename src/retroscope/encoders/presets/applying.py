@@ -10,7 +10,6 @@ from retroscope.encoders.presets.table import PRESETS, preset_of
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, listed
 
-LEAVE_OUT = "leave the preset out, or load the checkpoint that it describes; retroscope presets shows the table"
 PROMPTS = ("query_prompt", "passage_prompt")
 BY_TOWER = ("query_max_length", "passage_max_length")
 
@@ -35,9 +34,10 @@ def with_preset(checkpoint: Checkpoint, name: str) -> Checkpoint:
     problems = [*_wrong_family(checkpoint, preset), *_contradictions(checkpoint, preset)]
     if problems:
         raise EncoderError(
-            f"the checkpoint is not what preset {name!r} describes{listed(problems)}",
+            f"the checkpoint is not what preset {name!r} describes:{listed(problems)}",
             where=checkpoint.proof.source,
-            fix=LEAVE_OUT,
+            fix="leave out --preset, or give a checkpoint that the preset describes (see `retroscope presets`); if the "
+            "hub name chose the preset, give a local folder",
         )
     recorded = {field for field, choice in checkpoint.choices.items() if _says(field, choice)}
     if recorded & {*BY_TOWER}:

@@ -93,8 +93,8 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
 
 def _missing(what: str) -> EncoderError:
     return EncoderError(
-        f"the anatomy of this family cannot be traced: {what}",
-        fix="add a row for it to the table of families, see docs/how-to/add-a-family.md",
+        f"the modules of this model family cannot be detected by a forward pass: {what}",
+        fix="add a row for the family to FAMILIES (encoders/families.py), see docs/how-to/add-a-family.md",
     )
 
 
@@ -176,7 +176,9 @@ def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
     for gate, other in ((one, two), (two, one)):
         if _is_gated(gate.call.value, other.call.value, out.call.input):
             return gate, other
-    raise _missing(f"which of {one.path} and {two.path} passes the activation: no known activation gives the product")
+    raise _missing(
+        f"it is unknown which of {one.path} and {two.path} passes the activation: no known activation gives the product"
+    )
 
 
 def _check_fused(fused: RanMatrix, out: RanMatrix) -> None:
@@ -260,7 +262,7 @@ def _takes_positions(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> boo
     for given in (True, False):
         if _padding_is_harmless(model, ids, positions=given):
             return given
-    raise _missing("padding on the left moves its vectors, whether positions are given or not")
+    raise _missing("padding on the left changes the vectors, with and without position ids")
 
 
 def _padding_is_harmless(model: PreTrainedModel, ids: Int[Tensor, "1 token"], *, positions: bool) -> bool:
