@@ -228,7 +228,7 @@ def test_prompt_tuning_cannot_be_merged(base: Path, tmp_path: Path) -> None:
     with quiet():
         settings = PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, encoder_hidden_size=8)
         get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).save_pretrained(tmp_path / "adapter")
-    with pytest.raises(EncoderError, match=r"an adapter of type P_TUNING adds inputs and cannot be merged"):
+    with pytest.raises(EncoderError, match=r"a P_TUNING adapter adds inputs to the model and cannot be merged"):
         load_encoder(tmp_path / "adapter", LAST)
 
 

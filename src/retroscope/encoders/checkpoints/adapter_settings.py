@@ -46,8 +46,9 @@ def read_settings(folder: Path, disk: Disk) -> PeftConfig:
         settings = PeftConfig.from_pretrained(str(folder))
         adds_inputs = settings.is_prompt_learning
     if adds_inputs:
+        kind = str(settings.peft_type).rpartition(".")[2]
         raise EncoderError(
-            f"an adapter of type {str(settings.peft_type).rpartition('.')[2]} adds inputs and cannot be merged into weights",
+            f"a {kind} adapter adds inputs to the model and cannot be merged into the weights",
             where=str(folder),
             fix="use an adapter that changes weights (LoRA, DoRA, IA3 ...)",
         )
