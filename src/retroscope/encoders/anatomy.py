@@ -134,7 +134,7 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
         raise EncoderError(
             f"the hidden states of the layers {broken} contain NaN values",
             fix="check that all weights of the checkpoint are finite; half precision may overflow, so try float32 "
-            "(--set after.load.dtype=float32; in Python dtype='float32')",
+            "(e.g. --set after.load.dtype=float32; in Python dtype='float32')",
         )
     problems = _layer_problems(anatomy, layers, output.last_hidden_state, calls) + _ffn_problems(anatomy, layers, calls)
     problems += _head_problems(model, anatomy, calls)

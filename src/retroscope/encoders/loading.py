@@ -68,7 +68,7 @@ def load_retriever(
         raise EncoderError(
             "truncate_dim=1 leaves vectors of one dimension, whose cosine is only 1 or -1 and cannot rank passages",
             where=_name(settings, sources),
-            fix="give truncate_dim=2 or more (--set after.load.truncate_dim=2), or --similarity dot (similarity='dot')",
+            fix="give truncate_dim=2 or more, e.g. --set after.load.truncate_dim=2, or use --similarity dot",
         )
     return Retriever(_name(settings, sources), towers["query"], towers["passage"], str(how.value), how.source)
 

@@ -22,7 +22,7 @@ from retroscope.files.reading import foreign
 
 LONGEST_CHAIN = 8  # adapters over adapters
 KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved
-GIVE_BASE = "(--set after.load.base=NAME, or `retroscope diff --base NAME`; in Python base='NAME')"
+GIVE_BASE = "(e.g. --set after.load.base=NAME, or `retroscope diff --base NAME`; in Python base='NAME')"
 CHECK_BASE = f"correct base_model_name_or_path in adapter_config.json, or give the right base model {GIVE_BASE}"
 PEFT_PREFIX = "base_model.model."
 

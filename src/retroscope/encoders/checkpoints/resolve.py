@@ -191,7 +191,7 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
             f"attention of this model is {measured}",
             where=where,
             fix="leave out causal; the only change that is possible is causal=False for a decoder "
-            "(--set after.load.causal=false)",
+            "(e.g. --set after.load.causal=false)",
         )
 
 
@@ -220,7 +220,7 @@ def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
         raise EncoderError(
             f"truncate_dim {kept.value} (source: {kept.source}) is more than the {size} dimensions of a vector",
             where=checkpoint.proof.source,
-            fix=f"give truncate_dim={size} or less (--set after.load.truncate_dim={size}), or leave out truncate_dim",
+            fix=f"give {size} or less, e.g. --set after.load.truncate_dim={size}, or leave out truncate_dim",
         )
 
 
@@ -238,7 +238,7 @@ def _check_padding(side: Choice, where: str) -> None:
         raise EncoderError(
             f"padding_side must be 'left' or 'right', found {excerpt(side.value)} (source: {side.source})",
             where=where,
-            fix="give padding_side='left' or 'right' (--set after.load.padding_side=right)",
+            fix="give padding_side='left' or 'right' (e.g. --set after.load.padding_side=right)",
         )
 
 
