@@ -137,7 +137,7 @@ def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict
         raise CollectionError(
             "the collection has no hard negatives of its own, which how='given' needs",
             where=collection.name,
-            fix="mine hard negatives: how='bm25' (--set negatives.how=bm25), or how='run' with run=FILE",
+            fix="mine hard negatives: how='bm25' (e.g. --set negatives.how=bm25), or how='run' with run=FILE",
         )
     given = {(c.query_id, c.positive): c.negatives for c in collection.candidates}
     return (lambda query, positive, depth: given.get((query, positive), ())), {"source": collection.source}
