@@ -246,7 +246,7 @@ def test_modules_that_are_not_known_are_named(kinds: list[str], expected: str, t
 def test_a_pickled_head_is_refused(tmp_path: Path) -> None:
     build(tmp_path / "st", transformer(tmp_path), Pooling(16, "mean"), Dense(16, 8))
     (tmp_path / "st" / "2_Dense" / "model.safetensors").rename(tmp_path / "st" / "2_Dense" / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match=r"2_Dense: no weights in safetensors(.|\n)*never read"):
+    with pytest.raises(EncoderError, match=r"2_Dense: this folder has no weights in safetensors(.|\n)*never read"):
         load_retriever(tmp_path / "st")
 
 

@@ -79,7 +79,7 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise EncoderError(
-            f"the checkpoint has no weights in safetensors; these files are missing:{listed(absent)}",
+            f"this folder has no weights in safetensors; these files are missing:{listed(absent)}",
             where=str(folder),
             fix=_how_to_get_safetensors(folder),
         )
