@@ -301,7 +301,7 @@ def test_recipes_that_differ_are_run_one_direction_at_a_time(
 
 
 def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="there is no direction 'back'"):
+    with pytest.raises(SettingsError, match="unknown direction of transplants 'back'"):
         SweepSettings(directions=("back",))
     with pytest.raises(SettingsError, match="groups is -1"):
         SweepSettings(groups=-1)
