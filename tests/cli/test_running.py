@@ -155,7 +155,7 @@ def test_an_interrupted_run_leaves_no_empty_folder(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
     plan = ToyPlan()
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(SettingsError, match="nothing can be written here"):
+    with pytest.raises(SettingsError, match="this folder cannot be written to"):
         carry_out(plan.prepare, Destination(out=tmp_path / "file" / "out"), dry_run=False, as_json=False)
     assert plan.steps == ["prepare"]
 

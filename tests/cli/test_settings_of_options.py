@@ -137,7 +137,10 @@ def test_a_setting_of_an_analysis_that_is_switched_off_is_refused(cli: Cli, name
     for switch in (f"--no-{name}", f"--set {name}=null"):
         done = cli(line=f"{PAIR} {switch} --set {setting}=9")
         assert done.code == 2
-        assert f"{setting}=9 has no effect with {switch}\n  fix: drop it, or {switch}" in done.err
+        assert (
+            f"{setting}=9 has no effect with {switch}\n  fix: leave out the value of {setting}, or leave out {switch}"
+            in done.err
+        )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +207,7 @@ def test_the_options_of_neurons_are_settings(cli: Cli, taken: Taken) -> None:
     assert taken.left_out[-1] == "neurons.ablation"
     for source in ("", "--data x --texts y"):
         done = cli(line=f"neurons A --out o {source}")
-        assert (done.code, "give either --data or --texts" in done.err) == (2, True)
+        assert (done.code, "--data and --texts are given" in done.err) == (2, True)
 
 
 def test_the_options_of_transplant_are_settings(cli: Cli, taken: Taken) -> None:

@@ -385,8 +385,8 @@ def test_a_section_is_replaced_and_all_else_of_a_card_stays() -> None:
     read = ModelCard(again)
     assert (read.data.license, read.data.tags, len(read.data.eval_results)) == ("mit", ["mine"], 1)
     assert "# My model\n\nWords." in again
-    with pytest.raises(SettingsError, match="metadata cannot be read"):
-        into_card(report, "---\nmodel-index: 3\n---\n")
+    with pytest.raises(SettingsError, match=r"here\.md: the metadata of this model card cannot be read"):
+        into_card(report, "---\nmodel-index: 3\n---\n", "here.md")
 
 
 def test_hostile_names_are_text_in_a_model_card() -> None:

@@ -122,7 +122,7 @@ def carry_out(
                 note(f"report so far: {page}")
             raise
     if outcome is None:
-        raise TypeError("a plan was run and has no outcome")
+        raise TypeError("the run of the plan returned no outcome")
     emit(outcome.document()) if as_json else say(outcome.text())
     outcome.close()
     if page is not None:

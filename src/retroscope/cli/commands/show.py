@@ -39,7 +39,11 @@ def run(
     others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
         if gates:
-            raise SettingsError("--gate needs a study of a pair of models", where=str(folder), fix="leave out --gate")
+            raise SettingsError(
+                "--gate needs a study of two models, which this folder does not hold",
+                where=str(folder),
+                fix="leave out --gate, or give a folder that `retroscope compare` wrote",
+            )
         documents = [read_document(file) for file in others]
         if as_json:
             emit(documents[0] if len(documents) == 1 else {"documents": documents})

@@ -69,6 +69,6 @@ def plan_neurons_of_texts(settings: StudySettings, texts: Path, cache: Path, eng
     """
     if engine != "local":
         raise SettingsError(
-            f"--engine {engine} has no effect on neurons --texts", fix="leave it out: this runs in one process"
+            f"--engine {engine} has no effect with --texts, which runs in this process", fix="leave out --engine"
         )
     return NeuronPlan(plan_texts(settings, texts, cache), settings)
