@@ -227,5 +227,7 @@ def test_keys_sort_as_scores_and_then_as_ids(values: list[float]) -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(SettingsError, match=r"unknown similarity 'cosin'\n  fix: did you mean 'cosine'"):
         search(np.eye(2, dtype=np.float32), passages(np.eye(2)), 1, similarity="cosin")
-    with pytest.raises(AnalysisError, match=r"query vectors have 3 dimensions and passage vectors 2\n  fix: compare"):
+    with pytest.raises(
+        AnalysisError, match=r"the query vectors have 3 dimensions, but the passage vectors have 2\n  fix: search"
+    ):
         search(np.eye(3, dtype=np.float32), passages(np.eye(2)), 1, similarity="dot")
