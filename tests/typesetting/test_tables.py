@@ -99,5 +99,5 @@ def test_a_folder_of_the_users_own_is_refused_not_replaced(tmp_path: Path) -> No
 def test_two_tables_of_one_name_are_refused() -> None:
     """Random changes of transplants were called `controls`, and took the place of the probes' controls."""
     table = PaperTable(pd.DataFrame({"a": [1]}), "caption", "note", ())
-    with pytest.raises(ValueError, match="share the name controls"):
+    with pytest.raises(ValueError, match="have the name controls"):
         merge_named([{"controls": table}, {"seeds": table}, {"controls": table}])
