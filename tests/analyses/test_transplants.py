@@ -306,7 +306,7 @@ def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cac
     with pytest.raises(SettingsError, match="groups is -1"):
         SweepSettings(groups=-1)
     refusal = INSTRUMENT.refusal
-    with pytest.raises(SettingsError, match="'block:3': the model has 2 blocks"):
+    with pytest.raises(SettingsError, match="'block:3' does not fit the model, which has 2 blocks"):
         refusal(context_of(pair, collection, cache), replace(QUICK, transplants=("block:3",)))
     with pytest.raises(SettingsError, match="unknown measure 'RR10'"):
         refusal(context_of(pair, collection, cache), replace(QUICK, measures=("RR10",)))

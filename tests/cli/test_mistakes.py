@@ -239,7 +239,7 @@ EARLY = {
     "pretrain --text {tmp}/none --shape bert-tiny --tokenizer words": "no such file",
     "pretrain --text {pairs} --from {tmp}/none": "there is no checkpoint at '.*none'",
     "pretrain --text {pairs} --shape bert-huge --tokenizer words": "unknown shape 'bert-huge'",
-    "pretrain --text {pairs} --shape bert-tiny --tokenizer word:9": "'word:9' is not a tokenizer",
+    "pretrain --text {pairs} --shape bert-tiny --tokenizer word:9": "unknown kind of tokenizer 'word:9'",
     "pretrain --text {pairs} --shape bert-tiny --tokenizer words --set pretraining.steps=0": "steps is 0",
     "ablate {tmp}/none --data {pairs} --test {pairs}": "there is no checkpoint at '.*none'",
     "ablate a --data {pairs} --test {tmp}/none": "no such file or folder",

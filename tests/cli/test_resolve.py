@@ -98,7 +98,8 @@ def test_lists_and_numbers() -> None:
     assert numbers(None, "--passages") is None
     for wrong in ("a", "2,-3", "2.5", "²"):
         with pytest.raises(
-            SettingsError, match=r"--passages: invalid number .*\n  fix: write whole numbers, e\.g\. 2,3"
+            SettingsError,
+            match=r"--passages: invalid number .*\n  fix: write whole numbers with commas between them, e\.g\. 2,3",
         ):
             numbers(wrong, "--passages")
 
@@ -107,7 +108,8 @@ def test_shares() -> None:
     assert shares(None, "--fractions") is None
     assert shares("0.1, .5", "--fractions") == [0.1, 0.5]
     with pytest.raises(
-        SettingsError, match=r"--fractions: invalid list '0\.1,x'\n  fix: write numbers, e\.g\. 0\.1,0\.2"
+        SettingsError,
+        match=r"--fractions: invalid list '0\.1,x'\n  fix: write numbers with commas between them, e\.g\. 0\.1,0\.2",
     ):
         shares("0.1,x", "--fractions")
 

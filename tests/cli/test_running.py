@@ -131,7 +131,7 @@ def test_somebody_elses_files_are_refused_before_anything_is_loaded(tmp_path: Pa
     plan, place = ToyPlan(), Destination(out=tmp_path, replaced=("tables",), owner="summary.json")
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "mine.csv").write_text("1")
-    with pytest.raises(SettingsError, match="that do not belong to a report"):
+    with pytest.raises(SettingsError, match="that Retroscope did not write"):
         carry_out(plan.prepare, place, dry_run=False, as_json=False)
     (tmp_path / "tables" / MARK).touch()
     (tmp_path / "report.html").write_text("mine")

@@ -205,9 +205,9 @@ def test_the_options_of_neurons_are_settings(cli: Cli, taken: Taken) -> None:
     assert "neurons.ablation" not in taken.left_out
     assert cli(line="neurons A --data x --out o --no-ablation").code == 0
     assert taken.left_out[-1] == "neurons.ablation"
-    for source in ("", "--data x --texts y"):
+    for source, said in (("", "neither --data nor --texts is"), ("--data x --texts y", "both --data and --texts are")):
         done = cli(line=f"neurons A --out o {source}")
-        assert (done.code, "--data and --texts are given" in done.err) == (2, True)
+        assert (done.code, f"{said} given" in done.err) == (2, True)
 
 
 def test_the_options_of_transplant_are_settings(cli: Cli, taken: Taken) -> None:

@@ -185,7 +185,7 @@ def test_layers_are_searched_by_their_own_vectors() -> None:
     both = representations_in_memory(["a", "b"], layers)
     query = np.array([[1, 0]], dtype=np.float32)
     assert [int(hits_of.rows[0, 0]) for hits_of in search_layers([query, query], both, 1, similarity="dot")] == [0, 1]
-    with pytest.raises(AnalysisError, match="the query tower has 1 layers and the passage tower 2"):
+    with pytest.raises(AnalysisError, match="the query tower has 1 layers, but the passage tower has 2"):
         search_layers([query], both, 1, similarity="dot")
 
 

@@ -299,7 +299,7 @@ def test_blocks_and_what_lies_outside_are_everything(pair: Callable[[str], tuple
     hybrid_vectors = transplanted(receiver, donor, rows, ["set:1-2+outside", "all", "set:1-2", "none"])
     assert torch.equal(hybrid_vectors["set:1-2+outside"], hybrid_vectors["all"])
     assert not torch.equal(hybrid_vectors["set:1-2"], hybrid_vectors["all"])
-    for name, message in (("random:x:block:1", "is not a random change"), ("random:0:interpolate:.5", "not a random"),
-                          ("set:9", "the model has 2 blocks"), ("set:", "unknown transplant")):  # fmt: skip
+    for name, message in (("random:x:block:1", "not name a random"), ("random:0:interpolate:.5", "not name a random"),
+                          ("set:9", "does not fit the model"), ("set:", "unknown transplant")):  # fmt: skip
         with pytest.raises(SettingsError, match=message):
             named(name, 2)
