@@ -32,7 +32,7 @@ class ToyOutcome:
     def document(self) -> Mapping[str, Any]:
         return {"found": 1}
 
-    def text(self) -> str:
+    def text(self, folder: Path | None) -> str:
         return "found: 1"
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ def test_it_is_planned_run_saved_and_reported(
     outcome.close()
     assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "nothing is kept once the study is written"
     loaded = load_study(tmp_path / "out")
-    assert console_text(loaded.report_contents) == outcome.text()
+    assert console_text(loaded.report_contents) == outcome.text(None)
     assert console_text(loaded.report_contents, everything=True) == everything
     assert loaded.summary() == outcome.document()
 

@@ -124,7 +124,7 @@ def test_a_plan_and_its_run_make_each_copy_each_ranking_and_each_verdict_once(
     study = run_study(plan)
     study.report(tmp_path / "out")
     outcome = StudyOutcome(plan, study)
-    assert outcome.text()
+    assert outcome.text(None)
     assert outcome.document() == study.summary()
     assert [len(calls) for calls in (copies, mined, verdicts)] == [2, 1, 1]
     assert len(towers) == len(tests) == 4, "both models and their copies"

@@ -59,7 +59,8 @@ def run(
     study = load_study(folder)
     subject = study.subject
     refuse_unknown(gates, subject.measures, [one.name for one in subject.collections])
-    emit(study.summary()) if as_json else say(console_text(study.report_contents, everything=everything))
+    text = console_text(study.report_contents, everything=everything, folder=folder)
+    emit(study.summary()) if as_json else say(text)
     judge(study.report_contents, gates)
 
 

@@ -33,9 +33,9 @@ class NeuronOutcome:
         """Return the document that `neurons --json` prints."""
         return self.study.summary()
 
-    def text(self) -> str:
+    def text(self, folder: Path | None) -> str:
         """Return the statements as text."""
-        return console_text(self.study.report_contents)
+        return console_text(self.study.report_contents, folder=folder)
 
     def close(self) -> None:
         """Do nothing: the cache of attributions, from which a run resumes, is kept."""
