@@ -112,4 +112,8 @@ def demand_columns(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> 
     """
     lost = [c for c in columns if c not in frame.columns]
     if lost:
-        raise AnalysisError(f"the {what} lacks the columns {lost}", where="findings", fix=f"give it {list(columns)}")
+        raise AnalysisError(
+            f"the {what} lacks the columns {', '.join(lost)}",
+            where="findings",
+            fix=f"give a table with the columns {', '.join(columns)}",
+        )

@@ -85,23 +85,27 @@ def check_ranges(settings: Any) -> None:
         value = getattr(settings, one.name)
         for limit in limits[one.name] if value is not None else ():
             if isinstance(limit.mark, Distinct):
-                _check_distinct(one.name, value)
+                _check_distinct(one.name, value, type(settings).__name__)
             else:
                 for number in value if limit.items and isinstance(value, tuple | list) else (value,):
-                    _check_number(one.name, number, limit.mark, limit.whole)
+                    _check_number(one.name, number, limit.mark, limit.whole, type(settings).__name__)
 
 
-def _check_number(name: str, value: Any, limit: Range, whole: bool) -> None:
-    kind = Integral if whole else Real
-    if isinstance(value, bool) or not isinstance(value, kind) or not limit.holds(value):  # type: ignore[arg-type]
-        raise SettingsError(f"{name} is {excerpt(value)}", fix=f"give {limit}")
+def _check_number(name: str, value: Any, limit: Range, whole: bool, where: str) -> None:
+    kind, noun = (Integral, "whole number") if whole else (Real, "number")
+    if isinstance(value, bool) or not isinstance(value, kind):
+        raise SettingsError(f"{name} is {excerpt(value)}, not a {noun}", where=where, fix=f"give a {noun}, {limit}")
+    if not limit.holds(value):  # type: ignore[arg-type]
+        raise SettingsError(f"{name} is {excerpt(value)}", where=where, fix=f"give {limit}")
 
 
-def _check_distinct(name: str, values: Any) -> None:
+def _check_distinct(name: str, values: Any, where: str) -> None:
     if not isinstance(values, tuple | list):
-        raise SettingsError(f"{name} is {excerpt(values)}", fix="give a list")
+        raise SettingsError(f"{name} is {excerpt(values)}, not a list", where=where, fix="give a list, e.g. [a, b]")
     if len({float(value) if isinstance(value, Real) else repr(value) for value in values}) < len(values):
-        raise SettingsError(f"{name} names a value twice: {excerpt(values)}", fix="name each once")
+        raise SettingsError(
+            f"{name} names a value more than once: {excerpt(values)}", where=where, fix="give each value once"
+        )
 
 
 @cache

@@ -57,16 +57,22 @@ class Scores:
             )
         ids = self.values.indexes.get(QUERY)
         if ids is None:
-            raise AnalysisError("scores carry no query ids", where=self.name, fix="give the array a 'query' coordinate")
+            raise AnalysisError(
+                "the scores have no query ids",
+                where=self.name,
+                fix="give the array a coordinate 'query' that holds the ids",
+            )
         if not ids.is_unique:
             repeated = [str(i) for i in ids[ids.duplicated()].unique()]
             raise AnalysisError(
-                f"query ids occur more than once:{listed(repeated)}", where=self.name, fix="score each query once"
+                f"these query ids occur more than once:{listed(repeated)}", where=self.name, fix="score each query once"
             )
         bare = [str(dim) for dim in self.values.dims if dim not in self.values.indexes]
         if bare:
             raise AnalysisError(
-                f"these dimensions have no labels: {', '.join(bare)}", where=self.name, fix="give each a coordinate"
+                f"these dimensions have no labels: {', '.join(bare)}",
+                where=self.name,
+                fix="give the array a coordinate for each of these dimensions",
             )
 
     def _repr_html_(self) -> str:
@@ -95,16 +101,20 @@ class Scores:
         try:
             return replace(self, values=self.values.sel(labels))
         except (KeyError, ValueError) as error:
-            raise AnalysisError(f"no scores at {labels}", where=self.name, fix=self._choices(labels)) from error
+            raise AnalysisError(
+                f"there are no scores with the labels {labels}",
+                where=self.name,
+                fix=self._choices(labels),
+            ) from error
 
     def _choices(self, labels: Mapping[str, object]) -> str:
         """Describe the available labels of the named dimensions, or the available dimensions."""
         known = [dim for dim in labels if dim in self.values.indexes]
         if len(known) < len(labels):
-            return f"dimensions are {', '.join(map(str, self.values.dims))}"
+            return f"use the dimensions {', '.join(map(str, self.values.dims))}"
         have = {dim: [str(v) for v in self.values.indexes[dim]] for dim in known}
         return "; ".join(
-            f"{dim} is one of {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
+            f"for {dim}, use one of {', '.join(names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
             for dim, names in have.items()
         )
 
@@ -160,14 +170,18 @@ def load_scores(store: PathLike, group: str) -> Scores:
     """
     place = path_of(store)
     if not (place / group).exists():
-        raise AnalysisError(f"no scores in group {group!r}", where=str(place), fix="run the analysis that writes them")
+        raise AnalysisError(
+            f"this folder has no scores in the group {group!r}",
+            where=str(place),
+            fix="run the analysis that writes this group",
+        )
     try:
         return scores_in(str(place), group)
     except (KeyError, ValueError, OSError) as damage:
         raise AnalysisError(
-            f"group {group!r} is incomplete: {damage}",
+            f"the scores in the group {group!r} are incomplete: {damage}",
             where=str(place),
-            fix="run the analysis that writes them again",
+            fix="run the analysis that writes this group again",
         ) from damage
 
 
@@ -227,7 +241,10 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     for one, other in ((first, second), (second, first)):
         for dim in one.values.dims:
             if dim not in other.values.dims:
-                raise AnalysisError(f"{other.name} has no dimension {dim!r}", fix="compare scores of the same analysis")
+                raise AnalysisError(
+                    f"the scores {other.name!r} have no dimension {dim!r}, but the scores {one.name!r} do",
+                    fix="compare scores of the same analysis",
+                )
     for dim in first.values.dims:
         mine, theirs = first.values.indexes[dim], second.values.indexes[dim]
         lost = [str(x) for x in mine.symmetric_difference(theirs)]
@@ -235,7 +252,7 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
             raise AnalysisError(
                 f"these labels of {dim!r} occur in only one of the two sets of scores:{listed(lost)}",
                 where=f"{first.name} and {second.name}",
-                fix="measure both on the same collection with the same settings",
+                fix="measure both models on the same collection with the same settings",
             )
     same = {dim: first.values.indexes[dim] for dim in first.values.dims}
     return first, replace(second, values=second.values.reindex(same).transpose(*first.values.dims))

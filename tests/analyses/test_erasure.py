@@ -220,7 +220,7 @@ def test_what_cannot_be_measured_is_refused(pair: dict[str, Retriever], tmp_path
     assert INSTRUMENT.refusal(context, QUICK) == ""
     with pytest.raises(SettingsError, match="rank 17 is more than half"):
         INSTRUMENT.refusal(context, replace(QUICK, ranks=(17,)))
-    with pytest.raises(SettingsError, match="there is no layer 3"):
+    with pytest.raises(SettingsError, match=r"erasure\.layers names layer 3"):
         INSTRUMENT.refusal(context, replace(QUICK, layers=(3,)))
     few = replace(QUICK, ranks=(16,), train_share=0.1)
     assert "training pairs are too few to find 16 directions" in INSTRUMENT.refusal(context, few)

@@ -303,7 +303,7 @@ def test_a_file_of_texts_has_counts_and_no_ablation(tiny: Tiny, cache: Path, tmp
 
 def test_a_file_of_texts_has_no_margin(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
     settings = replace(STUDY, after=ModelSettings(source=str(tiny.retriever)), analyses={"neurons": QUICK})
-    with pytest.raises(SettingsError, match=r"'margin' compares a query with passages(.|\n)*--target norm"):
+    with pytest.raises(SettingsError, match=r"'margin' needs queries and passages(.|\n)*--target norm"):
         plan_texts(settings, tmp_path / "none.txt", cache)
 
 

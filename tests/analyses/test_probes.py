@@ -117,7 +117,7 @@ def few(collection: Collection, n: int) -> Collection:
 def test_too_few_queries_are_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
     small = replace(context, collection=few(context.collection, 12), cache=tmp_path / "cache")
     reason = INSTRUMENT.refusal(small, QUICK)
-    assert re.search(r"too few choices remain, .*at least 20.*; more queries \(--limit-queries\)", reason)
+    assert re.search(r"a split has too few choices, .*at least 20.*; more queries \(--limit-queries\)", reason)
     assert INSTRUMENT.refusal(context, QUICK) == ""
     assert not (tmp_path / "cache").exists()
 
@@ -127,7 +127,7 @@ def test_one_choice_is_refused_under_the_published_protocol(context: Context) ->
     one = replace(published, collection=few(context.collection, 1))
     settings = ProbeSettings(protocol="ielab-2025", passages=(2,), seeds=1)
     assert (
-        "a single probing choice cannot be split into training and test; more queries (--limit-queries)"
+        "the probing task has only one choice, which cannot be split into training and test; more queries (--limit-quer"
         in INSTRUMENT.refusal(one, settings)
     )
 

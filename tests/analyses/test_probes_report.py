@@ -246,14 +246,16 @@ def test_a_control_that_was_not_run_is_said() -> None:
 def test_a_seed_spread_without_its_columns_is_an_error() -> None:
     spread = probes_result().seed_spread
     assert spread is not None
-    with pytest.raises(AnalysisError, match=r"seed spread lacks the columns \['sd'\]"):
+    with pytest.raises(AnalysisError, match=r"seed spread lacks the columns sd\n"):
         probes_result(seed_spread=spread.drop(columns="sd"))
 
 
 def test_probes_without_a_measured_cell_are_an_error() -> None:
     before, after = probe_scores()
     empty = replace(after, values=after.values * np.nan)
-    with pytest.raises(AnalysisError, match=r"no probe was measured at the same layer, .*\n  fix: report without"):
+    with pytest.raises(
+        AnalysisError, match=r"no probe was measured for both models with the same layer, .*\n  fix: probe both"
+    ):
         section(probes_result(effect=compare(before, empty)))
 
 

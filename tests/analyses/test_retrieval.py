@@ -86,7 +86,7 @@ def test_another_collection_has_a_statement_and_a_table_of_its_own(
 
 def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded(tiny: Tiny, tmp_path: Path) -> None:
     context = context_of(tiny, tmp_path / "cache", replace(SETTINGS, measures=("ERR@10",)))
-    with pytest.raises(SettingsError, match="these measures cannot be computed with these judgments"):
+    with pytest.raises(SettingsError, match="these measures cannot be computed with the judgments of the collection"):
         INSTRUMENT.plan(context, NoSettings())
     assert not (tmp_path / "cache").exists()
 

@@ -301,12 +301,12 @@ def test_recipes_that_differ_are_run_one_direction_at_a_time(
 
 
 def test_mistakes(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="there is no direction 'back'"):
+    with pytest.raises(SettingsError, match="unknown direction of transplants 'back'"):
         SweepSettings(directions=("back",))
     with pytest.raises(SettingsError, match="groups is -1"):
         SweepSettings(groups=-1)
     refusal = INSTRUMENT.refusal
-    with pytest.raises(SettingsError, match="'block:3': the model has 2 blocks"):
+    with pytest.raises(SettingsError, match="'block:3' does not fit the model, which has 2 blocks"):
         refusal(context_of(pair, collection, cache), replace(QUICK, transplants=("block:3",)))
     with pytest.raises(SettingsError, match="unknown measure 'RR10'"):
         refusal(context_of(pair, collection, cache), replace(QUICK, measures=("RR10",)))

@@ -179,7 +179,7 @@ def test_one_model_says_without_a_comparison(models: dict[str, Retriever], tmp_p
 def test_a_model_without_a_head_is_refused(models: dict[str, Retriever], tmp_path: Path) -> None:
     context = Context(models, about_topics(), STUDY, tmp_path)
     assert INSTRUMENT.refusal(context, QUICK) == ""
-    with pytest.raises(SettingsError, match="there is no layer 9"):
+    with pytest.raises(SettingsError, match=r"vocabulary\.layers names layer 9"):
         INSTRUMENT.refusal(context, replace(QUICK, layers=(9,)))
     bare = load_retriever(save_toy("bert", tmp_path / "toy"), pooling="mean")
     assert "saved without its language-model head" in INSTRUMENT.refusal(

@@ -207,10 +207,13 @@ def _fail(*args: object, **kwargs: object) -> None:
 def test_what_the_encoder_does_not_have_is_an_error(bert: Encoder) -> None:
     cases: Iterator[tuple[NeuronSet, str]] = iter(
         [
-            (NeuronSet({"output": {3: (0,)}}), r"no layer 3(?s:.)*layers go from 1 to 2"),
-            (NeuronSet({"output": {1: (16,)}}), r"'output' of layer 1 has 16 neurons, and none has the number 16"),
-            (NeuronSet({"intermediate": {2: (3, 24)}}), r"'intermediate' of layer 2 has 24 neurons"),
-            (NeuronSet({"output": {1: (-1,)}}), r"none has the number -1(?s:.)*attribution of this encoder"),
+            (NeuronSet({"output": {3: (0,)}}), r"no neurons in layer 3(?s:.)*give a layer from 1 to 2"),
+            (NeuronSet({"output": {1: (16,)}}), r"'output' of layer 1 has neurons 0 to 15, but neuron 16 was given"),
+            (
+                NeuronSet({"intermediate": {2: (3, 24)}}),
+                r"'intermediate' of layer 2 has neurons 0 to 23, but neuron 24",
+            ),
+            (NeuronSet({"output": {1: (-1,)}}), r"neuron -1 was given(?s:.)*attribution of this encoder"),
             (NeuronSet({"outputs": {1: (1,)}}), r"unknown part 'outputs'(?s:.)*did you mean 'output'"),
         ]
     )
@@ -231,7 +234,7 @@ def test_means_of_another_encoder_and_of_no_text_are_errors(bert: Encoder) -> No
         ablated(bert, NONE, other),
     ):
         pytest.fail("the context must not open")
-    with pytest.raises(AnalysisError, match="there are no texts to take the mean over"):
+    with pytest.raises(AnalysisError, match="no text was given to compute the mean of every neuron"):
         neuron_moments(bert, [])
 
 

@@ -95,7 +95,10 @@ def test_a_limit_draws_the_same_examples_for_every_model(retriever: Retriever, c
 
 
 def test_without_negatives_there_is_no_margin(retriever: Retriever, collection: Collection) -> None:
-    with pytest.raises(AnalysisError, match="no judged query can be attributed by 'margin'"):
+    with pytest.raises(
+        AnalysisError,
+        match="no judged query has both a relevant passage and a hard negative, as the target 'margin' needs",
+    ):
         collection_examples(retriever, collection, CANDIDATES[3:], AttributionSettings(target="margin"))
 
 

@@ -131,13 +131,15 @@ def test_one_part_has_no_row_for_all_parts() -> None:
 def test_what_cannot_be_compared_is_an_error() -> None:
     attributed = attribution(truth(0), np.array([1, 2]))
     smaller = make_attribution({"output": np.ones((3, 100))})
-    with pytest.raises(AnalysisError, match=r"cover different neurons(?s:.)*models of one architecture"):
+    with pytest.raises(AnalysisError, match=r"cover different neurons(?s:.)*models of the same architecture"):
         overlap(attributed, smaller)
     other = attribution(truth(0), np.array([1, 2]), ids=("q0", "q2"))
-    with pytest.raises(AnalysisError, match=r"have different examples(?s:.)*q1(?s:.)*q2(?s:.)*same collection"):
+    with pytest.raises(
+        AnalysisError, match=r"in only one of the two attributions(?s:.)*q1(?s:.)*q2(?s:.)*same collection"
+    ):
         overlap(attributed, other)
     turned = attribution(truth(0), np.array([1, 2]), ids=("q1", "q0"))
-    with pytest.raises(AnalysisError, match="the same, in another order"):
+    with pytest.raises(AnalysisError, match="the same examples in different orders"):
         overlap(attributed, turned)
     seeded = attribution(truth(0), np.array([1, 2]), recipe={"seed": 1})
     with pytest.raises(

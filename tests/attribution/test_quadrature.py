@@ -76,19 +76,19 @@ def test_each_method_has_a_quadrature_unless_another_is_asked_for() -> None:
     [
         ("gaus:4", r"unknown quadrature 'gaus:4'(.|\n)*did you mean 'gauss:N'"),
         ("ielab-21", r"unknown quadrature 'ielab-21'(.|\n)*did you mean 'ielab-20'"),
-        ("gauss", r"'gauss' lacks its number of nodes(.|\n)*gauss:4"),
-        ("gauss:0", "lacks its number of nodes"),
-        ("gauss:-3", "lacks its number of nodes"),
-        ("midpoint:2.5", "lacks its number of nodes"),
-        ("gauss:1001", "up to gauss:1000"),
+        ("gauss", r"'gauss' needs a number of nodes from 1 to 1000(.|\n)*gauss:4"),
+        ("gauss:0", "needs a number of nodes from 1 to 1000"),
+        ("gauss:-3", "needs a number of nodes from 1 to 1000"),
+        ("midpoint:2.5", "needs a number of nodes from 1 to 1000"),
+        ("gauss:1001", "needs a number of nodes from 1 to 1000"),
         ("trapezoid:1", "too few nodes"),
-        ("auto", r"'auto' lacks its tolerance(.|\n)*auto:0.001"),
-        ("auto:0", "lacks its tolerance"),
-        ("auto:1", "lacks its tolerance"),
-        ("auto:nan", "lacks its tolerance"),
-        ("auto:much", "lacks its tolerance"),
-        ("auto:0.1:x", r"lacks its number of nodes(.|\n)*auto:0.01:4"),
-        ("auto:0.1:2", "fewer than the 4 nodes"),
+        ("auto", r"'auto' needs a tolerance between 0 and 1(.|\n)*auto:0.001"),
+        ("auto:0", "needs a tolerance between 0 and 1"),
+        ("auto:1", "needs a tolerance between 0 and 1"),
+        ("auto:nan", "needs a tolerance between 0 and 1"),
+        ("auto:much", "needs a tolerance between 0 and 1"),
+        ("auto:0.1:x", r"needs a number of nodes from 1 to 1000(.|\n)*auto:0.01:4"),
+        ("auto:0.1:2", "allows 2 nodes, fewer than the 4 nodes"),
     ],
 )
 def test_a_wrong_name_is_an_error_that_shows_a_right_one(name: str, expected: str) -> None:
@@ -98,5 +98,5 @@ def test_a_wrong_name_is_an_error_that_shows_a_right_one(name: str, expected: st
 
 def test_a_method_without_completeness_takes_one_rule() -> None:
     assert len(only_rule(quadrature("gauss:3"), "conductance").nodes) == 3
-    with pytest.raises(SettingsError, match=r"those of conductance never do(.|\n)*gauss:16"):
+    with pytest.raises(SettingsError, match=r"method 'conductance' never have this sum(.|\n)*gauss:16"):
         only_rule(quadrature("auto:0.01"), "conductance")

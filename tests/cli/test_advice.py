@@ -148,7 +148,7 @@ def test_help_names_options_of_its_own(cli: Cli, command: str) -> None:
         ("overwrite it (--overwrite)", "study/overwriting.py", []),
         ("use --engin local", "engine/ray.py", ["--engin"]),
         ("run `retroscope show DIR --everything`", "study/study.py", ["show --everything"]),
-        ("start it with `ray start --head`", "engine/ray.py", []),
+        ("start a cluster with `ray start --head`", "engine/ray.py", []),
         ("see --help", "cli/commands/show.py", []),
     ],
 )

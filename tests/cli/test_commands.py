@@ -157,8 +157,9 @@ def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny
     words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", copy]
     done = cli(*words, line=QUICK.replace("--seeds 1", "--seeds 2"))
     assert done.code == 2
-    assert "this folder holds a study with other settings" in done.err
-    assert "\n  - probes.seeds: 1 there, 2 here\n  fix: repeat the command as it was to go on" in done.err
+    assert "this folder holds the study " in done.err
+    assert " with other settings" in done.err
+    assert "\n  - probes.seeds: 1 there, 2 here\n  fix: repeat the earlier command to continue that study" in done.err
     assert "--overwrite" in done.err
     assert (copy / "study.json").read_bytes() == content
     assert cli(*words, line=f"{FEW} --overwrite").code == 0
@@ -373,13 +374,14 @@ def test_neurons_describe_the_model_as_it_is_attributed(cli: Cli, tiny: Tiny, te
 
 
 def test_neurons_want_one_source(cli: Cli, tiny: Tiny, texts: Path, tmp_path: Path) -> None:
-    for what in ([], ["--data", tiny.data, "--texts", texts]):
+    both = ["--data", tiny.data, "--texts", texts]
+    for what, said in (([], "neither --data nor --texts is given"), (both, "both --data and --texts are given")):
         done = cli("neurons", tiny.retriever, *what, "--out", tmp_path / "out", line="--pooling mean")
         assert done.code == 2
-        assert "give either --data or --texts" in done.err
+        assert said in done.err
     line = "--pooling mean --target margin"
     done = cli("neurons", tiny.retriever, "--texts", texts, "--out", tmp_path / "out", line=line)
-    assert "a file of texts has neither" in done.err
+    assert "--texts gives only single texts" in done.err
     assert not (tmp_path / "out").exists()
 
 
@@ -453,7 +455,7 @@ def test_compare_asks_for_interactions_as_transplant_does(cli: Cli, tiny: Tiny, 
         (step,) = [one for one in plan["analyses"] if one["analysis"] == "transplants"]
         assert (plan["settings"]["transplants"]["interactions"], step["subsets"]) == (3, 7)
     refused = cli("compare", *pair, line=f"{line} --no-transplants")
-    assert (refused.code, "fix: drop it, or --no-transplants" in refused.err) == (2, True)
+    assert (refused.code, "or leave out --no-transplants" in refused.err) == (2, True)
     assert cli("compare", *pair, line="--pooling mean --interactions 7").code == 2
 
 

@@ -66,14 +66,19 @@ def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
     (tmp_path / "two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in two))
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     for model, edited, options, message in (
-        (shipped().backbone, facts, "", "exclude each other"),
-        (shipped().backbone, facts, "--add --remove", "exclude each other"),
+        (shipped().backbone, facts, "", "neither --add nor --remove is given"),
+        (shipped().backbone, facts, "--add --remove", "both --add and --remove are given"),
         (shipped().retriever, facts, "--add", "saved without its language-model head"),
-        (shipped().backbone, facts, f"--add --keep {facts}", "3 facts are in both files"),
+        (
+            shipped().backbone,
+            facts,
+            f"--add --keep {facts}",
+            f"3 facts are to be edited ({facts}) and also kept ({facts})",
+        ),
         (shipped().backbone, facts, f"--add --keep {keep} --editor rank", "unknown editor"),
-        (shipped().backbone, facts, f"--add --keep {keep} --layer 3", "layer is 3 of 3"),
-        (shipped().backbone, tmp_path / "one.jsonl", "--add", "have one object"),
-        (shipped().backbone, tmp_path / "two.jsonl", "--add", "two objects of 'alias' are added"),
+        (shipped().backbone, facts, f"--add --keep {keep} --layer 3", "layer 3 of 3 cannot be edited"),
+        (shipped().backbone, tmp_path / "one.jsonl", "--add", "have the same object"),
+        (shipped().backbone, tmp_path / "two.jsonl", "--add", "two objects are to be added for the relation 'alias'"),
         (tmp_path / "model.gguf", facts, "--add", "GGUF"),
     ):
         done = cli("edit", model, "--facts", edited, "--out", tmp_path / "o", line=options)

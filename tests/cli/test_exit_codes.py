@@ -77,8 +77,9 @@ def test_a_full_disk(cli: Cli, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> N
     done = cli("doctor", tiny.retriever)
     assert done.code == USER_ERROR
     assert done.err.splitlines()[-2:] == [
-        "error: runs/out: the disk is full", "  fix: free some space and repeat the command: it continues from there"
-    ]  # fmt: skip
+        "error: runs/out: the disk is full",
+        "  fix: free some space and repeat the command, which continues where it stopped",
+    ]
 
 
 @pytest.mark.parametrize(("redirected", "said"), [(">/dev/full", "No space left on device"), (">&-", "is closed")])

@@ -109,7 +109,7 @@ def test_names_that_occur_twice_are_refused() -> None:
     def same_negation(one: Fruit, raw: Annotated[bool, typer.Option("--unripe")] = False) -> None: ...
 
     for run, name in ((same_field, "size"), (same_spelling, "--size"), (same_negation, "--unripe")):
-        with pytest.raises(TypeError, match=f"two options share the name {name}"):
+        with pytest.raises(TypeError, match=f"more than one option has the name {name}"):
             flat()(run)
 
 

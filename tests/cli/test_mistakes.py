@@ -48,15 +48,15 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no passages": ("probe {model} --data {data} --pooling mean --passages 1", "passages is 1"),
     "seeds": ("probe {model} --data {data} --pooling mean --seeds 0", "seeds is 0"),
     "limit": ("retrieve {model} --data {data} --pooling mean --limit-queries 0", "limit_queries is 0"),
-    "few": ("probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2", "too few choices remain"),
+    "few": ("probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2", "a split has too few choices"),
     "setting": (
         "retrieve {model} --data {data} --pooling mean --set mesures=[RR]",
-        r"there is no setting 'mesures'\n  fix: did you mean 'measures'",
+        r"unknown setting 'mesures'\n  fix: did you mean 'measures'",
     ),
     "type": ("probe {model} --data {data} --pooling mean --set probes.rank=many", r"rank: .*'many'"),
     "assignment": ("probe {model} --data {data} --pooling mean --set probes.rank", "invalid assignment 'probes.rank'"),
     "yaml": ("probe {model} --data {data} --pooling mean --set probes.passages=[2", "not YAML"),
-    "settings file": ("retrieve {model} --data {data} --settings {tmp}/none.yaml", "no such settings file"),
+    "settings file": ("retrieve {model} --data {data} --settings {tmp}/none.yaml", "this settings file does not exist"),
     "towers": ("retrieve qeury=a,passage=b --data {data}", "invalid model 'qeury=a,passage=b'"),
     "data": ("retrieve {model} --data beir:{tmp}/none --pooling mean", "none: no such file or folder"),
     "prefix": (
@@ -66,9 +66,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "format": ("retrieve {model} --data {tmp} --pooling mean", "no format fits"),
     "texts": ("embed {model} --pooling mean --texts {tmp}/none.txt", "none.txt: no such file"),
     "tower": ("embed {model} --pooling mean --texts {texts} --tower qury", r"unknown tower 'qury'.*\n  fix: .*'query'"),
-    "study": ("show {tmp}/none", "there is no such folder"),
-    "report": ("report {tmp}/none", "there is no such folder"),
-    "card": ("card {tmp}/none", "there is no such folder"),
+    "study": ("show {tmp}/none", "this folder does not exist"),
+    "report": ("report {tmp}/none", "this folder does not exist"),
+    "card": ("card {tmp}/none", "this folder does not exist"),
 }
 
 
@@ -138,7 +138,7 @@ def test_an_out_that_cannot_be_written_is_refused_before_anything_is_measured(
         "embed": [tiny.retriever, "--texts", tmp_path / "texts", "--pooling", "mean"],
     }
     done = cli(command, *words[command], "--out", out)
-    refused(done, r"file: nothing can be written here: .*\n  fix: name another folder")
+    refused(done, r"file: this folder cannot be written to: .*\n  fix: give another folder")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -146,7 +146,7 @@ def test_an_out_that_cannot_be_written_is_refused_before_anything_is_measured(
 def test_a_read_only_folder_is_refused(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "locked").mkdir(mode=0o500)
     words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", tmp_path / "locked" / "out"]
-    refused(cli(*words, line=QUICK), "nothing can be written here: Permission denied")
+    refused(cli(*words, line=QUICK), "this folder cannot be written to: Permission denied")
 
 
 def test_different_depths_are_refused_before_the_plan(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_different_depths_are_refused_before_the_plan(cli: Cli, tiny: Tiny, tmp_
     shallow.save_pretrained(tmp_path / "shallow")
     AutoTokenizer.from_pretrained(tiny.retriever).save_pretrained(tmp_path / "shallow")
     words = ["compare", tiny.backbone, tmp_path / "shallow", "--data", tiny.data, "--out", tmp_path / "out"]
-    refused(cli(*words, line=f"{QUICK} --dry-run"), "backbone has 2 blocks, shallow 1: layers cannot be paired")
+    refused(cli(*words, line=f"{QUICK} --dry-run"), "layers cannot be paired: backbone has 2 blocks, shallow has 1")
 
 
 def test_an_interrupted_command_says_how_to_go_on(
@@ -208,7 +208,10 @@ def test_no_study_is_written_among_its_inputs(cli: Cli, tiny: Tiny) -> None:
         for dry in ([], ["--dry-run"]):
             done = cli(*words, "--out", out, *dry)
             assert done.code == 2
-            assert f"{out}: this is the folder of {what}\n  fix: name another output folder" in done.err
+            assert (
+                f"{out}: the output folder is the folder of {what}, which must stay as it is\n  fix: give another out"
+                in done.err
+            )
     assert sorted(tiny.collection.iterdir()) == before
 
 
@@ -223,7 +226,7 @@ EARLY = {
     "compare a b --data {tmp} --set probes.rank=many": r"rank: .*'many'",
     "compare a b --data {tmp} --set neurons.ablation.precision=bf16": "unknown precision 'bf16'",
     "compare a b --data {tmp} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
-    "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: there is no such settings file",
+    "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: this settings file does not exist",
     "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
     "doctor {tmp}/none": "there is no checkpoint at '.*none'",
     "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",
@@ -236,7 +239,7 @@ EARLY = {
     "pretrain --text {tmp}/none --shape bert-tiny --tokenizer words": "no such file",
     "pretrain --text {pairs} --from {tmp}/none": "there is no checkpoint at '.*none'",
     "pretrain --text {pairs} --shape bert-huge --tokenizer words": "unknown shape 'bert-huge'",
-    "pretrain --text {pairs} --shape bert-tiny --tokenizer word:9": "'word:9' is not a tokenizer",
+    "pretrain --text {pairs} --shape bert-tiny --tokenizer word:9": "unknown kind of tokenizer 'word:9'",
     "pretrain --text {pairs} --shape bert-tiny --tokenizer words --set pretraining.steps=0": "steps is 0",
     "ablate {tmp}/none --data {pairs} --test {pairs}": "there is no checkpoint at '.*none'",
     "ablate a --data {pairs} --test {tmp}/none": "no such file or folder",

@@ -95,10 +95,13 @@ def test_the_program_itself_imports_nothing_heavy(word: str, expected: int, mess
         ("probe a --data x --probes cosine,bilinaer", "unknown probe 'bilinaer'\n  fix: did you mean 'bilinear'"),
         ("neurons a --data x --out y --method weight-path", "unknown method 'weight-path'"),
         ("neurons a --data x --out y --memory 3x", "invalid size '3x'\n  fix: use a number and a unit, e.g. 4GiB"),
-        ("probe a --data x --passages 2,b", "--passages: invalid number 'b'\n  fix: write whole numbers, e.g. 2,3,5"),
+        (
+            "probe a --data x --passages 2,b",
+            "--passages: invalid number 'b'\n  fix: write whole numbers with commas between them",
+        ),
         ("train a --data x --out y --strategy lroa", "unknown strategy 'lroa'\n  fix: did you mean 'lora'"),
         ("pretrain --out y --objective mml", "unknown objective 'mml'\n  fix: did you mean 'mlm'"),
-        ("compare qeury=a,passage=b c --data x --out y", "write query=NAME,passage=NAME"),
+        ("compare qeury=a,passage=b c --data x --out y", "or query=NAME,passage=NAME for two towers"),
     ],
 )
 def test_a_mistyped_value_imports_nothing_heavy(line: str, message: str) -> None:
@@ -145,7 +148,7 @@ def test_an_option_given_twice_is_refused(cli: Cli, line: str, option: str) -> N
     done = cli(line=line)
     assert (done.code, done.out) == (2, "")
     command = line.split()[0]
-    assert done.err == f"error: retroscope {command}: {option} is given more than once\n  fix: give it once\n"
+    assert done.err == f"error: retroscope {command}: {option} is given more than once\n  fix: give {option} once\n"
 
 
 def test_what_may_be_repeated_says_so() -> None:
@@ -197,7 +200,7 @@ def test_show_needs_no_torch(tmp_path: Path) -> None:
     assert text == "found\n- but\n"
     nothing = entered("show", str(tmp_path / "none"))
     assert (nothing[0], {"torch", "transformers"} & set(nothing[1].split())) == (2, set())
-    assert "there is no such folder" in nothing[2]
+    assert "this folder does not exist" in nothing[2]
 
 
 @pytest.mark.parametrize("words", [("show",), ("show", "--json"), ("report", "--out")], ids=" ".join)

@@ -58,9 +58,9 @@ def test_no_load_option_leaves_the_load_of_the_file(file: Path) -> None:
 
 def test_an_unknown_name_is_told_with_its_file(file: Path) -> None:
     file.write_text("negatives: {pol: 8}")
-    with pytest.raises(SettingsError, match=r"study\.yaml\.negatives: there is no setting 'pol'\n  fix: .*'pool'"):
+    with pytest.raises(SettingsError, match=r"study\.yaml\.negatives: unknown setting 'pol'\n  fix: .*'pool'"):
         resolve({}, file, None)
-    with pytest.raises(SettingsError, match=r"there is no setting 'pol'\n  fix: .*'pool'"):
+    with pytest.raises(SettingsError, match=r"unknown setting 'pol'\n  fix: .*'pool'"):
         resolve({}, None, ["negatives.pol=8"])
 
 
@@ -85,7 +85,9 @@ def test_a_folder_with_an_equals_sign_is_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["qeury=A,passage=B", "query=A", "query=A,passage=", "query=A,passage=B,other=C"])
 def test_towers_that_are_not_two_are_an_error(name: str) -> None:
-    with pytest.raises(SettingsError, match=r"invalid model .*\n  fix: write query=NAME,passage=NAME"):
+    with pytest.raises(
+        SettingsError, match=r"invalid model .*\n  fix: write NAME for one model, or query=NAME,passage=NAME"
+    ):
         model_values(name, {})
 
 
@@ -96,7 +98,8 @@ def test_lists_and_numbers() -> None:
     assert numbers(None, "--passages") is None
     for wrong in ("a", "2,-3", "2.5", "²"):
         with pytest.raises(
-            SettingsError, match=r"--passages: invalid number .*\n  fix: write whole numbers, e\.g\. 2,3"
+            SettingsError,
+            match=r"--passages: invalid number .*\n  fix: write whole numbers with commas between them, e\.g\. 2,3",
         ):
             numbers(wrong, "--passages")
 
@@ -105,7 +108,8 @@ def test_shares() -> None:
     assert shares(None, "--fractions") is None
     assert shares("0.1, .5", "--fractions") == [0.1, 0.5]
     with pytest.raises(
-        SettingsError, match=r"--fractions: invalid list '0\.1,x'\n  fix: write numbers, e\.g\. 0\.1,0\.2"
+        SettingsError,
+        match=r"--fractions: invalid list '0\.1,x'\n  fix: write numbers with commas between them, e\.g\. 0\.1,0\.2",
     ):
         shares("0.1,x", "--fractions")
 

@@ -32,7 +32,7 @@ class ToyOutcome:
     def document(self) -> Mapping[str, Any]:
         return {"found": 1}
 
-    def text(self) -> str:
+    def text(self, folder: Path | None) -> str:
         return "found: 1"
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ def test_somebody_elses_files_are_refused_before_anything_is_loaded(tmp_path: Pa
     plan, place = ToyPlan(), Destination(out=tmp_path, replaced=("tables",), owner="summary.json")
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "mine.csv").write_text("1")
-    with pytest.raises(SettingsError, match="that do not belong to a report"):
+    with pytest.raises(SettingsError, match="that Retroscope did not write"):
         carry_out(plan.prepare, place, dry_run=False, as_json=False)
     (tmp_path / "tables" / MARK).touch()
     (tmp_path / "report.html").write_text("mine")
@@ -155,7 +155,7 @@ def test_an_interrupted_run_leaves_no_empty_folder(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
     plan = ToyPlan()
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(SettingsError, match="nothing can be written here"):
+    with pytest.raises(SettingsError, match="this folder cannot be written to"):
         carry_out(plan.prepare, Destination(out=tmp_path / "file" / "out"), dry_run=False, as_json=False)
     assert plan.steps == ["prepare"]
 

@@ -137,7 +137,10 @@ def test_a_setting_of_an_analysis_that_is_switched_off_is_refused(cli: Cli, name
     for switch in (f"--no-{name}", f"--set {name}=null"):
         done = cli(line=f"{PAIR} {switch} --set {setting}=9")
         assert done.code == 2
-        assert f"{setting}=9 has no effect with {switch}\n  fix: drop it, or {switch}" in done.err
+        assert (
+            f"{setting}=9 has no effect with {switch}\n  fix: leave out the value of {setting}, or leave out {switch}"
+            in done.err
+        )
 
 
 @pytest.mark.parametrize(
@@ -202,9 +205,9 @@ def test_the_options_of_neurons_are_settings(cli: Cli, taken: Taken) -> None:
     assert "neurons.ablation" not in taken.left_out
     assert cli(line="neurons A --data x --out o --no-ablation").code == 0
     assert taken.left_out[-1] == "neurons.ablation"
-    for source in ("", "--data x --texts y"):
+    for source, said in (("", "neither --data nor --texts is"), ("--data x --texts y", "both --data and --texts are")):
         done = cli(line=f"neurons A --out o {source}")
-        assert (done.code, "give either --data or --texts" in done.err) == (2, True)
+        assert (done.code, f"{said} given" in done.err) == (2, True)
 
 
 def test_the_options_of_transplant_are_settings(cli: Cli, taken: Taken) -> None:

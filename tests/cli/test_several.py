@@ -102,7 +102,7 @@ def test_report_and_show_of_a_set(cli: Cli, words: list[str | Path], tmp_path: P
     nameless = cli("report", out / "retriever", out / "training-2")
     assert (nameless.code, "--out runs/overview.html" in nameless.err) == (2, True)
     own = cli("report", out / "retriever", out / "training-2", "--out", out / "retriever" / "report.html")
-    assert (own.code, "is not an overview, so it is not overwritten" in own.err) == (2, True)
+    assert (own.code, "the overview would overwrite this file, which is not an overview" in own.err) == (2, True)
     for gate, code in (("RR@10 >= -1", 0), ("RR@10 >= 1", 1), ("rr@10 >= 1", 2)):
         judged = cli("show", out, "--gate", gate)
         assert judged.code == code

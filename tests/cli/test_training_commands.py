@@ -46,7 +46,7 @@ def test_a_leaking_split(cli: Cli, world: Path, backbone: Path, tmp_path: Path) 
     words = ["train", backbone, "--data", f"beir:{world}", "--split", "test", "--dev", "known-held-out"]
     done = cli(*words, "--out", tmp_path / "r", line="--pooling mean")
     assert done.code == 2
-    assert "held-out queries are in the training pairs" in done.err
+    assert "held-out queries are also in the training pairs" in done.err
     assert not (tmp_path / "r").exists()
 
 
@@ -54,7 +54,7 @@ def test_a_checkpoint_is_not_chosen_with_the_test(cli: Cli, world: Path, backbon
     words = ["train", backbone, "--data", f"beir:{world}", "--dev", "known-held-out", "--test", "test"]
     done = cli(*words, "--out", tmp_path / "r", line="--pooling mean")
     assert done.code == 2
-    assert "test queries are among those of world, which choose the checkpoint" in done.err
+    assert "test queries are also in world, which chooses the checkpoint" in done.err
     assert not (tmp_path / "r").exists()
 
 
@@ -82,7 +82,7 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["ablate", "--test", "x", "--out", "o"], "--test without --data"),
+        (["ablate", "--test", "x", "--out", "o"], "--test is given without --data"),
         (["ablate", "--data", "beir:WORLD", "--test", "test", "--out", "o"], "no backbone was given"),
         (["ablate", "B", "--data", "beir:WORLD", "--out", "o"], "no test collection was given"),
         (["ablate", "B", "--data", "beir:WORLD", "--test", "test", "--seeds", "a", "--out", "o"], "invalid number"),

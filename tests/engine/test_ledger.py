@@ -56,7 +56,9 @@ def test_a_record_of_other_equipment_is_named_so(ledger: Ledger) -> None:
 
 
 def test_a_record_is_not_written_for_a_file_that_is_not_there(ledger: Ledger) -> None:
-    with pytest.raises(EngineError, match=r"shard 1 was written, and c/0 is not there\n  fix: repeat the command"):
+    with pytest.raises(
+        EngineError, match=r"the file c/0 is missing, although shard 1 was just written\n  fix: repeat the command"
+    ):
         ledger.complete("1", "key", ("a/0", "c/0"))
     assert ledger.standing("1", "key") is Standing.ABSENT
 

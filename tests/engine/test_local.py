@@ -85,8 +85,12 @@ def test_engines_are_named_as_they_are_typed() -> None:
     ("text", "workers", "message"),
     [
         ("rai", None, r"unknown engine 'rai'\n  fix: did you mean 'ray'"),
-        ("local:here", None, "the local engine is one worker in this process\n  fix: leave out address and workers"),
-        ("local", 2, "the local engine is one worker in this process"),
+        (
+            "local:here",
+            None,
+            "'local' runs in this process and takes no address and no number of workers\n  fix: leave out the address",
+        ),
+        ("local", 2, "'local' runs in this process and takes no address and no number of workers"),
         ("ray", 0, "workers is 0\n  fix: give at least 1"),
     ],
 )

@@ -142,7 +142,7 @@ def test_a_damaged_or_missing_object_is_no_number(server: None, encoder: Encoder
     with pytest.raises(RepresentationError, match="the stored vectors cannot be read"):
         Representations(IDS, open_store(url)).layer(0)
     Storage(url).remove("vectors/c/0")
-    with pytest.raises(RepresentationError, match="some of the stored vectors are missing"):
+    with pytest.raises(RepresentationError, match="some stored vectors are missing"):
         Representations(IDS, open_store(url)).layer(0)
 
 

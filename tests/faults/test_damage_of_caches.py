@@ -157,7 +157,9 @@ def test_damage_without_the_model_is_an_error_that_says_what_to_do(
     stored = extract(plan, IDS, CORPUS, tmp_path / "v")
     damage(tmp_path / "v" / "final/c/1/0", "flip", seed=0)
     alone = replace(stored, store=replace(stored.store, remake=None))
-    with pytest.raises(RepresentationError, match=r"cannot be read(.|\n)*fix: remove this folder and run again"):
+    with pytest.raises(
+        RepresentationError, match=r"cannot be read(.|\n)*fix: remove this folder and repeat the command"
+    ):
         alone.final()
 
 

@@ -110,7 +110,10 @@ def test_commands_say_what_to_do(
     out, err = capsys.readouterr()
     assert (end.value.code, out) == (2, "")
     assert f"error: {folder / name}: this file is damaged" in err
-    assert "fix: restore it from a copy, or repeat the command that made the study, with --overwrite" in err
+    assert (
+        "fix: restore this file or folder from a copy, or repeat the command that made the study, with --overwrite"
+        in err
+    )
     assert done_contents == before
 
 
@@ -215,7 +218,7 @@ def test_a_folder_lists_its_files(tmp_path: Path) -> None:
 
 def test_a_finished_training_whose_document_is_cut_is_named(tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text('{"key": "k", "schema')
-    with pytest.raises(DamageError, match=r"training.json: this file is damaged(.|\n)*fix: name another folder"):
+    with pytest.raises(DamageError, match=r"training.json: this file is damaged(.|\n)*fix: give another output folder"):
         finished_training(tmp_path, "k")
 
 

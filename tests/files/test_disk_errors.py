@@ -45,7 +45,7 @@ def test_a_full_disk_in_the_words_of_a_library(said: str) -> None:
 def test_a_refusal_of_the_system() -> None:
     said = refused_by_system(refusal(errno.EROFS))
     assert said is not None
-    assert (said.what, said.where) == ("access refused: Read-only file system", "runs/out")
+    assert (said.what, said.where) == ("the operating system refused access: Read-only file system", "runs/out")
 
 
 @pytest.mark.parametrize("error", [refusal(errno.ENOENT), ValueError("28"), KeyError("x")])

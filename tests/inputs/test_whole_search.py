@@ -37,7 +37,7 @@ def test_a_sample_with_the_first_ten_leaves_the_measures_as_they_are(
         assert [row["whole"] for row in rows] == pytest.approx(known.values)
     assert max(map(abs, changes["ranks"])) < min(changes["random"]), changes
     assert whole.compared("another", retrieve(made, small, MEASURES).scores.values) == []
-    with pytest.raises(ValueError, match=r"stored 100 passages a query, and .* need 150"):
+    with pytest.raises(ValueError, match=r"the stored rankings have 100 passages a query, but .* need 150"):
         whole.compared("after", retrieve(made, small, ("R@150",)).scores.values)
     deep = whole_search(halves, {"after": vectors}, 150)
     (row,) = deep.compared("after", retrieve(made, small, ("R@150",)).scores.values)

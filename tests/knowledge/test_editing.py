@@ -207,7 +207,7 @@ def test_the_subject_is_found_wherever_it_stands() -> None:
     later = prompt_of(tokens, "causal", fact, "a cat sat. ")
     assert later.subject > prompt.subject
     assert later.ids[later.subject] == prompt.ids[prompt.subject]
-    with pytest.raises(AnalysisError, match="subject after the object"):
+    with pytest.raises(AnalysisError, match="names the subject 'cat' after the object"):
         prompt_of(tokens, "causal", replace(fact, cloze="[MASK] was the cat"))
     late = prompt_of(tokenizer("bert"), "masked", replace(fact, cloze="[MASK] was the cat"))
     assert late.subject > late.at[-1]
@@ -226,11 +226,11 @@ def test_contexts_name_no_subject_and_end() -> None:
 
 
 def test_refusals(masked: Case) -> None:
-    with pytest.raises(SettingsError, match="layer is 3 of 3: no later block"):
+    with pytest.raises(SettingsError, match="layer 3 of 3 cannot be edited, because no later block"):
         masked.opened(EditSettings(layer=3))
     with pytest.raises(SettingsError, match="unknown editor 'surgery'"):
         EditSettings(editor="surgery")
-    with pytest.raises(AnalysisError, match="has no token for some words of 'Nobody'"):
+    with pytest.raises(AnalysisError, match="has no token for a word of the subject 'Nobody'"):
         masked.requests([replace(masked.unknown[0], subject="Nobody", cloze="Nobody is called the [MASK].")])
 
 

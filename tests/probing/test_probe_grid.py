@@ -168,7 +168,7 @@ def broken(at):
         (lambda: broken(3), {}, AnalysisError, "infinite or missing values:\n  - q3"),
         (lambda: retriever(np.ones((300, 1, 4)), np.ones((300, 1, 5))), {}, AnalysisError, "4 dimensions.*5"),
         (lambda: retriever(np.ones((300, 1, 4)), np.ones((300, 2, 4))), {}, AnalysisError, "number of layers"),
-        (lambda: signal(n=200), {}, RepresentationError, "no vectors for these ids"),
+        (lambda: signal(n=200), {}, RepresentationError, "there are no stored vectors for these ids"),
         (signal, {"layers": (1,)}, AnalysisError, "choose layers from 0 to 0"),
         (signal, {"controls": ("random_weights",)}, AnalysisError, "need a copy of the model with random weights"),
     ],

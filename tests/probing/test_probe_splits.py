@@ -78,7 +78,7 @@ def test_a_split_is_reproducible():
 
 
 def test_too_few_choices_say_which_and_what_to_do():
-    with pytest.raises(AnalysisError, match="too few choices remain") as caught:
+    with pytest.raises(AnalysisError, match="a split has too few choices") as caught:
         disjoint_split(build_task(choices(30, negatives=4), 5), 0)
     assert "longer lists of negatives" in caught.value.fix
 

@@ -117,7 +117,9 @@ def test_half_precision_is_rounded_and_overflow_is_an_error(encoder: Encoder, tm
     np.testing.assert_array_equal(half.layer(1), full.layer(1).astype(np.float16))
     assert half.layer(1).dtype == np.float32
     encoder.backbone.encoder.layer[1].output.LayerNorm.weight.mul_(1e6)
-    with pytest.raises(RepresentationError, match=r"layers hold NaN or infinite values in float16(.|\n)*fix: store fl"):
+    with pytest.raises(
+        RepresentationError, match=r"vectors of the layers have NaN or infinite values in float16(.|\n)*fix: store fl"
+    ):
         extract(planned(load_bigger(encoder), dtype="float16"), IDS, CORPUS, tmp_path / "big")
     assert not is_finished(tmp_path / "big")
 
@@ -260,7 +262,7 @@ def test_a_second_writer_is_sent_away(encoder: Encoder, small_windows: None, tmp
         extract(plan, IDS, CORPUS, tmp_path / "v", lambda done, total: done and next(crash))
     with (
         FileLock(tmp_path / ".v.lock"),
-        pytest.raises(RepresentationError, match=r"another run is writing these vectors\n  fix: wait for it, then run"),
+        pytest.raises(RepresentationError, match=r"another run is writing vectors to this folder\n  fix: repeat the"),
     ):
         extract(plan, IDS, CORPUS, tmp_path / "v")
 
@@ -279,7 +281,7 @@ def test_two_creators_leave_one_sound_store(encoder: Encoder, tmp_path: Path) ->
 
 def test_a_folder_of_another_plan_is_refused(encoder: Encoder, tmp_path: Path) -> None:
     extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
-    with pytest.raises(RepresentationError, match=r"vectors of another model, recipe or set(.|\n)*fix: choose another"):
+    with pytest.raises(RepresentationError, match=r"vectors of another model, recipe or set(.|\n)*fix: give another"):
         extract(planned(encoder, CORPUS[::-1]), IDS, CORPUS[::-1], tmp_path / "v")
 
 

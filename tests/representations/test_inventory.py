@@ -56,7 +56,7 @@ def test_the_fingerprint_knows_every_text_and_its_place(encoder: Encoder) -> Non
 
 
 def test_no_text_is_an_error(encoder: Encoder) -> None:
-    with pytest.raises(RepresentationError, match="there is no text to encode"):
+    with pytest.raises(RepresentationError, match=r"no text was given to encode\n  fix: give at least one text"):
         take_inventory(encoder, [])
 
 

@@ -80,16 +80,19 @@ def test_blocks_of_layers_are_read_with_the_final_norm_or_without(tmp_path: Path
 
 @pytest.mark.parametrize("k", [-1, 3, 99])
 def test_a_layer_that_is_not_there_is_named(folder: Path, k: int) -> None:
-    with pytest.raises(AnalysisError, match=rf"there is no layer {k}\n  fix: layers go from 0 to 2"):
+    with pytest.raises(AnalysisError, match=rf"these vectors have no layer {k}\n  fix: give a layer from 0 to 2"):
         Representations(IDS, open_store(folder)).layer(k)
 
 
 def test_ids_are_one_a_row_and_known(folder: Path) -> None:
     with pytest.raises(
-        RepresentationError, match=r"9 ids for 10 vectors\n  fix: give one id per text, in the order of the vectors"
+        RepresentationError,
+        match=r"9 ids were given for 10 vectors\n  fix: give one id per text, in the order of the vectors",
     ):
         Representations(IDS[:9], open_store(folder))
-    with pytest.raises(RepresentationError, match=r"no vectors for these ids:\n  - x\n  fix: encode the whole"):
+    with pytest.raises(
+        RepresentationError, match=r"there are no stored vectors for these ids:\n  - x\n  fix: encode the whole"
+    ):
         Representations(IDS, open_store(folder)).rows(["a", "x"])
 
 

@@ -67,5 +67,5 @@ def test_claims_and_exhibits_name_what_exists(paper: PublishedStudy) -> None:
 def test_what_does_not_exist_is_an_error(paper: PublishedStudy) -> None:
     with pytest.raises(SettingsError, match=r"unknown published study 'ielab-2024'(.|\n)*did you mean 'ielab-2025'"):
         published_study("ielab-2024")
-    with pytest.raises(SettingsError, match=r"there is no figure 9(.|\n)*choose from 1 to 8"):
+    with pytest.raises(SettingsError, match=r"this study has no figure 9(.|\n)*choose from 1 to 8"):
         paper.figure(9)

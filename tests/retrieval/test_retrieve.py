@@ -126,7 +126,9 @@ def test_equal_queries_are_no_fault_where_their_texts_are_equal() -> None:
 
 def test_measures_are_tried_before_anything_is_encoded() -> None:
     check_measures(["nDCG@10", "RR@10", "AP"], collection(relevance=1000))
-    with pytest.raises(SettingsError, match=r"cannot be computed with these judgments:\n  - ERR@10: Called"):
+    with pytest.raises(
+        SettingsError, match=r"cannot be computed with the judgments of the collection:\n  - ERR@10: Called"
+    ):
         check_measures(["nDCG@10", "ERR@10"], collection())
 
 
@@ -140,7 +142,7 @@ def test_layer_scores_are_saved_with_their_labels(tmp_path: Path) -> None:
 
 def test_vectors_of_another_collection_are_refused() -> None:
     other = make_collection("x", [Passage("a", "t")], [Query("q9", "t")], [Judgment("q9", "a")])
-    with pytest.raises(RepresentationError, match=r"no vectors for these ids:\n  - q9"):
+    with pytest.raises(RepresentationError, match=r"there are no stored vectors for these ids:\n  - q9"):
         retrieve(vectors(), other)
 
 

@@ -185,7 +185,7 @@ def test_layers_are_searched_by_their_own_vectors() -> None:
     both = representations_in_memory(["a", "b"], layers)
     query = np.array([[1, 0]], dtype=np.float32)
     assert [int(hits_of.rows[0, 0]) for hits_of in search_layers([query, query], both, 1, similarity="dot")] == [0, 1]
-    with pytest.raises(AnalysisError, match="the query tower has 1 layers and the passage tower 2"):
+    with pytest.raises(AnalysisError, match="the query tower has 1 layers, but the passage tower has 2"):
         search_layers([query], both, 1, similarity="dot")
 
 
@@ -227,5 +227,7 @@ def test_keys_sort_as_scores_and_then_as_ids(values: list[float]) -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(SettingsError, match=r"unknown similarity 'cosin'\n  fix: did you mean 'cosine'"):
         search(np.eye(2, dtype=np.float32), passages(np.eye(2)), 1, similarity="cosin")
-    with pytest.raises(AnalysisError, match=r"query vectors have 3 dimensions and passage vectors 2\n  fix: compare"):
+    with pytest.raises(
+        AnalysisError, match=r"the query vectors have 3 dimensions, but the passage vectors have 2\n  fix: search"
+    ):
         search(np.eye(3, dtype=np.float32), passages(np.eye(2)), 1, similarity="dot")

@@ -64,7 +64,10 @@ def test_one_fraction_is_the_difference_there() -> None:
 
 @pytest.mark.parametrize("wrong", [[], [0.1, 0.1], [0.1, 0.01], [0.0, 0.1], [-1.0, 1.0], [0.1, np.inf], [np.nan]])
 def test_fractions_must_be_positive_and_rise(wrong: list[float]) -> None:
-    with pytest.raises(SettingsError, match=r"an area over the fractions \[.*(?s:.)*each greater than the last"):
+    with pytest.raises(
+        SettingsError,
+        match=r"the fractions \[.* are empty, not all positive, or not in rising order(?s:.)*in rising order",
+    ):
         area_weights(np.array(wrong))
 
 

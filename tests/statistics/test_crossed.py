@@ -77,7 +77,7 @@ def test_no_change_anywhere_is_not_known_to_be_none() -> None:
 def test_holes_are_refused() -> None:
     values = np.ones((2, 5))
     values[0, 1] = np.nan
-    with pytest.raises(AnalysisError, match="do not form a crossed design"):
+    with pytest.raises(AnalysisError, match="1 of 5 queries have no value for some of the 2 seeds"):
         crossed_mean(values)
 
 
@@ -198,5 +198,5 @@ def test_pretraining_that_saves_nine_tenths_of_the_labels() -> None:
 
 
 def test_one_number_of_labels_is_no_curve() -> None:
-    with pytest.raises(AnalysisError, match="not a curve"):
+    with pytest.raises(AnalysisError, match=r"numbers of labels \(10,\) are fewer than two"):
         worth(np.ones((1, 1, 5)), np.ones((1, 1, 5)), (10,))

@@ -77,7 +77,7 @@ def test_it_is_planned_run_saved_and_reported(
     outcome.close()
     assert list((tmp_path / "cache" / KEPT).iterdir()) == [], "nothing is kept once the study is written"
     loaded = load_study(tmp_path / "out")
-    assert console_text(loaded.report_contents) == outcome.text()
+    assert console_text(loaded.report_contents) == outcome.text(None)
     assert console_text(loaded.report_contents, everything=True) == everything
     assert loaded.summary() == outcome.document()
 
@@ -146,7 +146,7 @@ def test_what_is_on_request_is_measured_only_if_it_is_asked_for(
 
 def test_without_its_package_its_settings_are_unknown() -> None:
     analyses.cache_clear()
-    with pytest.raises(SettingsError, match="there is no setting 'tokens'"):
+    with pytest.raises(SettingsError, match="unknown setting 'tokens'"):
         from_values({"tokens": {}})
 
 
@@ -170,11 +170,11 @@ NAMED = "from dataclasses import replace\nfrom toy_analysis import ANALYSIS\nONE
 @pytest.mark.parametrize(
     ("name", "taken"),
     [
-        ("data", "a setting"),
-        ("random_weights", "a setting"),
-        ("out", "the option --out"),
-        ("json", "the option --json"),
-        ("append_eos", "the option --append-eos"),
+        ("data", "is already the name of a setting"),
+        ("random_weights", "is already the name of a setting"),
+        ("out", "conflicts with the option --out"),
+        ("json", "conflicts with the option --json"),
+        ("append_eos", "conflicts with the option --append-eos"),
     ],
 )
 def test_an_analysis_that_is_called_like_an_option_is_refused(
@@ -182,18 +182,18 @@ def test_an_analysis_that_is_called_like_an_option_is_refused(
 ) -> None:
     unusable("wrong_analysis:ONE", NAMED.format(name=name))
     where = r"entry point wrong = wrong_analysis:ONE \(retroscope\.analyses\)"
-    with pytest.raises(SettingsError, match=f"{where}: '{name}' names an analysis and {taken}\n  fix: rename"):
+    with pytest.raises(SettingsError, match=f"{where}: the analysis name '{name}' {taken}\n  fix: rename"):
         importlib.reload(compare)
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("import no_such_module", "this analysis cannot be imported: No module named 'no_such_module'"),
-        ("", "this analysis cannot be imported: module 'wrong_analysis' has no attribute 'ONE'"),
-        ("ONE = 3", "this is int, not an Analysis"),
-        (NAMED.format(name="a-b"), "'a-b' cannot name an analysis"),
-        (NAMED.format(name="probes"), "two analyses share the name 'probes'"),
+        ("import no_such_module", "the analysis cannot be imported: No module named 'no_such_module'"),
+        ("", "the analysis cannot be imported: module 'wrong_analysis' has no attribute 'ONE'"),
+        ("ONE = 3", "the entry point names an object of the type int, not an Analysis"),
+        (NAMED.format(name="a-b"), "the analysis name 'a-b' is not a Python identifier"),
+        (NAMED.format(name="probes"), "the analysis name 'probes' is already taken by another analysis"),
     ],
 )
 def test_an_entry_point_that_cannot_be_used_is_named(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -305,6 +306,8 @@ def test_everything_is_behind_an_option() -> None:
     short, long = console_text(report), console_text(report, everything=True)
     assert "Verdict" not in short
     assert short.rstrip().endswith("Everything else: retroscope show DIR --all")
+    stored = console_text(report, folder=Path("runs/my study"))
+    assert stored.rstrip().endswith("Everything else: retroscope show 'runs/my study' --all")
     assert long.startswith(short.partition("\n\nEverything else")[0])
     assert all(part in long for part in ("Verdict", "Caveats", "Half-widths of intervals"))
 
@@ -385,8 +388,8 @@ def test_a_section_is_replaced_and_all_else_of_a_card_stays() -> None:
     read = ModelCard(again)
     assert (read.data.license, read.data.tags, len(read.data.eval_results)) == ("mit", ["mine"], 1)
     assert "# My model\n\nWords." in again
-    with pytest.raises(SettingsError, match="metadata cannot be read"):
-        into_card(report, "---\nmodel-index: 3\n---\n")
+    with pytest.raises(SettingsError, match=r"here\.md: the metadata of this model card cannot be read"):
+        into_card(report, "---\nmodel-index: 3\n---\n", "here.md")
 
 
 def test_hostile_names_are_text_in_a_model_card() -> None:

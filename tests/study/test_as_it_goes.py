@@ -139,7 +139,7 @@ def test_a_damaged_measurement_is_written_again_by_a_repeated_command(
     outcome.write(out)
     whole = stable(load_study(out))
     (out / "measured" / "weights" / "0" / "measurement.json").unlink()
-    with pytest.raises(DamageError, match=r"weights/0/measurement.json: this file is missing\n  fix: restore it"):
+    with pytest.raises(DamageError, match=r"weights/0/measurement.json: this file is missing\n  fix: restore this"):
         load_study(out)
     for again in Runnable(planned(pair, collection, tmp_path / "cache")).run(lambda *_: None):
         again.write(out)

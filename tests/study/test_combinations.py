@@ -182,5 +182,5 @@ def test_a_measure_that_cannot_be_computed_is_refused_before_anything_is_encoded
 ) -> None:
     monkeypatch.setattr(represent, "extract", lambda *_: pytest.fail("texts were encoded"))
     chosen = settings_of("default", ALL_OFF, {"measures": ["RR@10", "ERR@10"]})
-    with pytest.raises(SettingsError, match=r"cannot be computed with these judgments:\n  - ERR@10"):
+    with pytest.raises(SettingsError, match=r"cannot be computed with the judgments of the collection:\n  - ERR@10"):
         compare(backbone, retriever, few, chosen, cache=cache)

@@ -192,7 +192,7 @@ def test_a_study_of_before_the_schema_was_raised_is_refused(study: Study, tmp_pa
     del facts["checksum"]  # early versions wrote none
     old = {**facts, "schema": 1, "versions": {**facts["versions"], "retroscope": "0.0.9"}}
     (tmp_path / "study.json").write_text(json.dumps(old), "utf-8")
-    says = r"schema 1, written by retroscope 0\.0\.9, and this version reads schema 2.*\n  fix: .*0\.0\.9.*run .*again"
+    says = r"schema 1, written by retroscope 0\.0\.9, but this version reads only schema 2.*\n  fix: .*0\.0\.9.*repeat"
     with pytest.raises(AnalysisError, match=f"(?s){says}"):
         load_study(tmp_path)
 
@@ -200,14 +200,14 @@ def test_a_study_of_before_the_schema_was_raised_is_refused(study: Study, tmp_pa
 def test_a_study_that_was_never_finished_is_not_loaded(study: Study, tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="this folder holds no study"):
         load_study(tmp_path)
-    with pytest.raises(AnalysisError, match="there is no such folder"):
+    with pytest.raises(AnalysisError, match="this folder does not exist"):
         load_study(tmp_path / "study")
     study.save(tmp_path)
     (tmp_path / "study.json").write_text("{")
     with pytest.raises(DamageError, match="this file is damaged: its content does not match its checksum"):
         load_study(tmp_path)
     (tmp_path / "study.json").write_text('{"schema": 99}')
-    with pytest.raises(AnalysisError, match="has schema 99, and this version reads schema 2"):
+    with pytest.raises(AnalysisError, match="has schema 99, but this version reads only schema 2"):
         load_study(tmp_path)
 
 
@@ -361,7 +361,7 @@ def test_different_depths_are_an_error(
 ) -> None:
     toy = load_retriever(save_toy("bert", tmp_path / "toy"), pooling="mean")
     deeper = replace(toy.passage, anatomy=replace(toy.passage.anatomy, n_blocks=3))
-    with pytest.raises(EncoderError, match="backbone has 2 blocks, toy 3: layers cannot be paired"):
+    with pytest.raises(EncoderError, match="layers cannot be paired: backbone has 2 blocks, toy has 3"):
         compare(backbone, replace(toy, query=deeper, passage=deeper), collection, QUICK, cache=tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
@@ -381,13 +381,16 @@ def test_too_few_queries_for_the_probes_are_known_from_the_plan_and_the_rest_is_
     models, again = {"before": backbone, "after": retriever}, replace(retriever, name="again")
     plan = plan_study(models, [few(collection, 12)], LEAST, trainings=[again], cache=tmp_path / "cache")
     (refused,) = [step.refused for step in plan.refused if step.analysis.name == "probes"]
-    assert "too few choices remain" in refused
+    assert "a split has too few choices" in refused
     assert "more queries (--limit-queries)" in refused
     study = run_study(plan)
     assert "probes" not in study.measured
     assert set(study.measured["training_runs"][0].scores) == {"2/retrieval"}
-    assert any(caveat.startswith("not measured: probes, since too few choices") for caveat in study.facts["caveats"])
-    with pytest.raises(AnalysisError, match=r"probes: too few choices remain"):
+    assert any(
+        caveat.startswith("not measured: probes, since a split has too few choices")
+        for caveat in study.facts["caveats"]
+    )
+    with pytest.raises(AnalysisError, match=r"probes: this analysis cannot run, since a split has too few choices"):
         plan_study(models, [few(collection, 12)], LEAST, asked=["probes"], cache=tmp_path / "cache")
 
 

@@ -124,7 +124,7 @@ def test_a_plan_and_its_run_make_each_copy_each_ranking_and_each_verdict_once(
     study = run_study(plan)
     study.report(tmp_path / "out")
     outcome = StudyOutcome(plan, study)
-    assert outcome.text()
+    assert outcome.text(None)
     assert outcome.document() == study.summary()
     assert [len(calls) for calls in (copies, mined, verdicts)] == [2, 1, 1]
     assert len(towers) == len(tests) == 4, "both models and their copies"
@@ -229,10 +229,10 @@ def test_settings_of_analyses_are_checked_at_the_door(planned: Callable[[StudySe
     wrong = replace(QUICK, analyses={"probes": SweepSettings()})
     with pytest.raises(
         SettingsError,
-        match=r"the settings of 'probes' are a SweepSettings, not ProbeSettings\n  fix: pass ProbeSettings, or",
+        match=r"the settings of the analysis 'probes' have the type SweepSettings, not ProbeSettings\n  fix: give a",
     ):
         planned(wrong)
-    with pytest.raises(SettingsError, match=r"there is no setting 'prboes'\n  fix: did you mean 'probes'"):
+    with pytest.raises(SettingsError, match=r"unknown setting 'prboes'\n  fix: did you mean 'probes'"):
         planned(replace(QUICK, analyses={"prboes": None}))
     for name in ("retrieval", "health"):
         assert analyses()[name].required
@@ -243,7 +243,10 @@ def test_settings_of_analyses_are_checked_at_the_door(planned: Callable[[StudySe
 def test_a_study_says_what_it_did_not_measure(study: Study) -> None:
     with pytest.raises(SettingsError, match=r"unknown analysis 'probess'\n  fix: did you mean 'probes'"):
         study["probess"]
-    with pytest.raises(AnalysisError, match=r"'training_runs' was not measured in this study\n  fix: measured are"):
+    with pytest.raises(
+        AnalysisError,
+        match=r"'training_runs' was not measured in this study\n  fix: use an analysis that was measured: ",
+    ):
         study["training_runs"]
 
 
@@ -254,13 +257,15 @@ def reporting(name: str, section: Section) -> Report:
 def test_two_sections_cannot_share_the_name_of_a_table() -> None:
     table = pd.DataFrame({"a": [1]})
     twice = Report(subject(), {name: Section(frames={"numbers": table}) for name in ("layers", "probes")})
-    with pytest.raises(ValueError, match="two tables or figures share the name numbers"):
+    with pytest.raises(ValueError, match="several tables, or several figures, have the name numbers"):
         twice.frames()
-    with pytest.raises(ValueError, match="two tables or figures share the name verdict"):
+    with pytest.raises(ValueError, match="several tables, or several figures, have the name verdict"):
         reporting("layers", Section(frames={"verdict": table})).frames()
 
 
 @pytest.mark.parametrize("name", ["statement", "figures", "subject"])
 def test_a_section_cannot_hide_what_its_template_is_given(name: str) -> None:
-    with pytest.raises(ValueError, match=f"the section health gives its templates values called {name}"):
+    with pytest.raises(
+        ValueError, match=f"the section 'health' gives its templates values with reserved names: {name}"
+    ):
         render(reporting("health", Section(values={name: 1})))

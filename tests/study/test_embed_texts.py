@@ -92,7 +92,7 @@ def test_an_unknown_tower_is_an_error(settings: StudySettings) -> None:
 
 
 def test_no_model_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="no model is named"):
+    with pytest.raises(SettingsError, match="the settings name no model"):
         plan_embedding(StudySettings(), LINES, "passage")
 
 
@@ -157,7 +157,7 @@ def test_files_of_somebody_else_are_refused_and_never_to_be_removed(settings: St
     for name in ("thesis", "other", "link", "file"):
         with pytest.raises(RepresentationError, match="do not belong to a vector store") as refused:
             as_new_folder(tmp_path / name)
-        assert refused.value.fix == "name another folder"
+        assert refused.value.fix == "give another folder"
     with pytest.raises(RepresentationError, match="do not belong to a vector store"):
         embed(plan_embedding(settings, LINES, "passage"), tmp_path / "thesis")
     assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
@@ -173,7 +173,7 @@ def test_links_are_followed_and_the_current_folder_stays(
     assert (tmp_path / "link").is_symlink()
     assert zarr.open_group(tmp_path / "real", mode="r").attrs["done"] == len(LINES)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingsError, match="cannot be written over the current folder"):
+    with pytest.raises(SettingsError, match="the folder of the vectors cannot be the current folder"):
         as_new_folder(Path("."))
 
 

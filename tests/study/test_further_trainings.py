@@ -92,7 +92,7 @@ def test_a_training_that_is_none_and_one_that_cannot_be_paired(
     BertModel(shape, add_pooling_layer=False).save_pretrained(tmp_path)
     retriever.passage.tokenizer.save_pretrained(tmp_path)
     deep = load_retriever(tmp_path, pooling="mean", name="deep")
-    with pytest.raises(EncoderError, match="retriever has 2 blocks, deep 3: layers cannot be paired"):
+    with pytest.raises(EncoderError, match="layers cannot be paired: retriever has 2 blocks, deep has 3"):
         compare(backbone, retriever, collection, FAST, trainings=[deep], cache=cache)
 
 

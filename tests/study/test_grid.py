@@ -144,7 +144,7 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
 
 def test_a_cell_of_another_grid_is_left_alone(settings: GridSettings, whole: tuple[Grid, Path]) -> None:
     other = prepare_grid(replace(settings, training=replace(settings.training, temperature=0.1)))
-    with pytest.raises(TrainingError, match="belongs to another grid"):
+    with pytest.raises(TrainingError, match="belongs to another training ablation"):
         run_grid(other, whole[1])
 
 
@@ -164,7 +164,7 @@ def test_fewer_labels_are_among_more(world: Path) -> None:
 
 
 def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
-    with pytest.raises(TrainingError, match="held-out queries are in the training pairs"):
+    with pytest.raises(TrainingError, match="held-out queries are also in the training pairs"):
         prepare_grid(replace(settings, tests=(settings.data,)))
 
 
@@ -173,11 +173,11 @@ def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
     [
         ({"objectives": ()}, "no backbone was given"),
         ({"tests": ()}, "no test collection was given"),
-        ({"pretraining": None}, "objectives were given without a pre-training"),
-        ({"seeds": (1, 1)}, "names a level twice"),
+        ({"pretraining": None}, "the setting `objectives` is given without the setting `pretraining`"),
+        ({"seeds": (1, 1)}, "`seeds` names a level more than once: 1, 1"),
         ({"labels": (1,)}, "labels is 1"),
-        ({"reinitialise": ()}, "reinitialise is empty"),
-        ({"backbones": {"mlm": "x"}}, "both a backbone's name and an objective"),
+        ({"reinitialise": ()}, "`reinitialise` is an empty list"),
+        ({"backbones": {"mlm": "x"}}, "in `backbones` and in `objectives`: mlm"),
     ],
 )
 def test_grids_that_cannot_be(settings: GridSettings, wrong: dict, said: str) -> None:
@@ -186,7 +186,7 @@ def test_grids_that_cannot_be(settings: GridSettings, wrong: dict, said: str) ->
 
 
 def test_more_labels_than_there_are(settings: GridSettings) -> None:
-    with pytest.raises(SettingsError, match="5000 labels were asked for"):
+    with pytest.raises(SettingsError, match="5000 labels are asked for, but the collection has"):
         prepare_grid(replace(settings, labels=(20, 5000)))
 
 

@@ -62,7 +62,9 @@ def test_two_models_in_folders_of_one_name_are_told_apart(tiny: Tiny, tmp_path: 
 
 
 def test_what_is_not_named_is_an_error() -> None:
-    with pytest.raises(SettingsError, match=r"no backbone is named\n  fix: give its folder or hub name"):
+    with pytest.raises(
+        SettingsError, match=r"the settings name no backbone\n  fix: give the folder or hub name of the backbone"
+    ):
         pair_of(None, None)
     with pytest.raises(SettingsError, match="no collection was given"):
         collection_of(None)
@@ -77,7 +79,7 @@ def test_ids_with_white_space_are_refused_and_slashes_are_not(collection: Collec
         )
 
     check_ids(renamed("a/b#c"))
-    with pytest.raises(CollectionError, match=r"white space, which a TREC run file cannot carry:\n  - 'a b'"):
+    with pytest.raises(CollectionError, match=r"white space, which a TREC run file cannot represent:\n  - 'a b'"):
         check_ids(renamed("a b"))
 
 

@@ -86,7 +86,7 @@ def test_what_a_command_is_for_is_an_error_where_it_cannot_be_measured(
 
 
 def test_trainings_without_a_pair_are_refused(retriever: Retriever, collection: Collection, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="further trainings need a pair"):
+    with pytest.raises(SettingsError, match="1 further trainings are given, but no backbone and retriever"):
         plan_study({"model": retriever}, [collection], PLAIN, trainings=[retriever], cache=tmp_path)
 
 
@@ -125,7 +125,7 @@ def test_a_study_of_an_analysis_that_is_not_installed_is_not_read_in_part(
     study = compare(backbone, retriever, collection, PLAIN, cache=tmp_path / "cache")
     more = replace(study, measured={**study.measured, "tokens": study.measured["retrieval"]})
     more.save(tmp_path / "out")
-    with pytest.raises(AnalysisError, match="measured 'tokens', and no installed package declares that analysis"):
+    with pytest.raises(AnalysisError, match="measured the analysis 'tokens', which no installed package declares"):
         load_study(tmp_path / "out")
 
 

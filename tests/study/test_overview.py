@@ -183,7 +183,7 @@ def test_hostile_names_stay_text(together: StudySet, tmp_path: Path) -> None:
 def test_only_an_overview_is_replaced(together: StudySet, tmp_path: Path) -> None:
     overview = together.overview()
     (tmp_path / "mine.html").write_text("<html>mine</html>")
-    with pytest.raises(SettingsError, match="is not an overview, so it is not overwritten"):
+    with pytest.raises(SettingsError, match="the overview would overwrite this file, which is not an overview"):
         write_overview(overview, tmp_path / "mine.html")
     with pytest.raises(SettingsError, match="this is a folder"):
         write_overview(overview, tmp_path)
@@ -195,13 +195,13 @@ def test_studies_that_cannot_be_laid_side_by_side_are_refused(
     together: StudySet, retriever: Retriever, collection: Collection, cache: Path, tmp_path: Path
 ) -> None:
     together["retriever"].save(tmp_path / "one")
-    with pytest.raises(SettingsError, match="a study is named twice"):
+    with pytest.raises(SettingsError, match="these studies are named more than once"):
         read_overview([tmp_path / "one", tmp_path / "x" / ".." / "one"])
     alone = run_study(plan_study({"model": retriever}, [collection], FAST, cache=cache))
     alone.save(tmp_path / "alone")
     with pytest.raises(AnalysisError, match="does not compare two models"):
         read_overview([tmp_path / "one", tmp_path / "alone"])
-    with pytest.raises(AnalysisError, match="there is no such folder"):
+    with pytest.raises(AnalysisError, match="this folder does not exist"):
         read_overview([tmp_path / "none"])
 
 

@@ -45,7 +45,7 @@ def test_another_finished_study_is_not_replaced(
     }[other]()
     searched.report(tmp_path)
     before = contents(tmp_path)
-    message = rf"a study with other {other} \(.*\)\n  fix: name another folder, or overwrite it"
+    message = rf"the study .* with other {other}\n  fix: give another output folder, or overwrite"
     with pytest.raises(SettingsError, match=message):
         write(changed, tmp_path)
     assert contents(tmp_path) == before
@@ -68,7 +68,7 @@ def test_files_of_others_are_not_replaced(searched: Study, tmp_path: Path, file:
     with pytest.raises(SettingsError, match=r"would (be )?overwrit") as refusal:
         searched.report(tmp_path, overwrite=True)
     assert contents(tmp_path) == {file: b"mine"}
-    assert refusal.value.fix == "name another folder", "no advice to remove what is not ours"
+    assert refusal.value.fix == "give another output folder", "no advice to remove what is not ours"
 
 
 def test_a_report_alone_replaces_its_own_and_no_other(
@@ -83,7 +83,7 @@ def test_a_report_alone_replaces_its_own_and_no_other(
         replace(searched, settings={**searched.settings, "random_weights": True}),
     ):
         with pytest.raises(
-            SettingsError, match=r"holds the report of another study \(.*\)\n  fix: name another folder"
+            SettingsError, match=r"holds the report of another study, '.*'\n  fix: give another output folder"
         ):
             other.report_alone(tmp_path)
     with pytest.raises(SettingsError, match="belongs to something else"):

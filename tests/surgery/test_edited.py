@@ -57,5 +57,5 @@ def test_an_affine_edit_of_tokens_is_the_same_edit_of_the_pooled_vector(tmp_path
 
 def test_a_layer_that_is_not_there_is_refused(tmp_path: Path) -> None:
     encoder = load_encoder(save_toy("bert", tmp_path), LoadSettings(pooling="mean"))
-    with pytest.raises(SettingsError, match="there is no layer 3"):
+    with pytest.raises(SettingsError, match="this model has no layer 3"):
         edited_vectors(encoder, tokenise(encoder, TEXTS), {"x": LayerEdit(3, turned)})

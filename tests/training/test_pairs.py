@@ -49,7 +49,7 @@ def test_pairs_with_too_few_negatives_are_left_out_and_counted() -> None:
 @pytest.mark.parametrize("text", ["which wine is red?", "Which  wine is RED?"])
 def test_a_query_of_the_test_is_refused_whatever_its_id(text: str) -> None:
     test = make_collection("test", PASSAGES, [Query("other", text)], [Judgment("other", "a")])
-    with pytest.raises(TrainingError, match=r"1 held-out queries are in the training pairs:\n  - other"):
+    with pytest.raises(TrainingError, match=r"1 held-out queries are also in the training pairs:\n  - other"):
         check_held_out(training_pairs(judged(("q1", "a", 1))), [test])
 
 

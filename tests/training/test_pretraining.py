@@ -261,8 +261,8 @@ def test_a_tokenizer_of_ones_own_survives_the_disk(tmp_path: Path, family: str, 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"shape": "bert-tiny", "start": "x"}, "either a shape or a checkpoint"),
-        ({}, "either a shape or a checkpoint"),
+        ({"shape": "bert-tiny", "start": "x"}, "both a shape and a checkpoint"),
+        ({}, "neither a shape nor a checkpoint"),
         ({"shape": "bert-tinny", "tokenizer": "words"}, "did you mean 'bert-tiny'"),
         ({"shape": "bert-tiny"}, "needs a tokenizer"),
         ({"shape": "bert-tiny", "tokenizer": "words", "text": ()}, "no text was given to pre-train on"),
@@ -275,12 +275,14 @@ def test_wrong_settings(text: str, wrong: dict, said: str) -> None:
 
 @pytest.mark.parametrize("kind", ["sentencepiece:8000", "bpe:many"])
 def test_unknown_tokenizers(kind: str) -> None:
-    with pytest.raises(SettingsError, match="not a tokenizer that can be trained"):
+    with pytest.raises(SettingsError, match="unknown kind of tokenizer"):
         vocabulary("bert", kind)
 
 
 def test_objectives_that_do_not_fit_the_family() -> None:
-    with pytest.raises(TrainingError, match="'clm' does not train a 'bert' model\n  fix: it trains llama"):
+    with pytest.raises(
+        TrainingError, match="'clm' does not train a 'bert' model\n  fix: give a model of the family llama"
+    ):
         objective_of("clm", "bert")
 
 

@@ -91,7 +91,7 @@ def test_a_folder_of_the_users_own_is_refused_not_replaced(tmp_path: Path) -> No
     own = tmp_path / "figures" / "my_paper_plot.pdf"
     own.parent.mkdir()
     own.touch()
-    with pytest.raises(SettingsError, match="that do not belong to a report"), whole_folder(own.parent):
+    with pytest.raises(SettingsError, match="that Retroscope did not write"), whole_folder(own.parent):
         pass
     assert own.exists()
 
@@ -99,5 +99,5 @@ def test_a_folder_of_the_users_own_is_refused_not_replaced(tmp_path: Path) -> No
 def test_two_tables_of_one_name_are_refused() -> None:
     """Random changes of transplants were called `controls`, and took the place of the probes' controls."""
     table = PaperTable(pd.DataFrame({"a": [1]}), "caption", "note", ())
-    with pytest.raises(ValueError, match="share the name controls"):
+    with pytest.raises(ValueError, match="have the name controls"):
         merge_named([{"controls": table}, {"seeds": table}, {"controls": table}])

@@ -32,7 +32,7 @@ from retroscope.analyses import (
 from retroscope.analyses.analysis import Analysis
 from retroscope.errors import SettingsError
 
-GROUP, RENAME = "retroscope.analyses", "rename the analysis"
+GROUP, RENAME = "retroscope.analyses", "rename the analysis in the package that declares it"
 OWN: tuple[Analysis, ...] = (
     health.ANALYSIS,
     retrieval.ANALYSIS,
@@ -73,7 +73,11 @@ def analyses() -> dict[str, Analysis]:
     for entry in entry_points(group=GROUP):
         one = _loaded(entry)
         if one.name in known:
-            raise SettingsError(f"two analyses share the name {one.name!r}", where=declared_by(entry), fix=RENAME)
+            raise SettingsError(
+                f"the analysis name {one.name!r} is already taken by another analysis",
+                where=declared_by(entry),
+                fix=RENAME,
+            )
         known[one.name] = one
     return known
 
@@ -92,7 +96,7 @@ def refuse_option_names(options: Set[str]) -> None:
         alike = name.replace("_", "-")
         for option in sorted(options & {f"--{alike}", f"--no-{alike}"}):
             raise SettingsError(
-                f"{name!r} names an analysis and the option {option}", where=declared_by(entry), fix=RENAME
+                f"the analysis name {name!r} conflicts with the option {option}", where=declared_by(entry), fix=RENAME
             )
 
 
@@ -107,17 +111,25 @@ def _loaded(entry: EntryPoint) -> Analysis:
     Raises:
         SettingsError: if there is none, or its name cannot be used.
     """
-    mend = "mend or remove the package that declares it"
+    mend = "correct the entry point in the package that declares it, or uninstall that package"
     try:
         one = entry.load()
     except (ImportError, AttributeError) as error:
-        raise SettingsError(f"this analysis cannot be imported: {error}", where=declared_by(entry), fix=mend) from error
+        raise SettingsError(f"the analysis cannot be imported: {error}", where=declared_by(entry), fix=mend) from error
     if not isinstance(one, Analysis):
-        raise SettingsError(f"this is {type(one).__name__}, not an Analysis", where=declared_by(entry), fix=mend)
+        raise SettingsError(
+            f"the entry point names an object of the type {type(one).__name__}, not an Analysis",
+            where=declared_by(entry),
+            fix=mend,
+        )
     if not one.name.isidentifier():
         raise SettingsError(
-            f"{one.name!r} cannot name an analysis", where=declared_by(entry), fix="use letters and _ only"
+            f"the analysis name {one.name!r} is not a Python identifier",
+            where=declared_by(entry),
+            fix="rename the analysis with letters, digits and underscores, e.g. 'my_analysis'",
         )
     if one.name in SHARED_SETTINGS:
-        raise SettingsError(f"{one.name!r} names an analysis and a setting", where=declared_by(entry), fix=RENAME)
+        raise SettingsError(
+            f"the analysis name {one.name!r} is already the name of a setting", where=declared_by(entry), fix=RENAME
+        )
     return one

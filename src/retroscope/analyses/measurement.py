@@ -91,9 +91,7 @@ def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
         DamageError: if one of its files is not what was written.
     """
     if not folder.exists():
-        raise AnalysisError(
-            "this folder holds no measurement", where=str(folder), fix="repeat the command that writes it"
-        )
+        raise AnalysisError("the folder of this measurement is missing", where=str(folder), fix=fix)
     sealed = open_sealed(folder, fix)
     facts = facts_in(sealed)
     scores, datasets = store_of(sealed.below(SCORES)), store_of(sealed.below(DATASETS))

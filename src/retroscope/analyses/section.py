@@ -90,7 +90,9 @@ class Reading:
         """Return the result of an analysis, checked to be of type `kind`; None if the analysis was not measured."""
         needed = self.results.get(name)
         if needed is not None and not isinstance(needed, kind):
-            raise TypeError(f"the result of {name!r} is {type(needed).__name__}, not {kind.__name__}")
+            raise TypeError(
+                f"the result of the analysis {name!r} has the type {type(needed).__name__}, not {kind.__name__}"
+            )
         return needed
 
     def alarms(self, name: str) -> tuple[Statement, ...]:

@@ -57,7 +57,7 @@ def moments_of_rows(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DE
     """Measure the mean and standard deviation of every neuron over tokenised texts, batch by batch."""
     if not rows:
         raise AnalysisError(
-            "there are no texts to take the mean over", where=encoder.name, fix="give at least one text"
+            "no text was given to compute the mean of every neuron", where=encoder.name, fix="give at least one text"
         )
     modules = {site.path: encoder.backbone.get_submodule(site.path) for site in find_sites(encoder, (OUTPUT,))}
     sums: dict[str, list[Tensor]] = {}
@@ -126,7 +126,11 @@ def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "
 
 def _site(encoder: Encoder, sites: Mapping[int, Site], layer: int) -> Site:
     if layer not in sites:
-        raise SettingsError(f"there is no layer {layer}", where=encoder.name, fix=f"layers go from 1 to {len(sites)}")
+        raise SettingsError(
+            f"there are no neurons in layer {layer}",
+            where=encoder.name,
+            fix=f"give a layer from 1 to {len(sites)}",
+        )
     return sites[layer]
 
 
@@ -136,9 +140,9 @@ def _check_neurons(encoder: Encoder, site: Site, kind: str, index: Int[np.ndarra
     wrong = index[(index < 0) | (index >= size)]
     if len(wrong):
         raise SettingsError(
-            f"{kind!r} of layer {site.layer} has {size} neurons, and none has the number {wrong[0]}",
+            f"{kind!r} of layer {site.layer} has neurons 0 to {size - 1}, but neuron {wrong[0]} was given",
             where=encoder.name,
-            fix="choose neurons with an attribution of this encoder",
+            fix="choose the neurons from an attribution of this encoder",
         )
 
 
@@ -151,7 +155,7 @@ def _checked(encoder: Encoder, moments: NeuronMoments) -> dict[str, Float[np.nda
             f"the means have the shapes {found} (hidden, output), but the encoder has {len(sites)} layers of {hidden} "
             f"hidden and {output} output neurons",
             where=encoder.name,
-            fix="take the means with `neuron_moments` of this encoder",
+            fix="compute the means of this encoder with `neuron_moments`",
         )
     return {HIDDEN: moments.hidden_mean, OUTPUT: moments.output_mean}
 

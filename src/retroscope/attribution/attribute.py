@@ -192,9 +192,9 @@ def _fitting(
     if work.rows > 1:
         return _fitting(plan, batch, work.rows // 2 * width)
     raise AnalysisError(
-        f"a single example of {tokens} tokens does not fit into memory: {told}",
+        f"a single example of {tokens} tokens does not fit into the memory of {plan.encoder.device}: {told}",
         where=plan.encoder.name,
-        fix="shorten max_length, or use a larger device",
+        fix="use a smaller max_length (--max-length), or a device with more memory (--device)",
     )
 
 

@@ -70,9 +70,9 @@ def collection_examples(
     chosen = _attributed(collection, candidates, settings)
     if not chosen:
         raise AnalysisError(
-            f"no judged query can be attributed by {settings.target!r}: none has a relevant passage and a negative",
+            f"no judged query has both a relevant passage and a hard negative, as the target {settings.target!r} needs",
             where=collection.name,
-            fix="mine negatives, or use the target 'norm'",
+            fix="give hard negatives (negatives.how), or use the target 'norm' (neurons.attribution.target)",
         )
     return _compared(retriever, collection, chosen, settings)
 

@@ -64,7 +64,7 @@ def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "s
     if by not in BY:
         raise unknown_name("ranking", by, BY)
     if not 0 < top < 1:
-        raise SettingsError(f"top is {top}", fix="give a share of the neurons between 0 and 1, e.g. 0.01")
+        raise SettingsError(f"top is {top}", fix="give a share of the neurons between 0 and 1, e.g. top=0.01")
     _check_comparable(before, after)
     rows = []
     for (part, layer, *one), (_, _, *two) in zip(_groups(before, by), _groups(after, by), strict=True):
@@ -138,19 +138,21 @@ def _check_comparable(before: NeuronAttribution, after: NeuronAttribution) -> No
     shapes = [{part: dict(t["mean"].sizes) for part, t in made.neurons.items()} for made in (before, after)]
     if shapes[0] != shapes[1]:
         raise AnalysisError(
-            f"these attributions cover different neurons: {shapes[0]} and {shapes[1]}",
-            fix="compare models of one architecture, attributed with the same parts",
+            f"the two attributions cover different neurons: {shapes[0]} and {shapes[1]}",
+            fix="attribute two models of the same architecture, with the same `parts`",
         )
     ids = [made.scores.query_ids for made in (before, after)]
     if ids[0] != ids[1]:
-        lost = sorted({*ids[0]} ^ {*ids[1]}) or ["the same, in another order"]
+        lost = sorted({*ids[0]} ^ {*ids[1]})
         raise AnalysisError(
-            f"these attributions have different examples:{listed(lost)}",
-            fix="attribute both on the same collection with the same settings",
+            f"these examples are in only one of the two attributions:{listed(lost)}"
+            if lost
+            else "the two attributions have the same examples in different orders",
+            fix="attribute both models on the same collection with the same settings",
         )
     seeds = [made.recipe.get("seed") for made in (before, after)]
     if seeds[0] != seeds[1]:
         raise AnalysisError(
-            f"the halves of these attributions were drawn with different seeds: {seeds[0]} and {seeds[1]}",
-            fix="attribute both with the same seed, because halves drawn with different seeds share examples",
+            f"the two attributions drew their halves of the examples with different seeds: {seeds[0]} and {seeds[1]}",
+            fix="attribute both models with the same seed, because halves drawn with different seeds share examples",
         )

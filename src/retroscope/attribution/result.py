@@ -118,7 +118,7 @@ class NeuronAttribution:
             raise AnalysisError(
                 f"neuron scores need the dimensions {DIMS}, got {self.scores.values.dims}",
                 where=self.scores.name,
-                fix="transpose them",
+                fix=f"transpose the array of scores: values.transpose{DIMS}",
             )
 
     @property

@@ -81,7 +81,7 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
     if {"intermediate", "up"} <= {*chosen}:
         raise SettingsError(
             "parts 'intermediate' and 'up' name the same hidden units, so each would count twice",
-            fix="rank by one of the two",
+            fix="rank by one of these two parts, e.g. parts=('intermediate',)",
         )
     sites, values = [], []
     for part in chosen:
@@ -100,10 +100,12 @@ def ranked_part(parts: Sequence[str]) -> str:
 
 def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> None:
     wrong = sum(int((~np.isfinite(some)).sum()) for some in values)
-    if wrong or not values:
+    if not values:
+        raise AnalysisError("no part was given, so there are no neurons to rank", fix="name a part, e.g. 'output'")
+    if wrong:
         raise AnalysisError(
-            f"{wrong} neurons have no finite value {by!r}",
-            fix="rank by 'magnitude' or 'signed'; shares do not exist where every example is noise",
+            f"{wrong} neurons have no finite value of {by!r}",
+            fix="rank by 'magnitude' or 'signed'; 'share' has no values if every example is noise",
         )
 
 

@@ -89,7 +89,9 @@ class AttributionSettings:
             SettingsError: if both are asked for.
         """
         if self.tower == "both":
-            raise SettingsError("tower is 'both', but one attribution covers one tower", fix="give query or passage")
+            raise SettingsError(
+                "tower is 'both', but one attribution covers one tower", fix="give query or passage as the tower"
+            )
         return self.tower or "passage"
 
     @property
@@ -101,8 +103,12 @@ class AttributionSettings:
         for field in ("parts", "thresholds"):
             values = getattr(self, field)
             if not values or len({*values}) < len(values):
-                raise SettingsError(f"{field}={values}", fix="name at least one, each once")
+                raise SettingsError(
+                    f"{field} is {values}, which is empty or repeats a value",
+                    fix="give at least one value, and each value once",
+                )
         if len({f"{t:g}" for t in self.thresholds}) < len(self.thresholds):
             raise SettingsError(
-                f"thresholds={self.thresholds}", fix="write each threshold once, with at most six digits"
+                f"thresholds {self.thresholds} are not distinct in their first six digits",
+                fix="give thresholds that differ in their first six digits",
             )

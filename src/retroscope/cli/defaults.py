@@ -32,7 +32,9 @@ def default_of(settings: Any, field: str) -> str:
     """
     default = {one.name: one.default for one in fields(settings)}.get(field, MISSING)
     if default is MISSING or default is None:
-        raise TypeError(f"{settings.__name__}.{field} has no default that could be typed: describe it in words")
+        raise TypeError(
+            f"{settings.__name__}.{field} has no default that a user could type: describe the default in words"
+        )
     return as_typed(default)
 
 

@@ -76,7 +76,7 @@ def _options_of(group: Any) -> Iterator[Parameter]:
 
 def _default(group: Any, field: Field[Any]) -> Any:
     if field.default_factory is not MISSING:
-        raise TypeError(f"{group.__name__}.{field.name} has a default factory: give an immutable default")
+        raise TypeError(f"the option {group.__name__}.{field.name} has a default factory: give an immutable default")
     return NO_DEFAULT if field.default is MISSING else field.default
 
 
@@ -99,7 +99,7 @@ def _refuse_duplicates(run: CommandFunction, options: list[Parameter]) -> None:
             names += _spellings(info) if isinstance(info, OptionInfo) else []
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise TypeError(f"{run.__module__}: two options share the name {', '.join(twice)}")
+        raise TypeError(f"{run.__module__}: more than one option has the name {', '.join(twice)}")
 
 
 def _spellings(info: OptionInfo) -> list[str]:

@@ -67,10 +67,10 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
         raise SettingsError(f"unknown option {word}", where=place, fix=f"{hint}`{place} --help` lists the options")
     for option in dict.fromkeys(order):
         if values.get(option.name) == "" and option.type_descriptor.annotation is Path:
-            raise SettingsError(f"{option.opts[-1]} is empty", where=place, fix="name a file or folder")
+            raise SettingsError(f"the value of {option.opts[-1]} is empty", where=place, fix="give a file or folder")
         if order.count(option) > 1 and _takes_one(option):
             spelled = "/".join((*option.opts, *option.secondary_opts))
-            raise SettingsError(f"{spelled} is given more than once", where=place, fix="give it once")
+            raise SettingsError(f"{spelled} is given more than once", where=place, fix=f"give {spelled} once")
 
 
 def _unknown(

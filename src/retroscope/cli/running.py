@@ -30,8 +30,8 @@ class Outcome(Protocol):
     def document(self) -> Document:
         """Return what `--json` prints."""
 
-    def text(self) -> str:
-        """Return what is printed without `--json`."""
+    def text(self, folder: Path | None) -> str:
+        """Return what is printed without `--json`, of a run that wrote into a folder, or into none."""
 
     def close(self) -> None:
         """Remove the files that a stopped run would have resumed from."""
@@ -122,8 +122,8 @@ def carry_out(
                 note(f"report so far: {page}")
             raise
     if outcome is None:
-        raise TypeError("a plan was run and has no outcome")
-    emit(outcome.document()) if as_json else say(outcome.text())
+        raise TypeError("the run of the plan returned no outcome")
+    emit(outcome.document()) if as_json else say(outcome.text(place.out))
     outcome.close()
     if page is not None:
         note(f"report: {page}")

@@ -71,9 +71,15 @@ def refuse_without_effect(
     for name, value in (*options, *((name, value) for name, value in assigned if name not in nulls)):
         part = next((part for part in off if name.startswith(f"{part}.")), None)
         if part is not None and off[part]:
-            raise SettingsError(f"{name}={value} has no effect with {off[part]}", fix=f"drop it, or {off[part]}")
+            raise SettingsError(
+                f"{name}={value} has no effect with {off[part]}",
+                fix=f"leave out the value of {name}, or leave out {off[part]}",
+            )
         if part is not None:
-            raise SettingsError(f"{name}={value} has no effect: this command does not measure {part}", fix="drop it")
+            raise SettingsError(
+                f"{name}={value} has no effect: this command does not measure {part}",
+                fix=f"leave out the value of {name}",
+            )
 
 
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:

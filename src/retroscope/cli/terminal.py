@@ -42,7 +42,10 @@ def _print(text: str) -> None:
         SettingsError: if it is closed, or full; not for a reader that has seen enough.
     """
     if sys.stdout is None:
-        raise SettingsError("standard output is closed, so the result cannot be printed", fix="repeat the command")
+        raise SettingsError(
+            "standard output is closed, so the result cannot be printed",
+            fix="repeat the command with an open standard output, e.g. with > result.txt",
+        )
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -51,7 +54,9 @@ def _print(text: str) -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again when it ends
         raise SettingsError(
-            f"the result cannot be printed: {error.strerror}", where="standard output", fix="repeat the command"
+            f"the result cannot be printed: {error.strerror}",
+            where="standard output",
+            fix="print to a terminal or to another file, and repeat the command",
         ) from None  # it is no fault of the disk that results are written to
 
 
@@ -106,5 +111,5 @@ def _prove_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise SettingsError(
-            f"nothing can be written here: {error.strerror}", where=str(folder), fix="name another folder"
+            f"this folder cannot be written to: {error.strerror}", where=str(folder), fix="give another folder"
         ) from error

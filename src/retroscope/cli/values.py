@@ -25,7 +25,9 @@ def numbers(text: str | None, option: str) -> list[int] | None:
     parts = comma_separated(text)
     wrong = [part for part in parts or () if not (part.isascii() and part.isdecimal())]
     if wrong:
-        raise SettingsError(f"invalid number {wrong[0]!r}", where=option, fix="write whole numbers, e.g. 2,3,5")
+        raise SettingsError(
+            f"invalid number {wrong[0]!r}", where=option, fix="write whole numbers with commas between them, e.g. 2,3,5"
+        )
     return None if parts is None else [int(part) for part in parts]
 
 
@@ -39,7 +41,9 @@ def shares(text: str | None, option: str) -> list[float] | None:
     try:
         return None if parts is None else [float(part) for part in parts]
     except ValueError as error:
-        raise SettingsError(f"invalid list {text!r}", where=option, fix="write numbers, e.g. 0.1,0.2") from error
+        raise SettingsError(
+            f"invalid list {text!r}", where=option, fix="write numbers with commas between them, e.g. 0.1,0.2"
+        ) from error
 
 
 def in_bytes(text: str | None, option: str = "--memory") -> int | None:
@@ -103,7 +107,9 @@ def model_values(name: str, load: Mapping[str, object]) -> dict[str, object]:
         return {**blank, "source": name, "load": dict(load)}
     towers = dict(part.partition("=")[::2] for part in name.split(","))
     if set(towers) != {"query", "passage"} or not all(towers.values()):
-        raise SettingsError(f"invalid model {name!r}", fix="write query=NAME,passage=NAME for two towers")
+        raise SettingsError(
+            f"invalid model {name!r}", fix="write NAME for one model, or query=NAME,passage=NAME for two towers"
+        )
     return {**blank, **towers, "load": dict(load)}
 
 

@@ -122,9 +122,10 @@ def _once(pairs: Sequence[tuple[str, str]], text_of: Callable[[str], str] | None
 def _same_texts(one: Representations, two: Representations) -> None:
     if list(one.ids) != list(two.ids) or one.n_layers != two.n_layers:
         raise AnalysisError(
-            f"{len(one.ids)} texts of {one.n_layers} layers and {len(two.ids)} of {two.n_layers} cannot be paired",
+            f"the vectors of the two models cannot be paired, because their texts or layers differ: {len(one.ids)} "
+            f"texts with {one.n_layers} layers, and {len(two.ids)} texts with {two.n_layers} layers",
             where="drift",
-            fix="encode one collection with both retrievers",
+            fix="encode the same collection with a backbone and the retriever fine-tuned from it",
         )
 
 

@@ -42,7 +42,11 @@ def alignment(query: Vectors, passage: Vectors) -> float:
     Wang and Isola (2020), eq. 2.
     """
     if len(query) != len(passage):
-        raise AnalysisError(f"{len(query)} queries and {len(passage)} passages cannot be paired", where="alignment")
+        raise AnalysisError(
+            f"{len(query)} queries and {len(passage)} passages cannot be paired",
+            where="alignment",
+            fix="give one relevant passage for each query",
+        )
     return float(np.square(unit(query) - unit(passage)).sum(axis=1).mean())
 
 

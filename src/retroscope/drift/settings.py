@@ -36,7 +36,7 @@ class DriftSettings:
 
         for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
             if getattr(self, name) < fewest:
-                raise SettingsError(f"{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
+                raise SettingsError(f"representations.{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
 
 
 @dataclass(frozen=True, kw_only=True)

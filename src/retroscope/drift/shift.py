@@ -96,8 +96,11 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
     """
     n = sample_size(len(reference), None if other is None else len(other), settings.texts)
     if n < fewest(settings.neighbours):
-        where, fix = "domain shift", f"each sample needs {fewest(settings.neighbours)}"
-        raise AnalysisError(f"samples of {n} passages are too few for an interval", where=where, fix=fix)
+        raise AnalysisError(
+            f"samples of {n} passages are too few for an interval, which needs {fewest(settings.neighbours)}",
+            where="domain shift",
+            fix="give collections with more passages, or a larger shift.texts",
+        )
     here, start = (reference, 2 * n) if other is None else (other, 0)
     pair = reference.part(0, 2 * n), here.part(start, start + 2 * n)
     interval = partial(jackknife, level=settings.level, seed=settings.seed)

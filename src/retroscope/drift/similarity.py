@@ -27,7 +27,9 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     n = len(x)
     if n < FEWEST or len(y) != n:
         raise AnalysisError(
-            f"{n} and {len(y)} texts cannot be compared", where="CKA", fix="give the same texts, at least four"
+            f"vectors of {n} texts and of {len(y)} texts cannot be compared",
+            where="CKA",
+            fix=f"give two sets of vectors of the same texts, and at least {FEWEST} texts",
         )
     # the estimate does not change with a shift; without one, large means would cancel digits
     x, y = (v.astype(np.float64) - v.mean(axis=0, dtype=np.float64) for v in (x, y))

@@ -74,7 +74,7 @@ def _check(before: Weights, after: Weights) -> None:
     reason = incomparable(before.anatomy, after.anatomy)
     if reason:
         raise EncoderError(
-            f"{before.where} and {after.where}: {reason}",
+            f"the weights of {before.where} and {after.where} cannot be compared: {reason}",
             fix="compare a retriever with the backbone from which it was fine-tuned",
         )
 

@@ -32,10 +32,13 @@ class Engine:
             raise unknown_name("engine", self.name, ENGINES)
         if self.name == "local" and (self.address or self.workers is not None):
             raise SettingsError(
-                "the local engine is one worker in this process", fix="leave out address and workers, or use ray"
+                "the engine 'local' runs in this process and takes no address and no number of workers",
+                fix="leave out the address and `workers` (--workers), or use the engine 'ray' (--engine ray)",
             )
         if self.workers is not None and self.workers < 1:
-            raise SettingsError(f"workers is {self.workers}", fix="give at least 1, or leave it out")
+            raise SettingsError(
+                f"workers is {self.workers}", fix="give at least 1 worker, or leave out `workers` (--workers)"
+            )
 
     def run(self, job: Job, progress: Count | None = None) -> RunTally:
         """Do all shards of a job that are not done yet, by the chosen engine.

@@ -133,9 +133,9 @@ class Crew:
         if differing:
             said = ", ".join(f"{n} {arrival.equipment.get(n)!r} instead of {self._equipment[n]!r}" for n in differing)
             raise EngineError(
-                f"the nodes of the cluster differ: {member.label} has {said}, so its vectors would differ in their "
-                f"last bits",
-                fix="use nodes of one kind with the same libraries, and one store for each kind",
+                f"the nodes of the cluster differ: {member.label} has {said}, so vectors of {member.label} would "
+                f"differ in their last bits",
+                fix="use nodes with the same kind of device and the same library versions",
             )
         member.ready, member.attempt = True, 0
 

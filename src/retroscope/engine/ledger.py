@@ -52,9 +52,9 @@ class Ledger:
         lost = [file for file, digest in digests.items() if digest is None]
         if lost:
             raise EngineError(
-                f"shard {name} was written, and {lost[0]} is not there",
+                f"the file {lost[0]} is missing, although shard {name} was just written",
                 where=str(self.storage.place),
-                fix="repeat the command",
+                fix="repeat the command, which computes this shard again",
             )
         record = {"key": key, "equipment": dict(self.equipment), "files": digests}
         self.storage.write(_record(name), json.dumps(record, sort_keys=True).encode())

@@ -24,6 +24,7 @@ from retroscope.engine.crew import Crew, Event
 from retroscope.engine.queue import Queue
 from retroscope.engine.shards import Job, RunTally
 from retroscope.errors import EngineError, MissingExtraError, listed
+from retroscope.numbers import count
 from retroscope.progress import Count
 
 OBJECT_STORE_BYTES = 100 * 2**20  # little more than Ray's least: only texts and reports pass through it
@@ -57,10 +58,10 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
     tally.retried = {name: errors[-1] for name, errors in queue.failures.items() if name not in queue.missing}
     if queue.missing:
         raise EngineError(
-            f"{len(queue.missing)} shards are missing, all others are done:"
+            f"{len(queue.missing)} shards failed in every attempt; all other shards are done:"
             + listed([f"{name}: {reason}" for name, reason in sorted(queue.missing.items())]),
             where=str(job.ledger.storage.place),
-            fix="remove the cause and repeat the command: it computes only the missing shards",
+            fix="remove the cause and repeat the command, which computes only the missing shards",
         )
     return tally
 
@@ -78,8 +79,8 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
         tally.arrived = tally.arrived or (last_seen - started if crew.at_work else 0.0)
         if not crew.members or time.monotonic() - last_seen > PATIENCE:
             raise EngineError(
-                f"no worker is left: {(crew.dismissed or tally.lost or ['none has arrived'])[-1]}",
-                fix="free resources on the cluster and repeat the command: finished shards are kept",
+                f"no worker is left: {(crew.dismissed or tally.lost or ['no worker has started'])[-1]}",
+                fix="free resources on the cluster and repeat the command, which keeps the finished shards",
             )
 
 
@@ -144,9 +145,9 @@ def _refuse_another(ray: Any, address: str | None) -> None:
     connected = ray.get_runtime_context().gcs_address
     if address not in (None, ANY, connected):
         raise EngineError(
-            f"this process is connected to the Ray cluster at {connected} already",
+            f"this process is already connected to another Ray cluster, at {connected}",
             where=str(address),
-            fix="leave out the address, or call ray.shutdown() before",
+            fix="leave out the address to use that cluster, or call ray.shutdown() first",
         )
 
 
@@ -204,9 +205,9 @@ def _connect(ray: Any, address: str) -> None:
             ray.init(address=address, **QUIET)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise EngineError(
-            f"no Ray cluster responds: {' '.join(str(error).split())[:200]}",
+            f"no Ray cluster responds at this address: {' '.join(str(error).split())[:200]}",
             where=address,
-            fix="start it with `ray start --head`, and give its address as ray:HOST:PORT, or ray:auto on its head",
+            fix="start a cluster with `ray start --head`, and use --engine ray:HOST:PORT, or ray:auto on the head node",
         ) from error
 
 
@@ -217,7 +218,7 @@ def _room(ray: Any, job: Job) -> int:
     room = sum(int(has // need) for has in nodes)
     if room < 1:
         raise EngineError(
-            f"no node of the cluster has {need} {kind}s: they have {nodes}",
-            fix="use other nodes, or fewer threads (OMP_NUM_THREADS)",
+            f"no node of the cluster has {count(need, kind)}, as a worker needs: the nodes have {nodes}",
+            fix=f"use nodes with more {kind}s" + ("" if job.accelerators else ", or fewer threads (OMP_NUM_THREADS)"),
         )
     return room

@@ -149,5 +149,6 @@ def unreadable(error: OSError, path: Path, fix: str) -> Exception:
     """Return the damage error for an operating system's error, or that error itself if the file may be intact."""
     if error.errno not in UNREADABLE:
         return error
-    what = "is missing" if error.errno == errno.ENOENT else f"cannot be read: {error.strerror}"
-    return DamageError(f"this file {what}", where=str(path), fix=fix)
+    if error.errno == errno.ENOENT:
+        return DamageError("this file is missing", where=str(path), fix=fix)
+    return DamageError(f"this file cannot be read: {error.strerror}", where=str(path), fix=fix)

@@ -33,13 +33,17 @@ def refused_by_system(error: BaseException) -> SettingsError | None:
         return disk_full(where)
     if not refusals:
         return None
-    return SettingsError(f"access refused: {refusals[0].strerror}", where=where, fix="name another file or folder")
+    return SettingsError(
+        f"the operating system refused access: {refusals[0].strerror}",
+        where=where,
+        fix="change the permissions, or give another file or folder",
+    )
 
 
 def disk_full(where: str) -> SettingsError:
     """Return the error that reports a full disk."""
     return SettingsError(
-        "the disk is full", where=where, fix="free some space and repeat the command: it continues from there"
+        "the disk is full", where=where, fix="free some space and repeat the command, which continues where it stopped"
     )
 
 

@@ -102,7 +102,7 @@ def read_document(path: Path, fix: str = "run the command again that made it") -
     if document.get("schema") != SCHEMA:
         raise _other_schema(document, path)
     if written is None:
-        raise DamageError("this file has no checksum: it is damaged, or was written by an early version",
+        raise DamageError("this file has no checksum: the file is damaged, or an early version of Retroscope wrote it",
                           where=str(path), fix=fix)  # fmt: skip
     return document
 
@@ -129,10 +129,10 @@ def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
     version = versions.get("retroscope") if isinstance(versions, Mapping) else None
     written = f", written by retroscope {version}" if version else ""
     return AnalysisError(
-        f"this file has schema {document.get('schema')}{written}, and this version reads schema {SCHEMA}",
+        f"this file has schema {document.get('schema')}{written}, but this version reads only schema {SCHEMA}",
         where=str(path),
-        fix=f"read it with {f'retroscope {version}' if version else 'the version that wrote it'}, or run the command "
-        "again that made it, into another folder",
+        fix=f"read the file with {f'retroscope {version}' if version else 'the version that wrote it'}, or repeat the "
+        "command that made the file, with another output folder",
     )
 
 

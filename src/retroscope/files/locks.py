@@ -26,7 +26,9 @@ def held(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as busy:
         raise SettingsError(
-            "another run is writing to this folder", where=str(folder), fix="wait for it, or name another folder"
+            "another run is writing to this folder",
+            where=str(folder),
+            fix="wait until that run ends, or give another folder",
         ) from busy
     try:
         yield

@@ -94,8 +94,10 @@ def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.stat()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        what = f"no path can be called {excerpt(str(given))} ({reason(error)})"
-        raise kind(what, fix="check the path") from error
+        raise kind(
+            f"no path can be called {excerpt(str(given))} ({reason(error)})",
+            fix="check the path",
+        ) from error
     return path
 
 
@@ -116,7 +118,7 @@ def check_file(path: Path, kind: ErrorClass) -> None:
     if other:
         raise kind(f"this is {other}, not a file", where=str(path), fix="give a regular file")
     if not os.access(path, os.R_OK):
-        raise kind("this file may not be read", where=str(path), fix="change its permissions")
+        raise kind("there is no permission to read this file", where=str(path), fix="change its permissions")
 
 
 @contextmanager
@@ -137,8 +139,11 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
             else:
                 yield raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        fix = "fetch or pack the file again"
-        raise kind(f"damaged gzip: {cut(str(error), LONGEST_REASON)}", where=str(path), fix=fix) from error
+        raise kind(
+            f"damaged gzip: {cut(str(error), LONGEST_REASON)}",
+            where=str(path),
+            fix="fetch or pack the file again",
+        ) from error
     except OSError as error:
         if error.errno in FULL:
             raise
@@ -216,14 +221,17 @@ def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
         for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
             if len(raw) > LONGEST_LINE:
                 raise kind(
-                    f"a line of more than {LONGEST_LINE // 2**20} MiB",
+                    f"this line has more than {LONGEST_LINE // 2**20} MiB",
                     where=f"{path}, line {number}",
                     fix="put every record on a line of its own",
                 )
             empty = 0 if raw.strip() else empty + 1
             if empty > MOST_EMPTY:
-                fix = "remove them, or fetch the file again"
-                raise kind(f"more than {MOST_EMPTY:,} empty lines", where=f"{path}, line {number}", fix=fix)
+                raise kind(
+                    f"more than {MOST_EMPTY:,} empty lines follow one another",
+                    where=f"{path}, line {number}",
+                    fix="remove the empty lines, or fetch the file again",
+                )
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             try:
@@ -248,8 +256,11 @@ def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) ->
         with path.open("rb") as file:
             content = file.read(largest + 1)
         if len(content) > largest:
-            raise kind(f"larger than {largest / 2**20:g} MiB, which no file of its kind is", where=str(path),
-                       fix=DOWNLOAD_AGAIN)  # fmt: skip
+            raise kind(
+                f"this file is larger than {largest / 2**20:g} MiB, the limit for a file of this kind",
+                where=str(path),
+                fix=DOWNLOAD_AGAIN,
+            )
         return content.decode()
 
 
@@ -290,7 +301,9 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
-        raise BrokenJsonError(f"keys that occur more than once: {names}", "keep one of each, or rename the others")
+        raise BrokenJsonError(
+            f"keys that occur more than once: {names}", "keep one entry for each key, or rename the others"
+        )
     return values
 
 

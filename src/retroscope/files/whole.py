@@ -70,9 +70,9 @@ def refuse_foreign(path: Path) -> None:
     """
     if path.exists() and not (path / MARK).exists() and (not path.is_dir() or any(path.iterdir())):
         raise SettingsError(
-            "the report would overwrite files that do not belong to a report",
+            "the report would overwrite files that Retroscope did not write",
             where=str(path),
-            fix="name another folder",
+            fix="give another output folder",
         )
 
 
@@ -88,9 +88,10 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
     """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(
-            "the report.html in this folder belongs to something else and would be overwritten",
+            f"this folder has a report.html but no {document}, so the page belongs to something else and would be "
+            "overwritten",
             where=str(folder),
-            fix="name another folder",
+            fix="give another output folder",
         )
     for name in replaced:
         refuse_foreign(folder / name)

@@ -53,7 +53,7 @@ def refuse_blind(retriever: Retriever, ranked: Retrieval, collection: Collection
     """
     if ranked.blind:
         raise AnalysisError(
-            f"{retriever.name} cannot search: {ranked.blind}",
+            f"{retriever.name} cannot rank passages by their content: {ranked.blind}",
             where=collection.name,
-            fix="see retroscope doctor: a pooling that never sees the text, too small a max_length, or damaged weights",
+            fix="run `retroscope doctor` to find the cause: an unsuitable pooling, a small max_length, damaged weights",
         )

@@ -15,7 +15,7 @@ from retroscope.inputs.settings import DataSettings, ModelSettings
 def retriever_of(settings: ModelSettings | None, what: str = "model") -> Retriever:
     """Load the retriever that these settings name."""
     if settings is None:
-        raise SettingsError(f"no {what} is named", fix="give its folder or hub name")
+        raise SettingsError(f"the settings name no {what}", fix=f"give the folder or hub name of the {what}")
     load = {name: value for name, value in asdict(settings.load).items() if value is not None}
     return load_retriever(settings.source, query=settings.query, passage=settings.passage, **load)
 
@@ -50,16 +50,16 @@ def check_ids(collection: Collection) -> None:
     wrong = [repr(i) for ids in (collection.queries, collection.passages) for i in ids if i.split() != [i]]
     if wrong:
         raise CollectionError(
-            f"these ids hold white space, which a TREC run file cannot carry:{listed(wrong)}",
+            f"these ids contain white space, which a TREC run file cannot represent:{listed(wrong)}",
             where=collection.name,
-            fix="rename them in the collection",
+            fix="rename these ids in the collection",
         )
 
 
 def collection_of(settings: DataSettings | None) -> Collection:
     """Load the collection that these settings name."""
     if settings is None:
-        raise SettingsError("no collection was given", fix="give --data FORMAT:PATH")
+        raise SettingsError("no collection was given", fix="give --data FORMAT:PATH, e.g. --data beir:data/nq")
     given = {name: value for name, value in asdict(settings).items() if name != "source"}
     return load_collection(settings.source, **given)
 
@@ -73,9 +73,9 @@ def refuse_same_texts(first: Collection, other: Collection) -> None:
     one, two = first.passages, other.passages
     if len(one) == len(two) and all(mine == theirs for mine, theirs in zip(one.values(), two.values(), strict=True)):
         raise CollectionError(
-            f"{other.name} and {first.name} have the same passages",
+            f"the collections {other.name} and {first.name} have the same passages",
             where=other.source,
-            fix="give a collection with other passages",
+            fix="give a further collection (--also) with other passages",
         )
 
 
@@ -88,5 +88,5 @@ def read_lines(path: Path) -> list[str]:
     texts = [line.removesuffix("\n").removesuffix("\r") for _, line in file_lines(path, CollectionError)] or [""]
     empty = [f"line {number}" for number, text in enumerate(texts, start=1) if not text.strip()]
     if empty:
-        raise CollectionError(f"these lines have no text:{listed(empty)}", where=str(path), fix="remove them")
+        raise CollectionError(f"these lines have no text:{listed(empty)}", where=str(path), fix="remove these lines")
     return texts

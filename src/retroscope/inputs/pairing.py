@@ -20,7 +20,7 @@ def check_pair(before: Retriever, after: Retriever) -> None:
     depths = {side: retriever.passage.anatomy.n_blocks for side, retriever in (("before", before), ("after", after))}
     if depths["before"] != depths["after"]:
         raise EncoderError(
-            f"{before.name} has {depths['before']} blocks, {after.name} {depths['after']}: layers cannot be paired",
+            f"layers cannot be paired: {before.name} has {depths['before']} blocks, {after.name} has {depths['after']}",
             fix="compare a retriever with the backbone from which it was fine-tuned",
         )
 

@@ -111,7 +111,10 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         if not self.measures or len({*self.measures}) < len(self.measures):
-            raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
+            raise SettingsError(
+                f"measures is {self.measures}, which is empty or repeats a measure",
+                fix="give at least one measure, and each measure once, e.g. nDCG@10",
+            )
         for name in self.measures:
             parse_measure(name)
 
@@ -124,7 +127,7 @@ class StudySettings:
         settings = self.analyses.get(name, kind())
         if settings is not None and not isinstance(settings, kind):
             raise SettingsError(
-                f"the settings of {name!r} are a {type(settings).__name__}, not {kind.__name__}",
-                fix=f"pass {kind.__name__}, or None to leave the analysis out",
+                f"the settings of the analysis {name!r} have the type {type(settings).__name__}, not {kind.__name__}",
+                fix=f"give a {kind.__name__}, or None to leave the analysis out",
             )
         return settings

@@ -52,12 +52,16 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {excerpt(e['input'])})" for e in error.errors()]
-        raise SettingsError(f"these settings are invalid:{listed(wrong)}", where=where) from error
+        raise SettingsError(
+            f"these settings are invalid:{listed(wrong)}",
+            where=where,
+            fix="correct the value of each of these settings",
+        ) from error
 
 
 def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsError:
     """Return the error for a setting that does not exist."""
-    return SettingsError(f"there is no setting {excerpt(name)}", where=where, fix=did_you_mean(name, list(known)))
+    return SettingsError(f"unknown setting {excerpt(name)}", where=where, fix=did_you_mean(name, list(known)))
 
 
 class _Loader(yaml.SafeLoader):
@@ -83,7 +87,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def from_yaml(path: Path) -> dict[str, Any]:
     """Read the values of a settings file, without checking them."""
     if not path_of(path, SettingsError).exists():
-        raise SettingsError("there is no such settings file", where=str(path), fix="check the path")
+        raise SettingsError("this settings file does not exist", where=str(path), fix="give the path of a YAML file")
     return yaml_values(read_whole(path, SettingsError, LARGEST), path)
 
 
@@ -92,7 +96,11 @@ def yaml_values(text: str, path: Path) -> dict[str, Any]:
     with foreign(SettingsError, "this is not YAML", path, "correct the file"):
         values = _loaded(text)
     if not isinstance(values, dict):
-        raise SettingsError("a settings file must be a mapping of names to values", where=str(path))
+        raise SettingsError(
+            f"a settings file must map names to values, but this file holds {excerpt(values)}",
+            where=str(path),
+            fix="write NAME: VALUE in every line, e.g. random_weights: false",
+        )
     return values
 
 
@@ -112,7 +120,10 @@ def changed(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, 
 def _read(assignment: str, text: str) -> object:
     what, fix = f"the value of {excerpt(assignment)} is not YAML", "write lists as [a, b]"
     if len(text) > LONGEST_VALUE:
-        raise SettingsError(what, fix=f"give a value of {LONGEST_VALUE:,} characters at most, or a settings file")
+        raise SettingsError(
+            f"the value of {excerpt(assignment)} has more than {LONGEST_VALUE:,} characters",
+            fix="put this value into a settings file (--settings FILE)",
+        )
     with foreign(SettingsError, what, "", fix):
         return _loaded(text)
 
@@ -146,7 +157,7 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     parts = [part for pair in node.value for part in (pair if isinstance(pair, tuple) else (pair,))]
     total = 1 + sum(_count(part, known) for part in parts if isinstance(part, yaml.Node))
     if total > MOST_VALUES:
-        raise yaml.YAMLError(f"more than {MOST_VALUES:,} values; each use of an alias counts")
+        raise yaml.YAMLError(f"more than {MOST_VALUES:,} values, counting each use of an alias")
     known[id(node)] = total
     return total
 
@@ -158,7 +169,11 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
         return merged(values, {head: value})
     inner = values.get(head) or {}
     if not isinstance(inner, Mapping):
-        raise SettingsError(f"{excerpt(head)} is a value, not a group of settings", where=".".join(path))
+        raise SettingsError(
+            f"{excerpt(head)} is a value, not a group of settings",
+            where=".".join(path),
+            fix=f"give a value to {head} itself, without a dot after the name",
+        )
     return {**values, head: assigned(inner, rest, value)}
 
 

@@ -46,7 +46,11 @@ def refuse_source_as_output(settings: StudySettings, out: Path) -> None:
     """
     for what, source in _folders(settings):
         if source.is_dir() and out.resolve() == source.resolve():
-            raise SettingsError(f"this is the folder of {what}", where=str(out), fix="name another output folder")
+            raise SettingsError(
+                f"the output folder is the folder of {what}, which must stay as it is",
+                where=str(out),
+                fix="give another output folder",
+            )
 
 
 def _folders(settings: StudySettings) -> Iterator[tuple[str, Path]]:

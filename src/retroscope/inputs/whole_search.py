@@ -47,7 +47,7 @@ class WholeSearch:
             return []
         names = [str(name) for name in sample["measure"].values]
         if depth(names) > self.depth:
-            raise ValueError(f"the search stored {self.depth} passages a query, and {names} need {depth(names)}")
+            raise ValueError(f"the stored rankings have {self.depth} passages a query, but {names} need {depth(names)}")
         queries = [str(query) for query in sample["query"].values]
         whole = measure_queries(self.runs[model], {query: self.qrels[query] for query in queries}, names)
         return [

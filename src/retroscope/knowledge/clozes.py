@@ -42,7 +42,7 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
     inside = [at for at, (a, b) in enumerate(spans) if a < end and b > start and b > a]
     if not inside:
         raise AnalysisError(
-            f"the tokenizer maps {answer!r} to no token", fix="remove the fact, or use another tokenizer"
+            f"the tokenizer gives the object {answer!r} no token", fix="remove the facts with this object"
         )
     first, last = inside[0], inside[-1] + 1
     return Answered(list(ids[:first]), tuple(ids[first:last]), list(ids[last:]))

@@ -1,5 +1,6 @@
 """Neutral text, which states no fact, for fitting read-outs. It states none of the facts that are asked for."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -60,8 +61,9 @@ def neutral_places(
         counts.append(len(words))
     if counts[0] < settings.positions / 4 or counts[1] == 0:
         raise AnalysisError(
-            f"the neutral text gives {counts[0]:,} tokens to predict, but {settings.positions:,} are needed",
-            fix="give more text (--text, retention.text), or ask for fewer (edit.tokens, retention.readout.positions)",
+            f"the neutral text gives {counts[0]:,} tokens to predict (needed: {math.ceil(settings.positions / 4):,}) "
+            f"and {counts[1]:,} held-out tokens (needed: 1)",
+            fix="give more neutral text (--text, retention.text), or lower edit.tokens or retention.readout.positions",
         )
     return places, torch.tensor(targets), counts[1]
 

@@ -121,7 +121,7 @@ def _plan(
             f"the controls {settings.chosen_controls} need a copy of the model with random weights, which was not "
             f"given",
             where="probing",
-            fix="pass random_weights=, or add the control 'none'",
+            fix="give the vectors of a copy with random weights (random_weights=VECTORS), or add the control 'none'",
         )
     return ProbePlan(
         task=task,
@@ -137,16 +137,18 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
     depths = {f"{s.name} ({side})": getattr(s, side).n_layers for s in sources for side in ("query", "passage")}
     if len({*depths.values()}) > 1:
         raise AnalysisError(
-            f"the towers differ in their number of layers: {depths}",
+            f"the towers have different numbers of layers: {depths}",
             where="probing",
-            fix="pair towers (and a copy with random weights) of the same depth",
+            fix="use towers, and a copy with random weights, that have the same number of layers",
         )
     depth = min(depths.values())
     layers = tuple(range(depth)) if settings.layers is None else settings.layers
     wrong = [k for k in layers if not 0 <= k < depth]
     if wrong:
         raise AnalysisError(
-            f"these layers do not exist: {wrong}", where="probing", fix=f"choose layers from 0 to {depth - 1}"
+            f"probes.layers names layers that do not exist: {wrong}",
+            where="probing",
+            fix=f"choose layers from 0 to {depth - 1}",
         )
     return layers
 
@@ -168,9 +170,9 @@ def _vectors(source: RetrieverRepresentations, task: Task, layer: int) -> tuple[
     passages = _rows(source.passage, task.passage_ids, layer, source.name)
     if queries.shape[1] != passages.shape[1]:
         raise AnalysisError(
-            f"query vectors have {queries.shape[1]} dimensions, passage vectors {passages.shape[1]}",
+            f"the query vectors have {queries.shape[1]} dimensions, but the passage vectors have {passages.shape[1]}",
             where=f"{source.name}, layer {layer}",
-            fix="probe towers of the same width",
+            fix="probe a retriever whose two towers have vectors of the same size",
         )
     return torch.from_numpy(queries), torch.from_numpy(passages)
 
@@ -180,7 +182,7 @@ def _rows(tower: Representations, ids: tuple[str, ...], layer: int, name: str) -
     broken = [ids[row] for row in np.flatnonzero(~np.isfinite(vectors).all(axis=1))]
     if broken:
         raise AnalysisError(
-            f"vectors with infinite or missing values:{listed(broken)}",
+            f"the vectors of these texts have infinite or missing values:{listed(broken)}",
             where=f"{name}, layer {layer}",
             fix="encode the collection again in float32",
         )

@@ -102,9 +102,12 @@ class ProbeSettings:
         _check_names("probe", self.chosen_probes, KNOWN_PROBES)
         _check_names("control", self.chosen_controls, CONTROLS)
         if not self.passages or list(self.passages) != sorted({*self.passages}):
-            raise SettingsError(f"passages={self.passages}", fix="give rising numbers of at least 2, e.g. (2, 3, 4, 5)")
+            raise SettingsError(
+                f"probes.passages is {self.passages}, which is empty or not in rising order",
+                fix="give rising numbers of at least 2, e.g. 2,3,4,5",
+            )
         if not self.ridge:
-            raise SettingsError(f"ridge={self.ridge}", fix="give at least one value, all above 0")
+            raise SettingsError("probes.ridge is an empty list", fix="give at least one penalty above 0, e.g. 0.1")
 
     @property
     def rules(self) -> Protocol:
@@ -144,4 +147,7 @@ def _check_names(kind: str, names: tuple[str, ...], known: Collection[str]) -> N
         if name not in known:
             raise unknown_name(kind, name, known)
     if not names or len({*names}) < len(names):
-        raise SettingsError(f"{kind}s={names}", fix=f"name at least one {kind}, each once")
+        raise SettingsError(
+            f"{kind}s is {names}, which is empty or repeats a name",
+            fix=f"give at least one {kind}, and each {kind} once",
+        )

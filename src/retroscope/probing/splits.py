@@ -134,9 +134,9 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
     """
     if len(task.query) < 2:
         raise AnalysisError(
-            "a single probing choice cannot be split into training and test",
+            "the probing task has only one choice, which cannot be split into training and test",
             where=f"split of seed {seed}",
-            fix="use more queries",
+            fix="use more judged queries",
         )
     order = np.random.default_rng(seed).permutation(len(task.query))
     cut = min(round(train_share * len(order)), len(order) - 1)
@@ -192,7 +192,7 @@ def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            f"too few choices remain, because parts of a split may share no query and no passage: {', '.join(short)}",
+            f"a split has too few choices, because its parts share no query and no passage: {', '.join(short)}",
             where=f"split of seed {split.seed}",
-            fix="use more queries or a larger corpus, longer lists of negatives, or fewer passages a choice",
+            fix="use more queries, a larger corpus, longer lists of negatives, or fewer passages a choice",
         )

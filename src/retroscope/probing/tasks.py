@@ -88,7 +88,8 @@ def build_task(
         raise AnalysisError(
             f"no query has the {size - 1} negatives that a choice among {size} needs (the longest list has {most})",
             where="candidates",
-            fix="mine more negatives" + (f", or probe with passages up to {most + 1}" if most else ""),
+            fix="give more hard negatives"
+            + (f", or at most {most + 1} passages a choice (--passages)" if most else ""),
         )
     query_index = _index(c.query_id for c in kept)
     passage_index = _index(p for c in kept for p in (c.positive, *c.negatives))
@@ -128,5 +129,5 @@ def _check_negatives(candidates: Sequence[Candidates]) -> None:
         raise AnalysisError(
             f"relevant passages are among the negatives of their own query:{listed(wrong)}",
             where="candidates",
-            fix="leave every judged-relevant passage out of the negatives",
+            fix="remove the relevant passages of a query from its negatives",
         )

@@ -15,7 +15,7 @@ from retroscope.files.checksums import UNREADABLE, checksum
 
 GROUP, ARRAYS = "zarr.json", ("vectors", "final")
 CHECKSUM = "checksum"  # attribute of the group: of all that describes it and its arrays, but for `done`
-FIX = "remove this folder and run again"
+FIX = "remove this folder and repeat the command"
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
     """Refuse rows of NaN, as which zarr reads a missing file."""
     if np.isnan(values[..., 0]).any():
         raise RepresentationError(
-            "some of the stored vectors are missing: a file was removed, or they were never written",
+            "some stored vectors are missing: a file was removed, or was never written",
             where=where,
             fix=FIX,
         )
@@ -61,7 +61,7 @@ def check_description(store: Store, attributes: Mapping[str, Any]) -> None:
     if CHECKSUM not in attributes and not any(of_arrays):
         return
     if attributes.get(CHECKSUM) != description_checksum(store):
-        raise ValueError("the metadata of its zarr group do not match their checksum")
+        raise ValueError("the metadata of the zarr group do not match their checksum")
 
 
 def _json(store: Store, name: str) -> dict[str, Any]:

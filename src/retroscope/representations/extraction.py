@@ -192,7 +192,9 @@ def _alone(place: Location) -> Iterator[None]:
             yield
     except Timeout as busy:
         raise RepresentationError(
-            "another run is writing these vectors", where=str(folder), fix="wait for it, then run again"
+            "another run is writing vectors to this folder",
+            where=str(folder),
+            fix="repeat the command when that run has ended",
         ) from busy
 
 

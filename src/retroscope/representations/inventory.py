@@ -74,7 +74,7 @@ def take_inventory(encoder: Encoder, texts: Iterable[str], progress: Callable[[i
             lengths.append(len(row))
         report(len(lengths))
     if not keys:
-        raise RepresentationError("there is no text to encode", where=encoder.name)
+        raise RepresentationError("no text was given to encode", where=encoder.name, fix="give at least one text")
     sizes = np.array(lengths, dtype=np.int32)
     reached = int(np.sum(sizes >= encoder.recipe.max_length))
     first = first_occurrences(np.frombuffer(keys, dtype=np.uint64).reshape(-1, 2))

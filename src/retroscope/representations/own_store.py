@@ -77,6 +77,6 @@ def open_own(plan: "ExtractionPlan", place: Location, mode: Literal["r", "r+"] =
         raise RepresentationError(
             "this folder holds vectors of another model, recipe or set of texts",
             where=str(place),
-            fix="choose another folder, or remove this one",
+            fix="give another folder, or remove this folder",
         )
     return store

@@ -22,7 +22,7 @@ def refuse_other_files(folder: Path) -> None:
     """
     if not is_free(folder) and not _is_store(folder):
         raise RepresentationError(
-            "this folder holds files that do not belong to a vector store", where=str(folder), fix="name another folder"
+            "this folder holds files that do not belong to a vector store", where=str(folder), fix="give another folder"
         )
 
 

@@ -148,13 +148,14 @@ class Representations:
         rows = self.store.vectors.shape[0]
         if len(self.ids) != rows:
             raise RepresentationError(
-                f"{len(self.ids)} ids for {rows} vectors", fix="give one id per text, in the order of the vectors"
+                f"{len(self.ids)} ids were given for {rows} vectors",
+                fix="give one id per text, in the order of the vectors",
             )
         if self.normed and not self.store.normed:
             raise RepresentationError(
                 "these vectors were stored without the final norm on every layer",
                 where=self.store.place,
-                fix="encode the collection again with norm_each_layer",
+                fix="encode the collection again with norm_each_layer=True (extraction.norm_each_layer)",
             )
 
     @property
@@ -209,7 +210,11 @@ class Representations:
 
     def _read(self, k: int | None, rows: slice) -> Vectors:
         if k is not None and not 0 <= k < self.n_layers:
-            raise AnalysisError(f"there is no layer {k}", fix=f"layers go from 0 to {self.n_layers - 1}")
+            raise AnalysisError(
+                f"these vectors have no layer {k}",
+                where=self.store.place,
+                fix=f"give a layer from 0 to {self.n_layers - 1}",
+            )
         return np.asarray(self.store.column(None if k is None else self._place(k), rows), dtype=np.float32)
 
     @cached_property
@@ -221,7 +226,11 @@ class Representations:
         """Return the rows of these ids."""
         unknown = [i for i in ids if i not in self.row_of]
         if unknown:
-            raise RepresentationError(f"no vectors for these ids:{listed(unknown)}", fix="encode the whole collection")
+            raise RepresentationError(
+                f"there are no stored vectors for these ids:{listed(unknown)}",
+                where=self.store.place,
+                fix="encode the whole collection",
+            )
         return np.fromiter((self.row_of[i] for i in ids), dtype=np.int64, count=len(ids))
 
 

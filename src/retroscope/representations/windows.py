@@ -95,9 +95,11 @@ def window_name(number: int) -> str:
 
 def other_texts(what: str, place: Location) -> RepresentationError:
     """Return the error for texts that differ from those of the plan."""
-    fix = "give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)"
-    what = f"the texts differ from those given to `plan_extraction`: {what}"
-    return RepresentationError(what, where=str(place), fix=fix)
+    return RepresentationError(
+        f"the texts differ from those given to `plan_extraction`: {what}",
+        where=str(place),
+        fix="give `plan_extraction` and `extract` the same texts (a list, or a stream that starts anew each time)",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,12 +153,12 @@ class WindowWorker:
         with np.errstate(over="ignore"):
             layers = vectors.layers.numpy().astype(dtype, copy=False)
             final = vectors.final.numpy().astype(dtype, copy=False)
-        for name, array in (("layers", layers), ("final", final)):
+        for name, array in (("vectors of the layers", layers), ("final vectors", final)):
             if not np.isfinite(array).all():
                 raise RepresentationError(
-                    f"{name} hold NaN or infinite values in {dtype}",
+                    f"the {name} have NaN or infinite values in {dtype}",
                     where=self.encoder.name,
-                    fix="store float32, and compute in float32 or bfloat16",
+                    fix="store float32 (extraction.dtype), and compute in float32 or bfloat16 (load.dtype)",
                 )
         return layers, final
 
@@ -188,9 +190,10 @@ class WindowRecruit:
         encoder = load_again(self.source)
         if encoder.fingerprint != self.encoder:
             raise RepresentationError(
-                f"another model is loaded here: fingerprint {encoder.fingerprint[:12]}, planned {self.encoder[:12]}",
+                f"this worker loaded another model than planned: the fingerprint is {encoder.fingerprint[:12]}, "
+                f"not {self.encoder[:12]}",
                 where=self.source.source,
-                fix="give all machines the same model folder",
+                fix="copy the same model folder to all machines",
             )
         return WindowWorker(encoder, self.form, open_store(self.place, mode="r+"))
 

@@ -198,7 +198,7 @@ class PublishedStudy:
         found = {one.number: one for one in self.figures}
         if number not in found:
             raise SettingsError(
-                f"there is no figure {number}", where=self.name, fix=f"choose from {min(found)} to {max(found)}"
+                f"this study has no figure {number}", where=self.name, fix=f"choose from {min(found)} to {max(found)}"
             )
         return found[number]
 

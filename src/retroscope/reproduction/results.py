@@ -84,7 +84,7 @@ def _corrected_rows(study: PublishedStudy, figure: PublishedFigure, trials: Done
 
 def _present(one: MeasuredTrial | None) -> MeasuredTrial:
     if one is None:
-        raise TypeError("this trial has not finished")
+        raise TypeError("this trial has not finished, so there are no accuracies to read")
     return one
 
 

@@ -30,10 +30,10 @@ def parse_measure(name: str) -> ir_measures.Measure:
     cutoff = measure.params.get("cutoff", 1)
     if not 1 <= cutoff <= DEEPEST:
         raise SettingsError(
-            f"{name!r} has a cut-off of {cutoff}", fix=f"give a cutoff of 1 or more, {DEEPEST:,} at most"
+            f"the measure {name!r} has the cutoff {cutoff}", fix=f"give a cutoff from 1 to {DEEPEST:,}, e.g. nDCG@10"
         )
     if not _is_computed(measure):
-        raise SettingsError(f"no installed provider computes {name!r}", fix=did_you_mean(name, FAMILIAR))
+        raise SettingsError(f"no installed package computes the measure {name!r}", fix=did_you_mean(name, FAMILIAR))
     return measure
 
 
@@ -60,8 +60,8 @@ def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> No
             failing.append(f"{name}: {type(error).__name__}")
     if failing:
         raise SettingsError(
-            f"these measures cannot be computed with these judgments:{listed(failing)}",
-            fix="choose others; ERR and exponential gains need query ids that are numbers, and grades up to 4",
+            f"these measures cannot be computed with the judgments of the collection:{listed(failing)}",
+            fix="choose other measures; ERR and exponential gains need query ids that are numbers, and grades up to 4",
         )
 
 

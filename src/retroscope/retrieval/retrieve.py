@@ -72,7 +72,11 @@ def retrieve(
 
 def _judged_rows(vectors: RetrieverRepresentations, collection: Collection) -> Int[np.ndarray, "query"]:
     if not collection.judged_queries:
-        raise AnalysisError("no query has a relevant passage", where=collection.name, fix="check the judgments")
+        raise AnalysisError(
+            "no query has a relevant passage",
+            where=collection.name,
+            fix="check the judgments and their split (--split)",
+        )
     return vectors.query.rows(collection.judged_queries)
 
 

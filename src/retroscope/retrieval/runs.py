@@ -19,9 +19,9 @@ def write_run(run: Run, path: Path, tag: str) -> None:
     split = [i for q, hits in run.items() for i in (q, *(d for d, _ in hits)) if i.split() != [i]]
     if split:
         raise AnalysisError(
-            f"these ids hold white space, which a TREC run file cannot carry:{listed(sorted(set(split)))}",
+            f"these ids contain white space, which a TREC run file cannot represent:{listed(sorted(set(split)))}",
             where=str(path),
-            fix="rename them in the collection",
+            fix="rename these ids in the collection",
         )
     word = "-".join(tag.split()) or "retroscope"
     with whole_file(path) as file:

@@ -74,8 +74,8 @@ def search_layers(
     """
     if len(queries) != passages.n_layers:
         raise AnalysisError(
-            f"the query tower has {len(queries)} layers and the passage tower {passages.n_layers}",
-            fix="search with the final vectors",
+            f"the query tower has {len(queries)} layers, but the passage tower has {passages.n_layers}",
+            fix="search with the final vectors instead of every layer",
         )
     return _search(queries, passages.layer_blocks(), passages.ids, k, similarity=similarity, progress=progress)
 
@@ -110,8 +110,8 @@ def _search(
 def _check_sizes(queries: Vectors, passages: Vectors) -> None:
     if queries.shape[1] != passages.shape[1]:
         raise AnalysisError(
-            f"query vectors have {queries.shape[1]} dimensions and passage vectors {passages.shape[1]}",
-            fix="compare vectors of towers with the same size, or the final vectors",
+            f"the query vectors have {queries.shape[1]} dimensions, but the passage vectors have {passages.shape[1]}",
+            fix="search with vectors of the same size, e.g. the final vectors of both towers",
         )
 
 

@@ -26,7 +26,8 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
     x = np.log10(given, where=given > 0, out=np.full(given.shape, np.nan))
     if not (given.size and np.isfinite(x).all() and (np.diff(x) > 0).all()):
         raise SettingsError(
-            f"an area over the fractions {given.tolist()}", fix="give positive fractions, each greater than the last"
+            f"the fractions {given.tolist()} are empty, not all positive, or not in rising order",
+            fix="give positive fractions in rising order, e.g. 0.01, 0.1",
         )
     if given.size == 1:
         return np.ones(1)

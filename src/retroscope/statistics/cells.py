@@ -23,7 +23,7 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
         raise AnalysisError(
             f"these queries have infinite scores, so there is no mean:{listed(ids)}",
             where=scores.name,
-            fix="mark what was not measured with NaN, or bound the measure",
+            fix="give NaN for scores that were not measured, or use a measure that is never infinite",
         )
     order = np.argsort(np.array(scores.query_ids, dtype=np.str_), kind="stable")
     values = np.asarray(scores.values.values, dtype=np.float64)[order]

@@ -126,8 +126,8 @@ def _one_cell(scores: Scores) -> np.ndarray:
     open_dims = [str(dim) for dim in values.dims if dim != QUERY and values.sizes[dim] > 1]
     if open_dims:
         raise AnalysisError(
-            f"flips need one cell, but {', '.join(open_dims)} was left open",
+            f"flips need one score for each query, but these dimensions have several labels: {', '.join(open_dims)}",
             where=scores.name,
-            fix=f"name one label of each, e.g. flips({open_dims[0]}={values[open_dims[0]].values[0]!r})",
+            fix=f"choose one label of each dimension, e.g. flips({open_dims[0]}={values[open_dims[0]].values[0]!r})",
         )
     return np.asarray(values.values, dtype=np.float64).reshape(len(values))

@@ -46,7 +46,11 @@ def variance_shares(means: xr.DataArray) -> dict[str, Share]:
         AnalysisError: if a cell is missing.
     """
     if bool(means.isnull().any()):
-        raise AnalysisError("some cells of the grid have no value", where="variance_shares", fix="finish the grid")
+        raise AnalysisError(
+            f"{int(means.isnull().sum())} cells of the grid have no value",
+            where="variance_shares",
+            fix="measure every cell of the grid",
+        )
     factors = [str(dim) for dim in means.dims if means.sizes[dim] > 1]
     parts = {subset: _squares(means, subset) for size in range(1, len(factors) + 1)
              for subset in combinations(factors, size)}  # fmt: skip

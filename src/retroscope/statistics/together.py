@@ -20,7 +20,9 @@ def correct_together(found: Sequence[Difference], correction: str, family: str) 
         SettingsError: for "max_t", which needs the same queries in every cell.
     """
     if correction == "max_t":
-        raise SettingsError("max_t needs the same queries in every table", fix="use 'holm'")
+        raise SettingsError(
+            "the correction 'max_t' needs the same queries in every table", fix="use the correction 'holm'"
+        )
     every = np.concatenate([one.table["p"].values.ravel() for one in found]) if found else np.zeros(0)
     corrected = correct(correction, every, np.zeros((0, len(every))), SignFlips())
     size = int(np.isfinite(every).sum())

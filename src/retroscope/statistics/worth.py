@@ -81,7 +81,11 @@ def worth(
         AnalysisError: for one number of labels, which is no curve.
     """
     if len(labels) < 2 or list(labels) != sorted({*labels}):
-        raise AnalysisError(f"labels {labels} are not a curve", where="worth", fix="give two numbers or more, rising")
+        raise AnalysisError(
+            f"the numbers of labels {labels} are fewer than two, or not in rising order",
+            where="worth",
+            fix="give two or more rising numbers, e.g. 100, 1000",
+        )
     budgets = np.asarray(labels, dtype=np.float64)
     values = _found(had.mean(axis=(0, 2)), lacked.mean(axis=(0, 2)), budgets)
     random = np.random.default_rng(settings.seed)

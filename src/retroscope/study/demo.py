@@ -70,7 +70,9 @@ def shipped() -> Shipped:
     folder = Path(str(files("retroscope"))) / "shipped"
     if not (folder / "retriever" / "model.safetensors").is_file():
         raise AnalysisError(
-            "this installation lacks the demo's models", where=str(folder), fix="install again, or use --retrain"
+            "this installation lacks the models of the demo",
+            where=str(folder),
+            fix="install retroscope again, or train the models: retroscope demo --retrain",
         )
     return in_folder(folder)
 

@@ -90,13 +90,16 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     """
     facts = load_facts(settings.facts).facts
     keep = load_facts(settings.keep).facts if settings.keep else ()
-    _refuse(facts, keep, add=settings.add)
+    _refuse(settings, facts, keep)
     texts = _neutral_texts(settings, [*facts, *keep], facts)
     load = LoadSettings(pooling="mean")
     whole, place = _present(load_language_model(settings.backbone, load), settings.backbone)
     if place.is_file():
-        fix = "convert it to a transformers folder first"
-        raise EncoderError("a GGUF file cannot be edited: its weights are quantised", where=str(place), fix=fix)
+        raise EncoderError(
+            "a GGUF file cannot be edited, because its weights are quantised",
+            where=str(place),
+            fix="convert the file to a transformers folder first",
+        )
     head = _present(load_language_head(settings.backbone, load), settings.backbone)
     encoder = load_encoder(settings.backbone, load)
     edited_layer(encoder, settings.edit)
@@ -112,12 +115,13 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     return EditJob(settings, encoder, head, whole, facts, keep, requests, inputs[:n], (inputs[n:], rest))
 
 
-def _refuse(facts: Sequence[Fact], keep: Sequence[Fact], *, add: bool) -> None:
+def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[Fact]) -> None:
     both = {fact.id for fact in facts} & {fact.id for fact in keep}
     if both:
         raise SettingsError(
-            f"{len(both)} facts are in both files, of those to edit and of those to keep, e.g. {sorted(both)[0]!r}",
-            fix="leave them out of one of the files",
+            f"{len(both)} facts are to be edited ({settings.facts}) and also kept ({settings.keep}), "
+            f"e.g. {sorted(both)[0]!r}",
+            fix="remove these facts from one of the two files (--facts or --keep)",
         )
     objects: dict[str, set[str]] = {}
     for fact in [*facts, *keep]:
@@ -125,14 +129,18 @@ def _refuse(facts: Sequence[Fact], keep: Sequence[Fact], *, add: bool) -> None:
     alone = sorted({fact.relation for fact in facts if len(objects[fact.relation]) < 2})
     if alone:
         raise SettingsError(
-            f"all facts of the relation {excerpt(alone[0])} have one object, so that object always ranks first",
-            fix="give facts with other objects that must stay: --keep FILE",
+            f"all facts of the relation {excerpt(alone[0])} have the same object, so this object always ranks first",
+            fix="give facts of this relation with other objects, which must stay: --keep FILE",
         )
     stated: dict[tuple[str, str], str] = {}
     for fact in facts:
-        if add and stated.setdefault((fact.relation, fact.subject), fact.object) != fact.object:
+        first = stated.setdefault((fact.relation, fact.subject), fact.object)
+        if settings.add and first != fact.object:
             raise SettingsError(
-                f"two objects of {excerpt(fact.relation)} are added to {excerpt(fact.subject)}", fix="add one of them"
+                f"two objects are to be added for the relation {excerpt(fact.relation)} of {excerpt(fact.subject)}: "
+                f"{excerpt(first)} and {excerpt(fact.object)}",
+                where=settings.facts,
+                fix="keep one of these two facts in the file",
             )
 
 
@@ -140,14 +148,20 @@ def _neutral_texts(settings: EditStudySettings, known: Sequence[Fact], facts: Se
     given = read_lines(Path(settings.text)) if settings.text else [text for fact in known for text in fact.passages]
     texts = without_facts(dict.fromkeys(given), facts)
     if not texts:
-        raise SettingsError("there is no neutral text", fix="give text that states none of the facts: --text FILE")
+        raise SettingsError(
+            f"there is no neutral text: all {len(given)} texts contain the subject and the object of an edited fact",
+            fix="give text that states none of the facts: --text FILE",
+        )
     return texts
 
 
 def _present(loaded: Found | NoLanguageHead, backbone: str) -> Found:
     if isinstance(loaded, NoLanguageHead):
-        fix = "give the backbone as it was pre-trained, with its language-model head"
-        raise EncoderError(f"facts cannot be edited: {loaded.reason.value}", where=backbone, fix=fix)
+        raise EncoderError(
+            f"the facts of this model cannot be edited: {loaded.reason.value}",
+            where=backbone,
+            fix="give the backbone as it was pre-trained, with its language-model head",
+        )
     return loaded
 
 

@@ -69,8 +69,8 @@ def as_new_folder(out: Path) -> Path:
     """
     real = out.resolve()
     if real == Path.cwd():
-        raise SettingsError("vectors cannot be written over the current folder", where=str(out),
-                            fix="name a subfolder, e.g. --out vectors")  # fmt: skip
+        raise SettingsError("the folder of the vectors cannot be the current folder", where=str(out),
+                            fix="give a subfolder, e.g. --out vectors")  # fmt: skip
     refuse_other_files(real)
     return real
 

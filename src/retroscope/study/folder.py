@@ -13,7 +13,7 @@ GRID = "grid.json"  # of a training ablation
 SET = "studies.json"  # names the studies of a folder that holds several
 REPORTED = ("tables", "figures")  # folders that every report replaces as a whole
 WRITTEN = (MEASURED, *REPORTED)  # those that a study does
-RESTORE = "restore it from a copy, or repeat the command that made the study, with --overwrite"
+RESTORE = "restore this file or folder from a copy, or repeat the command that made the study, with --overwrite"
 
 
 def stored_facts(folder: Path) -> dict[str, Any]:

@@ -56,9 +56,9 @@ class StudyOutcome:
         """Return what `--json` prints: the content of the study's `summary.json`."""
         return self.study.summary()
 
-    def text(self) -> str:
-        """Return the report of the study as plain text."""
-        return console_text(self.study.report_contents, everything=self.everything)
+    def text(self, folder: Path | None) -> str:
+        """Return the report of the study as plain text; it names the folder where everything else is."""
+        return console_text(self.study.report_contents, everything=self.everything, folder=folder)
 
 
 @dataclass(frozen=True, eq=False)

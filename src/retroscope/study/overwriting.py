@@ -11,8 +11,8 @@ from retroscope.files.whole import refuse_other_report
 from retroscope.study.folder import FACTS, REPORTED, SETTINGS, SUMMARY, WRITTEN, stored_facts, stored_settings
 from retroscope.typesetting.subject import StudyFacts
 
-ANOTHER_FOLDER = "name another folder"
-OR_OVERWRITE = f"{ANOTHER_FOLDER}, or overwrite it (--overwrite, overwrite=True)"
+ANOTHER_FOLDER = "give another output folder"
+OR_OVERWRITE = f"{ANOTHER_FOLDER}, or overwrite the study (--overwrite, overwrite=True)"
 
 
 def refuse_foreign_files(folder: Path) -> None:
@@ -65,7 +65,7 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
     there, here = read_document(folder / SUMMARY), json.loads(as_json(summary))
     if any(there[name] != here[name] for name in ("title", "collections", "settings")):
         raise SettingsError(
-            f"this folder holds the report of another study ({there['title']})",
+            f"this folder holds the report of another study, {there['title']!r}",
             where=str(folder),
             fix=ANOTHER_FOLDER,
         )
@@ -85,4 +85,4 @@ def _made_of(facts: StudyFacts) -> dict[str, object]:
 def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE, details: str = "") -> SettingsError:
     """Return the error for a folder whose study would be overwritten; `what` says how that study differs."""
     title = stored_facts(folder)["title"]
-    return SettingsError(f"this folder holds a study with {what} ({title}){details}", where=str(folder), fix=fix)
+    return SettingsError(f"this folder holds the study {title!r} with {what}{details}", where=str(folder), fix=fix)

@@ -158,7 +158,7 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
     if place.exists() and (stored := _stored(place)) is not None:
         return stored
     if step.planned is None:
-        raise TypeError(f"{step.analysis.name} cannot run: {step.refused}")
+        raise TypeError(f"the analysis {step.analysis.name!r} cannot run: {step.refused}")
     context = step.context.told(progress)
     measurement = step.instrument.measure(context, step.settings, step.planned)
     measurement = replace(measurement, collection=step.context.collection.name, key=_key(step))

@@ -15,7 +15,7 @@ from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settin
 from retroscope.study.overwriting import OR_OVERWRITE, replaced
 
 ANALYSES = "analyses"
-GO_ON = f"repeat the command as it was to go on with that study, {OR_OVERWRITE}"
+GO_ON = f"repeat the earlier command to continue that study, {OR_OVERWRITE}"
 SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES)
 
 
@@ -48,7 +48,11 @@ def refuse_left_out(settings: StudySettings) -> None:
     """
     for analysis in analyses().values():
         if settings_of(settings, analysis) is None and analysis.required:
-            raise SettingsError(f"{analysis.name!r} cannot be left out", where=f"{analysis.name}: null")
+            raise SettingsError(
+                f"the analysis {analysis.name!r} cannot be left out",
+                where=f"{analysis.name}: null",
+                fix=f"remove `{analysis.name}: null`",
+            )
 
 
 def complete(settings: StudySettings) -> StudySettings:
@@ -92,9 +96,10 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
     if value is None:
         return None
     if not isinstance(value, Mapping):
-        wrong = [f"{analysis.name}: {value!r}"]
         raise SettingsError(
-            f"these settings are invalid:{listed(wrong)}", where=where, fix="give a mapping, or null to leave it out"
+            f"the settings of the analysis {analysis.name!r} are {excerpt(value)}, not a mapping",
+            where=where,
+            fix="give a mapping of settings, or null to leave the analysis out",
         )
     return read_as(analysis.settings(), value, f"{where}.{analysis.name}")
 

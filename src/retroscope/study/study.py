@@ -84,8 +84,14 @@ class Study:
         if name not in analyses():
             raise unknown_name("analysis", name, analyses())
         if name in {one.analysis for one in self.subject.not_yet_run}:
-            raise AnalysisError(f"{name!r} has not run yet in this study", fix="repeat the command: it continues")
-        raise AnalysisError(f"{name!r} was not measured in this study", fix=f"measured are {', '.join(self.results)}")
+            raise AnalysisError(
+                f"the analysis {name!r} has not run yet in this study",
+                fix="repeat the command that made the study, which continues where it stopped",
+            )
+        raise AnalysisError(
+            f"the analysis {name!r} was not measured in this study",
+            fix=f"use an analysis that was measured: {', '.join(self.results)}",
+        )
 
     def __repr__(self) -> str:
         measured = ", ".join(name for name in analyses() if name in self.measured)
@@ -254,10 +260,13 @@ def load_study(folder: PathLike) -> Study:
     """
     home = path_of(folder)
     if not (home / FACTS).exists():
-        what = "this folder holds no study" if home.is_dir() else "there is no such folder"
         near = [one.name for one in home.parent.iterdir() if (one / FACTS).exists()] if home.parent.is_dir() else []
         meant = did_you_mean(home.name, near) if near else ""
-        raise AnalysisError(what, where=str(home), fix=meant or "make a study: retroscope compare ... --out DIR")
+        raise AnalysisError(
+            "this folder holds no study" if home.is_dir() else "this folder does not exist",
+            where=str(home),
+            fix=meant or "give the folder of a study, which `retroscope compare ... --out DIR` makes",
+        )
     facts = stored_facts(home)
     measured = {
         name: tuple(load_measurement(home / MEASURED / name / str(number), RESTORE) for number in range(count))
@@ -266,14 +275,18 @@ def load_study(folder: PathLike) -> Study:
     unknown = [name for name in measured if name not in analyses()]
     if unknown:
         raise AnalysisError(
-            f"this study measured {unknown[0]!r}, and no installed package declares that analysis",
+            f"this study measured the analysis {unknown[0]!r}, which no installed package declares",
             where=str(home),
-            fix="install the package that declares it",
+            fix="install the package that declares this analysis",
         )
     settings = stored_settings(home)
     missing = [name for name in ("protocol", "measures", "statistics") if name not in settings]
     if missing:
-        raise AnalysisError(f"these settings lack {missing[0]!r}", where=str(home / SETTINGS), fix="restore the file")
+        raise AnalysisError(
+            f"these settings lack the setting {missing[0]!r}",
+            where=str(home / SETTINGS),
+            fix=RESTORE,
+        )
     return Study(cast(StudyFacts, facts), settings, measured)
 
 

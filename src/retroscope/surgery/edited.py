@@ -56,7 +56,7 @@ def edited_vectors(
     for edit in edits.values():
         if not 0 <= edit.layer <= last:
             raise SettingsError(
-                f"there is no layer {edit.layer}", where=encoder.name, fix=f"layers go from 0 to {last}"
+                f"this model has no layer {edit.layer}", where=encoder.name, fix=f"give a layer from 0 to {last}"
             )
     vectors: dict[Name, Tensor] = {}
     lengths = [encoder.recipe.max_length if encoder.recipe.pad_to_max else len(row) for row in rows]

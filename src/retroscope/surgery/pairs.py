@@ -26,15 +26,15 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
     ]
     if apart:
         raise EncoderError(
-            f"{receiver.name} and {donor.name} differ in {len(apart)} tensors, first {apart[0]}",
-            fix="transplant between a backbone and the retriever fine-tuned from it",
+            f"{receiver.name} and {donor.name} differ in the names or shapes of {len(apart)} tensors, e.g. {apart[0]}",
+            fix="compare a backbone with the retriever that was fine-tuned from it",
         )
     one, two = (_computes(encoder) for encoder in (receiver, donor))
     differ = [f"{name} ({one[name]} and {two[name]})" for name in one if one[name] != two[name]]
     if differ:
         raise EncoderError(
             f"{receiver.name} and {donor.name} differ in how they compute: {', '.join(differ)}",
-            fix="load both with the same options, because a hybrid has only one recipe",
+            fix="load both models with the same options, because a hybrid has only one recipe",
         )
 
 

@@ -39,8 +39,11 @@ def part_filter(word: str, n_blocks: int) -> PartFilter:
         raise unknown_name("part", word, WORDS)
     k = int(count)
     if k < 1:
-        raise SettingsError(f"{word!r} names no block", fix=f"count from 1: {end}:1 is one block")
+        raise SettingsError(f"{word!r} names no block", fix=f"give a number of blocks from 1, e.g. {end}:1")
     if k > n_blocks:
-        raise SettingsError(f"{word!r}: the model has {n_blocks} blocks", fix=f"give 1 to {n_blocks}")
+        raise SettingsError(
+            f"{word!r} names {k} blocks, but the model has {n_blocks} blocks",
+            fix=f"give {end}:1 to {end}:{n_blocks}",
+        )
     blocks = range(n_blocks - k, n_blocks) if end == "top" else range(k)
     return lambda block, _part: block in blocks

@@ -37,7 +37,9 @@ def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
     """
     if of.query.backbone is not of.passage.backbone:
         raise SettingsError(
-            "the towers have weights of their own", where=of.name, fix="re-initialise one plain backbone"
+            "the two towers do not share their weights, so there is no single backbone to re-initialise",
+            where=of.name,
+            fix="give a single backbone, not two towers",
         )
     encoder = _reinitialised(of.passage, parts, seed)
     name = f"{of.name} ({', '.join(parts)} re-initialised, seed {seed})"

@@ -85,7 +85,9 @@ def _random(name: str, rest: str, n_blocks: int) -> Transplant:
     draw, _, inner = rest.partition(":")
     changed = named(inner, n_blocks)
     if not _is_number(draw) or changed.share is not None or changed.draw is not None:
-        raise SettingsError(f"{name!r} is not a random change", fix="give random:DRAW:NAME, e.g. random:0:block:1")
+        raise SettingsError(
+            f"{name!r} does not name a random change of weights", fix="give random:DRAW:NAME, e.g. random:0:block:1"
+        )
     return Transplant(name, changed.donates, draw=int(draw))
 
 
@@ -106,7 +108,10 @@ def _blocks(name: str, word: str, number: str, n_blocks: int) -> tuple[int, int]
     first, dash, last = number.partition("-")
     ends = [int(n) if _is_number(n) else 0 for n in (first, last if dash else first)]
     if not 1 <= ends[0] <= ends[1] <= n_blocks or (dash and word != "block"):
-        raise SettingsError(f"{name!r}: the model has {n_blocks} blocks", fix=f"give {word}:1 to {word}:{n_blocks}")
+        raise SettingsError(
+            f"the transplant {name!r} does not fit the model, which has {n_blocks} blocks",
+            fix=f"give {word}:1 to {word}:{n_blocks}",
+        )
     return ends[0], ends[1]
 
 
@@ -120,7 +125,10 @@ def _share(name: str, number: str) -> float:
     except ValueError:
         share = float("nan")
     if not 0 <= share <= 1:
-        raise SettingsError(f"{name!r} is not an interpolation", fix="give interpolate:0 to interpolate:1")
+        raise SettingsError(
+            f"the transplant {name!r} has no share from 0 to 1",
+            fix="write a share, e.g. interpolate:0.5",
+        )
     return share
 
 

@@ -75,7 +75,10 @@ def train(
         TrainingError: for too few pairs, nothing to train, a loss that is not a number, a full disk.
     """
     if len(pairs) < 2:
-        raise TrainingError(f"{len(pairs)} pairs are too few to train on", fix="give a split with more judged queries")
+        raise TrainingError(
+            f"training needs at least 2 pairs, but there are {len(pairs)}",
+            fix="give a split with more judged queries (--split)",
+        )
     set_trainable(model, settings)
     trainer = _trainer(model, pairs, settings, folder, dev)
     trainer.remove_callback(PrinterCallback)

@@ -71,7 +71,7 @@ def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
     rng = np.random.default_rng(seed)
     words = [text.split() for text in texts if len(text.split()) > 1]
     if not words:
-        raise TrainingError("no text has two words, so nothing can be cropped", fix="give longer documents")
+        raise TrainingError("no document has two words, which a crop needs", fix="give longer documents")
     rounds = -(-n // len(words))
     order = [at for _ in range(rounds) for at in rng.permutation(len(words))][:n]
     pairs = [(_crop(words[at], rng), _crop(words[at], rng)) for at in order]

@@ -46,7 +46,7 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
     raise TrainingError(
         "this folder was written by another training, with different texts, settings, weights or software",
         where=str(folder),
-        fix="name another folder",
+        fix="give another output folder",
     )
 
 
@@ -96,10 +96,10 @@ def claim(folder: Path, key: str) -> Path:
             "the checkpoints in this folder belong to another training, with different texts, settings, weights or "
             "software",
             where=str(checkpoints),
-            fix="name another folder, or remove the checkpoints to abandon that training",
+            fix="give another output folder, or remove these checkpoints to abandon that training",
         )
     if folder.exists() and {place.name for place in folder.iterdir()} - {LOCK}:
-        raise TrainingError("this folder is in use", where=str(folder), fix="name another one")
+        raise TrainingError("this folder already holds other files", where=str(folder), fix="give a new output folder")
     with new_folder(checkpoints) as new:
         _write(new / OWNER, {"key": key})
     return checkpoints
@@ -113,7 +113,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError) as error:
-        raise damaged(path, "name another folder, or restore the file from a copy") from error
+        raise damaged(path, "give another output folder, or restore the file from a copy") from error
 
 
 def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:
@@ -197,9 +197,9 @@ def _compare(values: Tensor, wanted: Tensor, what: str, folder: Path) -> None:
     gap = float((values - wanted).abs().max())
     if not gap <= TOLERANCE * max(1.0, float(wanted.abs().max())):
         raise TrainingError(
-            f"the saved folder gives other {what} than the model that was trained (largest gap {gap:.2g})",
+            f"the saved model computes other {what} than the trained model (largest difference {gap:.2g})",
             where=str(folder),
-            fix="the last checkpoint is kept; please report this with the model's family and versions",
+            fix="report this with the model's family and the library versions; the last checkpoint is kept",
         )
 
 

@@ -110,7 +110,7 @@ def _check(backbone: Retriever) -> None:
         problems.append("a recipe of normalised layers, unpooled prompts or lifted causality")
     if problems:
         raise TrainingError(
-            f"a trained folder cannot carry this recipe: {'; '.join(problems)}",
+            f"a sentence-transformers folder cannot store this recipe: {'; '.join(problems)}",
             where=backbone.name,
             fix="start from the plain backbone, with pooling cls, mean, last_token, max or weighted_mean",
         )
@@ -145,7 +145,7 @@ def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
     if lost or keys.unexpected_keys:
         names = listed([*lost, *keys.unexpected_keys])
         raise TrainingError(
-            f"sentence-transformers builds a different architecture from the one that was loaded{names}",
+            f"sentence-transformers builds this backbone with other weights than transformers:{names}",
             where=str(proved.name_or_path),
             fix="save the backbone as a plain transformers folder",
         )
@@ -189,7 +189,9 @@ def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
     backend.post_processor = Tokenizer.from_str(json.dumps(state)).post_processor
     ids = tokenizer("a")["input_ids"]
     if ids[-1] != tokenizer.eos_token_id or ids[-2:-1] == ids[-1:]:
-        raise TrainingError("this tokenizer cannot be made to end texts with EOS", fix="train without append_eos")
+        raise TrainingError(
+            "this tokenizer cannot be made to end texts with EOS", fix="train without append_eos (--no-append-eos)"
+        )
 
 
 def _ending(processor: dict[str, Any] | None, eos: str, number: int) -> dict[str, Any]:

@@ -109,9 +109,9 @@ def go_on(objective: PretrainingObjective, folder: Path) -> tuple[PreTrainedMode
     lost = [name for name in new if name.startswith(f"{own}.") and ".pooler." not in name]
     if lost:
         raise TrainingError(
-            f"the checkpoint lacks weights of the backbone{listed(lost)}",
+            f"the checkpoint lacks these weights of the backbone:{listed(lost)}",
             where=str(folder),
-            fix="give a folder saved from this architecture",
+            fix="give a checkpoint that holds all weights of its backbone",
         )
     return model, new
 
@@ -162,6 +162,7 @@ def objective_of(name: str, family: str) -> PretrainingObjective:
     if known is None:
         fitting = sorted({family for objective, family in LANGUAGE if objective == name})
         raise TrainingError(
-            f"the objective {name!r} does not train a {family!r} model", fix=f"it trains {', '.join(fitting)}"
+            f"the objective {name!r} does not train a {family!r} model",
+            fix=f"give a model of the family {' or '.join(fitting)}, or use another objective",
         )
     return known

@@ -97,7 +97,9 @@ def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
     kept = [c for c in candidates if len(c.negatives) >= n]
     if not kept:
         raise TrainingError(
-            f"no query has {n} hard negatives", where=collection.name, fix="ask for fewer, or train without (0)"
+            f"no query has {n} hard negatives",
+            where=collection.name,
+            fix="give a smaller hard_negatives (--hard-negatives), or 0 for none",
         )
     left_out = len(candidates) - len(kept)
     return Pairs(
@@ -120,7 +122,7 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
     """
     trained = {folded(query) for query in pairs.queries}
     for collection in held_out:
-        _refuse_shared(trained, collection, "held-out queries are in the training pairs")
+        _refuse_shared(trained, collection, "held-out", "the training pairs")
 
 
 def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
@@ -131,12 +133,10 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
     """
     selecting = {folded(dev.queries[query].text) for query in dev.judged_queries}
     for collection in tests:
-        _refuse_shared(
-            selecting, collection, f"test queries are among those of {dev.name}, which choose the checkpoint"
-        )
+        _refuse_shared(selecting, collection, "test", f"{dev.name}, which chooses the checkpoint")
 
 
-def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
+def _refuse_shared(seen: Set[str], collection: Collection, kind: str, others: str) -> None:
     """Raise an error that names the queries of the collection whose text also occurs in training."""
     leaking = [
         f"{query} ({collection.queries[query].text!r})"
@@ -145,7 +145,7 @@ def _refuse_shared(seen: Set[str], collection: Collection, what: str) -> None:
     ]
     if leaking:
         raise TrainingError(
-            f"{len(leaking)} {what}:{listed(leaking)}",
+            f"{len(leaking)} {kind} queries are also in {others}:{listed(leaking)}",
             where=collection.name,
-            fix="remove them from one of the two splits",
+            fix="remove these queries from one of the two splits",
         )

@@ -37,7 +37,8 @@ class LoraSettings:
         check_ranges(self)
         if self.targets == ():
             raise SettingsError(
-                "targets is empty", fix="name at least one weight matrix for LoRA, or omit targets to adapt all"
+                "training.lora.targets is an empty list",
+                fix="name at least one linear map to adapt, or leave out training.lora.targets to adapt all",
             )
 
 

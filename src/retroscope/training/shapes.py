@@ -102,7 +102,8 @@ def shape_of(name: str) -> Shape:
     layers, width = int(free[1]), int(free[2])
     if width % HEAD:
         raise SettingsError(
-            f"{name!r}: the width is not a multiple of {HEAD}", fix=f"give e.g. {HEAD * (width // HEAD + 1)}"
+            f"the width of the shape {name!r} is not a multiple of {HEAD}",
+            fix=f"give e.g. {family}-{layers}x{HEAD * (width // HEAD + 1)}",
         )
     return partial(BUILDERS[family], Size(layers, width, width // HEAD, 4 * width))
 

@@ -24,7 +24,7 @@ def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> Non
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise TrainingError(
             f"the strategy {settings.strategy!r} selects no weight of this model",
-            fix="use 'lora', 'norms' or 'full'",
+            fix="use the strategy 'lora', 'norms' or 'full'",
         )
 
 

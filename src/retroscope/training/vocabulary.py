@@ -77,13 +77,13 @@ def parse_kind(text: str) -> tuple[str, int]:
     kind, _, size = text.partition(":")
     if kind not in KINDS or not re.fullmatch(r"[0-9]{0,7}", size):
         raise SettingsError(
-            f"{excerpt(text)} is not a tokenizer that can be trained",
-            fix=f"{did_you_mean(kind, KINDS)}, as wordpiece:8000",
+            f"unknown kind of tokenizer {excerpt(text)}",
+            fix=f"{did_you_mean(kind, KINDS)}, e.g. wordpiece:8000",
         )
     tokens = int(size or 30000)
     if not FEWEST_TOKENS <= tokens <= MOST_TOKENS:
         raise SettingsError(
-            f"the vocabulary has an invalid size of {tokens:,} tokens", fix=f"give {FEWEST_TOKENS} to {MOST_TOKENS:,}"
+            f"a vocabulary cannot have {tokens:,} tokens", fix=f"give {FEWEST_TOKENS} to {MOST_TOKENS:,} tokens"
         )
     return kind, tokens
 

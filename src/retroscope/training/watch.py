@@ -45,7 +45,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         loss = rest["logs"].get("loss", 0.0)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is {loss:g} before step {state.global_step}",
+                f"the training loss is {loss:g} before step {state.global_step}",
                 where=str(args.output_dir),
                 fix="lower the learning rate, or use float32 or bfloat16; the last checkpoint is kept",
             )

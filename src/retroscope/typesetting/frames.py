@@ -61,8 +61,8 @@ def correction(difference: Difference) -> str:
 def _stated(key: str, value: Value | None, difference: Difference) -> Value:
     if value is None:
         raise AnalysisError(
-            f"the method of this difference does not state {key!r}",
+            f"this difference does not record {key!r} in its method",
             where=difference.before.name,
-            fix="make it with compare_scores",
+            fix="compute the difference with compare_scores",
         )
     return value

@@ -127,7 +127,9 @@ def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Mark
         return Markup("")
     taken = sorted({*MACROS, *shared} & {*section.values})
     if taken:
-        raise ValueError(f"the section {section.name} gives its templates values called {', '.join(taken)}")
+        raise ValueError(
+            f"the section {section.name!r} gives its templates values with reserved names: {', '.join(taken)}"
+        )
     code = f"{{% from 'macros.html.j2' import {', '.join(MACROS)} with context %}}\n{file.read_text('utf-8')}"
     return Markup(_environment().from_string(code).render({**shared, **section.values, "page": section}))
 

@@ -46,7 +46,7 @@ def merge_named(parts: Sequence[Mapping[str, Named]]) -> dict[str, Named]:
     names = [name for part in parts for name in part]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ValueError(f"two tables or figures share the name {', '.join(repeated)}")
+        raise ValueError(f"several tables, or several figures, have the name {', '.join(repeated)}: rename all but one")
     return {name: one for part in parts for name, one in part.items()}
 
 

@@ -64,13 +64,16 @@ def _check_model(retriever: Retriever, settings: ErasureSettings) -> None:
         encoder = retriever.tower(tower)
         wrong = [k for k in settings.layers or () if k > encoder.anatomy.n_blocks]
         if wrong:
-            fix = f"layers go from 0 to {encoder.anatomy.n_blocks}"
-            raise SettingsError(f"there is no layer {wrong[0]}", where=encoder.name, fix=fix)
+            raise SettingsError(
+                f"erasure.layers names layer {wrong[0]}, which this model does not have",
+                where=encoder.name,
+                fix=f"give layers from 0 to {encoder.anatomy.n_blocks} in erasure.layers",
+            )
         if SPARE * max(settings.ranks) > encoder.width:
             raise SettingsError(
-                f"rank {max(settings.ranks)} is more than half of the vectors' width, {encoder.width}",
+                f"rank {max(settings.ranks)} is more than half of the {encoder.width} dimensions of a vector",
                 where=encoder.name,
-                fix=f"use erasure.ranks of at most {encoder.width // SPARE}",
+                fix=f"give ranks of at most {encoder.width // SPARE} in erasure.ranks",
             )
 
 

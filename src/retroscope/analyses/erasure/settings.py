@@ -44,11 +44,11 @@ class ErasureSettings:
         check_ranges(self)
         if not self.ranks or self.layers == ():
             raise SettingsError(
-                "erasure.ranks or erasure.layers is empty",
-                fix="give at least one rank and one layer; leave out `layers` to use all layers",
+                f"erasure.{'layers' if self.ranks else 'ranks'} is an empty list",
+                fix="give at least one number; leave out erasure.layers to use all layers",
             )
         if self.passages == 1:
-            raise SettingsError("passages is 1", fix="give at least 2, or 0 for the whole corpus")
+            raise SettingsError("erasure.passages is 1", fix="give at least 2, or 0 to search the whole corpus")
         if self.measure is not None:
             parse_measure(self.measure)
 

@@ -55,9 +55,12 @@ class HeadSettings:
         if self.tower not in HEAD_TOWERS:
             raise unknown_name("tower", self.tower, HEAD_TOWERS)
         if self.passages == 1:
-            raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
+            raise SettingsError("heads.passages is 1", fix="give at least 2, or 0 to search the whole corpus")
         if self.measures == ():
-            raise SettingsError("the list of measures is empty", fix="name at least one")
+            raise SettingsError(
+                "heads.measures is an empty list",
+                fix="give at least one measure, e.g. nDCG@10, or leave out heads.measures to use those of the study",
+            )
         for name in self.measures or ():
             parse_measure(name)
 

@@ -96,7 +96,7 @@ def plan_texts(settings: StudySettings, file: Path, cache: Path) -> TextsPlan:
     asked = settings.of("neurons", NeuronsSettings)
     if asked is None:
         raise SettingsError(
-            "the settings switch off the analysis of neurons, which is the only one of this command",
+            "the settings switch off the analysis of neurons, but this command has no other analysis",
             where="neurons: null",
             fix="remove `neurons: null` from the settings",
         )
@@ -126,6 +126,6 @@ def plan_on_texts(
 def _check_target(settings: AttributionSettings) -> None:
     if settings.target != "norm":
         raise SettingsError(
-            f"the target {settings.target!r} compares a query with passages, and a file of texts has neither",
-            fix="give --data SPEC, or --target norm",
+            f"the target {settings.target!r} needs queries and passages, but --texts gives only single texts",
+            fix="use --target norm, or give a collection (--data SPEC) instead of --texts",
         )

@@ -52,7 +52,7 @@ class HeatMap:
         if isinstance(self.value, str) and self.value != SHARE:
             raise unknown_name("value of a neuron", self.value, (SHARE,))
         if self.bins < 1:
-            raise SettingsError(f"the heat map has {self.bins} bins", fix="give at least 1")
+            raise SettingsError(f"the heat map has {self.bins} bins", fix="give at least 1 bin")
 
 
 # The layout of arXiv 2505.07166, with the neurons that its own binning leaves out (those after 10 floor(n / 10)).
@@ -127,7 +127,7 @@ class AblationCurves:
             raise AnalysisError(
                 f"ablation scores need the dimensions {ABLATED}, got {self.scores.values.dims}",
                 where=self.scores.name,
-                fix="transpose them",
+                fix=f"transpose the array of scores: values.transpose{ABLATED}",
             )
         demand_columns("table of an ablation", self.table, TABLE_COLUMNS)
         _demand_recipe("ablation", self.recipe, ("beside", "layers", "level"))
@@ -216,9 +216,9 @@ class TowerNeurons:
     def __post_init__(self) -> None:
         if self.profile is None and len(self.sides) != 1:
             raise AnalysisError(
-                f"the neurons of {len(self.sides)} models have no paired difference",
+                f"`sides` has {len(self.sides)} models, but their paired difference (`profile`) is None",
                 where="neuron findings",
-                fix="give the paired difference of their scores as `profile`, or one side",
+                fix="give the paired difference of their scores as `profile`, or a single model in `sides`",
             )
         if self.overlap is not None:
             demand_columns("overlap of neurons", self.overlap, OVERLAP_COLUMNS)
@@ -282,4 +282,8 @@ def nearest(threshold: float, known: Iterable[float]) -> int | None:
 def _demand_recipe(what: str, recipe: Mapping[str, object], names: Sequence[str]) -> None:
     lost = [name for name in names if name not in recipe]
     if lost:
-        raise AnalysisError(f"the recipe of the {what} lacks {lost}", where="findings", fix="run the ablation again")
+        raise AnalysisError(
+            f"the recipe of the {what} lacks the fields {', '.join(lost)}",
+            where="findings",
+            fix="run the neuron ablation again",
+        )

@@ -80,9 +80,14 @@ class NeuronAblationSettings:
                 raise unknown_name(kind, word, known)
         check_precision(self.precision)
         if self.passages == 1:
-            raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
+            raise SettingsError(
+                "neurons.ablation.passages is 1", fix="give at least 2, or 0 to search the whole corpus"
+            )
         if not self.measures or len({*self.measures}) < len(self.measures):
-            raise SettingsError(f"measures={self.measures}", fix="name at least one measure, each once")
+            raise SettingsError(
+                f"neurons.ablation.measures is {self.measures}, which is empty or repeats a measure",
+                fix="give at least one measure, and each measure once, e.g. RR@10",
+            )
         for name in self.measures:
             parse_measure(name)
 

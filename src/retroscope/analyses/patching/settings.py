@@ -36,13 +36,15 @@ class PatchingSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        for kind, names, known in (
-            ("corruption", self.corruptions, CORRUPTIONS),
-            ("component", self.components, COMPONENT_NAMES),
-            ("choice of tokens", self.tokens, TOKEN_NAMES),
+        for field, kind, known in (
+            ("corruptions", "corruption", CORRUPTIONS),
+            ("components", "component", COMPONENT_NAMES),
+            ("tokens", "choice of tokens", TOKEN_NAMES),
         ):
-            if not names:
-                raise SettingsError(f"no {kind} is named", fix=f"name at least one of {', '.join(known)}")
-            for name in names:
+            if not getattr(self, field):
+                raise SettingsError(
+                    f"patching.{field} is an empty list", fix=f"give at least one of {', '.join(known)}"
+                )
+            for name in getattr(self, field):
                 if name not in known:
                     raise unknown_name(kind, name, known)

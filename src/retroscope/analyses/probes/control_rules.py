@@ -44,7 +44,7 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
     """Return a control's accuracies with widened intervals, chance, and passage_only's upper limit (`ceiling`)."""
     if result.effect is None:
-        raise ValueError("controls were asked for, but no probe was measured")
+        raise ValueError(f"the control {control!r} has no accuracies, because no probe was measured")
     rows = result.rows(control=control)
     cells = _no_narrower_than_exact(widened(by_side(rows, CELL), alpha(result.effect)), result.effect)
     blind = by_side(result.rows(control=PLAIN, probe="passage_only"), CELL)

@@ -54,9 +54,9 @@ class ProbesResult:
         cells = self.rows()
         if cells.empty:
             raise AnalysisError(
-                "no probe was measured at the same layer, N and control for both models",
+                "no probe was measured for both models with the same layer, number of passages and control",
                 where="probes",
-                fix="report without probes, or probe both retrievers on the same queries",
+                fix="probe both models on the same queries with the same settings, or leave the probes out",
             )
         return int(cells["passages"].max())
 

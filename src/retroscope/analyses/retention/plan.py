@@ -92,9 +92,9 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
     wordings = tuple(_wordings(encoder, facts, settings))
     if not wordings:
         raise CollectionError(
-            "no fact can be read by this model",
+            "this model can read none of the facts from their clozes",
             where=str(settings.facts),
-            fix="a causal model reads clozes that end with the object: give the facts such a wording",
+            fix="give clozes with words before the object; for a causal model, these words must include the subject",
         )
     texts = _neutral(context, settings, facts)
     places, targets, held_out = neutral_places(encoder.tokenizer, prediction(encoder), texts, settings.readout)

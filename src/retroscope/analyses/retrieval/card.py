@@ -85,7 +85,7 @@ def _cost(effect: Difference, others: Sequence[Statement]) -> Card:
     worst = min(others, key=_fall)
     number = worst.estimate
     if number is None:
-        raise ValueError("a statement on another collection has a number")
+        raise ValueError(f"the statement on another collection has no number: {worst.text}")
     of = f" (worst of {len(others)})" if len(others) > 1 else ""
     return Card(Question.COST, f"{_cost_words(effect, worst.state, number)}{of}", worst)
 

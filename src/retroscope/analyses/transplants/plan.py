@@ -58,7 +58,9 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
     for name in settings.transplants or ():
         other = by_weights.setdefault(donated(named(name, n_blocks), n_blocks), name)
         if other != name:
-            raise SettingsError(f"{other!r} and {name!r} are the same transplant", fix="name it once")
+            raise SettingsError(
+                f"{other!r} and {name!r} name the same transplant", fix=f"remove {name!r} from the transplants"
+            )
 
 
 def plan(context: Context, settings: SweepSettings) -> Planned:
@@ -132,8 +134,9 @@ def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
     if numbers > MOST_HELD:
         texts = len(searched.passages) + len(searched.queries)
         raise SettingsError(
-            f"{hybrids} hybrids of {texts:,} texts are {4 * numbers / 2**30:,.0f} GiB of vectors",
-            fix="search a sample (passages), or name fewer transplants",
+            f"the vectors of {hybrids} hybrids for {texts:,} texts take {4 * numbers / 2**30:,.0f} GiB, more than the "
+            f"limit of {4 * MOST_HELD / 2**30:.0f} GiB",
+            fix="search fewer passages (transplants.passages), or name fewer transplants (transplants.transplants)",
         )
 
 

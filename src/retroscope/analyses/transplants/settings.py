@@ -55,13 +55,16 @@ class SweepSettings:
         check_precision(self.precision)
         for name in self.directions:
             if name not in DIRECTIONS:
-                raise SettingsError(f"there is no direction {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
+                raise SettingsError(f"unknown direction of transplants {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
         if self.passages == 1:
-            raise SettingsError(f"passages is {self.passages}", fix="give at least 2, or 0 for the whole corpus")
+            raise SettingsError("transplants.passages is 1", fix="give at least 2, or 0 to search the whole corpus")
         if self.draws == 1:
-            raise SettingsError(f"draws is {self.draws}", fix="give at least 2, or 0 for no control")
+            raise SettingsError("transplants.draws is 1", fix="give at least 2, or 0 for no control")
         if not self.directions or self.measures == ():
-            raise SettingsError("no direction or no measure", fix="name at least one of each")
+            raise SettingsError(
+                f"transplants.{'measures' if self.directions else 'directions'} is an empty list",
+                fix="give at least one value; leave out transplants.measures to use those of the study",
+            )
         for name in self.transplants or ():
             named(name, ANY_DEPTH)
         for name in self.measures or ():

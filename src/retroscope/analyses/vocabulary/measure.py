@@ -58,7 +58,11 @@ def refusal(context: Context, settings: VocabularySettings) -> str:
         last = retriever.passage.anatomy.n_blocks
         wrong = [k for k in settings.layers or () if k > last]
         if wrong:
-            raise SettingsError(f"there is no layer {wrong[0]}", where=retriever.name, fix=f"layers go to {last}")
+            raise SettingsError(
+                f"vocabulary.layers names layer {wrong[0]}, which this model does not have",
+                where=retriever.name,
+                fix=f"give layers from 0 to {last} in vocabulary.layers",
+            )
     for tower, head in heads_of(context).items():
         if head is None:
             return f"the {tower} tower was made in memory, so its language-model head is unknown"

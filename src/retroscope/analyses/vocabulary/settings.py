@@ -30,4 +30,7 @@ class VocabularySettings:
     def __post_init__(self) -> None:
         check_ranges(self)
         if self.layers == ():
-            raise SettingsError("no layer", fix="name at least one, or leave layers out for all")
+            raise SettingsError(
+                "vocabulary.layers is an empty list",
+                fix="give at least one layer, or leave out vocabulary.layers to use all layers",
+            )

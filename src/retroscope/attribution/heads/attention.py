@@ -68,9 +68,10 @@ def attention_by_kind(
         shares[some], uniform[some] = _summed(seen, kinds, batch, causal=encoder.anatomy.causal)
     if gap > limit:
         raise EncoderError(
-            f"with attention implementation {EAGER!r} vectors differ by {gap:.2g} (relative), more than {limit:.2g}",
+            f"the attention implementation {EAGER!r} changes the vectors by {gap:.2g} (relative), but at most "
+            f"{limit:.2g} is allowed",
             where=encoder.name,
-            fix="load the model in float32; else leave the attention out",
+            fix="load the model in float32, or leave the attention out (heads.attention=false)",
         )
     return AttentionByKind(shares, uniform, gap, limit)
 
@@ -96,7 +97,7 @@ def _seen(encoder: Encoder, batch: Batch) -> tuple[Float[Tensor, "text dim"], li
     seen = [one for one in (output.attentions or ()) if one is not None]
     if len(seen) != encoder.anatomy.n_blocks:
         raise EncoderError(
-            f"this model returns the attention of {len(seen)} of {encoder.anatomy.n_blocks} blocks",
+            f"the model returns the attention of only {len(seen)} of its {encoder.anatomy.n_blocks} blocks",
             where=encoder.name,
             fix="leave the attention out (heads.attention=false)",
         )

@@ -106,8 +106,8 @@ def check_alike(retriever: Retriever) -> None:
     query, passage = find_heads(retriever.query), find_heads(retriever.passage)
     if (len(query.paths), query.heads) != (len(passage.paths), passage.heads):
         raise EncoderError(
-            f"the query tower has {len(query.paths)} blocks of {query.heads} heads, the passage tower "
-            f"{len(passage.paths)} of {passage.heads}",
+            f"the query tower has {len(query.paths)} blocks of {query.heads} heads, but the passage tower has "
+            f"{len(passage.paths)} blocks of {passage.heads} heads",
             where=retriever.name,
-            fix="name one tower",
+            fix="choose one tower: heads.tower=query or heads.tower=passage",
         )

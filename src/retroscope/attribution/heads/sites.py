@@ -72,7 +72,7 @@ def head_means(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT
     """Return the mean output of every head over all real tokens of tokenised texts, summed in float64."""
     if not rows:
         raise AnalysisError(
-            "there are no texts to take the mean over", where=encoder.name, fix="give at least one text"
+            "no text was given to compute the mean of every head", where=encoder.name, fix="give at least one text"
         )
     sites = find_heads(encoder)
     modules = sites.modules(encoder)
@@ -103,9 +103,9 @@ def fixed_heads(encoder: Encoder, heads: Collection[Head], values: HeadValues) -
     shape = (len(sites.paths), sites.heads, sites.width)
     if values.shape != shape:
         raise SettingsError(
-            f"values of shape {values.shape} for heads of shape {shape}",
+            f"the values have the shape {values.shape}, but the heads have the shape {shape} (layer, head, dimension)",
             where=encoder.name,
-            fix="take the means with `head_means` of this encoder",
+            fix="compute the values of this encoder with `head_means`",
         )
     fixed: dict[str, dict[int, Tensor]] = {}
     for head in heads:
@@ -128,7 +128,7 @@ def check_heads(encoder: Encoder, sites: HeadSites, heads: Collection[Head]) -> 
         raise SettingsError(
             f"there is no head {wrong[0].head} in layer {wrong[0].layer}",
             where=encoder.name,
-            fix=f"layers go from 1 to {len(sites.paths)}, heads from 0 to {sites.heads - 1}",
+            fix=f"give a layer from 1 to {len(sites.paths)} and a head from 0 to {sites.heads - 1}",
         )
 
 

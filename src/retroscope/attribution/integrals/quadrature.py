@@ -45,7 +45,7 @@ def published(n: int) -> Rule:
 def trapezoid(n: int) -> Rule:
     """Return the trapezoidal rule with `n` nodes, both ends included (at least 2)."""
     if n < 2:
-        raise SettingsError(f"trapezoid:{n} has too few nodes", fix="give two nodes or more, e.g. trapezoid:16")
+        raise SettingsError(f"quadrature 'trapezoid:{n}' has too few nodes", fix="use at least two, e.g. trapezoid:16")
     weights = np.full(n, 1 / (n - 1))
     weights[[0, -1]] /= 2
     return Rule(f"trapezoid:{n}", np.linspace(0.0, 1.0, n), weights)
@@ -82,8 +82,8 @@ def quadrature(name: str) -> Quadrature:
         limit = _number(name, most, "auto:0.01") if most else LAST_GAUSS
         if limit < FIRST_GAUSS:
             raise SettingsError(
-                f"quadrature {name!r} allows fewer than the {FIRST_GAUSS} nodes that it starts with",
-                fix="give auto:0.01:64",
+                f"quadrature {name!r} allows {limit} nodes, fewer than the {FIRST_GAUSS} nodes of its first step",
+                fix="allow more nodes, e.g. auto:0.01:64",
             )
         sizes = [FIRST_GAUSS * 2**k for k in range(10) if FIRST_GAUSS * 2**k <= limit]
         return Quadrature(name, tuple(gauss(n) for n in sizes), _tolerance(name, tolerance))
@@ -100,8 +100,9 @@ def only_rule(quadrature: Quadrature, method: str) -> Rule:
     """
     if quadrature.tolerance is not None:
         raise SettingsError(
-            f"{quadrature.name!r} refines until signed values sum to F(1) - F(0); those of {method} never do",
-            fix="name a rule, e.g. gauss:16",
+            f"quadrature {quadrature.name!r} adds nodes until the values sum to F(1) - F(0), but values of the method "
+            f"{method!r} never have this sum",
+            fix="use a quadrature with a fixed number of nodes, e.g. gauss:16",
         )
     return quadrature.rules[0]
 
@@ -110,7 +111,7 @@ def _number(name: str, argument: str, kind: str = "") -> int:
     if not argument.isdecimal() or len(argument) > 9 or not 1 <= int(argument) <= MOST_NODES:
         kind = kind or name.partition(":")[0]
         raise SettingsError(
-            f"quadrature {name!r} lacks its number of nodes", fix=f"write e.g. {kind}:4; up to {kind}:{MOST_NODES}"
+            f"quadrature {name!r} needs a number of nodes from 1 to {MOST_NODES}", fix=f"write e.g. {kind}:4"
         )
     return int(argument)
 
@@ -121,5 +122,5 @@ def _tolerance(name: str, argument: str) -> float:
     except ValueError:
         tolerance = 0.0
     if not 0 < tolerance < 1:
-        raise SettingsError(f"quadrature {name!r} lacks its tolerance", fix="write e.g. auto:0.001, between 0 and 1")
+        raise SettingsError(f"quadrature {name!r} needs a tolerance between 0 and 1", fix="write e.g. auto:0.001")
     return tolerance

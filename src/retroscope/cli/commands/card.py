@@ -35,11 +35,11 @@ def run(
 
     if into is not None and not into.is_file():
         raise SettingsError(
-            "this model card does not exist", where=str(into), fix="give the path of an existing README.md"
+            "this model card does not exist", where=str(into), fix="give an existing file, e.g. --into README.md"
         )
     report = load_study(folder).report_contents
     if into is not None:
-        write_text(into, into_card(report, into.read_text(encoding="utf-8")))
+        write_text(into, into_card(report, into.read_text(encoding="utf-8"), str(into)))
         note(f"model card: {into}")
     if as_json:
         emit(card_document(report))

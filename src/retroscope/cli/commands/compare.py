@@ -91,8 +91,10 @@ class StudyOptions(SizeOptions):
         """
         names = list(self.name_after or ()) or len(pair.after) * [None]
         if len(names) != len(pair.after):
-            raise SettingsError(f"{count(len(names), '--name-after')} for {count(len(pair.after), 'retriever')}",
-                                fix="give it once for every AFTER, in their order, or not at all")  # fmt: skip
+            raise SettingsError(
+                f"--name-after is given {count(len(names), 'time')} for {count(len(pair.after), 'retriever')} (AFTER)",
+                fix="give --name-after once for every AFTER, in the same order, or leave out --name-after",
+            )
         load = models.values()
         return {
             "before": model_values(pair.before, load | given(name=self.name_before)),
@@ -134,7 +136,10 @@ def run(
     gates = [parse_gate(text) for text in study.gate or ()]
     if len(values) > 1:
         if study.training:
-            raise SettingsError("--training needs exactly one retriever", fix="give one AFTER, or leave out --training")
+            raise SettingsError(
+                f"--training needs exactly one retriever (AFTER), but {len(values)} are given",
+                fix="give one AFTER, or leave out --training",
+            )
         together = carry_out_set(values, chosen.left_out, options, output, chosen.asked, size=study, gates=gates)
         from retroscope.study.several.outcome import SetOutcome
 

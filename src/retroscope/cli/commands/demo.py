@@ -57,7 +57,8 @@ def run(
         note("statistics, tables and figures ...")
         page = study.report(out, overwrite=True)
         write_text(out / EXPOSURES, in_json(rows))
-    emit(study.summary()) if as_json else say(f"{console_text(study.report_contents)}\n\n{demo.exposures_table(rows)}")
+    text = console_text(study.report_contents, folder=out)
+    emit(study.summary()) if as_json else say(f"{text}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")
 
 

@@ -48,7 +48,8 @@ class SourceOptions:
         """
         if (self.data is None) == (self.texts is None):
             raise SettingsError(
-                "give either --data or --texts", fix="--data for queries and passages, --texts for a file"
+                "neither --data nor --texts is given" if self.data is None else "both --data and --texts are given",
+                fix="give --data SPEC for queries and passages, or --texts FILE for a file of texts",
             )
 
 

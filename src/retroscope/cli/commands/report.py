@@ -56,7 +56,8 @@ def _overview(folders: list[Path], out: Path | None, as_json: bool) -> None:
 
     if out is None and len(folders) > 1:
         raise SettingsError(
-            "an overview of several studies needs a file to write to", fix="give it, e.g. --out runs/overview.html"
+            "--out is missing: the overview of several studies is written to a file",
+            fix="name an HTML file, e.g. --out runs/overview.html",
         )
     if out is None:
         studies = load_set(folders[0])

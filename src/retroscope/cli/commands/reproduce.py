@@ -116,7 +116,10 @@ def _reproduce(
     """Measure the figures, write the results and the page, and print a summary."""
     out = output.out
     if out is None:
-        raise SettingsError("no output folder is named", fix="give --out DIR, or --list, --dry-run, --display-commands")
+        raise SettingsError(
+            "--out is missing: the results are written to a folder",
+            fix="give --out DIR, or only look with --list, --dry-run or --display-commands",
+        )
     load_libraries()
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars

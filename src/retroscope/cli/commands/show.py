@@ -39,7 +39,11 @@ def run(
     others = [folder / name for name in (GRID, DIFF) if (folder / name).exists()]
     if others and not (folder / FACTS).exists():
         if gates:
-            raise SettingsError("--gate needs a study of a pair of models", where=str(folder), fix="leave out --gate")
+            raise SettingsError(
+                "--gate needs a study of two models, which this folder does not hold",
+                where=str(folder),
+                fix="leave out --gate, or give a folder that `retroscope compare` wrote",
+            )
         documents = [read_document(file) for file in others]
         if as_json:
             emit(documents[0] if len(documents) == 1 else {"documents": documents})
@@ -55,7 +59,8 @@ def run(
     study = load_study(folder)
     subject = study.subject
     refuse_unknown(gates, subject.measures, [one.name for one in subject.collections])
-    emit(study.summary()) if as_json else say(console_text(study.report_contents, everything=everything))
+    text = console_text(study.report_contents, everything=everything, folder=folder)
+    emit(study.summary()) if as_json else say(text)
     judge(study.report_contents, gates)
 
 

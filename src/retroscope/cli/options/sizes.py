@@ -44,6 +44,7 @@ class SizeOptions:
         """
         if self.depth is not None and self.time is not None:
             raise SettingsError(
-                f"--depth {self.depth} and --time {self.time} both choose sizes", fix="give one of them"
+                f"both --depth {self.depth} and --time {self.time} choose the sample sizes",
+                fix="give either --depth or --time",
             )
         return duration(self.time)

@@ -33,9 +33,9 @@ class NeuronOutcome:
         """Return the document that `neurons --json` prints."""
         return self.study.summary()
 
-    def text(self) -> str:
+    def text(self, folder: Path | None) -> str:
         """Return the statements as text."""
-        return console_text(self.study.report_contents)
+        return console_text(self.study.report_contents, folder=folder)
 
     def close(self) -> None:
         """Do nothing: the cache of attributions, from which a run resumes, is kept."""
@@ -69,6 +69,6 @@ def plan_neurons_of_texts(settings: StudySettings, texts: Path, cache: Path, eng
     """
     if engine != "local":
         raise SettingsError(
-            f"--engine {engine} has no effect on neurons --texts", fix="leave it out: this runs in one process"
+            f"--engine {engine} has no effect with --texts, which runs in this process", fix="leave out --engine"
         )
     return NeuronPlan(plan_texts(settings, texts, cache), settings)

@@ -112,8 +112,10 @@ def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
     layer = settings.layer or (blocks + 1) // 2
     if layer >= blocks:
         raise SettingsError(
-            f"layer is {layer} of {blocks}: no later block can read what this layer stores about the subject",
-            fix=f"give a layer from 1 to {blocks - 1}" if blocks > 1 else "edit a backbone of two blocks or more",
+            f"layer {layer} of {blocks} cannot be edited, because no later block can read what this layer stores",
+            fix=f"give a layer from 1 to {blocks - 1} (--layer)"
+            if blocks > 1
+            else "edit a backbone of two blocks or more",
         )
     return layer
 

@@ -96,8 +96,8 @@ def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, 
     start += (len(fact.object) - len(MASK)) if start > blank else 0
     if kind == "causal" and start > blank:
         raise AnalysisError(
-            f"the cloze {fact.cloze!r} names its subject after the object",
-            fix="give a cloze that names the subject first",
+            f"the cloze {fact.cloze!r} names the subject {fact.subject!r} after the object",
+            fix="write a cloze that names the subject before the object, as a causal model needs",
         )
     parts = answered(tokenizer, cloze, fact.object)
     encoded = tokenizer(text, return_offsets_mapping=True)
@@ -106,8 +106,8 @@ def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, 
     known = tokenizer.unk_token_id
     if known is not None and known in [*parts.object, *(encoded["input_ids"][at] for at in named)]:
         raise AnalysisError(
-            f"the tokenizer has no token for some words of {fact.subject!r} and {fact.object!r}",
-            fix="leave out the fact: all unknown words look the same to the model",
+            f"the tokenizer has no token for a word of the subject {fact.subject!r} or the object {fact.object!r}",
+            fix="remove this fact, because all unknown words look the same to the model",
         )
     first, size = len(parts.before), len(parts.object)
     if kind == "causal":

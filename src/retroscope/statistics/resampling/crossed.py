@@ -42,11 +42,14 @@ def crossed_mean(
     """
     measured, n = _measured(values, clusters)
     n_seeds, n_queries = measured.shape
-    if n_queries < 2 or np.isnan(measured).any():
+    lacking = int(np.isnan(measured).any(axis=0).sum())
+    if n_queries < 2 or lacking:
         raise AnalysisError(
-            f"{n_seeds} seeds and {n_queries} queries with values do not form a crossed design",
+            f"{lacking} of {n_queries} queries have no value for some of the {n_seeds} seeds"
+            if lacking
+            else f"a mean with an interval needs at least two queries, but {n_queries} have values",
             where="crossed_mean",
-            fix="measure every seed on the same two or more queries",
+            fix="measure all seeds on the same queries, and on at least two",
         )
     mean = float(measured.mean())
     lowest, highest = bounds

@@ -32,7 +32,7 @@ def jackknife(
     """
     if n < 2 * groups:
         raise AnalysisError(
-            f"{n} texts are too few for {groups} groups", where="jackknife", fix=f"give {2 * groups} or more"
+            f"{n} texts are too few for {groups} groups", where="jackknife", fix=f"give at least {2 * groups} texts"
         )
     whole = statistic(np.arange(n))
     group = np.random.default_rng(seed).permutation(np.arange(n) % groups)

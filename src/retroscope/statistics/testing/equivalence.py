@@ -23,7 +23,8 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
     """
     if not margin > 0:
         raise SettingsError(
-            f"the margin of equivalence is {margin}", fix="state the smallest difference that matters, e.g. margin=0.01"
+            f"the margin of equivalence is {margin}",
+            fix="state the smallest difference that matters, above 0, e.g. margin=0.01",
         )
     change = paired_differences(before, after)
     what = clusters or independent(len(change))

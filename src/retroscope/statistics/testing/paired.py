@@ -76,9 +76,9 @@ def mcnemar(
     """
     if not binary(before, after).all():
         raise AnalysisError(
-            "McNemar's test needs outcomes of 0 or 1",
+            "McNemar's test needs scores of 0 or 1, but some scores have other values",
             where="mcnemar",
-            fix="use test='paired_t' or 'sign_flip' for other values; 'auto' chooses for every cell",
+            fix="use test='paired_t' or test='sign_flip'; test='auto' chooses a test for every cell",
         )
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))

@@ -77,7 +77,11 @@ def cache_entries(cache: PathLike) -> list[CacheEntry]:
     """
     folder = path_of(cache)
     if not folder.is_dir():
-        raise SettingsError("this folder does not exist", where=str(folder), fix="name a cache: --cache DIR")
+        raise SettingsError(
+            "this cache folder does not exist",
+            where=str(folder),
+            fix="give the folder of a cache: --cache DIR",
+        )
     places = [(path, kind) for kind in entry_kinds() for path in sorted(folder.glob(kind.pattern))]
     found = [_entry(path, kind) for path, kind in places if _is_entry(path)]
     return sorted(found, key=lambda one: (-one.size, str(one.path)))

@@ -52,7 +52,7 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
     places = [folder.resolve() for folder in folders]
     twice = [str(folder) for n, folder in enumerate(folders) if places[n] in places[:n]]
     if twice:
-        raise SettingsError(f"a study is named twice:{listed(twice)}", fix="name every folder once")
+        raise SettingsError(f"these studies are named more than once:{listed(twice)}", fix="name every folder once")
     return members_of([(folder, load_study(folder)) for folder in folders], names)
 
 
@@ -65,7 +65,7 @@ def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ())
     for folder, study in studies:
         if list(study.subject.models) != [BEFORE, AFTER]:
             raise AnalysisError(
-                "this study does not compare two models", where=str(folder), fix="leave it out of the overview"
+                "this study does not compare two models", where=str(folder), fix="leave this study out of the overview"
             )
     known = list(names) or distinct([study.subject.after.name for _, study in studies], [f.name for f, _ in studies])
     return tuple(NamedStudy(name, *one) for name, one in zip(known, studies, strict=True))

@@ -55,14 +55,18 @@ def refuse_other_page(page: Path) -> None:
         SettingsError: if there is one, or a folder.
     """
     if page.is_dir():
-        raise SettingsError("this is a folder", where=str(page), fix=f"name a file, e.g. {page / 'overview.html'}")
+        raise SettingsError(
+            "an overview is a file, but this is a folder",
+            where=str(page),
+            fix=f"give a file, e.g. --out {page / 'overview.html'}",
+        )
     if page.exists():
         with page.open("rb") as file:
             if f'content="{KIND}"'.encode() not in file.read(HEAD):
                 raise SettingsError(
-                    "this file exists and is not an overview, so it is not overwritten",
+                    "the overview would overwrite this file, which is not an overview",
                     where=str(page),
-                    fix="name another file",
+                    fix="give another file, e.g. --out overview.html",
                 )
 
 

@@ -17,12 +17,15 @@ def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retrieve
     """
     if list(models) == [MODEL]:
         if trainings:
-            raise SettingsError("further trainings need a pair", fix="give the backbone and the retriever")
+            raise SettingsError(
+                f"{len(trainings)} further trainings are given, but no backbone and retriever to compare them with",
+                fix="give the backbone (BEFORE) and the retriever (AFTER), or leave out --training",
+            )
         return dict(models)
     if list(models) != [BEFORE, AFTER]:
         raise SettingsError(
-            f"a study cannot compare the models {', '.join(models)}",
-            fix=f"give {BEFORE!r} and {AFTER!r}, or {MODEL!r} alone",
+            f"a study cannot have models under the names {', '.join(models)}",
+            fix=f"give two models as {BEFORE!r} and {AFTER!r}, or one model as {MODEL!r}",
         )
     check_pair(models[BEFORE], models[AFTER])
     for training in trainings:

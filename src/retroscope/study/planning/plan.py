@@ -207,7 +207,11 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
     ]
     for step in steps:
         if step.refused and step.analysis.name in asked:
-            raise AnalysisError(step.refused, where=step.what, fix="give other models, or another collection")
+            raise AnalysisError(
+                f"this analysis cannot run, since {step.refused}",
+                where=step.what,
+                fix="give other models, or another collection",
+            )
     final = tuple(sorted(_after_the_first(steps), key=lambda step: step.analysis.phase))
     planned = [step for step in final if step.planned]
     towers: list[TowerWork] = []
@@ -255,7 +259,7 @@ def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
 def _planned(analysis: Analysis, context: Context, number: int) -> Step:
     """Plan one analysis on one collection, or refuse it with the reason."""
     if analysis.instrument is None:
-        raise TypeError(f"{analysis.name} has no instrument, so it cannot be planned")
+        raise TypeError(f"the analysis {analysis.name!r} has no instrument and cannot be planned")
     instrument, settings = analysis.instrument(), settings_of(context.settings, analysis)
     reason = instrument.refusal(context, settings)
     planned = None if reason else instrument.plan(context, settings)

@@ -1,21 +1,26 @@
 """A report as plain text for the terminal: the answer, or everything."""
 
+import shlex
+from pathlib import Path
+
 from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
 from retroscope.typesetting.console import bullet_list, labelled_lines, page, paragraph, statement_list, table
 
-MORE = "Everything else: retroscope show DIR --all"
 
-
-def console_text(report: Report, *, everything: bool = False) -> str:
+def console_text(report: Report, *, everything: bool = False, folder: Path | None = None) -> str:
     """Return the answer with failed checks as text; with `everything` or without an answer, the whole report.
 
     All of it: the answer, every statement, caveats, and the tables that a terminal shows.
+
+    Args:
+        folder: where the study is stored, for the command that prints the rest; None: not stored, or not known.
     """
     answer = report.answer
     if answer is not None and not everything:
         failed = statement_list("What failed", report.verdict.alarms)
-        return page([*_head(report), *_answer(answer), failed, MORE])
+        place = "DIR" if folder is None else shlex.quote(str(folder))
+        return page([*_head(report), *_answer(answer), failed, f"Everything else: retroscope show {place} --all"])
     return page([*_head(report), *([] if answer is None else _answer(answer)), *_everything(report)])
 
 

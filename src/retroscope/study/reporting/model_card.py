@@ -40,11 +40,12 @@ def card_document(report: Report) -> dict[str, Any]:
     return {"schema": SCHEMA, "metadata": yaml.safe_load(data.to_yaml()), "section": section(report)}
 
 
-def into_card(report: Report, text: str) -> str:
+def into_card(report: Report, text: str, where: str = "") -> str:
     """Insert this study's metadata and section into a model card, replacing those of an earlier study.
 
     Args:
         text: of the card, e.g. README.md.
+        where: its path, for an error.
 
     Raises:
         AnalysisError: if the study compares no two models.
@@ -55,11 +56,13 @@ def into_card(report: Report, text: str) -> str:
         card = ModelCard(whole, ignore_metadata_errors=False)
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
-            f"this card's metadata cannot be read: {error}", fix="mend them, or leave out --into"
+            f"the metadata of this model card cannot be read: {error}",
+            where=where,
+            fix="correct the YAML at the top of the card, or leave out --into",
         ) from error
     data, new = card.data, list(_results(report))
     if not isinstance(data, ModelCardData):
-        raise TypeError("the metadata of this card are not those of a model card")
+        raise TypeError(f"the metadata of this card have the type {type(data).__name__}, not ModelCardData")
     replaced = {_measured(one) for one in new}
     kept = [one for one in data.eval_results or () if _measured(one) not in replaced]
     data.model_name = data.model_name or report.subject.after.name
@@ -107,7 +110,9 @@ def escaped(text: str) -> str:
 def _answer(report: Report) -> Answer:
     if report.answer is None:
         raise AnalysisError(
-            "this study does not compare two models", where=report.subject.title, fix="make one with retroscope compare"
+            "this study does not compare two models",
+            where=report.subject.title,
+            fix="give a study of two models, which `retroscope compare BEFORE AFTER` makes",
         )
     return report.answer
 

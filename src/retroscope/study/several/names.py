@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 TAKEN = (MEASURED, *REPORTED)  # folders of a single study
 OTHER = "give this retriever another name: --name-after NAME, once for every AFTER, in their order"
-FIX = "give each a name of its own: --name-after NAME, once for every AFTER, in their order"
+FIX = "give every retriever another name: --name-after NAME, once for every AFTER, in their order"
 
 
 def name_of(settings: "ModelSettings") -> str:

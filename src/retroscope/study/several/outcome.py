@@ -51,7 +51,7 @@ class SetOutcome:
         """Return what `--json` prints: the overview of the finished studies, as JSON-like values."""
         return self.studies.summary(self.out)
 
-    def text(self) -> str:
+    def text(self, folder: Path | None) -> str:
         """Return the overview as plain text."""
         return overview_text(self.studies.overview(self.out))
 

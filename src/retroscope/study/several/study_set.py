@@ -110,7 +110,9 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
     """
     if not is_set(folder):
         raise AnalysisError(
-            "this folder holds no set of studies", where=str(folder), fix="make one with retroscope compare"
+            "this folder holds no set of studies",
+            where=str(folder),
+            fix="make a set with several retrievers: retroscope compare BEFORE AFTER AFTER --out DIR",
         )
     places: Mapping[str, str] = read_document(folder / SET)["folders"]
     return read_members([folder / place for place in places.values()], list(places))

@@ -64,9 +64,10 @@ def _document(place: Path, key: str) -> dict[str, Any] | None:
     if document["key"] == key:
         return document
     raise TrainingError(
-        "this cell belongs to another grid, with different data, settings, weights or software",
+        "the cell in this folder belongs to another training ablation, with different data, settings, weights or "
+        "software",
         where=str(place),
-        fix="name another folder, or remove this cell",
+        fix="give another output folder, or remove this folder",
     )
 
 

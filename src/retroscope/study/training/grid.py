@@ -100,7 +100,10 @@ def prepare_grid(settings: GridSettings) -> Grid:
         test = collection_of(data)
         name = data.split or test.name
         if name in tests:
-            raise SettingsError(f"two test collections share the name {name!r}", fix="name each split once")
+            raise SettingsError(
+                f"two test collections have the name {name!r}",
+                fix="give different splits, or leave out one of the two collections",
+            )
         tests[name] = test
     check_held_out(training_pairs(collection), tests.values())
     grid = Grid(settings, collection, tests, levels(settings, len(collection.judged_queries)))
@@ -111,12 +114,15 @@ def prepare_grid(settings: GridSettings) -> Grid:
 def _check_levels(grid: Grid) -> None:
     """Refuse settings that would fail in a later cell, or train for too few steps."""
     if n_processes() > 1:
-        raise SettingsError("a grid runs in one process", fix="start `retroscope ablate` without torchrun")
+        raise SettingsError(
+            f"a training ablation runs in one process, but {n_processes()} were started",
+            fix="start `retroscope ablate` without torchrun",
+        )
     few = min(steps_of(grid).values())
     if grid.settings.training.steps is None and few < FEWEST_STEPS:
         raise SettingsError(
             f"with {min(grid.axes['labels'])} labels, {grid.settings.training.epochs:g} epochs make only {few} steps",
-            fix=f"give --steps, or epochs that make {FEWEST_STEPS} steps or more",
+            fix=f"give --steps N, or more --epochs, for at least {FEWEST_STEPS} steps",
         )
 
 

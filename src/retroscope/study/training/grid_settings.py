@@ -65,18 +65,24 @@ class GridSettings:
             _check_distinct(name, getattr(self, name))
         if self.objectives and self.pretraining is None:
             raise SettingsError(
-                "objectives were given without a pre-training", fix="add `pretraining` with text, shape and tokenizer"
+                "the setting `objectives` is given without the setting `pretraining`",
+                fix="add `pretraining` with its settings `text`, `shape` and `tokenizer`",
             )
         if not self.backbones and not self.objectives:
-            raise SettingsError("no backbone was given", fix="name a backbone, or objectives to pre-train with")
+            raise SettingsError(
+                "no backbone was given", fix="give BACKBONE, or the setting `backbones` or `objectives`"
+            )
         both = set(self.backbones) & set(self.objectives)
         if both:
-            raise SettingsError(f"{', '.join(sorted(both))}: both a backbone's name and an objective")
+            raise SettingsError(
+                f"these names are both in `backbones` and in `objectives`: {', '.join(sorted(both))}",
+                fix="rename these backbones",
+            )
         if not self.tests:
-            raise SettingsError("no test collection was given", fix="give --test SPLIT or SPEC")
+            raise SettingsError("no test collection was given", fix="give --test SPLIT, or --test SPEC")
         for name in ("reinitialise", "strategies", "seeds", "measures"):
             if not getattr(self, name):
-                raise SettingsError(f"{name} is empty", fix="give at least one value")
+                raise SettingsError(f"the setting `{name}` is an empty list", fix="give at least one value")
         self._check_levels()
 
     def _check_levels(self) -> None:
@@ -129,7 +135,10 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
     """
     labels = tuple(sorted(settings.labels)) or (every,)
     if labels[-1] > every:
-        raise SettingsError(f"{labels[-1]} labels were asked for and {every} queries are judged", fix="ask for fewer")
+        raise SettingsError(
+            f"{labels[-1]} labels are asked for, but the collection has {every} judged queries",
+            fix=f"give at most {every} (--labels)",
+        )
     backbones = (*settings.backbones, *settings.objectives)
     return dict(zip(AXES, (backbones, settings.reinitialise, settings.strategies, labels, settings.seeds), strict=True))
 
@@ -144,7 +153,10 @@ def cells_of(axes: dict[str, tuple[Any, ...]]) -> list[Cell]:
 
 def _check_distinct(name: str, values: Sequence[object]) -> None:
     if len({*values}) < len(values):
-        raise SettingsError(f"{name} names a level twice: {', '.join(map(str, values))}", fix="name each once")
+        raise SettingsError(
+            f"the setting `{name}` names a level more than once: {', '.join(map(str, values))}",
+            fix="name each level once",
+        )
 
 
 def _safe(word: str) -> str:

@@ -39,7 +39,8 @@ def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, 
         first = found[grid.cells[0]][test]
         if first.recipe["collection"] != grid.tests[test].fingerprint:
             raise AnalysisError(
-                f"the scores of {test!r} belong to another collection", fix="run the grid in a new folder"
+                f"the stored scores of the test {test!r} are of another collection",
+                fix="run the training ablation in another output folder",
             )
         one = first.values
         shape = [one.sizes["query"], *map(len, axes.values()), one.sizes["measure"]]

@@ -140,8 +140,8 @@ def _tokenizer(settings: PretrainStudySettings, texts: Sequence[str]) -> PreTrai
         return load_tokenizer(Path(settings.tokenizer))
     if settings.shape is None:
         raise SettingsError(
-            "a checkpoint's tokenizer cannot be replaced: its embeddings fit that vocabulary only",
-            fix="leave out --tokenizer",
+            f"the checkpoint's tokenizer cannot be replaced by {settings.tokenizer!r}, which has another vocabulary",
+            fix="leave out --tokenizer to use the checkpoint's tokenizer",
         )
     length = settings.pretraining.max_length
     return train_tokenizer(texts, settings.tokenizer, family_of(settings.shape), max_length=length)

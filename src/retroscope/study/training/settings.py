@@ -63,11 +63,19 @@ class PretrainStudySettings:
 
     def __post_init__(self) -> None:
         if (self.shape is None) == (self.start is None):
-            raise SettingsError("give either a shape or a checkpoint to start from", fix="--shape bert-tiny, or --from")
+            raise SettingsError(
+                "both a shape and a checkpoint to start from are given"
+                if self.shape is not None
+                else "neither a shape nor a checkpoint to start from is given",
+                fix="give a shape, e.g. --shape bert-tiny, or a checkpoint: --from NAME",
+            )
         if self.shape is not None:
             shape_of(self.shape)
         if self.shape is not None and self.tokenizer is None:
-            raise SettingsError("a new backbone needs a tokenizer", fix="--tokenizer wordpiece:8000, or a folder")
+            raise SettingsError(
+                f"a new backbone of the shape {self.shape!r} needs a tokenizer",
+                fix="give a kind, e.g. --tokenizer wordpiece:8000, or a folder",
+            )
         if (
             self.shape is not None
             and self.tokenizer is not None

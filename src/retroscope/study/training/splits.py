@@ -13,7 +13,9 @@ def training_split(source: str, wanted: str | None) -> str | None:
         return "train"
     if len(splits) > 1:
         raise SettingsError(
-            f"several splits and none is called train: {', '.join(splits)}", where=source, fix="choose with --split"
+            f"this collection has several splits, and none is called 'train': {', '.join(splits)}",
+            where=source,
+            fix="choose the split to train with: --split NAME",
         )
     return None
 

@@ -46,9 +46,10 @@ def evaluated_queries(
     kept = tuple(query for query in collection.judged_queries if query not in used)
     if not kept:
         raise AnalysisError(
-            f"all {len(collection.judged_queries)} judged queries were used for the attribution, so none is held out",
+            f"all {len(collection.judged_queries)} judged queries were used for the attribution, so no "
+            "held-out query is left",
             where=collection.name,
-            fix="attribute fewer queries (limit=N), or measure on all queries (held_out=False)",
+            fix="use a smaller neurons.attribution.limit, or measure all queries (neurons.ablation.held_out=false)",
         )
     return Evaluated(kept)
 
@@ -78,9 +79,9 @@ def _run(attribution: NeuronAttribution) -> list[str]:
         recorded = attribution.scores.values.coords.get(name)
         if recorded is None:
             raise AnalysisError(
-                f"the attribution does not record the {name} passage of its queries, so none can be held out",
+                f"the attribution lacks the ids of the {name} passages of its queries, so no query can be held out",
                 where=attribution.scores.name,
-                fix="attribute again with this version",
+                fix="attribute the neurons again with this version of Retroscope",
             )
         run += [str(passage) for passage in recorded.values]
     return run

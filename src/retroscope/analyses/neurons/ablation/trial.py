@@ -92,9 +92,9 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
     for tower in towers:
         if not same_weights(one, retriever.tower(tower)):
             raise SettingsError(
-                f"the neurons are those of the {attributed} tower, and the {tower} tower has other weights",
+                f"the {attributed} tower was attributed, but the {tower} tower is to be ablated and has other weights",
                 where=retriever.name,
-                fix=f"ablate tower={attributed!r}, or attribute the {tower} tower",
+                fix=f"set neurons.ablation.tower={attributed}, or neurons.attribution.tower={tower}",
             )
 
 

@@ -107,7 +107,7 @@ def run(
     combination of parts, label counts, strategies and seeds. The same command continues an interrupted ablation.
     """
     if source.test and not source.data:
-        raise SettingsError("--test without --data", fix="give --data SPEC")
+        raise SettingsError("--test is given without --data", fix="also give the training collection: --data SPEC")
     values = {
         "backbones": {Path(backbone).name: backbone} if backbone else None,
         "load": models.values(),

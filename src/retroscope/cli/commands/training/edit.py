@@ -73,7 +73,8 @@ def run(
     """
     if options.add == options.remove:
         raise SettingsError(
-            "--add and --remove exclude each other, and one of them is needed", fix="give --add or --remove"
+            "both --add and --remove are given" if options.add else "neither --add nor --remove is given",
+            fix="give --add to add the facts, or --remove to remove them",
         )
     edit = given(editor=options.editor, layer=options.layer)
     values = {"backbone": backbone, "facts": options.facts, "add": options.add, "edit": edit,
