@@ -154,7 +154,7 @@ def test_triplets_of_one_pair_are_joined(tmp_path):
     path.write_text("query,answer,negative\nwho,him,her\nwho,him,it\nwho,him,her\n")
     c = load_collection(path)
     assert c.candidates == (Candidates("q0", "p0", ("p1", "p2")),)
-    assert c.notes == ("1 negatives given twice for a query and positive, kept once",)
+    assert c.notes == ("1 negatives given twice for a query and positive, which the default protocol uses once",)
 
 
 def test_numbered_negatives_come_by_number_and_empty_ones_are_no_passages(tmp_path):
@@ -175,7 +175,7 @@ def test_pairs_without_negatives_have_no_candidates(tmp_path):
 def test_a_negative_that_is_a_positive_of_its_row_is_left_out_and_counted(tmp_path):
     c = load_collection(write(tmp_path / "x.jsonl", [{"query": "who", "pos": ["him", "he"], "neg": ["he", "her"]}]))
     assert [x.negatives for x in c.candidates] == [("p2",), ("p2",)]
-    assert c.notes == ("2 negatives that are a positive of the same row, left out",)
+    assert c.notes == ("2 negatives that are a positive of the same row, which the default protocol leaves out",)
 
 
 def test_msmarco_queries_without_a_selected_passage_are_counted_not_hidden(tmp_path):

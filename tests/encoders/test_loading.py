@@ -211,6 +211,14 @@ def test_sources_that_are_not_there_are_errors(tmp_path: Path) -> None:
         load_retriever("nobody/nothing", pooling="mean")
 
 
+def test_a_misspelt_path_gets_the_nearest_name_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "contriever").mkdir()
+    with pytest.raises(EncoderError, match=r"fix: did you mean '.*/contriever'\?"):
+        load_retriever(tmp_path / "contreiver", pooling="mean")
+    with pytest.raises(EncoderError, match=r"fix: give the path of a folder or of a .gguf file"):
+        load_retriever(tmp_path / "bge", pooling="mean")
+
+
 def test_an_unknown_family_is_refused_before_anything_is_loaded(bert: Path) -> None:
     edit_json(bert / "config.json", model_type="bart")
     with pytest.raises(

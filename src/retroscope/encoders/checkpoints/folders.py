@@ -2,7 +2,9 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from retroscope.files.reading import (
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 GGUF = "*.gguf"
 MOST_ENTRIES = 100_000  # files of a folder, those of its folders included
+MOST_NAMES = 1000  # that are compared with a path of nothing
 COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same weights once more, in other formats
 
 
@@ -32,16 +35,26 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
     if path.exists():
         _check_entries(path)
         return path
+    meant = _near(path)
     if looks_like_a_path(source):
         raise EncoderError(
-            f"there is no checkpoint at {str(source)!r}", fix="give the path of a folder or of a .gguf file"
+            f"there is no checkpoint at {str(source)!r}", fix=meant or "give the path of a folder or of a .gguf file"
         )
-    fix = "check the name and the network, or give the path of a local folder"
+    fix = meant or "check the name and the network, or give the path of a local folder"
     with foreign(EncoderError, f"cannot get checkpoint {excerpt(str(source))} from the hub", "", fix):
         snapshot = snapshot_download(
             str(source), revision=revision, allow_patterns=list(WANTED), ignore_patterns=list(COPIES)
         )
     return Path(snapshot)
+
+
+def _near(path: Path) -> str:
+    """Suggest the entries of the same folder whose names are nearest to that of a path; "" if there are none."""
+    beside: list[str] = []
+    with suppress(OSError):  # a folder that may not be listed suggests nothing
+        beside = [one.name for one in islice(path.parent.iterdir(), MOST_NAMES)]
+    near = get_close_matches(path.name, beside, n=2, cutoff=0.7)
+    return f"did you mean {' or '.join(repr(str(path.parent / name)) for name in near)}?" if near else ""
 
 
 def _check_entries(path: Path) -> None:

@@ -181,9 +181,13 @@ class Gathering:
     def _join(self, known: dict[str, None], negatives: Iterable[str], positives: set[str]) -> None:
         for negative in negatives:
             if negative in positives:
-                self.left_out["negatives that are a positive of the same row, left out"] += 1
+                self.left_out[
+                    "negatives that are a positive of the same row, which the default protocol leaves out"
+                ] += 1
             elif negative in known:
-                self.left_out["negatives given twice for a query and positive, kept once"] += 1
+                self.left_out[
+                    "negatives given twice for a query and positive, which the default protocol uses once"
+                ] += 1
             else:
                 known[negative] = None
 
