@@ -41,7 +41,12 @@ class TextOptions:
         Path, option("--texts", help="File of the texts to embed: one text per line, UTF-8", metavar="FILE")
     ]
     out: Annotated[
-        str, option("--out", help="Folder, or URL of an object store, to write to (s3://bucket/prefix)", metavar="DIR")
+        str,
+        option(
+            "--out",
+            help="Folder to write the vectors to, or URL of an object store (s3://bucket/prefix)",
+            metavar="DIR",
+        ),
     ]
     tower: Annotated[
         str,

@@ -76,7 +76,9 @@ class PaperOutput:
 
 @flat()
 def run(
-    study: Annotated[str, typer.Argument(help="Published study: ielab-2025 (arXiv 2505.07166)", metavar="STUDY")],
+    study: Annotated[
+        str, typer.Argument(help="Published study to reproduce: ielab-2025 (arXiv 2505.07166)", metavar="STUDY")
+    ],
     options: PaperOptions,
     output: PaperOutput,
 ) -> None:

@@ -26,7 +26,8 @@ class TransplantOptions:
         str | None,
         option(
             "--transplants",
-            help="Transplants to measure, comma-separated, e.g. block:3,top:2,bottom:2,attention",
+            help="Transplants to measure, named by their weights, comma-separated, e.g. "
+            "block:3,top:2,bottom:2,attention",
             metavar="NAMES",
             default="all of them",
         ),

@@ -43,7 +43,8 @@ class LevelOptions:
     ] = None  # fmt: skip
     strategy: Annotated[
         str | None,
-        option("--strategy", help="Weights to train, comma-separated: full, lora, head, bitfit, norms",
+        option("--strategy", help="Strategies, which name the weights to train, comma-separated: full, lora, "
+                                  "head, bitfit, norms",
                metavar="LEVELS", default=written(f"{GRID}.strategies", "full")),
     ] = None  # fmt: skip
     seeds: Annotated[
