@@ -161,8 +161,10 @@ def other_controls(results: Results) -> Iterator[str]:
         outcome = control_outcome(row, PEERS_CHANCE, above=False)
         named[outcome].append(f"{row['arm']} {interval(row)}")
     if len(own):
-        sentences = {"undecided": "The control for unknown people is undecided for",
-                     "fails": "The control for unknown people fails for"}
+        sentences = {
+            "undecided": "The control for unknown people is undecided for",
+            "fails": "The control for unknown people fails for",
+        }
         rest = "".join(
             f" {words} {'; '.join(named[outcome])}." for outcome, words in sentences.items() if named[outcome]
         )
