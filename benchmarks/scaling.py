@@ -270,11 +270,14 @@ class Measured:
 
 def measure(model: str, texts: int, rounds: int) -> None:
     """Time runs of 1 and 2 workers of one thread in turn, and hold the simulation of 2 against what was measured."""
+    import torch
+
     from retroscope.encoders.loading import load_encoder
     from retroscope.encoders.settings import LoadSettings
     from retroscope.representations.extraction import plan_extraction
     from retroscope.representations.settings import ExtractionSettings
 
+    torch.set_num_threads(1)  # a worker has as many threads as this process
     draw = random.Random(0)
     words = Path(__file__).read_text(encoding="utf-8").split()
     corpus = [" ".join(draw.choice(words) for _ in range(40)) for _ in range(texts)]

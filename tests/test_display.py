@@ -37,6 +37,14 @@ def test_what_an_earlier_run_did_is_not_in_the_rate() -> None:
     assert pace.left(52.001) == pytest.approx(8.0)
 
 
+def test_preparations_before_the_first_item_are_not_in_the_rate() -> None:
+    pace = Pace(started=0.0)
+    pace.report(1, 2000, now=30.0)
+    assert pace.rate is None, "30 s for one item would tell 17 hours"
+    pace.report(101, 2000, now=32.0)
+    assert pace.rate == pytest.approx(50.0)
+
+
 def test_a_caller_decides_for_what_it_calls(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,30 +50,40 @@ def heard_by(callback: Progress) -> Iterator[None]:
 
 AT_ONCE = 0.01  # seconds
 SOONEST = 1.0  # seconds before a rate is told: a moment says little of the next
+SMALLEST = 0.01  # of the items: a first report of fewer tells no rate, since its time may be that of preparations
 
 
 class Pace:
     """Estimate of one stage's rate and remaining time.
 
     A stage may report 0 when it starts, and then at once what an earlier run did, which does not count as its own.
+    From the second report on, the time until the first does not count: it may include preparations.
     """
 
     def __init__(self, started: float) -> None:
         """Start a stage at a time of `time.monotonic`."""
         self.done, self.total = 0, 0
         self._before, self._started, self._now = 0, started, started
+        self._first: tuple[int, float] | None = None  # items of the stage's own first report, and when it came
 
     def report(self, done: int, total: int, now: float) -> None:
         """Record how much is done at a time."""
         if done == 0 or (self._before == self.done and now - self._started < AT_ONCE):
-            self._before, self._started = done, now
+            self._before, self._started, self._first = done, now, None
+        elif self._first is None and done > self._before:
+            self._first = done, now
         self.done, self.total, self._now = done, total, now
 
     @property
     def rate(self) -> float | None:
         """Return items a second; None before enough was measured."""
+        if self._first is None:
+            return None
+        counted, since = self._first
+        if self.done > counted and self._now - since >= SOONEST:
+            return (self.done - counted) / (self._now - since)
         took, items = self._now - self._started, self.done - self._before
-        return items / took if items > 0 and took >= SOONEST else None
+        return items / took if items >= SMALLEST * self.total and took >= SOONEST else None
 
     def left(self, now: float) -> float | None:
         """Return the remaining seconds at a time; None without a rate."""

@@ -103,11 +103,15 @@ def test_swapping_the_sides_flips_the_sign_of_the_effect_exactly(test):
 def test_the_same_retriever_twice_is_no_difference_and_is_equivalent():
     before, _ = example()
     difference = compare_scores(scores(before), scores(before), ComparisonSettings(margin=0.01, **QUICK))
-    for column in ("effect", "ci_low", "ci_high", "wins", "losses"):
+    for column in ("effect", "wins", "losses"):
         assert (difference.table[column] == 0).all()
+    outcomes, ranks = difference.table.sel(layer=0), difference.table.sel(layer=[1, 2])
+    assert (ranks["ci_low"] == 0).all()
+    assert (ranks["ci_high"] == 0).all()
     assert (difference.table["p"] == 1).all()
     assert (difference.table["p_corrected"] == 1).all()
-    assert difference.table["equivalent"].all()
+    assert ranks["equivalent"].all()
+    assert not outcomes["equivalent"].any(), "60 outcomes cannot show that no more than 1 % change"
     assert difference.warnings == ()
 
 
@@ -274,3 +278,17 @@ def test_too_few_flips_for_the_family_are_pointed_out():
 def test_settings_are_checked_when_they_are_made(wrong, message):
     with pytest.raises(SettingsError, match=message):
         ComparisonSettings(**wrong)
+
+
+def test_outcomes_without_a_change_leave_room_for_one():
+    same = scores(np.ones(40))
+    effect = compare_scores(same, same).table
+    share = 1 - 0.025 ** (1 / 40)
+    assert [effect[name].item() for name in ("ci_low", "ci_high")] == pytest.approx([-share, share])
+    assert [effect[name].item() for name in ("before_low", "before_high")] == pytest.approx([1 - share, 1])
+
+
+@pytest.mark.parametrize("queries", range(3, 9))
+def test_interval_and_p_agree_where_every_outcome_was_gained(queries):
+    effect = compare_scores(scores(np.zeros(queries)), scores(np.ones(queries))).table
+    assert (effect["ci_low"].item() > 0) == (effect["p"].item() < 0.05)

@@ -41,9 +41,22 @@ def test_it_agrees_with_statsmodels_cell_by_cell():
 
 
 def test_constant_changes_have_no_t_and_get_the_exact_value():
-    before = np.zeros((8, 3))
+    before = np.full((8, 3), 0.3)
     after = before + np.array([0.0, 0.01, 0.5])
     assert tost(before, after, MARGIN).tolist() == [2.0**-8, 2.0**-8, 1.0]
+
+
+def test_outcomes_that_all_stayed_equal_are_equivalent_only_if_a_change_would_have_been_seen():
+    for queries in (8, 100, 400):
+        same = np.ones((queries, 1))
+        assert tost(same, same, MARGIN)[0] == pytest.approx((1 - MARGIN) ** queries)
+
+
+def test_equivalence_of_rare_changes_is_claimed_at_its_level():
+    random = np.random.default_rng(5)
+    after = (random.random((60, 2000)) < MARGIN).astype(float)  # the mean change is the margin: a true null
+    false_positives = (tost(np.zeros_like(after), after, MARGIN) < 0.05).mean()
+    assert false_positives < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 2000)
 
 
 def test_fewer_than_two_pairs_say_nothing():

@@ -107,6 +107,17 @@ def test_a_repeated_command_never_makes_the_study_smaller(
     assert load_study(out).subject.is_finished
 
 
+def test_the_plan_names_what_a_stopped_run_has_measured(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    def lines() -> list[str]:
+        return [line for line in Runnable(planned(pair, collection, tmp_path / "cache")).lines() if "kept" in line]
+
+    assert lines() == []
+    stopped(planned(pair, collection, tmp_path / "cache"), tmp_path / "out", after=2)
+    assert lines() == ["kept from a stopped run, though the times above include them: weights, retrieval"]
+
+
 def test_a_study_with_other_settings_is_replaced_and_not_added_to(
     pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
 ) -> None:

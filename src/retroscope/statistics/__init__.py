@@ -6,7 +6,7 @@ Paired tests, corrections, intervals, equivalence. No torch.
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference, Flip
 from retroscope.statistics.resampling.flips import SignFlips
-from retroscope.statistics.resampling.intervals import Interval, IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.intervals import Interval, IntervalSettings, bootstrap_mean, outcome_mean
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 from retroscope.statistics.testing.correction import CORRECTIONS, correct
@@ -28,6 +28,7 @@ __all__ = [
     "correct",
     "correct_together",
     "mcnemar",
+    "outcome_mean",
     "paired_t",
     "sign_flip",
     "summarise",

@@ -5,12 +5,12 @@ import xarray as xr
 from retroscope.scores import Scores
 from retroscope.statistics.cells import cell_values, to_table
 from retroscope.statistics.resampling.clusters import clusters_of
-from retroscope.statistics.resampling.intervals import DEFAULT, IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.intervals import DEFAULT, IntervalSettings, outcome_mean
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:
     """Return the mean of every label over the measured queries, with its interval and the number of queries."""
-    means = bootstrap_mean(cell_values(scores), settings, clusters_of(scores))
+    means = outcome_mean(cell_values(scores), settings, clusters_of(scores))
     columns = {"mean": means.mean, "ci_low": means.low, "ci_high": means.high, "n": means.n}
     return to_table(scores, columns).assign_attrs(
         name=scores.name, level=settings.level, resamples=settings.resamples, seed=settings.seed

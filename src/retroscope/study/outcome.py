@@ -9,7 +9,7 @@ from retroscope.progress import Progress
 from retroscope.study.planning.plan import StudyPlan, measured_analyses, replanned
 from retroscope.study.planning.sizes import as_begun, fit
 from retroscope.study.reporting.console import console_text
-from retroscope.study.run import forget, measure_study
+from retroscope.study.run import forget, kept_steps, measure_study
 from retroscope.study.stored import MeasurementPlace
 from retroscope.study.study import Study
 
@@ -92,7 +92,9 @@ class Runnable:
 
     def lines(self) -> list[str]:
         """Return the lines of the plan, as `--dry-run` prints them."""
-        return [*self.plan.lines(), *self.notes]
+        kept = ", ".join(step.what for step in kept_steps(self.plan))
+        resumed = [f"kept from a stopped run, though the times above include them: {kept}"] if kept else []
+        return [*self.plan.lines(), *resumed, *self.notes]
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON-like values."""

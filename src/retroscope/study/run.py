@@ -135,6 +135,12 @@ def forget(plan: StudyPlan) -> None:
                 record_of(place).unlink(missing_ok=True)
 
 
+def kept_steps(plan: StudyPlan) -> list[Step]:
+    """Return the steps that a stopped run has measured and stored in the cache: they are read, not measured again."""
+    planned = [step for step in plan.steps if step.planned is not None]
+    return [step for step in planned if (step.context.cache / KEPT / _key(step)).exists()]
+
+
 def is_measured(plan: StudyPlan, folder: Path) -> bool:
     """Return whether a folder contains a finished study that this plan would only measure again.
 

@@ -30,7 +30,7 @@ from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.resampling.clusters import clusters_of
 from retroscope.statistics.resampling.flips import SignFlips
-from retroscope.statistics.resampling.intervals import bootstrap_mean
+from retroscope.statistics.resampling.intervals import outcome_mean
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.testing.prediction import prediction_p
@@ -180,7 +180,7 @@ class _Side:
         """Return the probe's accuracy at every layer: intact with its interval, erased, and under a random subspace."""
         values = self.readable.values
         cells = values.stack(cell=AT)
-        intact = bootstrap_mean(
+        intact = outcome_mean(
             cells.sel(state=INTACT).transpose("query", "cell").values,
             self.statistics.intervals,
             clusters_of(self.readable),

@@ -27,7 +27,7 @@ from retroscope.analyses.retention.result import (
 )
 from retroscope.analyses.section import Reading
 from retroscope.scores import Scores
-from retroscope.statistics import ComparisonSettings, Difference, IntervalSettings, bootstrap_mean
+from retroscope.statistics import ComparisonSettings, Difference, IntervalSettings, outcome_mean
 from retroscope.statistics.association import by_quantile, mantel_haenszel, odds_ratio
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.resampling.clusters import Clusters, clusters_by_row
@@ -94,7 +94,7 @@ class _Cells:
         """Return the mean, its interval and the number of the values that `kept` selects; NaN if there are none."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
-        found = bootstrap_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
+        found = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
         return float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0])
 
     def frequent(self, kept: np.ndarray) -> float:

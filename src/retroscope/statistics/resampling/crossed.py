@@ -16,7 +16,7 @@ from scipy import optimize, stats
 
 from retroscope.errors import AnalysisError
 from retroscope.statistics.resampling.clusters import Clusters
-from retroscope.statistics.resampling.intervals import Interval
+from retroscope.statistics.resampling.intervals import Interval, unseen
 from retroscope.statistics.resampling.shared_passages import Sharing, sharing
 
 SMALLEST_P = 1e-12  # below it, quantiles of Student's law lose their digits
@@ -51,7 +51,7 @@ def crossed_mean(
     mean = float(measured.mean())
     lowest, highest = bounds
     if measured.min() == measured.max() and np.isfinite(bounds).all():
-        rarer = 1 - ((1 - level) / 2) ** (1 / n_queries)
+        rarer = float(unseen(n_queries, level))
         return _interval(mean, (mean - rarer * (mean - lowest), mean + rarer * (highest - mean)), level, n)
     half = _half_width(measured, level) * _widening(_shared(values, clusters), level)
     return _interval(mean, (max(lowest, mean - half), min(highest, mean + half)), level, n)

@@ -4,14 +4,17 @@ The same resamples serve every cell, so that cells stay comparable and one matri
 the work. The interval is the expanded percentile interval (Hesterberg 2015): the
 plain percentile interval is too short by about sqrt((n-1)/n) z/t, and is taken at wider
 percentiles to make up for it. docs/methods/statistics.md has the measured coverage.
+
+A bootstrap of values that are all equal has no width, however few they are. Where outcomes of 0 or 1 are all equal the
+exact binomial interval replaces it (`outcome_mean`, `widened_if_constant`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from retroscope.ranges import OpenFraction, Range, Seed, check_ranges
@@ -95,6 +98,52 @@ def bootstrap_mean(
         level=settings.level,
         n=n.reshape(shape),
     )
+
+
+def outcome_mean(
+    values: Float[np.ndarray, "query cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
+) -> Interval:
+    """Return the mean over queries of scores between 0 and 1 and its interval; NaN marks an unmeasured query.
+
+    The interval is that of `bootstrap_mean`. A cell whose scores are all 0, or all 1, has the exact binomial interval.
+    """
+    with np.errstate(invalid="ignore"):
+        outcomes = ((values == 0) | (values == 1) | np.isnan(values)).all(axis=0)
+    return widened_if_constant(bootstrap_mean(values, settings, clusters), values, (0.0, 1.0), outcomes, clusters)
+
+
+def widened_if_constant(
+    interval: Interval,
+    values: Float[np.ndarray, "query cell"],
+    bounds: tuple[float, float],
+    outcomes: Bool[np.ndarray, "cell"],
+    clusters: Clusters | None = None,
+) -> Interval:
+    """Widen the interval of every cell of `outcomes` whose values are all equal.
+
+    A share `unseen` of all texts may differ, and a text that differs may lie at either of the bounds. For outcomes of 0
+    or 1 this is the exact binomial interval.
+
+    Args:
+        bounds: the smallest and the largest possible value.
+        outcomes: the cells to treat so; the others keep their interval.
+    """
+    measured = np.isfinite(values)
+    top = np.where(measured, values, -np.inf).max(axis=0, initial=-np.inf)
+    bottom = np.where(measured, values, np.inf).min(axis=0, initial=np.inf)
+    texts = ((clusters or independent(len(values))).sizes(values) > 0).sum(axis=0)
+    equal = outcomes & (texts >= 2) & (top == bottom)
+    share = unseen(np.maximum(texts, 1), interval.level)
+    low, high = (interval.mean + share * (bound - interval.mean) for bound in bounds)
+    return replace(interval, low=np.where(equal, low, interval.low), high=np.where(equal, high, interval.high))
+
+
+def unseen(n: Int[np.ndarray, "cell"] | int, level: float) -> Float[np.ndarray, "cell"]:
+    """Return the largest share of an event that n observations without it allow: 1 - (alpha / 2)^(1/n).
+
+    It is the upper end of the exact binomial interval at none of n (Clopper and Pearson 1934).
+    """
+    return np.asarray(1 - ((1 - level) / 2) ** (1 / np.asarray(n)))
 
 
 def _within(

@@ -6,7 +6,7 @@ from retroscope.errors import SettingsError
 from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.flips import PValues
 from retroscope.statistics.resampling.shared_passages import sharing
-from retroscope.statistics.testing.paired import QueryValues, constant, n_texts, paired_differences, t_test_p
+from retroscope.statistics.testing.paired import QueryValues, binary, constant, n_texts, paired_differences, t_test_p
 
 
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
@@ -14,8 +14,9 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
 
     Two one-sided t tests (Schuirmann 1987), the larger p of the two; a small value says that the
     mean lies within (-margin, margin). Where every query changed by the same amount t does not
-    exist: the cell gets the exact one-sided sign-flip value 1 / 2^n inside the margin, 1 outside. n counts texts;
-    shared passages (`clusters`) enlarge the standard error.
+    exist: the cell gets the exact one-sided sign-flip value 1 / 2^n inside the margin, 1 outside. Where n outcomes of 0
+    or 1 all stayed equal the value is (1 - margin)^n, the probability to see none of them change although a share of
+    `margin` does. n counts texts; shared passages (`clusters`) enlarge the standard error.
 
     Raises:
         SettingsError: if the margin is not above 0.
@@ -33,5 +34,6 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
         p = shared.p_values(p, sides=1)
     same = constant(change) & (n >= 2)
     inside = np.abs(np.nan_to_num(change)).max(axis=0, initial=0.0) < margin
-    p[same] = np.where(inside, 0.5**n, 1.0)[same]
+    unseen = np.where(binary(before, after), max(0.0, 1 - margin), 0.5)  # a margin up to 1 holds no change but 0
+    p[same] = np.where(inside, unseen**n, 1.0)[same]
     return np.where(n >= 2, np.clip(p, np.finfo(np.float64).tiny, 1.0), np.nan)
