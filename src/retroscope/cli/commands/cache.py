@@ -41,10 +41,11 @@ class CareOptions:
 
 @flat()
 def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
-    """List the entries of the cache (vectors and intermediate results), and verify, repair or shrink it.
+    """List the entries of the cache, and verify, repair or shrink it.
 
-    Each entry is listed with its size, the time of its last use, and its models, collection or analysis. The next
-    run that needs a removed entry makes the entry again. The exit status of --verify is 1 if a file is damaged.
+    The cache holds vectors and intermediate results. Each entry is listed with its size, the time of its last use, and
+    its models, collection or analysis. The next run that needs a removed entry makes the entry again. The exit status
+    of --verify is 1 if a file is damaged.
     """
     size = in_bytes(care.max_size, "--max-size")
     load_libraries()
