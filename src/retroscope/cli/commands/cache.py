@@ -41,7 +41,7 @@ class CareOptions:
 
 @flat()
 def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
-    """List the entries of the cache, and verify, repair or shrink it.
+    """List the entries of the cache; verify, repair or shrink it.
 
     The cache holds vectors and intermediate results. Each entry is listed with its size, the time of its last use, and
     its models, collection or analysis. The next run that needs a removed entry makes the entry again. The exit status
