@@ -117,22 +117,23 @@ def page(rows: Sequence[Proof], studies: int) -> str:
     """Return docs/proofs.md."""
     return f"""# Proofs
 
-Statements of Retroscope, tried where the truth is known. `python benchmarks/proofs.py` writes this page from seeds;
-`make test` repeats a small part of it. Without a row: the alarms of the probes' controls, completeness by layer,
-alignment, drift on a second collection, near-duplicates of training and test (tested, not simulated 300 times).
+This page tests statements of Retroscope's report on data for which the truth is known. `python benchmarks/proofs.py`
+writes this page from seeds; `make test` repeats a small part of it. The table has no row for the alarms of the probes'
+controls, completeness by layer, alignment, drift on a second collection, and near-duplicates of training and test
+(tested, not simulated 300 times).
 
-- **Control**: what must fail, and what it reads. A control that cannot fail proves nothing.
-- **False**: share of simulated studies ({studies} in most rows) in which the statement was made although it was false.
-  The nominal share is {NOMINAL:.2f}. In brackets is the 95 % interval of the simulation (Clopper and Pearson), then the
-  number of studies.
-- **Power**: share of studies in which the planted truth was found. It holds for the planted size alone.
-- **Coverage**: share of 95 % intervals that hold the truth. Below {LEAST_COVERAGE:.2f} it is named
-  under "What it cannot say".
-- **Held against**: what the number was checked against: a closed form, or another library that computes it.
+- **Control** names the control that must fail, and what it reads. A control that cannot fail proves nothing.
+- **False** is the share of simulated studies ({studies} in most rows) in which the statement was made although it was
+  false. The nominal share of false statements is {NOMINAL:.2f}. In brackets is the 95 % interval of the simulation
+  (Clopper and Pearson), then the number of studies.
+- **Power** is the share of studies in which the planted truth was found. The power holds for the planted size alone.
+- **Coverage** is the share of 95 % intervals that hold the truth. A coverage below {LEAST_COVERAGE:.2f} is named under
+  "What it cannot say".
+- **Held against** names what the number was checked against: a closed form, or another library that computes it.
 
 {table(rows)}
 {cannot(rows)}
-Measured with Python {platform.python_version()} on {platform.machine()}.
+The numbers of this page were measured with Python {platform.python_version()} on {platform.machine()}.
 """
 
 

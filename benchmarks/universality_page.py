@@ -27,9 +27,9 @@ FOUND, BELOW, UNDECIDED = "found", "below chance", "undecided"
 TITLE = "share of peers ranked below, after"
 WHOLE_DOSE = "BERT, mean"  # the arm of `architecture` that the doses are shares of
 NEVER_RUN = (
-    "transplants (localisation): they would take too long",
-    "probes and neurons of T5 by its decoder's first state: Retroscope loads only the encoder of a T5",
-    "BitFit of T5 and LLaMA: these architectures have no biases to train",
+    "Transplants (localisation) were not run: they would take too long.",
+    "Probes and neurons of T5 by its decoder's first state were not run: Retroscope loads only the encoder of a T5.",
+    "BitFit of T5 and LLaMA was not run: these architectures have no biases to train.",
 )
 
 
@@ -161,7 +161,10 @@ def other_controls(results: Results) -> Iterator[str]:
         outcome = control_outcome(row, PEERS_CHANCE, above=False)
         named[outcome].append(f"{row['arm']} {interval(row)}")
     if len(own):
-        sentences = {"undecided": "It is undecided for", "fails": "It fails for"}
+        sentences = {
+            "undecided": "The control for unknown people is undecided for",
+            "fails": "The control for unknown people fails for",
+        }
         rest = "".join(
             f" {words} {'; '.join(named[outcome])}." for outcome, words in sentences.items() if named[outcome]
         )

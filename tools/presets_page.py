@@ -16,22 +16,22 @@ from retroscope.encoders.presets.table import PRESETS
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "presets.md"
 HEAD = """# Presets
 
-`python tools/presets_page.py` writes this page from the code; a test compares them. `retroscope presets` prints the
-table, `retroscope presets NAME` one recipe.
+`python tools/presets_page.py` writes this page from the code; a test compares page and code. `retroscope presets`
+prints a table of all presets, and `retroscope presets NAME` prints the recipe of one preset.
 
 A preset is the published recipe of a known retriever, with the name of its backbone. If you load a hub name of this
-page, its preset is used. For a local copy, and for the backbone of a pair, pass `--preset NAME` (in Python:
-`load_retriever(path, preset="NAME")`).
+page, its preset is used. For a local copy of such a model, and for the backbone of a pair, pass `--preset NAME` (in
+Python: `load_retriever(path, preset="NAME")`).
 
-- A preset never changes what the checkpoint records. If the two differ, loading fails, and the error lists every such
-  field. The family and the modules are compared, too.
+- A preset never changes what the checkpoint records. If preset and checkpoint differ, loading fails, and the error
+  lists every field that differs. Loading also compares the family and the modules of preset and checkpoint.
 - The preset fills the fields that the checkpoint does not record. The recipe then names the preset and its source.
-- An option that you pass overrides both.
+- An option that you pass overrides both preset and checkpoint.
 
 Every preset is tested on a tiny random model saved in the layout of its repository: the vectors equal those of the
-library that the model was published for (sentence-transformers, transformers or PEFT) to 1e-5. With one exception, the
-real weights were not available. Below each recipe, the page names the public copy that the recipe was compared with. A
-recipe without such a copy rests on the sources in its table.
+library that the model was published for (sentence-transformers, transformers or PEFT) to 1e-5. With one exception,
+the real weights of these models were not available. Below each recipe, the page names the public copy that the recipe
+was compared with. A recipe that was not compared with a public copy rests on the sources in its table.
 """
 
 
@@ -75,7 +75,7 @@ def said(value: object) -> str:
 def besides(name: str, preset: Preset) -> Iterator[str]:
     """Yield what the row was compared with, its note, and the command."""
     copy = f"compared with {preset.checked}" if preset.checked else "not compared with a public copy"
-    yield f"The recipe was {copy}."
+    yield f"The recipe of `{name}` was {copy}."
     if preset.note:
         yield f"\n{preset.note[0].upper()}{preset.note[1:]}."
     command = compare_command(name, preset)
@@ -92,11 +92,11 @@ def families() -> str:
 
 These families have a row in the table of families: {named}.
 
-Any other text encoder or decoder that transformers knows is traced when it is loaded. One forward pass finds the
-blocks, the attention, the FFN matrices and which of them passes through the activation function, the norms, the
-embeddings and the positions. They are then verified in the same way as a row of the table. If a part cannot be found,
-the error names the reason (shared blocks, experts, an activation that transformers does not know, padding that changes
-vectors).
+Any other text encoder or decoder that transformers knows is traced when it is loaded. The trace of a
+model, one forward pass, finds the blocks, the attention, the FFN matrices and which of them passes through the
+activation function, the norms, the embeddings and the positions. These parts are then verified in the same way as a row
+of the table. If the trace cannot find a part, the error names the reason (shared blocks, experts, an activation that
+transformers does not know, padding that changes vectors).
 """
 
 
@@ -105,8 +105,8 @@ def collections() -> str:
     lines = [
         "## Named collections",
         "",
-        "`--data named:NAME` reads a collection of this table from the hub, at the given revision. *Not known* means",
-        "that the source does not state the value; none was made up.",
+        "`--data named:NAME` reads a collection of this table from the hub, at the given revision. In the",
+        "table, *not known* means that the source does not state the value; none was made up.",
         "",
         "| name | read from | revision | licence | split | title and text | measure | stated by |",
         "|---|---|---|---|---|---|---|---|",

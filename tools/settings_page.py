@@ -26,12 +26,12 @@ FILES = {
 }
 HEAD = """# Settings
 
-`python tools/settings_page.py` writes this page from the code; a test compares them.
+`python tools/settings_page.py` writes this page from the code; a test compares page and code.
 
 Pass settings in a YAML file (`--settings FILE`), or one by one (`--set probes.rank=32`). `--set` overrides options, and
-options override the file. A study writes all of its settings to `settings.yaml`, which can be passed to `--settings`.
-If the value of an analysis is `null`, the analysis is left out. An unknown name is an error that suggests the nearest
-known one.
+options override the settings file. A study writes all of its settings to `settings.yaml`, which can be passed to
+`--settings`. If the value of an analysis in the settings is `null`, the analysis is left out. An unknown name of a
+setting is an error that suggests the nearest known name.
 """
 
 
@@ -59,10 +59,11 @@ def section(kind: type, places: list[str]) -> str:
     """Return the section of a class: the places of its settings in the files, and a table of them."""
     commands = [command for command, file in FILES.items() if file is kind]
     keys = [f"`{place}`" for place in dict.fromkeys(places) if place]
-    where = [f"In the settings file of {command}, these fields are at the top level." for command in commands]
+    fields_of = f"the fields of `{kind.__name__}`"
+    where = [f"In the settings file of {command}, {fields_of} are at the top level." for command in commands]
     if keys:
         several = f"{', '.join(keys[:-1])} or {keys[-1]}" if keys[1:] else keys[0]
-        where.append(f"In {'other' if commands else 'the'} settings files, these fields are under the key {several}.")
+        where.append(f"In {'other' if commands else 'the'} settings files, {fields_of} are under the key {several}.")
     purpose = (inspect.getdoc(kind) or "").split("\n\n")[0]
     lines = [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in rows(kind)]
     heading = [

@@ -79,7 +79,7 @@ def beyond(null: Sequence[Compared], planted: Sequence[Compared], leaking: Seque
     inside = [one.left(UNTRAINED, "ci_low") <= truth <= one.left(UNTRAINED, "ci_high") for one in planted]
     control = float(np.mean(leaking))
     return Proof(
-        instrument="Baselines: the retriever differs from the best of the frozen backbone",
+        instrument="Baselines: the retriever differs from the best variant of the frozen backbone",
         control="variants chosen, and heads trained, on the test queries themselves",
         reads=f"the retriever falls short, though equal, in {short(control)} of the studies; "
         f"with folds a difference is claimed in {short(own.value)}",
@@ -97,7 +97,7 @@ def share(null: Sequence[Compared], planted: Sequence[Compared], truth: float) -
     stated = [row for one in planted if one.gained and np.isfinite((row := shares_of(one))["low"])]
     wrong = float(np.mean([np.isfinite(shares_of(one)["low"]) for one in null]))
     return Proof(
-        instrument="Baselines: share of the gain that the best leaves to fine-tuning",
+        instrument="Baselines: share of the gain that the best variant of the backbone does not reach",
         control="a retriever equal to its backbone: there is no gain, and no share of it",
         reads=f"a share with an interval in {short(wrong)} of the studies ({short(ALPHA)} at the level of the test)",
         failed=wrong < 2 * ALPHA,

@@ -69,9 +69,9 @@ class Proof:
         """Return what speaks against it: an idle control, too many false statements, too little coverage."""
         found = [] if self.failed else ["the control did not fail"]
         if self.false and self.false.interval[0] > NOMINAL:
-            found.append(f"false statements: {self.false}")
+            found.append(f"the share of false statements is {self.false} studies")
         if self.coverage and self.coverage.value < LEAST_COVERAGE:
-            found.append(f"coverage: {self.coverage}")
+            found.append(f"the coverage of the 95 % intervals is {self.coverage} studies")
         return found
 
 

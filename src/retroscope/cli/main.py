@@ -76,7 +76,10 @@ def _print_version(wanted: bool) -> None:
 
 def _program(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit", is_eager=True, callback=_print_version)
+        bool,
+        typer.Option(
+            "--version", help="Print the version of Retroscope and exit", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     """Parse the options that come before a command, such as `--version`."""

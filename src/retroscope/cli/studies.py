@@ -28,9 +28,8 @@ Gates = Annotated[
     list[str] | None,
     option(
         "--gate",
-        help="Condition on a change, e.g. 'nDCG@10 >= -0.01': exit with status 1 unless the whole confidence interval "
-        "meets it; "
-        "may be repeated",
+        help="Condition on the change of a measure, e.g. 'nDCG@10 >= -0.01': exit with status 1 unless the whole "
+        "confidence interval of the change meets it; may be repeated",
         metavar="CONDITION",
     ),
 ]

@@ -29,7 +29,7 @@ def short_name(source: str | Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
-    """The user's choices for loading a model; None leaves a choice to protocol, checkpoint or default.
+    """Settings of loading a model; a field that is None is left to protocol, checkpoint or default.
 
     Attributes:
         pooling: a name in `POOLING_NAMES`; required for a plain checkpoint, which does not record its pooling.

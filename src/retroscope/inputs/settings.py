@@ -16,7 +16,7 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, kw_only=True)
 class NegativesSettings:
-    """Settings of the hard negatives: how they are found.
+    """Settings of finding the hard negatives of every query.
 
     Attributes:
         how: "bm25", "given" (by the collection) or "run" (a TREC run file). "auto" is "bm25", except that under
@@ -35,7 +35,7 @@ class NegativesSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Settings of one collection: its source, and how it is read.
+    """Settings of one collection: the source of its files, and how these files are read.
 
     Attributes:
         source: a path, or `FORMAT:PATH`.
@@ -62,7 +62,7 @@ class DataSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Settings of one model: its checkpoint, or one for each tower, and how they are loaded.
+    """Settings of one model: one checkpoint, or one for each tower, and how the checkpoints are loaded.
 
     Attributes:
         source: folder or hub name of both towers.

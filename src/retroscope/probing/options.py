@@ -8,7 +8,7 @@ from retroscope.ranges import OneOrMore, Positive, Range, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ConcatTraining:
-    """Settings of training the published probe; the defaults are the published ones.
+    """Settings of training the published probe (`concat`); the defaults are the published values.
 
     Attributes:
         learning_rate: learning rate of Adam.

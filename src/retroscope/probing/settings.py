@@ -58,7 +58,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
-    """Settings of `probe`; a field that is None has the value of the protocol.
+    """Settings of the probes; a field that is None has the value of the protocol.
 
     Attributes:
         protocol: "default" or "ielab-2025".

@@ -8,7 +8,7 @@ from retroscope.ranges import Range, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionSettings:
-    """Settings of an extraction: number format, batch size, and final norm on each layer.
+    """Settings of extracting the vectors of every layer: number format, batch size, and final norm on each layer.
 
     Attributes:
         dtype: number format of the stored vectors; they are always computed in the model's own precision.

@@ -10,7 +10,7 @@ from retroscope.retrieval.measures import parse_measure
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureSettings:
-    """Settings of erasure: layers and ranks that are erased, controls, and the measure of the harm.
+    """Settings of erasure: layers and ranks that are erased, controls, and the retrieval measure.
 
     Attributes:
         layers: layers at which directions are erased, one layer at a time; None: all layers.

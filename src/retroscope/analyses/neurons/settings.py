@@ -22,7 +22,7 @@ TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passa
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronAblationSettings:
-    """Settings of the ablation of neurons: which are fixed, at which value, and what is searched.
+    """Settings of the ablation of neurons: fixed neurons, their value, and the passages searched.
 
     Attributes:
         fractions: fractions of the neurons of the parts that are ablated, in rising order; each is rounded to a whole
@@ -104,7 +104,7 @@ class NeuronAblationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class NeuronsSettings:
-    """Settings of the analysis of neurons: of their attribution, and of the ablation that tests it.
+    """Settings of the analysis of neurons: their attribution, and the ablation that tests the attribution.
 
     Attributes:
         attribution: how neurons are attributed.

@@ -9,7 +9,7 @@ from retroscope.ranges import OneOrMore, Seed, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """Settings of retention: facts, wordings and read-outs.
+    """Settings of the retention of facts: facts, wordings and read-outs.
 
     Attributes:
         facts: a path or `LAYOUT:PATH`; the layouts are facts, lama, pararel, entityquestions, popqa.

@@ -8,7 +8,7 @@ from retroscope.ranges import OneOrMore, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSettings:
-    """Settings of the comparison of weights: whether, and how, the spectra of changes are computed.
+    """Settings of the comparison of weights: whether, and how, the spectra of weight changes are computed.
 
     Attributes:
         spectra: measure ranks and directions of every changed matrix, which is the slow part.

@@ -21,27 +21,31 @@ class CareOptions:
 
     HEADING: ClassVar[str] = "Care"
 
-    verify: Annotated[bool, option("--verify", help="Read every file and name those that are damaged")] = False
+    verify: Annotated[bool, option("--verify", help="Read every file of the cache and name the damaged files")] = False
     repair: Annotated[
-        bool, option("--repair", help="Remove damaged entries; the next run that needs one makes it again")
+        bool,
+        option(
+            "--repair", help="Remove damaged entries of the cache; the next run that needs such an entry makes it again"
+        ),
     ] = False
     clean: Annotated[
-        bool, option("--clean", help="Remove partial files and entries of earlier versions, which no run uses")
+        bool, option("--clean", help="Remove partial files and cache entries of earlier versions, which no run uses")
     ] = False
     max_size: Annotated[
         str | None,
-        option("--max-size", help="Remove the least recently used entries until the cache fits into this size",
+        option("--max-size", help="Remove the least recently used entries until the cache is at most of this "
+                                  "size, e.g. 20GiB",
                metavar="SIZE", default="remove none for their size"),
     ] = None  # fmt: skip
 
 
 @flat()
 def run(care: CareOptions, cache: o.Cache = None, as_json: o.Json = False) -> None:
-    """List what the cache keeps, and verify, repair or shrink it.
+    """List the entries of the cache; verify, repair or shrink it.
 
-    Each entry is listed with its size, the time of its last use, and the models, collection or analysis that it
-    belongs to. The next run that needs a removed entry makes it again. The exit status of --verify is 1 if a file is
-    damaged.
+    The cache holds vectors and intermediate results. Each entry is listed with its size, the time of its last use, and
+    its models, collection or analysis. The next run that needs a removed entry makes the entry again. The exit status
+    of --verify is 1 if a file is damaged.
     """
     size = in_bytes(care.max_size, "--max-size")
     load_libraries()

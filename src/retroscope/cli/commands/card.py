@@ -14,18 +14,18 @@ EXAMPLE = "retroscope card runs/nq --into README.md"
 
 @flat()
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder of a finished study of a pair", metavar="DIR")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a finished study of two models (a pair)", metavar="DIR")],
     into: Annotated[
         Path | None,
-        option("--into", help="Model card to write the section and its metadata into", metavar="FILE",
+        option("--into", help="Model card to put the section on fine-tuning and its metadata into", metavar="FILE",
                default="print them"),
     ] = None,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Print a section for a model card: what fine-tuning changed.
 
-    It begins with metadata (model-index) that the Hugging Face hub reads. --into replaces an earlier section and
-    keeps all other evaluations.
+    The section begins with metadata (model-index) that the Hugging Face hub reads. With --into FILE, the section
+    replaces an earlier one in FILE, and all other evaluations in FILE are kept.
     """
     from retroscope.cli.terminal import emit, note, say
     from retroscope.errors import SettingsError

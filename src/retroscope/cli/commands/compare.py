@@ -24,12 +24,14 @@ EXAMPLE = "retroscope compare bert-base-uncased facebook/contriever --pooling me
 class Retrievers:
     """The models of a comparison: one backbone, and the retrievers fine-tuned from it."""
 
-    before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
+    before: Annotated[
+        str, typer.Argument(help="Backbone before fine-tuning: a folder, a hub name or a GGUF file", metavar="BEFORE")
+    ]
     after: Annotated[
         list[str],
         typer.Argument(
-            help="Retriever fine-tuned from BEFORE; two towers as query=NAME,passage=NAME. May be repeated: each gets "
-            "its own study",
+            help="Retriever fine-tuned from BEFORE: a model, or two towers as query=NAME,passage=NAME. May be "
+            "repeated: each retriever gets its own study",
             metavar="AFTER",
         ),
     ]
@@ -43,14 +45,18 @@ class StudyOptions(SizeOptions):
 
     also: Annotated[
         list[str] | None,
-        option("--also", help="Further collection (out of domain) to measure on; may be repeated", metavar="SPEC"),
+        option(
+            "--also",
+            help="Further collection to measure both models on, e.g. of another domain; may be repeated",
+            metavar="SPEC",
+        ),
     ] = None
     training: Annotated[
         list[str] | None,
         option(
             "--training",
-            help="Another training run of the retriever, e.g. a second seed, for intervals over training runs; "
-            "may be repeated",
+            help="Another training run of the retriever, e.g. with a second seed, for intervals over training "
+            "runs; may be repeated",
             metavar="MODEL",
         ),
     ] = None
@@ -60,7 +66,8 @@ class StudyOptions(SizeOptions):
         float | None,
         option(
             "--margin",
-            help="Equivalence margin, e.g. .01: tests if the change of each measure and probe accuracy is within +-X",
+            help="Equivalence margin X, e.g. .01: test whether the change of each measure and probe accuracy lies "
+            "within +-X",
             metavar="X",
             default="no test of equivalence",
         ),
@@ -70,7 +77,8 @@ class StudyOptions(SizeOptions):
     no_random_weights: Annotated[
         bool,
         option(
-            "--no-random-weights", help="Leave out the control that measures copies of the models with random weights"
+            "--no-random-weights",
+            help="Leave out the random-weight control, which measures copies of the models with random weights",
         ),
     ] = False
     name_before: Annotated[
@@ -127,8 +135,8 @@ def run(
 ) -> None:
     """Measure what fine-tuning changed, and report it.
 
-    Both models are measured the same way on the same collection and paired by query. With several AFTER, each has a
-    study in DIR/NAME, and DIR/report.html compares the studies.
+    Backbone (BEFORE) and retriever (AFTER) are measured the same way on the same collection and paired by query.
+    With several AFTER, DIR/NAME has the study of each retriever, and DIR/report.html compares the studies.
     """
     values = [study.values(pair, n, models) | data.values() | probes.values() for n in range(len(pair.after))]
     from retroscope.study.reporting.gate import parse_gate

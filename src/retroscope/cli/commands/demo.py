@@ -20,7 +20,9 @@ OUT, EXPOSURES = Path("runs/demo"), "exposures.json"
 
 @flat()
 def run(
-    out: Annotated[Path, option("--out", help="Folder to write to", metavar="DIR", default=str(OUT))] = OUT,
+    out: Annotated[
+        Path, option("--out", help="Folder to write the study and its report to", metavar="DIR", default=str(OUT))
+    ] = OUT,
     retrain: Annotated[
         bool, option("--retrain", help="Train the demo's models again before comparing them, in subfolders of --out")
     ] = False,
@@ -28,8 +30,8 @@ def run(
 ) -> None:
     """Compare the two small models that come with Retroscope.
 
-    They were trained on texts about invented people, so it is known which facts each model has seen. Runs every
-    analysis of `compare` in about a minute, without a network.
+    The two models were trained on texts about invented people, so it is known which facts each model has seen. The
+    demo runs every analysis of `compare` in about a minute, without a network.
     """
     load_libraries()
     from retroscope.cli.terminal import claimed, emit, note, say

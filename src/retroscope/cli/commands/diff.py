@@ -22,19 +22,23 @@ class DiffOptions:
         str | None,
         option(
             "--base",
-            help="Backbone that an adapter was trained on",
+            help="Backbone that the adapter was trained on, if BEFORE or AFTER is an adapter",
             metavar="MODEL",
             default="the one that the adapter names",
         ),
     ] = None
     no_spectra: Annotated[
-        bool, option("--no-spectra", help="Skip the rank and directions of every change, which take most of the time")
+        bool,
+        option(
+            "--no-spectra",
+            help="Skip the rank and the singular directions of every weight change, which take most of the time",
+        ),
     ] = False
     directions: Annotated[
         int,
         option(
             "--directions",
-            help="Number of singular directions of each change in which amplification is measured",
+            help="Number of singular directions of each weight change in which the amplification is measured",
             metavar="N",
             default=written("analyses.weights.settings:WeightSettings.directions", str(DIRECTIONS)),
         ),
@@ -57,7 +61,8 @@ def run(
 ) -> None:
     """Measure how much every weight changed.
 
-    No data are needed. Tensors are read one at a time; an adapter is measured from its factors.
+    The command compares the weights of two models, tensor by tensor, and needs no data. It measures an adapter from
+    its factors.
     """
     load_libraries()
     from retroscope.analyses.weights.diff import diff, diff_document, diff_text, refuse_other_reports, write_diff

@@ -16,16 +16,19 @@ EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mea
 
 @flat()
 def run(
-    model: Annotated[str, typer.Argument(help="Retriever to check; the backbone, if AFTER is given", metavar="MODEL")],
+    model: Annotated[
+        str, typer.Argument(help="Retriever to check; if AFTER is given, the backbone of AFTER", metavar="MODEL")
+    ],
     models: o.ModelOptions,
     after: Annotated[
-        str | None, typer.Argument(help="Retriever fine-tuned from MODEL, to check both as a pair", metavar="AFTER")
+        str | None,
+        typer.Argument(help="Retriever fine-tuned from MODEL; both are then also checked as a pair", metavar="AFTER"),
     ] = None,
     data: Annotated[
         str | None,
         option(
             "--data",
-            help="Collection on which the plausible recipes are tried: a path or FORMAT:PATH",
+            help="Collection on which other plausible recipes are tried: a path or FORMAT:PATH",
             metavar="SPEC",
             default="none",
         ),
@@ -36,9 +39,9 @@ def run(
 ) -> None:
     """Check that a model, or a pair of models, can be measured.
 
-    Takes seconds and needs no data. With --data, it also tries other plausible recipes (pooling, prompt, similarity
-    ...) on up to 200 queries, and reports repeated queries and queries that occur in several splits. The exit status
-    is 1 if a check finds an error.
+    The checks take seconds and need no data. With --data, the command also tries other plausible recipes (pooling,
+    prompt, similarity ...) on up to 200 queries, and reports repeated queries and queries that occur in several
+    splits. The exit status is 1 if a check finds an error.
     """
     load = models.values()
     one = model_values(model, load)

@@ -37,13 +37,20 @@ class EncoderOptions:
 class TextOptions:
     """The texts, the tower that encodes them, and the output folder."""
 
-    texts: Annotated[Path, option("--texts", help="File with one text per line, UTF-8", metavar="FILE")]
+    texts: Annotated[
+        Path, option("--texts", help="File of the texts to embed: one text per line, UTF-8", metavar="FILE")
+    ]
     out: Annotated[
-        str, option("--out", help="Folder, or URL of an object store, to write to (s3://bucket/prefix)", metavar="DIR")
+        str,
+        option(
+            "--out",
+            help="Folder to write the vectors to, or URL of an object store (s3://bucket/prefix)",
+            metavar="DIR",
+        ),
     ]
     tower: Annotated[
         str,
-        option("--tower", help="Tower whose prompt and weights are used: query or passage", metavar="NAME",
+        option("--tower", help="Tower of the model whose prompt and weights are used: query or passage", metavar="NAME",
                default="passage", known=names.TOWERS, kind="tower"),
     ] = "passage"  # fmt: skip
 
@@ -69,8 +76,8 @@ def run(
 ) -> None:
     """Write the vectors of every text at every layer.
 
-    Writes a zarr group; its array `vectors` holds pooled vectors with the dimensions (text, layer, dim). If a run is
-    interrupted, the same command computes what is missing.
+    The output is a zarr group; its array `vectors` holds pooled vectors with the dimensions (text, layer, dim).
+    Repeat the command to compute what is missing after an interruption.
     """
     values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
 

@@ -34,10 +34,19 @@ class SourceOptions:
 
     data: o.AnyData = None
     texts: Annotated[
-        Path | None, option("--texts", help="File with one text per line, UTF-8, instead of --data", metavar="FILE")
+        Path | None,
+        option(
+            "--texts", help="File of the texts to attribute instead of --data: one text per line, UTF-8", metavar="FILE"
+        ),
     ] = None
     split: Annotated[
-        str | None, option("--split", help="Qrels split to use", metavar="NAME", default="test, else the only one")
+        str | None,
+        option(
+            "--split",
+            help="Split of the judgments (qrels) to use, e.g. test",
+            metavar="NAME",
+            default="test, else the only one",
+        ),
     ] = None
 
     def check(self) -> None:
@@ -72,14 +81,15 @@ class AttributionOptions:
     ] = None  # fmt: skip
     method: Annotated[
         str | None,
-        option("--method", help=f"Attribution method: {', '.join(names.METHODS)}", metavar="NAME",
+        option("--method", help=f"Method of attribution to neurons: {', '.join(names.METHODS)}", metavar="NAME",
                default=written(f"{ATTRIBUTION}.method", "weight_path"), known=names.METHODS, kind="method"),
     ] = None  # fmt: skip
     quadrature: Annotated[
         str | None,
         option(
             "--quadrature",
-            help="Quadrature of the path: ielab-20, trapezoid:N, midpoint:N, gauss:N or auto:TOLERANCE[:MOST]",
+            help="Quadrature rule of the path integral: ielab-20, trapezoid:N, midpoint:N, gauss:N or "
+            "auto:TOLERANCE[:MOST]",
             metavar="RULE",
             default="the method's",
         ),
@@ -92,27 +102,36 @@ class AttributionOptions:
     ] = None  # fmt: skip
     thresholds: Annotated[
         str | None,
-        option("--thresholds", help="Thresholds for an active neuron, as shares of the example's largest attribution",
+        option("--thresholds", help="Thresholds above which a neuron counts as active, as shares of the example's "
+                                    "largest attribution",
                metavar="NUMBERS", default=written(f"{ATTRIBUTION}.thresholds", "0.01,0.1,0.2,0.5")),
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Texts per batch, in the order given; ielab-2025 averages over padding, so its "
-               "vectors depend on the batch", metavar="N", default="batches of like length"),
+        option("--batch-size", help="Number of texts per batch, in the order given; with ielab-2025, mean pooling "
+                                    "counts padding, so the vectors depend on the batch",
+               metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
-        option("--examples", help="Number of queries to attribute, drawn by the seed; 0: all", metavar="N",
+        option("--examples", help="Number of queries whose score is attributed, drawn at random with the seed; 0: "
+                                  "all", metavar="N",
                default=f"{written(f'{ATTRIBUTION}.limit', '64')}; with --texts all"),
     ] = None  # fmt: skip
     memory: Annotated[
         str | None,
-        option("--memory", help="Memory to use, e.g. 4GiB", metavar="SIZE", default="a quarter of what is free"),
+        option(
+            "--memory",
+            help="Memory that the attribution may use, e.g. 4GiB",
+            metavar="SIZE",
+            default="a quarter of what is free",
+        ),
     ] = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; summary.json records how "
-               "far the attributions of one batch differ from float32",
+        option("--precision", help="Precision of the attribution: float32, tf32, bfloat16 or float16; "
+                                   "summary.json records how far the attributions of one batch differ from those "
+                                   "in float32",
                metavar="NAME", default=written(f"{ATTRIBUTION}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
@@ -139,7 +158,9 @@ class AblationOptions:
 
     HEADING: ClassVar[str] = "Neuron ablation"
 
-    no_ablation: Annotated[bool, option("--no-ablation", help="Attribute only, without ablating neurons")] = False
+    no_ablation: Annotated[
+        bool, option("--no-ablation", help="Measure attributions only, without ablating neurons")
+    ] = False
     fractions: Annotated[
         str | None,
         option("--fractions", help="Shares of the neurons to ablate, in increasing order, e.g. .01,.05",
@@ -164,7 +185,8 @@ def run(
 ) -> None:
     """Measure which FFN neurons retrieval depends on.
 
-    Attributes a quantity, such as a retrieval score, to every neuron; ablating the top neurons tests the ranking.
+    The command attributes a quantity, such as a retrieval score, to every neuron. Ablating the top neurons then
+    tests the ranking of the neurons.
     """
     source.check()
     values = {

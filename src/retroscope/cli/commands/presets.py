@@ -15,7 +15,7 @@ EXAMPLE = "retroscope presets contriever"
 def run(
     name: Annotated[
         str | None,
-        typer.Argument(help="Preset to show: its name, or the hub name of its retriever", metavar="NAME"),
+        typer.Argument(help="Preset to show: the name of the preset, or the hub name of its retriever", metavar="NAME"),
     ] = None,
     collections: Annotated[
         bool,
@@ -28,8 +28,9 @@ def run(
 ) -> None:
     """List known retrievers with their backbones and recipes.
 
-    A retriever that is loaded by its hub name gets its preset; for a local copy, give `retrieve MODEL --preset NAME`. A
-    preset fills in what a checkpoint does not record; a preset that contradicts the checkpoint is an error.
+    A preset is the published recipe of a retriever. A retriever that is loaded by its hub name gets its preset; for
+    a local copy, give `retrieve MODEL --preset NAME`. A preset fills in what a checkpoint does not record; a preset
+    that contradicts the checkpoint is an error.
     """
     from retroscope.cli.terminal import emit, say
     from retroscope.collection.named import NAMED, named_text

@@ -23,7 +23,8 @@ def run(
 ) -> None:
     """Measure at which layers relevance can be read.
 
-    Fits probes to the vectors of every layer, runs their controls, and reports confidence intervals.
+    The command fits probes to the vectors of every layer, runs the controls of the probes, and reports accuracies
+    with confidence intervals.
     """
     controls = comma_separated(probes.controls) or (RANDOM_WEIGHTS,)  # a protocol decides where none are named
     values = {

@@ -21,15 +21,17 @@ def run(
     ],
     out: Annotated[
         Path | None,
-        option("--out", help="Folder to write to; for an overview, the HTML file to write, e.g. runs/overview.html",
+        option("--out", help="Folder to write the report to; for an overview, the HTML file to write, e.g. "
+                             "runs/overview.html",
                metavar="DIR", default="the folder itself"),
     ] = None,
     as_json: o.Json = False,
 ) -> None:  # fmt: skip
     """Write the report of a study again, or one overview of several.
 
-    Writes the page, tables, figures and summary.json from the stored numbers; measures nothing. An overview is one page
-    with links into the page of each study; it groups studies whose numbers can be compared.
+    The command writes the page, tables, figures and summary.json from the stored numbers of a study and measures
+    nothing. An overview is one page with links into the page of each study; it groups studies whose numbers can be
+    compared.
     """
     from retroscope.study.several.study_set import is_set
 

@@ -28,17 +28,22 @@ class PaperOptions:
 
     figure: Annotated[
         str | None,
-        option("--figure", help="Numbers of the figures to measure, comma-separated", metavar="NUMBERS", default="all"),
+        option(
+            "--figure",
+            help="Numbers of the published figures to measure, comma-separated, e.g. 1,2",
+            metavar="NUMBERS",
+            default="all",
+        ),
     ] = None
     scale: Annotated[
         str,
-        option("--scale", help="Scale: smoke (tiny random models and texts, offline, in minutes) or full (the "
-               "paper's models and data, from the hub)",
+        option("--scale", help="Scale of the reproduction: smoke (tiny random models and texts, offline, in "
+                               "minutes) or full (the paper's models and data, from the hub)",
                metavar="NAME", default="full", known=("smoke", "full"), kind="scale"),
     ] = "full"  # fmt: skip
     limit_queries: Annotated[
         int | None,
-        option("--limit-queries", help="Number of questions to read, drawn at random", metavar="N",
+        option("--limit-queries", help="Number of questions of each data set to read, drawn at random", metavar="N",
                default="all"),
     ] = None  # fmt: skip
     device: o.Device = None
@@ -59,7 +64,8 @@ class PaperOutput:
         bool, option("--list", help="List the published figures with their models and data sets, and stop")
     ] = False
     dry_run: Annotated[
-        bool, option("--dry-run", help="Print downloads, disk, memory and time of every figure, and stop")
+        bool,
+        option("--dry-run", help="Print the downloads, disk space, memory and time that every figure needs, and stop"),
     ] = False
     display_commands: Annotated[
         bool, option("--display-commands", help="Print the retroscope commands that repeat the measurement, and stop")
@@ -70,14 +76,16 @@ class PaperOutput:
 
 @flat()
 def run(
-    study: Annotated[str, typer.Argument(help="Published study: ielab-2025 (arXiv 2505.07166)", metavar="STUDY")],
+    study: Annotated[
+        str, typer.Argument(help="Published study to reproduce: ielab-2025 (arXiv 2505.07166)", metavar="STUDY")
+    ],
     options: PaperOptions,
     output: PaperOutput,
 ) -> None:
     """Measure a published study again, figure by figure.
 
-    The page shows every published point beside ours, the same figures under the corrected protocol, the paper's claims,
-    and the known defects with their measured effects.
+    The page shows every published point beside the point measured here, the same figures under the corrected
+    protocol, the paper's claims, and the known defects of the published protocol with their measured effects.
     """
     from retroscope.reproduction.published import published_study
     from retroscope.reproduction.results import figures_of

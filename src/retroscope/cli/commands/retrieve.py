@@ -13,7 +13,9 @@ from retroscope.cli.values import model_values
 
 EXAMPLE = "retroscope retrieve facebook/contriever --pooling mean --data beir:data/nq --out runs/contriever"
 
-Layers = Annotated[bool, option("--layers", help="Also search with the vectors of every layer")]
+Layers = Annotated[
+    bool, option("--layers", help="Search with the vectors of every layer, too, not only with the final vectors")
+]
 
 
 @flat()
@@ -29,7 +31,8 @@ def run(
 ) -> None:
     """Measure how well a retriever finds the relevant passages.
 
-    Searches exactly and reports measures with confidence intervals; --out adds a report and a TREC run file.
+    The search is exact, and every measure is reported with a confidence interval. With --out, the command also
+    writes a report and a TREC run file.
     """
     values = {
         "after": model_values(model, models.values()),

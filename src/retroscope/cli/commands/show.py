@@ -20,13 +20,21 @@ EXAMPLE = "retroscope show runs/nq"
 @flat()
 def run(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of a finished study or set of studies, of ablate or of diff", metavar="DIR")
+        Path,
+        typer.Argument(
+            help="Folder of a finished study or set of studies, or of the output of ablate or diff", metavar="DIR"
+        ),
     ],
-    everything: Annotated[bool, option("--all", help="Also print every statement, the caveats and the tables")] = False,
+    everything: Annotated[
+        bool, option("--all", help="Print every statement, the caveats and the tables of the study, too")
+    ] = False,
     gate: Gates = None,
     as_json: o.Json = False,
 ) -> None:
-    """Print what a finished study found: its answer first."""
+    """Print what a finished study found.
+
+    The command prints the answer of the study's report first.
+    """
     from retroscope.cli.terminal import emit, say
     from retroscope.files.documents import read_document
     from retroscope.study.folder import DIFF, FACTS, GRID, SET

@@ -26,7 +26,8 @@ class TransplantOptions:
         str | None,
         option(
             "--transplants",
-            help="Transplants to measure, comma-separated, e.g. block:3,top:2,bottom:2,attention",
+            help="Transplants to measure, named by their weights, comma-separated, e.g. "
+            "block:3,top:2,bottom:2,attention",
             metavar="NAMES",
             default="all of them",
         ),
@@ -35,7 +36,7 @@ class TransplantOptions:
         int | None,
         option(
             "--groups",
-            help="Number of groups of neighbouring blocks to transplant, at most; 0: each block alone",
+            help="Largest number of groups of neighbouring blocks to transplant; 0: each block alone",
             metavar="N",
             default=written(f"{SWEEP}.groups", "12"),
         ),
@@ -45,7 +46,7 @@ class TransplantOptions:
         int | None,
         option(
             "--passages",
-            help="Size of the sample of passages to search; 0: all passages",
+            help="Number of passages in the sample to search; 0: all passages",
             metavar="N",
             default=written(f"{SWEEP}.passages", "750"),
         ),
@@ -53,8 +54,8 @@ class TransplantOptions:
     interactions: o.InteractionsOption = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision: float32, tf32, bfloat16 or float16; the report states how far "
-               "the effect of all weights differs from float32",
+        option("--precision", help="Precision of the hybrids: float32, tf32, bfloat16 or float16; the report "
+                                   "states how far the effect of all weights differs from that in float32",
                metavar="NAME", default=written(f"{SWEEP}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
@@ -82,8 +83,8 @@ def run(
 ) -> None:
     """Measure which of the fine-tuned weights retrieval needs.
 
-    Weights of one model are put into the other: one block, one part (e.g. attention) or a share (e.g. 25 %) at a time.
-    Nothing is trained.
+    Weights of one model are put into the other, and retrieval is measured: for one block, one part (e.g. attention)
+    or a mixture of both models' weights (e.g. 25 %) at a time. Nothing is trained.
     """
     values = pair.values(models) | data.values() | transplants.values() | {"random_weights": False}
     carry_out_study(values, all_but("transplants", pair=True), options, output, asked=("transplants",))

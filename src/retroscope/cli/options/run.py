@@ -23,7 +23,7 @@ Workers = Annotated[
     int | None,
     option(
         "--workers",
-        help="Number of Ray workers; each loads its own copy of the model",
+        help="Number of Ray workers; each worker loads its own copy of the model",
         metavar="N",
         default="as many as the cluster has room for",
     ),

@@ -82,7 +82,7 @@ ProtocolOption = Annotated[
     str | None,
     option(
         "--protocol",
-        help="How to measure: default, or ielab-2025 for the published procedure of arXiv 2505.07166",
+        help="Protocol of the measurement: default, or ielab-2025 for the published procedure of arXiv 2505.07166",
         metavar="NAME",
         default=written("inputs.settings:StudySettings.protocol", "default"),
         known=names.PROTOCOLS,
@@ -93,7 +93,7 @@ Measures = Annotated[
     str | None,
     option(
         "--measures",
-        help="Measures by their ir-measures names, comma-separated; the first is the headline",
+        help="Retrieval measures by their ir-measures names, comma-separated; the first is the headline measure",
         metavar="NAMES",
         default=MEASURES,
     ),
@@ -102,14 +102,19 @@ InteractionsOption = Annotated[
     int | None,
     option(
         "--interactions",
-        help="Number N of block groups (2 to 6) for Shapley values and interactions: 2^N transplants; 0: none",
+        help="Number N of block groups (2 to 6) for Shapley values and interactions, which need 2^N transplants; "
+        "0: none",
         metavar="N",
         default=written("analyses.transplants.settings:SweepSettings.interactions", "0"),
     ),
 ]
 SettingsFile = Annotated[
     Path | None,
-    option("--settings", help="YAML file of settings; options of the command line override it", metavar="FILE"),
+    option(
+        "--settings",
+        help="YAML file of settings; options of the command line override the settings in it",
+        metavar="FILE",
+    ),
 ]
 Set = Annotated[
     list[str] | None,
@@ -119,16 +124,16 @@ Cache = Annotated[
     Path | None,
     option(
         "--cache",
-        help="Folder for encoded vectors, which later runs reuse",
+        help="Cache folder for encoded vectors, which later runs reuse",
         metavar="DIR",
         default="$RETROSCOPE_CACHE, or ~/.cache/retroscope",
     ),
 ]
 Overwrite = Annotated[
-    bool, option("--overwrite", help="Overwrite a finished study in --out, even one with other settings")
+    bool, option("--overwrite", help="Overwrite a finished study in --out, even a study with other settings")
 ]
-DryRun = Annotated[bool, option("--dry-run", help="Print the plan, with sizes and times, and stop")]
-Json = Annotated[bool, option("--json", help="Print only one JSON document on standard output")]
+DryRun = Annotated[bool, option("--dry-run", help="Print the plan of the run, with sizes and times, and stop")]
+Json = Annotated[bool, option("--json", help="Print one JSON document, and nothing else, on standard output")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +163,9 @@ class Pair:
     before: Annotated[str, typer.Argument(help="Backbone: a folder, a hub name or a GGUF file", metavar="BEFORE")]
     after: Annotated[
         str,
-        typer.Argument(help="Retriever fine-tuned from BEFORE; two towers as query=NAME,passage=NAME", metavar="AFTER"),
+        typer.Argument(
+            help="Retriever fine-tuned from BEFORE: a model, or two towers as query=NAME,passage=NAME", metavar="AFTER"
+        ),
     ]
 
     def values(self, models: ModelOptions) -> SettingValues:
@@ -181,7 +188,8 @@ class DataOptions:
     ] = None
     limit_queries: Annotated[
         int | None,
-        option("--limit-queries", help="Number of judged queries to keep, drawn at random by --set data.seed",
+        option("--limit-queries", help="Number of judged queries of the collection to keep, drawn at random by "
+                                       "--set data.seed",
                metavar="N", default="all"),
     ] = None  # fmt: skip
 
@@ -212,7 +220,7 @@ class ProbeOptions:
         str | None,
         option(
             "--controls",
-            help=f"Controls to run, comma-separated: {', '.join(names.CONTROLS)}",
+            help=f"Controls of the probes to run, comma-separated: {', '.join(names.CONTROLS)}",
             metavar="NAMES",
             default=THE_PROTOCOLS,
             known=names.CONTROLS,
@@ -223,12 +231,13 @@ class ProbeOptions:
     passages: Annotated[
         str | None,
         option(
-            "--passages", help="Numbers N of candidate passages of a probing task, comma-separated", metavar="NUMBERS",
-            default=PASSAGES,
+            "--passages", help="Numbers N of candidate passages among which a probe chooses, comma-separated",
+            metavar="NUMBERS", default=PASSAGES,
         ),
     ] = None  # fmt: skip
     seeds: Annotated[
-        int | None, option("--seeds", help="Number of random train/test splits", metavar="N", default=SEEDS)
+        int | None,
+        option("--seeds", help="Number of random train/test splits of the queries", metavar="N", default=SEEDS),
     ] = None
 
     def values(self) -> SettingValues:

@@ -30,7 +30,8 @@ class SizeOptions:
         str | None,
         option(
             "--time",
-            help="Time budget, e.g. 10m: samples are reduced to fit into it; all takes the largest samples",
+            help="Time budget, e.g. 10m: samples are reduced until the study fits into it; all takes the largest "
+            "samples",
             metavar="T",
             default="the sizes of --depth",
         ),

@@ -24,14 +24,17 @@ class PassOptions:
 
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Training pairs per batch; the other passages of the batch are negatives",
+        option("--batch-size", help="Number of training pairs per batch; the other passages of the batch are "
+                                    "negatives",
                metavar="N", default=default("batch_size")),
     ] = None  # fmt: skip
     epochs: Annotated[
         float | None,
         option("--epochs", help="Number of passes over the training pairs", metavar="X", default=default("epochs")),
     ] = None
-    steps: Annotated[int | None, option("--steps", help="Optimiser steps, instead of --epochs", metavar="N")] = None
+    steps: Annotated[
+        int | None, option("--steps", help="Number of optimiser steps, instead of --epochs", metavar="N")
+    ] = None
     learning_rate: Annotated[
         float | None,
         option("--learning-rate", help="Peak learning rate", metavar="X", default="the strategy's"),
@@ -50,30 +53,30 @@ class TrainingOptions:
 
     strategy: Annotated[
         str | None,
-        option("--strategy", help=f"Weights to train: {', '.join(STRATEGIES)}", metavar="NAME",
-               default=default("strategy"), known=STRATEGIES, kind="strategy"),
+        option("--strategy", help=f"Strategy, which names the weights to train: {', '.join(STRATEGIES)}",
+               metavar="NAME", default=default("strategy"), known=STRATEGIES, kind="strategy"),
     ] = None  # fmt: skip
     two_towers: Annotated[
         bool, option("--two-towers", help="Train two copies of the backbone: one for queries, one for passages")
     ] = False
     hard_negatives: Annotated[
         int | None,
-        option("--hard-negatives", help="Number of hard negatives per pair, found by BM25", metavar="N",
+        option("--hard-negatives", help="Number of hard negatives per training pair, found by BM25", metavar="N",
                default=default("hard_negatives")),
     ] = None  # fmt: skip
     mini_batch: Annotated[
         int | None,
         option(
             "--mini-batch",
-            help="Number of texts encoded at once, to save memory (GradCache)",
+            help="Number of texts encoded at once in a training step, to save memory (GradCache)",
             metavar="N",
             default="the whole batch",
         ),
     ] = None
     precision: Annotated[
         str | None,
-        option("--precision", help=f"Precision of the forward pass: {', '.join(PRECISIONS)}", metavar="NAME",
-               default=default("precision"), known=PRECISIONS, kind="precision"),
+        option("--precision", help=f"Precision of the forward pass in training: {', '.join(PRECISIONS)}",
+               metavar="NAME", default=default("precision"), known=PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
     seed: Annotated[
         int | None,

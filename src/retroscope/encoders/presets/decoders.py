@@ -20,7 +20,7 @@ DECODERS: Mapping[str, Preset] = {
             "passage_prompt": "repository: config_sentence_transformers.json",
             "backbone": CARD,
         },
-        note="the tokenizer appends EOS to every text",
+        note="the tokenizer of Qwen3-Embedding appends EOS to every text",
     ),
     "embeddinggemma": Preset(
         models={"google/embeddinggemma-300m": ""},
@@ -39,7 +39,7 @@ DECODERS: Mapping[str, Preset] = {
             "causal": "repository: config.json (use_bidirectional_attention)",
         },
         checked="a copy of 1_Pooling and 2_Dense, and google_embeddinggemma.py of mteb (prompts, length, similarity)",
-        note="the backbone is not published",
+        note="the backbone of EmbeddingGemma is not published",
     ),
     "llm2vec": Preset(
         models={"McGill-NLP/LLM2Vec-Sheared-LLaMA-mntp-supervised": "princeton-nlp/Sheared-LLaMA-1.3B"},
@@ -58,8 +58,8 @@ DECODERS: Mapping[str, Preset] = {
         },
         checked="llm2vec_models.py of mteb (adapters, similarity)",
         note=(
-            "this is a chain of two adapters, and the base of the second is the -mntp adapter; llm2vec leaves BOS "
-            "out of the mean of a passage, Retroscope includes it"
+            "the model is a chain of two adapters, and the base of the second is the -mntp adapter; llm2vec leaves BOS "
+            "out of the mean of a passage, Retroscope includes BOS"
         ),
     ),
     "repllama": Preset(

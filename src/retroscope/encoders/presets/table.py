@@ -26,7 +26,7 @@ PRESETS: Mapping[str, Preset] = {
         similarity="dot",
         sources={"recipe": "arXiv 2004.04906, section 3", "backbone": "arXiv 2004.04906, section 3.1"},
         checked="DPRQuestionEncoder and DPRContextEncoder of transformers",
-        note="the authors joined titles and texts by [SEP]: pass --set data.title_separator=' [SEP] '",
+        note="the authors of DPR joined titles and texts by [SEP]: pass --set data.title_separator=' [SEP] '",
     ),
     "contriever": Preset(
         models={
@@ -49,7 +49,7 @@ PRESETS: Mapping[str, Preset] = {
         head=("dense", "layernorm"),
         sources={"recipe": MODULES, "similarity": "arXiv 2007.00808, section 3", "backbone": "arXiv 2007.00808"},
         checked="a stored copy of the model card and of 2_Dense/config.json",
-        note="texts are lower-cased before tokenisation, as the repository of the model says",
+        note="ANCE lower-cases texts before tokenisation, as the repository of the model says",
     ),
     "gtr-t5": Preset(
         models={f"{ST}/gtr-t5-base": T5, f"{ST}/gtr-t5-large": T5_LARGE},
@@ -118,7 +118,7 @@ PRESETS: Mapping[str, Preset] = {
         max_length=512,
         head=("normalize",),
         sources={"recipe": MODULES, "query_prompt": CARD, "passage_prompt": CARD},
-        note="the model card names no backbone",
+        note="the model card of BGE names no backbone",
     ),
     "bge-m3": Preset(
         models={"BAAI/bge-m3": "BAAI/bge-m3-retromae", "BAAI/bge-m3-unsupervised": "BAAI/bge-m3-retromae"},
@@ -129,7 +129,7 @@ PRESETS: Mapping[str, Preset] = {
         head=("normalize",),
         sources={"recipe": MODULES, "backbone": CARD},
         checked="a stored copy of the model card (backbone, length)",
-        note="only the dense vector is used; the sparse and multi-vector heads are not read",
+        note="only the dense vector of BGE-M3 is used; its sparse and multi-vector heads are not read",
     ),
     "gte": Preset(
         models={"thenlper/gte-base": BERT, "thenlper/gte-large": BERT_LARGE},

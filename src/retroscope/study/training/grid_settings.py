@@ -22,7 +22,7 @@ AXES = ("backbone", "reinitialise", "strategy", "labels", "seed")
 
 @dataclass(frozen=True, kw_only=True)
 class GridSettings:
-    """Settings of a training ablation; its cells are all combinations of the levels of five axes.
+    """Settings of a training ablation: all combinations of backbone, part, strategy, labels and seed are trained.
 
     Attributes:
         backbones: name -> folder or hub name of a checkpoint: the levels of the axis "backbone".

@@ -30,23 +30,31 @@ class LevelOptions:
     reinitialise: Annotated[
         str | None,
         option(
-            "--reinitialise", help="Parts to re-initialise before fine-tuning, comma-separated, e.g. none,all,top:2,"
-            "embeddings+norms", metavar="LEVELS", default=written(f"{GRID}.reinitialise", "none,all"),
+            "--reinitialise", help="Parts of the backbone to re-initialise before fine-tuning, comma-separated, "
+                                   "e.g. none,all,top:2,embeddings+norms",
+               metavar="LEVELS", default=written(f"{GRID}.reinitialise", "none,all"),
         ),
     ] = None  # fmt: skip
     labels: Annotated[
         str | None,
-        option("--labels", help="Numbers of training queries, comma-separated, e.g. 100,1000", metavar="LEVELS",
+        option("--labels", help="Numbers of training queries to compare, comma-separated, e.g. 100,1000",
+               metavar="LEVELS",
                default="all"),
     ] = None  # fmt: skip
     strategy: Annotated[
         str | None,
-        option("--strategy", help="Weights to train, comma-separated: full, lora, head, bitfit, norms",
+        option("--strategy", help="Strategies, which name the weights to train, comma-separated: full, lora, "
+                                  "head, bitfit, norms",
                metavar="LEVELS", default=written(f"{GRID}.strategies", "full")),
     ] = None  # fmt: skip
     seeds: Annotated[
         str | None,
-        option("--seeds", help="Seeds, comma-separated", metavar="LEVELS", default=written(f"{GRID}.seeds", "0,1,2")),
+        option(
+            "--seeds",
+            help="Random seeds of the trainings, comma-separated, e.g. 0,1,2",
+            metavar="LEVELS",
+            default=written(f"{GRID}.seeds", "0,1,2"),
+        ),
     ] = None
     measures: o.Measures = None
 
@@ -70,11 +78,20 @@ class TestedOptions:
     data: o.AnyData = None
     split: Annotated[
         str | None,
-        option("--split", help="Qrels split to train with", metavar="NAME", default="train, else the only one"),
+        option(
+            "--split",
+            help="Split of the judgments (qrels) to train with, e.g. train",
+            metavar="NAME",
+            default="train, else the only one",
+        ),
     ] = None
     test: Annotated[
         list[str] | None,
-        option("--test", help="Test collection: a split of --data, or SPEC; may be repeated", metavar="SPLIT"),
+        option(
+            "--test",
+            help="Test collection: a split of --data, or another collection as FORMAT:PATH; may be repeated",
+            metavar="SPLIT",
+        ),
     ] = None
 
 
@@ -103,8 +120,9 @@ def run(
 ) -> None:
     """Measure what each part of the pre-trained weights contributes.
 
-    A training ablation: parts of a backbone are re-initialised before it is fine-tuned and measured, for every
-    combination of parts, label counts, strategies and seeds. The same command continues an interrupted ablation.
+    In a training ablation, parts of a backbone are re-initialised before the backbone is fine-tuned and measured,
+    for every combination of parts, label counts, strategies and seeds. Repeat the command to continue an
+    interrupted ablation.
     """
     if source.test and not source.data:
         raise SettingsError("--test is given without --data", fix="also give the training collection: --data SPEC")

@@ -26,14 +26,16 @@ class FactOptions:
 
     HEADING: ClassVar[str] = "Facts"
 
-    facts: Annotated[str, option("--facts", help="Facts to edit: a file, or LAYOUT:PATH", metavar="FILE")]
-    add: Annotated[bool, option("--add", help="Add the facts")] = False
-    remove: Annotated[bool, option("--remove", help="Remove the facts")] = False
+    facts: Annotated[
+        str, option("--facts", help="Facts to edit in the backbone: a file, or LAYOUT:PATH", metavar="FILE")
+    ]
+    add: Annotated[bool, option("--add", help="Add the facts of --facts to the backbone")] = False
+    remove: Annotated[bool, option("--remove", help="Remove the facts of --facts from the backbone")] = False
     keep: Annotated[
         str | None,
         option(
             "--keep",
-            help="Facts that must stay unchanged; locality is measured on them",
+            help="File of facts that the edit must leave unchanged; locality is measured on these facts",
             metavar="FILE",
             default="none, and locality is not measured",
         ),
@@ -42,24 +44,25 @@ class FactOptions:
         str | None,
         option(
             "--text",
-            help="File with neutral text, one document per line, UTF-8",
+            help="File with neutral text for the edit, one document per line, UTF-8",
             metavar="FILE",
             default="the passages of the facts",
         ),
     ] = None
     editor: Annotated[
         str | None,
-        option("--editor", help=f"Editor: {', '.join(EDITORS)}", metavar="NAME",
+        option("--editor", help=f"Method of editing: {', '.join(EDITORS)}", metavar="NAME",
                default=default_of(EditSettings, "editor"), known=tuple(EDITORS), kind="editor"),
     ] = None  # fmt: skip
     layer: Annotated[
-        int | None, option("--layer", help="Layer whose FFN is changed", metavar="N", default="the middle one")
+        int | None,
+        option("--layer", help="Layer whose FFN output matrix is changed", metavar="N", default="the middle one"),
     ] = None
 
 
 @flat()
 def run(
-    backbone: Annotated[str, typer.Argument(help="Backbone with its language-model head", metavar="BACKBONE")],
+    backbone: Annotated[str, typer.Argument(help="Backbone to edit, with its language-model head", metavar="BACKBONE")],
     out: o.RequiredOut,
     options: FactOptions,
     settings: o.SettingsFile = None,
@@ -68,8 +71,8 @@ def run(
 ) -> None:
     """Add facts to a backbone, or remove them.
 
-    Writes an ordinary checkpoint. Its model card reports reliability (edited facts), generality (other wordings) and
-    locality (other facts and neutral text).
+    The edited backbone is an ordinary checkpoint. Its model card reports reliability (P@1 of the edited facts),
+    generality (of other wordings) and locality (of other facts and neutral text).
     """
     if options.add == options.remove:
         raise SettingsError(

@@ -29,10 +29,17 @@ class BackboneOptions:
 
     text: Annotated[
         list[str] | None,
-        option("--text", help="File with one document per line, UTF-8; may be repeated", metavar="FILE"),
+        option(
+            "--text",
+            help="File of the training text, with one document per line, UTF-8; may be repeated",
+            metavar="FILE",
+        ),
     ] = None
     data: Annotated[
-        str | None, option("--data", help="Collection whose passages are added to the documents", metavar="SPEC")
+        str | None,
+        option(
+            "--data", help="Collection whose passages are added to the documents of the training text", metavar="SPEC"
+        ),
     ] = None
     shape: Annotated[
         str | None,
@@ -44,13 +51,14 @@ class BackboneOptions:
         ),
     ] = None
     start: Annotated[
-        str | None, option("--from", help="Checkpoint to continue from, instead of --shape", metavar="MODEL")
+        str | None,
+        option("--from", help="Checkpoint whose pre-training is continued, instead of --shape", metavar="MODEL"),
     ] = None
     tokenizer: Annotated[
         str | None,
         option(
             "--tokenizer",
-            help="Tokenizer: words, wordpiece:N or bpe:N, trained on the text; or a folder",
+            help="Tokenizer of the new model: words, wordpiece:N or bpe:N, trained on the text; or a folder",
             metavar="NAME",
             default="the checkpoint's",
         ),
@@ -70,18 +78,21 @@ class PretrainingOptions:
 
     objective: Annotated[
         str | None,
-        option("--objective", help=f"Objective: {', '.join(OBJECTIVES)}", metavar="NAME",
+        option("--objective", help=f"Pre-training objective: {', '.join(OBJECTIVES)}", metavar="NAME",
                default=_default("objective"), known=tuple(OBJECTIVES), kind="objective"),
     ] = None  # fmt: skip
-    steps: Annotated[int | None, option("--steps", help="Optimiser steps", metavar="N", default=_default("steps"))] = (
-        None
-    )
+    steps: Annotated[
+        int | None, option("--steps", help="Number of optimiser steps", metavar="N", default=_default("steps"))
+    ] = None
     batch_size: Annotated[
-        int | None, option("--batch-size", help="Texts per batch", metavar="N", default=_default("batch_size"))
+        int | None,
+        option("--batch-size", help="Number of texts per training batch", metavar="N", default=_default("batch_size")),
     ] = None
     learning_rate: Annotated[
         float | None,
-        option("--learning-rate", help="Peak learning rate", metavar="X", default=_default("learning_rate")),
+        option(
+            "--learning-rate", help="Peak learning rate of the training", metavar="X", default=_default("learning_rate")
+        ),
     ] = None
     max_length: Annotated[
         int | None,
@@ -109,7 +120,8 @@ def run(
 ) -> None:
     """Pre-train a backbone on text.
 
-    It starts from random weights or from a checkpoint; the same command continues an interrupted training.
+    The training starts from random weights or from a checkpoint. Repeat the command to continue an interrupted
+    training.
     """
     values = {**backbone.values(), "pretraining": training.values()}
 

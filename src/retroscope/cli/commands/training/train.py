@@ -33,7 +33,8 @@ class PairOptions:
     dev: Annotated[
         str | None,
         option(
-            "--dev", help="Held-out queries that choose the checkpoint: a split of --data, or SPEC", metavar="SPLIT",
+            "--dev", help="Held-out queries that select the best checkpoint: a split of --data, or another "
+                          "collection as FORMAT:PATH", metavar="SPLIT",
             default="none: the last checkpoint is kept",
         ),
     ] = None  # fmt: skip
@@ -68,8 +69,8 @@ def run(
         str | None,
         option(
             "--reinitialise",
-            help="Parts to re-initialise before training: all, top:K, bottom:K, embeddings, attention, ffn, norms; "
-            "joined by +",
+            help="Parts of the backbone to re-initialise before training: all, top:K, bottom:K, embeddings, "
+            "attention, ffn, norms; joined by +",
             metavar="PARTS",
             default="none",
         ),
@@ -77,8 +78,8 @@ def run(
 ) -> None:
     """Fine-tune a backbone into a retriever.
 
-    Trains contrastively with sentence-transformers and writes a sentence-transformers folder; the same command
-    continues an interrupted training.
+    The training is contrastive and writes a sentence-transformers folder. Repeat the command to continue an
+    interrupted training.
     """
     values = {
         "backbone": {"source": backbone},

@@ -16,7 +16,8 @@ class WorldOptions:
     """Options of the world's size, and of how many people occur in pre-training and fine-tuning."""
 
     people: Annotated[
-        int, option("--people", help="Number of people", metavar="N", default=written(f"{WORLD}.people", "2000"))
+        int,
+        option("--people", help="Number of invented people", metavar="N", default=written(f"{WORLD}.people", "2000")),
     ] = 2000
     known: Annotated[
         float,
@@ -47,7 +48,12 @@ class WorldOptions:
     ] = 16
     seed: Annotated[
         int,
-        option("--seed", help="Random seed", metavar="N", default=written(f"{WORLD}.seed", "0")),
+        option(
+            "--seed",
+            help="Random seed of the invented people and their texts",
+            metavar="N",
+            default=written(f"{WORLD}.seed", "0"),
+        ),
     ] = 0
 
 
@@ -55,8 +61,9 @@ class WorldOptions:
 def run(out: o.RequiredOut, options: WorldOptions, as_json: o.Json = False) -> None:
     """Write a collection about invented people.
 
-    A model that is trained on it has seen these people only there. Writes a text for pre-training and a BEIR folder
-    with four splits: people in the pre-training text or not, and in the fine-tuning pairs or not.
+    The people are invented, so a model can know about them only from this collection. The command writes a text for
+    pre-training and a BEIR folder with four splits: questions about people in the pre-training text or not, and in the
+    fine-tuning pairs or not.
     """
     from retroscope.cli.terminal import claimed, emit, say
     from retroscope.collection.world.files import write_world
