@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-SLOW = 0.5  # seconds
+SLOW = 0.1  # seconds
 LIST = Path(__file__).with_name("slow.txt")
 HEADER = f"# Tests that need {SLOW:g} s of processor time or more. Written by `make slow`.\n"
 

@@ -101,7 +101,7 @@ def test_the_list_of_slow_tests_is_read_as_it_is_written() -> None:
 def test_quick_tests_are_not_listed() -> None:
     assert listing({"b::slow": SLOW, "b::quick": SLOW - 0.01, "a::slow": 2.04}).splitlines()[1:] == [
         "2.0 a::slow",
-        "0.5 b::slow",
+        "0.1 b::slow",
     ]
 
 

@@ -193,7 +193,8 @@ def test_eight_queries_cannot_fail_a_control() -> None:
         one.loc[{"control": "shuffled_queries", "layer": LAYERS[1]}] = 0.0
     effect = compare(*(replace(s, values=v) for s, v in zip(few, values, strict=True)))
     low, high = (effect.table.sel(control="hash_labels", layer=LAYERS[2])[f"before_{end}"] for end in ("low", "high"))
-    assert float(low.max()) == float(high.max()) == 0, "the bootstrap sees no spread"
+    assert float(low.max()) == 0
+    assert float(high.max()) == pytest.approx(1 - 0.025 ** (1 / 8)), "the exact interval of none of eight"
     assert alarms(probes_result(effect=effect)) == []
 
 
@@ -299,7 +300,8 @@ def test_outcomes_agree_with_the_tests() -> None:
     assert effect is not None
     table = effect.table.sel(control="none")
     assert int((found["outcome"] == "gain").sum()) == int(((table["p_corrected"] < 0.05) & (table["effect"] > 0)).sum())
-    assert (found.loc[found["probe"] == "passage_only", "outcome"] == "equivalent").all()
+    unchanged = found.loc[found["probe"] == "passage_only", "outcome"]
+    assert (unchanged == "not significant").all(), "no outcome of 240 changed, but 298 would be needed within .01"
 
 
 def test_a_selector_chooses_n_and_print_shows_the_largest() -> None:

@@ -97,7 +97,7 @@ def test_the_plan_counts_what_is_run(pair: tuple[Retriever, Retriever], collecti
     shorter = replace(after, recipe=replace(after.recipe, max_length=after.recipe.max_length - 1))
     apart = 2 * (2 + 1 / blocks + (blocks - 1) / blocks)
     assert together_or_apart(before, shorter, wanted) == pytest.approx(apart), "two recipes are never run together"
-    with pytest.raises(SettingsError, match="the model has"):
+    with pytest.raises(SettingsError, match="the model, which has 2 blocks"):
         plan(context, replace(QUICK, transplants=("block:99",)))
 
 

@@ -325,7 +325,9 @@ def test_parts_are_those_asked_for_else_one() -> None:
     both = ranked(three, "signed", BOTH)
     assert {part for part, _ in both.sites} == {"intermediate", "output"}
     assert ranked(three, "signed", ("up",)).sites == (("up", 1), ("up", 2))
-    with pytest.raises(SettingsError, match=r"'intermediate' and 'up' name the same hidden units(?s:.)*one of the two"):
+    with pytest.raises(
+        SettingsError, match=r"'intermediate' and 'up' name the same hidden units(?s:.)*one of these two parts"
+    ):
         ranked(three, "signed", ("intermediate", "up"))
 
 
@@ -342,5 +344,5 @@ def test_mistakes_in_a_choice_say_what_to_do() -> None:
         choose(ranking, 0.1, "tops")
     noise = make_attribution(SIGNED)
     noise.neurons["output"]["share"][:] = np.nan
-    with pytest.raises(AnalysisError, match=r"32 neurons have no finite value 'share'(?s:.)*rank by 'magnitude'"):
+    with pytest.raises(AnalysisError, match=r"32 neurons have no finite value of 'share'(?s:.)*rank by 'magnitude'"):
         ranked(noise, "share", BOTH)

@@ -45,7 +45,7 @@ def test_it_lists_and_names_what_is_damaged(cli: Cli, cache: Path) -> None:
 def test_a_size_of_nothing_and_a_folder_that_is_not_there_are_refused(cli: Cli, cache: Path) -> None:
     assert "invalid size '0'" in cli("cache", "--cache", str(cache), "--max-size", "0").err
     missing = cli("cache", "--cache", str(cache / "no"))
-    assert (missing.code, "this folder does not exist" in missing.err) == (USER_ERROR, True)
+    assert (missing.code, "this cache folder does not exist" in missing.err) == (USER_ERROR, True)
     assert not (cache / "no").exists()
 
 

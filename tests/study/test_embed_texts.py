@@ -121,7 +121,7 @@ def test_a_line_is_a_text(tmp_path: Path, content: bytes, texts: list[str]) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"these lines have no text:\n  - line 1\n  fix: remove them"),
+        (b"", r"these lines have no text:\n  - line 1\n  fix: remove these lines"),
         (b"a\n\nb\n \n", r"these lines have no text:\n  - line 2\n  - line 4"),
     ],
 )

@@ -222,7 +222,7 @@ def test_a_misspelt_name_is_an_error_that_shows_the_nearest(path: tuple[str, ...
     ("values", "message"),
     [
         ({"probes": {"rank": "many"}}, r"rank: .*integer.*'many'"),
-        ({"probes": 3}, r"probes: 3\n  fix: give a mapping"),
+        ({"probes": 3}, r"the settings of the analysis 'probes' are 3, not a mapping\n  fix: give a mapping"),
         ({"before": "bert"}, r"before: .*'bert'"),
         ({"data": {}}, r"data\.source: Field required"),
         ({"measures": "RR@10"}, r"measures: .*'RR@10'"),

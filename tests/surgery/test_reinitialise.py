@@ -93,5 +93,5 @@ def test_words_that_name_nothing(part: str, said: str, tmp_path: Path) -> None:
 def test_towers_with_weights_of_their_own_are_refused(tmp_path: Path) -> None:
     query, passage = save_toy("bert", tmp_path / "q"), save_toy("bert", tmp_path / "p")
     two = load_retriever(query=query, passage=passage, pooling="mean", similarity="dot")
-    with pytest.raises(SettingsError, match="weights of their own"):
+    with pytest.raises(SettingsError, match="do not share their weights"):
         reinitialise(two, ("all",), 0)

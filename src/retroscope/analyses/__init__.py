@@ -133,3 +133,24 @@ def _loaded(entry: EntryPoint) -> Analysis:
             f"the analysis name {one.name!r} is already the name of a setting", where=declared_by(entry), fix=RENAME
         )
     return one
+
+
+def in_order_of_needs() -> list[str]:
+    """Return the names of the analyses, each after those whose results it needs.
+
+    Raises:
+        ValueError: if two need one another.
+    """
+    known, order = analyses(), list[str]()
+
+    def add(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            raise ValueError(f"these analyses depend on one another in a circle: {' > '.join((*path, name))}")
+        if name in known and name not in order:
+            for other in known[name].needs:
+                add(other, (*path, name))
+            order.append(name)
+
+    for name in known:
+        add(name, ())
+    return order

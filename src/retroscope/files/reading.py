@@ -94,10 +94,7 @@ def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.stat()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise kind(
-            f"no path can be called {excerpt(str(given))} ({reason(error)})",
-            fix="check the path",
-        ) from error
+        raise kind(f"no path can be called {excerpt(str(given))} ({reason(error)})", fix="check the path") from error
     return path
 
 
@@ -140,9 +137,7 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
                 yield raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise kind(
-            f"damaged gzip: {cut(str(error), LONGEST_REASON)}",
-            where=str(path),
-            fix="fetch or pack the file again",
+            f"damaged gzip: {cut(str(error), LONGEST_REASON)}", where=str(path), fix="fetch or pack the file again"
         ) from error
     except OSError as error:
         if error.errno in FULL:
@@ -227,11 +222,8 @@ def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
                 )
             empty = 0 if raw.strip() else empty + 1
             if empty > MOST_EMPTY:
-                raise kind(
-                    f"more than {MOST_EMPTY:,} empty lines follow one another",
-                    where=f"{path}, line {number}",
-                    fix="remove the empty lines, or fetch the file again",
-                )
+                what = f"more than {MOST_EMPTY:,} empty lines follow one another"
+                raise kind(what, where=f"{path}, line {number}", fix="remove these lines, or fetch the file again")
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)
             try:
@@ -256,11 +248,8 @@ def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) ->
         with path.open("rb") as file:
             content = file.read(largest + 1)
         if len(content) > largest:
-            raise kind(
-                f"this file is larger than {largest / 2**20:g} MiB, the limit for a file of this kind",
-                where=str(path),
-                fix=DOWNLOAD_AGAIN,
-            )
+            what = f"this file is larger than {largest / 2**20:g} MiB, the limit for a file of this kind"
+            raise kind(what, where=str(path), fix=DOWNLOAD_AGAIN)
         return content.decode()
 
 
@@ -301,9 +290,7 @@ def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
         names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
-        raise BrokenJsonError(
-            f"keys that occur more than once: {names}", "keep one entry for each key, or rename the others"
-        )
+        raise BrokenJsonError(f"keys that occur more than once: {names}", "keep one entry for each key")
     return values
 
 

@@ -148,8 +148,7 @@ class Representations:
         rows = self.store.vectors.shape[0]
         if len(self.ids) != rows:
             raise RepresentationError(
-                f"{len(self.ids)} ids were given for {rows} vectors",
-                fix="give one id per text, in the order of the vectors",
+                f"{len(self.ids)} ids were given for {rows} vectors", fix="give one id for each vector, in their order"
             )
         if self.normed and not self.store.normed:
             raise RepresentationError(
@@ -210,11 +209,8 @@ class Representations:
 
     def _read(self, k: int | None, rows: slice) -> Vectors:
         if k is not None and not 0 <= k < self.n_layers:
-            raise AnalysisError(
-                f"these vectors have no layer {k}",
-                where=self.store.place,
-                fix=f"give a layer from 0 to {self.n_layers - 1}",
-            )
+            fix = f"give a layer from 0 to {self.n_layers - 1}"
+            raise AnalysisError(f"these vectors have no layer {k}", where=self.store.place, fix=fix)
         return np.asarray(self.store.column(None if k is None else self._place(k), rows), dtype=np.float32)
 
     @cached_property
@@ -226,11 +222,8 @@ class Representations:
         """Return the rows of these ids."""
         unknown = [i for i in ids if i not in self.row_of]
         if unknown:
-            raise RepresentationError(
-                f"there are no stored vectors for these ids:{listed(unknown)}",
-                where=self.store.place,
-                fix="encode the whole collection",
-            )
+            what = f"there are no stored vectors for these ids:{listed(unknown)}"
+            raise RepresentationError(what, where=self.store.place, fix="encode the whole collection")
         return np.fromiter((self.row_of[i] for i in ids), dtype=np.int64, count=len(ids))
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from retroscope.analyses import analyses
+from retroscope.analyses import analyses, in_order_of_needs
 from retroscope.analyses.analysis import Analysis
 from retroscope.analyses.measurement import Measurement, load_measurement
 from retroscope.analyses.section import Reading, Section
@@ -144,7 +144,7 @@ class Study:
     def _reported(self) -> dict[str, Reported]:
         """Return the result and the section of every analysis, in reading order."""
         reported: dict[str, Reported] = {}
-        for name in _in_order_of_needs():
+        for name in in_order_of_needs():
             self._add(name, reported)
         return {name: reported[name] for name in analyses() if name in reported}
 
@@ -288,24 +288,3 @@ def load_study(folder: PathLike) -> Study:
             fix=RESTORE,
         )
     return Study(cast(StudyFacts, facts), settings, measured)
-
-
-def _in_order_of_needs() -> list[str]:
-    """Return the names of the analyses, each after those whose results it needs.
-
-    Raises:
-        ValueError: if two need one another.
-    """
-    known, order = analyses(), list[str]()
-
-    def add(name: str, path: tuple[str, ...]) -> None:
-        if name in path:
-            raise ValueError(f"these analyses depend on one another in a circle: {' > '.join((*path, name))}")
-        if name in known and name not in order:
-            for other in known[name].needs:
-                add(other, (*path, name))
-            order.append(name)
-
-    for name in known:
-        add(name, ())
-    return order

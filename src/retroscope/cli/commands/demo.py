@@ -31,7 +31,7 @@ def run(
     """Compare the two small models that come with Retroscope.
 
     The two models were trained on texts about invented people, so it is known which facts each model has seen. The
-    demo runs every analysis of `compare` in about a minute, without a network.
+    demo runs every analysis of `compare` in one to two minutes, without a network.
     """
     load_libraries()
     from retroscope.cli.terminal import claimed, emit, note, say
