@@ -1,6 +1,7 @@
 """sentence-transformers folders of both generations give the vectors that the library itself gives."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
@@ -261,11 +263,20 @@ def test_modules_that_are_not_known_are_named(kinds: list[str], expected: str, t
         load_retriever(tmp_path)
 
 
-def test_a_pickled_head_is_refused(tmp_path: Path) -> None:
-    build(tmp_path / "st", transformer(tmp_path), Pooling(16, "mean"), Dense(16, 8))
-    (tmp_path / "st" / "2_Dense" / "model.safetensors").rename(tmp_path / "st" / "2_Dense" / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match=r"2_Dense: this folder has no weights in safetensors(.|\n)*never read"):
-        load_retriever(tmp_path / "st")
+@pytest.mark.parametrize("part", ["2_Dense", "."])
+def test_a_pickled_part_is_refused_with_advice_that_helps(part: str, tmp_path: Path) -> None:
+    folder = tmp_path / "st"
+    build(folder, transformer(tmp_path), Pooling(16, "mean"), Dense(16, 8))
+    expected = final(load_retriever(folder).query)
+    file = folder / part / "model.safetensors"
+    torch.save(load_file(file), file.with_name("pytorch_model.bin"))
+    file.unlink()
+    advice = re.escape(f"`SentenceTransformer({str(folder)!r}).save_pretrained(NEW_FOLDER)`")
+    with pytest.raises(EncoderError, match=rf"no weights in safetensors(.|\n)*never read(.|\n)*{advice}"):
+        load_retriever(folder)
+    with quiet():
+        SentenceTransformer(str(folder), device="cpu").save_pretrained(str(tmp_path / "new"))
+    torch.testing.assert_close(final(load_retriever(tmp_path / "new").query), expected)
 
 
 @pytest.mark.real

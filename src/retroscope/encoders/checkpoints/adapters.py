@@ -16,7 +16,7 @@ from retroscope.encoders.checkpoints.backbones import Backbone, How, loader_for
 from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
 from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
-from retroscope.encoders.weights import Disk, open_disk, unused_reason
+from retroscope.encoders.weights import ADAPTER, Disk, open_disk, unused_reason
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -45,7 +45,7 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
     Merging in bfloat16 moves vectors by up to 0.03 a coordinate, which is more than some effects that are measured.
     """
-    disk = open_disk(folder, stem="adapter_model")
+    disk = open_disk(folder, stem=ADAPTER)
     settings = read_settings(folder, disk)
     under = load_backbone(locate_base(folder, base), replace(how, dtype=torch.float32))
     tensors = _adapter_tensors(disk)
