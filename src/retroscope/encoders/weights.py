@@ -15,6 +15,7 @@ from retroscope.encoders.checkpoints.folders import MODULES, read_json
 from retroscope.encoders.checkpoints.values import group, inside, needed_text
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.errors import EncoderError, listed
+from retroscope.files.git_lfs import refuse_pointer
 from retroscope.files.reading import DOWNLOAD_AGAIN, foreign
 
 # Tensors that a checkpoint may hold and a bare backbone has no use for: name pattern -> what they are.
@@ -89,7 +90,8 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
 
 
 def _names(file: Path) -> list[str]:
-    """Return the names of a file's tensors, and refuse complex numbers."""
+    """Return the names of a file's tensors; refuse complex numbers, and a pointer of Git LFS."""
+    refuse_pointer(file, EncoderError)
     with safe_open(file, framework="pt") as opened:
         names = list(opened.keys())
         twofold = [name for name in names if opened.get_slice(name).get_dtype() in COMPLEX]
