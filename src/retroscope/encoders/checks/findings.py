@@ -11,8 +11,8 @@ from torch import Tensor
 from retroscope.encoders.checkpoints.adapter_settings import CONFIG
 from retroscope.encoders.checkpoints.adapters import load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import How
-from retroscope.encoders.checkpoints.folders import read_json
-from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modules
+from retroscope.encoders.checkpoints.folders import MODULES, read_json
+from retroscope.encoders.checkpoints.modules import SETTINGS, read_modules
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
 from retroscope.encoders.checks.selftest import SENTENCES, library_test, self_test, tolerance
 from retroscope.encoders.checks.signatures import check_head, check_mean_of_decoder, check_new_tokens, check_training

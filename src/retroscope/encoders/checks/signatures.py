@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.checkpoints.folders import read_json, read_json_list
-from retroscope.encoders.checkpoints.modules import MODULES, read_modules
+from retroscope.encoders.checkpoints.folders import MODULES, read_json, read_json_list
+from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
 from retroscope.encoders.encoder import Encoder
 
