@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from test_folders import TOY, lines_of, write_beir
 
+from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.loading import load_collection
 from retroscope.collection.named import NAMED
 from retroscope.collection.readers import hugging_face
+from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, SettingsError
 
 QUESTION = {
@@ -193,6 +195,28 @@ def test_pairs_with_a_label_are_relevant_where_it_is_one(tmp_path: Path) -> None
     assert judged == {("fever?", "Aspirin."), ("tea?", "Tea.")}
     assert collection.mapping["score"] == "label"
     assert collection.notes == ("1 rows without a relevant passage, left out with their other passages",)
+
+
+def test_an_unjudged_passage_without_title_and_text_is_left_out_as_fiqa_has_some(tmp_path: Path) -> None:
+    passages, (_, *others), judgments = TOY
+    queries = [Query("q1", "a title"), *others]
+    folder = write_beir(tmp_path / "fiqa", ([*passages, Passage("d3", ""), Passage("d4", "\n")], queries, judgments))
+    collection = load_collection(folder)
+    assert list(collection.passages) == ["../d1", "d2"]
+    assert collection.notes == (
+        "2 passages have neither title nor text; no judgment names them, so they are left out",
+        "1 queries have no judgment in these qrels and are left out",
+    )
+    assert list(bm25_ranking(collection)("q1", 10)) == ["../d1"]
+    write_beir(folder, ([*passages, Passage("d3", "")], queries, [*judgments, Judgment("q1", "d3", 0)]))
+    with pytest.raises(CollectionError, match=r"passages without title or text:\n  - 'd3'"):
+        load_collection(folder)
+
+
+def test_negatives_without_text_stay_an_error(tmp_path: Path) -> None:
+    row = {"query": "fever?", "pos": ["Aspirin."], "neg": ["Tea.", ""]}
+    with pytest.raises(CollectionError, match=r"passages without title or text:\n  - 'p2'"):
+        load_collection(write(tmp_path / "f.jsonl", lines_of([row])))
 
 
 @pytest.mark.parametrize("score", [0.83, 3, "high", None])

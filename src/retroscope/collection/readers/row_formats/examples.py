@@ -107,7 +107,7 @@ def collection_from_rows(
         name, passages(), gathered.queries, gathered.judgments(), gathered.candidates(), source=source
     )
     mapping = {"format": form.name, **columns}
-    return replace(collection, rows=gathered.choices(), mapping=mapping, notes=gathered.notes())
+    return replace(collection, rows=gathered.choices(), mapping=mapping, notes=(*collection.notes, *gathered.notes()))
 
 
 @dataclass
