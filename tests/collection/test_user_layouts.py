@@ -14,7 +14,7 @@ from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.loading import load_collection
 from retroscope.collection.named import NAMED
 from retroscope.collection.readers import hugging_face
-from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError, SettingsError
 
 QUESTION = {
@@ -186,7 +186,13 @@ def test_rows_without_a_header_are_told_so(ending: str, mark: str, shown: str, t
 
 
 def test_pairs_with_a_label_are_relevant_where_it_is_one(tmp_path: Path) -> None:
-    rows = [("fever?", "Aspirin.", 1), ("fever?", "Tea.", 0), ("tea?", "Tea.", 1)]
+    rows = [
+        ("fever?", "Aspirin.", 1),
+        ("fever?", "Tea.", 0),
+        ("fever?", "Oil.", 0),
+        ("tea?", "Tea.", 1),
+        ("oil?", "Tea.", 0),
+    ]
     file = write(tmp_path / "p.jsonl", lines_of({"query": q, "positive": p, "label": s} for q, p, s in rows))
     collection = load_collection(file)
     judged = {
@@ -194,7 +200,25 @@ def test_pairs_with_a_label_are_relevant_where_it_is_one(tmp_path: Path) -> None
     }
     assert judged == {("fever?", "Aspirin."), ("tea?", "Tea.")}
     assert collection.mapping["score"] == "label"
-    assert collection.notes == ("1 rows without a relevant passage, left out with their other passages",)
+    assert [p.text for p in collection.passages.values()] == ["Aspirin.", "Tea.", "Oil."]
+    assert [q.text for q in collection.queries.values()] == ["fever?", "tea?"]
+    assert collection.rows == ()
+    assert collection.notes == (
+        "3 rows labelled 0 (not relevant), whose passages are in the corpus without a judgment",
+    )
+
+
+def test_rows_labelled_0_are_no_choices_of_the_published_protocol(tmp_path: Path) -> None:
+    rows = [
+        {"query": "fever?", "positive": "Aspirin.", "negative_1": "Tea.", "label": 1},
+        {"query": "fever?", "positive": "Oil.", "negative_1": "Salt.", "label": 0},
+        {"query": "tea?", "positive": " ", "label": 0},
+    ]
+    collection = load_collection(write(tmp_path / "p.jsonl", lines_of(rows)))
+    assert [p.text for p in collection.passages.values()] == ["Aspirin.", "Tea.", "Oil.", "Salt."]
+    assert collection.rows == collection.candidates == (Candidates("q0", "p0", ("p1",)),)
+    assert collection.judgments == (Judgment("q0", "p0"),)
+    assert [note.split()[:2] for note in collection.notes] == [["1", "passages"], ["2", "rows"]]
 
 
 def test_an_unjudged_passage_without_title_and_text_is_left_out_as_fiqa_has_some(tmp_path: Path) -> None:
