@@ -173,6 +173,23 @@ def test_other_columns_are_named_in_the_words_of_the_command_line(tmp_path: Path
         load_collection(f"st:{file}")
 
 
+def test_rows_of_squad_are_questions_and_contexts(tmp_path: Path) -> None:
+    answers = {"text": ["fever"], "answer_start": [15]}
+    row = {
+        "id": "1",
+        "title": "Aspirin",
+        "context": "Aspirin lowers fever.",
+        "question": "lowers what?",
+        "answers": answers,
+    }
+    file = write(tmp_path / "squad.jsonl", lines_of([row]))
+    with pytest.raises(CollectionError, match=r"data\.columns='\{query: question, positive: context\}'"):
+        load_collection(file)
+    del row["question"]
+    with pytest.raises(CollectionError, match=r"data\.columns='\{query: title, positive: context\}'"):
+        load_collection(write(tmp_path / "titles.jsonl", lines_of([row])))
+
+
 @pytest.mark.parametrize(("ending", "mark", "shown"), [("tsv", "\t", r"\t"), ("csv", ",", ",")])
 def test_rows_without_a_header_are_told_so(ending: str, mark: str, shown: str, tmp_path: Path) -> None:
     text = mark.join(["what lowers fever, quickly?", "Aspirin lowers fever.", "Tea."]).replace(", ", " ")
