@@ -190,6 +190,25 @@ def test_rows_of_squad_are_questions_and_contexts(tmp_path: Path) -> None:
         load_collection(write(tmp_path / "titles.jsonl", lines_of([row])))
 
 
+@pytest.mark.parametrize("prefix", ["", "trec:"])
+def test_an_incomplete_trec_folder_is_told_what_it_lacks(prefix: str, tmp_path: Path) -> None:
+    def problem() -> str:
+        with pytest.raises(CollectionError) as caught:
+            load_collection(f"{prefix}{tmp_path}")
+        return str(caught.value)
+
+    write(tmp_path / "queries.tsv", "q1\twhat lowers fever\n")
+    assert ("as qrels or corpus" if prefix else "no format fits this path") in problem()
+    write(tmp_path / "collection.tsv", "p1\tAspirin lowers fever.\n")
+    write(tmp_path / "2019qrels-pass.txt", "q1 0 p1 2\n")
+    assert "no file of this folder is recognised by its name as qrels\n" in problem()
+    file = write(tmp_path / "qrels.txt", "q1 Q0 p1 1 2.5 a-run\n")
+    assert f"{file}, line 1: this line has 6 columns, but qrels have 3 or 4" in problem()
+    (tmp_path / "collection.tsv").unlink()
+    write(tmp_path / "msmarco.tsv", "p1\tAspirin lowers fever.\n")
+    assert "no file of this folder is recognised by its name as corpus\n" in problem()
+
+
 @pytest.mark.parametrize(("ending", "mark", "shown"), [("tsv", "\t", r"\t"), ("csv", ",", ",")])
 def test_rows_without_a_header_are_told_so(ending: str, mark: str, shown: str, tmp_path: Path) -> None:
     text = mark.join(["what lowers fever, quickly?", "Aspirin lowers fever.", "Tea."]).replace(", ", " ")
