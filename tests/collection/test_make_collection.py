@@ -44,9 +44,24 @@ DEFECTS = {
         {"passages": [*PASSAGES, Passage("p2", "other")]},
         r"passage ids occur more than once(.|\n)*'p2'",
     ),
-    "empty passages": (
-        {"passages": [*PASSAGES, Passage("e1", " "), Passage("e2", "")]},
-        r"without title or text(.|\n)*'e1'(.|\n)*'e2'",
+    "empty passages that are judged": (
+        {
+            "passages": [*PASSAGES, Passage("e1", " "), Passage("e2", ""), Passage("e3", "")],
+            "judgments": [*JUDGMENTS, Judgment("q1", "e1"), Judgment("q2", "e2", 0)],
+        },
+        r"without title or text:\n  - 'e1'\n  - 'e2'\n  fix: remove",
+    ),
+    "empty passage among the negatives": (
+        {"passages": [*PASSAGES, Passage("e1", "")], "candidates": [Candidates("q1", "p1", ("p2", "e1"))]},
+        r"without title or text:\n  - 'e1'\n",
+    ),
+    "empty passage with the id of another": (
+        {"passages": [*PASSAGES, Passage("p2", ""), Passage("e1", ""), Passage("e1", " ")]},
+        r"passage ids occur more than once:\n  - 'p2'\n  - 'e1'\n",
+    ),
+    "only empty passages": (
+        {"passages": [Passage("p1", "")], "judgments": [], "candidates": []},
+        "no query has a relevant passage",
     ),
     "nameless passage": (
         {"passages": [*PASSAGES, Passage("", "text")]},
@@ -95,6 +110,17 @@ def test_every_defect_is_named_with_its_place(defect):
     parts = {"passages": PASSAGES, "queries": QUERIES, "judgments": JUDGMENTS, "candidates": CANDIDATES} | change
     with pytest.raises(CollectionError, match=rf"^here: (.|\n)*{message}"):
         make_collection("toy", *parts.values(), source="here")
+
+
+def test_unjudged_passages_without_title_and_text_are_left_out_and_counted():
+    plain = make_collection("toy", PASSAGES, QUERIES, JUDGMENTS, CANDIDATES)
+    empty = [Passage("e1", ""), *PASSAGES, Passage("e2", " ", "\t"), Passage("e3", "", "A title")]
+    c = make_collection("toy", empty, QUERIES, JUDGMENTS, CANDIDATES, notes=("read twice",))
+    note = "2 passages have neither title nor text; no judgment names them, so they are left out"
+    assert list(c.passages) == ["p1", "p2", "p3", "e3"]
+    assert c.notes == ("read twice", note)
+    assert "e1" not in c.passages
+    assert (c.judgments, c.candidates, plain.notes) == (plain.judgments, plain.candidates, ())
 
 
 def test_all_problems_of_a_kind_come_together_and_long_lists_are_counted():

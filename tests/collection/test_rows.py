@@ -41,7 +41,11 @@ def delimited(records, delimiter):
 def test_every_form_gives_back_its_records(tmp_path, ending, records):
     path = tmp_path / ("parquet.parquet" if ending == "parquet" else f"x.{ending}")
     write(path, records)
-    assert [r.values for r in file_rows(path)] == records
+    if ending == "tsv" and any("\n" in text for record in records for text in record.values()):
+        with pytest.raises(CollectionError, match="begins with a quotation mark, and the next one is on a later line"):
+            list(file_rows(path))
+    else:
+        assert [r.values for r in file_rows(path)] == records
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 64])
@@ -87,6 +91,14 @@ DAMAGE = {
     "w.json": (b'[{"a": 1}', r"w\.json, item 1: this JSON cannot be read: expected ',' or '\]'"),
     "x.csv": (b"a,b\n1,2\n1,2,3\n", r"x\.csv, line 3: this line has 3 cells, but the header has 2"),
     "y.csv": (b'a,b\n1,"2\n', r"y\.csv, line 2: broken CSV"),
+    "x.tsv": (
+        b'a\tb\n1\t"2\n3\t4\n5\t6"\n',
+        r"x\.tsv, line 2: a cell of this line begins with a quotation mark(.|\n)*remove",
+    ),
+    "y.tsv": (b'a\tb\n1\t2\n"3\t4\n5\t"6\n', r"y\.tsv, line 3: a cell of this line begins with a quotation mark"),
+    "z.tsv": (b'a\tb\n1\t2\n3\t"4\n5\t6\n', r"z\.tsv, line 3: a cell of this line begins with a quotation mark"),
+    "u.tsv": (b'a\t"b\n1\t"2\n', r"u\.tsv, line 1: a cell of this line begins with a quotation mark"),
+    "v.tsv": (b'a\tb\n1\t"2\n', r"v\.tsv, line 2: broken CSV: unexpected end of data"),
     "z.csv": (b"a\ncaf\xe9\n", r"z\.csv, line 2: not UTF-8"),
     "x.parquet": (b"PAR1 nothing", r"x\.parquet: damaged parquet"),
     "x.jsonl.gz": (gzip.compress(b'{"a": 1}\n' * 99)[:-12], r"x\.jsonl\.gz: damaged gzip"),
@@ -103,6 +115,19 @@ def test_damage_is_named_with_file_and_line(tmp_path, name):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(CollectionError, match=message):
         list(file_rows(tmp_path / name))
+
+
+def test_the_advised_quotation_of_a_tsv_cell_is_read(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text('a\tb\n\n1\t"""Tea is"\n2\tTea "is"\n3\t"one\ttwo"\n4\tTea is\n')
+    assert [r.values["b"] for r in file_rows(path)] == ['"Tea is', 'Tea "is"', "one\ttwo", "Tea is"]
+    assert next(r.where for r in file_rows(path)) == f"{path}, line 3"
+
+
+def test_a_csv_cell_may_contain_line_breaks(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text('a,b\n1,"Tea\nis"\n2,x\n')
+    assert [(r.values["b"], r.number) for r in file_rows(path)] == [("Tea\nis", 3), ("x", 4)]
 
 
 def test_a_missing_file_suggests_its_neighbours(tmp_path):

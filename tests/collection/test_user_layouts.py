@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from test_folders import TOY, lines_of, write_beir
 
+from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.loading import load_collection
 from retroscope.collection.named import NAMED
 from retroscope.collection.readers import hugging_face
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError, SettingsError
 
 QUESTION = {
@@ -171,6 +173,42 @@ def test_other_columns_are_named_in_the_words_of_the_command_line(tmp_path: Path
         load_collection(f"st:{file}")
 
 
+def test_rows_of_squad_are_questions_and_contexts(tmp_path: Path) -> None:
+    answers = {"text": ["fever"], "answer_start": [15]}
+    row = {
+        "id": "1",
+        "title": "Aspirin",
+        "context": "Aspirin lowers fever.",
+        "question": "lowers what?",
+        "answers": answers,
+    }
+    file = write(tmp_path / "squad.jsonl", lines_of([row]))
+    with pytest.raises(CollectionError, match=r"data\.columns='\{query: question, positive: context\}'"):
+        load_collection(file)
+    del row["question"]
+    with pytest.raises(CollectionError, match=r"data\.columns='\{query: title, positive: context\}'"):
+        load_collection(write(tmp_path / "titles.jsonl", lines_of([row])))
+
+
+@pytest.mark.parametrize("prefix", ["", "trec:"])
+def test_an_incomplete_trec_folder_is_told_what_it_lacks(prefix: str, tmp_path: Path) -> None:
+    def problem() -> str:
+        with pytest.raises(CollectionError) as caught:
+            load_collection(f"{prefix}{tmp_path}")
+        return str(caught.value)
+
+    write(tmp_path / "queries.tsv", "q1\twhat lowers fever\n")
+    assert ("as qrels or corpus" if prefix else "no format fits this path") in problem()
+    write(tmp_path / "collection.tsv", "p1\tAspirin lowers fever.\n")
+    write(tmp_path / "2019qrels-pass.txt", "q1 0 p1 2\n")
+    assert "no file of this folder is recognised by its name as qrels\n" in problem()
+    file = write(tmp_path / "qrels.txt", "q1 Q0 p1 1 2.5 a-run\n")
+    assert f"{file}, line 1: this line has 6 columns, but qrels have 3 or 4" in problem()
+    (tmp_path / "collection.tsv").unlink()
+    write(tmp_path / "msmarco.tsv", "p1\tAspirin lowers fever.\n")
+    assert "no file of this folder is recognised by its name as corpus\n" in problem()
+
+
 @pytest.mark.parametrize(("ending", "mark", "shown"), [("tsv", "\t", r"\t"), ("csv", ",", ",")])
 def test_rows_without_a_header_are_told_so(ending: str, mark: str, shown: str, tmp_path: Path) -> None:
     text = mark.join(["what lowers fever, quickly?", "Aspirin lowers fever.", "Tea."]).replace(", ", " ")
@@ -184,7 +222,13 @@ def test_rows_without_a_header_are_told_so(ending: str, mark: str, shown: str, t
 
 
 def test_pairs_with_a_label_are_relevant_where_it_is_one(tmp_path: Path) -> None:
-    rows = [("fever?", "Aspirin.", 1), ("fever?", "Tea.", 0), ("tea?", "Tea.", 1)]
+    rows = [
+        ("fever?", "Aspirin.", 1),
+        ("fever?", "Tea.", 0),
+        ("fever?", "Oil.", 0),
+        ("tea?", "Tea.", 1),
+        ("oil?", "Tea.", 0),
+    ]
     file = write(tmp_path / "p.jsonl", lines_of({"query": q, "positive": p, "label": s} for q, p, s in rows))
     collection = load_collection(file)
     judged = {
@@ -192,7 +236,47 @@ def test_pairs_with_a_label_are_relevant_where_it_is_one(tmp_path: Path) -> None
     }
     assert judged == {("fever?", "Aspirin."), ("tea?", "Tea.")}
     assert collection.mapping["score"] == "label"
-    assert collection.notes == ("1 rows without a relevant passage, left out with their other passages",)
+    assert [p.text for p in collection.passages.values()] == ["Aspirin.", "Tea.", "Oil."]
+    assert [q.text for q in collection.queries.values()] == ["fever?", "tea?"]
+    assert collection.rows == ()
+    assert collection.notes == (
+        "3 rows labelled 0 (not relevant), whose passages are in the corpus without a judgment",
+    )
+
+
+def test_rows_labelled_0_are_no_choices_of_the_published_protocol(tmp_path: Path) -> None:
+    rows = [
+        {"query": "fever?", "positive": "Aspirin.", "negative_1": "Tea.", "label": 1},
+        {"query": "fever?", "positive": "Oil.", "negative_1": "Salt.", "label": 0},
+        {"query": "tea?", "positive": " ", "label": 0},
+    ]
+    collection = load_collection(write(tmp_path / "p.jsonl", lines_of(rows)))
+    assert [p.text for p in collection.passages.values()] == ["Aspirin.", "Tea.", "Oil.", "Salt."]
+    assert collection.rows == collection.candidates == (Candidates("q0", "p0", ("p1",)),)
+    assert collection.judgments == (Judgment("q0", "p0"),)
+    assert [note.split()[:2] for note in collection.notes] == [["1", "passages"], ["2", "rows"]]
+
+
+def test_an_unjudged_passage_without_title_and_text_is_left_out_as_fiqa_has_some(tmp_path: Path) -> None:
+    passages, (_, *others), judgments = TOY
+    queries = [Query("q1", "a title"), *others]
+    folder = write_beir(tmp_path / "fiqa", ([*passages, Passage("d3", ""), Passage("d4", "\n")], queries, judgments))
+    collection = load_collection(folder)
+    assert list(collection.passages) == ["../d1", "d2"]
+    assert collection.notes == (
+        "2 passages have neither title nor text; no judgment names them, so they are left out",
+        "1 queries have no judgment in these qrels and are left out",
+    )
+    assert list(bm25_ranking(collection)("q1", 10)) == ["../d1"]
+    write_beir(folder, ([*passages, Passage("d3", "")], queries, [*judgments, Judgment("q1", "d3", 0)]))
+    with pytest.raises(CollectionError, match=r"passages without title or text:\n  - 'd3'"):
+        load_collection(folder)
+
+
+def test_negatives_without_text_stay_an_error(tmp_path: Path) -> None:
+    row = {"query": "fever?", "pos": ["Aspirin."], "neg": ["Tea.", ""]}
+    with pytest.raises(CollectionError, match=r"passages without title or text:\n  - 'p2'"):
+        load_collection(write(tmp_path / "f.jsonl", lines_of([row])))
 
 
 @pytest.mark.parametrize("score", [0.83, 3, "high", None])

@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 from retroscope.collection.checks import (
     check_candidates,
+    check_empty_passages,
     check_judgments,
     check_passages,
     check_passages_distinct,
@@ -147,16 +148,21 @@ def make_collection(
 ) -> Collection:
     """Join and check the parts of a collection; every stream is read once, the passages first.
 
+    Passages without title and text are left out, and a note counts them. One that is judged is an error.
+
     Raises:
         CollectionError: with all problems of one kind together: repeated ids, empty texts, dangling or
             repeated judgments, no judged query, candidates that are not one positive and other negatives.
     """
+    empty: list[str] = []
     try:
-        table = store_passages(check_passages(passages))
-        check_passages_distinct(table)
+        table = store_passages(check_passages(passages, empty))
+        check_passages_distinct(table, empty)
         asked = check_queries(queries)
-        judged = check_judgments(judgments, asked, table)
-        offered = check_candidates(candidates, judged, table)
+        judged, offered = tuple(judgments), tuple(candidates)
+        settings["notes"] = (*settings.get("notes", ()), *check_empty_passages(empty, judged, offered))
+        check_judgments(judged, asked, table)
+        check_candidates(offered, judged, table)
     except CollectionError as error:
         error.where = error.where or settings.get("source", "") or name
         raise

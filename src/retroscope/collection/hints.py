@@ -53,7 +53,8 @@ def _how_to_read(path: Path) -> str:
         mark = "\\t" if form_of(path) == ".tsv" else ","
         names = mark.join(["query", "positive", *(f"negative_{k}" for k in range(1, len(columns) - 1))][: len(columns)])
         return f"the first line is not a header: insert a line of column names, e.g. sed -i '1i {names}' {path}"
-    query, passage = (next((c for c in columns if c.lower() in names), "COLUMN") for names in (QUERIES, PASSAGES))
+    query = next((c for name in QUERIES for c in columns if c.lower() == name), "COLUMN")  # a question before a title
+    passage = next((c for c in columns if c.lower() in PASSAGES), "COLUMN")
     words = f"{{query: {query}, positive: {passage}}}"
     found = f"name the format, and which of the columns of this file ({', '.join(columns[:8])}) have the texts"
     return f"{found}: --data st:{path} --set data.columns='{words}'"

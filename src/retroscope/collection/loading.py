@@ -10,7 +10,7 @@ import numpy as np
 from retroscope.collection.collection import Collection
 from retroscope.collection.hints import unread
 from retroscope.collection.named import named_collection
-from retroscope.collection.readers import beir
+from retroscope.collection.readers import beir, trec
 from retroscope.collection.readers.options import ReadOptions
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.registry import READERS
@@ -131,7 +131,7 @@ def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
 
 
 def detect(path: Path) -> Reader:
-    """Return the one reader that recognises what is at this path."""
+    """Return the one reader that recognises what is at this path, or the reader whose error says what is missing."""
     fitting = recognised(path)
     if len(fitting) == 1:
         return READERS[fitting[0]]
@@ -143,6 +143,8 @@ def detect(path: Path) -> Reader:
         )
     if beir.is_begun(path):
         raise beir.incomplete(path)
+    if trec.is_begun(path):
+        return trec.READER  # which names the missing file, or the line that is not one of qrels
     raise unread(path, READERS, recognised)
 
 

@@ -91,4 +91,4 @@ def join_parts(
     """Make a collection of these parts, with the judged queries only."""
     judged = Judged(judgments)
     collection = make_collection(name, passages, judged.among(queries), judgments, source=source)
-    return replace(collection, notes=judged.notes())
+    return replace(collection, notes=(*collection.notes, *judged.notes()))

@@ -181,26 +181,50 @@ def _tsv(path: Path) -> Iterator[Row]:
 
 
 def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
+    records = _records(path, delimiter)
+    first, header = next(records, (1, []))
+    _refuse_repeated(header, f"{path}, line {first}")
+    for number, cells in records:
+        if len(cells) != len(header) and cells:
+            raise CollectionError(
+                f"this line has {len(cells)} cells, but the header has {len(header)}",
+                where=f"{path}, line {number}",
+                fix="quote cells that contain the delimiter, a quotation mark or a line break",
+            )
+        if cells:
+            yield Row(dict(zip(header, cells, strict=True)), str(path), number)
+
+
+def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the last line and the cells of every record.
+
+    A record of a .tsv file must be one line: a quotation mark that belongs to the text of such a file would otherwise
+    join all lines up to the next one.
+    """
     csv.field_size_limit(LONGEST_LINE)  # the module's own limit of 131,072 is less than a long document
     reader = csv.reader((line for _, line in lines(path)), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, [])
-        _refuse_repeated(header, f"{path}, line {reader.line_num}")
-        for cells in reader:
-            if len(cells) != len(header) and cells:
-                raise CollectionError(
-                    f"this line has {len(cells)} cells, but the header has {len(header)}",
-                    where=f"{path}, line {reader.line_num}",
-                    fix="quote cells that contain the delimiter, a quotation mark or a line break",
-                )
-            if cells:
-                yield Row(dict(zip(header, cells, strict=True)), str(path), reader.line_num)
-    except csv.Error as error:
-        raise CollectionError(
-            f"broken CSV: {error}",
-            where=f"{path}, line {reader.line_num}",
-            fix="check the quotation marks of this line",
-        ) from error
+    cells: list[str] | None = []
+    while cells is not None:
+        begun, broken = reader.line_num + 1, None
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            broken = error
+        if delimiter == "\t" and reader.line_num > begun:
+            raise CollectionError(
+                "a cell of this line begins with a quotation mark, and the next one is on a later line",
+                where=f"{path}, line {begun}",
+                fix="remove the quotation mark, or write the cell in quotation marks, with its own doubled, e.g. "
+                '"""Tea is"; texts with line breaks need a .csv or .jsonl file',
+            ) from broken
+        if broken:
+            raise CollectionError(
+                f"broken CSV: {broken}",
+                where=f"{path}, line {reader.line_num}",
+                fix="check the quotation marks of this line",
+            ) from broken
+        if cells is not None:
+            yield reader.line_num, cells
 
 
 def _refuse_repeated(columns: Sequence[str], where: str) -> None:

@@ -33,6 +33,11 @@ def recognises(path: Path) -> bool:
     return all(files.values()) and all(_looks_like_qrels(p) for p in files["qrels"])
 
 
+def is_begun(path: Path) -> bool:
+    """Return whether a folder has at least two of qrels, topics and corpus."""
+    return path.is_dir() and sum(bool(files) for files in _files(path).values()) >= 2
+
+
 def read(path: Path, options: ReadOptions) -> Collection:
     """Read the folder; by default the qrels named "test", else the only ones."""
     of_role = _files(path)

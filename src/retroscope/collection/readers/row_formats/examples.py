@@ -18,14 +18,22 @@ from retroscope.collection.readers.rows import Row, file_rows, first_row
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError
 
+WITHOUT_RELEVANT = "rows without a relevant passage, left out with their other passages"
+ONLY_IN_CORPUS = "rows labelled 0 (not relevant), whose passages are in the corpus without a judgment"
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """A query with its positives and negatives, from one row; a query or passage with id "" gets an id."""
+    """A query with its positives and negatives, from one row; a query or passage with id "" gets an id.
+
+    Attributes:
+        unjudged: passages that the row adds to the corpus only, without a relation to its query.
+    """
 
     query: Query
     positives: tuple[Passage, ...]
     negatives: tuple[Passage, ...] = ()
+    unjudged: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def collection_from_rows(
         name, passages(), gathered.queries, gathered.judgments(), gathered.candidates(), source=source
     )
     mapping = {"format": form.name, **columns}
-    return replace(collection, rows=gathered.choices(), mapping=mapping, notes=gathered.notes())
+    return replace(collection, rows=gathered.choices(), mapping=mapping, notes=(*collection.notes, *gathered.notes()))
 
 
 @dataclass
@@ -149,15 +157,17 @@ class Gathering:
 
     def add(self, example: TrainingExample, where: str) -> list[Passage]:
         """Add one row, and return those of its passages that are new."""
+        fresh: list[Passage] = []
+        for passage in example.unjudged:
+            self._name(passage, fresh, where)
         if not example.positives:
-            self.left_out["rows without a relevant passage, left out with their other passages"] += 1
-            return []
+            self.left_out[ONLY_IN_CORPUS if example.unjudged else WITHOUT_RELEVANT] += 1
+            return fresh
         query_id, new = self.query_names.name(example.query.id, (example.query.text,), where)
         if new:
             self.places[query_id] = len(self.queries)
             self.queries.append(Query(query_id, example.query.text))
         self._add_answers(query_id, example.query.answers)
-        fresh: list[Passage] = []
         positives = [self._name(p, fresh, where) for p in example.positives]
         negatives = [self._name(p, fresh, where) for p in example.negatives]
         self.rows += [Candidates(query_id, positive, tuple(negatives)) for positive in positives]

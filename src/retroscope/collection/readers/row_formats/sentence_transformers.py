@@ -2,7 +2,8 @@
 
 Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`;
 recognised by the first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a
-pair must be 1 (relevant) or 0 (not); any other number does not say which pairs are relevant, and is refused.
+pair must be 1 (relevant) or 0 (not); any other number does not say which pairs are relevant, and is refused. The
+passages of a row with 0 are in the corpus without a judgment.
 """
 
 from collections.abc import Mapping
@@ -15,12 +16,12 @@ from retroscope.errors import CollectionError, excerpt
 
 
 def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
+    query = Query("", required_text(row, columns["query"]))
     paired = Passage("", required_text(row, columns["positive"]))
-    return TrainingExample(
-        Query("", required_text(row, columns["query"])),
-        (paired,) if _is_relevant(row, columns.get("score")) else (),
-        tuple(Passage("", text) for text in numbered_texts(row, columns["negative"])),
-    )
+    negatives = tuple(Passage("", text) for text in numbered_texts(row, columns["negative"]))
+    if _is_relevant(row, columns.get("score")):
+        return TrainingExample(query, (paired,), negatives)
+    return TrainingExample(query, (), unjudged=(paired, *negatives))
 
 
 def _is_relevant(row: Row, column: str | None) -> bool:

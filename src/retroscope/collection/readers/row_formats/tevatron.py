@@ -55,7 +55,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
         source=str(path),
     )
     mapping = {"format": VERSION_2.name, **mapping, **corpus.mapping}
-    return replace(collection, rows=gathered.choices(), mapping=mapping, notes=gathered.notes())
+    notes = (*collection.notes, *gathered.notes())
+    return replace(collection, rows=gathered.choices(), mapping=mapping, notes=notes)
 
 
 def _gather(path: Path, columns: Mapping[str, str]) -> tuple[Gathering, dict[str, str]]:
