@@ -55,7 +55,7 @@ def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Run the self-tests (other padding and batches, the library's own encoding), and yield a finding for each."""
     library = library_test(encoder)
     if library is None and (origin.path / MODULES).is_file():
-        why = "a field of the recipe was given, the towers go different ways, or the weights are in half precision"
+        why = "a field of the recipe was given, the towers go different ways, or dtype is a half precision"
         yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
     for test in [*self_test(encoder), *([library] if library else [])]:
         evidence = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"

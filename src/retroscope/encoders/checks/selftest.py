@@ -139,8 +139,9 @@ def check_told_apart(encoder: Encoder) -> None:
 def library_test(encoder: Encoder) -> SelfTest | None:
     """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
 
+    The library loads weights in the precision in which they are stored; here it gets the encoder's, float32.
     None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
-    changed, an asymmetric folder (Router), or weights in half precision.
+    changed, an asymmetric folder (Router), or an encoder in half precision.
     """
     folder = Path(encoder.proof.source)
     own_recipe = "user" not in encoder.recipe.sources.values() and encoder.backbone.dtype == torch.float32
@@ -149,7 +150,12 @@ def library_test(encoder: Encoder) -> SelfTest | None:
     from sentence_transformers import SentenceTransformer
 
     with quiet():
-        library = SentenceTransformer(str(folder), device=str(encoder.device), local_files_only=True)
+        library = SentenceTransformer(
+            str(folder),
+            device=str(encoder.device),
+            local_files_only=True,
+            model_kwargs={"dtype": encoder.backbone.dtype},
+        )
     expected = (
         library.encode(list(SENTENCES), prompt=encoder.recipe.prompt, convert_to_tensor=True, show_progress_bar=False)
         .cpu()
