@@ -1,5 +1,6 @@
 """What the doctor says of a folder beside the library that wrote it: precision, padding, its own code, prompts."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,13 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
+from transformers import AutoTokenizer
 
 from retroscope.encoders import pooling
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checks.finding import ERROR, PASSED, Finding
+from retroscope.encoders.checks.finding import ERROR, PASSED, WARNING, Finding
+from retroscope.encoders.checks.library import library_test
+from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
@@ -52,3 +56,38 @@ def test_a_sound_folder_saved_in_half_precision_is_sound(
     wrong = examined(folder)
     assert not wrong.sound
     assert [finding.severity for finding in of_check(wrong, "library")] == [ERROR]
+
+
+def set_json(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(("toy", "pads"), [("llama", "</s>"), ("gpt2", "<|endoftext|>")])
+def test_a_tokenizer_without_a_pad_token_is_a_finding(toy: str, pads: str, tmp_path: Path) -> None:
+    folder = written(tmp_path, toy, how="lasttoken")
+    diagnosis = examined(folder)
+    assert diagnosis.sound
+    (finding,) = of_check(diagnosis, "library")
+    assert finding.severity == WARNING
+    assert "cannot encode a batch with this folder: its tokenizer has no pad token" in finding.text
+    assert f"set pad_token in tokenizer_config.json, e.g. to {pads!r}" in finding.fix
+    assert library_test(load_encoder(folder)) is None
+    set_json(folder / "tokenizer_config.json", pad_token=pads)  # the control: the fix that it names
+    assert [finding.severity for finding in of_check(examined(folder), "library")] == [PASSED]
+
+
+def test_a_pad_token_beyond_the_embedding_is_a_finding(tmp_path: Path) -> None:
+    folder = written(tmp_path, "llama", how="lasttoken")
+    tokens = AutoTokenizer.from_pretrained(folder)
+    tokens.add_special_tokens({"pad_token": "<pad>"})
+    tokens.save_pretrained(folder)
+    (finding,) = of_check(examined(folder), "library")
+    assert (finding.severity, "a pad token without a row in the embedding" in finding.text) == (WARNING, True)
+
+
+def test_a_folder_that_the_library_cannot_load_is_a_finding(tmp_path: Path) -> None:
+    folder = written(tmp_path)
+    set_json(folder / "config_sentence_transformers.json", default_prompt_name="gone")
+    (finding,) = of_check(examined(folder), "library")
+    assert finding.severity == WARNING
+    assert "Default prompt name 'gone' not found" in finding.text
