@@ -1,6 +1,7 @@
 """What the doctor says of a folder beside the library that wrote it: precision, padding, its own code, prompts."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
+from toy_adapters import adapter
 from toys import save_toy
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -91,3 +93,31 @@ def test_a_folder_that_the_library_cannot_load_is_a_finding(tmp_path: Path) -> N
     (finding,) = of_check(examined(folder), "library")
     assert finding.severity == WARNING
     assert "Default prompt name 'gone' not found" in finding.text
+
+
+def library_and_weights(home: Path) -> tuple[Path, Path]:
+    return (written(home, "llama", how="lasttoken"),) * 2
+
+
+def plain_and_weights(home: Path) -> tuple[Path, Path]:
+    return (save_toy("llama", home / "toy"),) * 2
+
+
+def adapter_and_weights(home: Path) -> tuple[Path, Path]:
+    return adapter("llama", home, ["q_proj"]), home / "base"
+
+
+@pytest.mark.parametrize("layout", [library_and_weights, plain_and_weights, adapter_and_weights])
+def test_code_of_the_checkpoint_that_is_not_run_is_a_warning(
+    layout: Callable[[Path], tuple[Path, Path]], tmp_path: Path
+) -> None:
+    folder, weights = layout(tmp_path)
+    load = LoadSettings(pooling="last_token")
+    assert WARNING not in {finding.severity for finding in of_check(examined(folder, load), "loading")}
+    set_json(weights / "config.json", auto_map={"AutoModel": "modeling_own.Bidirectional"})
+    (weights / "modeling_own.py").write_text("raise SystemExit('ran')")
+    diagnosis = examined(folder, load)
+    assert diagnosis.sound
+    (finding,) = [finding for finding in of_check(diagnosis, "loading") if finding.severity == WARNING]
+    assert "auto_map {'AutoModel': 'modeling_own.Bidirectional'}" in finding.text
+    assert finding.text.endswith("the class used is transformers' LlamaModel")

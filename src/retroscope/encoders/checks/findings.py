@@ -16,7 +16,13 @@ from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modu
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
 from retroscope.encoders.checks.library import check_library, self_test_finding
 from retroscope.encoders.checks.selftest import SENTENCES, self_test, tolerance
-from retroscope.encoders.checks.signatures import check_head, check_mean_of_decoder, check_new_tokens, check_training
+from retroscope.encoders.checks.signatures import (
+    check_head,
+    check_mean_of_decoder,
+    check_new_tokens,
+    check_own_code,
+    check_training,
+)
 from retroscope.encoders.checks.unrelated import NARROW, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers, forward, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -226,6 +232,7 @@ def _relative(vectors: Float[Tensor, "text dim"], expected: Float[Tensor, "text 
 
 CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
     "loading": check_loading,
+    "own_code": check_own_code,
     "finite": check_finite,
     "invariance": check_invariance,
     "library": check_library,
