@@ -13,9 +13,9 @@ from transformers import AutoTokenizer
 
 from retroscope.encoders import pooling
 from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checks.finding import ERROR, PASSED, WARNING, Finding
+from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding
 from retroscope.encoders.checks.library import library_test
-from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.inputs.settings import ModelSettings
 from retroscope.study.doctor import Diagnosis, diagnose
@@ -121,3 +121,32 @@ def test_code_of_the_checkpoint_that_is_not_run_is_a_warning(
     (finding,) = [finding for finding in of_check(diagnosis, "loading") if finding.severity == WARNING]
     assert "auto_map {'AutoModel': 'modeling_own.Bidirectional'}" in finding.text
     assert finding.text.endswith("the class used is transformers' LlamaModel")
+
+
+SETTINGS = "config_sentence_transformers.json"
+OTHERWISE = [  # the library puts an empty prompt named "document" first
+    ({"prompts": {"query": "find: ", "passage": "text: "}}, {"model, passage tower": "encode_document"}),
+    ({"prompts": {"query": "find: ", "corpus": "text: "}}, {"model, passage tower": "encode_document"}),
+    ({"prompts": {"query": "find: "}, "default_prompt_name": "query"}, {"model": "encode_document"}),
+    ({"prompts": {"query": "find: ", "document": "text: "}}, {}),
+    ({"prompts": {"query": "find: "}}, {}),
+    ({}, {}),
+]
+
+
+@pytest.mark.parametrize(("recorded", "noted"), OTHERWISE)
+def test_prompts_that_the_library_does_not_use_are_a_note(
+    recorded: dict[str, object], noted: dict[str, str], tmp_path: Path
+) -> None:
+    folder = written(tmp_path)
+    set_json(folder / SETTINGS, **{"prompts": {}, **recorded})
+    diagnosis = examined(folder)
+    notes = {
+        whom: finding for whom, finding in diagnosis.findings if (finding.check, finding.severity) == ("prompts", NOTE)
+    }
+    assert diagnosis.sound
+    assert notes.keys() == noted.keys()
+    for whom, method in noted.items():
+        assert f"SentenceTransformer.{method} of the installed version" in notes[whom].text
+        prompt = load_retriever(folder).passage.recipe.prompt
+        assert f"uses no prompt where {prompt!r} (checkpoint: {SETTINGS}" in notes[whom].text

@@ -1,8 +1,9 @@
 """Compare an encoder with `SentenceTransformer`, the library that wrote its folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -47,11 +48,13 @@ def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
             yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
         return
     try:
-        test = _compared(encoder, _load_library(encoder))
+        library = _load_library(encoder)
+        test = _compared(encoder, library)
+        prompts = [note for tower in origin.towers for note in _other_prompts(encoder, library, tower, test.tolerance)]
     except LibraryError as error:
         yield Finding(WARNING, "library", f"not compared: {error.what}", error.fix)
         return
-    yield self_test_finding(test)
+    yield from (self_test_finding(test), *prompts)
 
 
 def self_test_finding(test: SelfTest) -> Finding:
@@ -101,8 +104,29 @@ def _compared(encoder: Encoder, library: "SentenceTransformer") -> SelfTest:
 
 
 def _encoded(encoder: Encoder, library: "SentenceTransformer") -> Float[Tensor, "text dim"]:
+    return _vectors(encoder, library.encode, prompt=encoder.recipe.prompt)
+
+
+def _vectors(encoder: Encoder, encode: Callable[..., Any], **options: str) -> Float[Tensor, "text dim"]:
     with foreign(LibraryError, CANNOT, encoder.proof.source), quiet():
-        vectors: Tensor = library.encode(
-            list(SENTENCES), prompt=encoder.recipe.prompt, convert_to_tensor=True, show_progress_bar=False
-        )
+        vectors: Tensor = encode(list(SENTENCES), convert_to_tensor=True, show_progress_bar=False, **options)
     return vectors.cpu().float()
+
+
+def _other_prompts(encoder: Encoder, library: "SentenceTransformer", tower: str, limit: float) -> Iterator[Finding]:
+    """Note where the library's own method for a tower puts another prompt before the texts than the recipe does."""
+    encode = {"query": library.encode_query, "passage": library.encode_document}[tower]
+    theirs, ours = _vectors(encoder, encode), _encoded(encoder, library)
+    apart = largest_gap(theirs[:, None], ours[:, None])
+    if apart <= limit:
+        return
+    bare = _vectors(encoder, library.encode, prompt="")
+    instead = "no prompt" if largest_gap(theirs[:, None], bare[:, None]) <= limit else "another prompt"
+    used = f"{encoder.recipe.prompt!r} ({encoder.recipe.sources.get('prompt', 'default')})"
+    what = f"SentenceTransformer.{encode.__name__} of the installed version {version('sentence-transformers')} uses"
+    yield Finding(
+        NOTE,
+        "prompts",
+        f"{what} {instead} where {used} is used here: up to {apart:.2g} of a vector's length apart",
+        f"give the prompt that the model was trained with (--{tower}-prompt; '' for none)",
+    )
