@@ -50,6 +50,9 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
     _check_names(values, kind, where)
     try:
         return TypeAdapter(kind).validate_python(values)
+    except SettingsError as error:  # a class knows its own name, not the setting that it is the value of
+        error.where = f"{where} ({error.where})" if error.where else where
+        raise
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {excerpt(e['input'])})" for e in error.errors()]
         raise SettingsError(
