@@ -30,8 +30,9 @@ Python: `load_retriever(path, preset="NAME")`).
 
 Every preset is tested on a tiny random model saved in the layout of its repository: the vectors equal those of the
 library that the model was published for (sentence-transformers, transformers or PEFT) to 1e-5. With one exception,
-the real weights of these models were not available. Below each recipe, the page names the public copy that the recipe
-was compared with. A recipe that was not compared with a public copy rests on the sources in its table.
+the real weights of these models were not available. Below each recipe, the page names the copy of the model's files,
+or the code of another library, that the recipe was compared with. A recipe that was compared with neither rests only on
+the sources in its table.
 """
 
 
@@ -74,7 +75,8 @@ def said(value: object) -> str:
 
 def besides(name: str, preset: Preset) -> Iterator[str]:
     """Yield what the row was compared with, its note, and the command."""
-    copy = f"compared with {preset.checked}" if preset.checked else "not compared with a public copy"
+    neither = "not compared with a copy of the model's files or with the code of another library"
+    copy = f"compared with {preset.checked}" if preset.checked else neither
     yield f"The recipe of `{name}` was {copy}."
     if preset.note:
         yield f"\n{preset.note[0].upper()}{preset.note[1:]}."

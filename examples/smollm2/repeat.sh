@@ -20,6 +20,8 @@ echo "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  $model" 
 "$retroscope" train "$model" --data "beir:$squad" --split test --test "beir:$nq" --strategy lora "${recipe[@]}" \
   --set training.lora.rank=8 --set training.lora.alpha=16 --batch-size 32 --epochs 1 --precision bfloat16 --seed 0 --out "$out/retriever"
 "${PYTHON:-.venv/bin/python}" benchmarks/small_collection.py "$nq" "$out/small-nq" --queries 600 --passages 800
-"$retroscope" compare "$model" "$out/retriever" "${recipe[@]}" --data "beir:$out/small-nq" --no-neurons \
+"$retroscope" compare "$model" "$out/retriever" "${recipe[@]}" --data "beir:$out/small-nq" \
+  --set neurons.attribution.tower=query --set neurons.attribution.limit=16 --set neurons.ablation.passages=100 \
+  --set neurons.ablation.draws=4 --set "neurons.ablation.fractions=[0.003, 0.01, 0.03]" \
   --set "probes.layers=[0, 3, 6, 9, 15, 20, 30]" --set transplants.groups=6 --set transplants.passages=100 --set "transplants.shares=[]" \
   --set "transplants.measures=[RR@10, nDCG@10]" --set transplants.draws=3 --out "$out/compare"

@@ -40,6 +40,10 @@ class UnknownPoolingError(EncoderError):
     """Error of a checkpoint that does not record its pooling, so that the user must give it."""
 
 
+class LibraryError(EncoderError):
+    """Error of a folder that the library which wrote it cannot load, or cannot encode a batch with."""
+
+
 class RepresentationError(RetroscopeError):
     """A vector store that is damaged, or was made from something else."""
 

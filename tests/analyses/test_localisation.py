@@ -126,7 +126,10 @@ def test_harm_is_not_called_a_gain() -> None:
         t.startswith("What holds retrieval back? Restored alone, the largest mean gain is with block 3") for t in texts
     )
     assert any(
-        t.startswith("What would cause the loss? Grafted into the backbone alone, the largest mean loss") for t in texts
+        t.startswith(
+            "What would cause the retriever's loss against the backbone? Grafted into the backbone alone, the largest"
+        )
+        for t in texts
     )
 
 
@@ -240,8 +243,8 @@ def test_the_section_names_the_places_first() -> None:
 @pytest.mark.parametrize(
     ("needed", "suffices", "answer"),
     [
-        ("block:4", "block:4", "Restoring the backbone's block 4 loses most"),
-        (None, "block:4", "Grafting the retriever's block 4 gains most"),
+        ("block:4", "block:4", "Restoring the backbone's block 4 in the retriever harms retrieval most"),
+        (None, "block:4", "Grafting the retriever's block 4 into the backbone improves retrieval most"),
         (None, None, "No single block is shown to be needed; none is shown to suffice alone"),
     ],
 )
@@ -259,10 +262,10 @@ def test_the_card_makes_the_claim_that_its_number_is_of(needed: str | None, suff
 @pytest.mark.parametrize(
     ("direction", "sign", "answer", "of"),
     [
-        ("restored", -1.0, "Restoring the backbone's block 4 loses most", "of the gain"),
-        ("restored", 1.0, "Restoring the backbone's block 4 regains most", "of the loss"),
-        ("grafted", 1.0, "Grafting the retriever's block 4 gains most", "of the gain"),
-        ("grafted", -1.0, "Grafting the retriever's block 4 loses most", "of the loss"),
+        ("restored", -1.0, "Restoring the backbone's block 4 in the retriever harms retrieval most", "of the gain"),
+        ("restored", 1.0, "Restoring the backbone's block 4 in the retriever improves retrieval most", "of the loss"),
+        ("grafted", 1.0, "Grafting the retriever's block 4 into the backbone improves retrieval most", "of the gain"),
+        ("grafted", -1.0, "Grafting the retriever's block 4 into the backbone harms retrieval most", "of the loss"),
     ],
 )
 def test_the_share_is_of_what_fine_tuning_gained_or_lost(direction: str, sign: float, answer: str, of: str) -> None:

@@ -190,7 +190,7 @@ def test_both_comparisons_are_told_with_their_p() -> None:
     curves = judged(ablation(), **p)
     for words in (
         "paired by query, p = 0.011; as one more random draw, p = 0.012 (prediction test)",
-        "Harm over the largest +0.0",
+        "Loss beyond that of the largest +0.0",
         "paired by query, p = 0.013. Of all three, Holm-corrected over the fractions, p = 0.039.",
     ):
         assert words in curves.text

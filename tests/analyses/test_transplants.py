@@ -129,7 +129,7 @@ def test_the_verdict_names_it(effects: TransplantEffects) -> None:
     (ends,) = [t for t in by_name if t.startswith("Half of that effect of the backbone's weights")]
     assert "from the top 1 block of 2" in ends
     assert "from the bottom, embeddings included, 2 blocks of 2" in ends
-    assert any("the largest change first: the FFN's last matrices" in t for t in by_name)
+    assert any("the largest change first: the FFN's output matrices" in t for t in by_name)
 
 
 def test_the_same_model_twice_has_nothing_to_transplant(

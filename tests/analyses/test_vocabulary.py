@@ -181,6 +181,8 @@ def test_a_model_without_a_head_is_refused(models: dict[str, Retriever], tmp_pat
     assert INSTRUMENT.refusal(context, QUICK) == ""
     with pytest.raises(SettingsError, match=r"vocabulary\.layers names layer 9"):
         INSTRUMENT.refusal(context, replace(QUICK, layers=(9,)))
+    with pytest.raises(SettingsError, match=r"vocabulary\.k is 900, more than the \d+ tokens of the vocabulary"):
+        INSTRUMENT.refusal(context, replace(QUICK, k=900))
     bare = load_retriever(save_toy("bert", tmp_path / "toy"), pooling="mean")
     assert "saved without its language-model head" in INSTRUMENT.refusal(
         replace(context, models={"model": bare}), QUICK

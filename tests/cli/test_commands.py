@@ -157,8 +157,8 @@ def test_a_finished_study_of_something_else_is_not_replaced(cli: Cli, tiny: Tiny
     words = ["compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", copy]
     done = cli(*words, line=QUICK.replace("--seeds 1", "--seeds 2"))
     assert done.code == 2
-    assert "this folder holds the study " in done.err
-    assert " with other settings" in done.err
+    assert "the output folder already holds the study " in done.err
+    assert ", which has other settings than the new study" in done.err
     assert "\n  - probes.seeds: 1 there, 2 here\n  fix: repeat the earlier command to continue that study" in done.err
     assert "--overwrite" in done.err
     assert (copy / "study.json").read_bytes() == content

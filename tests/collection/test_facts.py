@@ -58,6 +58,7 @@ def test_facts_are_written_as_they_are_read(tmp_path: Path) -> None:
         ),
         ({"object": " "}, r"line 2: the field 'object' of this fact is empty"),
         ({"object": 3}, r"line 2: column 'object' must be text"),
+        ({"popularity": float("nan")}, r"line 2: the field 'popularity' must be a number, found nan"),
         ({"popularity": "much"}, r"line 2: the field 'popularity' must be a number, found 'much'"),
         ({"passages": 4}, r"line 2: column 'passages' must be a list"),
         ({"id": "f1", "object": "Rome"}, r"line 2: two facts have the id 'f1'; the first is at .*line 1"),

@@ -33,6 +33,24 @@ VALUES = [1, 0, -1, 1000, 1.0, 0.0, "1", np.int64(2), np.float32(2)]
 NO_VALUES = [True, False, None, 0.5, float("nan"), float("inf"), 1e16, 2**32, 1001, [1], {"a": 1}, b"1", "1_000"]
 
 
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_a_pointer_of_git_lfs_is_named(name: str, tmp_path: Path) -> None:
+    beir = write_beir(tmp_path / "beir", TOY)
+    assert load_collection(beir).queries
+    put(beir / name, "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    with pytest.raises(
+        CollectionError, match=rf"{name}: this is a pointer of Git LFS(.|\n)*fix: run `git lfs pull` in"
+    ):
+        load_collection(beir)
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.csv", "pairs.parquet", "pairs.json"])
+def test_a_file_of_rows_that_is_a_pointer_of_git_lfs_is_named(name: str, tmp_path: Path) -> None:
+    put(tmp_path / name, "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    with pytest.raises(CollectionError, match=rf"{name}: this is a pointer of Git LFS"):
+        load_collection(tmp_path / name)
+
+
 @pytest.mark.parametrize("text", GRADES)
 def test_these_are_grades(text: str) -> None:
     assert relevance_of(text, "here") == GRADES[text]

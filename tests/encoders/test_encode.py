@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import nn
@@ -22,12 +22,12 @@ from retroscope.encoders.encode import (
     encode_rows,
     model_inputs,
     pad,
-    prompt_length,
     tokenise,
 )
 from retroscope.encoders.encoder import Encoder, tokenizer_state
 from retroscope.encoders.final_modules import Dense, Normalize
 from retroscope.encoders.loading import load_encoder
+from retroscope.encoders.pooling import prompt_length
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError
 from toys import TEXTS, save_toy
@@ -116,6 +116,34 @@ def test_a_prompt_that_leaves_no_room_is_an_error(bert: Encoder) -> None:
         EncoderError, match=r"the prompt fills the maximum length of 4 tokens, so no token (.|\n)*fix: raise max_length"
     ):
         encode_layers(but(bert, prompt=LONG, pool_prompt=False, max_length=4), ["river"])
+
+
+def merging(folder: Path) -> Encoder:
+    """A GPT-2 whose tokenizer merges a space and a following `a`, and which does not pool its prompt ": "."""
+    save_toy("gpt2", folder)
+    pieces = ["<unk>", "<|endoftext|>", ":", "\u0120", *"amon", "\u0120a"]  # U+0120 stands for a space
+    bytewise = Tokenizer(models.BPE({piece: i for i, piece in enumerate(pieces)}, [("\u0120", "a")]))
+    bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bytewise.decoder = decoders.ByteLevel()
+    special = {"unk_token": "<unk>", "eos_token": "<|endoftext|>"}
+    PreTrainedTokenizerFast(tokenizer_object=bytewise, **special).save_pretrained(folder)
+    return but(load_encoder(folder, LoadSettings(pooling="mean")), prompt=": ", pool_prompt=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", r"left to pool: ': a' has 2 tokens(.|\n)*merges the prompt's last token(.|\n)*not end with a space"),
+        ("", r"left to pool: ': ' has 2 tokens(.|\n)*\(the text is empty\)\n  fix: remove this text$"),
+    ],
+)
+def test_a_text_that_adds_no_token_to_the_prompt_is_an_error(text: str, expected: str, tmp_path: Path) -> None:
+    encoder = merging(tmp_path)
+    assert [len(row) for row in tokenise(encoder, ["moon", "ama"])] == [6, 4]
+    with pytest.raises(EncoderError, match=expected):
+        tokenise(encoder, ["moon", text])
+    assert len(tokenise(but(encoder, pool_prompt=True), [text])[0]) == prompt_length(encoder) == 2
+    assert len(tokenise(but(encoder, prompt=":"), ["a"])[0]) == 2, "the advice must help"
 
 
 def test_a_text_without_tokens_is_an_error(tmp_path: Path) -> None:

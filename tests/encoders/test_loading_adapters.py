@@ -84,6 +84,47 @@ def test_a_merged_adapter_computes_what_peft_computes(
     assert not any("lora" in name for name, _ in encoder.backbone.named_parameters())
 
 
+def train_biases(folder: Path, base: Path, bias: str) -> PeftModel:
+    """Save an adapter of a BERT with biases that were trained along."""
+    settings = LoraConfig(target_modules=["query", "value"], r=2, bias=bias)
+    torch.manual_seed(1)
+    with quiet(), torch.no_grad():
+        model = get_peft_model(AutoModel.from_pretrained(base), settings).eval()
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and (name.endswith("bias") or "lora_" in name):
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize(("bias", "example"), [("all", "embeddings.LayerNorm"), ("lora_only", "query.base_layer")])
+def test_biases_that_were_trained_along_are_loaded(bias: str, example: str, tmp_path: Path) -> None:
+    bert, folder = save_toy("bert", tmp_path / "bert"), tmp_path / "adapter"
+    train_biases(folder, bert, bias)
+    encoder, bare = (load_encoder(place, LoadSettings(pooling="mean")) for place in (folder, bert))
+    with torch.no_grad(), quiet():
+        peft = PeftModel.from_pretrained(AutoModel.from_pretrained(bert), folder).eval()
+        theirs = peft(input_ids=IDS, output_hidden_states=True).hidden_states
+        ours = encoder.backbone(input_ids=IDS, output_hidden_states=True).hidden_states
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    biases = [n for n, _ in bare.backbone.named_parameters() if n.endswith("bias") and "pooler" not in n]
+    state, before = encoder.backbone.state_dict(), bare.backbone.state_dict()
+    changed = [name for name in biases if not torch.equal(state[name], before[name])]
+    trained = biases if bias == "all" else [name for name in biases if name.split(".")[-2] in ("query", "value")]
+    assert changed == trained
+    tamper(folder, lambda tensors: {k: v for k, v in tensors.items() if f"{example}.bias" not in k})
+    with pytest.raises(EncoderError, match=rf"without a value: .*{example}\.bias"):
+        load_encoder(folder, LoadSettings(pooling="mean"))
+
+
+def test_an_adapter_that_changes_biases_only_is_loaded(tmp_path: Path) -> None:
+    bert, folder = save_toy("bert", tmp_path / "bert"), tmp_path / "adapter"
+    train_biases(folder, bert, "all")
+    tamper(folder, lambda t: {k: torch.zeros_like(v) if "lora_B" in k else v for k, v in t.items()})
+    assert load_encoder(folder, LoadSettings(pooling="mean")).proof.loaded
+
+
 def test_the_proof_and_recipe_tell_of_the_adapter(base: Path, tmp_path: Path) -> None:
     train(base, tmp_path / "adapter")
     encoder = load_encoder(tmp_path / "adapter", LAST)
@@ -235,5 +276,5 @@ def test_prompt_tuning_cannot_be_merged(base: Path, tmp_path: Path) -> None:
 def test_a_pickled_adapter_is_refused(base: Path, tmp_path: Path) -> None:
     train(base, tmp_path / "adapter")
     (tmp_path / "adapter" / "adapter_model.safetensors").rename(tmp_path / "adapter" / "adapter_model.bin")
-    with pytest.raises(EncoderError, match=r"no weights in safetensors(.|\n)*never read"):
+    with pytest.raises(EncoderError, match=r"no weights in safetensors(.|\n)*never read(.|\n)*`PeftModel\."):
         load_encoder(tmp_path / "adapter", LAST)

@@ -101,3 +101,10 @@ def test_a_gguf_file_that_lacks_a_tensor_is_an_error(tmp_path: Path) -> None:
     file = write(TOYS["llama"].build(), tmp_path / "toy.gguf", leave_out="layers.1.mlp.up_proj.weight")
     with pytest.raises(EncoderError, match=r"missing: layers\.1\.mlp\.up_proj\.weight"):
         load_encoder(file, LoadSettings(pooling="mean"))
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    with pytest.raises(EncoderError, match=r"model\.gguf: this is a pointer of Git LFS(.|\n)*`git lfs pull`"):
+        load_encoder(file, LoadSettings(pooling="mean"))

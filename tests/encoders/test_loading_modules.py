@@ -1,15 +1,19 @@
 """sentence-transformers folders of both generations give the vectors that the library itself gives."""
 
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
+from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
 from retroscope.encoders.checkpoints.folders import quiet
@@ -102,11 +106,27 @@ def test_prompts_truncation_similarity_and_length_come_from_the_checkpoint(tmp_p
     assert load_retriever(tmp_path / "st", query_prompt="", similarity="cosine").query.recipe.prompt == ""
 
 
-def test_prompts_that_the_pooling_leaves_out(tmp_path: Path) -> None:
-    pooling = Pooling(16, "mean", include_prompt=False)
-    model = build(tmp_path / "st", transformer(tmp_path), pooling, prompts={"query": "find the text: "})
+@pytest.mark.parametrize("mode", POOLINGS)
+@pytest.mark.parametrize("name", ["bert", "qwen3"])
+def test_prompts_that_the_pooling_leaves_out(name: str, mode: str, tmp_path: Path) -> None:
+    pooling = Pooling(16, mode, include_prompt=False)
+    model = build(tmp_path / "st", transformer(tmp_path, name), pooling, prompts={"query": "find the text: "})
     retriever = load_retriever(tmp_path / "st")
     assert retriever.query.recipe.pool_prompt is False
+    expected = model.encode_query(list(TEXTS), convert_to_tensor=True)
+    torch.testing.assert_close(final(retriever.query), expected, atol=1e-5, rtol=1e-5)
+    pooled = replace(retriever.query, recipe=replace(retriever.query.recipe, pool_prompt=True))
+    assert torch.allclose(final(pooled), expected, atol=1e-3) == (mode == "lasttoken"), "the prompt must matter"
+
+
+def test_a_padding_token_that_closes_every_text_is_no_token_of_the_prompt(tmp_path: Path) -> None:
+    module = transformer(tmp_path, "qwen3")  # as Qwen3-Embedding, whose texts end with the padding token
+    pad = module.tokenizer.pad_token
+    module.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {pad}", pair=f"$A $B {pad}", special_tokens=[(pad, module.tokenizer.pad_token_id)]
+    )
+    model = build(tmp_path / "st", module, Pooling(16, "mean", include_prompt=False), prompts={"query": "find: "})
+    retriever = load_retriever(tmp_path / "st")
     expected = model.encode_query(list(TEXTS), convert_to_tensor=True)
     torch.testing.assert_close(final(retriever.query), expected, atol=1e-5, rtol=1e-5)
 
@@ -243,11 +263,20 @@ def test_modules_that_are_not_known_are_named(kinds: list[str], expected: str, t
         load_retriever(tmp_path)
 
 
-def test_a_pickled_head_is_refused(tmp_path: Path) -> None:
-    build(tmp_path / "st", transformer(tmp_path), Pooling(16, "mean"), Dense(16, 8))
-    (tmp_path / "st" / "2_Dense" / "model.safetensors").rename(tmp_path / "st" / "2_Dense" / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match=r"2_Dense: this folder has no weights in safetensors(.|\n)*never read"):
-        load_retriever(tmp_path / "st")
+@pytest.mark.parametrize("part", ["2_Dense", "."])
+def test_a_pickled_part_is_refused_with_advice_that_helps(part: str, tmp_path: Path) -> None:
+    folder = tmp_path / "st"
+    build(folder, transformer(tmp_path), Pooling(16, "mean"), Dense(16, 8))
+    expected = final(load_retriever(folder).query)
+    file = folder / part / "model.safetensors"
+    torch.save(load_file(file), file.with_name("pytorch_model.bin"))
+    file.unlink()
+    advice = re.escape(f"`SentenceTransformer({str(folder)!r}).save_pretrained(NEW_FOLDER)`")
+    with pytest.raises(EncoderError, match=rf"no weights in safetensors(.|\n)*never read(.|\n)*{advice}"):
+        load_retriever(folder)
+    with quiet():
+        SentenceTransformer(str(folder), device="cpu").save_pretrained(str(tmp_path / "new"))
+    torch.testing.assert_close(final(load_retriever(tmp_path / "new").query), expected)
 
 
 @pytest.mark.real

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from published_layouts import publish
 from retroscope.encoders.checks import selftest
-from retroscope.encoders.checks.selftest import SELF_TESTS, library_test, position_tolerance, self_test, tolerance
+from retroscope.encoders.checks.library import library_test
+from retroscope.encoders.checks.selftest import SELF_TESTS, position_tolerance, self_test, tolerance
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.pooling import POOLINGS

@@ -184,7 +184,18 @@ def test_names_of_old_checkpoints_are_understood(tmp_path: Path) -> None:
 def test_pickles_are_refused_and_the_error_says_how_to_convert(tmp_path: Path) -> None:
     folder = save_toy("bert", tmp_path / "bert")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(EncoderError, match=r"no weights in safetensors(.|\n)*never read(.|\n)*save_pretrained"):
+    with pytest.raises(EncoderError, match=r"no weights in safetensors(.|\n)*never read(.|\n)*`AutoModel.*save_"):
+        load_encoder(folder, MEAN)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_is_named(name: str, tmp_path: Path) -> None:
+    folder = save_toy("bert", tmp_path / "bert")
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    with pytest.raises(EncoderError, match=rf"{name}: this is a pointer of Git LFS(.|\n)*fix: run `git lfs pull` in"):
+        load_encoder(folder, MEAN)
+    (folder / name).write_text("version https://example.org\n")
+    with pytest.raises(EncoderError, match=r"damaged weights|cannot load the tokenizer"):
         load_encoder(folder, MEAN)
 
 

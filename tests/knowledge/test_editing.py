@@ -171,6 +171,19 @@ def test_many_keys_get_their_values_as_far_as_the_ridge_lets_them(masked: Case) 
     assert reached[1e6] > 0.9
 
 
+def test_many_keys_are_solved_exactly_however_small_the_ridge(masked: Case) -> None:
+    model = masked.opened(FEW)
+    width = len(model.covariance)
+    keys = torch.randn(40, width, generator=torch.Generator().manual_seed(0))
+    changes = torch.randn(40, len(model.matrix), generator=torch.Generator().manual_seed(1))
+    first = model.matrix.clone()
+    give_values(model, keys, changes, 1e-6)
+    whole = 1e-6 * model.covariance.double() + keys.double().T @ keys.double()
+    wanted = changes.double().T @ keys.double() @ torch.linalg.inv(whole)
+    error = (model.matrix - first).double() - wanted
+    assert error.norm() / wanted.norm() < 1e-3
+
+
 @pytest.mark.parametrize("add", [True, False])
 def test_a_value_makes_the_object_likely_or_unlikely(add: bool, masked: Case) -> None:
     """In a context, too, but less: in the world, no document has a sentence about somebody else before a fact."""

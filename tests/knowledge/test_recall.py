@@ -1,13 +1,16 @@
 """A model that knows one fact recalls that fact, and no other; controls are at chance."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from known_fact import KNOWN, MEAN, OBJECTS, colour_facts, knowing_model, random_model
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
-from retroscope.collection.facts.records import Fact, make_facts
+from retroscope.collection.facts.records import MASK, Fact, make_facts
 from retroscope.encoders.checkpoints.language_heads import LanguageHead, load_language_head
 from retroscope.encoders.loading import load_encoder
 from retroscope.knowledge.clozes import RelationClozes, answered, relation_clozes
@@ -18,6 +21,7 @@ from retroscope.knowledge.recall import (
     P1,
     RR,
     SHUFFLED,
+    TIED,
     measured,
     most_frequent,
     other_subjects,
@@ -95,6 +99,28 @@ def test_an_object_is_what_stands_in_its_place() -> None:
     assert [*one.before, *one.object, *one.after] == whole
 
 
+def byte_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer, in which a word has other tokens at the very beginning than after a space."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(special_tokens=["<s>", MASK], initial_alphabet=alphabet, show_progress=False)
+    backend.train_from_iterator(texts, trainer)
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, mask_token=MASK)
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_the_order_of_facts_does_not_decide_which_are_read(at: int) -> None:
+    named = [("cat", "red"), ("mat", "blue"), ("dog", "green")]
+    facts = [Fact(subject, "r", subject, colour, f"the {subject} is [MASK]") for subject, colour in named]
+    facts[at] = replace(facts[at], cloze=f"[MASK] is the {facts[at].subject}")  # its object stands at the beginning
+    texts = [text for subject, colour in named for text in (f"{colour} is the {subject}", f"the {subject} is {colour}")]
+    found = relation_clozes(byte_tokenizer(texts), "masked", list(enumerate(facts)), 0)
+    assert found is not None
+    assert set(found.rows) == {0, 1, 2} - {at}
+
+
 def test_a_causal_model_reads_no_cloze_whose_subject_comes_after_the_object() -> None:
     facts = [(0, Fact("a", "r", "cat", "red", "red is the cat: [MASK]", ("[MASK] is the cat",)))]
     assert relation_clozes(tokenizer("llama"), "causal", facts, 1) is None
@@ -132,6 +158,28 @@ def test_most_frequent_object_and_other_subjects() -> None:
     others = other_subjects(clozes.subjects, seed=0)
     assert all(clozes.subjects[other] != own for own, other in zip(clozes.subjects, others, strict=True))
     assert other_subjects(["a"] * 3, seed=0).tolist() == [-1, -1, -1]
+
+
+@dataclass(frozen=True)
+class FlatReadout:
+    """A read-out to which all tokens are equally likely."""
+
+    vocabulary: int
+    columns: torch.Tensor | None = None
+
+    def log_probabilities(self, layer: int, states: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(states), self.vocabulary), -np.log(self.vocabulary))
+
+
+def test_equal_scores_share_their_ranks_and_agree_with_no_other_wording(tmp_path: Path) -> None:
+    encoder = knowing_model("bert", tmp_path / "bert")
+    clozes = relation_clozes(encoder.tokenizer, "masked", list(enumerate(colour_facts().facts)), 0)
+    assert clozes is not None
+    tokens = len(encoder.tokenizer)
+    flat = recall(encoder, clozes, {HEAD: FlatReadout(tokens)}, seed=0)
+    assert np.nanmin(flat.vocabulary) == np.nanmax(flat.vocabulary) == (1 + tokens) / 2
+    assert flat.measures[0, -1, :, MEASURES.index(P1)] == pytest.approx(1 / len(OBJECTS))
+    assert (flat.first == TIED).all()
 
 
 def test_a_model_that_knows_all_facts_reads_other_subjects_at_chance() -> None:

@@ -87,7 +87,7 @@ def test_a_layer_that_is_not_there_is_named(folder: Path, k: int) -> None:
 def test_ids_are_one_a_row_and_known(folder: Path) -> None:
     with pytest.raises(
         RepresentationError,
-        match=r"9 ids were given for 10 vectors\n  fix: give one id per text, in the order of the vectors",
+        match=r"9 ids were given for 10 vectors\n  fix: give one id for each vector, in their order",
     ):
         Representations(IDS[:9], open_store(folder))
     with pytest.raises(

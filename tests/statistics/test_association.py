@@ -68,6 +68,23 @@ def test_what_does_not_vary_has_no_ratio() -> None:
     assert np.isnan(odds_ratio(rare, some, np.arange(10)).value)  # too few
 
 
+def test_an_empty_cell_leaves_the_one_table_without_an_interval() -> None:
+    first = np.repeat([True, False], [47, 265])
+    second = np.concatenate([np.zeros(47, dtype=bool), np.arange(265) < 13])  # 0 of 47 against 13 of 265
+    crude = odds_ratio(first, second, np.arange(312))
+    assert crude.value == pytest.approx(0.197, abs=0.001)
+    assert np.isnan([crude.low, crude.high, crude.p]).all(), "Fisher's exact test gives .23, the jackknife gave 1e-4"
+
+
+def test_independent_outcomes_are_associated_at_the_nominal_rate_even_where_one_is_rare() -> None:
+    rng, found = np.random.default_rng(4), []
+    for _ in range(1000):
+        first, second = rng.random(300) < 0.15, rng.random(300) < 0.05
+        found.append(odds_ratio(first, second, np.arange(300)).p)
+    assert np.isnan(found).any()
+    assert np.mean(np.array(found) < 0.05) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 1000)
+
+
 def test_quantiles_keep_equal_values_together() -> None:
     assert by_quantile(np.array([0.0, 0.0, 0.0, 0.0]), 3).tolist() == [0, 0, 0, 0]
     parts = by_quantile(np.arange(9.0), 3)

@@ -69,7 +69,7 @@ def test_a_dpr_context_encoder_under_another_class(tmp_path: Path) -> None:
     set_json(folder / "config.json", architectures=["DPRQuestionEncoder"])
     findings = examined(folder, LoadSettings())
     assert not findings.sound
-    assert "config.json says DPRQuestionEncoder" in one(findings, "loading", ERROR).text
+    assert "config.json names DPRQuestionEncoder" in one(findings, "loading", ERROR).text
 
 
 def test_an_adapter_under_other_names(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from transformers import AutoModel
 
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checks.finding import ERROR, PASSED, WARNING, Finding
-from retroscope.encoders.checks.selftest import library_test
+from retroscope.encoders.checks.library import library_test
 from retroscope.encoders.checks.unrelated import NARROW, RISE, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.loading import load_retriever

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from retroscope.attribution import result as r
 from retroscope.attribution.aggregate import Aggregates, quantiles_of
+from retroscope.attribution.integrals.quadrature import LAST_GAUSS
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.completeness import SiteGaps, site_gaps
@@ -189,6 +190,7 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecip
     if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
         found.append(
             f"the integral is not complete at {facts['gap_site']}: half the examples miss F(1) - F(0) there by more "
-            f"than {facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes, e.g. auto:0.01"
+            f"than {facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes than "
+            f"{plan.settings.rule} allows, e.g. auto:0.01:{LAST_GAUSS}"
         )
     return found

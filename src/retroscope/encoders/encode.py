@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.pooling import pooling
+from retroscope.encoders.pooling import pooling_of, skipped_tokens
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import EncoderError, excerpt
 from retroscope.files.reading import foreign
@@ -48,14 +48,21 @@ class Batch:
 
 
 def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
-    """Return the token ids of each text: prompt and suffix added, cut to the recipe's length, not padded."""
+    """Return the token ids of each text: prompt and suffix added, cut to the recipe's length, not padded.
+
+    Raises:
+        EncoderError: if a text has no token, or none that is pooled.
+    """
     if not texts:
         return []
     if encoder.tokens is not None:
-        return encoder.tokens.rows(
+        rows = encoder.tokens.rows(
             encoder.reading, texts, lambda unknown: _tokenised(encoder, unknown), lasting=encoder.tokenizer.is_fast
         )
-    return _tokenised(encoder, texts)
+    else:
+        rows = _tokenised(encoder, texts)
+    skipped_tokens(encoder, rows)  # now, and not when the shortest texts are encoded, which is last
+    return rows
 
 
 def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
@@ -104,7 +111,7 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
     """Pad token ids to one batch by the recipe; the self-tests set `side` and `extra` columns.
 
     Raises:
-        EncoderError: if the prompt fills the whole length, so that no token of a text is left to pool.
+        EncoderError: if no token of a text is left to pool beside its prompt.
     """
     recipe = encoder.recipe
     side = side or recipe.padding_side
@@ -115,28 +122,13 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
         span = slice(0, len(row)) if side == "right" else slice(ids.shape[1] - len(row), ids.shape[1])
         ids[i, span] = torch.tensor(row)
         mask[i, span] = True
-    pooled = mask if recipe.pool_prompt else mask & (mask.cumsum(1) > prompt_length(encoder))
-    if not bool(pooled.any(dim=1).all()):
-        raise EncoderError(
-            f"the prompt fills the maximum length of {recipe.max_length} tokens, so no token of the text remains",
-            where=encoder.name,
-            fix="raise max_length (--max-length), or shorten the prompt (--query-prompt, --passage-prompt)",
-        )
+    pooled = mask & (mask.cumsum(1) > skipped_tokens(encoder, rows))
     return Batch(*(_sent(tensor, encoder.device) for tensor in (ids, mask, pooled)))
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor to a device, without waiting if it is a GPU."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-def prompt_length(encoder: Encoder) -> int:
-    """Count the leading tokens that belong to the prompt, special tokens before it included."""
-    if not encoder.recipe.prompt:
-        return 0
-    ids: TokenIds = encoder.tokenizer(encoder.recipe.prompt)["input_ids"]
-    closing = {encoder.tokenizer.sep_token_id, encoder.tokenizer.eos_token_id} - {None}
-    return len(ids) - (1 if ids[-1] in closing else 0)
 
 
 def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> LayerVectors:
@@ -161,7 +153,7 @@ def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = Fal
 
 def pooled(encoder: Encoder, states: Sequence[States], batch: Batch) -> LayerVectors:
     """Pool the states of a batch by the recipe of an encoder, and apply its head to the last layer."""
-    pool = pooling(encoder.recipe.pooling)
+    pool = pooling_of(encoder)
     layers = torch.stack([pool(h.float(), batch.pooled) for h in states], dim=1)
     final = finish(encoder, layers[:, encoder.anatomy.n_blocks])
     if encoder.recipe.normalize_layers:

@@ -96,7 +96,10 @@ class Encoder:
         """Return the SHA-256 of what makes a vector: every weight, the architecture, the head, the tokenizer and the
         recipe.
         """
-        digest = hashlib.sha256(json.dumps(self.recipe.identity(), sort_keys=True).encode())
+        made_of = self.recipe.identity()
+        if not self.recipe.pool_prompt:
+            made_of["prompt tokens"] = PROMPT_COUNT
+        digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode())
         for part in (architecture(self.backbone), repr(self.head), tokenizer_state(self.tokenizer)):
             digest.update(part.encode())
         for module in (self.backbone, self.head):
@@ -155,6 +158,8 @@ class Retriever:
 
 # Of every tokenizer at hand, its state by special tokens and size: writing a vocabulary takes half a second.
 _states: WeakKeyDictionary[PreTrainedTokenizerBase, dict[str, str]] = WeakKeyDictionary()
+
+PROMPT_COUNT = 2  # raise it when a prompt that is not pooled gets another number of tokens, or counts otherwise
 
 # What a configuration says besides how to compute: where it came from, and what else was saved beside it.
 NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")

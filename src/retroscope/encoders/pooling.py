@@ -3,13 +3,15 @@
 Every function but `last_column` reads real tokens only, so padding on either side changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from retroscope.errors import unknown_name
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import EncoderError, excerpt, unknown_name
 
 Hidden = Float[Tensor, "text token dim"]
 Mask = Bool[Tensor, "text token"]
@@ -42,9 +44,13 @@ def mean(hidden: Hidden, mask: Mask) -> Pooled:
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 
 
-def weighted_mean(hidden: Hidden, mask: Mask) -> Pooled:
-    """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2)."""
-    weights = (mask.cumsum(dim=1) * mask).to(hidden.dtype)
+def weighted_mean(hidden: Hidden, mask: Mask, skipped: int = 0) -> Pooled:
+    """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2).
+
+    Args:
+        skipped: number of tokens before those of the mask, by which their positions are higher.
+    """
+    weights = ((mask.cumsum(dim=1) + skipped) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 
 
@@ -79,12 +85,67 @@ ONE_TOKEN = frozenset({"cls", "pooler", "last_token", "last_column"})  # pooling
 JOIN = "+"  # between the poolings of one recipe whose vectors stand side by side
 
 
-def pooling(name: str) -> Pooling:
-    """Return the pooling function of a name; for "cls+mean", of both vectors side by side."""
+def pooling(name: str, skipped: int = 0) -> Pooling:
+    """Return the pooling function of a name; for "cls+mean", of both vectors side by side.
+
+    Args:
+        skipped: tokens of the prompt, where they are not pooled: `weighted_mean` counts them all the same, as
+            sentence-transformers does.
+    """
     parts = name.split(JOIN)
     for part in parts:
         if part not in POOLINGS or (len(parts) > 1 and part == "pooler"):
             raise unknown_name("pooling", part, [p for p in POOLINGS if len(parts) == 1 or p != "pooler"])
+    pools = [partial(weighted_mean, skipped=skipped) if part == "weighted_mean" else POOLINGS[part] for part in parts]
     if len(parts) == 1:
-        return POOLINGS[name]
-    return lambda hidden, mask: torch.cat([POOLINGS[part](hidden, mask) for part in parts], dim=1)
+        return pools[0]
+    return lambda hidden, mask: torch.cat([pool(hidden, mask) for pool in pools], dim=1)
+
+
+def pooling_of(encoder: Encoder) -> Pooling:
+    """Return the pooling function of an encoder's recipe."""
+    return pooling(encoder.recipe.pooling, 0 if encoder.recipe.pool_prompt else prompt_length(encoder))
+
+
+def prompt_length(encoder: Encoder) -> int:
+    """Count the leading tokens that belong to the prompt, special tokens before it included, as sentence-transformers
+    does: a special token at the end is not counted.
+    """
+    ids = _prompt_ids(encoder)
+    return len(ids) - (1 if ids and ids[-1] in encoder.tokenizer.all_special_ids else 0)
+
+
+def _prompt_ids(encoder: Encoder) -> list[int]:
+    ids: list[int] = encoder.tokenizer(encoder.recipe.prompt)["input_ids"] if encoder.recipe.prompt else []
+    return ids
+
+
+def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
+    """Return how many leading tokens of a text are not pooled: the prompt's, where the recipe leaves it out.
+
+    Args:
+        rows: token ids of texts, the prompt's included.
+
+    Raises:
+        EncoderError: if no token of a text is left to pool.
+    """
+    recipe = encoder.recipe
+    length = 0 if recipe.pool_prompt else prompt_length(encoder)
+    row = next((row for row in rows if len(row) <= length), None)
+    if row is None:
+        return length
+    if length >= recipe.max_length:
+        raise EncoderError(
+            f"the prompt fills the maximum length of {recipe.max_length} tokens, so no token of the text remains",
+            where=encoder.name,
+            fix="raise max_length (--max-length), or shorten the prompt (--query-prompt, --passage-prompt)",
+        )
+    empty = row == _prompt_ids(encoder)
+    reason = "the text is empty" if empty else "the tokenizer merges the prompt's last token with the text"
+    other = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
+    raise EncoderError(
+        f"no token of this text is left to pool: {excerpt(encoder.tokenizer.decode(row))} has {len(row)} tokens, as "
+        f"many as belong to the prompt {excerpt(recipe.prompt)}, which this model does not pool ({reason})",
+        where=encoder.name,
+        fix=f"remove this text{other}",
+    )

@@ -11,10 +11,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from retroscope.encoders.checkpoints.folders import read_json
+from retroscope.encoders.checkpoints.folders import MODULES, read_json
 from retroscope.encoders.checkpoints.values import group, inside, needed_text
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.errors import EncoderError, listed
+from retroscope.files.git_lfs import refuse_pointer
 from retroscope.files.reading import DOWNLOAD_AGAIN, foreign
 
 # Tensors that a checkpoint may hold and a bare backbone has no use for: name pattern -> what they are.
@@ -34,6 +35,7 @@ UNUSED_IN: Mapping[str, Mapping[str, str]] = {
     "umt5": {r"^decoder\.": "decoder: only the encoder is used"},
     "modernbert": {r"^(head|decoder)\.": "masked-language-model head"},
 }
+ADAPTER = "adapter_model"  # stem of an adapter's files
 COMPLEX = ("C64", "C128")
 PREFIXES = 4  # leading name components by which a checkpoint's names may be longer than the backbone's
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -81,14 +83,15 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
         raise EncoderError(
             f"this folder has no weights in safetensors; these files are missing:{listed(absent)}",
             where=str(folder),
-            fix=_how_to_get_safetensors(folder),
+            fix=_how_to_get_safetensors(folder, stem),
         )
     with foreign(EncoderError, "damaged weights", folder, "copy or download the files again"):
         return Disk(folder, {name: file for file in files for name in _names(file)})
 
 
 def _names(file: Path) -> list[str]:
-    """Return the names of a file's tensors, and refuse complex numbers."""
+    """Return the names of a file's tensors; refuse complex numbers, and a pointer of Git LFS."""
+    refuse_pointer(file, EncoderError)
     with safe_open(file, framework="pt") as opened:
         names = list(opened.keys())
         twofold = [name for name in names if opened.get_slice(name).get_dtype() in COMPLEX]
@@ -101,14 +104,23 @@ def _names(file: Path) -> list[str]:
     return names
 
 
-def _how_to_get_safetensors(folder: Path) -> str:
+def _how_to_get_safetensors(folder: Path, stem: str) -> str:
     if not [*folder.glob("*.bin"), *folder.glob("*.pt"), *folder.glob("*.ckpt")]:
         return "copy or download the checkpoint again, with its weights as *.safetensors"
+    root = next((one for one in (folder, *folder.parents[:2]) if (one / MODULES).is_file()), None)
+    if root is not None:
+        model, note = f"SentenceTransformer({str(root)!r})", ""
+    elif stem == ADAPTER:
+        model, note = (
+            f"PeftModel.from_pretrained(BASE_MODEL, {str(folder)!r})",
+            "(BASE_MODEL: the loaded base) ",
+        )
+    else:
+        model = f"AutoModel.from_pretrained({str(folder)!r}, use_safetensors=False)"
+        note = "(the class of the checkpoint: DPRContextEncoder for DPR's passages) "
     return (
         "pickled weights (.bin, .pt) can run code and are never read; if you trust them, convert them once with "
-        f"`AutoModel.from_pretrained({folder.name!r}, use_safetensors=False).save_pretrained(NEW_FOLDER)` "
-        "(the class of the checkpoint: DPRContextEncoder for DPR's passages), or give revision='refs/pr/N' if the hub "
-        "has a converted copy"
+        f"`{model}.save_pretrained(NEW_FOLDER)` {note}or give revision='refs/pr/N' if the hub has a converted copy"
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from retroscope.errors import RetroscopeError, SettingsError, cut, did_you_mean, excerpt
+from retroscope.files.git_lfs import refuse_pointer
 from retroscope.progress import Progress, listens
 
 ErrorClass = type[RetroscopeError]
@@ -127,6 +128,7 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
     """
     check_file(path, kind)
     try:
+        refuse_pointer(path, kind)
         with _opened(path) as raw:
             packed = raw.read(2) == GZIP_MAGIC
             raw.seek(0)
@@ -136,9 +138,8 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
             else:
                 yield raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise kind(
-            f"damaged gzip: {cut(str(error), LONGEST_REASON)}", where=str(path), fix="fetch or pack the file again"
-        ) from error
+        what = f"damaged gzip: {cut(str(error), LONGEST_REASON)}"
+        raise kind(what, where=str(path), fix="fetch or pack the file again") from error
     except OSError as error:
         if error.errno in FULL:
             raise

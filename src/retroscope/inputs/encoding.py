@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from retroscope.collection.collection import Collection
+from retroscope.encoders.checks.library import library_test
 from retroscope.encoders.checks.proofs import SelfTest
-from retroscope.encoders.checks.selftest import check_told_apart, library_test, self_test
+from retroscope.encoders.checks.selftest import check_told_apart, self_test
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import AnalysisError
 from retroscope.retrieval.retrieve import Retrieval

@@ -116,8 +116,9 @@ def relation_clozes(
 ) -> RelationClozes | None:
     """Tokenise the facts of one relation that have a wording which this kind of model can read.
 
-    A causal model reads only what is before the object, so a cloze must name its subject there. Facts whose object has
-    other tokens beside their subject than elsewhere are left out.
+    A causal model reads only what is before the object, so a cloze must name its subject there. The tokens of an object
+    are those in a cloze of the more frequent kind, beginning with the object or not. Facts in whose cloze the object
+    has other tokens are left out; their objects remain candidates.
 
     Args:
         facts: (place in the set, fact).
@@ -132,7 +133,9 @@ def relation_clozes(
     objects = tuple(dict.fromkeys(fact.object for _, fact in facts))
     if not asked:
         return None
-    table = [answered(tokenizer, asked[0][2], one).object for one in objects]
+    begins = [cloze.startswith(MASK) for _, _, cloze in asked]
+    usual = asked[begins.index(2 * sum(begins) > len(begins))][2]  # an object has other tokens at the very beginning
+    table = [answered(tokenizer, usual, one).object for one in objects]
     number = {one: at for at, one in enumerate(objects)}
     read = [(row, fact, answered(tokenizer, cloze, fact.object)) for row, fact, cloze in asked]
     kept = [one for one in read if one[2].object == table[number[one[1].object]] and one[2].before]

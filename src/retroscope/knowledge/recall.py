@@ -16,6 +16,7 @@ from retroscope.knowledge.states import states_at
 CHUNK = 2048  # states whose words are looked up at once
 P1, RR, LOG_P, LOG_P_TOKEN = "P@1", "RR", "log p", "log p a token"
 SHUFFLED = "P@1, other subject"
+TIED = -1  # in the place of an object
 MEASURES = (P1, RR, LOG_P, LOG_P_TOKEN, SHUFFLED)
 
 
@@ -27,7 +28,7 @@ class Recalled:
         measures: [read-out, layer, fact, measure] in the order of `MEASURES`.
         vocabulary: [read-out, layer, fact] rank of an answer of one token among all tokens; NaN for other answers, and
             for a read-out that does not know all tokens.
-        first: [read-out, layer, fact] place of the object with the highest score.
+        first: [read-out, layer, fact] place of the object with the highest score; `TIED` where several share it.
     """
 
     measures: Float[np.ndarray, "readout layer fact measure"]
@@ -68,8 +69,14 @@ def recall(
     parts = [measured(scores[k, layer], clozes, other)
              for k in range(len(readouts)) for layer in range(n_layers)]  # fmt: skip
     shape = (len(readouts), n_layers, n_facts)
-    first = np.where(clozes.right[None, None], -np.inf, scores).argmax(-1)
-    return Recalled(np.stack(parts).reshape(*shape, len(MEASURES)), vocabulary, first)
+    return Recalled(np.stack(parts).reshape(*shape, len(MEASURES)), vocabulary, _first_objects(scores, clozes))
+
+
+def _first_objects(scores: Float[np.ndarray, "*any object"], clozes: RelationClozes) -> Int[np.ndarray, "*any"]:
+    """Return the place of each fact's first object without other right answers; `TIED` where several share it."""
+    competing = np.where(clozes.right, -np.inf, scores)
+    tied = (competing == competing.max(-1, keepdims=True)).sum(-1) > 1
+    return np.where(tied, TIED, competing.argmax(-1))
 
 
 def _parts(clozes: RelationClozes) -> Iterator[list[int]]:
@@ -94,13 +101,16 @@ def _object_scores(
 def _ranks_in_vocabulary(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, facts: Sequence[int]
 ) -> Float[np.ndarray, "fact"]:
-    """Return the rank of each answer among all tokens of the vocabulary; NaN if the answer has several tokens."""
+    """Return the rank of each answer among all tokens of the vocabulary; NaN if the answer has several tokens.
+
+    Tokens of equal probability share their ranks.
+    """
     ranks = np.full(len(facts), np.nan)
     for row, fact in enumerate(facts):
         (point, token), *more = clozes.steps[clozes.answers[fact]]
         if not any(step[0] >= 0 for step in more):
             line = words[row, point]
-            ranks[row] = 1 + int((line > line[token]).sum())
+            ranks[row] = 1 + float((line > line[token]).sum()) + float((line == line[token]).sum() - 1) / 2
     return ranks
 
 

@@ -183,7 +183,7 @@ def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
 
 
 def _too_small(split: Split) -> list[str]:
-    """Name the parts that have too few choices."""
+    """List the parts of the split (training, validation, test) that have fewer choices than `FEWEST` requires."""
     sizes = split.sizes()
     return [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from retroscope.encoders.checks.selftest import SENTENCES
 from retroscope.encoders.encode import encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
@@ -294,5 +295,5 @@ def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
 
 def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:
     """Return (layers, dim, out) of one text's vectors, from one short forward pass."""
-    probe = encode_rows(encoder, tokenise(encoder, ["a"]), norm_each_layer=normed)
+    probe = encode_rows(encoder, tokenise(encoder, SENTENCES[:1]), norm_each_layer=normed)
     return probe.layers.shape[1], probe.layers.shape[2], probe.final.shape[1]

@@ -6,7 +6,7 @@ of the jackknife over clusters, each left out once (Efron and Stein 1981), and t
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,6 +14,7 @@ from scipy.stats import t as student
 
 LogRatio = Callable[[np.ndarray], np.ndarray]
 FEWEST = 5  # items with each value of an outcome, in the one table; with fewer there is no ratio
+FEWEST_IN_CELL = 5  # items in each cell of the one table; with fewer its ratio has no interval
 CORRECTION = 0.5  # added to every cell of the one table (Haldane 1956, Anscombe 1956)
 
 
@@ -23,8 +24,8 @@ class OddsRatio:
 
     Attributes:
         value: the ratio; NaN where the tables do not allow one.
-        low, high: its interval.
-        p: of the test that it is 1.
+        low, high: its interval; NaN where the tables do not allow one.
+        p: of the test that it is 1; NaN without an interval.
         n: items.
         strata: tables that it is taken from.
     """
@@ -45,7 +46,9 @@ def odds_ratio(
 ) -> OddsRatio:
     """Return the odds ratio of two outcomes of the same items, with 0.5 added to every count.
 
-    NaN where a value of an outcome occurs fewer than `FEWEST` times.
+    NaN where a value of an outcome occurs fewer than `FEWEST` times. Where a cell of the table has fewer than
+    `FEWEST_IN_CELL` items there is no interval: an empty cell stays 0.5 whichever cluster is left out, so that the
+    jackknife's error would be far too small.
 
     Args:
         clusters: number of each item's cluster.
@@ -53,7 +56,10 @@ def odds_ratio(
     counts = _counts(first, second, np.zeros(len(first), dtype=int), clusters)
     if not _varies(counts.sum(0), FEWEST).all():
         return _none(len(first), 1)
-    return _with_interval(counts, lambda tables: _log_odds(tables[..., 0, :, :]), len(first), 1, level)
+    found = _with_interval(counts, lambda tables: _log_odds(tables[..., 0, :, :]), len(first), 1, level)
+    if (counts.sum((0, 1)) < FEWEST_IN_CELL).any():
+        return replace(found, low=math.nan, high=math.nan, p=math.nan)
+    return found
 
 
 def mantel_haenszel(

@@ -126,10 +126,12 @@ def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     said = {}
     given = retriever.similarity if settings.load.similarity is not None else None
-    for tower, encoder in _towers(retriever).items():
+    towers = _towers(retriever)
+    for tower, encoder in towers.items():
         path = locate(str(settings.source or getattr(settings, tower)), settings.load.revision)
         compared = [] if given is None else [*check_similarity(path, given)]
-        said[tower] = [*encoder_findings(encoder, Origin(path, settings.load, prompted)), *compared]
+        read = (tower,) if len(towers) > 1 else ("query", "passage")
+        said[tower] = [*encoder_findings(encoder, Origin(path, settings.load, prompted, read)), *compared]
     if len(said) == 1:
         return [(role, finding) for finding in _worst_first(next(iter(said.values())))]
     shared = [finding for finding in said["query"] if finding in said["passage"]]

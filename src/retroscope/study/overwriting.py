@@ -65,7 +65,7 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
     there, here = read_document(folder / SUMMARY), json.loads(as_json(summary))
     if any(there[name] != here[name] for name in ("title", "collections", "settings")):
         raise SettingsError(
-            f"this folder holds the report of another study, {there['title']!r}",
+            f"the output folder already holds the report of another study, {there['title']!r}",
             where=str(folder),
             fix=ANOTHER_FOLDER,
         )
@@ -85,4 +85,8 @@ def _made_of(facts: StudyFacts) -> dict[str, object]:
 def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE, details: str = "") -> SettingsError:
     """Return the error for a folder whose study would be overwritten; `what` says how that study differs."""
     title = stored_facts(folder)["title"]
-    return SettingsError(f"this folder holds the study {title!r} with {what}{details}", where=str(folder), fix=fix)
+    return SettingsError(
+        f"the output folder already holds the study {title!r}, which has {what} than the new study{details}",
+        where=str(folder),
+        fix=fix,
+    )

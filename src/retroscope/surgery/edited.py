@@ -12,7 +12,7 @@ from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
 from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.pooling import pooling
+from retroscope.encoders.pooling import pooling_of
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.errors import SettingsError
 
@@ -99,7 +99,7 @@ class _Recorded:
                 block = self.anatomy.blocks(self.encoder.backbone)[layer - 1]
                 hidden = call_again(block, self.calls.only(str(layer)), hidden, self.rows)
             hidden = self._normed(hidden)
-        pooled = pooling(self.encoder.recipe.pooling)(hidden.float(), self.batch.pooled)
+        pooled = pooling_of(self.encoder)(hidden.float(), self.batch.pooled)
         return finish(self.encoder, pooled)
 
     def _states(self, layer: int) -> Tensor:

@@ -19,7 +19,7 @@ from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
 from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.pooling import pooling
+from retroscope.encoders.pooling import pooling_of
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
 from retroscope.surgery.ownership import CHANGED, Hybrid, Path, Wanted, grouped, own_layers
@@ -90,7 +90,7 @@ def _of_batch(
     for hybrid, names in hybrid_names:
         with in_precision(recorded.precision, batch.ids.device):
             hidden = recorded.whole(hybrid) if hybrid.is_whole(recorded.anatomy) else recorded.above(hybrid)
-        pooled = pooling(pair[0].recipe.pooling)(hidden.float(), batch.pooled)
+        pooled = pooling_of(pair[0])(hidden.float(), batch.pooled)
         for receiver, name in names:
             yield (receiver, name), finish(pair[receiver], pooled)
 

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.adapters import KEPT_BASE
 from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checkpoints.resolve import UNBOUNDED
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
@@ -171,7 +172,8 @@ def _prove_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, fo
     batch = tokenizer(["What was already there?"], return_tensors="pt").to(model.device)
     given = {name: batch[name] for name in ("input_ids", "attention_mask")}
     inner = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
-    loaded = load_encoder(folder, LoadSettings(pooling="mean", max_length=tokenizer.model_max_length))
+    length = tokenizer.model_max_length if tokenizer.model_max_length < UNBOUNDED else None
+    loaded = load_encoder(folder, LoadSettings(pooling="mean", max_length=length))
     with torch.inference_mode():
         wanted = inner.eval()(**given).last_hidden_state.float().cpu()
         states = loaded.backbone(**{name: ids.cpu() for name, ids in given.items()}).last_hidden_state

@@ -2,8 +2,8 @@
 
 PART_WORDS = {
     "attention": "attention",
-    "ffn_in": "the FFN's first matrices",
-    "ffn_out": "the FFN's last matrices",
+    "ffn_in": "the FFN's input matrices",
+    "ffn_out": "the FFN's output matrices",
     "norms": "the norms",
     "embeddings": "the embeddings",
 }

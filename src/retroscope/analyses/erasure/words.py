@@ -136,19 +136,20 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
     changed = table[(table["p_corrected"] < result.level) & table["layer"].isin(used)]
     most = most_changed(table if changed.empty else changed, result.level)
     verb = (
-        f"changed the use at {_layers(changed, subject)}"
+        f"changed how much retrieval uses the erased directions at {_layers(changed, subject)}"
         if len(changed)
-        else "changed the use at no layer that either model uses"
+        else "changed how much retrieval uses the erased directions at no layer where either model uses them"
     )
     text = (
         f"Fine-tuning {verb}: at layer {subject.layer_label(int(most['layer']))} the loss of {result.measure} beyond "
-        f"random goes from {score(most['before'])} to {score(most['after'])}, {signed(most['effect'])} "
-        f"{interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected {p_value(most['p_corrected'])}. "
+        f"that of random subspaces goes from {score(most['before'])} to {score(most['after'])}, "
+        f"{signed(most['effect'])} {interval(most['ci_low'], most['ci_high'], effect=True)}, "
+        f"Holm-corrected {p_value(most['p_corrected'])}. "
         f"A model that retrieves better has more to lose: intact {result.measure} is {score(intact[BEFORE])} before "
         f"and {score(intact[AFTER])} after."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
-    number = estimate_of(most, f"use by {result.measure}", result.collection)
+    number = estimate_of(most, f"loss of {result.measure} beyond that of random subspaces", result.collection)
     yield Statement("erasure", state, text, code="change", estimate=number, figure="erasure")
 
 

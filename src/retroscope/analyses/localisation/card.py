@@ -13,10 +13,22 @@ from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, Kind, Statement
 
 CLAIMS = {  # direction, and whether its total effect is a gain -> what the block does that does most, and none does
-    (RESTORED, False): ("restoring the backbone's {} loses most", "no single block is shown to be needed"),
-    (GRAFTED, True): ("grafting the retriever's {} gains most", "none is shown to suffice alone"),
-    (RESTORED, True): ("restoring the backbone's {} regains most", "no single block is shown to cost retrieval"),
-    (GRAFTED, False): ("grafting the retriever's {} loses most", "no single block is shown to harm the backbone"),
+    (RESTORED, False): (
+        "restoring the backbone's {} in the retriever harms retrieval most",
+        "no single block is shown to be needed",
+    ),
+    (GRAFTED, True): (
+        "grafting the retriever's {} into the backbone improves retrieval most",
+        "none is shown to suffice alone",
+    ),
+    (RESTORED, True): (
+        "restoring the backbone's {} in the retriever improves retrieval most",
+        "no single block is shown to cost retrieval",
+    ),
+    (GRAFTED, False): (
+        "grafting the retriever's {} into the backbone harms retrieval most",
+        "no single block is shown to harm the backbone",
+    ),
 }
 
 

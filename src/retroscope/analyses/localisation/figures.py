@@ -1,4 +1,4 @@
-"""Figure of localisation: the values of every instrument for every block."""
+"""Draw a heat map of localisation: the value of every block by weight drift, CKA, probe, transplants and so on."""
 
 from typing import Any
 

@@ -22,9 +22,9 @@ TOPIC = "localisation"
 DONE = {RESTORED: "restored", GRAFTED: "grafted into the backbone"}
 ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
     (RESTORED, False): ("What does retrieval need?", "loss", "costs"),
-    (GRAFTED, True): ("What is sufficient for the gain?", "gain", "gains"),
+    (GRAFTED, True): ("What is sufficient for the retriever's gain over the backbone?", "gain", "gains"),
     (RESTORED, True): ("What holds retrieval back?", "gain", "gains"),
-    (GRAFTED, False): ("What would cause the loss?", "loss", "costs"),
+    (GRAFTED, False): ("What would cause the retriever's loss against the backbone?", "loss", "costs"),
 }
 PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {

@@ -36,11 +36,12 @@ PRINTED = {
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
 ABLATION_NOTE = (
     "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that fixing "
-    "the neuron makes in what its block writes; neither gradient nor query. Harm: what the others leave over what "
-    "the top leaves, paired by query, with its interval over queries; random draws are taken as they are. Lowest: "
-    "the top is below every draw. p, queries and p, largest: paired tests against the mean draw and the largest. "
-    "p, draws: of the top being one more draw (Student's prediction test). p, corrected: the largest of the three, "
-    "Holm-corrected over a measure's shares."
+    "the neuron makes in what its block writes; neither gradient nor query. Harm: retrieval with the other neurons "
+    "fixed minus retrieval with the top neurons fixed, paired by query, with its interval over queries; random draws "
+    "are taken as they are. Lowest: retrieval with the top neurons fixed is below that with every random draw fixed. "
+    "p, queries and p, largest: paired tests of the top neurons against the mean random draw and against the largest "
+    "neurons. p, draws: Student's prediction test of the top neurons as one more random draw. p, corrected: the "
+    "largest of these three p, Holm-corrected over the fractions of neurons for each measure."
 )
 
 
@@ -169,9 +170,10 @@ def narrow_ablation(tower: TowerNeurons) -> PaperTable:
     left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
     note = (
         "All sets have as many neurons of every layer as the top has. Largest: by the change that fixing the neuron "
-        "makes in what its block writes; neither gradient nor query. Lowest: with the top neurons fixed, "
-        "retrieval is below that of every random draw. p, both: test that the top neurons cost more than random ones "
-        "and than the largest, Holm-corrected over the shares."
+        "makes in what its block writes; neither gradient nor query. Lowest: retrieval with the top neurons fixed "
+        "at their mean or zero is below that with every random draw fixed. p, both: p of the test that fixing the top "
+        "neurons costs more than fixing random neurons and more than fixing the largest neurons, Holm-corrected over "
+        "the fractions of neurons."
     )
     frame = whole.frame.drop(columns=[*left_out, "layers"]).rename(columns={"p, corrected": "p, both"})
     return replace(whole, frame=frame, numeric=(*whole.numeric, "p, both"), note=note)

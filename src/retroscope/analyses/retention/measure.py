@@ -21,7 +21,7 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.files.documents import fingerprint
 from retroscope.files.whole import file_digest
 from retroscope.knowledge.readouts import HEAD, REFITTED, HeadReadout, Lesson, LinearReadout, Readout, fit_readout
-from retroscope.knowledge.recall import MEASURES, most_frequent, recall
+from retroscope.knowledge.recall import MEASURES, TIED, most_frequent, recall
 from retroscope.knowledge.states import states_at
 from retroscope.scores import Scores
 
@@ -129,8 +129,8 @@ def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], read
 
 
 def _agreement(tops: list[int]) -> float:
-    """Return the share of pairs of equal numbers among all pairs."""
-    equal = np.equal.outer(tops, tops)
+    """Return the share of pairs of equal numbers among all pairs; `TIED` equals nothing."""
+    equal = np.equal.outer(tops, tops) & (np.not_equal(tops, TIED) | np.eye(len(tops), dtype=bool))
     n = len(tops)
     return float((equal.sum() - n) / (n * (n - 1)))
 

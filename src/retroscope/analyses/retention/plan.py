@@ -16,9 +16,10 @@ from retroscope.analyses.retention.settings import RetentionSettings
 from retroscope.collection.facts.loading import load_facts
 from retroscope.collection.facts.records import Facts
 from retroscope.encoders.checkpoints.language_heads import Prediction
+from retroscope.encoders.checkpoints.resolve import positions_of
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.work import operations
-from retroscope.errors import CollectionError
+from retroscope.errors import AnalysisError, CollectionError
 from retroscope.inputs.load import read_lines
 from retroscope.knowledge.clozes import RelationClozes, relation_clozes
 from retroscope.knowledge.neutral import neutral_places, without_facts
@@ -127,8 +128,23 @@ def _wordings(encoder: Encoder, facts: Facts, settings: RetentionSettings) -> Se
         for number in range(min(settings.wordings, max(len(fact.clozes) for fact in group))):
             clozes = relation_clozes(encoder.tokenizer, prediction(encoder), rows, number)
             if clozes is not None:
+                _refuse_long(encoder, clozes, facts, settings)
                 found.append(Wording(relation, number, clozes))
     return found
+
+
+def _refuse_long(encoder: Encoder, clozes: RelationClozes, facts: Facts, settings: RetentionSettings) -> None:
+    """Refuse a cloze that, with the longest object, has more tokens than the model has positions."""
+    limit, longest = positions_of(encoder.backbone), max(map(len, clozes.inserts))
+    for row, context in zip(clozes.rows, clozes.contexts, strict=True):
+        size = len(context.before) + longest + len(context.after)
+        if limit is not None and size > limit:
+            raise AnalysisError(
+                f"a cloze of the fact {facts.facts[row].id!r} has {size} tokens with its longest object, "
+                f"more than the {limit} positions of the model",
+                where=str(settings.facts),
+                fix="shorten this cloze, or remove the fact",
+            )
 
 
 def _left_out(facts: Facts, wordings: Sequence[Wording]) -> list[str]:

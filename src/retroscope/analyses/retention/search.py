@@ -18,20 +18,21 @@ def search_facts(context: Context, facts: Facts, found_at: int) -> pd.DataFrame:
     """Return a row for each fact that has a question and passages: whether each model finds one of its passages.
 
     Columns: fact; found/SIDE, whether a passage that states it is among the first `found_at`; shared, the share of the
-    question's words that are in its passages; popularity, as given, else the passages that name the subject.
+    question's words that are in its passages; popularity, as given if all facts give it, else the number of passages
+    that name the subject.
     """
     collection = facts_as_collection(facts, "facts")
     measure = f"Success@{found_at}"
     asked = [fact for fact in facts.facts if fact.id in collection.queries]
     found = {f"found/{side}": _found(context.on(collection, first=False), one, measure, asked)
              for side, one in context.models.items()}  # fmt: skip
-    texts = [passage.text.casefold() for passage in collection.passages.values()]
+    words = [f" {' '.join(WORD.findall(one.text.casefold()))} " for one in collection.passages.values()]
     return pd.DataFrame(
         {
             "fact": [fact.id for fact in asked],
             **found,
             "shared": [_shared(fact) for fact in asked],
-            "popularity": [_popularity(fact, texts) for fact in asked],
+            "popularity": _popularity(asked, words),
         }
     )
 
@@ -48,8 +49,14 @@ def _shared(fact: Fact) -> float:
     return max(len(words & set(WORD.findall(text.casefold()))) / max(1, len(words)) for text in fact.passages)
 
 
-def _popularity(fact: Fact, texts: list[str]) -> float:
-    if fact.popularity is not None:
-        return fact.popularity
-    subject = fact.subject.casefold()
-    return float(sum(subject in text for text in texts))
+def _popularity(asked: list[Fact], passages: list[str]) -> list[float]:
+    """Return the popularity of every fact's subject: as given if all facts give it, else the passages that name it.
+
+    Args:
+        passages: the words of each passage between single spaces, with a space at both ends.
+    """
+    given = [fact.popularity for fact in asked if fact.popularity is not None]
+    if len(given) == len(asked):
+        return given
+    subjects = [f" {' '.join(WORD.findall(fact.subject.casefold()))} " for fact in asked]
+    return [float(sum(subject in passage for passage in passages)) for subject in subjects]

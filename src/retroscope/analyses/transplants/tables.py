@@ -30,8 +30,8 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
     )
     note = (
         "restored: the backbone's weights in the retriever; grafted: the converse. Effects are differences from the "
-        "intact receiver. Their intervals are not corrected for their number; p is corrected over all transplants of a "
-        "direction."
+        "intact receiver. The intervals of the effects are not corrected for the number of transplants; p is corrected "
+        "over all transplants of the same direction (restored or grafted)."
     )
     caption = f"Weights of {subject.before.name} and {subject.after.name}, transplanted, on {f.collection}"
     tables = {

@@ -1,7 +1,7 @@
 """Project the vectors of queries and relevant passages onto the vocabulary, layer by layer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -68,6 +68,12 @@ def refusal(context: Context, settings: VocabularySettings) -> str:
             return f"the {tower} tower was made in memory, so its language-model head is unknown"
         if isinstance(head, NoLanguageHead):
             return f"{head.source}: {head.reason.value}"
+        if settings.k > head.vocabulary:
+            raise SettingsError(
+                f"vocabulary.k is {settings.k}, more than the {head.vocabulary} tokens of the vocabulary",
+                where=head.source,
+                fix=f"give at most {head.vocabulary}",
+            )
         for retriever in context.models.values():
             reason = _unread(retriever, tower, head)
             if reason:
@@ -200,7 +206,8 @@ def _reading(context: Context, encoder: Encoder, head: LanguageHead, pairs: Read
     lexicon, collection = lexicon_of(encoder.tokenizer, head.vocabulary), context.collection
     ids = pairs.queries if tower == "query" else pairs.passages
     texts = [collection.queries[i].text if tower == "query" else collection.passage_text(i) for i in ids]
-    return TowerReading(head, lexicon, ids, own_words(lexicon, tokenise(encoder, texts)))
+    bare = replace(encoder, recipe=replace(encoder.recipe, prompt="", suffix=""))  # a prompt is not the text's own
+    return TowerReading(head, lexicon, ids, own_words(lexicon, tokenise(bare, texts)))
 
 
 def _words(

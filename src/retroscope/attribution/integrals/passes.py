@@ -132,6 +132,9 @@ def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
 
 
 def _layer_0(work: Work, along: Stretch) -> AbstractContextManager[None]:
-    """Return a context that scales the input of block 1 by the nodes, if that is what `along` scales."""
+    """Return a context manager that multiplies the input of block 1 by the path nodes of `along`.
+
+    It changes nothing if `along.scaled` is "sites".
+    """
     first = {"1": work.encoder.anatomy.blocks(work.encoder.backbone)[0]}
     return rewrite_inputs(first if along.scaled == "layer 0" else {}, lambda name, states: along.scale(states))

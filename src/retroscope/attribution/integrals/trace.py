@@ -13,7 +13,7 @@ from retroscope.attribution.sites import Site
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls, first_tensor, stand_in
 from retroscope.encoders.encode import Batch, model_inputs
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.pooling import pooling
+from retroscope.encoders.pooling import pooling_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def trace(encoder: Encoder, batch: Batch) -> Trace:
 
 def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -> Float[Tensor, "text dim"]:
     """Pool the last layer in float32, and apply the model's own pooler if the recipe asks for it."""
-    vectors: Tensor = pooling(encoder.recipe.pooling)(hidden.float(), pooled)
+    vectors: Tensor = pooling_of(encoder)(hidden.float(), pooled)
     return vectors
 
 

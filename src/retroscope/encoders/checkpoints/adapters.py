@@ -16,7 +16,7 @@ from retroscope.encoders.checkpoints.backbones import Backbone, How, loader_for
 from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
 from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
-from retroscope.encoders.weights import Disk, open_disk, unused_reason
+from retroscope.encoders.weights import ADAPTER, Disk, open_disk, unused_reason
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -45,17 +45,16 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
     Merging in bfloat16 moves vectors by up to 0.03 a coordinate, which is more than some effects that are measured.
     """
-    disk = open_disk(folder, stem="adapter_model")
+    disk = open_disk(folder, stem=ADAPTER)
     settings = read_settings(folder, disk)
     under = load_backbone(locate_base(folder, base), replace(how, dtype=torch.float32))
     tensors = _adapter_tensors(disk)
-    plain = {name: tensors[key] for key, name in _plain_names(tensors, under.model).items()}
     misfit = f"the adapter does not fit {type(under.model).__name__}"
     with foreign(EncoderError, misfit, folder, CHECK_BASE), quiet():
-        _copy_plain(under.model, plain)
+        _grow_embedding(under.model, tensors)
         wrapped = get_peft_model(under.model, settings)
-        unused = _attach(wrapped, tensors, set(_plain_names(tensors, under.model)), folder)
-        changed, total = _merge(wrapped, folder)
+        unused, replaced = _attach(wrapped, tensors, folder)
+        changed, total = _merge(wrapped, folder, replaced)
         model = wrapped.merge_and_unload()
     note = f"adapter {folder.name} merged in float32: {changed} of {total} adapted modules changed"
     proof = replace(
@@ -122,48 +121,48 @@ def endings(key: str) -> list[str]:
     return [".".join(parts[cut:]) for cut in range(min(3, len(parts)))]
 
 
-def _plain_names(tensors: Mapping[str, Tensor], model: PreTrainedModel) -> dict[str, str]:
-    """Map adapter keys to the parameters of the backbone that they replace as a whole (e.g. a grown embedding)."""
-    own = set(model.state_dict())
-    parameter_of = {key: next((e for e in endings(key) if e in own), None) for key in tensors}
-    return {key: name for key, name in parameter_of.items() if name is not None}
+def _in_base(name: str) -> str:
+    """Return the name that a tensor has in the base: PEFT calls the weights of a module that it wraps `base_layer`."""
+    return name.replace(".base_layer.", ".")
 
 
-@torch.no_grad()
-def _copy_plain(model: PreTrainedModel, plain: Mapping[str, Tensor]) -> None:
-    for name, tensor in plain.items():
-        module, _, leaf = name.rpartition(".")
-        owner = model.get_submodule(module)
-        if owner is model.get_input_embeddings() and len(owner.weight) != len(tensor):
-            model.resize_token_embeddings(len(tensor), mean_resizing=False)
-            owner = model.get_input_embeddings()
-        owner.get_parameter(leaf).copy_(tensor)
+def _grow_embedding(model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> None:
+    """Resize the embedding to the adapter's number of rows, where the adapter has one for a tokenizer that grew."""
+    table = model.get_input_embeddings().weight
+    names = {name for name, one in model.named_parameters(remove_duplicate=False) if one is table}
+    own = next((tensors[key] for key in tensors if names.intersection(endings(_in_base(key)))), None)
+    if own is not None and len(own) != len(table):
+        model.resize_token_embeddings(len(own), mean_resizing=False)
 
 
-def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], plain: set[str], folder: Path) -> list[str]:
-    """Copy every adapter tensor to its place and verify it; return the keys of heads that a backbone lacks."""
-    places = {key.removeprefix(PEFT_PREFIX): key for key in _state(wrapped)}
-    place_of = {
-        key: next((places[e] for e in endings(key) if e in places), None) for key in tensors if key not in plain
-    }
+def _attach(wrapped: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> tuple[list[str], int]:
+    """Copy every tensor of the adapter to its place, and verify it.
+
+    Besides the adapter's own, these may be whole weights of the base: biases that were trained, a grown embedding.
+
+    Returns:
+        The keys of heads that a backbone lacks, and the number of whole weights that changed.
+    """
+    wanted, base = _state(wrapped), wrapped.state_dict()
+    places = {_in_base(place).removeprefix(PEFT_PREFIX): place for place in (*base, *wanted)}
+    place_of = {key: next((places[e] for e in endings(_in_base(key)) if e in places), None) for key in tensors}
     lost = [key for key, place in place_of.items() if place is None]
     unused = [key for key in lost if any(unused_reason(e, "") for e in endings(key))]
     placed = {place: tensors[key] for key, place in place_of.items() if place is not None}
+    replaced = sum(k in base and not torch.equal(base[k], v.to(base[k].dtype)) for k, v in placed.items())
     with quiet():
         set_peft_model_state_dict(wrapped, placed)
-    state = _state(wrapped)
+    state = wrapped.state_dict() | _state(wrapped)
     problems = [f"attached nowhere: {key}" for key in lost if key not in unused]
-    problems += [f"without a value: {key}" for key in state if key not in placed]
-    problems += [
-        f"altered: {k}" for k, v in placed.items() if k in state and not torch.equal(state[k], v.to(state[k].dtype))
-    ]
+    problems += [f"without a value: {key}" for key in wanted if key not in placed]
+    problems += [f"altered: {k}" for k, v in placed.items() if not torch.equal(state[k], v.to(state[k].dtype))]
     if problems:
         raise EncoderError(
             f"the adapter's tensors do not fit its configuration and base model:{listed(problems)}",
             where=str(folder),
             fix=f"give the base model that the adapter was trained on {GIVE_BASE}",
         )
-    return unused
+    return unused, replaced
 
 
 def _state(wrapped: nn.Module) -> dict[str, Tensor]:
@@ -172,12 +171,16 @@ def _state(wrapped: nn.Module) -> dict[str, Tensor]:
     return state
 
 
-def _merge(wrapped: nn.Module, folder: Path) -> tuple[int, int]:
-    """Merge the adapter layer by layer; return how many adapted modules changed, and how many there are."""
+def _merge(wrapped: nn.Module, folder: Path, replaced: int) -> tuple[int, int]:
+    """Merge the adapter layer by layer; return how many adapted modules changed, and how many there are.
+
+    Args:
+        replaced: number of whole weights that the adapter already changed.
+    """
     layers = [module for module in wrapped.modules() if isinstance(module, BaseTunerLayer)]
     saved = [module for module in wrapped.modules() if isinstance(module, ModulesToSaveWrapper)]
     changed = sum(_merge_changes(layer) for layer in layers) + sum(_saved_changes(module) for module in saved)
-    if not changed:
+    if not changed and not replaced:
         raise EncoderError(
             f"the adapter changes no weight: all {len(layers) + len(saved)} adapted modules equal the base model's",
             where=str(folder),

@@ -10,8 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.checkpoints.adapter_settings import CONFIG
 from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
-from retroscope.encoders.checkpoints.folders import read_json
-from retroscope.encoders.checkpoints.modules import MODULES, Modules, read_modules
+from retroscope.encoders.checkpoints.folders import MODULES, read_json
+from retroscope.encoders.checkpoints.modules import Modules, read_modules
 from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
 from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.checks.proofs import LoadingProof

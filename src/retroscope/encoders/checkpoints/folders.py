@@ -24,6 +24,7 @@ from retroscope.files.reading import (
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 GGUF = "*.gguf"
+MODULES = "modules.json"  # of sentence-transformers
 MOST_ENTRIES = 100_000  # files of a folder, those of its folders included
 MOST_NAMES = 1000  # that are compared with a path of nothing
 COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same weights once more, in other formats

@@ -7,6 +7,7 @@ import numpy as np
 from gguf import GGUFReader
 
 from retroscope.errors import EncoderError, excerpt
+from retroscope.files.git_lfs import refuse_pointer
 from retroscope.files.reading import check_file, foreign
 
 ASKED = ("block_count", "embedding_length", "feed_forward_length", "head_count", "head_count_kv", "key_length",
@@ -31,6 +32,7 @@ def tensor_names(file: Path) -> set[str]:
         EncoderError: for a damaged file, and for one that asks for more than its tensors hold.
     """
     check_file(file, EncoderError)
+    refuse_pointer(file, EncoderError)
     with foreign(EncoderError, "damaged GGUF", file):
         reader = _WholeReader(file)
         largest = max([len(reader.tensors), *(int(size) for tensor in reader.tensors for size in tensor.shape)])

@@ -27,11 +27,11 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from retroscope.encoders.checkpoints.adapter_settings import CONFIG
 from retroscope.encoders.checkpoints.adapters import check_chain, endings, locate_base
 from retroscope.encoders.checkpoints.backbones import ENCODER_CLASSES, How, from_disk, read_config
-from retroscope.encoders.checkpoints.folders import locate, quiet
-from retroscope.encoders.checkpoints.modules import MODULES, read_modules
+from retroscope.encoders.checkpoints.folders import MODULES, locate, quiet
+from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.settings import LoadSettings, find_device
-from retroscope.encoders.weights import Disk, open_disk, prove_loaded, unused_reason
+from retroscope.encoders.weights import ADAPTER, Disk, open_disk, prove_loaded, unused_reason
 from retroscope.errors import EncoderError
 from retroscope.files.reading import foreign
 
@@ -156,7 +156,7 @@ def _whole_model(path: Path, base: str | None, tower: str) -> Path | NoLanguageH
             path = read_modules(path, tower).transformer
         if not (path / CONFIG).is_file():
             return path
-        if _changes_head(open_disk(path, stem="adapter_model")):
+        if _changes_head(open_disk(path, stem=ADAPTER)):
             return NoLanguageHead(WhyNoHead.ADAPTED, str(path))
         path, base = locate_base(path, base), None
     return path

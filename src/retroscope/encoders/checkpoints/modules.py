@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from retroscope.encoders.checkpoints.backbones import Choice
-from retroscope.encoders.checkpoints.folders import read_json, read_json_list
+from retroscope.encoders.checkpoints.folders import MODULES, read_json, read_json_list
 from retroscope.encoders.checkpoints.values import (
     flag,
     group,
@@ -25,7 +25,6 @@ from retroscope.encoders.weights import open_disk
 from retroscope.errors import LONGEST_VALUE, EncoderError, cut, did_you_mean, excerpt, listed
 from retroscope.files.reading import DOWNLOAD_AGAIN, foreign
 
-MODULES = "modules.json"
 SETTINGS = "config_sentence_transformers.json"
 TRANSFORMER_SETTINGS = tuple(
     f"sentence_{kind}_config.json"

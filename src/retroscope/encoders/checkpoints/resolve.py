@@ -138,7 +138,7 @@ def _limit(checkpoint: Checkpoint) -> Choice | None:
     limits = {}
     if checkpoint.tokenizer.model_max_length < UNBOUNDED:
         limits["checkpoint: tokenizer (model_max_length)"] = int(checkpoint.tokenizer.model_max_length)
-    positions = _positions(checkpoint.model)
+    positions = positions_of(checkpoint.model)
     if positions is not None:
         limits["checkpoint: config.json (positions)"] = positions
     if not limits:
@@ -147,7 +147,8 @@ def _limit(checkpoint: Checkpoint) -> Choice | None:
     return Choice(limits[source], source)
 
 
-def _positions(model: PreTrainedModel) -> int | None:
+def positions_of(model: PreTrainedModel) -> int | None:
+    """Return the most tokens that a model can read at once; None if its configuration sets no limit."""
     config = model.config
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is None or config.model_type in RELATIVE:
@@ -197,7 +198,7 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
 
 def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
     """Refuse a maximum length below 1, or above the number of the model's positions."""
-    limit, where = _positions(checkpoint.model), checkpoint.proof.source
+    limit, where = positions_of(checkpoint.model), checkpoint.proof.source
     if length.value < 1:
         raise EncoderError(
             f"max_length must be at least 1, found {length.value} (source: {length.source})",

@@ -38,7 +38,7 @@ def check_config(raw: Mapping[str, Any], where: Path) -> None:
             raise EncoderError(
                 f"{key} is {excerpt(value)}, which is not built in and may run code from the hub",
                 where=str(where),
-                fix=f"remove {key}, or set {key} to one of {', '.join(ATTENTION)}",
+                fix=f"remove {key} from config.json, or set it there to one of {', '.join(ATTENTION)}",
             )
     if raw.get("quantization_config"):
         raise EncoderError(

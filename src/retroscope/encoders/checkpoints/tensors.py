@@ -25,10 +25,10 @@ from retroscope.encoders.checkpoints.backbones import (
     new_backbone,
     read_config,
 )
-from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
-from retroscope.encoders.checkpoints.modules import MODULES, has_routes, read_modules
+from retroscope.encoders.checkpoints.folders import MODULES, locate, quiet, read_json
+from retroscope.encoders.checkpoints.modules import has_routes, read_modules
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
-from retroscope.encoders.weights import Disk, by_ending, open_disk
+from retroscope.encoders.weights import ADAPTER, Disk, by_ending, open_disk
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
@@ -135,7 +135,7 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
     under = locate_base(folder, base)
     untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
     plain = raw.get("peft_type") == "LORA" and not raw.get("use_dora") and not raw.get("modules_to_save") and untouched
-    disk = open_disk(folder, stem="adapter_model")
+    disk = open_disk(folder, stem=ADAPTER)
     factors = all(any(f".{f}." in name for f in FACTORS) for name in disk.files)
     if not (plain and factors) or under.is_file() or (under / CONFIG).is_file():
         how = "this adapter and its base are merged in memory"

@@ -7,6 +7,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import EncoderError, excerpt
+from retroscope.files.git_lfs import refuse_pointer
 from retroscope.files.reading import foreign
 
 # Without one of these, the library may hand out an empty tokenizer of the family, without a word.
@@ -27,6 +28,8 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTok
             where=str(path),
             fix=f"put the tokenizer's files beside the weights (one of {', '.join(VOCABULARIES)})",
         )
+    for file in (file for name in VOCABULARIES for file in path.glob(name)):
+        refuse_pointer(file, EncoderError)
     gguf = {"gguf_file": path.name} if path.is_file() else {}
     folder = path.parent if path.is_file() else path
     with foreign(EncoderError, "cannot load the tokenizer", path, add_it), quiet():

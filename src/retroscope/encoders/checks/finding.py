@@ -34,8 +34,10 @@ class Origin:
         path: the folder or file.
         load: how it was loaded.
         prompted: whether one of the retriever's towers has a prompt.
+        towers: the towers whose texts go through the encoder.
     """
 
     path: Path
     load: LoadSettings
     prompted: bool = False
+    towers: tuple[str, ...] = ("passage",)

@@ -11,11 +11,18 @@ from torch import Tensor
 from retroscope.encoders.checkpoints.adapter_settings import CONFIG
 from retroscope.encoders.checkpoints.adapters import load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import How
-from retroscope.encoders.checkpoints.folders import read_json
-from retroscope.encoders.checkpoints.modules import MODULES, SETTINGS, read_modules
+from retroscope.encoders.checkpoints.folders import MODULES, read_json
+from retroscope.encoders.checkpoints.modules import SETTINGS, read_modules
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
-from retroscope.encoders.checks.selftest import SENTENCES, library_test, self_test, tolerance
-from retroscope.encoders.checks.signatures import check_head, check_mean_of_decoder, check_new_tokens, check_training
+from retroscope.encoders.checks.library import check_library, self_test_finding
+from retroscope.encoders.checks.selftest import SENTENCES, self_test, tolerance
+from retroscope.encoders.checks.signatures import (
+    check_head,
+    check_mean_of_decoder,
+    check_new_tokens,
+    check_own_code,
+    check_training,
+)
 from retroscope.encoders.checks.unrelated import NARROW, UNRELATED, unrelated_cosines
 from retroscope.encoders.encode import encode_layers, forward, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -52,15 +59,8 @@ def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Run the self-tests (other padding and batches, the library's own encoding), and yield a finding for each."""
-    library = library_test(encoder)
-    if library is None and (origin.path / MODULES).is_file():
-        why = "a field of the recipe was given, the towers go different ways, or the weights are in half precision"
-        yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
-    for test in [*self_test(encoder), *([library] if library else [])]:
-        evidence = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"
-        fix = "the pooling or the positions read padding; no number of this encoder can be trusted"
-        yield Finding(PASSED, test.name, evidence) if test.passed else Finding(ERROR, test.name, evidence, fix)
+    """Run the self-tests (other padding and batches), and yield a finding for each."""
+    yield from map(self_test_finding, self_test(encoder))
 
 
 def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
@@ -232,8 +232,10 @@ def _relative(vectors: Float[Tensor, "text dim"], expected: Float[Tensor, "text 
 
 CHECKS: dict[str, Callable[[Encoder, Origin], Iterator[Finding]]] = {
     "loading": check_loading,
+    "own_code": check_own_code,
     "finite": check_finite,
     "invariance": check_invariance,
+    "library": check_library,
     "repeated": check_repeated_text,
     "told_apart": check_distinct_texts,
     "narrow": check_spread,

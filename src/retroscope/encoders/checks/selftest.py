@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encode import encode_layers, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -39,7 +36,7 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
     limit = tolerance(encoder) + position_tolerance(encoder, longest)
     results = []
     for name, (detail, vectors) in SELF_TESTS.items():
-        value = _relative(vectors(encoder, rows), alone)
+        value = largest_gap(vectors(encoder, rows), alone)
         results.append(SelfTest(name, value <= limit, value, limit, detail))
     return results
 
@@ -80,7 +77,11 @@ def position_tolerance(encoder: Encoder, longest: int) -> float:
     return float(torch.finfo(torch.float32).eps * longest * (encoder.anatomy.n_blocks + 1) ** 0.5)
 
 
-def _relative(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
+def largest_gap(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
+    """Return the largest distance between vectors that should be equal, relative to the expected one's length.
+
+    Infinity if a value is not finite.
+    """
     gap = (vectors - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
     return float(gap.max()) if bool(torch.isfinite(gap).all()) else float("inf")
 
@@ -124,7 +125,7 @@ def check_told_apart(encoder: Encoder) -> None:
     vectors = encode_layers(encoder, SENTENCES).final
     if not bool(vectors.any()):
         problem = "every vector is 0"
-    elif _relative(vectors[:, None], vectors[:1, None].expand(len(vectors), 1, -1)) <= tolerance(encoder):
+    elif largest_gap(vectors[:, None], vectors[:1, None].expand(len(vectors), 1, -1)) <= tolerance(encoder):
         problem = f"different texts have one and the same vector, {SENTENCES[0]!r} and {SENTENCES[3]!r} among them"
     else:
         return
@@ -134,30 +135,3 @@ def check_told_apart(encoder: Encoder) -> None:
         fix="run `retroscope doctor MODEL`; usual causes are a pooling that does not read the text, too small a "
         "max_length, and damaged weights",
     )
-
-
-def library_test(encoder: Encoder) -> SelfTest | None:
-    """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
-
-    None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has
-    changed, an asymmetric folder (Router), or weights in half precision.
-    """
-    folder = Path(encoder.proof.source)
-    own_recipe = "user" not in encoder.recipe.sources.values() and encoder.backbone.dtype == torch.float32
-    if not own_recipe or not (folder / "modules.json").is_file() or has_routes(folder):
-        return None
-    from sentence_transformers import SentenceTransformer
-
-    with quiet():
-        library = SentenceTransformer(str(folder), device=str(encoder.device), local_files_only=True)
-    expected = (
-        library.encode(list(SENTENCES), prompt=encoder.recipe.prompt, convert_to_tensor=True, show_progress_bar=False)
-        .cpu()
-        .float()
-    )
-    ours = encode_layers(encoder, SENTENCES).final
-    longest = max(map(len, tokenise(encoder, SENTENCES)))  # the library pads a batch to it, decoders on the left
-    limit = tolerance(encoder) + position_tolerance(encoder, longest)
-    value = _relative(ours[:, None], expected[:, None])
-    detail = "final vectors and those of SentenceTransformer.encode"
-    return SelfTest("library", value <= limit, value, limit, detail)

@@ -10,14 +10,24 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.checkpoints.folders import read_json, read_json_list
-from retroscope.encoders.checkpoints.modules import MODULES, read_modules
+from retroscope.encoders.checkpoints.folders import MODULES, read_json, read_json_list
+from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
 from retroscope.encoders.encoder import Encoder
+from retroscope.errors import excerpt
 
 POOLING_FILE = "1_Pooling/config.json"
 UNTRAINED_TOKEN = 0.02  # distance of an added token's embedding from the mean of all, over that of a usual token
 UNTRAINED_NORM = 0.01  # mean distance of a norm's weights from the value that all start with
+
+
+def check_own_code(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Find a checkpoint that declares code of its own and was loaded as a class of transformers."""
+    declared, cls = getattr(encoder.backbone.config, "auto_map", None), type(encoder.backbone)
+    if declared and cls.__module__.startswith("transformers."):
+        what = f"config.json declares a class of its own, which is not used: auto_map {excerpt(declared)}"
+        fix = "compare a few vectors with those of that class: it may change the attention or the outputs"
+        yield Finding(WARNING, "loading", f"{what}; the class used is transformers' {cls.__name__}", fix)
 
 
 def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:

@@ -30,7 +30,8 @@ class Preset:
         similarity: see `Retriever`.
         head: the modules after the pooling, as `Recipe.head` lists them.
         sources: field, or "backbone" -> where the value is published; "repository": a file of the model's repository.
-        checked: the public copy that a row was compared with; "" where none was at hand, so that it rests on `sources`.
+        checked: the copy of the model's files, or the code of another library, that a row was compared with; "" if it
+            was compared with neither and rests on `sources`.
         note: what a recipe cannot express.
     """
 

@@ -30,8 +30,9 @@ def rank_one(model: Editable, requests: Sequence[Request], settings: EditSetting
 @torch.no_grad()
 def give_value(model: Editable, key: Float[Tensor, "input"], change: Float[Tensor, "output"]) -> None:
     """Change the value of one key by a rank-one update of the matrix."""
-    direction = torch.linalg.solve(model.covariance, key)
-    model.matrix.add_(torch.outer(change, direction) / (direction @ key))
+    direction = torch.linalg.solve(model.covariance.double(), key.double())
+    update = torch.outer(change.double(), direction) / (direction @ key.double())
+    model.matrix.add_(update.to(model.matrix.dtype))
 
 
 def many(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
@@ -47,9 +48,14 @@ def many(model: Editable, requests: Sequence[Request], settings: EditSettings, *
 def give_values(
     model: Editable, keys: Float[Tensor, "column input"], changes: Float[Tensor, "column output"], ridge: float
 ) -> None:
-    """Change the values of several keys by least squares against `ridge` times the covariance."""
-    whole = ridge * model.covariance + keys.T @ keys
-    model.matrix.add_(changes.T @ torch.linalg.solve(whole, keys.T).T)
+    """Change the values of several keys by least squares against `ridge` times the covariance, in double precision.
+
+    With a small ridge the sum is nearly singular: single precision was off by 45 % at a ridge of .01.
+    """
+    exact = keys.double()
+    whole = ridge * model.covariance.double() + exact.T @ exact
+    update = changes.double().T @ torch.linalg.solve(whole, exact.T).T
+    model.matrix.add_(update.to(model.matrix.dtype))
 
 
 def mean_keys(model: Editable, requests: Sequence[Request]) -> Float[Tensor, "request input"]:

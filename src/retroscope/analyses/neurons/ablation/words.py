@@ -48,8 +48,8 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     ablation = side.ablation
     row = reported_row(ablation)
     measured = f"{_sizes(ablation, row)} {_curve(ablation)}{_limits(ablation, row)}"
-    number = Estimate(f"{row['measure']} lost over random neurons", row["harm"], row["harm_low"], row["harm_high"],
-                      row["p_confirmed"], int(row["n"]))  # fmt: skip
+    number = Estimate(f"loss of {row['measure']} beyond that of random neurons", row["harm"], row["harm_low"],
+                      row["harm_high"], row["p_confirmed"], int(row["n"]))  # fmt: skip
     about: Any = {"code": f"ablation.{name}", "control": control, "estimate": number, "figure": "neuron_ablation"}
     if ablation.confirms:
         text = (
@@ -101,9 +101,9 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
         f"Fixing the top {share(row['fraction'])} ({count(int(row['neurons']), 'neuron')}, in {layers}) at "
         f"{value} takes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to "
         f"{score(row['top'])}, as many random ones of the same layers to {score(row['random'])}, and as many of the "
-        f"largest to {score(row[LARGEST])}. Harm over random {signed(row['harm'])} "
+        f"largest to {score(row[LARGEST])}. Loss beyond that of random neurons {signed(row['harm'])} "
         f"{interval(row['harm_low'], row['harm_high'], effect=True)}, paired by query, {p_value(row['p_queries'])}; as "
-        f"one more random draw, {p_value(row['p_draws'])} (prediction test). Harm over the largest "
+        f"one more random draw, {p_value(row['p_draws'])} (prediction test). Loss beyond that of the largest "
         f"{signed(row['harm_over_largest'])} "
         f"{interval(row['harm_over_largest_low'], row['harm_over_largest_high'], effect=True)}, paired by query, "
         f"{p_value(row['p_largest'])}. Of all three, Holm-corrected over the fractions, {p_value(row['p_confirmed'])}."

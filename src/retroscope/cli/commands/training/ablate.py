@@ -37,7 +37,8 @@ class LevelOptions:
     ] = None  # fmt: skip
     labels: Annotated[
         str | None,
-        option("--labels", help="Numbers of training queries to compare, comma-separated, e.g. 100,1000",
+        option("--labels", help="Sizes of the training set to compare, in queries, comma-separated, "
+                                  "e.g. 100,1000",
                metavar="LEVELS",
                default="all"),
     ] = None  # fmt: skip

@@ -1,6 +1,7 @@
 """Layouts of published facts: our own JSON lines, LAMA's T-REx, ParaRel, EntityQuestions and PopQA."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +67,10 @@ def _number(row: Row, column: str) -> float:
     try:
         if isinstance(value, bool) or value is None:
             raise ValueError
-        return float(value)
-    except (TypeError, ValueError) as error:
+        if not math.isfinite(number := float(value)):
+            raise ValueError
+        return number
+    except (TypeError, ValueError, OverflowError) as error:
         raise CollectionError(
             f"the field {column!r} must be a number, found {excerpt(value)}",
             where=row.where,

@@ -1,0 +1,132 @@
+"""Compare an encoder with `SentenceTransformer`, the library that wrote its folder."""
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checkpoints.modules import MODULES, has_routes
+from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
+from retroscope.encoders.checks.proofs import SelfTest
+from retroscope.encoders.checks.selftest import SENTENCES, largest_gap, position_tolerance, tolerance
+from retroscope.encoders.encode import encode_layers, tokenise
+from retroscope.encoders.encoder import Encoder
+from retroscope.errors import LibraryError
+from retroscope.files.reading import foreign
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+CANNOT = "SentenceTransformer itself cannot encode a batch with this folder"
+
+
+def library_test(encoder: Encoder) -> SelfTest | None:
+    """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
+
+    None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has changed, an
+    asymmetric folder (Router), an encoder in half precision, or a folder that the library itself cannot encode with
+    (`check_library` reports why).
+    """
+    if not _comparable(encoder):
+        return None
+    try:
+        return _compared(encoder, _load_library(encoder))
+    except LibraryError:
+        return None
+
+
+def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
+    """Compare the vectors with those of the library that wrote the folder, or report why they are not compared."""
+    if not _comparable(encoder):
+        if (origin.path / MODULES).is_file():
+            why = "a field of the recipe was given, the towers go different ways, or dtype is a half precision"
+            yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
+        return
+    try:
+        library = _load_library(encoder)
+        test = _compared(encoder, library)
+        prompts = [note for tower in origin.towers for note in _other_prompts(encoder, library, tower, test.tolerance)]
+    except LibraryError as error:
+        yield Finding(WARNING, "library", f"not compared: {error.what}", error.fix)
+        return
+    yield from (self_test_finding(test), *prompts)
+
+
+def self_test_finding(test: SelfTest) -> Finding:
+    """Return the finding of a self-test: passed, or an error."""
+    evidence = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"
+    fix = "the pooling or the positions read padding; no number of this encoder can be trusted"
+    return Finding(PASSED, test.name, evidence) if test.passed else Finding(ERROR, test.name, evidence, fix)
+
+
+def _comparable(encoder: Encoder) -> bool:
+    folder = Path(encoder.proof.source)
+    own_recipe = "user" not in encoder.recipe.sources.values() and encoder.backbone.dtype == torch.float32
+    return own_recipe and (folder / MODULES).is_file() and not has_routes(folder)
+
+
+def _load_library(encoder: Encoder) -> "SentenceTransformer":
+    """Load the folder with the library, in the encoder's precision rather than the one in which it is stored.
+
+    Raises:
+        LibraryError: also for a tokenizer that cannot pad: the library pads every batch, that of one text included.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    folder = Path(encoder.proof.source)
+    precision = {"dtype": encoder.backbone.dtype}
+    with foreign(LibraryError, CANNOT, folder), quiet():
+        library = SentenceTransformer(
+            str(folder), device=str(encoder.device), local_files_only=True, model_kwargs=precision
+        )
+    pad = None if library.tokenizer is None else library.tokenizer.pad_token_id
+    if pad is None or pad >= len(encoder.backbone.get_input_embeddings().weight):
+        problem = "has no pad token" if pad is None else "has a pad token without a row in the embedding"
+        raise LibraryError(
+            f"{CANNOT}: its tokenizer {problem}",
+            where=str(folder),
+            fix=f"set pad_token in tokenizer_config.json, e.g. to {encoder.tokenizer.pad_token!r}, which is used here",
+        )
+    return library
+
+
+def _compared(encoder: Encoder, library: "SentenceTransformer") -> SelfTest:
+    ours, theirs = encode_layers(encoder, SENTENCES).final, _encoded(encoder, library)
+    longest = max(map(len, tokenise(encoder, SENTENCES)))  # the library pads a batch to it, decoders on the left
+    limit = tolerance(encoder) + position_tolerance(encoder, longest)
+    value = largest_gap(ours[:, None], theirs[:, None])
+    return SelfTest("library", value <= limit, value, limit, "final vectors and those of SentenceTransformer.encode")
+
+
+def _encoded(encoder: Encoder, library: "SentenceTransformer") -> Float[Tensor, "text dim"]:
+    return _vectors(encoder, library.encode, prompt=encoder.recipe.prompt)
+
+
+def _vectors(encoder: Encoder, encode: Callable[..., Any], **options: str) -> Float[Tensor, "text dim"]:
+    with foreign(LibraryError, CANNOT, encoder.proof.source), quiet():
+        vectors: Tensor = encode(list(SENTENCES), convert_to_tensor=True, show_progress_bar=False, **options)
+    return vectors.cpu().float()
+
+
+def _other_prompts(encoder: Encoder, library: "SentenceTransformer", tower: str, limit: float) -> Iterator[Finding]:
+    """Note where the library's own method for a tower puts another prompt before the texts than the recipe does."""
+    encode = {"query": library.encode_query, "passage": library.encode_document}[tower]
+    theirs, ours = _vectors(encoder, encode), _encoded(encoder, library)
+    apart = largest_gap(theirs[:, None], ours[:, None])
+    if apart <= limit:
+        return
+    bare = _vectors(encoder, library.encode, prompt="")
+    instead = "no prompt" if largest_gap(theirs[:, None], bare[:, None]) <= limit else "another prompt"
+    used = f"{encoder.recipe.prompt!r} ({encoder.recipe.sources.get('prompt', 'default')})"
+    what = f"SentenceTransformer.{encode.__name__} of the installed version {version('sentence-transformers')} uses"
+    yield Finding(
+        NOTE,
+        "prompts",
+        f"{what} {instead} where {used} is used here: up to {apart:.2g} of a vector's length apart",
+        f"give the prompt that the model was trained with (--{tower}-prompt; '' for none)",
+    )
