@@ -143,7 +143,7 @@ def detect(path: Path) -> Reader:
         )
     if beir.is_begun(path):
         raise beir.incomplete(path)
-    if trec.is_begun(path):
+    if trec.has_most_files(path):
         return trec.READER  # which names the missing file, or the line that is not one of qrels
     raise unread(path, READERS, recognised)
 

@@ -212,7 +212,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             broken = error
         if delimiter == "\t" and reader.line_num > begun:
             raise CollectionError(
-                "a cell of this line begins with a quotation mark, and the next one is on a later line",
+                "a cell of this line begins with a quotation mark, and does not end on this line",
                 where=f"{path}, line {begun}",
                 fix="remove the quotation mark, or write the cell in quotation marks, with its own doubled, e.g. "
                 '"""Tea is"; texts with line breaks need a .csv or .jsonl file',

@@ -33,7 +33,7 @@ def recognises(path: Path) -> bool:
     return all(files.values()) and all(_looks_like_qrels(p) for p in files["qrels"])
 
 
-def is_begun(path: Path) -> bool:
+def has_most_files(path: Path) -> bool:
     """Return whether a folder has at least two of qrels, topics and corpus."""
     return path.is_dir() and sum(bool(files) for files in _files(path).values()) >= 2
 
