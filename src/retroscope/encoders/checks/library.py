@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.checkpoints.folders import quiet
-from retroscope.encoders.checkpoints.modules import MODULES, has_routes
+from retroscope.encoders.checkpoints.folders import MODULES, quiet
+from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.checks.selftest import SENTENCES, largest_gap, position_tolerance, tolerance
