@@ -14,7 +14,7 @@ from retroscope.errors import AnalysisError, RepresentationError, SettingsError
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.measures import depth_caveats
-from retroscope.retrieval.retrieve import check_measures, retrieve, retrieve_layers
+from retroscope.retrieval.retrieve import LayerRetrieval, check_measures, rank_by_layers, retrieve, retrieve_layers
 from retroscope.scores import load_scores
 
 EYE = np.eye(4, dtype=np.float32)
@@ -110,6 +110,24 @@ def test_vectors_that_rank_by_id_alone_say_so(
     assert ranked.scores.warnings == ((ranked.blind,) if why else ())
     layers = retrieve_layers(representations, collection(), ["R@4"]).warnings
     assert layers == ((f"retrieval by layer 0: {ranked.blind}",) if why else ())
+
+
+def test_a_layer_0_that_is_one_vector_is_a_note_and_a_higher_one_a_warning() -> None:
+    """Under `cls` every text has the same embedding at layer 0."""
+    alike, apart = np.ones((4, 4)), np.eye(4)
+
+    def ranked(*layers: np.ndarray) -> LayerRetrieval:
+        stacked = np.stack(layers, axis=1).astype(np.float32)
+        towers = (
+            representations_in_memory(["a", "unjudged", "b"], stacked[:3]),
+            representations_in_memory([*"abcd"], stacked),
+        )
+        return rank_by_layers(RetrieverRepresentations("toy", *towers, "dot", {}), collection(), ["R@4"])
+
+    fine, broken = ranked(alike, apart), ranked(apart, alike)
+    assert (len(fine.notes), fine.scores.warnings) == (1, ())
+    assert broken.notes == ()
+    assert re.match("retrieval by layer 1: every query", broken.scores.warnings[0])
 
 
 def test_equal_queries_are_no_fault_where_their_texts_are_equal() -> None:

@@ -119,10 +119,12 @@ class LayerRetrieval:
     Attributes:
         scores: dims (query, layer, measure).
         ranks: dims (query, layer): rank of the first relevant passage, 0 where the ranking holds none.
+        notes: what is to be expected of a layer and says nothing against the others.
     """
 
     scores: Scores
     ranks: xr.DataArray
+    notes: tuple[str, ...] = ()
 
 
 def retrieve_layers(
@@ -163,19 +165,22 @@ def rank_by_layers(
         rankings = search_layers(queries, vectors.passage, k, similarity=similarity, progress=report)
     parts: list[xr.DataArray] = []
     ranks: list[list[int]] = []
+    notes: list[str] = []
     warnings: list[str] = []
     for layer, ranking in enumerate(rankings):
         measured = _measured(queries[layer], ranking, vectors, collection, measures)
         parts.append(measured.scores.values)
         first = first_relevant_ranks(measured.run, collection.qrels)
         ranks.append([first.get(query_id, 0) for query_id in collection.judged_queries])
-        warnings += [f"retrieval by layer {layer}: {measured.blind}"] if measured.blind else []
+        # a token that every text has (CLS, EOS) has one embedding: layer 0 cannot but rank by id
+        told = notes if layer == 0 and len(queries) > 1 else warnings
+        told += [f"retrieval by layer {layer}: {measured.blind}"] if measured.blind else []
     values = xr.concat(parts, dim=xr.Variable("layer", range(len(parts))))
     ordered = values.transpose("query", "layer", "measure")
     scores = _scores(ordered, vectors, collection, depth(measures), "layer retrieval")
     coords = {"query": list(collection.judged_queries), "layer": range(len(parts))}
     by_layer = xr.DataArray(np.array(ranks, dtype=np.int64).T, coords=coords, dims=("query", "layer"))
-    return LayerRetrieval(replace(scores, warnings=(*scores.warnings, *warnings)), by_layer)
+    return LayerRetrieval(replace(scores, warnings=(*scores.warnings, *warnings)), by_layer, tuple(notes))
 
 
 def _scores(

@@ -42,7 +42,8 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
         )
         by_layer = scores[side] = ranked.scores
         ranks[side] = ranked.ranks
-        caveats += [f"{side}: {warning}" for warning in by_layer.warnings if warning not in vectors.warnings]
+        new = [warning for warning in by_layer.warnings if warning not in vectors.warnings]
+        caveats += [f"{side}: {text}" for text in (*new, *ranked.notes)]
         bare = vectors.bare()
         if bare is not None:
             show = stages.inside("retrieval by layer, no norm")
