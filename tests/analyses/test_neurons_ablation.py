@@ -558,7 +558,10 @@ def test_a_precision_that_moves_the_harm_is_refused(
     settings = replace(QUICK, fractions=(0.02, ALL_PLANTED, 0.3), precision="bfloat16")
     monkeypatch.setattr("retroscope.analyses.neurons.ablation.table.REFERENCE", ALL_PLANTED)
     calls: list[tuple[str, int, int]] = []
-    with pytest.raises(SettingsError, match=r"planted: in bfloat16, the harm(.|\n)*0\.01 is allowed(.|\n)*float32"):
+    with pytest.raises(
+        SettingsError,
+        match=r"planted: precision bfloat16 (.|\n)*at most 0\.01 is allowed: in bfloat16, the harm(.|\n)*float32",
+    ):
         ablation_curves(
             retriever, collection, naming(*((2, i) for i in PLANTED)), settings, lambda *call: calls.append(call)
         )

@@ -210,7 +210,7 @@ def test_an_object_that_may_remember_is_refused() -> None:
     class Cache:
         pass
 
-    with pytest.raises(AnalysisError, match=r"a block was given a Cache(.|\n)*model_inputs"):
+    with pytest.raises(AnalysisError, match=r"a block received an argument of type Cache(.|\n)*model_inputs"):
         Rows(torch.tensor([0]), 2, 3).of([Cache()])
 
 

@@ -145,7 +145,7 @@ def test_names_that_are_alike_are_refused_before_anything_is_loaded(
     assert (alike.code, "these retrievers share a name" in alike.err, "--name-after" in alike.err) == (2, True, True)
     assert "loading torch" not in alike.err
     short = cli(*base, "--name-after", "one", line=FEW)
-    assert (short.code, "1 --name-after for 2 retrievers" in short.err) == (2, True)
+    assert (short.code, "--name-after is given 1 time for 2 retrievers" in short.err) == (2, True)
     path = cli(*base, "--name-after", "..", "--name-after", "two", line=FEW)
     assert (path.code, "'..' has no letter or digit" in path.err) == (2, True)
     taken = cli(*base, "--name-after", "figures", "--name-after", "two", line=FEW)

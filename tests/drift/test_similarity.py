@@ -156,7 +156,7 @@ def test_texts_of_one_vector_have_no_nearest_neighbours() -> None:
 
 
 def test_too_few_texts() -> None:
-    with pytest.raises(AnalysisError, match="3 and 3 texts"):
+    with pytest.raises(AnalysisError, match="vectors of 3 texts and of 3 texts cannot be compared"):
         cka(cloud(3), cloud(3))
     with pytest.raises(AnalysisError, match="19 texts are too few for 10 groups"):
         jackknife(lambda rows: float(rows.mean()), 19)

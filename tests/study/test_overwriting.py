@@ -45,7 +45,9 @@ def test_another_finished_study_is_not_replaced(
     }[other]()
     searched.report(tmp_path)
     before = contents(tmp_path)
-    message = rf"the study .* with other {other}\n  fix: give another output folder, or overwrite"
+    message = (
+        rf"the study .* which has other {other} than the new study\n  fix: give another output folder, or overwrite"
+    )
     with pytest.raises(SettingsError, match=message):
         write(changed, tmp_path)
     assert contents(tmp_path) == before

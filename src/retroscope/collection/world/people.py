@@ -39,12 +39,12 @@ class WorldSettings:
         if self.trained + self.dev > 1:
             raise SettingsError(
                 f"trained={self.trained} and dev={self.dev} are shares of all people, but add up to more than 1",
-                fix="lower trained or dev, e.g. trained=0.6 (--trained 0.6) and dev=0.1",
+                fix="lower trained or dev, e.g. trained=0.6 and dev=0.1",
             )
         if self.documents % 2:
             raise SettingsError(
                 f"documents must be an even number, got {self.documents}",
-                fix="give an even number of documents, e.g. documents=16 (--documents 16)",
+                fix="give an even number of documents, e.g. 16",
             )
 
 

@@ -252,6 +252,6 @@ def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice
         raise EncoderError(
             f"unknown similarity {excerpt(choice.value)} (source: {choice.source})",
             where=checkpoint.proof.source,
-            fix=f"give --similarity {' or --similarity '.join(SIMILARITIES)} (in Python similarity='...')",
+            fix=f"give the similarity of the retriever: {' or '.join(SIMILARITIES)}",
         )
     return choice
