@@ -34,7 +34,7 @@ demo: $(HAS_RUNTIME)  ## compare two small retrievers and write runs/demo
 test: $(HAS_DEV)  ## run all tests, on all cores
 	$(BIN)/pytest $(PARALLEL)
 
-quick: $(HAS_DEV)  ## run the tests that are not slow: two minutes on two cores
+quick: $(HAS_DEV)  ## run the tests that are not slow: three minutes on two cores
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
