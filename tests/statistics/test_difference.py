@@ -296,3 +296,12 @@ def test_outcomes_without_a_change_leave_room_for_one():
 def test_interval_and_p_agree_where_every_outcome_was_gained(queries):
     effect = compare_scores(scores(np.zeros(queries)), scores(np.ones(queries))).table
     assert (effect["ci_low"].item() > 0) == (effect["p"].item() < 0.05)
+
+
+def test_scores_that_are_no_shares_keep_an_effect_of_0_without_a_width():
+    """A head without weights changes no margin; margins of other heads are negative or above 1."""
+    margins = np.random.default_rng(0).normal(size=(40, 2)) * [0, 3]
+    effect = compare_scores(scores(np.zeros((40, 2))), scores(margins)).table.sel(layer=0)
+    assert (effect["ci_low"].item(), effect["ci_high"].item()) == (0, 0)
+    shares = compare_scores(scores(np.zeros((40, 2))), scores(np.abs(margins) / 100)).table.sel(layer=0)
+    assert shares["ci_high"].item() == pytest.approx(1 - 0.025 ** (1 / 40))

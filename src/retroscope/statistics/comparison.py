@@ -11,7 +11,12 @@ from retroscope.statistics.cells import cell_values, families, to_table
 from retroscope.statistics.difference import ComparisonMethod, Difference
 from retroscope.statistics.resampling.clusters import Clusters, clusters_of
 from retroscope.statistics.resampling.flips import Differences, PValues
-from retroscope.statistics.resampling.intervals import bootstrap_mean, outcome_mean, widened_if_constant
+from retroscope.statistics.resampling.intervals import (
+    bootstrap_mean,
+    outcome_cells,
+    outcome_mean,
+    widened_if_constant,
+)
 from retroscope.statistics.resampling.shared_passages import Sharing, sharing
 from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.statistics.testing.correction import correct
@@ -78,7 +83,7 @@ def _means(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compar
     first, second = (outcome_mean(values, settings.intervals, shared.clusters) for values in (old, new))
     change = paired_differences(old, new)
     effect = bootstrap_mean(change, settings.intervals, shared.clusters)
-    effect = widened_if_constant(effect, change, (-1.0, 1.0), binary(old, new), shared.clusters)
+    effect = widened_if_constant(effect, change, (-1.0, 1.0), outcome_cells(old, new), shared.clusters)
     return {
         "before": first.mean,
         "before_low": first.low,

@@ -23,6 +23,7 @@ from retroscope.statistics.resampling.shared_passages import sharing
 
 BLOCK = 2**23  # doubles held at a time: 64 MB of weights and as many of resampled means
 FEWEST_RESAMPLES = 100
+ROUNDING = 1e-9  # by which a share may miss 0 or 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +108,19 @@ def outcome_mean(
 
     The interval is that of `bootstrap_mean`. A cell whose scores are all 0, or all 1, has the exact binomial interval.
     """
-    with np.errstate(invalid="ignore"):
-        outcomes = ((values == 0) | (values == 1) | np.isnan(values)).all(axis=0)
-    return widened_if_constant(bootstrap_mean(values, settings, clusters), values, (0.0, 1.0), outcomes, clusters)
+    plain = bootstrap_mean(values, settings, clusters)
+    return widened_if_constant(plain, values, (0.0, 1.0), outcome_cells(values), clusters)
+
+
+def outcome_cells(*tables: Float[np.ndarray, "query cell"]) -> Bool[np.ndarray, "cell"]:
+    """Return the cells in which all values of the tables are 0 or 1; NaN marks an unmeasured query.
+
+    None where a value of any cell lies outside 0 to 1. The scores are no shares then: a head's effect on the margin is
+    0 if the head has no weights, and may be any number.
+    """
+    bounded = all(bool(((one >= -ROUNDING) & (one <= 1 + ROUNDING) | np.isnan(one)).all()) for one in tables)
+    zero_or_one = [((one == 0) | (one == 1) | np.isnan(one)).all(axis=0) for one in tables]
+    return np.asarray(np.logical_and.reduce(zero_or_one) & bounded)
 
 
 def widened_if_constant(

@@ -5,8 +5,9 @@ import numpy as np
 from retroscope.errors import SettingsError
 from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.flips import PValues
+from retroscope.statistics.resampling.intervals import outcome_cells
 from retroscope.statistics.resampling.shared_passages import sharing
-from retroscope.statistics.testing.paired import QueryValues, binary, constant, n_texts, paired_differences, t_test_p
+from retroscope.statistics.testing.paired import QueryValues, constant, n_texts, paired_differences, t_test_p
 
 
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
@@ -35,6 +36,6 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
         p = shared.p_values(p, sides=1)
     same = constant(change) & (n >= 2)
     inside = np.abs(np.nan_to_num(change)).max(axis=0, initial=0.0) < margin
-    unseen = np.where(binary(before, after), max(0.0, 1 - margin), 0.5)  # a margin up to 1 holds no change but 0
-    p[same] = np.where(inside, unseen**n, 1.0)[same]
+    stayed = np.where(outcome_cells(before, after), max(0.0, 1 - margin), 0.5)  # a margin up to 1 holds no change but 0
+    p[same] = np.where(inside, stayed**n, 1.0)[same]
     return np.where(n >= 2, np.clip(p, np.finfo(np.float64).tiny, 1.0), np.nan)
