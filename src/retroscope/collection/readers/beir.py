@@ -1,23 +1,26 @@
-"""Reader of BEIR folders: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (Thakur et al., 2021).
+"""Reader of BEIR folders: corpus.jsonl, queries.jsonl and qrels (Thakur et al., 2021).
 
-Recognised by these names, each plain or gzipped. The records have `_id` (or `id`), `text` and, in the
-corpus, `title`; `answers` of the queries, a list of texts, are kept. Queries that the split does not
-judge are left out, as BEIR's own loader does.
+Qrels are qrels/SPLIT.tsv, or qrels/SPLIT.jsonl as MTEB publishes them; a split that has both is refused. Recognised by
+these names, each plain or gzipped. The records have `_id` (or `id`), `text` and, in the corpus, `title`; `answers` of
+the queries, a list of texts, are kept. Queries that the split does not judge are left out, as BEIR's own loader does.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.readers.judgments import JudgmentReader
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
 from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.rows import file_rows
+from retroscope.collection.readers.rows import file_rows, form_of
 from retroscope.collection.readers.trec_files import read_qrels
+from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError
 
-QRELS = re.compile(r".+\.tsv(\.gz)?")  # and nothing behind it: test.tsv.bak is no split
+QRELS = re.compile(r"(.+)\.(tsv|jsonl)(\.gz)?")  # and nothing behind it: test.tsv.bak is no split
 
 
 def recognises(path: Path) -> bool:
@@ -31,49 +34,58 @@ def read(path: Path, options: ReadOptions) -> Collection:
         raise incomplete(path)
     splits = qrels_files(path)
     split = choose_split(options.split, splits, str(path / "qrels"))
-    reader = RowReader(options.columns)
+    reader, judged = RowReader(options.columns), JudgmentReader()
     name = collection_name(path)
     collection = join_parts(
         name,
         reader.passages(file_rows(_file(path, "corpus"))),
         reader.queries(file_rows(_file(path, "queries"))),
-        read_qrels(splits[split]),
+        _judgments(splits[split], judged),
         str(path),
     )
-    mapping = {"format": "beir", "split": split, **reader.mapping}
-    return replace(collection, mapping=mapping, ignore_identical_ids=queries_are_passages(name))
+    return replace(
+        collection,
+        mapping={"format": "beir", "split": split, **reader.mapping, **judged.mapping},
+        notes=(*collection.notes, *judged.notes()),
+        ignore_identical_ids=queries_are_passages(name),
+    )
+
+
+def _judgments(file: Path, reader: JudgmentReader) -> list[Judgment]:
+    return [*reader.judgments(file_rows(file))] if form_of(file) == ".jsonl" else read_qrels(file)
 
 
 def qrels_files(path: Path) -> dict[str, Path]:
-    """Map split -> qrels file of a BEIR folder: qrels/SPLIT.tsv or qrels/SPLIT.tsv.gz.
+    """Map split -> qrels file of a BEIR folder: qrels/SPLIT.tsv or qrels/SPLIT.jsonl, each plain or with .gz.
 
     Raises:
-        CollectionError: where a split has both.
+        CollectionError: where a split has several files.
     """
-    files = [p for p in sorted((path / "qrels").iterdir()) if QRELS.fullmatch(p.name)]
-    return {
-        split: one_of(path / "qrels", f"{split}.tsv") for split in dict.fromkeys(p.name.split(".tsv")[0] for p in files)
-    }
+    matches = [m for p in sorted((path / "qrels").iterdir()) if (m := QRELS.fullmatch(p.name))]
+    files: dict[str, list[str]] = {}
+    for match in matches:
+        files.setdefault(match[1], []).append(match[0])
+    return {split: _only_one(path / "qrels", names) for split, names in files.items()}
 
 
-def one_of(folder: Path, name: str) -> Path:
-    """Return the file of that name, plain or with the ending .gz.
+def _only_one(folder: Path, names: Sequence[str]) -> Path:
+    """Return the only file of these names.
 
     Raises:
-        CollectionError: where both exist: one of them is outdated, and it is unknown which.
+        CollectionError: where there are several: all but one are outdated, and it is unknown which.
     """
-    plain, packed = folder / name, folder / f"{name}.gz"
-    if plain.is_file() and packed.is_file():
+    if len(names) > 1:
         raise CollectionError(
-            f"both {name} and {name}.gz are in this folder, so it is unclear which of them to read",
+            f"both {' and '.join(names)} are in this folder, so it is unclear which of them to read",
             where=str(folder),
-            fix=f"remove {name} or {name}.gz",
+            fix=f"remove {' or '.join(names)}",
         )
-    return packed if packed.is_file() else plain
+    return folder / names[0]
 
 
 def _file(path: Path, stem: str) -> Path:
-    return one_of(path, f"{stem}.jsonl")
+    names = [name for name in (f"{stem}.jsonl", f"{stem}.jsonl.gz") if (path / name).is_file()]
+    return _only_one(path, names)
 
 
 def is_begun(path: Path) -> bool:
@@ -86,7 +98,7 @@ def incomplete(path: Path) -> CollectionError:
     return CollectionError(
         f"this is not a complete BEIR folder: it has no {', '.join(_absent(path))}",
         where=str(path),
-        fix="add what is missing; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv",
+        fix="add what is missing; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv (or .jsonl)",
     )
 
 
@@ -99,4 +111,6 @@ def _absent(path: Path) -> list[str]:
     return missing + ([] if (path / "qrels").is_dir() else ["qrels/"])
 
 
-READER = Reader(layout="folder", judgments="`qrels/SPLIT.tsv`", recognises=recognises, read=read, splits=qrels_files)
+READER = Reader(
+    layout="folder", judgments="`qrels/SPLIT.tsv` or `.jsonl`", recognises=recognises, read=read, splits=qrels_files
+)

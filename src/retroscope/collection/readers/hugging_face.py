@@ -20,8 +20,7 @@ import yaml
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers import beir
-from retroscope.collection.readers.fields import missing_column, required_id
-from retroscope.collection.readers.numbers import relevance_of
+from retroscope.collection.readers.judgments import JudgmentReader
 from retroscope.collection.readers.options import (
     CHOOSE_SPLIT,
     ReadOptions,
@@ -34,7 +33,6 @@ from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.row_formats.examples import collection_from_rows
 from retroscope.collection.readers.row_formats.registry import ROW_FORMATS
 from retroscope.collection.readers.rows import Row, file_rows, form_of
-from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
 from retroscope.files.reading import foreign, read_whole
 
@@ -42,11 +40,6 @@ JUDGMENTS = ("qrels", "default", "data")  # the configuration that holds them, i
 SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 CHECK_NAME = "check the name and the network, or give the path of a local folder"
 SAVED = ("dataset_info.json", "dataset_dict.json")
-QRELS_COLUMNS = {
-    "query": ("query-id", "query_id"),
-    "passage": ("corpus-id", "corpus_id", "doc_id"),
-    "relevance": ("score", "relevance"),
-}
 
 
 RowSource = Callable[[], Iterator[Row]]
@@ -100,16 +93,20 @@ def _from_parts(
     part = next(name for name in JUDGMENTS if name in names)
     judgments = splits_of(part)
     split = choose_split(options.split, judgments, f"{source}, {part}")
-    reader = RowReader(options.columns)
+    reader, judged = RowReader(options.columns), JudgmentReader()
     collection = join_parts(
         collection_name(Path(source)),
         reader.passages(_only(splits_of("corpus"), "corpus", split, source)()),
         reader.queries(_only(splits_of("queries"), "queries", split, source)()),
-        [_judgment(row) for row in judgments[split]()],
+        [*judged.judgments(judgments[split]())],
         source,
     )
-    mapping = {"format": "hf", "judgments": part, "split": split, **reader.mapping}
-    return replace(collection, mapping=mapping, ignore_identical_ids=queries_are_passages(source))
+    return replace(
+        collection,
+        mapping={"format": "hf", "judgments": part, "split": split, **reader.mapping, **judged.mapping},
+        notes=(*collection.notes, *judged.notes()),
+        ignore_identical_ids=queries_are_passages(source),
+    )
 
 
 def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
@@ -122,16 +119,6 @@ def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
             fix=f"choose a split that qrels and {part} have: {CHOOSE_SPLIT}; or keep only one split of {part}",
         )
     return splits[name]
-
-
-def _judgment(row: Row) -> Judgment:
-    column_of = {w: next((n for n in names if n in row.values), None) for w, names in QRELS_COLUMNS.items()}
-    query, passage, relevance = column_of["query"], column_of["passage"], column_of["relevance"]
-    if query is None or passage is None or relevance is None:
-        word = next(w for w, column in column_of.items() if column is None)
-        raise missing_column(row, QRELS_COLUMNS[word])
-    grade = relevance_of(row.values[relevance], row.where)
-    return Judgment(required_id(row, query), required_id(row, passage), grade)
 
 
 def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:

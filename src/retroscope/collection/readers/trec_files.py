@@ -76,7 +76,12 @@ def line_cells(line: str) -> list[str]:
 
 def is_qrels_header(cells: list[str]) -> bool:
     """Return whether the cells of a first line are column names: 3 or 4 cells, the last in `GRADE_COLUMNS`."""
-    return len(cells) in (3, 4) and cells[-1].casefold().replace("-", "_") in GRADE_COLUMNS
+    return len(cells) in (3, 4) and is_grade_column(cells[-1])
+
+
+def is_grade_column(name: str) -> bool:
+    """Return whether a column of this name holds grades: one of `GRADE_COLUMNS`, in any case, with - or _."""
+    return name.casefold().replace("-", "_") in GRADE_COLUMNS
 
 
 def read_run(path: Path) -> dict[str, ScoredPassages]:

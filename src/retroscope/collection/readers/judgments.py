@@ -1,0 +1,74 @@
+"""Read judgments from rows with named columns: JSON lines, parquet, or rows of a hub data set.
+
+A row has a query id, a passage id and a grade, under one of the names of `ID_COLUMNS` and `GRADE_COLUMNS`. Rows of two
+columns (NanoBEIR) have no grade: each pair is relevant, and a note says so.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from retroscope.collection.readers.fields import missing_column, required_id
+from retroscope.collection.readers.numbers import relevance_of
+from retroscope.collection.readers.rows import Row
+from retroscope.collection.readers.trec_files import is_grade_column
+from retroscope.collection.records import Judgment
+from retroscope.errors import CollectionError
+
+ID_COLUMNS = {
+    "judged_query": ("query-id", "query_id", "qid"),
+    "judged_passage": ("corpus-id", "corpus_id", "doc_id", "docid", "passage_id", "pid"),
+}
+
+
+@dataclass
+class JudgmentReader:
+    """Converter of rows to judgments; `mapping` records the column of each field, `ungraded` counts rows without one.
+
+    Errors name the file and the row.
+    """
+
+    mapping: dict[str, str] = field(default_factory=dict)
+    ungraded: int = 0
+
+    def judgments(self, rows: Iterable[Row]) -> Iterator[Judgment]:
+        """Yield a judgment for each row; the columns are those of the first row."""
+        for row in rows:
+            self.mapping = self.mapping or _columns(row)
+            query, passage = (required_id(row, _present(row, self.mapping[word])) for word in ID_COLUMNS)
+            grade = self.mapping.get("grade")
+            if grade is None:
+                self.ungraded += 1
+            value = 1 if grade is None else row.values[_present(row, grade)]
+            yield Judgment(query, passage, relevance_of(value, row.where))
+
+    def notes(self) -> tuple[str, ...]:
+        """Return a note about pairs without a grade, if there are any."""
+        if not self.ungraded:
+            return ()
+        return (f"the qrels have no grades: each of their {self.ungraded:,} pairs counts as relevant (grade 1)",)
+
+
+def _present(row: Row, column: str) -> str:
+    if column not in row.values:
+        raise missing_column(row, [column])
+    return column
+
+
+def _columns(row: Row) -> dict[str, str]:
+    """Map each field to its column; no grade only where the row has nothing but the two ids."""
+    columns = {}
+    for word, names in ID_COLUMNS.items():
+        present = [name for name in names if name in row.values]
+        if not present:
+            raise missing_column(row, names)
+        columns[word] = present[0]
+    grades = [name for name in row.values if is_grade_column(name)]
+    if len(grades) > 1:
+        raise CollectionError(
+            f"several columns could be the grade: {', '.join(grades)}",
+            where=row.where,
+            fix="keep one of these columns in the qrels",
+        )
+    if not grades and len(row.values) > len(ID_COLUMNS):
+        raise missing_column(row, ("score", "relevance", "label"))
+    return {**columns, **({"grade": grades[0]} if grades else {})}
