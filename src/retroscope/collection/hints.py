@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from retroscope.collection.readers.rows import first_row, form_of
+from retroscope.collection.readers.shards import first_of_parquet
 from retroscope.errors import CollectionError
 
 QUERIES = ("question", "query", "queries", "anchor", "sentence1", "text1", "q", "premise", "claim", "title")
@@ -21,7 +23,7 @@ def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[s
         tried: the prefixes of all readers.
         recognised: the readers that recognise a path, by their prefixes.
     """
-    meant = [place for place in _places(path) if recognised(place)]
+    meant = [place for place in _places(path) if _is_meant(place, recognised)]
     if meant:
         which = " or ".join(str(place) for place in meant[:3])
         place = "contains this file" if path.is_file() else "lies inside this folder"
@@ -35,6 +37,13 @@ def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[s
     )
 
 
+def _is_meant(place: Path, recognised: Callable[[Path], list[str]]) -> bool:
+    """Return whether a reader recognises a place; False for one with damaged files, which are not what was asked."""
+    with suppress(CollectionError):
+        return bool(recognised(place))
+    return False
+
+
 def _places(path: Path) -> Iterable[Path]:
     """Yield folders near a path that may have been meant: the file's folder, or subfolders down to depth two."""
     if path.is_file():
@@ -44,8 +53,8 @@ def _places(path: Path) -> Iterable[Path]:
 
 
 def _how_to_read(path: Path) -> str:
-    """Describe how to read a file of rows whose columns have other names, by an option of the command line."""
-    row = first_row(path)
+    """Describe how to read rows whose columns have other names, by an option of the command line."""
+    row = first_of_parquet(path) if path.is_dir() else first_row(path)
     if row is None:
         return f"put the format before the path, e.g. st:{path}; docs/reference/data.md describes the formats"
     columns = [str(name) for name in row.values]
@@ -56,5 +65,6 @@ def _how_to_read(path: Path) -> str:
     query = next((c for name in QUERIES for c in columns if c.lower() == name), "COLUMN")  # a question before a title
     passage = next((c for c in columns if c.lower() in PASSAGES), "COLUMN")
     words = f"{{query: {query}, positive: {passage}}}"
-    found = f"name the format, and which of the columns of this file ({', '.join(columns[:8])}) have the texts"
-    return f"{found}: --data st:{path} --set data.columns='{words}'"
+    prefix, place = ("hf", row.file) if path.is_dir() else ("st", "this file")
+    found = f"name the format, and which of the columns of {place} ({', '.join(columns[:8])}) have the texts"
+    return f"{found}: --data {prefix}:{path} --set data.columns='{words}'"

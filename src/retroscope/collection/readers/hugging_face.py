@@ -4,11 +4,11 @@ Four layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or 
 folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name, also in a copy
 of its repository, whose card (README.md) says which files each one has.
 Or one data set saved with `save_to_disk`, or a folder of parquet files SPLIT-00000-of-00002.parquet, as downloaded
-from the Hub, whose rows are of one of `ROW_FORMATS`. Recognised by the three folders, or by the files that
-`save_to_disk` leaves. Everything but parquet needs the extra `datasets`. No loading script is ever run.
+from the Hub (its files may be in `data`), whose rows are of one of `ROW_FORMATS`. Recognised by the three folders, by
+the files that `save_to_disk` leaves, or by the columns of the first parquet file. Everything but parquet needs the
+extra `datasets`. No loading script is ever run.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,28 +30,29 @@ from retroscope.collection.readers.options import (
 )
 from retroscope.collection.readers.parts import RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.row_formats.examples import collection_from_rows
+from retroscope.collection.readers.row_formats.examples import RowFormat, collection_from_rows
 from retroscope.collection.readers.row_formats.registry import ROW_FORMATS
-from retroscope.collection.readers.rows import Row, file_rows, form_of
+from retroscope.collection.readers.rows import Row, RowSource, form_of
+from retroscope.collection.readers.shards import Splits, chained_rows, first_of_parquet, parquet_folder, parquet_splits
 from retroscope.errors import CollectionError, MissingExtraError
 from retroscope.files.reading import foreign, read_whole
 
 JUDGMENTS = ("qrels", "default", "data")  # the configuration that holds them, in order of preference
-SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 CHECK_NAME = "check the name and the network, or give the path of a local folder"
 SAVED = ("dataset_info.json", "dataset_dict.json")
 
 
-RowSource = Callable[[], Iterator[Row]]
-Splits = Mapping[str, RowSource]
-
-
 def recognises(path: Path) -> bool:
-    """Return whether a folder was written by `save_to_disk`, or has BEIR's three parts as subfolders."""
+    """Return whether a folder was written by `save_to_disk`, has BEIR's three parts as subfolders, or has parquet files
+    whose rows have a known format.
+    """
     if not path.is_dir():
         return False
     folders = [p.name for p in path.iterdir() if p.is_dir()]
-    return _saved(path) or _has_parts(folders) or (_has_parts([*_of_card(path)]) and not beir.recognises(path))
+    if _saved(path) or _has_parts(folders):
+        return True
+    by_card = _has_parts([*_of_card(path)]) and not beir.recognises(path)
+    return by_card or bool(_fitting(first_of_parquet(path), {}))
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
@@ -68,8 +69,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
     if _has_parts([*configurations]):
         return _from_parts([*configurations], lambda part: configurations[part], str(path), options)
     folders = sorted(p.name for p in path.iterdir() if p.is_dir())
-    if not _has_parts(folders) and (splits := _folder_splits(path)):
-        return _from_rows(splits, path, options)
+    if not _has_parts(folders) and (folder := parquet_folder(path)):
+        return _from_rows(parquet_splits(folder), path, options)
     return _from_parts(folders, lambda part: _folder_splits(path / part), str(path), options)
 
 
@@ -124,46 +125,27 @@ def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
 def _from_rows(splits: Splits, path: Path, options: ReadOptions) -> Collection:
     split = choose_split(options.split, splits, str(path))
     first = next(splits[split](), None)
-    fitting = [form for form in ROW_FORMATS.values() if form.fits(first)]
+    fitting = _fitting(first, options.columns)
     if len(fitting) != 1:
         columns, formats = ", ".join(first.values) if first else "none", " and ".join(form.name for form in fitting)
         raise CollectionError(
             f"the columns must fit exactly one known format, but fit {formats or 'none'}; columns: {columns}",
             where=str(path),
-            fix="rename the columns, e.g. to query, positive, negative_1 and negative_2, and save the data set again",
+            fix="name the columns of the query and of its relevant text, e.g. --set data.columns='{query: question, "
+            "positive: answer}', or rename the columns and save the data set again",
         )
     plain = replace(options, split=None)
     collection = collection_from_rows(splits[split](), fitting[0], plain, name=collection_name(path), source=str(path))
     return replace(collection, mapping={**collection.mapping, "split": split})
 
 
+def _fitting(row: Row | None, columns: Mapping[str, str]) -> list[RowFormat]:
+    return [form for form in ROW_FORMATS.values() if form.fits(row, columns)]
+
+
 def _folder_splits(folder: Path) -> Splits:
     """Map split -> rows, for a saved data set or for parquet files named by their split."""
-    if _saved(folder):
-        return _saved_splits(folder)
-    shards: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob("*.parquet")):
-        shards.setdefault(SHARD.sub("", file.stem), []).append(file)
-    for name, files in shards.items():
-        _check_complete(name, files, folder)
-    return {name: partial(_chained, files) for name, files in shards.items()}
-
-
-def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
-    """Refuse a split whose parquet parts are incomplete, or that exists both whole and in parts."""
-    parts = [(int(match[1]), int(match[2])) for file in files if (match := SHARD.search(file.stem))]
-    whole = len(files) == 1 and not parts
-    if not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
-        raise CollectionError(
-            f"the files of the split {split!r} are not all parts of one set: {', '.join(file.name for file in files)}",
-            where=str(folder),
-            fix=f"download all parts {split}-00000-of-0000N.parquet of one set, and remove other files of the split",
-        )
-
-
-def _chained(files: Sequence[Path]) -> Iterator[Row]:
-    for file in files:
-        yield from file_rows(file)
+    return _saved_splits(folder) if _saved(folder) else parquet_splits(folder)
 
 
 def _saved_splits(folder: Path) -> Splits:
@@ -201,7 +183,7 @@ def _card_splits(folder: Path, listed: object) -> Splits:
         inside = [one for one in patterns if not one.startswith("/") and ".." not in Path(one).parts]
         files = sorted({file for one in inside for file in folder.glob(one) if form_of(file)})
         if files:
-            splits[str(entry.get("split", "train"))] = partial(_chained, files)
+            splits[str(entry.get("split", "train"))] = partial(chained_rows, files)
     return splits
 
 

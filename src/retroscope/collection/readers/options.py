@@ -63,11 +63,20 @@ def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str
 
 
 def collection_name(path: Path) -> str:
-    """Return a short name for tables: the name of the file or folder without its endings."""
+    """Return a short name for tables: the name of the file or folder without its endings.
+
+    A snapshot in the hub's cache (datasets--OWNER--NAME/snapshots/COMMIT) has the name of its data set.
+    """
+    if path.parent.name == "snapshots" and path.parent.parent.name.startswith("datasets--"):
+        return path.parent.parent.name.rpartition("--")[2]
     name = path.name or path.resolve().name
     return name if path.is_dir() else name.split(".")[0] or name
 
 
 def queries_are_passages(name: str) -> bool:
-    """Return whether any part of a data set's name (folder, or id with slashes) is in `QUERIES_ARE_PASSAGES`."""
-    return any(part.lower() in QUERIES_ARE_PASSAGES for part in PurePath(name).parts)
+    """Return whether any part of a data set's name (folder, or id with slashes) is in `QUERIES_ARE_PASSAGES`.
+
+    A folder of the hub's cache, datasets--OWNER--NAME, has the parts OWNER and NAME.
+    """
+    words = {word for part in PurePath(name).parts for word in part.lower().split("--")}
+    return bool(words & QUERIES_ARE_PASSAGES)

@@ -50,6 +50,10 @@ class Row:
         return f"{self.file}, {self.unit} {self.number}"
 
 
+RowSource = Callable[[], Iterator[Row]]
+"""Rows that can be read more than once: each call reads them from the beginning."""
+
+
 def file_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a file.
 

@@ -66,9 +66,12 @@ class RowFormat:
             **resolve_stems(row, self.stems, columns),
         }
 
-    def fits(self, row: Row | None) -> bool:
-        """Return whether a row has every required column."""
-        return row is not None and all(any(n in row.values for n in names) for names in self.required.values())
+    def fits(self, row: Row | None, columns: Mapping[str, str] | None = None) -> bool:
+        """Return whether a row has every required column; `columns` names other columns by field."""
+        given = columns or {}
+        wanted = [[given[word]] if word in given else names for word, names in self.required.items()]
+        known = {*given} <= {*self.words}
+        return known and row is not None and all(any(n in row.values for n in names) for names in wanted)
 
 
 def row_reader(form: RowFormat) -> Reader:

@@ -1,0 +1,65 @@
+"""Parquet files of a folder, by split: SPLIT.parquet, or SPLIT-00000-of-00002.parquet as the hub names them."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from retroscope.collection.readers.rows import Row, RowSource, file_rows, first_row
+from retroscope.errors import CollectionError
+
+SHARD = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]{16})?$")  # older uploads end in a hash
+Splits = Mapping[str, RowSource]
+
+
+def parquet_folder(path: Path) -> Path | None:
+    """Return the folder with the parquet files of a copied data set, this one or `data` in it; None if neither has any.
+
+    Raises:
+        CollectionError: where both have some.
+    """
+    folders = [folder for folder in (path, path / "data") if any(folder.glob("*.parquet"))]
+    if len(folders) > 1:
+        raise CollectionError(
+            "this folder and the folder data in it both have parquet files, so it is unclear which of them to read",
+            where=str(path),
+            fix=f"give the one that is meant, e.g. {path / 'data'}, or remove the files of the other",
+        )
+    return folders[0] if folders else None
+
+
+def first_of_parquet(path: Path) -> Row | None:
+    """Return the first row of the first parquet file that `parquet_folder` finds; None if there is none."""
+    folder = parquet_folder(path) if path.is_dir() else None
+    return None if folder is None else first_row(min(folder.glob("*.parquet")))
+
+
+def parquet_splits(folder: Path) -> Splits:
+    """Map split -> rows of its parquet files, in the order of their names.
+
+    Raises:
+        CollectionError: for a split that lacks parts, or that exists both whole and in parts.
+    """
+    shards: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.parquet")):
+        shards.setdefault(SHARD.sub("", file.stem), []).append(file)
+    for name, files in shards.items():
+        _check_complete(name, files, folder)
+    return {name: partial(chained_rows, files) for name, files in shards.items()}
+
+
+def chained_rows(files: Sequence[Path]) -> Iterator[Row]:
+    """Yield the rows of the files, one file after another."""
+    for file in files:
+        yield from file_rows(file)
+
+
+def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
+    parts = [(int(match[1]), int(match[2])) for file in files if (match := SHARD.search(file.stem))]
+    whole = len(files) == 1 and not parts
+    if not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
+        raise CollectionError(
+            f"the files of the split {split!r} are not all parts of one set: {', '.join(file.name for file in files)}",
+            where=str(folder),
+            fix=f"download all parts {split}-00000-of-0000N.parquet of one set, and remove other files of the split",
+        )
