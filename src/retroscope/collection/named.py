@@ -96,14 +96,16 @@ ROWS: tuple[Named, ...] = (
         split="dev",
         stated_by=f"{MTEB}/multilingual/MIRACLRetrieval.py (its revision there is main)",
         get="its configurations are corpus-LANG, queries-LANG and LANG, e.g. corpus-de, queries-de and de; keep "
-        "passages that have the id of a query (mteb issue 642)",
+        "passages that have the id of a query (mteb issue 642). The folders of miracl/miracl and miracl/miracl-corpus "
+        "are read without conversion: miracl:miracl-v1.0-LANG",
     ),
     Named(
         name="mr-tydi",
         revision="fc24a3ce8f09746410daee3d5cd823ff7a0675b7",
         licence="cc-by-sa-3.0",
         stated_by=f"{MTEB}/multilingual/MrTidyRetrieval.py (mteb/mrtidy)",
-        get="its configurations are LANGUAGE-corpus, LANGUAGE-queries and LANGUAGE-qrels, e.g. arabic-corpus",
+        get="its configurations are LANGUAGE-corpus, LANGUAGE-queries and LANGUAGE-qrels, e.g. arabic-corpus. The "
+        "folders of castorini/mr-tydi and castorini/mr-tydi-corpus are read without conversion: mrtydi:FOLDER",
     ),
     Named(
         name="xquad",

@@ -3,7 +3,7 @@
 `load_collection`, its errors, the formats of a path and the table of layouts in docs/reference/data.md follow from it.
 """
 
-from retroscope.collection.readers import beir, hugging_face, irds, trec
+from retroscope.collection.readers import beir, hugging_face, irds, miracl, trec
 from retroscope.collection.readers.facts import reader as facts
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.row_formats.registry import ROW_READERS
@@ -11,6 +11,7 @@ from retroscope.collection.readers.row_formats.registry import ROW_READERS
 READERS: dict[str, Reader] = {
     "beir": beir.READER,
     "trec": trec.READER,
+    "miracl": miracl.READER,
     **ROW_READERS,
     "facts": facts.READER,
     "hf": hugging_face.READER,

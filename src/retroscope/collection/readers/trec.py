@@ -16,9 +16,9 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
 from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.rows import Row, file_rows, form_of, lines
+from retroscope.collection.readers.rows import file_rows, form_of, lines
 from retroscope.collection.readers.sgml import holds_documents, read_sgml
-from retroscope.collection.readers.trec_files import line_cells, read_qrels, read_topics
+from retroscope.collection.readers.trec_files import line_cells, read_pairs, read_qrels, read_topics
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
 
@@ -129,7 +129,7 @@ def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
         return read_sgml(file)
     if _has_rows(file, PASSAGE_WORDS):
         return reader.passages(file_rows(file))
-    return reader.passages(_pairs(file, "docid", "text"))
+    return reader.passages(read_pairs(file, "docid", "text"))
 
 
 def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
@@ -137,7 +137,7 @@ def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
         return reader.queries(file_rows(file))
     if any("<top>" in line.lower() for _, line in lines(file)):
         return iter(read_topics(file, reader.columns.get("query_text", "title")))
-    return reader.queries(_pairs(file, "qid", "text"))
+    return reader.queries(read_pairs(file, "qid", "text"))
 
 
 def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
@@ -147,20 +147,6 @@ def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
         return True
     header = next((line_cells(line) for _, line in lines(file)), [])
     return form == ".tsv" and all(any(name in header for name in names) for names in words.values())
-
-
-def _pairs(file: Path, first: str, second: str) -> Iterator[Row]:
-    for number, line in lines(file):
-        if not line.strip():
-            continue
-        key, *texts = line.rstrip("\r\n").split("\t")
-        if len(texts) != 1:
-            raise CollectionError(
-                f"this line has {len(texts)} tabs, expected 1",
-                where=f"{file}, line {number}",
-                fix=f"write each line as {first}<TAB>{second}; for more columns, give a .tsv file with a header",
-            )
-        yield Row({first: key.strip(" "), second: texts[0]}, str(file), number)
 
 
 READER = Reader(layout="folder", judgments="qrels file", recognises=recognises, read=read)

@@ -1,13 +1,14 @@
-"""Read TREC's files: qrels, runs and topics, each plain or gzipped."""
+"""Read TREC's files: qrels, runs, topics, and texts by id, each plain or gzipped."""
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 from retroscope.collection.ids import check_id
 from retroscope.collection.readers.numbers import relevance_of, score_of
-from retroscope.collection.readers.rows import lines
+from retroscope.collection.readers.rows import Row, lines
 from retroscope.collection.records import Judgment, Query
 from retroscope.errors import CollectionError, excerpt
 
@@ -146,3 +147,22 @@ def read_topics(path: Path, field: str = "title") -> list[Query]:
 def _plain(text: str) -> str:
     """Return the text without TREC's "Number:", "Topic:", "Description:" labels and line breaks."""
     return " ".join(re.sub(r"^\s*(Number|Topic|Description|Narrative):", "", text).split())
+
+
+def read_pairs(file: Path, first: str, second: str) -> Iterator[Row]:
+    """Yield a row with these two columns for each line `id<TAB>text` of a file without a header.
+
+    Raises:
+        CollectionError: with file and line, for a line of more or fewer cells.
+    """
+    for number, line in lines(file):
+        if not line.strip():
+            continue
+        key, *texts = line.rstrip("\r\n").split("\t")
+        if len(texts) != 1:
+            raise CollectionError(
+                f"this line has {len(texts)} tabs, expected 1",
+                where=f"{file}, line {number}",
+                fix=f"write each line as {first}<TAB>{second}; for more columns, give a .tsv file with a header",
+            )
+        yield Row({first: key.strip(" "), second: texts[0]}, str(file), number)

@@ -7,6 +7,7 @@ from retroscope.collection.readers.row_formats import (
     dpr,
     flag_embedding,
     ielab,
+    mr_tydi,
     ms_marco,
     sentence_transformers,
     tevatron,
@@ -26,4 +27,5 @@ ROW_READERS: Mapping[str, Reader] = {
     **{name: row_reader(form) for name, form in ROW_FORMATS.items()},
     "dpr": dpr.READER,
     "tevatron": tevatron.READER,
+    "mrtydi": mr_tydi.READER,
 }

@@ -43,27 +43,33 @@ def read(path: Path, options: ReadOptions) -> Collection:
     if not VERSION_2.fits(first_row(path)):
         return read_rows(path, LEGACY, options)
     options.refuse_split(VERSION_2.name)
-    refuse_unknown_words(options.columns, (*VERSION_2.words, *CORPUS_WORDS))
-    gathered, mapping = _gather(path, options.columns)
-    corpus = RowReader({word: column for word, column in options.columns.items() if word in CORPUS_WORDS})
+    return read_with_corpus(path, _corpus_beside(path), VERSION_2, options)
+
+
+def read_with_corpus(path: Path, corpus: Path, form: RowFormat, options: ReadOptions) -> Collection:
+    """Read a file of rows whose passages are all in a corpus (`docid`, `text`, `title`), by their ids."""
+    refuse_unknown_words(options.columns, (*form.words, *CORPUS_WORDS))
+    reader = RowReader({word: column for word, column in options.columns.items() if word in CORPUS_WORDS})
+    gathered, mapping = _gather(path, form, options.columns)
     collection = make_collection(
         collection_name(path),
-        corpus.passages(file_rows(_corpus_beside(path))),
+        reader.passages(file_rows(corpus)),
         gathered.queries,
         gathered.judgments(),
         gathered.candidates(),
         source=str(path),
     )
-    mapping = {"format": VERSION_2.name, **mapping, **corpus.mapping}
+    mapping = {"format": form.name, **mapping, **reader.mapping}
     notes = (*collection.notes, *gathered.notes())
     return replace(collection, rows=gathered.choices(), mapping=mapping, notes=notes)
 
 
-def _gather(path: Path, columns: Mapping[str, str]) -> tuple[Gathering, dict[str, str]]:
+def _gather(path: Path, form: RowFormat, columns: Mapping[str, str]) -> tuple[Gathering, dict[str, str]]:
     gathered, mapping = Gathering(), dict[str, str]()
+    given = {word: column for word, column in columns.items() if word in form.words}
     for row in file_rows(path):
-        mapping = mapping or VERSION_2.resolve(row, columns)
-        gathered.add(VERSION_2.example(row, mapping), row.where)
+        mapping = mapping or form.resolve(row, given)
+        gathered.add(form.example(row, mapping), row.where)
     return gathered, mapping
 
 

@@ -1,0 +1,68 @@
+"""Reader of a language of Mr. TyDi (Zhang et al., 2021) as castorini/mr-tydi publishes it, with its corpus.
+
+A folder of train, dev and test.jsonl.gz, each with rows of Tevatron's legacy format, and corpus.jsonl.gz (`docid`,
+`title`, `text`) of castorini/mr-tydi-corpus in the same folder; each packed or not. Recognised by the rows. Each file
+is a split. A folder without the corpus is refused: the relevant passages alone would make retrieval trivial.
+"""
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from retroscope.collection.collection import Collection
+from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
+from retroscope.collection.readers.reader import Reader
+from retroscope.collection.readers.row_formats.examples import recognises_rows
+from retroscope.collection.readers.row_formats.tevatron import LEGACY, read_with_corpus
+from retroscope.errors import CollectionError
+
+SPLITS = ("train", "dev", "test")
+ENDINGS = (".jsonl", ".jsonl.gz")
+
+
+def recognises(path: Path) -> bool:
+    """Return whether a folder has a file train, dev or test.jsonl whose rows are of Tevatron's legacy format."""
+    if not path.is_dir():
+        return False
+    with suppress(CollectionError):  # a file without rows is of no format
+        return any(recognises_rows(file, LEGACY) for split in SPLITS for file in _files(path, split))
+    return False
+
+
+def read(path: Path, options: ReadOptions) -> Collection:
+    """Read a split with all passages of the corpus."""
+    files = {split: _only_one(path, split) for split in SPLITS if _files(path, split)}
+    split = choose_split(options.split, files, str(path))
+    if not _files(path, "corpus"):
+        raise CollectionError(
+            "this folder has no corpus.jsonl or corpus.jsonl.gz",
+            where=str(path),
+            fix="put the corpus of the same language from castorini/mr-tydi-corpus into this folder; to search only "
+            f"the passages of the rows, e.g. for training, give a file: tevatron:{files[split]}",
+        )
+    collection = read_with_corpus(files[split], _only_one(path, "corpus"), LEGACY, options)
+    return replace(
+        collection,
+        name=collection_name(path),
+        source=str(path),
+        mapping={**collection.mapping, "format": "mrtydi", "split": split, "file": files[split].name},
+    )
+
+
+def _files(folder: Path, stem: str) -> list[Path]:
+    return [folder / f"{stem}{ending}" for ending in ENDINGS if (folder / f"{stem}{ending}").is_file()]
+
+
+def _only_one(folder: Path, stem: str) -> Path:
+    files = _files(folder, stem)
+    if len(files) > 1:
+        names = [file.name for file in files]
+        raise CollectionError(
+            f"both {' and '.join(names)} are in this folder, so it is unclear which of them to read",
+            where=str(folder),
+            fix=f"remove {' or '.join(names)}",
+        )
+    return files[0]
+
+
+READER = Reader(layout="folder", judgments="each row", recognises=recognises, read=read)
