@@ -200,7 +200,7 @@ def test_an_incomplete_trec_folder_is_told_what_it_lacks(prefix: str, tmp_path: 
     write(tmp_path / "queries.tsv", "q1\twhat lowers fever\n")
     assert ("as qrels or corpus" if prefix else "no format fits this path") in problem()
     write(tmp_path / "collection.tsv", "p1\tAspirin lowers fever.\n")
-    write(tmp_path / "2019qrels-pass.txt", "q1 0 p1 2\n")
+    write(tmp_path / "judged-pass.txt", "q1 0 p1 2\n")
     assert "no file of this folder is recognised by its name as qrels\n" in problem()
     file = write(tmp_path / "qrels.txt", "q1 Q0 p1 1 2.5 a-run\n")
     assert f"{file}, line 1: this line has 6 columns, but qrels have 3 or 4" in problem()

@@ -2,9 +2,11 @@
 
 A name with "qrels" in it is qrels (`qid 0 docid rel`), one with "topics" or "queries" is the topics
 (<top> blocks, `qid<TAB>text`, or rows), one with "corpus", "collection", "docs" or "passages" is the
-corpus (`docid<TAB>text`, rows, or <DOC> blocks of SGML, in one file or in a folder of that name); each
-plain or gzipped. Recognised by one file of each kind whose qrels have three or four columns. Several
-qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics.
+corpus (`docid<TAB>text`, `docid<TAB>url<TAB>title<TAB>body` as in msmarco-docs.tsv, rows, or <DOC> blocks of SGML, in
+one file or in a folder of that name); each plain or gzipped. Recognised by one file of each kind whose qrels have three
+or four columns. Several qrels (qrels.dev.tsv, qrels.test.tsv) are splits, and so are topics. A year before "qrels"
+belongs to the split: 2019qrels-pass.txt is 2019.pass, and its topics are those with 2019 in their name. Archives
+(.tar.gz) and msmarco-docs-lookup.tsv, which lie beside these files as published, are not read.
 """
 
 import re
@@ -18,11 +20,17 @@ from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowR
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.rows import file_rows, form_of, lines
 from retroscope.collection.readers.sgml import holds_documents, read_sgml
-from retroscope.collection.readers.trec_files import line_cells, read_pairs, read_qrels, read_topics
+from retroscope.collection.readers.trec_files import line_cells, read_pairs, read_qrels, read_texts, read_topics
 from retroscope.collection.records import Passage, Query
 from retroscope.errors import CollectionError
 
-ROLES = {"qrels": r"qrels?", "topics": r"topics?|quer(y|ies)", "corpus": r"corpus|collection|docs?|documents|passages"}
+ROLES = {
+    "qrels": r"(?P<year>[0-9]{4})?qrels?",
+    "topics": r"topics?|quer(y|ies)",
+    "corpus": r"corpus|collection|docs?|documents|passages",
+}
+
+NOT_READ = {"tar", "tgz", "zip", "lookup"}  # words in the names of files that lie beside those of MS MARCO
 
 
 def recognises(path: Path) -> bool:
@@ -66,6 +74,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
 def _files(path: Path) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {role: [] for role in ROLES}
     for file in sorted(p for p in path.iterdir() if p.is_file() or (p.is_dir() and _is_corpus(p))):
+        if NOT_READ & {*_words(file)}:
+            continue
         role = next((r for r, pattern in ROLES.items() if set(_words(file)) & set(_matches(pattern, file))), None)
         if role:
             files[role].append(file)
@@ -88,27 +98,40 @@ def _splits(files: list[Path]) -> dict[str, Path]:
     """Map split -> qrels file, with an error if two files are of one split."""
     splits: dict[str, Path] = {}
     for file in files:
-        other = splits.setdefault(_split_of(file), file)
+        split = _split_of(file, "qrels") or "all"
+        other = splits.setdefault(split, file)
         if other != file:
             raise CollectionError(
-                f"the files {other.name} and {file.name} are both qrels of the split {_split_of(file)!r}",
+                f"the files {other.name} and {file.name} are both qrels of the split {split!r}",
                 where=str(file.parent),
                 fix="remove one of the two files, or write another split into its name, e.g. qrels.test.tsv",
             )
     return splits
 
 
-def _split_of(file: Path) -> str:
-    """Return the split in a file name, without role and ending: qrels.dev.small.tsv -> dev.small."""
+def _split_of(file: Path, role: str) -> str:
+    """Return the split in a file name, without role and ending: qrels.dev.small.tsv -> dev.small; 2019qrels-pass.txt ->
+    2019.pass.
+    """
     endings = {"tsv", "txt", "gz", "trec", "tab"}
-    words = [w for w in _words(file) if w not in endings and not re.fullmatch(ROLES["qrels"], w)]
-    return ".".join(words) or "all"
+    words = [w for w in _words(file) if w not in endings]
+    matches = {w: re.fullmatch(ROLES[role], w) for w in words}
+    kept = [w if (match := matches[w]) is None else match.groupdict().get("year") for w in words]
+    return ".".join(w for w in kept if w)
 
 
 def _one(role: str, of_role: Mapping[str, list[Path]], split: str) -> Path:
-    """Return the only file of a role, or the one whose name has the split."""
+    """Return the only file of a role, or the one whose name has the split: nothing else, all its words, or its year."""
     files = of_role[role]
-    fitting = files if len(files) == 1 else [p for p in files if set(split.split(".")) <= set(_words(p))]
+    words = split.split(".")
+    years = [word for word in words if re.fullmatch("[0-9]{4}", word)]
+    tries = (
+        files if len(files) == 1 else [],
+        [p for p in files if _split_of(p, role) == split],
+        [p for p in files if {*words} <= {*_words(p)}],
+        [p for p in files if years and all(year in p.name for year in years)],
+    )
+    fitting = next((some for some in tries if some), [])
     if len(fitting) != 1:
         raise CollectionError(
             f"{len(fitting)} of the {role} files {', '.join(file.name for file in files)} have the split {split!r} in "
@@ -129,7 +152,7 @@ def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
         return read_sgml(file)
     if _has_rows(file, PASSAGE_WORDS):
         return reader.passages(file_rows(file))
-    return reader.passages(read_pairs(file, "docid", "text"))
+    return reader.passages(read_texts(file))
 
 
 def _queries(file: Path, reader: RowReader) -> Iterator[Query]:

@@ -149,8 +149,11 @@ def _plain(text: str) -> str:
     return " ".join(re.sub(r"^\s*(Number|Topic|Description|Narrative):", "", text).split())
 
 
-def read_pairs(file: Path, first: str, second: str) -> Iterator[Row]:
+def read_pairs(file: Path, first: str, second: str, otherwise: str = "") -> Iterator[Row]:
     """Yield a row with these two columns for each line `id<TAB>text` of a file without a header.
+
+    Args:
+        otherwise: another form of a line, for the error.
 
     Raises:
         CollectionError: with file and line, for a line of more or fewer cells.
@@ -163,6 +166,31 @@ def read_pairs(file: Path, first: str, second: str) -> Iterator[Row]:
             raise CollectionError(
                 f"this line has {len(texts)} tabs, expected 1",
                 where=f"{file}, line {number}",
-                fix=f"write each line as {first}<TAB>{second}; for more columns, give a .tsv file with a header",
+                fix=f"write each line as {first}<TAB>{second}{otherwise}; for more columns, give a .tsv file with a "
+                "header",
             )
         yield Row({first: key.strip(" "), second: texts[0]}, str(file), number)
+
+
+def read_texts(file: Path) -> Iterator[Row]:
+    """Yield a row for each line of a corpus: `docid<TAB>text`, or `docid<TAB>url<TAB>title<TAB>body` (MS MARCO's
+    documents), which the address in the second of four cells tells apart. The address is not read.
+
+    Raises:
+        CollectionError: with file and line, for a line of more or fewer cells.
+    """
+    first = next((line.split("\t") for _, line in lines(file) if line.strip()), [])
+    if len(first) != 4 or not re.match("https?://", first[1]):
+        yield from read_pairs(file, "docid", "text", " or docid<TAB>url<TAB>title<TAB>body (MS MARCO documents)")
+        return
+    for number, line in lines(file):
+        if not line.strip():
+            continue
+        cells = line.rstrip("\r\n").split("\t")
+        if len(cells) != 4:
+            raise CollectionError(
+                f"this line has {len(cells) - 1} tabs, but the first line has 3",
+                where=f"{file}, line {number}",
+                fix="write each line as docid<TAB>url<TAB>title<TAB>body",
+            )
+        yield Row({"docid": cells[0].strip(" "), "title": cells[2], "text": cells[3]}, str(file), number)
