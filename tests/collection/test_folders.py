@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from retroscope.collection.loading import load_collection
 from retroscope.collection.readers import hugging_face, irds
 from retroscope.collection.readers.registry import READERS
-from retroscope.collection.readers.trec_files import read_qrels, read_run, read_topics
+from retroscope.collection.readers.trec_files import qrels_lines, read_run, read_topics
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import CollectionError, MissingExtraError, SettingsError
 
@@ -198,7 +198,7 @@ QRELS = {
 @pytest.mark.parametrize("text", QRELS)
 def test_qrels_of_both_kinds(tmp_path, text):
     put(tmp_path / "qrels", text, packed=True)
-    assert read_qrels(tmp_path / "qrels.gz") == QRELS[text]
+    assert [judgment for judgment, _ in qrels_lines(tmp_path / "qrels.gz")] == QRELS[text]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_qrels_of_both_kinds(tmp_path, text):
 def test_broken_qrels_are_named_with_their_line(tmp_path, text, message):
     put(tmp_path / "qrels", text)
     with pytest.raises(CollectionError, match=message):
-        read_qrels(tmp_path / "qrels")
+        [*qrels_lines(tmp_path / "qrels")]
 
 
 def test_runs_of_three_kinds(tmp_path):
@@ -258,10 +258,15 @@ Who?
 
 def test_topics_of_trec(tmp_path):
     put(tmp_path / "topics", TOPICS)
-    assert read_topics(tmp_path / "topics") == [Query("301", "International Organized Crime"), Query("302", "Polio")]
-    assert read_topics(tmp_path / "topics", "desc") == [Query("301", "Who?"), Query("302", "What?")]
-    with pytest.raises(CollectionError, match=r"this topic has no <narr>: '<num> Number: 301"):
-        read_topics(tmp_path / "topics", "narr")
+    rows = [*read_topics(tmp_path / "topics")]
+    assert [row.values for row in rows] == [
+        {"qid": "301", "text": "International Organized Crime"},
+        {"qid": "302", "text": "Polio"},
+    ]
+    assert [row.place.spot for row in rows] == ["line 1", "line 8"]
+    assert [row.values["desc"] for row in read_topics(tmp_path / "topics", "desc")] == ["Who?", "What?"]
+    with pytest.raises(CollectionError, match=r"topics, line 1: this topic has no <narr>: '<num> Number: 301"):
+        [*read_topics(tmp_path / "topics", "narr")]
 
 
 def test_trec_with_topic_blocks_and_rows(tmp_path):

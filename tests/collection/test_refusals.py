@@ -18,7 +18,7 @@ from retroscope.collection.loading import load_collection, splits_of
 from retroscope.collection.readers import hugging_face, irds
 from retroscope.collection.readers.numbers import relevance_of, score_of
 from retroscope.collection.readers.rows import file_rows
-from retroscope.collection.readers.trec_files import is_qrels_header, read_qrels, read_run
+from retroscope.collection.readers.trec_files import is_qrels_header, qrels_lines, read_run
 from retroscope.collection.records import LARGEST_GRADE, Judgment, Passage, Query
 from retroscope.errors import CollectionError
 from retroscope.retrieval.measures import measure_queries
@@ -157,7 +157,7 @@ QRELS = {
 def test_broken_qrels_are_refused_by_line(tmp_path: Path, text: str) -> None:
     put(tmp_path / "qrels", text)
     with pytest.raises(CollectionError, match=rf"qrels, {QRELS[text]}"):
-        read_qrels(tmp_path / "qrels")
+        [*qrels_lines(tmp_path / "qrels")]
 
 
 @pytest.mark.parametrize(

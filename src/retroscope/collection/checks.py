@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from retroscope.collection.ids import holds_control, with_control
 from retroscope.collection.passages import PassageTable, encodable
+from retroscope.collection.places import Places, located
 from retroscope.collection.records import LARGEST_GRADE, Candidates, Judgment, Passage, Query
 from retroscope.errors import CollectionError, listed
 
@@ -39,15 +40,16 @@ def check_passages(passages: Iterable[Passage], empty: list[str]) -> Iterator[Pa
         raise CollectionError("there are no passages", fix="give a corpus with at least one passage")
 
 
-def check_passages_distinct(table: PassageTable, empty: Sequence[str]) -> None:
+def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: Places) -> None:
     """Raise an error about the ids that several passages share, those of `empty` passages included."""
     seen = Counter(empty)
     repeated = [*table.repeated_ids(), *(i for i, n in seen.items() if n > 1 or i in table)]
-    refuse("passage ids occur more than once", [repr(i) for i in dict.fromkeys(repeated)], "keep one passage per id")
+    cases = located([*dict.fromkeys(repeated)], places.passages)
+    refuse("passage ids occur more than once", cases, "keep one passage per id")
 
 
 def check_empty_passages(
-    empty: Sequence[str], judgments: Iterable[Judgment], candidates: Iterable[Candidates]
+    empty: Sequence[str], judgments: Iterable[Judgment], candidates: Iterable[Candidates], places: Places
 ) -> tuple[str, ...]:
     """Raise an error about the passages without title and text that a judgment or a candidate names; return a note
     that counts the others.
@@ -57,13 +59,13 @@ def check_empty_passages(
     used = {j.passage_id for j in judgments} | {i for c in candidates for i in (c.positive, *c.negatives)}
     refuse(
         "passages without title or text",
-        [repr(i) for i in empty if i in used],
+        located([i for i in empty if i in used], places.passages),
         "remove these passages from the corpus and from the qrels",
     )
     return (f"{len(empty):,} passages have neither title nor text; no judgment names them, so they are left out",)
 
 
-def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
+def check_queries(queries: Iterable[Query], places: Places) -> dict[str, Query]:
     """Return query id -> Query; every id must occur once, and every text must have content."""
     table: dict[str, Query] = {}
     nameless, empty, repeated, broken = [], [], [], []
@@ -71,36 +73,57 @@ def check_queries(queries: Iterable[Query]) -> dict[str, Query]:
         if not q.id:
             nameless.append(repr(q.text[:60]))
         if not q.text.strip():
-            empty.append(repr(q.id))
+            empty.append(q.id)
         if not encodable(q.id + q.text):
             broken.append(repr(q.id))
         if q.id in table:
-            repeated.append(repr(q.id))
+            repeated.append(q.id)
         table[q.id] = q
     refuse("queries without an id", nameless, "give every query an id")
-    refuse("queries without text", empty, "remove these queries from the query file and from the qrels")
+    fix = "remove these queries from the query file and from the qrels"
+    refuse("queries without text", located(empty, places.queries), fix)
     refuse("queries contain an incomplete character (a lone UTF-16 surrogate)", broken, "remove these characters")
     refuse("query ids contain control characters", with_control(table), WITHOUT_CONTROL)
-    refuse("query ids occur more than once", repeated, "keep one query per id")
+    cases = located([*dict.fromkeys(repeated)], places.queries)
+    refuse("query ids occur more than once", cases, "keep one query per id")
     return table
 
 
-def check_judgments(judgments: Sequence[Judgment], queries: Container[str], passages: Container[str]) -> None:
+def check_judgments(
+    judgments: Sequence[Judgment], queries: Container[str], passages: Container[str], places: Places
+) -> None:
     """Check the judgments: valid grades, known ids, one a pair, and at least one relevant."""
     refuse(
         f"relevance must be a whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
         [f"query {j.query_id!r}, passage {j.passage_id!r}: {j.relevance!r}" for j in judgments if not _is_grade(j)],
         "use whole-number grades, e.g. 0, 1 and 2",
     )
-    lost_queries = dict.fromkeys(repr(j.query_id) for j in judgments if j.query_id not in queries)
-    lost_passages = dict.fromkeys(repr(j.passage_id) for j in judgments if j.passage_id not in passages)
-    refuse("judgments of queries that do not exist", list(lost_queries), "add the queries, or remove these judgments")
     refuse(
-        "judgments of passages that do not exist", list(lost_passages), "add the passages, or remove these judgments"
+        "judgments of queries that do not exist",
+        located(_of_unknown(judgments, 0, queries), places.judgments, lambda pair: repr(pair[0])),
+        "add the queries, or remove these judgments",
     )
-    _check_judged_once(judgments)
+    refuse(
+        "judgments of passages that do not exist",
+        located(_of_unknown(judgments, 1, passages), places.judgments, lambda pair: repr(pair[1])),
+        "add the passages, or remove these judgments",
+    )
+    _check_judged_once(judgments, places)
     if not any(j.relevance > 0 for j in judgments):
         raise CollectionError("no query has a relevant passage", fix="give qrels with a relevance of 1 or more")
+
+
+def _of_unknown(judgments: Iterable[Judgment], which: int, known: Container[str]) -> list[tuple[str, str]]:
+    """Return the first (query, passage) of every unknown query (`which` is 0) or passage (1)."""
+    first: dict[str, tuple[str, str]] = {}
+    for pair in map(_pair, judgments):
+        if pair[which] not in known:
+            first.setdefault(pair[which], pair)
+    return [*first.values()]
+
+
+def _pair(judgment: Judgment) -> tuple[str, str]:
+    return judgment.query_id, judgment.passage_id
 
 
 def _is_grade(judgment: Judgment) -> bool:
@@ -109,18 +132,21 @@ def _is_grade(judgment: Judgment) -> bool:
     return isinstance(grade, int) and not isinstance(grade, bool) and abs(grade) <= LARGEST_GRADE
 
 
-def _check_judged_once(judgments: Sequence[Judgment]) -> None:
-    seen: dict[tuple[str, str], int] = {}
-    repeated: list[str] = []
-    conflicting: list[str] = []
-    for j in judgments:
-        pair = (j.query_id, j.passage_id)
-        if pair in seen:
-            shown = f"query {j.query_id!r}, passage {j.passage_id!r}: {seen[pair]} and {j.relevance}"
-            (repeated if seen[pair] == j.relevance else conflicting).append(shown)
-        seen[pair] = j.relevance
-    refuse("judgments contradict one another", conflicting, "keep one relevance for each query and passage")
-    refuse("judgments are repeated", repeated, "keep one line for each query and passage")
+def _check_judged_once(judgments: Sequence[Judgment], places: Places) -> None:
+    repeated = [pair for pair, count in Counter(map(_pair, judgments)).items() if count > 1]
+    grades: dict[tuple[str, str], list[int]] = {pair: [] for pair in repeated}
+    for j in judgments if repeated else ():
+        if _pair(j) in grades:
+            grades[_pair(j)].append(j.relevance)
+
+    def shown(pair: tuple[str, str]) -> str:
+        return f"query {pair[0]!r}, passage {pair[1]!r}, graded {' and '.join(map(str, grades[pair]))}"
+
+    conflicting = [pair for pair, given in grades.items() if len({*given}) > 1]
+    fix = "keep one relevance for each query and passage"
+    refuse("judgments contradict one another", located(conflicting, places.judgments, shown), fix)
+    fix = "keep one line for each query and passage"
+    refuse("judgments are repeated", located(repeated, places.judgments, shown), fix)
 
 
 def check_candidates(candidates: Sequence[Candidates], judgments: Iterable[Judgment], passages: Container[str]) -> None:

@@ -15,6 +15,7 @@ from retroscope.collection.checks import (
     check_queries,
 )
 from retroscope.collection.passages import store_passages
+from retroscope.collection.places import Places
 from retroscope.collection.records import Candidates, Judgment, Passage, Query, folded
 from retroscope.errors import CollectionError
 from retroscope.notebook import html_table
@@ -129,7 +130,7 @@ def join_title(passage: Passage, separator: str) -> str:
 
 
 class CollectionSettings(TypedDict, total=False):
-    """The arguments of `make_collection`; the attributes of `Collection` explain each."""
+    """The settings of a collection; the attributes of `Collection` explain each."""
 
     title_separator: str
     ignore_identical_ids: bool
@@ -138,13 +139,19 @@ class CollectionSettings(TypedDict, total=False):
     notes: tuple[str, ...]
 
 
+class MakingSettings(CollectionSettings, total=False):
+    """The settings of a collection, and where its records are, for errors."""
+
+    places: Places
+
+
 def make_collection(
     name: str,
     passages: Iterable[Passage],
     queries: Iterable[Query],
     judgments: Iterable[Judgment],
     candidates: Iterable[Candidates] = (),
-    **settings: Unpack[CollectionSettings],
+    **settings: Unpack[MakingSettings],
 ) -> Collection:
     """Join and check the parts of a collection; every stream is read once, the passages first.
 
@@ -155,15 +162,17 @@ def make_collection(
             repeated judgments, no judged query, candidates that are not one positive and other negatives.
     """
     empty: list[str] = []
+    places = settings.pop("places", Places())
     try:
         table = store_passages(check_passages(passages, empty))
-        check_passages_distinct(table, empty)
-        asked = check_queries(queries)
+        check_passages_distinct(table, empty, places)
+        asked = check_queries(queries, places)
         judged, offered = tuple(judgments), tuple(candidates)
-        settings["notes"] = (*settings.get("notes", ()), *check_empty_passages(empty, judged, offered))
-        check_judgments(judged, asked, table)
+        settings["notes"] = (*settings.get("notes", ()), *check_empty_passages(empty, judged, offered, places))
+        check_judgments(judged, asked, table, places)
         check_candidates(offered, judged, table)
     except CollectionError as error:
         error.where = error.where or settings.get("source", "") or name
         raise
-    return Collection(name, table, asked, judged, offered, **settings)
+    kept: CollectionSettings = settings
+    return Collection(name, table, asked, judged, offered, **kept)

@@ -6,17 +6,19 @@ the queries, a list of texts, are kept. Queries that the split does not judge ar
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.places import RecordPlace
 from retroscope.collection.readers.judgments import JudgmentReader
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
-from retroscope.collection.readers.parts import RowReader, join_parts
+from retroscope.collection.readers.parts import Parts, RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.rows import file_rows, form_of
-from retroscope.collection.readers.trec_files import read_qrels
+from retroscope.collection.readers.trec_files import BEIR_LINE, qrels_lines
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError
 
@@ -33,14 +35,18 @@ def read(path: Path, options: ReadOptions) -> Collection:
     if _absent(path):
         raise incomplete(path)
     splits = qrels_files(path)
+    _check_some(path / "qrels", splits)
     split = choose_split(options.split, splits, str(path / "qrels"))
     reader, judged = RowReader(options.columns), JudgmentReader()
     name = collection_name(path)
     collection = join_parts(
         name,
-        reader.passages(file_rows(_file(path, "corpus"))),
-        reader.queries(file_rows(_file(path, "queries"))),
-        _judgments(splits[split], judged),
+        Parts(
+            corpus=partial(file_rows, _file(path, "corpus")),
+            queries=partial(file_rows, _file(path, "queries")),
+            judgments=lambda: _judgments(splits[split], judged),
+        ),
+        reader,
         str(path),
     )
     return replace(
@@ -51,8 +57,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
     )
 
 
-def _judgments(file: Path, reader: JudgmentReader) -> list[Judgment]:
-    return [*reader.judgments(file_rows(file))] if form_of(file) == ".jsonl" else read_qrels(file)
+def _judgments(file: Path, reader: JudgmentReader) -> Iterator[tuple[Judgment, RecordPlace]]:
+    return reader.judgments(file_rows(file)) if form_of(file) == ".jsonl" else qrels_lines(file, BEIR_LINE)
 
 
 def qrels_files(path: Path) -> dict[str, Path]:
@@ -66,6 +72,16 @@ def qrels_files(path: Path) -> dict[str, Path]:
     for match in matches:
         files.setdefault(match[1], []).append(match[0])
     return {split: _only_one(path / "qrels", names) for split, names in files.items()}
+
+
+def _check_some(folder: Path, splits: Mapping[str, Path]) -> None:
+    others = sorted(p.name for p in folder.iterdir())
+    if others and not splits:
+        raise CollectionError(
+            f"this folder has no qrels SPLIT.tsv or SPLIT.jsonl; found: {', '.join(others)}",
+            where=str(folder),
+            fix=f"write the qrels as test.tsv; {BEIR_LINE}",
+        )
 
 
 def _only_one(folder: Path, names: Sequence[str]) -> Path:

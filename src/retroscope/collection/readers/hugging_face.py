@@ -28,7 +28,7 @@ from retroscope.collection.readers.options import (
     collection_name,
     queries_are_passages,
 )
-from retroscope.collection.readers.parts import RowReader, join_parts
+from retroscope.collection.readers.parts import Parts, RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.row_formats.examples import RowFormat, collection_from_rows
 from retroscope.collection.readers.row_formats.registry import ROW_FORMATS
@@ -97,9 +97,12 @@ def _from_parts(
     reader, judged = RowReader(options.columns), JudgmentReader()
     collection = join_parts(
         collection_name(Path(source)),
-        reader.passages(_only(splits_of("corpus"), "corpus", split, source)()),
-        reader.queries(_only(splits_of("queries"), "queries", split, source)()),
-        [*judged.judgments(judgments[split]())],
+        Parts(
+            corpus=_only(splits_of("corpus"), "corpus", split, source),
+            queries=_only(splits_of("queries"), "queries", split, source),
+            judgments=lambda: judged.judgments(judgments[split]()),
+        ),
+        reader,
         source,
     )
     return replace(

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.collection.collection import Collection
+from retroscope.collection.places import RecordPlace
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.options import ReadOptions, queries_are_passages
-from retroscope.collection.readers.parts import join_parts
+from retroscope.collection.readers.parts import Parts, RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.collection.readers.rows import Row
+from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, MissingExtraError
 from retroscope.files.reading import foreign
 
@@ -36,29 +38,42 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 def irds_collection(dataset: Any, name: str) -> Collection:
     """Make a collection of a loaded ir_datasets data set."""
-    parts = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
-    if parts:
+    absent = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
+    if absent:
         raise CollectionError(
-            f"this data set of ir_datasets has no {', '.join(parts)}",
+            f"this data set of ir_datasets has no {', '.join(absent)}",
             where=name,
             fix="name a subset that has docs, queries and qrels, e.g. ir_datasets:beir/nq/test",
         )
-    judgments = [
-        Judgment(q.query_id, q.doc_id, relevance_of(q.relevance, f"{name}, qrels {number}"))
-        for number, q in enumerate(dataset.qrels_iter(), 1)
-    ]
-    queries = (Query(q.query_id, q.text if "text" in q._fields else q.default_text()) for q in dataset.queries_iter())
-    collection = join_parts(name, _passages(dataset), queries, judgments, f"ir_datasets:{name}")
+    parts = Parts(
+        corpus=lambda: _documents(dataset, name),
+        queries=lambda: _queries(dataset, name),
+        judgments=lambda: _judgments(dataset, name),
+    )
+    collection = join_parts(name, parts, RowReader({}), f"ir_datasets:{name}")
     mapping = {"format": "ir_datasets"}
     return replace(collection, mapping=mapping, ignore_identical_ids=queries_are_passages(name))
 
 
-def _passages(dataset: Any) -> Iterator[Passage]:
-    for doc in dataset.docs_iter():
-        if "title" in doc._fields and "text" in doc._fields:
-            yield Passage(doc.doc_id, doc.text, doc.title or "")
-        else:
-            yield Passage(doc.doc_id, doc.text if "text" in doc._fields else doc.default_text())
+def _documents(dataset: Any, name: str) -> Iterator[Row]:
+    for number, doc in enumerate(dataset.docs_iter(), 1):
+        title = doc.title if {"title", "text"} <= {*doc._fields} else ""
+        yield Row({"doc_id": doc.doc_id, "title": title, "text": _text(doc)}, name, number, "document")
+
+
+def _queries(dataset: Any, name: str) -> Iterator[Row]:
+    for number, query in enumerate(dataset.queries_iter(), 1):
+        yield Row({"query_id": query.query_id, "text": _text(query)}, name, number, "query")
+
+
+def _judgments(dataset: Any, name: str) -> Iterator[tuple[Judgment, RecordPlace]]:
+    for number, judged in enumerate(dataset.qrels_iter(), 1):
+        place = RecordPlace(name, f"qrels {number}")
+        yield Judgment(judged.query_id, judged.doc_id, relevance_of(judged.relevance, str(place))), place
+
+
+def _text(record: Any) -> str:
+    return str(record.text if "text" in record._fields else record.default_text())
 
 
 def _load(name: str) -> Any:

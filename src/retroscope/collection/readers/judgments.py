@@ -7,6 +7,7 @@ columns (NanoBEIR) have no grade: each pair is relevant, and a note says so.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from retroscope.collection.places import RecordPlace
 from retroscope.collection.readers.fields import missing_column, required_id
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.rows import Row
@@ -30,8 +31,8 @@ class JudgmentReader:
     mapping: dict[str, str] = field(default_factory=dict)
     ungraded: int = 0
 
-    def judgments(self, rows: Iterable[Row]) -> Iterator[Judgment]:
-        """Yield a judgment for each row; the columns are those of the first row."""
+    def judgments(self, rows: Iterable[Row]) -> Iterator[tuple[Judgment, RecordPlace]]:
+        """Yield the judgment and the place of each row; the columns are those of the first row."""
         for row in rows:
             self.mapping = self.mapping or _columns(row)
             query, passage = (required_id(row, _present(row, self.mapping[word])) for word in ID_COLUMNS)
@@ -39,7 +40,7 @@ class JudgmentReader:
             if grade is None:
                 self.ungraded += 1
             value = 1 if grade is None else row.values[_present(row, grade)]
-            yield Judgment(query, passage, relevance_of(value, row.where))
+            yield Judgment(query, passage, relevance_of(value, row.where)), row.place
 
     def notes(self) -> tuple[str, ...]:
         """Return a note about pairs without a grade, if there are any."""

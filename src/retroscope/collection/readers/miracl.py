@@ -10,14 +10,15 @@ have none. Each file may be packed.
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
-from retroscope.collection.readers.parts import RowReader, join_parts
+from retroscope.collection.readers.parts import Parts, RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.shards import chained_rows
-from retroscope.collection.readers.trec_files import read_pairs, read_qrels
+from retroscope.collection.readers.trec_files import qrels_lines, read_pairs
 from retroscope.errors import CollectionError
 from retroscope.files.reading import DOWNLOAD_AGAIN
 
@@ -49,9 +50,12 @@ def read(path: Path, options: ReadOptions) -> Collection:
     reader = RowReader(options.columns)
     collection = join_parts(
         collection_name(path),
-        reader.passages(chained_rows(_corpus(path))),
-        reader.queries(read_pairs(topics[split], "qid", "text")),
-        read_qrels(qrels[split]),
+        Parts(
+            corpus=partial(chained_rows, _corpus(path)),
+            queries=partial(read_pairs, topics[split], "qid", "text"),
+            judgments=partial(qrels_lines, qrels[split]),
+        ),
+        reader,
         str(path),
     )
     return replace(collection, mapping={"format": "miracl", "split": split, **reader.mapping})

@@ -1,12 +1,14 @@
 """Make a collection from its parts: rows of passages, rows of queries, and judgments."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.places import Places, RecordPlace
 from retroscope.collection.readers.fields import (
     Words,
     answers_of,
+    id_of,
     query_group,
     refuse_unknown_words,
     required_id,
@@ -14,7 +16,7 @@ from retroscope.collection.readers.fields import (
     resolve_columns,
     text_of,
 )
-from retroscope.collection.readers.rows import Row
+from retroscope.collection.readers.rows import Row, RowSource
 from retroscope.collection.records import Judgment, Passage, Query
 
 PASSAGE_WORDS = {
@@ -60,6 +62,11 @@ class RowReader:
                 query_group(row),
             )
 
+    def places(self, rows: Iterable[Row], word: str) -> Iterator[tuple[str, RecordPlace]]:
+        """Yield the id of every row and its place; `word` is the field of the id."""
+        for row in rows:
+            yield id_of(row, self.mapping[word]), row.place
+
     def _resolve(self, row: Row, required: Words, optional: Words) -> None:
         self.mapping.update(resolve_columns(row, required, optional, self.columns))
 
@@ -85,10 +92,24 @@ class Judged:
         return (f"{self.left_out:,} queries have no judgment in these qrels and are left out",) if self.left_out else ()
 
 
-def join_parts(
-    name: str, passages: Iterable[Passage], queries: Iterable[Query], judgments: Sequence[Judgment], source: str
-) -> Collection:
+@dataclass(frozen=True)
+class Parts:
+    """Sources of the parts of a collection. Each is read again where an error must say in which line a record is."""
+
+    corpus: RowSource
+    queries: RowSource
+    judgments: Callable[[], Iterator[tuple[Judgment, RecordPlace]]]
+
+
+def join_parts(name: str, parts: Parts, reader: RowReader, source: str) -> Collection:
     """Make a collection of these parts, with the judged queries only."""
+    judgments = [judgment for judgment, _ in parts.judgments()]
     judged = Judged(judgments)
-    collection = make_collection(name, passages, judged.among(queries), judgments, source=source)
+    places = Places(
+        passages=lambda: reader.places(parts.corpus(), "passage_id"),
+        queries=lambda: reader.places(parts.queries(), "query_id"),
+        judgments=lambda: (((j.query_id, j.passage_id), place) for j, place in parts.judgments()),
+    )
+    passages, queries = reader.passages(parts.corpus()), judged.among(reader.queries(parts.queries()))
+    collection = make_collection(name, passages, queries, judgments, source=source, places=places)
     return replace(collection, notes=(*collection.notes, *judged.notes()))

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 import pyarrow.parquet as pq
 
+from retroscope.collection.places import RecordPlace
 from retroscope.errors import CollectionError, excerpt
 from retroscope.files.reading import (
     DOWNLOAD_AGAIN,
@@ -45,9 +46,14 @@ class Row:
     unit: str = "line"
 
     @property
+    def place(self) -> RecordPlace:
+        """Return the file and the line, row or item."""
+        return RecordPlace(self.file, f"{self.unit} {self.number}")
+
+    @property
     def where(self) -> str:
         """Return the file and the line, row or item, for error messages."""
-        return f"{self.file}, {self.unit} {self.number}"
+        return f"{self.file}, {self.unit} {self.number}"  # not by `place`: this is made for every row
 
 
 RowSource = Callable[[], Iterator[Row]]

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from retroscope.collection.ids import check_id
-from retroscope.collection.readers.rows import CHUNK, lines, open_bytes
-from retroscope.collection.records import Passage
+from retroscope.collection.readers.rows import CHUNK, Row, lines, open_bytes
 from retroscope.errors import CollectionError
 from retroscope.files.reading import DOWNLOAD_AGAIN
 
@@ -36,8 +34,8 @@ def documents_of(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
 
 
-def read_sgml(path: Path) -> Iterator[Passage]:
-    """Yield the documents of a file, or of every file of a folder.
+def read_sgml(path: Path) -> Iterator[Row]:
+    """Yield a row of docid, title and text for each document of a file, or of every file of a folder.
 
     Raises:
         CollectionError: with file and line, for a document without a number, or that does not end.
@@ -46,7 +44,7 @@ def read_sgml(path: Path) -> Iterator[Passage]:
         yield from _documents(file)
 
 
-def _documents(file: Path) -> Iterator[Passage]:
+def _documents(file: Path) -> Iterator[Row]:
     block: list[str] = []
     start = 0
     for number, line in lines(file):
@@ -56,7 +54,7 @@ def _documents(file: Path) -> Iterator[Passage]:
         if START in line.lower() or block:
             block.append(line)
         if END in line.lower():
-            yield _passage("".join(block), f"{file}, line {start}")
+            yield _document("".join(block), file, start)
             block = []
     _check_ended(block, file, start)
 
@@ -68,16 +66,17 @@ def _check_ended(block: list[str], file: Path, start: int) -> None:
         )
 
 
-def _passage(block: str, where: str) -> Passage:
+def _document(block: str, file: Path, line: int) -> Row:
     number = NUMBER.search(block)
     if number is None or not number[1].strip():
         raise CollectionError(
             "the <DOC> that begins in this line has no <DOCNO>",
-            where=where,
+            where=f"{file}, line {line}",
             fix="give every document an id, e.g. <DOCNO>D1</DOCNO>",
         )
     titles = [title for tag in TITLES if (title := _between(block, (tag,)))]
-    return Passage(check_id(number[1].strip(), where), _between(block, TEXTS), titles[0] if titles else "")
+    values = {"docid": number[1].strip(), "title": titles[0] if titles else "", "text": _between(block, TEXTS)}
+    return Row(values, str(file), line)
 
 
 def _between(block: str, tags: tuple[str, ...]) -> str:

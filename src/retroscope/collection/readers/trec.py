@@ -12,16 +12,16 @@ belongs to the split: 2019qrels-pass.txt is 2019.pass, and its topics are those 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
-from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, RowReader, join_parts
+from retroscope.collection.readers.parts import PASSAGE_WORDS, QUERY_WORDS, Parts, RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
-from retroscope.collection.readers.rows import file_rows, form_of, lines
+from retroscope.collection.readers.rows import Row, file_rows, form_of, lines
 from retroscope.collection.readers.sgml import holds_documents, read_sgml
-from retroscope.collection.readers.trec_files import line_cells, read_pairs, read_qrels, read_texts, read_topics
-from retroscope.collection.records import Passage, Query
+from retroscope.collection.readers.trec_files import line_cells, qrels_lines, read_pairs, read_texts, read_topics
 from retroscope.errors import CollectionError
 
 ROLES = {
@@ -62,9 +62,12 @@ def read(path: Path, options: ReadOptions) -> Collection:
     reader = RowReader(options.columns)
     collection = join_parts(
         collection_name(path),
-        _passages(corpus, reader),
-        _queries(topics, reader),
-        read_qrels(splits[split]),
+        Parts(
+            corpus=partial(_corpus_rows, corpus),
+            queries=partial(_topic_rows, topics, reader.columns.get("query_text")),
+            judgments=partial(qrels_lines, splits[split]),
+        ),
+        reader,
         str(path),
     )
     files = {"qrels": splits[split].name, "topics": topics.name, "corpus": corpus.name}
@@ -147,20 +150,18 @@ def _looks_like_qrels(file: Path) -> bool:
     return len(cells) in (3, 4)  # whether its grades are sound is for the reader to say, with file and line
 
 
-def _passages(file: Path, reader: RowReader) -> Iterator[Passage]:
+def _corpus_rows(file: Path) -> Iterator[Row]:
     if holds_documents(file):
         return read_sgml(file)
-    if _has_rows(file, PASSAGE_WORDS):
-        return reader.passages(file_rows(file))
-    return reader.passages(read_texts(file))
+    return file_rows(file) if _has_rows(file, PASSAGE_WORDS) else read_texts(file)
 
 
-def _queries(file: Path, reader: RowReader) -> Iterator[Query]:
+def _topic_rows(file: Path, element: str | None) -> Iterator[Row]:
     if _has_rows(file, QUERY_WORDS):
-        return reader.queries(file_rows(file))
+        return file_rows(file)
     if any("<top>" in line.lower() for _, line in lines(file)):
-        return iter(read_topics(file, reader.columns.get("query_text", "title")))
-    return reader.queries(read_pairs(file, "qid", "text"))
+        return read_topics(file, element)
+    return read_pairs(file, "qid", "text")
 
 
 def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:

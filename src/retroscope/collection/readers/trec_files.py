@@ -7,9 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from retroscope.collection.ids import check_id
+from retroscope.collection.places import RecordPlace
 from retroscope.collection.readers.numbers import relevance_of, score_of
 from retroscope.collection.readers.rows import Row, lines
-from retroscope.collection.records import Judgment, Query
+from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, excerpt
 
 ScoredPassages = list[tuple[str, float]]  # passage id and score, best first
@@ -20,45 +21,60 @@ GRADE_COLUMNS = frozenset(
     {"score", "relevance", "rel", "grade", "label", "judgment", "judgement", "rating", "relevance_score", "qrel"}
 )
 
-QRELS_LINE = "write each line as: qid 0 docid relevance"
+TREC_LINE = "write each line as: qid 0 docid relevance"
+BEIR_LINE = "write each line as query-id<TAB>corpus-id<TAB>score, e.g. q1<TAB>p7<TAB>1"
 RUN_LINE = "write each line as: qid Q0 docid rank score tag"
 
 
-def read_qrels(path: Path) -> list[Judgment]:
-    """Read judgments from `qid 0 docid rel` (TREC) or `qid docid rel` (BEIR, with or without its header).
+def qrels_lines(path: Path, form: str = TREC_LINE) -> Iterator[tuple[Judgment, RecordPlace]]:
+    """Yield the judgment and the place of each line `qid 0 docid rel` (TREC) or `qid docid rel` (BEIR, with or without
+    its header).
+
+    Args:
+        form: how to write a line, for errors.
 
     Raises:
         CollectionError: with file and line, where a line has another number of columns than the first, an empty id,
             or no whole number for a grade; a first line is a header only where its last column is called as one of
             `GRADE_COLUMNS`.
     """
-    judgments = []
     width = 0
     for number, line in lines(path):
         cells = line_cells(line)
         if not cells:
             continue
-        where = f"{path}, line {number}"
+        place = RecordPlace(str(path), f"line {number}")
+        where = str(place)
         if len(cells) not in (3, 4):
-            raise CollectionError(
-                f"this line has {len(cells)} columns, but qrels have 3 or 4", where=where, fix=QRELS_LINE
-            )
+            raise _other_columns(cells, place, form)
         width = width or len(cells)
         if len(cells) != width:
             raise CollectionError(
-                f"this line has {len(cells)} columns, but the first line has {width}", where=where, fix=QRELS_LINE
+                f"this line has {len(cells)} columns, but the first line has {width}", where=where, fix=form
             )
         if number == 1 and is_qrels_header(cells):
             continue
-        query, passage = _named(cells[0], "query", where), _named(cells[-2], "passage", where)
-        judgments.append(Judgment(query, passage, _grade(cells[-1], where, first=number == 1)))
-    return judgments
+        for cell, what in ((cells[0], "query"), (cells[-2], "passage")):
+            if not cell:
+                raise CollectionError(f"this line has no {what} id", where=where, fix=form)
+            check_id(cell, where)
+        yield Judgment(cells[0], cells[-2], _grade(cells[-1], where, first=number == 1)), place
 
 
-def _named(text: str, what: str, where: str) -> str:
-    if not text:
-        raise CollectionError(f"this line has no {what} id", where=where, fix=QRELS_LINE)
-    return check_id(text, where)
+def _other_columns(cells: list[str], place: RecordPlace, form: str) -> CollectionError:
+    """Return the error for a line with neither 3 nor 4 columns, by what it seems to be."""
+    line = " ".join(cells)
+    if 1 + line.count(",") in (3, 4):
+        return CollectionError(
+            f"the columns of this line are separated by commas: {excerpt(line)}", where=str(place), fix=form
+        )
+    if len(cells) == 2:
+        return CollectionError(
+            f"this line has 2 columns, but qrels have 3 or 4: the grade is missing after {excerpt(cells[1])}",
+            where=str(place),
+            fix=f"{form}; if every pair is relevant, add 1 as the last column",
+        )
+    return CollectionError(f"this line has {len(cells)} columns, but qrels have 3 or 4", where=str(place), fix=form)
 
 
 def _grade(text: str, where: str, *, first: bool) -> int:
@@ -125,23 +141,27 @@ def _rises(values: list[float]) -> bool:
     return all(v.is_integer() for v in values) and all(a < b for a, b in pairwise(values))
 
 
-def read_topics(path: Path, field: str = "title") -> list[Query]:
-    """Read the queries of TREC's <top> blocks: `field` (title, desc or narr) is the text."""
+def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
+    """Yield a row for each of TREC's <top> blocks: `qid`, and the query as `text`.
+
+    Args:
+        element: that has the query: title, desc or narr, by default title. If it is given, the column is called so.
+    """
+    field = element or "title"
     text = "".join(line for _, line in lines(path))
-    queries = []
-    for block in re.findall(r"<top>(.*?)(?:</top>|(?=<top>)|\Z)", text, flags=re.DOTALL | re.IGNORECASE):
-        pieces = re.split(r"<(/?\w+)>", block)
+    for match in re.finditer(r"<top>(.*?)(?:</top>|(?=<top>)|\Z)", text, flags=re.DOTALL | re.IGNORECASE):
+        line = 1 + text.count("\n", 0, match.start())
+        pieces = re.split(r"<(/?\w+)>", match[1])
         fields = {tag.lower(): body for tag, body in zip(pieces[1::2], pieces[2::2], strict=True)}
         absent = [f"<{name}>" for name in ("num", field) if name not in fields]
         if absent:
             raise CollectionError(
-                f"this topic has no {' and no '.join(absent)}: {excerpt(block.strip())}",
-                where=str(path),
+                f"this topic has no {' and no '.join(absent)}: {excerpt(match[1].strip())}",
+                where=f"{path}, line {line}",
                 fix="add the missing element; to read the query from another element, e.g. <desc>: "
                 "--set data.columns='{query_text: desc}' (in Python: columns={'query_text': 'desc'})",
             )
-        queries.append(Query(_plain(fields["num"]), _plain(fields[field])))
-    return queries
+        yield Row({"qid": _plain(fields["num"]), element or "text": _plain(fields[field])}, str(path), line)
 
 
 def _plain(text: str) -> str:

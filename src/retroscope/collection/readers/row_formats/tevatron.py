@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.places import Places
 from retroscope.collection.readers.fields import (
     answers_of,
     id_of,
@@ -58,6 +59,7 @@ def read_with_corpus(path: Path, corpus: Path, form: RowFormat, options: ReadOpt
         gathered.judgments(),
         gathered.candidates(),
         source=str(path),
+        places=Places(passages=lambda: reader.places(file_rows(corpus), "passage_id")),
     )
     mapping = {"format": form.name, **mapping, **reader.mapping}
     notes = (*collection.notes, *gathered.notes())

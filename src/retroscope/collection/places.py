@@ -1,0 +1,66 @@
+"""Say where the records of a source are: the source is read again for an error only, so nothing is kept for it."""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from retroscope.errors import SHOWN
+
+MOST_PLACES = 3  # of one record, in a message
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class RecordPlace(NamedTuple):
+    """Place of a record: its file (or the name of its source), and the line, row or item in it."""
+
+    file: str
+    spot: str
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.spot}"
+
+
+Placed = Iterable[tuple[Hashable, RecordPlace]]
+
+
+def _nowhere() -> Placed:
+    return ()
+
+
+@dataclass(frozen=True)
+class Places:
+    """Functions that read the source of a collection again, and yield the key and the place of every record.
+
+    Attributes:
+        passages: by passage id.
+        queries: by query id.
+        judgments: by (query id, passage id).
+    """
+
+    passages: Callable[[], Placed] = _nowhere
+    queries: Callable[[], Placed] = _nowhere
+    judgments: Callable[[], Placed] = _nowhere
+
+
+def located(keys: Sequence[Key], source: Callable[[], Placed], shown: Callable[[Key], str] = repr) -> list[str]:
+    """Return a text for each key; those that a message shows are followed by the places where the key occurs.
+
+    The source is read only if there are keys.
+    """
+    found: dict[Hashable, list[RecordPlace]] = {key: [] for key in keys[:SHOWN]}
+    if found:
+        for key, place in source():
+            if key in found and place not in found[key]:
+                found[key].append(place)
+    return [f"{shown(key)}{_listed(found.get(key, []))}" for key in keys]
+
+
+def _listed(places: Sequence[RecordPlace]) -> str:
+    """Return the first places of a record, a file once, and the number of the others."""
+    spots: dict[str, list[str]] = {}
+    for place in places[:MOST_PLACES]:
+        spots.setdefault(place.file, []).append(place.spot)
+    texts = [f"{file}, {' and '.join(some)}" for file, some in spots.items()]
+    more = [f"{len(places) - MOST_PLACES} more"] if len(places) > MOST_PLACES else []
+    return f": {'; '.join([*texts, *more])}" if texts else ""
