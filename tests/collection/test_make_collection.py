@@ -86,7 +86,7 @@ DEFECTS = {
     ),
     "contradiction": (
         {"judgments": [*JUDGMENTS, Judgment("q1", "p1", 2)]},
-        r"contradict one another(.|\n)*query 'q1', passage 'p1': 1 and 2",
+        r"contradict one another(.|\n)*query 'q1', passage 'p1', graded 1 and 2",
     ),
     "nothing relevant": ({"judgments": [Judgment("q1", "p1", 0)], "candidates": []}, "no query has a relevant passage"),
     "lost candidates": (
