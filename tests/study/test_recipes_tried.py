@@ -91,6 +91,13 @@ def of(data: DataSettings, check: str) -> Finding:
     return found
 
 
+def test_a_split_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    data = folder(tmp_path, lambda passages, queries: None)
+    (tmp_path / "qrels" / "train.tsv").write_text("q1\tp99\t1\n")
+    assert of(data, "leaks").severity == NOTE
+    assert of(data, "leaks").text.startswith("the split 'train' cannot be read, so its queries are not compared: judgm")
+
+
 def test_leaks_and_repeated_texts_are_found(tmp_path: Path, retriever: Retriever) -> None:
     clean = folder(tmp_path / "clean", lambda passages, queries: None)
     assert (of(clean, "leaks").severity, of(clean, "repeated texts").severity) == (PASSED, PASSED)

@@ -59,9 +59,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
     """Read a data set folder, or a Hub data set if no such folder exists."""
     if not path.is_dir():
         name = path.as_posix()
-        library = _hub(name)
-        with foreign(CollectionError, "the hub does not give this data set", name, CHECK_NAME):
-            parts = library.get_dataset_config_names(name, revision=options.revision)
+        parts = _hub_parts(name, options.revision)
         return _from_parts(parts, partial(_hub_splits, name, options.revision), name, options)
     if _saved(path):
         return _from_rows(_saved_splits(path), path, options)
@@ -74,6 +72,22 @@ def read(path: Path, options: ReadOptions) -> Collection:
     return _from_parts(folders, lambda part: _folder_splits(path / part), str(path), options)
 
 
+def splits(path: Path) -> Iterable[str]:
+    """Return the splits of the judgments, or of the rows."""
+    if not path.is_dir():
+        name = path.as_posix()
+        return _hub_splits(name, None, _judgment_part(_hub_parts(name, None), name))
+    if _saved(path):
+        return _saved_splits(path)
+    configurations = _of_card(path)
+    if _has_parts([*configurations]):
+        return configurations[_judgment_part([*configurations], str(path))]
+    folders = [p.name for p in path.iterdir() if p.is_dir()]
+    if not _has_parts(folders) and (folder := parquet_folder(path)):
+        return parquet_splits(folder)
+    return _folder_splits(path / _judgment_part(folders, str(path)))
+
+
 def _saved(path: Path) -> bool:
     return any((path / name).is_file() for name in SAVED)
 
@@ -82,16 +96,21 @@ def _has_parts(names: Sequence[str]) -> bool:
     return {"corpus", "queries"} <= set(names) and any(name in names for name in JUDGMENTS)
 
 
-def _from_parts(
-    names: Sequence[str], splits_of: Callable[[str], Splits], source: str, options: ReadOptions
-) -> Collection:
+def _judgment_part(names: Sequence[str], source: str) -> str:
+    """Return the part that has the judgments."""
     if not _has_parts(names):
         raise CollectionError(
             f"expected parts corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'none'}",
             where=source,
             fix="give a data set in BEIR's layout, or a folder that `Dataset.save_to_disk` wrote",
         )
-    part = next(name for name in JUDGMENTS if name in names)
+    return next(name for name in JUDGMENTS if name in names)
+
+
+def _from_parts(
+    names: Sequence[str], splits_of: Callable[[str], Splits], source: str, options: ReadOptions
+) -> Collection:
+    part = _judgment_part(names, source)
     judgments = splits_of(part)
     split = choose_split(options.split, judgments, f"{source}, {part}")
     reader, judged = RowReader(options.columns), JudgmentReader()
@@ -190,6 +209,12 @@ def _card_splits(folder: Path, listed: object) -> Splits:
     return splits
 
 
+def _hub_parts(name: str, revision: str | None) -> list[str]:
+    library = _hub(name)
+    with foreign(CollectionError, "the hub does not give this data set", name, CHECK_NAME):
+        return [*library.get_dataset_config_names(name, revision=revision)]
+
+
 def _hub_splits(name: str, revision: str | None, part: str) -> Splits:
     library = _hub(name)
     with foreign(CollectionError, "the hub does not give this part", f"{name}, {part}", CHECK_NAME):
@@ -219,5 +244,6 @@ READER = Reader(
     judgments="`qrels`, `default` or rows",
     recognises=recognises,
     read=read,
+    splits=splits,
     is_name=True,
 )

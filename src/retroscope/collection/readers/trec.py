@@ -56,8 +56,8 @@ def read(path: Path, options: ReadOptions) -> Collection:
             where=str(path),
             fix="name the files of the folder qrels.*, topics.* and corpus.*",
         )
-    splits = _splits(of_role["qrels"])
-    split = choose_split(options.split, splits, str(path))
+    qrels = _splits(of_role["qrels"])
+    split = choose_split(options.split, qrels, str(path))
     topics, corpus = _one("topics", of_role, split), _one("corpus", of_role, split)
     reader = RowReader(options.columns)
     collection = join_parts(
@@ -65,13 +65,18 @@ def read(path: Path, options: ReadOptions) -> Collection:
         Parts(
             corpus=partial(_corpus_rows, corpus),
             queries=partial(_topic_rows, topics, reader.columns.get("query_text")),
-            judgments=partial(qrels_lines, splits[split]),
+            judgments=partial(qrels_lines, qrels[split]),
         ),
         reader,
         str(path),
     )
-    files = {"qrels": splits[split].name, "topics": topics.name, "corpus": corpus.name}
+    files = {"qrels": qrels[split].name, "topics": topics.name, "corpus": corpus.name}
     return replace(collection, mapping={"format": "trec", "split": split, **files, **reader.mapping})
+
+
+def splits(path: Path) -> list[str]:
+    """Return the splits that have qrels."""
+    return [*_splits(_files(path)["qrels"])]
 
 
 def _files(path: Path) -> dict[str, list[Path]]:
@@ -173,4 +178,4 @@ def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
     return form == ".tsv" and all(any(name in header for name in names) for names in words.values())
 
 
-READER = Reader(layout="folder", judgments="qrels file", recognises=recognises, read=read)
+READER = Reader(layout="folder", judgments="qrels file", recognises=recognises, read=read, splits=splits)

@@ -36,17 +36,22 @@ def read(path: Path, options: ReadOptions) -> Collection:
     """
     if not path.is_dir():
         return read_rows(path, FORMAT, options)
-    splits = _splits(path)
-    split = choose_split(options.split, splits, str(path))
-    collection = read_rows(splits[split], FORMAT, replace(options, split=None))
+    files = _splits(path)
+    split = choose_split(options.split, files, str(path))
+    collection = read_rows(files[split], FORMAT, replace(options, split=None))
     besides = sorted(file.name for file in path.glob("psgs*"))
     notes = (f"{besides[0]} is not read: the passages are the contexts of the questions",) if besides else ()
     return replace(
         collection,
         name=collection_name(path),
-        mapping={**collection.mapping, "split": split, "file": splits[split].name},
+        mapping={**collection.mapping, "split": split, "file": files[split].name},
         notes=(*collection.notes, *notes),
     )
+
+
+def splits(path: Path) -> list[str]:
+    """Return the splits of a folder; none of a file."""
+    return [*_splits(path)] if path.is_dir() else []
 
 
 def _is_dpr(file: Path) -> bool:
@@ -110,4 +115,4 @@ FORMAT = RowFormat(
 )
 
 
-READER = Reader(layout="JSON file", judgments="each row", recognises=recognises, read=read)
+READER = Reader(layout="JSON file", judgments="each row", recognises=recognises, read=read, splits=splits)

@@ -31,7 +31,7 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, options: ReadOptions) -> Collection:
     """Read a split with all passages of the corpus."""
-    files = {split: _only_one(path, split) for split in SPLITS if _files(path, split)}
+    files = split_files(path)
     split = choose_split(options.split, files, str(path))
     if not _files(path, "corpus"):
         raise CollectionError(
@@ -47,6 +47,11 @@ def read(path: Path, options: ReadOptions) -> Collection:
         source=str(path),
         mapping={**collection.mapping, "format": "mrtydi", "split": split, "file": files[split].name},
     )
+
+
+def split_files(path: Path) -> dict[str, Path]:
+    """Map split -> its file."""
+    return {split: _only_one(path, split) for split in SPLITS if _files(path, split)}
 
 
 def _files(folder: Path, stem: str) -> list[Path]:
@@ -65,4 +70,4 @@ def _only_one(folder: Path, stem: str) -> Path:
     return files[0]
 
 
-READER = Reader(layout="folder", judgments="each row", recognises=recognises, read=read)
+READER = Reader(layout="folder", judgments="each row", recognises=recognises, read=read, splits=split_files)
