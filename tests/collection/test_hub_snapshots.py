@@ -147,5 +147,9 @@ def test_a_snapshot_in_the_cache_of_the_hub_has_the_name_of_its_data_set(tmp_pat
     folder = write_beir(tmp_path / "datasets--mteb--arguana" / "snapshots" / "abc", TOY)
     read = load_collection(folder)
     assert (read.name, read.ignore_identical_ids) == ("arguana", True)
+    for k, file in enumerate(sorted(p for p in folder.rglob("*") if p.is_file())):  # as the cache has them
+        blob = file.rename(tmp_path / f"blob-{k}")
+        file.symlink_to(blob)
+    assert load_collection(folder).fingerprint == read.fingerprint
     other = load_collection(write_beir(tmp_path / "datasets--mteb--nq" / "snapshots" / "abc", TOY))
     assert (other.name, other.ignore_identical_ids) == ("nq", False)
