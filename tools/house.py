@@ -22,7 +22,7 @@ SHOWN = 3  # items behind a number that the summary names
 
 # Names that several modules of one kind define on purpose: which names -> where. Each module there plays one role.
 ROLES: Mapping[str, str] = {
-    "read recognises": "collection/readers/*.py",
+    "read recognises splits": "collection/readers/*.py",
     "run": "cli/commands/*.py",
     "refusal plan measure infer report alone statements cards": "analyses/*/*.py",
 }
