@@ -11,9 +11,9 @@ from time import perf_counter
 import numpy as np
 from jaxtyping import Int
 
-from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.encode import encode_rows
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import encoding_budget
 
