@@ -156,16 +156,17 @@ def _collections(source: TestedOptions, options: GridOptions) -> o.SettingValues
     from retroscope.cli.resolve import resolved
     from retroscope.study.training.splits import training_split
 
-    given = {"data.source": source.data, "data.split": source.split}
-    data = resolved(given, options.settings, options.assignments).get("data")
-    place, split = (data.get("source"), data.get("split")) if isinstance(data, Mapping) else (None, None)
+    data = resolved({}, options.settings, options.assignments).get("data")
+    named = data if isinstance(data, Mapping) else {}
+    place = source.data or named.get("source")
+    split = source.split or (named.get("split") if place == named.get("source") else None)
     tests = [split_or_spec(name, place or "") for name in source.test or ()]
     lost = [str(test["split"]) for test in tests if test is not None and not test["source"]]
     if lost:
         raise SettingsError(
             f"--test names the split {lost[0]!r}, but no collection is given that has it",
-            fix="give the training collection (--data SPEC, or `data.source` in the settings file), or test with another "
-            "collection: --test FORMAT:PATH",
+            fix="give the training collection (--data SPEC, or `data.source` in the settings file), or test with "
+            "another collection: --test FORMAT:PATH",
         )
     chosen = {"data": {"source": place, "split": training_split(place, split)}} if isinstance(place, str) else {}
     return {"tests": tests or None, **chosen}
