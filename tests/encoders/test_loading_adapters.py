@@ -270,7 +270,11 @@ def with_trained_embedding(base: Path, folder: Path, tied: bool) -> PeftModel:
     grown = tokenizer("llama")
     grown.add_tokens(["neologism"])
     settings = LoraConfig(
-        task_type="CAUSAL_LM", target_modules=["q_proj"], r=2, modules_to_save=["embed_tokens"], ensure_weight_tying=tied
+        task_type="CAUSAL_LM",
+        target_modules=["q_proj"],
+        r=2,
+        modules_to_save=["embed_tokens"],
+        ensure_weight_tying=tied,
     )
     with quiet():
         whole = AutoModelForCausalLM.from_pretrained(base, tie_word_embeddings=tied)
