@@ -97,7 +97,6 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     facts = load_facts(settings.facts).facts
     keep = load_facts(settings.keep).facts if settings.keep else ()
     _refuse(settings, facts, keep)
-    texts = _neutral_texts(settings, [*facts, *keep], facts)
     load = LoadSettings(pooling="mean")
     whole, place = _present(load_language_model(settings.backbone, load), settings.backbone)
     if place.is_file():
@@ -113,6 +112,7 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     _refuse_alone(facts, chosen)
     kept = tuple(fact for fact in keep if fact not in chosen.unknown)
     not_measured = sum(fact in chosen.unknown or fact in chosen.alone for fact in keep)
+    texts = _neutral_texts(settings, [*facts, *keep], facts)
     requests = requests_of(encoder.tokenizer, head.kind, facts, contexts_of(texts, facts, settings.edit.contexts))
     places = max(100, round(settings.edit.tokens * (MASKED_SHARE if head.kind == "masked" else 1)))
     lesson = ReadoutSettings(positions=places, held_out=HELD_OUT, seed=settings.edit.seed)
