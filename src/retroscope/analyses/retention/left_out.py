@@ -28,7 +28,7 @@ def not_asked(chosen: AskableFacts) -> list[str]:
     return notes
 
 
-def same_tokens(firsts: Sequence[RelationClozes]) -> list[tuple[str, str]]:
+def indistinct_objects(firsts: Sequence[RelationClozes]) -> list[tuple[str, str]]:
     """Return the object of each fact beside another object of its relation with the same tokens, if there is one."""
     return [
         (clozes.objects[clozes.answers[fact]], clozes.objects[int(others.argmax())])
@@ -45,7 +45,7 @@ def counted_otherwise(firsts: Sequence[RelationClozes], asked: int) -> list[str]
         firsts: the clozes of every relation.
         asked: facts that could be asked.
     """
-    notes, lost, pairs = [], asked - sum(len(one.rows) for one in firsts), same_tokens(firsts)
+    notes, lost, pairs = [], asked - sum(len(one.rows) for one in firsts), indistinct_objects(firsts)
     if lost:
         notes.append(f"{count(lost, 'fact')} cannot be read by this model in the first wording, left out")
     if pairs:

@@ -11,7 +11,7 @@ import xarray as xr
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.retention.left_out import same_tokens
+from retroscope.analyses.retention.left_out import indistinct_objects
 from retroscope.analyses.retention.plan import RetentionWork, plan, refusal, retention_work
 from retroscope.analyses.retention.result import CONSISTENCY, FACTS, FOUND, LOSSES, RANDOM, VOCABULARY
 from retroscope.analyses.retention.search import search_facts
@@ -176,7 +176,7 @@ def _about(
     return about | {
         "relations": work.relations,
         "left_out": {"unknown_object": len(work.chosen.unknown), "no_competitor": len(work.chosen.alone)},
-        "same_tokens": len(same_tokens([one.clozes for one in work.wordings if one.number == 0])),
+        "same_tokens": len(indistinct_objects([one.clozes for one in work.wordings if one.number == 0])),
         "layout": work.facts.layout,
         "clusters": clustered_by(work, settings),
         "words": len(work.words),
