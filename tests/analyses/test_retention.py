@@ -22,7 +22,7 @@ from retroscope.collection.loading import load_collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.random_weights import with_random_weights
-from retroscope.errors import AnalysisError
+from retroscope.errors import AnalysisError, CollectionError
 from retroscope.inputs.settings import StudySettings
 from retroscope.knowledge.settings import ReadoutSettings
 from retroscope.statistics.settings import ComparisonSettings
@@ -272,3 +272,85 @@ def test_one_model_alone(pair: Context, settings: RetentionSettings, tmp_path: P
     section = reporter.alone(found, Reading(subject_of(pair)))
     best = max(row["mean"] for row in section.document if row["measure"] == P1 and row["readout"] == HEAD)
     assert best > 0.2
+
+
+QUICK = RetentionSettings(
+    per_relation=80, readout=ReadoutSettings(positions=400, held_out=50, steps=3), search=False, wordings=2
+)
+
+
+@pytest.fixture(scope="module")
+def alone(pair: Context) -> Context:
+    """The backbone, without the control of random weights."""
+    return replace(pair, models={"model": pair.models["before"]}, settings=replace(STUDY, random_weights=False))
+
+
+def measured_facts(alone: Context, rows: list[dict], file: Path) -> tuple[Measurement, list[str]]:
+    """Measure these facts; return the measurement and the lines of its plan."""
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    settings = replace(QUICK, facts=str(file))
+    planned = INSTRUMENT.plan(alone, settings)
+    return INSTRUMENT.measure(replace(alone, _made={}), settings, planned), list(planned.lines)
+
+
+@pytest.fixture(scope="module")
+def aliases(world: Path) -> list[dict]:
+    """Aliases of twelve people, without paraphrases."""
+    rows = [json.loads(line) for line in (world / "facts.jsonl").read_text().splitlines()]
+    return [{**row, "paraphrases": []} for row in rows if row["relation"] == "alias"][:12]
+
+
+def test_facts_that_say_nothing_are_left_out_and_move_no_number(
+    alone: Context, aliases: list[dict], tmp_path: Path
+) -> None:
+    unknown = {**aliases[0], "id": "unknown", "object": "quidditch"}
+    single = [{**row, "id": f"{row['id']}-s", "relation": "species"} for row in aliases[:4]]
+    single = [{**row, "object": aliases[0]["object"]} for row in single]
+    (plain, _), (found, lines) = (
+        measured_facts(alone, rows, tmp_path / f"{len(rows)}.jsonl") for rows in (aliases, [*aliases, unknown, *single])
+    )
+    assert found.scores["model"].values.identical(plain.scores["model"].values)
+    assert found.frames["facts"].equals(plain.frames["facts"])
+    assert not plain.caveats
+    assert found.facts == plain.facts | {"left_out": {"unknown_object": 1, "no_competitor": 4}}
+    assert [caveat.split(",")[0] for caveat in found.caveats] == [
+        "1 fact whose object has a word that the tokenizer does not know (e.g. 'quidditch')",
+        "4 facts whose answer has no competitor among the objects of the relation",
+    ]
+    assert "(relations: species)" in found.caveats[1]
+    assert lines[0].startswith("facts: 12 of 17, 1 relation, 12 clozes")
+
+
+def test_only_facts_that_say_nothing_are_refused(alone: Context, aliases: list[dict], tmp_path: Path) -> None:
+    single = [{**row, "object": aliases[0]["object"]} for row in aliases]
+    with pytest.raises(CollectionError, match=r"none of the facts(?s:.)*12 facts whose answer has no competitor"):
+        measured_facts(alone, single, tmp_path / "f.jsonl")
+
+
+def test_objects_with_equal_tokens_are_told_and_count_as_not_read(
+    alone: Context, aliases: list[dict], tmp_path: Path
+) -> None:
+    whole, _ = measured_facts(alone, aliases, tmp_path / "whole.jsonl")
+    last = {"layer": 3, "readout": HEAD, "measure": P1}
+    hits = whole.scores["model"].select(**last).values
+    known = hits["query"].values[hits.values == 1][0]
+    other = next(row for row in aliases if row["id"] != known)
+    own = next(row for row in aliases if row["id"] == known)
+    rows = [*(row for row in aliases if row is not other), {**other, "object": own["object"].replace(" ", "  ")}]
+    found, _ = measured_facts(alone, rows, tmp_path / "twins.jsonl")
+    assert found.scores["model"].select(**last).values.sel(query=known).item() == 0
+    assert found.facts["same_tokens"] == 2
+    assert any("2 facts whose object has the same tokens as another object" in one for one in found.caveats)
+    frame = found.frames["facts"].set_index("fact")
+    assert frame.loc[known, "most_frequent"] == 0
+
+
+def test_a_paraphrase_that_equals_the_cloze_is_no_agreement(
+    alone: Context, aliases: list[dict], tmp_path: Path
+) -> None:
+    rows = [{**row, "paraphrases": [row["cloze"], f"{row['cloze']} "]} for row in aliases]
+    found, _ = measured_facts(alone, rows, tmp_path / "f.jsonl")
+    assert found.frames["consistency"].empty
+    assert found.caveats == (
+        "12 clozes that this model reads exactly like an earlier cloze of the same fact: not counted in consistency",
+    )

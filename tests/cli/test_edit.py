@@ -57,6 +57,22 @@ def test_edit(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     assert "written by another training" in other.err
 
 
+def test_kept_facts_that_say_nothing_are_counted(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
+    facts, keep = files
+    rows = [json.loads(line) for line in keep.read_text().splitlines()]
+    rows[0]["object"] = "quidditch"
+    rows[1]["relation"] = "of its own"
+    (tmp_path / "keep.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["edit", shipped().backbone, "--facts", facts, "--keep", tmp_path / "keep.jsonl", "--text",
+             facts.parent / "text.txt", "--out", tmp_path / "edited"]  # fmt: skip
+    done = cli(*words, line="--add --layer 1 --set edit.tokens=3000 --set edit.contexts=0 --set edit.steps=1 --json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert document["keep_not_measured"] == 2
+    assert document["effects"]["locality"]["n"] == document["effects"]["same answer"]["n"] == len(rows) - 2
+    assert "Locality leaves out 2 kept facts" in (tmp_path / "edited" / "README.md").read_text()
+
+
 def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     facts, keep = files
     (tmp_path / "one.jsonl").write_text(facts.read_text().splitlines()[0] + "\n")
@@ -77,7 +93,7 @@ def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
         ),
         (shipped().backbone, facts, f"--add --keep {keep} --editor rank", "unknown editor"),
         (shipped().backbone, facts, f"--add --keep {keep} --layer 3", "layer 3 of 3 cannot be edited"),
-        (shipped().backbone, tmp_path / "one.jsonl", "--add", "have the same object"),
+        (shipped().backbone, tmp_path / "one.jsonl", "--add", "always ranks first: all objects"),
         (shipped().backbone, tmp_path / "two.jsonl", "--add", "two objects are to be added for the relation 'alias'"),
         (tmp_path / "model.gguf", facts, "--add", "GGUF"),
     ):

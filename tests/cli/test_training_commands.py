@@ -79,10 +79,23 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     assert (tmp_path / "g" / "report.html").stat().st_size > 100_000
 
 
+@pytest.mark.parametrize("split", ["", "\n  split: dev"])
+def test_ablate_tests_on_a_split_of_the_collection_that_the_settings_file_names(
+    cli: Cli, world: Path, backbone: Path, split: str, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.yaml").write_text(f"data:\n  source: beir:{world}{split}\n")
+    words = ["ablate", backbone, "--settings", tmp_path / "settings.yaml", "--test", "lexical", "--out", tmp_path / "g"]
+    line = "--steps 2 --pooling mean --dry-run"
+    by_file = ok(cli(*words, line=line)).out
+    by_option = [*words[:2], "--data", f"beir:{world}", *words[4:]]
+    assert by_file == ok(cli(*by_option, line=f"{line} --split {'dev' if split else 'train'}")).out
+    assert "measured on lexical" in by_file
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["ablate", "--test", "x", "--out", "o"], "--test is given without --data"),
+        (["ablate", "--test", "x", "--out", "o"], "--test names the split 'x', but no collection is given that has it"),
         (["ablate", "--data", "beir:WORLD", "--test", "test", "--out", "o"], "no backbone was given"),
         (["ablate", "B", "--data", "beir:WORLD", "--out", "o"], "no test collection was given"),
         (["ablate", "B", "--data", "beir:WORLD", "--test", "test", "--seeds", "a", "--out", "o"], "invalid number"),

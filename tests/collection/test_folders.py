@@ -218,7 +218,7 @@ def test_broken_qrels_are_named_with_their_line(tmp_path, text, message):
 def test_runs_of_three_kinds(tmp_path):
     path = tmp_path / "run"
     put(path, "q Q0 b 1 2.5 tag\nq Q0 a 2 2.5 tag\nq Q0 c 3 9 tag\n")
-    assert read_run(path) == {"q": [("c", 9.0), ("a", 2.5), ("b", 2.5)]}
+    assert read_run(path) == {"q": [("c", 9.0), ("b", 2.5), ("a", 2.5)]}
     put(path, "q\tb\t0.5\nq\ta\t0.75\nr\ta\t1\n")
     assert read_run(path) == {"q": [("a", 0.75), ("b", 0.5)], "r": [("a", 1.0)]}
     put(path, "q\tb\t1\nq\ta\t2\nq\tc\t4\nr\tx\t0\nr\ty\t1\n")  # a rank is missing, another counts from 0

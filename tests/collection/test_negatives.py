@@ -3,6 +3,7 @@ import math
 import re
 from collections import Counter
 
+import ir_measures
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,11 +101,11 @@ def toy(**settings):
 
 def test_copies_of_relevant_passages_and_the_query_itself_are_no_negatives():
     first, second = hard_negatives(toy(), 5).candidates
-    assert first == Candidates("q", "gold", ("q", "a", "b", "c"))
+    assert first == Candidates("q", "gold", ("q", "b", "a", "c"))
     assert second.positive == "graded"
     assert second.negatives == first.negatives
     ignoring = hard_negatives(toy(ignore_identical_ids=True), 5)
-    assert ignoring.candidates[0].negatives == ("a", "b", "c")
+    assert ignoring.candidates[0].negatives == ("b", "a", "c")
     assert ignoring.short == 2
 
 
@@ -139,10 +140,24 @@ def test_given_negatives_are_filtered_in_their_order():
         hard_negatives(bare, 4, how="given")
 
 
+def test_ties_of_bm25_are_those_of_trec_eval():
+    """Whoever evaluates BM25's scores with trec_eval finds every passage at our rank."""
+    texts = {"b": "moon river", "a": "moon river", "é": "river moon", "d": "moon moon", "c": "stone"}
+    passages = [Passage(name, text) for name, text in texts.items()]
+    collection = make_collection("tied", passages, [Query("q", "moon")], [Judgment("q", "a")])
+    ranked = list(bm25_ranking(collection)("q", 8))
+    assert ranked == ["d", "é", "b", "a"]
+    hits = [ir_measures.ScoredDoc("q", one, score) for one, score in bm25_by_hand(collection, "moon").items() if score]
+    for place, wanted in enumerate(ranked, start=1):
+        judged = [ir_measures.Qrel("q", wanted, 1)]
+        (theirs,) = ir_measures.pytrec_eval.iter_calc([ir_measures.RR], judged, hits)
+        assert theirs.value == pytest.approx(1 / place)
+
+
 def test_a_run_is_followed_with_ties_by_id(tmp_path):
     run = {"q": [("c", 1.0), ("b", 2.0), ("gold", 3.0), ("a", 2.0), ("q", 2.5)], "other": [("unknown", 1.0)]}
     mined = hard_negatives(toy(), 3, how="run", run=run)
-    assert mined.candidates[0].negatives == ("q", "a", "b")
+    assert mined.candidates[0].negatives == ("q", "b", "a"), "the greater id first, as trec_eval reads a run"
     path = tmp_path / "bm25.run"
     path.write_text("".join(f"{q} Q0 {p} 0 {s} t\n" for q, ranked in run.items() for p, s in ranked))
     from_file = hard_negatives(toy(), 3, how="run", run=path)

@@ -265,6 +265,51 @@ def test_an_embedding_that_grew_with_the_tokenizer_comes_along(base: Path, tmp_p
     assert len(theirs) == len(grown) == len(encoder.tokenizer)
 
 
+def with_trained_embedding(base: Path, folder: Path, tied: bool) -> PeftModel:
+    """Save an adapter that trains the embedding of a grown tokenizer as a whole module."""
+    grown = tokenizer("llama")
+    grown.add_tokens(["neologism"])
+    settings = LoraConfig(
+        task_type="CAUSAL_LM",
+        target_modules=["q_proj"],
+        r=2,
+        modules_to_save=["embed_tokens"],
+        ensure_weight_tying=tied,
+    )
+    with quiet():
+        whole = AutoModelForCausalLM.from_pretrained(base, tie_word_embeddings=tied)
+        whole.resize_token_embeddings(len(grown))
+        model = get_peft_model(whole, settings).eval()
+        scatter_adapter(model)
+        model.save_pretrained(folder)
+    grown.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_grown_embedding_that_was_trained_as_a_module_gives_the_vectors_of_peft(
+    tied: bool, base: Path, tmp_path: Path
+) -> None:
+    model = with_trained_embedding(base, tmp_path / "adapter", tied)
+    stored = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert any("embed_tokens.modules_to_save" in key for key in stored), "PEFT saves the embedding twice"
+    encoder = load_encoder(tmp_path / "adapter", LAST)
+    ids = torch.tensor([[5, 6, len(encoder.tokenizer) - 1, 8]])
+    with torch.no_grad():
+        theirs = model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
+        ours = encoder.backbone(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+    untouched = load_encoder(base, LAST).backbone.get_input_embeddings().weight
+    assert (encoder.backbone.get_input_embeddings().weight[: len(untouched)] - untouched).abs().max() > 0.01
+
+
+def test_two_values_of_a_trained_embedding_are_an_error(base: Path, tmp_path: Path) -> None:
+    with_trained_embedding(base, tmp_path / "adapter", tied=False)
+    tamper(tmp_path / "adapter", lambda t: {k: v + ("modules_to_save" in k) for k, v in t.items()})
+    with pytest.raises(EncoderError, match=r"two different values of one tensor: .*modules_to_save"):
+        load_encoder(tmp_path / "adapter", LAST)
+
+
 def test_prompt_tuning_cannot_be_merged(base: Path, tmp_path: Path) -> None:
     with quiet():
         settings = PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=2, encoder_hidden_size=8)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 from trained_facts import known, neutral, planted_facts, trained_model, unknown
+from transformers import PreTrainedTokenizerFast
 
 from retroscope.collection.facts.records import Fact
 from retroscope.collection.world.facts import facts_of_world
@@ -226,6 +228,37 @@ def test_the_subject_is_found_wherever_it_stands() -> None:
     assert late.subject > late.at[-1]
 
 
+def test_a_subject_is_a_whole_word() -> None:
+    """The tokens of "catmat" begin with those of "cat": the subject is the word behind it."""
+    tokens = tokenizer("llama")
+    fact = Fact("a", "r", "cat", "red", "the catmat of a cat was [MASK].")
+
+    def read_until_subject(cloze: str) -> str:
+        prompt = prompt_of(tokens, "causal", replace(fact, cloze=cloze))
+        return tokens.decode(prompt.ids[: prompt.subject + 1]).replace(" ", "").replace("▁", " ")
+
+    assert read_until_subject("the catmat of a cat was [MASK].").endswith("catmat of a cat")
+    assert read_until_subject("the mat,cat.was [MASK].").endswith("mat,cat")
+    for cloze in ("the catmat was [MASK]", "a bobcat was [MASK]", "cat2 was [MASK]", "a cats' mat was [MASK]"):
+        with pytest.raises(AnalysisError, match=r"has the subject 'cat' only as a part of other words(?s:.)*write the"):
+            prompt_of(tokens, "causal", replace(fact, cloze=cloze))
+    with pytest.raises(AnalysisError, match="has the subject 'MASK' only as a part"):
+        prompt_of(tokenizer("bert"), "masked", replace(fact, subject="MASK", cloze="a [MASK] sat"))
+
+
+@pytest.mark.parametrize(("split", "found"), [(["猫", "人"], True), (["猫人"], False)])
+def test_without_spaces_the_tokens_say_where_a_word_ends(split: list[str], found: bool) -> None:
+    vocabulary = {word: k for k, word in enumerate(["[UNK]", "[MASK]", *split, "是", "红", "白"])}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", continuing_subword_prefix=""))
+    tokens = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", mask_token="[MASK]")
+    fact = Fact("a", "r", "猫", "红", "猫人是[MASK]")
+    if found:
+        assert prompt_of(tokens, "masked", fact).subject == 0
+        return
+    with pytest.raises(AnalysisError, match="only as a part of other words"):
+        prompt_of(tokens, "masked", fact)
+
+
 def test_facts_of_one_subject_share_a_request(causal: Case) -> None:
     requests = causal.requests(causal.known)
     assert [one.subject for one in requests] == list(dict.fromkeys(fact.subject for fact in causal.known))
@@ -245,6 +278,25 @@ def test_refusals(masked: Case) -> None:
         EditSettings(editor="surgery")
     with pytest.raises(AnalysisError, match="has no token for a word of the subject 'Nobody'"):
         masked.requests([replace(masked.unknown[0], subject="Nobody", cloze="Nobody is called the [MASK].")])
+
+
+def test_a_repeated_wording_is_no_other_wording(masked: Case) -> None:
+    """A paraphrase that equals the cloze says nothing about generality, and a fact that is not read nothing at all."""
+    text = (masked.inputs[:10], masked.targets[: sum(len(one.at) for one in masked.inputs[:10])])
+    chosen = [replace(fact, paraphrases=(fact.cloze, f" {fact.cloze}")) for fact in masked.known[:2]]
+    alone = replace(masked.known[5], id="alone", relation="of its own")
+    reading = read_facts(masked.encoder, masked.head, chosen, [*masked.known[2:5], alone], text)
+    found = effects(reading, reading)
+    assert "generality" not in found
+    assert found["reliability"].n == 2
+    assert found["locality"].n == found["same answer"].n == 3, "a fact without a competitor is always first"
+
+
+def test_a_tie_is_the_same_answer_as_nothing(masked: Case) -> None:
+    text = (masked.inputs[:10], masked.targets[: sum(len(one.at) for one in masked.inputs[:10])])
+    reading = read_facts(masked.encoder, masked.head, masked.known[:1], masked.known[1:4], text)
+    tied = replace(reading, answers=(None, *reading.answers[1:]))
+    assert effects(tied, tied)["same answer"].after == pytest.approx(2 / 3)
 
 
 def test_effects_of_one_subject_have_no_interval(masked: Case) -> None:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from known_fact import KNOWN, MEAN, OBJECTS, colour_facts, knowing_model, random_model
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from retroscope.collection.facts.records import MASK, Fact, make_facts
 from retroscope.encoders.checkpoints.language_heads import LanguageHead, load_language_head
 from retroscope.encoders.loading import load_encoder
+from retroscope.knowledge.askable import askable_facts
 from retroscope.knowledge.clozes import RelationClozes, answered, relation_clozes
 from retroscope.knowledge.readouts import HEAD, HeadReadout
 from retroscope.knowledge.recall import (
@@ -122,7 +123,10 @@ def test_the_order_of_facts_does_not_decide_which_are_read(at: int) -> None:
 
 
 def test_a_causal_model_reads_no_cloze_whose_subject_comes_after_the_object() -> None:
-    facts = [(0, Fact("a", "r", "cat", "red", "red is the cat: [MASK]", ("[MASK] is the cat",)))]
+    facts = [
+        (0, Fact("a", "r", "cat", "red", "red is the cat: [MASK]", ("[MASK] is the cat",))),
+        (1, Fact("b", "r", "mat", "blue", "blue is the mat: [MASK]", ("[MASK] is the mat",))),
+    ]
     assert relation_clozes(tokenizer("llama"), "causal", facts, 1) is None
     assert relation_clozes(tokenizer("bert"), "masked", facts, 1) is not None
     assert relation_clozes(tokenizer("bert"), "masked", facts, 2) is None
@@ -145,6 +149,70 @@ def test_other_right_answers_are_no_competitors() -> None:
     assert told[:, MEASURES.index(RR)].tolist() == [1, 1 / 1.5, 1]
     assert told[:2, MEASURES.index(SHUFFLED)].tolist() == [1, 0]
     assert np.isnan(told[2, MEASURES.index(SHUFFLED)])
+
+
+def test_a_fact_without_a_competitor_is_not_asked() -> None:
+    """Its P@1 is 1 for every model: all objects of its relation are right answers. They stay candidates of others."""
+    alone = [Fact("a", "r", "cat", "red", "the cat is [MASK]"), Fact("b", "r", "cat", "warm", "the cat is [MASK]")]
+    other = Fact("c", "r", "mat", "red", "the mat is [MASK]")
+    bert = tokenizer("bert")
+    assert relation_clozes(bert, "masked", list(enumerate(alone[:1])), 0) is None
+    assert relation_clozes(bert, "masked", list(enumerate(alone)), 0) is None
+    clozes = relation_clozes(bert, "masked", list(enumerate([*alone, other])), 0)
+    assert clozes is not None
+    assert (clozes.rows, clozes.objects) == ((2,), ("red", "warm"))
+    assert [fact.id for fact in askable_facts(bert, [*alone, other]).alone] == ["a", "b"]
+
+
+def test_an_object_that_is_unknown_to_the_tokenizer_is_not_asked_and_no_candidate() -> None:
+    words = byte_free_tokenizer(["cat", "mat", "is", "red", "blue"])
+    named = [("cat", "red"), ("mat", "blue"), ("cat", "vermilion"), ("mat", "dark vermilion")]
+    facts = [Fact(f"{k}", "r", subject, one, f"{subject} is [MASK]") for k, (subject, one) in enumerate(named)]
+    chosen = askable_facts(words, facts)
+    assert [fact.id for fact in chosen.known] == ["0", "1"]
+    assert [fact.id for fact in chosen.unknown] == ["2", "3"]
+    assert not chosen.alone
+    left = askable_facts(words, [facts[0], facts[2]])
+    assert [fact.id for fact in left.alone] == ["0"], "an unknown object is no competitor"
+
+
+def byte_free_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer that knows these words and no others; every other word is one and the same token."""
+    special = ["[UNK]", MASK]
+    backend = Tokenizer(models.WordLevel({w: k for k, w in enumerate([*special, *words])}, unk_token="[UNK]"))
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(single="[UNK] $A", special_tokens=[("[UNK]", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", mask_token=MASK)
+
+
+def test_an_answer_that_shares_its_tokens_with_another_object_counts_as_not_read() -> None:
+    """No model tells "US" from "us": its score is right for one of two facts at most, and nobody knows for which."""
+    words = byte_free_tokenizer(["cat", "mat", "dog", "is", "us", "red"])
+    named = [("cat", "US"), ("mat", "us"), ("dog", "red")]
+    facts = [Fact(subject, "r", subject, one, f"{subject} is [MASK]") for subject, one in named]
+    clozes = relation_clozes(words, "masked", list(enumerate(facts)), 0)
+    assert clozes is not None
+    assert clozes.twins.tolist() == [[False, True, False], [True, False, False], [False] * 3]
+    scores = np.array([[9.0, 9.0, 0.0], [9.0, 9.0, 0.0], [0.0, 0.0, 9.0]], dtype=np.float32)
+    told = measured(scores, clozes, np.array([1, 0, 0]))
+    assert told[:, MEASURES.index(P1)].tolist() == [0, 0, 1]
+    assert told[:, MEASURES.index(RR)].tolist() == [0.5, 0.5, 1]
+    assert most_frequent(clozes).tolist() == [0, 0, pytest.approx(1 / 3)]
+    synonyms = [replace(facts[0], others=("us",)), *facts[1:]]
+    clozes = relation_clozes(words, "masked", list(enumerate(synonyms)), 0)
+    assert clozes is not None
+    assert not clozes.twins[0].any(), "a right answer is no competitor"
+
+
+def test_what_a_model_reads_of_a_cloze_tells_wordings_apart() -> None:
+    """A repeated cloze is no other one and, to a causal model, nor is one that differs after the object only."""
+    clozes = ("the cat is [MASK] too", "the cat is [MASK] again", "every cat is [MASK] too", "the cat is [MASK] too")
+    facts = [Fact("a", "r", "cat", "red", clozes[0], clozes[1:]), Fact("b", "r", "mat", "warm", "the mat is [MASK]")]
+    for kind, style, distinct in (("masked", "bert", 3), ("causal", "llama", 2)):
+        read = [relation_clozes(tokenizer(style), kind, list(enumerate(facts)), k) for k in range(4)]
+        contexts = [one.context(0) for one in read if one is not None]
+        assert (len(contexts), len(set(contexts))) == (4, distinct)
 
 
 def test_most_frequent_object_and_other_subjects() -> None:

@@ -168,6 +168,29 @@ def test_a_test_query_in_training_is_refused(settings: GridSettings) -> None:
         prepare_grid(replace(settings, tests=(settings.data,)))
 
 
+@pytest.fixture(scope="module")
+def other_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = make_world(WorldSettings(people=30, documents=2, seed=5))
+    return write_world(made, tmp_path_factory.mktemp("other") / "v")
+
+
+def test_collections_with_one_split_name_are_told_apart_by_their_own(
+    settings: GridSettings, world: Path, other_world: Path
+) -> None:
+    of_both = [DataSettings(source=f"beir:{place}", split="test") for place in (world, other_world)]
+    lexical = DataSettings(source=f"beir:{world}", split="lexical")
+    grid = prepare_grid(replace(settings, tests=(*of_both, lexical)))
+    assert {name: test.source for name, test in grid.tests.items()} == {
+        "w/test": str(world), "v/test": str(other_world), "lexical": str(world)
+    }  # fmt: skip
+    assert "measured on v/test" in describe_grid(grid, world)
+
+
+def test_a_test_collection_that_is_given_twice_is_refused(settings: GridSettings) -> None:
+    with pytest.raises(SettingsError, match=r"two test collections have the name 'w/test': .*(?s:.)*rename one"):
+        prepare_grid(replace(settings, tests=(settings.tests[0], settings.tests[0])))
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -58,7 +58,7 @@ def hard_negatives(
     pool: int = 100,
     progress: Shown = None,
 ) -> MinedNegatives:
-    """Find up to `n` hard negatives for every judged pair, hardest first; ties are broken by id.
+    """Find up to `n` hard negatives for every judged pair, hardest first; of equal scores, the greater id first.
 
     A negative is never a relevant passage of that query, nor a passage with the same full text as one, nor, where
     the collection ignores identical ids, the query's own passage. From a ranking (not from the source's own
@@ -153,7 +153,9 @@ def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, d
             where=str(run) if isinstance(run, Path) else "run",
             fix="give a run file over this corpus",
         )
-    ordered = {query: sorted(ranked, key=lambda item: (-item[1], item[0])) for query, ranked in mine.items()}
+    ordered = {
+        query: sorted(ranked, key=lambda item: (item[1], item[0]), reverse=True) for query, ranked in mine.items()
+    }
     ranking = partial(_top, {query: [p for p, _ in ranked] for query, ranked in ordered.items()})
     return ranking, {"run": str(run) if isinstance(run, Path) else "given in memory"}
 

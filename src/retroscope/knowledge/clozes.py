@@ -5,7 +5,7 @@ model reads the cloze up to the object, then its tokens one by one. An object of
 log-probabilities, so that long objects are not at a disadvantage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -75,6 +75,15 @@ class RelationClozes:
     mask: int
 
     @cached_property
+    def twins(self) -> Bool[np.ndarray, "fact object"]:
+        """Mark the competitors of each fact's answer that have the same tokens, so that no model tells them apart."""
+        numbers = {tokens: number for number, tokens in enumerate(dict.fromkeys(self.tokens))}
+        kinds = np.array([numbers[tokens] for tokens in self.tokens])
+        twins: np.ndarray = (kinds[self.answers][:, None] == kinds) & ~self.right
+        twins[np.arange(len(self.answers)), self.answers] = False
+        return twins
+
+    @cached_property
     def inserts(self) -> tuple[tuple[int, ...], ...]:
         """Return the token sequences in place of the object in a fact's inputs: masks, or prefixes of the objects."""
         if self.kind == "masked":
@@ -99,6 +108,14 @@ class RelationClozes:
                 steps[row, k] = self.points[insert, k], token
         return steps
 
+    def context(self, fact: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return what the model reads of a fact's cloze: the tokens before the object and, if it is masked, after it.
+
+        Wordings with equal contexts are one wording to the model.
+        """
+        context = self.contexts[fact]
+        return tuple(context.before), tuple(context.after) if self.kind == "masked" else ()
+
     def places(self, fact: int) -> list[ReadInput]:
         """Return the model inputs of one fact, with the positions to read in the order of `points`."""
         context = self.contexts[fact]
@@ -118,7 +135,8 @@ def relation_clozes(
 
     A causal model reads only what is before the object, so a cloze must name its subject there. The tokens of an object
     are those in a cloze of the more frequent kind, beginning with the object or not. Facts in whose cloze the object
-    has other tokens are left out; their objects remain candidates.
+    has other tokens are left out, and facts without a competitor, whose answer is always first; their objects remain
+    candidates.
 
     Args:
         facts: (place in the set, fact).
@@ -138,7 +156,9 @@ def relation_clozes(
     table = [answered(tokenizer, usual, one).object for one in objects]
     number = {one: at for at, one in enumerate(objects)}
     read = [(row, fact, answered(tokenizer, cloze, fact.object)) for row, fact, cloze in asked]
-    kept = [one for one in read if one[2].object == table[number[one[1].object]] and one[2].before]
+    answers = right_answers([fact for _, fact in facts])
+    rivalled = [one for one in read if number.keys() - answers[one[1].id]]
+    kept = [one for one in rivalled if one[2].object == table[number[one[1].object]] and one[2].before]
     if not kept:
         return None
     return RelationClozes(
@@ -148,22 +168,27 @@ def relation_clozes(
         objects=objects,
         tokens=tuple(table),
         answers=np.array([number[fact.object] for _, fact, _ in kept]),
-        right=_right_answers([fact for _, fact, _ in kept], [fact for _, fact in facts], number),
+        right=_further_answers([fact for _, fact, _ in kept], answers, number),
         kind=kind,
         mask=-1 if tokenizer.mask_token_id is None else int(tokenizer.mask_token_id),
     )
 
 
-def _right_answers(
-    kept: Sequence[Fact], facts: Sequence[Fact], number: dict[str, int]
-) -> Bool[np.ndarray, "fact object"]:
-    """Mark further right answers of each fact: those that it lists, and objects of other facts about its subject."""
+def right_answers(facts: Sequence[Fact]) -> dict[str, set[str]]:
+    """Map the id of each fact of a relation to its right answers: those that it and others about its subject list."""
     by_subject: dict[str, set[str]] = {}
     for fact in facts:
         by_subject.setdefault(fact.subject, set()).update((fact.object, *fact.others))
+    return {fact.id: by_subject[fact.subject] for fact in facts}
+
+
+def _further_answers(
+    kept: Sequence[Fact], answers: Mapping[str, set[str]], number: Mapping[str, int]
+) -> Bool[np.ndarray, "fact object"]:
+    """Mark the right answers of each fact besides its own object."""
     right = np.zeros((len(kept), len(number)), dtype=bool)
     for row, fact in enumerate(kept):
-        for name in by_subject[fact.subject] - {fact.object}:
+        for name in answers[fact.id] - {fact.object}:
             if name in number:
                 right[row, number[name]] = True
     return right

@@ -130,7 +130,11 @@ def measured(
     clozes: RelationClozes,
     others: Int[np.ndarray, "fact"],
 ) -> Float[np.ndarray, "fact measure"]:
-    """Return the measures of one layer and read-out for each fact. Objects of equal score share their ranks."""
+    """Return the measures of one layer and read-out for each fact.
+
+    Objects of equal score share their ranks. An object with the tokens of the answer ranks before it: the model cannot
+    know which of the two it names.
+    """
     facts = np.arange(len(scores))
     own = scores[facts, clozes.answers].astype(np.float64)
     hit, rank = _hit_and_rank(scores, clozes)
@@ -151,14 +155,17 @@ def _hit_and_rank(scores: np.ndarray, clozes: RelationClozes) -> tuple[np.ndarra
     own = scores[np.arange(len(scores)), clozes.answers][:, None]
     rivals = ~clozes.right
     rivals[np.arange(len(scores)), clozes.answers] = False
-    better = ((scores > own) & rivals).sum(1)
-    equal = ((scores == own) & rivals).sum(1)
+    better = (((scores > own) & rivals) | clozes.twins).sum(1)
+    equal = ((scores == own) & rivals & ~clozes.twins).sum(1)
     return np.where(better == 0, 1 / (1 + equal), 0.0), 1 + better + equal / 2
 
 
 def most_frequent(clozes: RelationClozes) -> Float[np.ndarray, "fact"]:
-    """Return the P@1 of always answering the relation's most frequent object, counted over the same facts."""
+    """Return the P@1 of always answering the relation's most frequent object, counted over the same facts.
+
+    It is 0 for a fact whose answer has the tokens of another object, as its P@1 is.
+    """
     counts = np.bincount(clozes.answers, minlength=len(clozes.objects))
     top = counts == counts.max()
-    shares: np.ndarray = top[clozes.answers] / top.sum()
+    shares: np.ndarray = np.where(clozes.twins.any(1), 0.0, top[clozes.answers] / top.sum())
     return shares

@@ -28,6 +28,7 @@ from retroscope.files.documents import SCHEMA, clean, fingerprint, impersonal
 from retroscope.inputs.load import read_lines
 from retroscope.inputs.provenance import made_by, software
 from retroscope.inputs.settings_files import plain
+from retroscope.knowledge.askable import AskableFacts, askable_facts
 from retroscope.knowledge.editing.editors import EDIT
 from retroscope.knowledge.editing.effects import LOSS, Effect, effects, read_facts
 from retroscope.knowledge.editing.model import SITE, editable, edited_layer
@@ -35,6 +36,7 @@ from retroscope.knowledge.editing.prompts import Request, contexts_of, requests_
 from retroscope.knowledge.neutral import MASKED_SHARE, neutral_places, without_facts
 from retroscope.knowledge.settings import ReadoutSettings
 from retroscope.knowledge.states import ReadInput
+from retroscope.numbers import count
 from retroscope.study.training.settings import EditStudySettings
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
 
@@ -55,6 +57,9 @@ class EditJob:
     """An edit that is ready to run: model, facts, and the texts to measure on.
 
     Attributes:
+        keep: facts on which locality is measured; they are in no request.
+        not_measured: facts that must stay and say nothing about locality, because their object is unknown to the
+            tokenizer or has no competitor.
         seen: neutral text that the covariance is estimated from.
         held_out: neutral text that the loss is measured on, and the token that each of its places predicts.
     """
@@ -65,6 +70,7 @@ class EditJob:
     whole: PreTrainedModel
     facts: Sequence[Fact]
     keep: Sequence[Fact]
+    not_measured: int
     requests: Sequence[Request]
     seen: Sequence[ReadInput]
     held_out: tuple[Sequence[ReadInput], Int[Tensor, "row"]]
@@ -84,14 +90,13 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
 
     Raises:
         EncoderError: for a checkpoint that has no language-model head, or is a GGUF file.
-        SettingsError: if facts are both edited and kept, cannot be told from others, no text is neutral, or the layer
-            cannot be edited.
+        SettingsError: if facts are both edited and kept, have no competitor, no text is neutral, or the layer cannot be
+            edited.
         AnalysisError: for a fact that the tokenizer or the model cannot read.
     """
     facts = load_facts(settings.facts).facts
     keep = load_facts(settings.keep).facts if settings.keep else ()
     _refuse(settings, facts, keep)
-    texts = _neutral_texts(settings, [*facts, *keep], facts)
     load = LoadSettings(pooling="mean")
     whole, place = _present(load_language_model(settings.backbone, load), settings.backbone)
     if place.is_file():
@@ -103,6 +108,11 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     head = _present(load_language_head(settings.backbone, load), settings.backbone)
     encoder = load_encoder(settings.backbone, load)
     edited_layer(encoder, settings.edit)
+    chosen = askable_facts(encoder.tokenizer, [*facts, *keep])
+    _refuse_alone(facts, chosen)
+    kept = tuple(fact for fact in keep if fact not in chosen.unknown)
+    not_measured = sum(fact in chosen.unknown or fact in chosen.alone for fact in keep)
+    texts = _neutral_texts(settings, [*facts, *keep], facts)
     requests = requests_of(encoder.tokenizer, head.kind, facts, contexts_of(texts, facts, settings.edit.contexts))
     places = max(100, round(settings.edit.tokens * (MASKED_SHARE if head.kind == "masked" else 1)))
     lesson = ReadoutSettings(positions=places, held_out=HELD_OUT, seed=settings.edit.seed)
@@ -112,7 +122,7 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
         n -= 1
         held_out -= len(inputs[n].at)
     rest = targets[sum(len(one.at) for one in inputs[:n]) :]
-    return EditJob(settings, encoder, head, whole, facts, keep, requests, inputs[:n], (inputs[n:], rest))
+    return EditJob(settings, encoder, head, whole, facts, kept, not_measured, requests, inputs[:n], (inputs[n:], rest))
 
 
 def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[Fact]) -> None:
@@ -122,15 +132,6 @@ def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[F
             f"{len(both)} facts are to be edited ({settings.facts}) and also kept ({settings.keep}), "
             f"e.g. {sorted(both)[0]!r}",
             fix="remove these facts from one of the two files (--facts or --keep)",
-        )
-    objects: dict[str, set[str]] = {}
-    for fact in [*facts, *keep]:
-        objects.setdefault(fact.relation, set()).add(fact.object)
-    alone = sorted({fact.relation for fact in facts if len(objects[fact.relation]) < 2})
-    if alone:
-        raise SettingsError(
-            f"all facts of the relation {excerpt(alone[0])} have the same object, so this object always ranks first",
-            fix="give facts of this relation with other objects, which must stay: --keep FILE",
         )
     stated: dict[tuple[str, str], str] = {}
     for fact in facts:
@@ -142,6 +143,17 @@ def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[F
                 where=settings.facts,
                 fix="keep one of these two facts in the file",
             )
+
+
+def _refuse_alone(facts: Sequence[Fact], chosen: AskableFacts) -> None:
+    """Refuse to edit a fact whose rank no edit can change."""
+    alone = [fact for fact in facts if fact in chosen.alone]
+    if alone:
+        raise SettingsError(
+            f"the object {excerpt(alone[0].object)} of the fact {excerpt(alone[0].id)} always ranks first: all objects "
+            f"of the relation {excerpt(alone[0].relation)} are right answers",
+            fix="give facts of this relation with other objects, which must stay: --keep FILE",
+        )
 
 
 def _neutral_texts(settings: EditStudySettings, known: Sequence[Fact], facts: Sequence[Fact]) -> list[str]:
@@ -209,6 +221,7 @@ def _document(job: EditJob, key: str, layer: int, measured: Mapping[str, Effect]
         "key": key,
         "backbone": job.settings.backbone,
         "facts": [fact.id for fact in job.facts],
+        "keep_not_measured": job.not_measured,
         "layer": layer,
         "effects": {name: asdict(one) for name, one in measured.items()},
         "settings": plain(job.settings),
@@ -236,5 +249,14 @@ def _card(job: EditJob, measured: Mapping[str, Effect]) -> str:
         f"---\nlibrary_name: transformers\n---\n\n# An edited backbone\n\n"
         f"{len(job.facts)} facts were {verb} `{Path(job.settings.backbone).name}` by `retroscope edit`, editor "
         f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`. P@1 is among the objects of a relation; "
-        f"intervals are 95 %, over subjects or texts.\n\n{table}\n"
+        f"intervals are 95 %, over subjects or texts.{_not_measured(job)}\n\n{table}\n"
+    )
+
+
+def _not_measured(job: EditJob) -> str:
+    if not job.not_measured:
+        return ""
+    return (
+        f" Locality leaves out {count(job.not_measured, 'kept fact')} whose object is unknown to the tokenizer or has "
+        "no competitor among the objects of its relation."
     )

@@ -11,6 +11,7 @@ import xarray as xr
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
+from retroscope.analyses.retention.left_out import indistinct_objects
 from retroscope.analyses.retention.plan import RetentionWork, plan, refusal, retention_work
 from retroscope.analyses.retention.result import CONSISTENCY, FACTS, FOUND, LOSSES, RANDOM, VOCABULARY
 from retroscope.analyses.retention.search import search_facts
@@ -55,8 +56,8 @@ def measure(context: Context, settings: RetentionSettings, planned: Planned) -> 
         consistency.append(agreement.assign(side=side))
         stages.ended(f"facts, {side}")
     frames = {FACTS: _facts(work), LOSSES: pd.DataFrame(losses), CONSISTENCY: pd.concat(consistency)}
-    if settings.search and any(fact.question and fact.passages for fact in work.facts.facts):
-        frames[FOUND] = search_facts(context, work.facts, settings.found_at)
+    if settings.search and any(fact.question and fact.passages for fact in work.sample.facts):
+        frames[FOUND] = search_facts(context, work.sample, settings.found_at)
         stages.ended("search")
     return Measurement(
         scores=scores, frames=frames, facts=_about(head, work, settings), caveats=work.notes, seconds=stages.seconds
@@ -90,14 +91,14 @@ def _read(
     n_layers, facts = encoder.anatomy.n_blocks + 1, work.facts.facts
     values = np.full((len(facts), n_layers, len(readouts), len(MEASURES)), np.nan)
     ranks = np.full((len(facts), n_layers, len(readouts)), np.nan)
-    first: dict[int, list[np.ndarray]] = {}
+    first: dict[int, dict[object, np.ndarray]] = {}  # by what the model reads: equal wordings agree by themselves
     for wording in work.wordings:
         recalled, rows = recall(encoder, wording.clozes, readouts, settings.seed), list(wording.clozes.rows)
         if wording.number == 0:
             values[rows] = recalled.measures.transpose(2, 1, 0, 3)
             ranks[rows] = recalled.vocabulary.transpose(2, 1, 0)
         for place, row in enumerate(rows):
-            first.setdefault(row, []).append(recalled.first[:, -1, place])
+            first.setdefault(row, {}).setdefault(wording.clozes.context(place), recalled.first[:, -1, place])
     read = np.isfinite(values[:, 0, 0, 0])
     ids = [fact.id for fact, there in zip(facts, read, strict=True) if there]
     coords = {"query": ids, "layer": list(range(n_layers)), "readout": list(readouts), "measure": list(MEASURES)}
@@ -114,7 +115,8 @@ def _read(
             dims=("query", "layer"),
         )
         scores[VOCABULARY] = Scores("facts in the vocabulary", among_all, recipe).with_texts(clusters)
-    return scores, _consistency(first, [fact.id for fact in facts], list(readouts))
+    answers = {row: list(by_wording.values()) for row, by_wording in first.items()}
+    return scores, _consistency(answers, [fact.id for fact in facts], list(readouts))
 
 
 def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], readouts: Sequence[str]) -> pd.DataFrame:
@@ -146,7 +148,7 @@ def clustered_by(work: RetentionWork, settings: RetentionSettings) -> str:
     """Return by what facts are clustered as one observation: "relation" or "subject"."""
     if settings.clusters != "auto":
         return settings.clusters
-    return "relation" if len(work.facts.by_relation) >= FEWEST_RELATIONS else "subject"
+    return "relation" if work.relations >= FEWEST_RELATIONS else "subject"
 
 
 def _facts(work: RetentionWork) -> pd.DataFrame:
@@ -172,7 +174,9 @@ def _about(
     if isinstance(head, NoLanguageHead):
         about["no_head"] = head.reason.value
     return about | {
-        "relations": len(work.facts.by_relation),
+        "relations": work.relations,
+        "left_out": {"unknown_object": len(work.chosen.unknown), "no_competitor": len(work.chosen.alone)},
+        "same_tokens": len(indistinct_objects([one.clozes for one in work.wordings if one.number == 0])),
         "layout": work.facts.layout,
         "clusters": clustered_by(work, settings),
         "words": len(work.words),

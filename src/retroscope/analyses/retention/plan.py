@@ -12,6 +12,7 @@ from torch import Tensor
 
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
+from retroscope.analyses.retention.left_out import counted_otherwise, not_asked, repeated_wordings
 from retroscope.analyses.retention.settings import RetentionSettings
 from retroscope.collection.facts.loading import load_facts
 from retroscope.collection.facts.records import Facts
@@ -19,8 +20,9 @@ from retroscope.encoders.checkpoints.language_heads import Prediction
 from retroscope.encoders.checkpoints.resolve import positions_of
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.work import operations
-from retroscope.errors import AnalysisError, CollectionError
+from retroscope.errors import AnalysisError, CollectionError, listed
 from retroscope.inputs.load import read_lines
+from retroscope.knowledge.askable import AskableFacts, askable_facts
 from retroscope.knowledge.clozes import RelationClozes, relation_clozes
 from retroscope.knowledge.neutral import neutral_places, without_facts
 from retroscope.knowledge.states import ReadInput
@@ -41,7 +43,9 @@ class RetentionWork:
     """Prepared work of retention: the facts with their wordings, and the neutral text for fitting read-outs.
 
     Attributes:
-        facts: the sample.
+        sample: the facts that were drawn.
+        facts: those of the sample whose object the tokenizer knows; rows of the wordings are their places.
+        chosen: which of the sample can be asked, and which not.
         wordings: of every relation, the cloze first.
         places: inputs of neutral text.
         targets: the token that each of their places predicts.
@@ -50,13 +54,21 @@ class RetentionWork:
         notes: what was left out.
     """
 
+    sample: Facts
     facts: Facts
+    chosen: AskableFacts
     wordings: tuple[Wording, ...]
     places: list[ReadInput]
     targets: Int[Tensor, "row"]
     held_out: int
     words: Int[Tensor, "word"]
     notes: tuple[str, ...]
+
+    @property
+    def relations(self) -> int:
+        """Return the number of relations with facts that can be asked, whether or not the model reads their clozes."""
+        alone = {fact.id for fact in self.chosen.alone}
+        return len({fact.relation for fact in self.facts.facts if fact.id not in alone})
 
 
 def refusal(context: Context, settings: RetentionSettings) -> str:
@@ -89,26 +101,32 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
     """
     encoder = next(iter(context.models.values())).tower(settings.tower)
     every = load_facts(str(settings.facts))
-    facts = sampled_facts(every, settings.per_relation, settings.seed)
+    sample = sampled_facts(every, settings.per_relation, settings.seed)
+    chosen = askable_facts(encoder.tokenizer, sample.facts)
+    facts = replace(sample, facts=chosen.known)
     wordings = tuple(_wordings(encoder, facts, settings))
+    cannot = not_asked(chosen)
     if not wordings:
         raise CollectionError(
-            "this model can read none of the facts from their clozes",
+            f"this model can read none of the facts from their clozes{listed(cannot)}",
             where=str(settings.facts),
-            fix="give clozes with words before the object; for a causal model, these words must include the subject",
+            fix="give facts with several objects for each relation, and clozes with words before the object; for a "
+            "causal model, these words must include the subject",
         )
-    texts = _neutral(context, settings, facts)
+    texts = _neutral(context, settings, sample)
     places, targets, held_out = neutral_places(encoder.tokenizer, prediction(encoder), texts, settings.readout)
     objects = torch.tensor([token for one in wordings for tokens in one.clozes.tokens for token in tokens])
     words = torch.unique(torch.cat([objects, targets]))
-    notes = (*facts.notes, *_left_out(facts, wordings))
-    work = RetentionWork(facts, wordings, places, targets, held_out, words, notes)
+    asked = len(facts) - len(chosen.alone)
+    notes = (*sample.notes, *cannot, *counted_otherwise([one.clozes for one in wordings if one.number == 0], asked),
+             *repeated_wordings([one.clozes for one in wordings]))  # fmt: skip
+    work = RetentionWork(sample, facts, chosen, wordings, places, targets, held_out, words, notes)
     lines = (
-        f"facts: {len(facts):,} of {len(every):,}, {count(len(facts.by_relation), 'relation')}, "
+        f"facts: {asked:,} of {len(every):,}, {count(work.relations, 'relation')}, "
         f"{count(sum(len(one.clozes.rows) for one in wordings), 'cloze')}",
         f"read-out: {count(len(targets) - held_out, 'token')} of neutral text, {count(len(words), 'word')}",
     )
-    document = {"facts": len(facts), "relations": len(facts.by_relation), "words": len(words)}
+    document = {"facts": asked, "relations": work.relations, "words": len(words)}
     return Planned(lines=lines, seconds=_seconds(context, settings, work), document=document, work=work)
 
 
@@ -145,12 +163,6 @@ def _refuse_long(encoder: Encoder, clozes: RelationClozes, facts: Facts, setting
                 where=str(settings.facts),
                 fix="shorten this cloze, or remove the fact",
             )
-
-
-def _left_out(facts: Facts, wordings: Sequence[Wording]) -> list[str]:
-    read = {row for one in wordings if one.number == 0 for row in one.clozes.rows}
-    lost = len(facts) - len(read)
-    return [f"{count(lost, 'fact')} cannot be read by this model in the first wording, left out"] if lost else []
 
 
 def _neutral(context: Context, settings: RetentionSettings, facts: Facts) -> list[str]:

@@ -134,7 +134,7 @@ def read_run(path: Path) -> dict[str, ScoredPassages]:
         scores[query][passage] = score_of(score, where)
     if width == 3 and all(_rises(list(r.values())) for r in scores.values()):
         scores = {q: {p: -rank for p, rank in r.items()} for q, r in scores.items()}
-    return {q: sorted(r.items(), key=lambda item: (-item[1], item[0])) for q, r in scores.items()}
+    return {q: sorted(r.items(), key=lambda item: (item[1], item[0]), reverse=True) for q, r in scores.items()}
 
 
 def _rises(values: list[float]) -> bool:

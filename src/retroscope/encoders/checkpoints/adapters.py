@@ -25,6 +25,7 @@ KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is i
 GIVE_BASE = "(e.g. --set after.load.base=NAME, or `retroscope diff --base NAME`; in Python base='NAME')"
 CHECK_BASE = f"correct base_model_name_or_path in adapter_config.json, or give the right base model {GIVE_BASE}"
 PEFT_PREFIX = "base_model.model."
+SAVED = ".modules_to_save."  # of a module that is trained whole
 
 
 def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
@@ -48,7 +49,7 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
     disk = open_disk(folder, stem=ADAPTER)
     settings = read_settings(folder, disk)
     under = load_backbone(locate_base(folder, base), replace(how, dtype=torch.float32))
-    tensors = _adapter_tensors(disk)
+    tensors = _adapter_tensors(disk, folder)
     misfit = f"the adapter does not fit {type(under.model).__name__}"
     with foreign(EncoderError, misfit, folder, CHECK_BASE), quiet():
         _grow_embedding(under.model, tensors)
@@ -111,8 +112,21 @@ def check_chain(path: Path, base: str | None = None) -> None:
         path, base = locate_base(path, base), None
 
 
-def _adapter_tensors(disk: Disk) -> dict[str, Tensor]:
-    return {name: disk.tensor(name) for name in disk.files}
+def _adapter_tensors(disk: Disk, folder: Path) -> dict[str, Tensor]:
+    """Return the adapter's tensors by name.
+
+    Where a tokenizer grew, PEFT saves a trained embedding twice: as X.weight and as X.modules_to_save.weight.
+    """
+    tensors = {name: disk.tensor(name) for name in disk.files}
+    for name in [name for name in tensors if SAVED in name]:
+        copy, own = tensors.pop(name), name.replace(SAVED, ".")
+        if not torch.equal(tensors.setdefault(own, copy), copy):
+            raise EncoderError(
+                f"the adapter has two different values of one tensor: {name} and {own}",
+                where=str(folder),
+                fix="save the adapter again with PEFT's save_pretrained",
+            )
+    return tensors
 
 
 def endings(key: str) -> list[str]:

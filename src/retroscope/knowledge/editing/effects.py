@@ -16,7 +16,7 @@ from retroscope.encoders.checkpoints.language_heads import LanguageHead
 from retroscope.encoders.encoder import Encoder
 from retroscope.knowledge.clozes import relation_clozes
 from retroscope.knowledge.readouts import HEAD, HeadReadout
-from retroscope.knowledge.recall import LOG_P_TOKEN, MEASURES, P1, recall
+from retroscope.knowledge.recall import LOG_P_TOKEN, MEASURES, P1, TIED, recall
 from retroscope.knowledge.states import ReadInput, states_at
 from retroscope.statistics.resampling.clusters import Clusters, numbered
 from retroscope.statistics.resampling.crossed import crossed_mean
@@ -35,12 +35,12 @@ class EditReading:
         values: effect -> one value a fact, or a text: P@1 of the edited facts in the cloze that is edited
             (`RELIABILITY`), in their other wordings (`GENERALITY`), their log-probability a token (`LOG_P`), P@1 of the
             facts that are kept (`LOCALITY`), and the cross entropy of a token of neutral text (`LOSS`).
-        answers: first object of each kept fact.
+        answers: first object of each kept fact; None where several share the first place, or the fact is not read.
         subjects: effect -> the subject of each fact; facts of one subject are one observation.
     """
 
     values: Mapping[str, Float[np.ndarray, "fact"]]
-    answers: tuple[str, ...]
+    answers: tuple[str | None, ...]
     subjects: Mapping[str, tuple[str, ...]]
 
 
@@ -77,7 +77,8 @@ def read_facts(
     """
     rows = list(enumerate([*edited, *kept]))
     measured = np.full((max(len(fact.clozes) for _, fact in rows), len(rows), len(MEASURES)), np.nan)
-    answers = [""] * len(rows)
+    answers: list[str | None] = [None] * len(rows)
+    seen: set[tuple[int, object]] = set()  # what the model has read of each fact: an equal wording is no other one
     for relation in dict.fromkeys(fact.relation for _, fact in rows):
         of_relation = [(row, fact) for row, fact in rows if fact.relation == relation]
         for wording in range(len(measured)):
@@ -85,16 +86,19 @@ def read_facts(
             if clozes is None:
                 continue
             recalled = recall(encoder, clozes, {HEAD: HeadReadout(head)}, seed=0)
-            measured[wording, list(clozes.rows)] = recalled.measures[0, -1]
-            if wording == 0:
-                for row, first in zip(clozes.rows, recalled.first[0, -1], strict=True):
+            for place, row in enumerate(clozes.rows):
+                if (row, clozes.context(place)) not in seen:
+                    measured[wording, row] = recalled.measures[0, -1, place]
+                seen.add((row, clozes.context(place)))
+                first = recalled.first[0, -1, place]
+                if wording == 0 and first != TIED:
                     answers[row] = clozes.objects[first]
     return _reading(measured, answers, edited, kept, _losses(encoder, head, *neutral))
 
 
 def _reading(
     measured: Float[np.ndarray, "wording fact measure"],
-    answers: Sequence[str],
+    answers: Sequence[str | None],
     edited: Sequence[Fact],
     kept: Sequence[Fact],
     losses: Float[np.ndarray, "text"],
@@ -127,11 +131,14 @@ def _losses(
 def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
     """Return every measurable effect of an edit, in the order of `EFFECTS`.
 
-    `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was right or not.
+    `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was right or not. A tie
+    for the first place is the same as nothing.
     """
     measured = {name: _effect(name, before, after) for name in before.values}
-    same = np.array([one == two for one, two in zip(before.answers, after.answers, strict=True)], dtype=float)
-    measured[SAME] = _paired(SAME, np.ones(len(same)), same, before.subjects[LOCALITY])
+    pairs = zip(before.answers, after.answers, strict=True)
+    same = np.array([one is not None and one == two for one, two in pairs], dtype=float)
+    read = np.where(np.isfinite(before.values[LOCALITY]), 1.0, np.nan)
+    measured[SAME] = _paired(SAME, read, same, before.subjects[LOCALITY])
     return {name: one for name in EFFECTS if (one := measured[name]) is not None}
 
 

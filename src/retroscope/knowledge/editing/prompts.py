@@ -1,16 +1,19 @@
 """Turn facts into prompts: the tokens of the cloze, the object's tokens, and the subject's last token."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from retroscope.collection.bm25 import UNSPACED
 from retroscope.collection.facts.records import MASK, Fact
 from retroscope.encoders.checkpoints.language_heads import Prediction
 from retroscope.encoders.encode import TokenIds
 from retroscope.errors import AnalysisError
 from retroscope.knowledge.clozes import answered
 
+LETTER = re.compile(rf"[^\W_{UNSPACED}]")  # or digit, of a script with spaces between words
 CONTEXT_WORDS = 10  # of a neutral text before a cloze (Meng et al. 2022: 5 to 10 tokens)
 
 
@@ -86,21 +89,20 @@ def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, 
         before: text before the cloze.
 
     Raises:
-        AnalysisError: if the subject comes after the object, where a causal model cannot see it, or if the tokenizer
-            does not know a word of subject or object.
+        AnalysisError: if the cloze has the subject only as a part of other words, or after the object, where a causal
+            model cannot see it, or if the tokenizer does not know a word of subject or object.
     """
     cloze = before + fact.cloze
     text = cloze.replace(MASK, fact.object, 1)
     blank = cloze.index(MASK)
-    start = len(before) + fact.cloze.index(fact.subject)
-    start += (len(fact.object) - len(MASK)) if start > blank else 0
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    start = _subject_start(fact, before, text, encoded["offset_mapping"])
     if kind == "causal" and start > blank:
         raise AnalysisError(
             f"the cloze {fact.cloze!r} names the subject {fact.subject!r} after the object",
             fix="write a cloze that names the subject before the object, as a causal model needs",
         )
     parts = answered(tokenizer, cloze, fact.object)
-    encoded = tokenizer(text, return_offsets_mapping=True)
     end = start + len(fact.subject)
     named = [at for at, (a, b) in enumerate(encoded["offset_mapping"]) if a < end and b > start and b > a]
     known = tokenizer.unk_token_id
@@ -115,3 +117,37 @@ def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, 
         return Prompt(ids, tuple(range(first - 1, first - 1 + size)), parts.object, max(named))
     ids = [*parts.before, *[int(tokenizer.mask_token_id)] * size, *parts.after]
     return Prompt(ids, tuple(range(first, first + size)), parts.object, max(named))
+
+
+def _subject_start(fact: Fact, before: str, text: str, spans: Sequence[tuple[int, int]]) -> int:
+    """Return where the first whole word that is the subject begins in the text.
+
+    Args:
+        text: `before` and the cloze, with the object in its place.
+        spans: beginning and end of every token in the text.
+    """
+    blank, size = fact.cloze.index(MASK), len(fact.subject)
+    for match in re.finditer(f"(?={re.escape(fact.subject)})", fact.cloze):
+        at = match.start()
+        moved = len(fact.object) - len(MASK) if at > blank else 0
+        start = len(before) + at + moved
+        beside_the_blank = at + size <= blank or at >= blank + len(MASK)
+        if beside_the_blank and _is_word(text, start, start + size, spans):
+            return start
+    raise AnalysisError(
+        f"the cloze {fact.cloze!r} has the subject {fact.subject!r} only as a part of other words",
+        where=f"fact {fact.id}",
+        fix="write the subject into the cloze as a word of its own, spelt as in `subject`, or remove the fact",
+    )
+
+
+def _is_word(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Return whether a part of a text is not a part of a longer word.
+
+    No letter or digit stands beside it, and none of its tokens has letters or digits of its neighbours. In scripts
+    without spaces between words, only the tokens decide.
+    """
+    if any(len(LETTER.findall(text[max(0, at - 1) : at + 1])) == 2 for at in (start, end)):
+        return False
+    tokens = [(a, b) for a, b in spans if a < end and b > start]
+    return not any(one.isalnum() for a, b in tokens for one in text[a:start] + text[end:b])

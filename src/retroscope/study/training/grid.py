@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -95,20 +96,33 @@ class Grid:
 def prepare_grid(settings: GridSettings) -> Grid:
     """Load the data, and check that no test query is trained with."""
     collection = collection_of(settings.data)
-    tests: dict[str, Collection] = {}
-    for data in settings.tests:
-        test = collection_of(data)
-        name = data.split or test.name
-        if name in tests:
-            raise SettingsError(
-                f"two test collections have the name {name!r}",
-                fix="give different splits, or leave out one of the two collections",
-            )
-        tests[name] = test
+    tests = _tests(settings)
     check_held_out(training_pairs(collection), tests.values())
     grid = Grid(settings, collection, tests, levels(settings, len(collection.judged_queries)))
     _check_levels(grid)
     return grid
+
+
+def _tests(settings: GridSettings) -> dict[str, Collection]:
+    """Return the test collections by split, or by collection and split where several have one split.
+
+    Raises:
+        SettingsError: for two collections that neither tells apart.
+    """
+    loaded = [(data, collection_of(data)) for data in settings.tests]
+    short = Counter(data.split or test.name for data, test in loaded)
+    tests: dict[str, Collection] = {}
+    for data, test in loaded:
+        name = data.split or test.name
+        if short[name] > 1 and data.split:
+            name = f"{test.name}/{data.split}"
+        if name in tests:
+            raise SettingsError(
+                f"two test collections have the name {name!r}: {tests[name].source} and {test.source}",
+                fix="rename one of the two folders or files, or leave out one of the two collections",
+            )
+        tests[name] = test
+    return tests
 
 
 def _check_levels(grid: Grid) -> None:

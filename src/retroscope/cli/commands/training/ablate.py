@@ -1,5 +1,6 @@
 """`retroscope ablate [BACKBONE] --data SPEC --test SPLIT --out DIR`: run a training ablation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -125,24 +126,18 @@ def run(
     for every combination of parts, label counts, strategies and seeds. Repeat the command to continue an
     interrupted ablation.
     """
-    if source.test and not source.data:
-        raise SettingsError("--test is given without --data", fix="also give the training collection: --data SPEC")
-    values = {
-        "backbones": {Path(backbone).name: backbone} if backbone else None,
-        "load": models.values(),
-        "tests": [split_or_spec(name, source.data or "") for name in source.test or ()] or None,
-        "training": passes.values(),
-        **levels.values(),
-    }
-
     from retroscope.cli.resolve import resolve_as
     from retroscope.inputs.settings import ModelSettings
     from retroscope.inputs.sources import look_for_data, look_for_model
     from retroscope.study.training.grid_settings import GridSettings
-    from retroscope.study.training.splits import training_split
 
-    if source.data:
-        values["data"] = {"source": source.data, "split": training_split(source.data, source.split)}
+    values = {
+        "backbones": {Path(backbone).name: backbone} if backbone else None,
+        "load": models.values(),
+        "training": passes.values(),
+        **levels.values(),
+        **_collections(source, options),
+    }
     settings = resolve_as(GridSettings, values, options.settings, options.assignments)
     for place in settings.backbones.values():
         look_for_model(ModelSettings(source=place))
@@ -150,6 +145,31 @@ def run(
         look_for_data(data)
     load_libraries()
     _ablate(settings, out, dry_run=options.dry_run, as_json=options.as_json)
+
+
+def _collections(source: TestedOptions, options: GridOptions) -> o.SettingValues:
+    """Return the settings of the training and test collections; the settings file may name the training collection.
+
+    Raises:
+        SettingsError: for a split of a collection that nothing names.
+    """
+    from retroscope.cli.resolve import resolved
+    from retroscope.study.training.splits import training_split
+
+    data = resolved({}, options.settings, options.assignments).get("data")
+    named = data if isinstance(data, Mapping) else {}
+    place = source.data or named.get("source")
+    split = source.split or (named.get("split") if place == named.get("source") else None)
+    tests = [split_or_spec(name, place or "") for name in source.test or ()]
+    lost = [str(test["split"]) for test in tests if test is not None and not test["source"]]
+    if lost:
+        raise SettingsError(
+            f"--test names the split {lost[0]!r}, but no collection is given that has it",
+            fix="give the training collection (--data SPEC, or `data.source` in the settings file), or test with "
+            "another collection: --test FORMAT:PATH",
+        )
+    chosen = {"data": {"source": place, "split": training_split(place, split)}} if isinstance(place, str) else {}
+    return {"tests": tests or None, **chosen}
 
 
 def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:

@@ -1,0 +1,42 @@
+"""Choose the facts whose rank says something about a model: their object has known tokens, and competitors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from retroscope.collection.facts.records import Fact
+from retroscope.knowledge.clozes import answered, right_answers
+
+
+@dataclass(frozen=True)
+class AskableFacts:
+    """Facts whose objects a tokenizer knows, and those that cannot be asked.
+
+    Attributes:
+        known: facts whose object has no token for unknown words, in their order. Their objects are the candidates.
+        unknown: facts whose object has such a token: the model reads another text than the object.
+        alone: those of `known` without a competitor, because all objects of the relation are right answers: P@1 would
+            be 1 for every model. `relation_clozes` leaves them out.
+    """
+
+    known: tuple[Fact, ...]
+    unknown: tuple[Fact, ...]
+    alone: tuple[Fact, ...]
+
+
+def askable_facts(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> AskableFacts:
+    """Tell the facts that can be asked from those whose object is unknown, and from those without a competitor."""
+    readable: dict[tuple[str, str], bool] = {}
+    for fact in facts:
+        if (fact.relation, fact.object) not in readable:
+            tokens = answered(tokenizer, fact.cloze, fact.object).object
+            readable[fact.relation, fact.object] = tokenizer.unk_token_id not in tokens
+    known = tuple(fact for fact in facts if readable[fact.relation, fact.object])
+    alone: list[Fact] = []
+    for relation in dict.fromkeys(fact.relation for fact in known):
+        group = [fact for fact in known if fact.relation == relation]
+        objects, answers = {fact.object for fact in group}, right_answers(group)
+        alone += [fact for fact in group if not objects - answers[fact.id]]
+    unknown = tuple(fact for fact in facts if not readable[fact.relation, fact.object])
+    return AskableFacts(known, unknown, tuple(alone))
