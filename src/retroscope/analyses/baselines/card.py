@@ -27,7 +27,13 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
         return (Card(Question.ALREADY, f"The frozen backbone {how} reaches", statement, share),)
     if statement.state is State.SIGNIFICANT:
         return (Card(Question.ALREADY, f"The retriever scores above the frozen backbone {how}", statement),)
-    return (Card(Question.ALREADY, f"Perhaps all: the frozen backbone {how} is not significantly worse", statement),)
+    return (
+        Card(
+            Question.ALREADY,
+            (f"Perhaps all: the retriever is not significantly better than the frozen backbone {how}"),
+            statement,
+        ),
+    )
 
 
 def _how(result: BaselineResult, best: str) -> str:

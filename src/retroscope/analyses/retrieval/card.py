@@ -48,7 +48,10 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
     if headline.state is State.EQUIVALENT:
         p = p_value(rows(result.effect, measure=result.headline).iloc[0]["p_equivalence_corrected"])
         within = f"within {margin(result.effect):g} (equivalence test, {p})"
-        return f"Fine-tuning left {number.name} equivalent {within}: {sides}, {change}, {count(number.n, 'query')}."
+        return (
+            f"{number.name} is equivalent before and after fine-tuning, {within}: {sides}, {change}, "
+            f"{count(number.n, 'query')}."
+        )
     if headline.state is State.TOO_FEW:
         return f"Too few queries to say whether fine-tuning changed {number.name}: {sides}, {tests}."
     return f"Fine-tuning did not change {number.name} significantly: {sides}, {tests}."

@@ -34,8 +34,8 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
         else f"fine-tuning does not change {measure} significantly: {sides}"
     )
     text = (
-        f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. "
-        f"Each training: {', '.join(parts)}."
+        f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. Score (and "
+        f"change) of each training: {', '.join(parts)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     return Statement(TOPIC, state, text, code="retrieval", estimate=estimate_of(row, measure))
@@ -53,10 +53,11 @@ def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
         gains = int((changed["effect"] > 0).sum())
         most = most_changed(by_layer, result.alpha)
         text = (
-            f"Over {count(len(result.names), 'training')} and their queries together, the probe {probe} "
-            f"(N = {int(most['passages'])}) gains at {gains} of {count(len(by_layer), 'layer')} and loses at "
-            f"{len(changed) - gains}; most at layer {subject.layer_label(int(most['layer']))}: "
-            f"{signed(most['effect'])} {effect_limits(most)}, holm-corrected {p_value(most['p_corrected'])}."
+            f"Over {count(len(result.names), 'training')} and their queries together, the probe {probe} (N = "
+            f"{int(most['passages'])}) gains accuracy significantly at {gains} of {count(len(by_layer), 'layer')} and "
+            f"loses accuracy significantly at {len(changed) - gains}. The largest change is at layer "
+            f"{subject.layer_label(int(most['layer']))}: {signed(most['effect'])} {effect_limits(most)}, "
+            f"Holm-corrected {p_value(most['p_corrected'])}."
         )
         state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
         number = estimate_of(most, f"accuracy of {probe}")
