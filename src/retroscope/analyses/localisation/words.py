@@ -89,8 +89,8 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} No {things}, {done} alone, {verb} {result.measure} significantly{more} (the largest effect: {alone}). "
-            f"{ALONE[row['direction']]}, or there are too few queries."
+            f"{question} No {things}, {done} alone, {verb} {result.measure} significantly{more} (largest effect: "
+            f"{alone}). {ALONE[row['direction']]}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
