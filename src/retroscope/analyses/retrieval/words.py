@@ -10,8 +10,8 @@ from retroscope.typesetting.words import effect_tests, effect_words, estimate_of
 
 TOPIC = "retrieval"
 OF_THIS = (
-    " The interval and p describe this training alone, over queries. The section on several trainings has those over "
-    "trainings."
+    " The interval and p describe this training alone, over queries. The section on several trainings gives an "
+    "interval and p over all trainings."
 )
 
 
