@@ -20,6 +20,7 @@ WEIGHTS = {  # direction -> whose weights, in which model
     RESTORED: ("the backbone's weights", "the retriever"),
     GRAFTED: ("the retriever's weights", "the backbone"),
 }
+DOING = {RESTORED: ("restoring", "in"), GRAFTED: ("grafting", "into")}  # direction -> verb, preposition
 
 
 def transplant_statements(f: TransplantEffects) -> tuple[Statement, ...]:
@@ -31,13 +32,10 @@ def _all(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     row = f.headline(direction, "all").iloc[0]
     what, where = WEIGHTS[direction]
     significant = row["p_corrected"] < _alpha(f, direction)
-    end = (
-        "this is the total effect that single places can explain"
-        if significant
-        else "no significant effect, so there is nothing to localise"
-    )
+    end = "this is the total effect" if significant else "no significant effect, so there is nothing to localise"
     sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
-    text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
+    verb, into = DOING[direction]
+    text = f"{verb.capitalize()} all of {what} {into} {where} takes {f.measures[0]} from {sizes}: {end}."
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "all", row))
 
@@ -52,10 +50,11 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     what, where = WEIGHTS[direction]
     one = "one group" if blocks["transplant"].str.contains("-").any() else "one block"
     of_these = "The largest significant change is" if len(significant) else "The largest change is"
+    verb, into = DOING[direction]
     text = (
-        f"{one.capitalize()} of {what} in {where}: {len(significant)} of {count(len(blocks), one.split()[-1])} change "
-        f"{f.measures[0]} significantly. {of_these} with {blocks_named(largest['transplant'])}: "
-        f"{_effect(f, direction, largest)}."
+        f"{verb.capitalize()} {one} of {what} {into} {where}: {len(significant)} of "
+        f"{count(len(blocks), one.split()[-1])} change {f.measures[0]} significantly. {of_these} with "
+        f"{blocks_named(largest['transplant'])}: {_effect(f, direction, largest)}."
     )
     state = State.SIGNIFICANT if len(significant) else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "blocks", largest))
@@ -80,9 +79,10 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
                 f"{interval(first['low'], first['high'])})"
             )
         elif len(found):
-            ends.append(f"not even by all blocks from {end}")
+            ends.append(f"not even all blocks from {end}")
     if ends:
-        text = f"Half of the effect of all of {what} in {where} is reached with {' and '.join(ends)}."
+        verb, into = DOING[direction]
+        text = f"Half of the total effect of {verb} {what} {into} {where} is reached with {' and '.join(ends)}."
         yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.ends", figure="transplants")
 
 
@@ -95,7 +95,8 @@ def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     what, where = WEIGHTS[direction]
     said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
     shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
-    text = f"One part of {what} in all blocks of {where}, the largest change first: {said}."
+    verb, into = DOING[direction]
+    text = f"{verb.capitalize()} one part of {what} {into} all blocks of {where}, the largest change first: {said}."
     state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
     largest = most_changed(found, _alpha(f, direction))
     yield Statement(direction, state, text, (), **_about(f, direction, "parts", largest))
