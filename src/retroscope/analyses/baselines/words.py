@@ -36,7 +36,7 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     tested = _tested(result.left, row)
     text = (
         f"The best variant of the backbone {HOW[best]} reaches {measure} {score(row[BEFORE])} "
-        f"({_variant(result, best, subject)}). The retriever reaches {score(row[AFTER])}: {tested}."
+        f"({_variant(result, best, subject)}). The retriever reaches {score(row[AFTER])} (difference {tested})."
     )
     about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)

@@ -46,4 +46,4 @@ def _chosen(effect: Difference, subject: Subject) -> Figure:
     chart = panel.properties(data=alt.InlineData(values=[], name="chosen"), **SIZE)
     words = f"{measure} of the chosen queries by layer, before and after fine-tuning."
     caption = f"{measure} of the queries chosen above, from a search with the vectors of one layer."
-    return Figure("chosen_layers", "These queries, layer by layer", caption, words, chart, in_files=False)
+    return Figure("chosen_layers", "The chosen queries, layer by layer", caption, words, chart, in_files=False)

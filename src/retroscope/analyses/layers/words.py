@@ -28,8 +28,8 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
     )
     if effects.bare is not None and (bare := _tops(effects.bare, subject)):
         text += (
-            f" With the lower layers {WITHOUT}, which the model itself applies to the last layer only, the highest "
-            f"would be at {bare[0]} and {bare[1]}."
+            f" With the lower layers {WITHOUT}, as the model itself computes them, the highest {subject.measures[0]} "
+            f"is at {bare[0]} and {bare[1]}."
         )
     top = best(table, AFTER)
     number = side_score(top, AFTER, f"{subject.measures[0]}, {layer(subject, top)}")

@@ -87,9 +87,9 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
     rule = f"{correction(tower.profile)}-corrected p below {alpha(tower.profile):g}"
     return Figure(
         "neuron_moves",
-        "What fine-tuning moved, by layer",
+        "What fine-tuning changed, by layer",
         "Bars are confidence intervals of the paired difference, after - before. Higher after and lower after: "
-        f"{rule}. {equal if tested else 'Not significant: the test finds no difference.'}",
+        f"{rule}. {equal if tested else 'Not significant: the test does not show a difference.'}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),
@@ -195,7 +195,7 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
         "Overlap of the two models' top neurons, beside the overlap of each model with itself between two random "
         "halves of the examples (before, after). If both models have the same neurons up to noise, the overlap "
         "between the models lies between these two lines. All lines use the same random split into halves that share "
-        "no example, so they share its luck. Grey is chance.",
+        "no example, so they share its sampling error. Grey is chance.",
         "Overlap of the neurons by layer: between the two models, between two halves of each model's examples, and by "
         "chance.",
         choosing(

@@ -200,8 +200,8 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
     }
     note = (
         "Gap: |sum of signed values - (F(1) - F(0))| over the sum of absolute values, as median and 99 % quantile "
-        "over examples. Share: the layer's share of the matrix's attribution. Judged: the largest gap among layers "
-        "that have at least half of an even share."
+        "over examples. Share: the layer's share of the matrix's attribution. Judged: yes for the largest gap among "
+        "the layers that have at least half of an even share."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))

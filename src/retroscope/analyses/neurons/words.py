@@ -149,7 +149,7 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
         f"largest significant change of the share of active neurons is at {largest['threshold']:g}: "
         f"{_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
-    about = _about(part, "active", largest, f"part of the neurons active at {largest['threshold']:g}")
+    about = _about(part, "active", largest, f"share of the neurons active at {largest['threshold']:g}")
     return [Statement(TOPIC, State.SIGNIFICANT, text, **about)]
 
 
@@ -247,7 +247,7 @@ def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, 
 
 def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:
     up, down = _changed(tower, _of_part(effect_rows(tower, statistic), part))
-    return f"{name}: {len(up)} up, {len(down)} down"
+    return f"{name}: higher at {count(len(up), 'layer')}, lower at {len(down)}"
 
 
 def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":

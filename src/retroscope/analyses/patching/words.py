@@ -121,8 +121,9 @@ def _exchanged(row: "pd.Series[Any]") -> str:
     """Describe the shares recovered by the other model's activation, by the own one, and by exchanging models alone."""
     limits = interval(row["other_share_low"], row["other_share_high"], effect=True)
     return (
-        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} {limits} for "
-        f"{row['share']:.2f}, where the exchange of models alone recovers {_ratio(row['exchange_share'])} "
+        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} {limits} with the "
+        f"other model's activation, {row['share']:.2f} with the own one, and by the exchange of models alone "
+        f"{_ratio(row['exchange_share'])} "
         f"{interval(row['exchange_share_low'], row['exchange_share_high'], effect=True)}"
     )
 

@@ -96,8 +96,8 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "effects",
         "Effect of fine-tuning by layer",
-        f"Bars are intervals of the paired difference. Gain and loss: {rule}. Equivalent: by the equivalence "
-        "test. Not significant: neither of the two.",
+        f"Bars are confidence intervals of the paired difference, after - before. Gain and loss: {rule}. Equivalent: "
+        "the equivalence test passed. Not significant: neither a difference nor equivalence.",
         f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Effect of fine-tuning on accuracy"),

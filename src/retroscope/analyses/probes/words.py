@@ -123,7 +123,7 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
 
 def _onset(subject: Subject, gains: pd.DataFrame) -> str:
     if gains.empty:
-        return "gains accuracy at no layer after fine-tuning, and loses at some"
+        return "gains accuracy at no layer after fine-tuning, and loses accuracy at some"
     first, largest = gains.iloc[0], best(gains, "effect")
     text = f"first gains accuracy at {_gain(subject, first)}"
     return text if largest["layer"] == first["layer"] else f"{text}; the largest gain is at {_gain(subject, largest)}"
@@ -138,7 +138,7 @@ def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
 def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
     tops = {side: best(by_layer, side) for side in (BEFORE, AFTER)}
     parts = [f"at {layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
-    text = f"{opening} peaks {parts[0]} and {parts[1]}."
+    text = f"{opening} is most accurate {parts[0]} and {parts[1]}."
     peak = tops[AFTER]
     number = side_score(peak, AFTER, f"accuracy at {layer(subject, peak)}")
     return Statement("probing", State.MEASURED, text, code="peaks", estimate=number, figure="similarity_probe")

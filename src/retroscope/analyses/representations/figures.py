@@ -62,13 +62,13 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
     least = least.loc[least["value"].idxmin()]
     return Figure(
         "similarity",
-        "Do both arrange texts alike?",
+        "Do both models arrange texts alike?",
         "CKA (unbiased), Procrustes similarity, RSA and common nearest neighbours between the same layer before and "
         "after; bands are confidence intervals over texts. CKA depends mostly on the directions of largest variance; "
-        "Procrustes also depends on smaller ones. Its chance level pairs the texts at random. Split-half reference: "
-        "the statistic between two random halves of one model's vector dimensions (mean of both models); it is not an "
-        "upper bound. Ceiling: the retriever compared with another training of the same recipe, if one was given. "
-        "Lower references: the backbone compared with its random-weight copy, and chance.",
+        "Procrustes also depends on smaller ones. The chance level of Procrustes is its value for texts paired at "
+        "random. Split-half reference: the statistic between two random halves of one model's vector dimensions (mean "
+        "of both models); it is not an upper bound. Ceiling: the retriever compared with another training of the same "
+        "recipe, if one was given. Lower references: the backbone compared with its random-weight copy, and chance.",
         f"Similarity by layer; least CKA {score(least['value'])} at layer {least['layer']} of {least['tower']} vectors",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
         alt.vconcat(*charts, title="Before and after, layer by layer"),
@@ -97,7 +97,7 @@ def _layer_map(drift: RepresentationDrift) -> Figure:
     chart = panel.facet(facet=alt.Facet("tower:N", sort=towers, title=None), data=embedded(drift.layer_map), columns=2)
     return Figure(
         "layer_map",
-        "Which layer became which?",
+        "Which layers of both models correspond?",
         "CKA of every layer before with every layer after. A bright diagonal means that each layer is most like the "
         "same layer of the other model.",
         "Heat map of CKA of every layer before with every layer after",

@@ -91,7 +91,7 @@ def scope(result: RetentionResult) -> str:
     if result.about["clusters"] == "relation":
         return ""
     relations = int(result.about["relations"])
-    return f" Intervals hold for {'this' if relations == 1 else 'these'} {count(relations, 'relation')}."
+    return f" Intervals hold for {'this' if relations == 1 else 'these'} {count(relations, 'relation')} only."
 
 
 def _consistency(result: RetentionResult) -> PaperTable:
@@ -133,9 +133,10 @@ def _found(result: RetentionResult) -> PaperTable:
     ]  # fmt: skip
     note = (
         "A fact is known if the backbone ranks its object first. The odds ratio within strata is that of Mantel and "
-        "Haenszel; the strata are those of the facts, with thirds by popularity and by shared words. A stratum does "
-        "not count if all or none of its facts are known, or if all or none are found. The odds ratio of all facts is "
-        f"confounded by differences between known and unknown facts.{scope(result)}"
+        "Haenszel; facts are in one stratum if they agree in their own stratum and in their thirds by popularity and "
+        "by shared words. A stratum does not count if all or none of its facts are known, or if all or none are "
+        "found. The odds ratio of all facts is confounded by differences between known and unknown "
+        f"facts.{scope(result)}"
     )
     caption = (
         f"Facts known by the backbone, and facts whose passage is found among the first {result.about['found_at']} "

@@ -47,8 +47,8 @@ def _read(result: RetentionResult, readout: str) -> Statement:
     text = (
         f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for {score(row[BEFORE])} of "
         f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}. Of the "
-        f"{count(one.kept.n, 'fact')} with the answer first before, {_share(one.kept)} first after; of the "
-        f"{one.gained.n:,} others, {_share(one.gained)}.{scope(result)}"
+        f"{count(one.kept.n, 'fact')} whose answer comes first before, {_share(one.kept)} first after, too; of the "
+        f"{one.gained.n:,} others, {_share(one.gained)} first after.{scope(result)}"
     )
     state = state_of(result.effect, row)
     number = estimate_of(row, f"{P1} of facts, {readout}")

@@ -62,7 +62,7 @@ def _close_to_zero(headline: Statement) -> str:
     number = headline.estimate
     if number is None or headline.state is State.TOO_FEW or not number.name.startswith(TO_ONE):
         return ""
-    return " Both are close to zero." if max(number.before, number.after) <= FLOOR else ""
+    return " Both values are close to zero." if max(number.before, number.after) <= FLOOR else ""
 
 
 def _changed(effect: Difference, statement: Statement) -> str:

@@ -25,8 +25,8 @@ def _said(one: CollectionShift, number: int, reference: str) -> Statement:
     }.get(one.outcome, (f"Whether {one.collection} is of another domain than {reference} is not decided", "around"))
     text = (
         f"{verdict}: the divergence of their passages' words is {numbers}, {where} the threshold of "
-        f"{WORDS_THRESHOLD:g} (0: like two halves of one collection; 1: no common word). The squared MMD of their "
-        f"embeddings before fine-tuning is {signed(embeddings['shift'])} "
+        f"{WORDS_THRESHOLD:g} (0: like two halves of one collection; 1: no common word). The squared MMD between "
+        f"their embeddings before fine-tuning is {signed(embeddings['shift'])} "
         f"{interval(embeddings['low'], embeddings['high'], effect=True)}."
     )
     estimate = Estimate(

@@ -34,7 +34,7 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
         "corrected for the number of transplants; p is corrected over all transplants of the same direction (restored "
         "or grafted)."
     )
-    caption = f"Weights of {subject.before.name} and {subject.after.name}, transplanted, on {f.collection}"
+    caption = f"Transplants of weights between {subject.before.name} and {subject.after.name}, on {f.collection}"
     tables = {
         "transplants": PaperTable(frame, caption, note, (f.measures[0], "effect", "interval", "share", corrected))
     }

@@ -22,8 +22,8 @@ def vocabulary_figure(result: VocabularyResult, effect: Difference, subject: Sub
         "What vectors say",
         "The backbone's language-model head projects the pooled vector of each layer onto the vocabulary; the "
         f"{result.k} most probable tokens are the words that the vector says. The figure shows which share of these "
-        "words occur in the text, and which share a query and a passage have in common. Bands are intervals over "
-        "queries.",
+        "words occur in the text, and which share a query and a passage have in common. Bands are confidence "
+        "intervals over queries.",
         "Shares of the words that vectors say, by layer, before and after fine-tuning",
         choosing(panel, frame, [Selector("quantity", "share", quantities[2])]),
         facets(panel, frame, "quantity", quantities, columns=2),

@@ -44,7 +44,7 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     row = rows(difference, layer=result.last).iloc[0]
     text = (
         f"At layer {subject.layer_label(result.last)}, the vectors of a query and its relevant passage share "
-        f"{percent(row['after'])} of the query's words, and the vectors of a query and another query's passage "
+        f"{percent(row['after'])} of the words that the query's vector says; with another query's passage it is "
         f"{percent(row['before'])}: {effect_tests(difference, row)}."
     )
     number = estimate_of(row, "overlap beyond shuffled pairs", result.collection)

@@ -168,8 +168,8 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
     text = (
         f"The first {r} singular directions of the change of a matrix have {percent(rows['held'].median())} of its "
         f"squared norm. In these directions, the matrix before was already {alignment.median():.2f} times as large as "
-        f"in random directions (median; {alignment.min():.2f} to {alignment.max():.2f}; 1: unrelated). The change is "
-        f"{rows['amplification'].median():.2f} times as large as the matrix before in these directions, and "
+        f"in random directions (median; {alignment.min():.2f} to {alignment.max():.2f}; 1: unrelated). The size of "
+        f"the change in these directions is {rows['amplification'].median():.2f} times that of the matrix before, and "
         f"{rows['amplification_random'].median():.2f} times in random directions (amplification, medians)."
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:

@@ -31,7 +31,7 @@ NOTHING = "Nothing shows that retrieval needs these neurons more than others."
 
 def of(name: str, side: AttributedModel) -> str:
     """Return the end of a phrase that names a model: "of the after side", or "of MODEL" for a single model."""
-    return f"of {side.name}" if name == MODEL else f"of the {name} side"
+    return f"of {side.name}" if name == MODEL else f"of the model {name} fine-tuning"
 
 
 def named_control(what: str, side: str) -> str:
