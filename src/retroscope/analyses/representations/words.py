@@ -68,7 +68,7 @@ def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str
         return ""
     least = distances.loc[distances["value"].idxmin()]
     return (
-        " Unlike CKA, it also depends on directions of small variance. Procrustes similarity is lowest at layer "
+        " Procrustes similarity, which also depends on directions of small variance, is lowest at layer "
         f"{_label(subject, least)} ({_value(least)}; with texts paired at random {score(least['chance'])})."
     )
 
