@@ -27,20 +27,14 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
         return (Card(Question.ALREADY, f"The frozen backbone {how} reaches", statement, share),)
     if statement.state is State.SIGNIFICANT:
         return (Card(Question.ALREADY, f"The retriever scores above the frozen backbone {how}", statement),)
-    return (
-        Card(
-            Question.ALREADY,
-            (f"Perhaps all: the retriever is not significantly better than the frozen backbone {how}"),
-            statement,
-        ),
-    )
+    return (Card(Question.ALREADY, f"Perhaps all: the frozen backbone {how} is not significantly worse", statement),)
 
 
 def _how(result: BaselineResult, best: str) -> str:
     """Describe in words the kind of variant chosen as `best`: as compared, with a linear head, or without training."""
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
-        return "as it is"
+        return "itself"
     return "with a linear head" if choice["vectors"] == HEAD else "without training"
 
 

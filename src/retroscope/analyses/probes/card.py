@@ -18,7 +18,7 @@ def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, 
         return ()
     top = best(result.similarity_rows(), BEFORE)
     number = side_score(top, BEFORE, "accuracy")
-    answer = f"The backbone's similarity picks the relevant passage among {result.hardest}"
+    answer = f"Backbone similarity picks the relevant passage among {result.hardest}"
     return (Card(Question.ALREADY, answer, peaks[0], number),)
 
 

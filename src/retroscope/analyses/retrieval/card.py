@@ -49,8 +49,7 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
         p = p_value(rows(result.effect, measure=result.headline).iloc[0]["p_equivalence_corrected"])
         within = f"within {margin(result.effect):g} (equivalence test, {p})"
         return (
-            f"{number.name} is equivalent before and after fine-tuning, {within}: {sides}, {change}, "
-            f"{count(number.n, 'query')}."
+            f"After fine-tuning, {number.name} is equivalent {within}: {sides}, {change}, {count(number.n, 'query')}."
         )
     if headline.state is State.TOO_FEW:
         return f"Too few queries to say whether fine-tuning changed {number.name}: {sides}, {tests}."
