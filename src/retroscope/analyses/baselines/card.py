@@ -31,7 +31,7 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
 
 
 def _how(result: BaselineResult, best: str) -> str:
-    """Describe in words the kind of variant chosen as `best`: as compared, with a linear head, or without training."""
+    """Describe the kind of variant chosen as `best`: the backbone itself, with a linear head, or without training."""
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
         return "itself"

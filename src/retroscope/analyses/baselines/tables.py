@@ -32,7 +32,7 @@ def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, Paper
 
 
 def _layers(result: BaselineResult, subject: Subject) -> PaperTable:
-    """Return last and best layer of every model, pooling and kind of vectors, by the headline measure."""
+    """Return the last and the best layer of every model, pooling and kind of vectors, by the headline measure."""
     mine = result.variants[result.variants["measure"] == subject.measures[0]]
     printed = []
     for (model, pooling, vectors), group in mine.groupby(["model", "pooling", "vectors"], sort=False):

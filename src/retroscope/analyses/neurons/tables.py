@@ -1,4 +1,4 @@
-"""Tables of neurons: complete ones for files, and short ones for a paper."""
+"""Tables of neurons: complete tables for files, and short tables for a paper."""
 
 from collections.abc import Callable
 from dataclasses import replace

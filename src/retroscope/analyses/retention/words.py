@@ -60,7 +60,7 @@ def _share(one: FactShare) -> str:
 
 
 def _controls(result: RetentionResult) -> Statement:
-    """State that no control reads more than it can know, or name the controls that do."""
+    """State that no control answers more facts than it can know, or name the controls that do."""
     failed = [one for one in result.controls if one.failed]
     if not failed:
         highest = max(result.controls, key=lambda one: one.value - one.most_frequent, default=None)

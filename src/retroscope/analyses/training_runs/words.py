@@ -42,7 +42,7 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
 
 
 def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
-    """State, for every probe at its largest N, at how many layers accuracy changed, and at which most."""
+    """State, for every probe at its largest N, at how many layers accuracy changed, and where it changed most."""
     if result.probing is None:
         return []
     sentences = []

@@ -1,4 +1,4 @@
-"""Tables of transplants: effects of all, comparison with random changes, and interactions of groups."""
+"""Tables of transplants: all effects, the comparison with random changes, and the interactions of block groups."""
 
 from typing import Any
 
