@@ -69,7 +69,8 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
         "random. Split-half reference: the statistic between two random halves of one model's vector dimensions (mean "
         "of both models); it is not an upper bound. Ceiling: the retriever compared with another training of the same "
         "recipe, if one was given. Lower references: the backbone compared with its random-weight copy, and chance.",
-        f"Similarity by layer; least CKA {score(least['value'])} at layer {least['layer']} of {least['tower']} vectors",
+        f"Similarity by layer; the lowest CKA is {score(least['value'])}, at layer {least['layer']} of "
+        f"{least['tower']} vectors",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
         alt.vconcat(*charts, title="Before and after, layer by layer"),
     )
