@@ -44,8 +44,8 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     row = rows(difference, layer=result.last).iloc[0]
     text = (
         f"At layer {subject.layer_label(result.last)}, the vectors of a query and its relevant passage share "
-        f"{percent(row['after'])} of the words that the query's vector says; with another query's passage it is "
-        f"{percent(row['before'])}: {effect_tests(difference, row)}."
+        f"{percent(row['after'])} of the words that the query's vector says. With another query's passage, the share "
+        f"is {percent(row['before'])}: {effect_tests(difference, row)}."
     )
     number = estimate_of(row, "overlap beyond shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(difference, row), text, (side,), code="beyond_shuffled", estimate=number,
