@@ -19,7 +19,8 @@ PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "ran
 ANALYSES = {
     "probes": ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
     "neurons": NeuronsSettings(
-        attribution=AttributionSettings(limit=6, quadrature="gauss:2"), ablation=NeuronAblationSettings(draws=2)
+        attribution=AttributionSettings(tower="both", limit=6, quadrature="gauss:2"),
+        ablation=NeuronAblationSettings(draws=2),
     ),
     "transplants": SweepSettings(measures=("RR@10",), shares=()),
 }

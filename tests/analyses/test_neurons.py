@@ -40,7 +40,7 @@ from tiny_study import Tiny
 SIDES = ("before", "after")
 STUDY = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
 QUICK = NeuronsSettings(
-    attribution=AttributionSettings(limit=6, quadrature="gauss:2"),
+    attribution=AttributionSettings(tower="both", limit=6, quadrature="gauss:2"),
     ablation=NeuronAblationSettings(draws=2, fractions=(0.01, 0.1)),
 )
 
@@ -315,7 +315,8 @@ def test_a_retriever_alone_has_one_tower(retriever: Retriever, collection: Colle
 
 
 def test_settings_name_the_towers_of_a_comparison() -> None:
-    assert NeuronsSettings().attribution.towers == AttributionSettings(tower="both").towers == ("passage", "query")
-    assert AttributionSettings(tower="query").towers == ("query",)
+    assert AttributionSettings(tower="both").towers == ("passage", "query")
+    assert NeuronsSettings().attribution.towers == AttributionSettings(tower="query").towers == ("query",)
+    assert AttributionSettings(tower="passage").towers == ("passage",)
     with pytest.raises(SettingsError, match="unknown tower"):
         AttributionSettings(tower="left")

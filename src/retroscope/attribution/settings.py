@@ -31,8 +31,8 @@ class AttributionSettings:
         method: a name in `METHOD_NAMES`.
         target: the scalar that is attributed: "norm", "score" or "margin".
         tower: tower whose network is scaled; the vectors of the other tower stay as they are. "both" attributes one
-            tower after the other in a comparison. None: both towers in a comparison, the passage tower for a single
-            retriever.
+            tower after the other in a comparison. None: the query tower in a comparison, since queries are short and
+            its ablation encodes no passage again; the passage tower for a single retriever.
         quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: that of the method in
             `RULES`.
         parts: FFN matrices whose output units are the neurons: "intermediate", "output", and "up" in a gated FFN.
@@ -58,7 +58,7 @@ class AttributionSettings:
     thresholds: tuple[OpenFraction, ...] = (0.01, 0.1, 0.2, 0.5)
     quantiles: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.5, 0.9, 0.99)
     negatives: Annotated[int, Range(1, 10_000)] = 4
-    limit: AnyNumber = 64
+    limit: AnyNumber = 32
     agreement: Annotated[float, Range(0, 1, open=True, why="a Jaccard index")] | None = STABLE
     seed: Seed = 0
     batch_size: OneOrMore | None = None
@@ -79,7 +79,7 @@ class AttributionSettings:
     @property
     def towers(self) -> tuple[str, ...]:
         """Return the towers that a comparison attributes; the first is the main tower."""
-        return ("passage", "query") if self.tower in (None, "both") else (str(self.tower),)
+        return ("passage", "query") if self.tower == "both" else (self.tower or "query",)
 
     @property
     def scaled(self) -> str:
