@@ -199,7 +199,7 @@ def _overlapping(row: "pd.Series[Any]") -> str:
 
 
 def overlap_ceiling(before: float, after: float) -> float:
-    """Return the overlap that noise alone would leave, estimated from the halves of each model's examples.
+    """Return the overlap to expect of two equal models with noise, estimated from the halves of each model's examples.
 
     The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
     For Jaccard indices it is a rule of thumb.
