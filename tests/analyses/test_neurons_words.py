@@ -254,7 +254,7 @@ def test_without_an_ablation_a_count_is_not_evidence() -> None:
     tower = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     cautions = statements_of(tower, "No ablation was run")
     assert [s.state for s in cautions] == [State.NOT_RUN, State.NOT_RUN]
-    assert all("A count without an ablation is not evidence" in s.text for s in cautions)
+    assert all("Without an ablation, nothing shows that retrieval needs these neurons" in s.text for s in cautions)
     mark = (
         "no ablation says whether the neurons of the model before fine-tuning and of the model after fine-tuning matter"
     )

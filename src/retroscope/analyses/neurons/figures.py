@@ -31,8 +31,9 @@ HEIGHT = 130  # of a panel, where four rows of them stand below one another
 READING = (
     "Share of the total: the attribution (sum of magnitudes) in one layer over that in all layers of that matrix. "
     "Gini index: 0 if all neurons of a layer have equal attribution, towards 1 if one neuron has everything. Held by "
-    "the top 1 %: share of the layer's attribution in its top 1 % of neurons. Participation: effective share of the "
-    "neurons, 1 if all have equal attribution; it falls as the Gini index rises."
+    "the top 1 %: share of the layer's attribution in its top 1 % of neurons. Participation: share of the neurons "
+    "that would be as concentrated if they were equal; 1 if all neurons are equal, lower the more concentrated the "
+    "attribution is."
 )
 OUTCOMES_HERE = {
     "higher after": OUTCOMES[GAIN],

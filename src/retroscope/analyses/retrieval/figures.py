@@ -71,8 +71,8 @@ def flips_figure(result: RetrievalResult) -> Figure | None:
     tally = pairs.groupby("change")["queries"].sum()
     words = "; ".join(f"{count(int(tally.get(c, 0)), 'query')}: {c}" for c in (BETTER, WORSE, SAME))
     caption = (
-        f"Each point stands for the queries with the same {m} before and the same {m} after. The area of a point is "
-        "the number of these queries."
+        f"Each point stands for the queries with the same {m} before and the same {m} after. The area of a point "
+        "shows the number of these queries."
     )
     return Figure("flips", "Query by query", caption, words, chart, paper.properties(title="Query by query"))
 

@@ -68,7 +68,7 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         return  # of an effect that is not shown there is no half
     what, where = WEIGHTS[direction]
     ends = []
-    for kind, end in (("top", "the top"), ("bottom", "the bottom (with the embeddings),")):
+    for kind, end in (("top", "the top"), ("bottom", "the bottom (with the embeddings)")):
         found = f.headline(direction, kind).sort_values("number")
         less = found.loc[found["effect"] / whole < 0.5, "number"]
         half = found[found["number"] > (less.max() if len(less) else 0)]
@@ -79,10 +79,10 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
                 f"{interval(first['low'], first['high'])})"
             )
         elif len(found):
-            ends.append(f"not even all blocks from {end}")
+            ends.append(f"from {end}, not even with all blocks")
     if ends:
         verb, into = DOING[direction]
-        text = f"Half of the total effect of {verb} {what} {into} {where} is reached with {' and '.join(ends)}."
+        text = f"Half of the total effect of {verb} {what} {into} {where} is reached as follows: {'; '.join(ends)}."
         yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.ends", figure="transplants")
 
 

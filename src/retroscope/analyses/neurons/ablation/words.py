@@ -44,8 +44,8 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
-            f"No ablation was run on the neurons {of(name, side)}. A count of neurons is no evidence without an "
-            "ablation: nothing shows that retrieval needs these neurons."
+            f"No ablation was run on the neurons {of(name, side)}. Without an ablation, nothing shows that retrieval "
+            "needs these neurons."
         )
         return [Statement(TOPIC, State.NOT_RUN, text, (name,), code=f"ablation.{name}", control=control, caution=True)]
     ablation = side.ablation
