@@ -235,7 +235,7 @@ def test_the_section_names_the_places_first() -> None:
     section = report(result, read())
     first = section.statements[0]
     assert (first.topic, first.state, first.text[:54]) == (
-        "localisation", State.MEASURED, "Which block changed retrieval? Each instrument (a mea"
+        "localisation", State.MEASURED, "Which block changed retrieval? Each instrument (a meas"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
     assert "weight drift: block 4" in figure.alt

@@ -278,7 +278,8 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
         warnings=("some fractions are one neuron",),
     )
     tower = alone(neuron_side(ablation=weak))
-    assert "A random set shares 80% of the top by chance: the comparison is weak." in ablation_statement(tower).text
+    weak = "By chance, a random set contains 80% of the top neurons, so the comparison is weak."
+    assert weak in ablation_statement(tower).text
     assert "The neurons were chosen on 60 of these 240 queries" in ablation_statement(tower).text
     assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
@@ -288,7 +289,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
 )
 def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, label: str | None) -> None:
     tower = alone(neuron_side(noise=noise))
-    labels = [s.label for s in neuron_statements(tower) if "moves by no more than rounding" in s.text]
+    labels = [s.label for s in neuron_statements(tower) if "changes by no more than rounding" in s.text]
     assert labels == ([label] if label else [])
     if label == "failed":
         marked = [s for s in neuron_statements(tower) if s.doubts]
@@ -311,7 +312,7 @@ def test_completeness_is_always_told(gap: float, label: str) -> None:
     tower = alone(neuron_side(gap=gap, ablation=ablation()))
     (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
     assert statement.label == label
-    assert ("make no claim to add up" in statement.text) == np.isnan(gap)
+    assert ("need not add up" in statement.text) == np.isnan(gap)
     doubts = statement_of(tower, "Concentration (output)").doubts
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if label == "failed" else ())
 
@@ -335,8 +336,8 @@ def test_completeness_is_judged_where_the_attribution_lies() -> None:
     assert np.median(side.attribution.scores.values.sel(statistic="gap")) < 0.002
     (statement,) = [s for s in neuron_statements(alone(side)) if "INCOMPLETE" in s.text]
     assert statement.state == State.FAILED
-    assert "most at layer 1 (intermediate" in statement.text
-    assert "by 0.095 of the sum" in statement.text
+    assert "F(1) - F(0), at layer 1 (intermediate" in statement.text
+    assert "median gap there is 0.095 of the sum" in statement.text
     better = with_gaps([0.03, *gaps[1:]], weight)
     (statement,) = [s for s in neuron_statements(alone(better)) if "ompleteness" in s.text]
     assert statement.caution
@@ -346,7 +347,7 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
     gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
     weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
     (statement,) = [s for s in neuron_statements(alone(with_gaps(gaps, weight))) if "ompleteness" in s.text]
-    assert (statement.state, "most at layer 2" in statement.text) == (State.MEASURED, True)
+    assert (statement.state, "F(1) - F(0), at layer 2" in statement.text) == (State.MEASURED, True)
 
 
 def test_the_norm_asks_nothing_about_retrieval() -> None:
@@ -359,7 +360,7 @@ def test_the_norm_asks_nothing_about_retrieval() -> None:
 def test_a_retriever_alone_is_described_and_nothing_changed() -> None:
     statements = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
     assert {s.state for s in statements} == {State.SIGNIFICANT, State.MEASURED}
-    assert any("layer 3 holds most, 0.3" in s.text for s in statements)
+    assert any("layer 3 holds the largest share, 0.3" in s.text for s in statements)
     assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in statements)
 
 
@@ -397,8 +398,8 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:
-    assert "80% of the top are among the largest, too." in judged(ablation(), shared_with_largest=0.8).text
-    assert "among the largest, too" not in judged(ablation()).text
+    assert "80% of the top neurons are also among the largest." in judged(ablation(), shared_with_largest=0.8).text
+    assert "also among the largest" not in judged(ablation()).text
 
 
 def test_an_ablation_without_the_control_is_an_error() -> None:

@@ -86,12 +86,12 @@ def test_geometry_alone() -> None:
     effect = compare(*retrieval_scores(gain=0.1, seed=3))
     drift = representation_drift()
     section = section_of(CollectionDrift("toy", drift, whitened=effect), retrieval=retrieval_result())
-    (only,) = [s for s in section.statements if s.text.startswith("Whitening alone")]
+    (only,) = [s for s in section.statements if s.text.startswith("Whitening, which uses no query")]
     assert only.state == State.SIGNIFICANT
-    assert "of +0." in only.text
+    assert "; fine-tuning: +0." in only.text
     assert section.document[0]["whitened"]["RR"]["n"] == 240
     without = section_of(CollectionDrift("toy", drift), retrieval=retrieval_result())
-    assert not any(text.startswith("Whitening alone") for text in texts(without))
+    assert not any(text.startswith("Whitening, which uses no query") for text in texts(without))
 
 
 def test_page_and_tables() -> None:

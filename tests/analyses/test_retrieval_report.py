@@ -85,7 +85,7 @@ def test_without_a_margin_equivalence_is_not_claimed() -> None:
 def test_a_sure_but_negligible_change_says_both() -> None:
     statement = headline(0.002 + 0.001 * NOISE)
     assert statement.state == State.SIGNIFICANT
-    assert "real but negligible" in statement.text
+    assert "significant but negligible" in statement.text
 
 
 def test_the_tally_of_queries_adds_up() -> None:
@@ -130,7 +130,7 @@ def test_the_best_layer_is_described() -> None:
         (said,) = report_layers(layer_result(seed), reading()).statements
         assert "layer 6 (post-norm) after" in said.text
     (said,) = report_layers(layer_result(), reading()).statements
-    assert "the best is layer 5 before" in said.text
+    assert "reaches the highest nDCG@10 at layer 5 before" in said.text
 
 
 def test_flips_show_losses_beside_gains() -> None:
