@@ -115,7 +115,7 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
 
 
 def _change(result: HeadResult) -> Iterator[Statement]:
-    """State which heads' effects changed, and how alike all estimates are."""
+    """State which heads' effects changed, and the rank correlation of both models' estimates."""
     if result.change is None:
         return
     table = rows(result.change)

@@ -61,7 +61,8 @@ def similarity_figure(result: ProbesResult, subject: Subject) -> Figure | None:
         f"The similarity probe: {probe}",
         "Accuracy of choosing the relevant passage among N passages by the retriever's similarity alone. No "
         "parameters are trained. Grey lines are the controls of both models.",
-        f"Accuracy of the probe {probe} by layer for N = {', '.join(map(str, numbers))}, before, after and controls.",
+        f"Accuracy of the probe {probe} by layer for N = {', '.join(map(str, numbers))}, for both models and for the "
+        "controls.",
         chart.properties(title=f"The similarity probe ({probe})"),
         on_page=False,
     )
@@ -79,7 +80,7 @@ def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
         "Probes and controls",
         f"The probe {result.similarity} is the retriever's similarity, without trained parameters. The probe "
         "passage_only never reads the query, so accuracy above it needs the query.",
-        f"Accuracy by layer of the probes {', '.join(probes)}, before, after and controls.",
+        f"Accuracy by layer of the probes {', '.join(probes)}, for both models and for the controls.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Probes and controls"),
     )

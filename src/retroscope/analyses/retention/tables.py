@@ -14,7 +14,7 @@ from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE
 
-READ_OUTS = {"head": "own head (grafted after)", "refitted": "refitted read-out"}
+READ_OUTS = {"head": "backbone's head", "refitted": "refitted read-out"}
 
 
 def fact_tables(result: RetentionResult) -> dict[str, PaperTable]:

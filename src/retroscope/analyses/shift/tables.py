@@ -24,8 +24,9 @@ def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
         f"Intervals ({100 * result.level:g} %) are over passages; the interval of {measure} is over queries. The "
         "value between two halves of one collection is subtracted from the divergence of words (0 to 1) and from the "
         "squared MMD of embeddings (before fine-tuning). Words per passage and tokens per word are given as ratios to "
-        "the first collection. Two columns give the share of unknown tokens and the share of nearest neighbours that "
-        "stay the same after fine-tuning: in the first collection, in the collection of the row, and the difference."
+        "the first collection. For unknown tokens, and for nearest neighbours that stay the same after fine-tuning, "
+        "the table gives the share in the first collection, the share in the collection of the row, and their "
+        "difference."
     )
     numeric = tuple(frame)[2:]
     return PaperTable(pd.DataFrame(frame), f"Domain shift of each collection from {result.reference}", note, numeric)
