@@ -22,7 +22,7 @@ ANALYSES = {
         attribution=AttributionSettings(tower="both", limit=6, quadrature="gauss:2"),
         ablation=NeuronAblationSettings(draws=2),
     ),
-    "transplants": SweepSettings(measures=("RR@10",), shares=()),
+    "transplants": SweepSettings(measures=("RR@10",), passages=0, draws=8),
 }
 QUICK = StudySettings(
     measures=("RR@10", "R@10"),
