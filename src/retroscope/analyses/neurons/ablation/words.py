@@ -30,7 +30,7 @@ NOTHING = "Nothing shows that retrieval needs these neurons more than others."
 
 
 def of(name: str, side: AttributedModel) -> str:
-    """Return the end of a phrase that names a model: "of the after side", or "of MODEL" for a single model."""
+    """Return the end of a phrase that names a model: "of the model after fine-tuning", or "of MODEL"."""
     return f"of {side.name}" if name == MODEL else f"of the model {name} fine-tuning"
 
 
