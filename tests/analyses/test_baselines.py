@@ -275,7 +275,7 @@ def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
     )
     said = section.statements
     assert [s.state for s in said[:2]] == [State.SIGNIFICANT, State.SIGNIFICANT]
-    assert "The backbone at its best without training reaches RR@10" in said[0].text
+    assert "The best variant of the backbone without training reaches RR@10" in said[0].text
     assert "% [" in said[1].text
     assert "of the gain of" in said[1].text
     assert said[-1].state == State.MEASURED
@@ -344,7 +344,7 @@ def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(both_sides: M
     _, section = both_sides.reported(
         retrieval=swapped, baselines=replace(both_sides.baselines, scores={**scores, **changed})
     )
-    assert section.statements[0].text.endswith("scores lower than its backbone at its best.")
+    assert section.statements[0].text.endswith("scores lower than the best variant of its backbone.")
     assert "% [" not in section.statements[0].text
 
 
@@ -366,7 +366,7 @@ def test_a_leaking_head_is_an_alarm(both_sides: Measured) -> None:
     _, section = both_sides.reported(baselines=replace(both_sides.baselines, scores=scores))
     alarm = section.statements[-1]
     assert alarm.state == State.FAILED
-    assert "so the folds leak" in alarm.text
+    assert "so the folds are not independent" in alarm.text
 
 
 def test_without_retrieval_there_is_nothing_to_report(both_sides: Measured) -> None:

@@ -82,11 +82,16 @@ def test_a_change_that_all_agree_on() -> None:
         assert (weights["place"], weights["agreement"], weights["rival"]) == ("block:4", "agrees", "")
         assert claim(result, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in localisation_statements(result)]
-    start = re.escape("What does retrieval need? Restored alone, the largest mean loss is with block 4: RR@10 ")
+    start = re.escape(
+        "What does retrieval need? Restored alone, the place with the largest mean loss is block 4: RR@10 "
+    )
     (needed,) = [m for t in texts if (m := re.match(rf"{start}(\d\.\d+) to (\d\.\d+) \((-\d\.\d+) ", t))]
     before, after, effect = map(float, needed.groups())
     assert after - before == pytest.approx(effect, abs=0.0011), "each is rounded to three places"
-    assert any("Instruments: agrees: weight drift; contradicted: representation drift (CKA) (block" in t for t in texts)
+    assert any(
+        "Result for each instrument: agrees: weight drift; contradicted: representation drift (CKA) (block" in t
+        for t in texts
+    )
 
 
 def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
@@ -107,15 +112,17 @@ def test_what_is_redundant_decides_nothing() -> None:
     result = localisation_of(None, "block:2")
     assert set(result.claims.set_index("direction").loc["restored", "agreement"]) == {"undecided"}
     assert claim(result, "grafted", "weights")["rival"] == "block:2"
-    (one,) = [s for s in localisation_statements(result) if "the largest mean gain is with block 2: RR@10" in s.text]
+    (one,) = [
+        s for s in localisation_statements(result) if "the place with the largest mean gain is block 2: RR@10" in s.text
+    ]
     assert one.state == State.SIGNIFICANT
     (none,) = [
         s
         for s in localisation_statements(result)
-        if "No block or group, restored alone, costs significantly more" in s.text
+        if "No block or group, restored alone, lowers RR@10 significantly" in s.text
     ]
     assert none.state == State.NOT_SIGNIFICANT
-    assert "costs significantly more than zero" in none.text
+    assert "lowers RR@10 significantly (largest effect: " in none.text
     assert "Other blocks may compensate, or there are too few queries" in none.text
 
 
@@ -123,11 +130,12 @@ def test_harm_is_not_called_a_gain() -> None:
     """Where fine-tuning harmed, what is restored gains: the words follow the sign of the whole effect."""
     texts = [s.text for s in localisation_statements(localised(harmed(transplant_effects("block:3", "block:3"))))]
     assert any(
-        t.startswith("What holds retrieval back? Restored alone, the largest mean gain is with block 3") for t in texts
+        t.startswith("What holds retrieval back? Restored alone, the place with the largest mean gain is block 3")
+        for t in texts
     )
     assert any(
         t.startswith(
-            "What would cause the retriever's loss against the backbone? Grafted into the backbone alone, the largest"
+            "What would cause the retriever's loss against the backbone? Grafted into the backbone alone, the place"
         )
         for t in texts
     )
@@ -155,7 +163,8 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     assert set(result.claims["agreement"]) == {"undecided"}
     (statement,) = [s for s in localisation_statements(result) if s.state == State.NOT_SIGNIFICANT]
     assert (
-        "All weights together, restored, have no significant effect, so there is nothing to localise" in statement.text
+        "All weights together, restored, have no significant effect on retrieval, so there is nothing to localise"
+        in statement.text
     )
 
 
@@ -226,7 +235,7 @@ def test_the_section_names_the_places_first() -> None:
     section = report(result, read())
     first = section.statements[0]
     assert (first.topic, first.state, first.text[:54]) == (
-        "localisation", State.MEASURED, "Which block changed retrieval? Each instrument names t"
+        "localisation", State.MEASURED, "Which block changed retrieval? Each instrument (a meas"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
     assert "weight drift: block 4" in figure.alt
@@ -235,7 +244,7 @@ def test_the_section_names_the_places_first() -> None:
     assert list(section.frames) == ["localisation", "localisation_most", "localisation_claims"]
     assert len(section.document["claims"]) == len(result.claims)
     asked = replace(result, queries=240, passages=1200)
-    assert "Transplants test them: 240 queries over 1,200 passages were measured;" in report(
+    assert "Transplants test these blocks with 240 queries and 1,200 passages;" in report(
         asked, read()
     ).statements[0].text  # fmt: skip
 
@@ -332,9 +341,11 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
     assert most[["share", "share_low", "share_high"]].to_list() == pytest.approx([1, 1, 1])
     texts = [s.text for s in section.statements]
     assert any(
-        "By chance, 4 of 4 would agree with probability 0.06" in t and "0.50 if the instruments kept" in t
+        "The probability that 4 of 4 agree by chance is 0.06" in t and "0.50 if the instruments keep" in t
         for t in texts
     )
-    assert any("No block or group, grafted into the backbone alone, gains significantly more than random changes" in t
-               for t in texts)  # fmt: skip
-    assert "150 queries over 150 passages were measured" in texts[0]
+    no_single = (
+        "No block or group, grafted into the backbone alone, raises RR@10 significantly more than random changes"
+    )
+    assert any(no_single in text for text in texts)
+    assert "with 150 queries and 150 passages;" in texts[0]

@@ -262,7 +262,9 @@ def test_pages_fetch_nothing_and_no_text_breaks_out(pages: dict[str, str], which
 
 def test_doubts_lead_on_the_page(pages: dict[str, str]) -> None:
     assert "failed a self-test (see above)</p>" in pages["evil"]
-    assert "No ablation was run. Counts of neurons are not evidence without an ablation." in pages["evil"]
+    assert (
+        "No ablation was run. Without an ablation, nothing shows that retrieval needs these neurons." in pages["evil"]
+    )
     assert "Read this first" not in pages["one"]
 
 
@@ -299,7 +301,7 @@ def test_nothing_but_noise_makes_a_page_that_says_so() -> None:
     silent = neuron_side(noise=60)
     assert "NEURONS ARE NOISE of toy-retriever: in 60 of 60 examples" in render(one_report(silent))
     noisy = tower_neurons(after=silent, overlap=overlap_rows().assign(after_halves=float("nan")))
-    assert "NEURONS ARE NOISE of the after side" in render(pair_report(passage=noisy))
+    assert "NEURONS ARE NOISE of the model after fine-tuning" in render(pair_report(passage=noisy))
 
 
 def test_the_verdict_carries_what_is_confirmed_and_counts_the_rest() -> None:
@@ -310,7 +312,7 @@ def test_the_verdict_carries_what_is_confirmed_and_counts_the_rest() -> None:
     assert [s.text for s in section.unconfirmed] == [s.text for s in statements if s.doubts]
     assert [s.text for s in section.statements] == [s.text for s in statements if not s.doubts]
     noisy = pair_report(passage=tower_neurons(after=neuron_side(noise=40)))
-    assert noisy.verdict.alarms[0].text.startswith("NEURONS ARE NOISE of the after side")
+    assert noisy.verdict.alarms[0].text.startswith("NEURONS ARE NOISE of the model after fine-tuning")
     assert any("of the section neurons rest on" in s.text for s in noisy.verdict.statements)
 
 
@@ -322,7 +324,7 @@ def test_a_failed_self_test_marks_the_neurons_of_its_side() -> None:
     neurons = {
         s.rests_on: s.doubts for s in (*conclusions.statements, *conclusions.unconfirmed) if s.topic == "neurons"
     }
-    mark = "rests on the before side, which failed a self-test (see above)"
+    mark = "depends on the model before fine-tuning, which failed a self-test (see above)"
     assert mark in neurons["before", "after"]
     assert mark in neurons[("before",)]
     assert mark not in neurons[("after",)]

@@ -35,16 +35,18 @@ NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
     statement = statement_of(tower_neurons(), "Concentration (intermediate)")
     assert statement.state == State.SIGNIFICANT
-    assert "fewer neurons hold the attribution at layer 3, of 6 layers" in statement.text
-    assert "Largest significant change at layer 3: Gini index 0." in statement.text
+    assert "attribution is concentrated on fewer neurons at layer 3 (6 layers tested)" in statement.text
+    assert "The largest significant change of the Gini index is at layer 3: 0." in statement.text
     assert "holm-corrected p < 0.001" in statement.text
-    assert "Top-1 % share: 1 up, 0 down; participation: 0 up, 1 down." in statement.text
+    assert (
+        "Top-1 % share: higher at 1 layer, lower at 0; participation: higher at 0 layers, lower at 1." in statement.text
+    )
 
 
 def test_the_reverse_is_said_in_reverse() -> None:
     planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
     statement = statement_of(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
-    assert "more neurons share it at layer 3" in statement.text
+    assert "attribution is spread over more neurons at layer 3" in statement.text
     assert "fewer neurons" not in statement.text
 
 
@@ -52,7 +54,7 @@ def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> N
     peaks, moved = statements_of(tower_neurons(), "Layers (intermediate)")
     assert "an even spread gives 0.167" in peaks.text
     assert "no layer stands out before" in peaks.text
-    assert "layer 3 holds most after" in peaks.text
+    assert "layer 3 holds the largest share after" in peaks.text
     assert moved.state == State.SIGNIFICANT
     assert "towards layer 3 and away from layers 1-2 and 4-6" in moved.text
 
@@ -98,16 +100,20 @@ def test_a_sure_but_negligible_change_says_both() -> None:
     jitter = 1e-6 * np.random.default_rng(0).random(neuron_side().attribution.scores.values.shape)
     tower = moved(jitter, 0.05)
     assert tower.state == State.SIGNIFICANT
-    assert tower.text.endswith("These changes are significant but negligible: all are equivalent within 0.05.")
+    assert tower.text.endswith(
+        "These changes are significant but negligible: all pass the equivalence test with the margin 0.05."
+    )
     assert "negligible" not in moved(jitter, None).text
     assert "negligible" not in statement_of(tower_neurons(), "Concentration (intermediate)").text
 
 
 def test_activity_is_told_at_every_threshold() -> None:
     statement = statement_of(tower_neurons(), "Active neurons (output")
-    assert "fewer at 0.01, 0.1 and 0.5, of 3 thresholds" in statement.text  # the planted neurons set the scale of all
+    assert (
+        "fewer are active at 0.01, 0.1 and 0.5 (3 thresholds tested)" in statement.text
+    )  # the planted neurons set the scale of all
     assert "depends on the threshold" not in statement.text
-    assert "relative to each example's largest" in statement.text
+    assert "thresholds relative to the largest value of each example" in statement.text
 
 
 def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
@@ -117,16 +123,16 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
         values.loc[{"statistic": name}] = values.sel(statistic=name) + move
     turned = changed(two, scores=Scores("neurons", values))
     statement = statement_of(tower_neurons(before=one, after=turned), "Active neurons (output")
-    assert "more at 0.1 and fewer at 0.5" in statement.text
-    assert "The answer depends on the threshold." in statement.text
+    assert "more neurons are active at 0.1 and fewer are active at 0.5" in statement.text
+    assert "So the answer depends on the threshold." in statement.text
 
 
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     statement = statement_of(tower_neurons(), "Overlap")
     assert statement.state == State.MEASURED
-    assert ", where the noise of both models allows about 0." in statement.text
+    assert ", of at most about 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
-    assert "of after, 0.010 by chance" in statement.text
+    assert "after, and 0.010 by chance" in statement.text
     assert not statements_of(tower_neurons(overlap=None), "Overlap")
 
 
@@ -139,23 +145,21 @@ def overlapping(**row: float) -> str:
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
     """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
-    assert "0.110, where the noise of both models allows about 0.300" in overlapping(
-        between=0.11, before_halves=0.1, after_halves=0.9
-    )
+    assert "0.110, of at most about 0.300" in overlapping(between=0.11, before_halves=0.1, after_halves=0.9)
 
 
 @pytest.mark.parametrize("own", [0.01, 0.0, -0.1])
 def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> None:
     text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
     assert "0.020, which is not interpretable, because the halves of at least one model agree no" in text
-    assert "noise of both models allows" not in text
+    assert "the noise of both models" not in text
 
 
 def test_an_overlap_without_an_order_is_not_a_number() -> None:
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
     statement = statement_of(tower_neurons(overlap=rows), "Overlap")
-    assert "the sets of top neurons (Jaccard) is not defined (equal values)" in statement.text
+    assert "the sets of top neurons (Jaccard) is undefined, because values are equal" in statement.text
     assert "nan" not in statement.text
 
 
@@ -166,14 +170,12 @@ def judged(made: AblationCurves, **columns: object) -> Statement:
 
 
 def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
-    statement = statement_of(tower_neurons(), "Retrieval needs the top neurons of the after side")
+    statement = statement_of(tower_neurons(), "Retrieval needs the top neurons of the model after fine-tuning")
     assert statement.state == State.SIGNIFICANT
     assert statement.rests_on == ("after",)
     assert "at 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 fractions), fixing them costs" in statement.text
     assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in statement.text
-    assert (
-        "The top lies below all 5 random draws at 4 of 4 fractions; area between the curves of random" in statement.text
-    )
+    assert "each of 5 random draws at 4 of 4 fractions. Area between the curve of random neurons and" in statement.text
     assert "of the top by signed value in these layers +0.1" in statement.text
 
 
@@ -189,9 +191,10 @@ def test_both_comparisons_are_told_with_their_p() -> None:
     p = {"p_queries": 0.011, "p_draws": 0.012, "p_largest": 0.013, "p_confirmed": 0.039}
     curves = judged(ablation(), **p)
     for words in (
-        "paired by query, p = 0.011; as one more random draw, p = 0.012 (prediction test)",
-        "Loss beyond that of the largest +0.0",
-        "paired by query, p = 0.013. Of all three, Holm-corrected over the fractions, p = 0.039.",
+        "p = 0.011 by the test over queries and p = 0.012 by the test over draws.",
+        "The loss beyond that of the largest neurons is +0.0",
+        "p = 0.013 by the test over queries. The largest p of these three tests, Holm-corrected over the fractions: "
+        "p = 0.039.",
     ):
         assert words in curves.text
 
@@ -213,7 +216,10 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
     curves = judged(ablation(harm=0.4, draws=2), p_draws=0.06, confirmed=False, over_random=False)
     assert curves.caution
     assert "does not confirm" in curves.text
-    assert "They cost more than every random draw, but the draws are too few or vary too much" in curves.text
+    assert (
+        "Fixing the top neurons costs more than fixing any random draw, but the draws are too few or vary too much"
+        in curves.text
+    )
     assert "Nothing shows" not in curves.text
 
 
@@ -221,26 +227,26 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
 def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -> None:
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
-    statement = statement_of(tower, "Ablation does not confirm the neurons of the after side")
+    statement = statement_of(tower, "Ablation does not confirm the neurons of the model after fine-tuning")
     assert statement.caution
     assert "Nothing shows that retrieval needs these neurons more than others" in statement.text
-    mark = "ablation does not confirm the neurons of the after side"
+    mark = "ablation does not confirm the neurons of the model after fine-tuning"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
     assert statement_of(tower, "Overlap").doubts == (mark,)
-    assert statement_of(tower, "Retrieval needs the top neurons of the before side").doubts == ()
+    assert statement_of(tower, "Retrieval needs the top neurons of the model before fine-tuning").doubts == ()
 
 
 def test_queries_that_chose_the_neurons_show_nothing() -> None:
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
-    statement = statement_of(tower, "Retrieval may need the top neurons of the after side: at 0.1 %")
-    assert "(4 of 4 fractions), fixing them costs more than fixing as many random ones" in statement.text
-    assert "but on queries that chose the neurons. Fixing" in statement.text
+    statement = statement_of(tower, "Retrieval may need the top neurons of the model after fine-tuning: at 0.1 %")
+    assert "(4 of 4 fractions), fixing them costs more than fixing as many random neurons" in statement.text
+    assert "but these queries are not independent of the choice of the neurons. Fixing" in statement.text
     assert statement.caution
-    assert "chosen on 1 of these 240 queries: choice and measurement are not apart." in statement.text
+    assert "chosen on 1 of these 240 queries, so choice and measurement are not independent." in statement.text
     assert [s.rests_on for s in neuron_statements(tower) if s.control and s.state == State.SIGNIFICANT] == [("before",)]
-    mark = "the queries of the ablation had a part in choosing the neurons of the after side"
+    mark = "the queries of the ablation had a part in choosing the neurons of the model after fine-tuning"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
 
 
@@ -248,8 +254,10 @@ def test_without_an_ablation_a_count_is_not_evidence() -> None:
     tower = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     cautions = statements_of(tower, "No ablation was run")
     assert [s.state for s in cautions] == [State.NOT_RUN, State.NOT_RUN]
-    assert all("A count without an ablation is not evidence" in s.text for s in cautions)
-    mark = "no ablation says whether the neurons of the before side and of the after side matter"
+    assert all("Without an ablation, nothing shows that retrieval needs these neurons" in s.text for s in cautions)
+    mark = (
+        "no ablation says whether the neurons of the model before fine-tuning and of the model after fine-tuning matter"
+    )
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
     assert statement_of(tower, "Concentration (output)").doubts == ()  # nothing is claimed there
 
@@ -270,7 +278,8 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
         warnings=("some fractions are one neuron",),
     )
     tower = alone(neuron_side(ablation=weak))
-    assert "A random set shares 80% of the top by chance: the comparison is weak." in ablation_statement(tower).text
+    weak = "By chance, a random set contains 80% of the top neurons, so the comparison is weak."
+    assert weak in ablation_statement(tower).text
     assert "The neurons were chosen on 60 of these 240 queries" in ablation_statement(tower).text
     assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
@@ -280,7 +289,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
 )
 def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, label: str | None) -> None:
     tower = alone(neuron_side(noise=noise))
-    labels = [s.label for s in neuron_statements(tower) if "moves by no more than rounding" in s.text]
+    labels = [s.label for s in neuron_statements(tower) if "changes by no more than rounding" in s.text]
     assert labels == ([label] if label else [])
     if label == "failed":
         marked = [s for s in neuron_statements(tower) if s.doubts]
@@ -303,7 +312,7 @@ def test_completeness_is_always_told(gap: float, label: str) -> None:
     tower = alone(neuron_side(gap=gap, ablation=ablation()))
     (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
     assert statement.label == label
-    assert ("make no claim to add up" in statement.text) == np.isnan(gap)
+    assert ("need not add up" in statement.text) == np.isnan(gap)
     doubts = statement_of(tower, "Concentration (output)").doubts
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if label == "failed" else ())
 
@@ -327,8 +336,8 @@ def test_completeness_is_judged_where_the_attribution_lies() -> None:
     assert np.median(side.attribution.scores.values.sel(statistic="gap")) < 0.002
     (statement,) = [s for s in neuron_statements(alone(side)) if "INCOMPLETE" in s.text]
     assert statement.state == State.FAILED
-    assert "most at layer 1 (intermediate" in statement.text
-    assert "by 0.095 of the sum" in statement.text
+    assert "F(1) - F(0), at layer 1 (intermediate" in statement.text
+    assert "median gap there is 0.095 of the sum" in statement.text
     better = with_gaps([0.03, *gaps[1:]], weight)
     (statement,) = [s for s in neuron_statements(alone(better)) if "ompleteness" in s.text]
     assert statement.caution
@@ -338,7 +347,7 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
     gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
     weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
     (statement,) = [s for s in neuron_statements(alone(with_gaps(gaps, weight))) if "ompleteness" in s.text]
-    assert (statement.state, "most at layer 2" in statement.text) == (State.MEASURED, True)
+    assert (statement.state, "F(1) - F(0), at layer 2" in statement.text) == (State.MEASURED, True)
 
 
 def test_the_norm_asks_nothing_about_retrieval() -> None:
@@ -351,7 +360,7 @@ def test_the_norm_asks_nothing_about_retrieval() -> None:
 def test_a_retriever_alone_is_described_and_nothing_changed() -> None:
     statements = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
     assert {s.state for s in statements} == {State.SIGNIFICANT, State.MEASURED}
-    assert any("layer 3 holds most, 0.3" in s.text for s in statements)
+    assert any("layer 3 holds the largest share, 0.3" in s.text for s in statements)
     assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in statements)
 
 
@@ -364,7 +373,7 @@ def test_warnings_of_the_comparison_are_told_once() -> None:
     tower = replace(tower, profile=replace(profile, warnings=(*profile.warnings, "few queries")))
     statements = [s.text for s in neuron_statements(tower) if s.text.startswith("Warning")]
     assert statements == [
-        "Warning of the neurons of the after side: odd",
+        "Warning of the neurons of the model after fine-tuning: odd",
         "Warning of the comparison of neurons: few queries",
     ]
 
@@ -389,8 +398,8 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:
-    assert "80% of the top are among the largest, too." in judged(ablation(), shared_with_largest=0.8).text
-    assert "among the largest, too" not in judged(ablation()).text
+    assert "80% of the top neurons are also among the largest." in judged(ablation(), shared_with_largest=0.8).text
+    assert "also among the largest" not in judged(ablation()).text
 
 
 def test_an_ablation_without_the_control_is_an_error() -> None:

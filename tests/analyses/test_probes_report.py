@@ -110,15 +110,17 @@ def prefers_negatives(probe: str, c: str, n: int, layer: int, side: str) -> floa
 @pytest.mark.parametrize(
     ("negatives", "why"),
     [
-        ({"how": "bm25", "left_out": {"answered": 0}}, "the source gives no answers to screen by"),
-        ({"how": "bm25", "left_out": {"answered": 7}}, "the answers of 7 queries screened them"),
+        ({"how": "bm25", "left_out": {"answered": 0}}, "the data have no known answers to find such passages"),
+        ({"how": "bm25", "left_out": {"answered": 7}}, "known answers of 7 queries were used to remove such passages"),
         ({"how": "given"}, "supplied negatives are more similar to the queries"),
     ],
 )
 def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives: dict[str, Any], why: str) -> None:
     low = probed(prefers_negatives)
     statement = said_of(
-        low, "Below chance: cosine prefers the hard negatives", collections=(collection(negatives=negatives),)
+        low,
+        "Below chance: the similarity probe (cosine) prefers hard negatives",
+        collections=(collection(negatives=negatives),),
     )
     assert (statement.label, statement.rests_on) == ("caution", ("before",))
     assert "in 1 of 14 cells" in statement.text
@@ -133,7 +135,7 @@ def test_one_model_below_chance_is_a_caution() -> None:
     (statement,) = below_chance_alone([row, above, {**row, "probe": "dot"}], "cosine")
     assert statement.caution
     assert statement.text.startswith(
-        "The similarity probe (cosine) reads below chance at 1 layer (the least, 0.080 at layer 3; chance is 0.200)"
+        "The similarity probe (cosine) is below chance at 1 layer (lowest accuracy: 0.080 at layer 3; chance is 0.200)"
     )
     assert below_chance_alone([above], "cosine") == below_chance_alone([], "cosine") == []
 
@@ -211,12 +213,12 @@ def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
 
     result = probed(passage_signal)
     assert alarms(result) == []
-    assert any("no higher than passage_only reads without any query" in text for text in texts(result))
+    assert any("no higher than passage_only, which reads no query" in text for text in texts(result))
 
 
 def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> None:
     result = probed(lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
-    states = {s.state for s in section(result).statements if "does not read clearly more than random" in s.text}
+    states = {s.state for s in section(result).statements if "is not clearly more accurate than random" in s.text}
     assert states == {State.FAILED, State.NOT_SIGNIFICANT}  # an alarm for the retriever, a finding for the backbone
     (alarm,) = alarms(result)
     assert alarm.title == "Random-weight control"
@@ -224,7 +226,7 @@ def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> Non
 
 
 def test_a_control_of_random_weights_rests_on_its_own_side() -> None:
-    statement = said_of(probes_result(), "toy-retriever reads more than the same architecture")
+    statement = said_of(probes_result(), "toy-retriever is more accurate than the same architecture")
     assert statement.rests_on == ("after",)
 
 
@@ -232,7 +234,7 @@ def test_random_weights_that_read_as_much_at_another_layer_are_a_caution() -> No
     def lexical(probe: str, c: str, n: int, layer: int, side: str) -> float:
         return 0.99 if c == "random_weights" and layer == 0 else accuracy(probe, c, n, layer, side)
 
-    said = "What needs no training reads that much."
+    said = "So a model without training reaches this accuracy."
     assert not any(said in text for text in texts())
     assert {s.label for s in section(probed(lexical)).statements if said in s.text} == {"caution"}
 

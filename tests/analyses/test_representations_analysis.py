@@ -57,11 +57,11 @@ def test_where_vectors_diverge() -> None:
     section = section_of(CollectionDrift("toy", representation_drift()))
     assert any(
         text.startswith(
-            "Query vectors before and after arrange texts most alike at layer 0 (CKA 1.000 [0.980, 1.000]) and least "
-            "at layer 6 (post-norm) (0.400 [0.380, 0.420]; there two random halves of one model's vector dimensions "
-            "reach 0.900, a random-weight control of the backbone 0.200). By Procrustes, which large directions "
-            "dominate less, they are least alike at layer 6 (post-norm) (0.400 [0.380, 0.420]; texts paired at random"
-            " 0.000)."
+            "Query vectors before and after are most similar at layer 0 (CKA 1.000 [0.980, 1.000]) and least similar "
+            "at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at that layer is 0.900 between two "
+            "random halves of one model's vector dimensions, 0.200 between the backbone and a random-weight control. "
+            "Procrustes similarity, which also depends on directions of small variance, is lowest at layer 6 "
+            "(post-norm) (0.400 [0.380, 0.420]; with texts paired at random 0.000)."
         )
         for text in texts(section)
     )
@@ -79,19 +79,19 @@ def test_without_a_control_none_is_reported() -> None:
     assert not any("random-weight control" in text for text in bare)
     assert not any("another training" in text for text in bare)
     ceiling = texts(section_of(CollectionDrift("toy", representation_drift(other_training=0.7))))
-    assert any("another training of the retriever, the ceiling, 0.700" in text for text in ceiling)
+    assert any("0.700 between the retriever and another training of it (the ceiling)" in text for text in ceiling)
 
 
 def test_geometry_alone() -> None:
     effect = compare(*retrieval_scores(gain=0.1, seed=3))
     drift = representation_drift()
     section = section_of(CollectionDrift("toy", drift, whitened=effect), retrieval=retrieval_result())
-    (only,) = [s for s in section.statements if s.text.startswith("Whitening alone")]
+    (only,) = [s for s in section.statements if s.text.startswith("Whitening, which uses no query")]
     assert only.state == State.SIGNIFICANT
-    assert "of +0." in only.text
+    assert "; fine-tuning: +0." in only.text
     assert section.document[0]["whitened"]["RR"]["n"] == 240
     without = section_of(CollectionDrift("toy", drift), retrieval=retrieval_result())
-    assert not any(text.startswith("Whitening alone") for text in texts(without))
+    assert not any(text.startswith("Whitening, which uses no query") for text in texts(without))
 
 
 def test_page_and_tables() -> None:
@@ -100,8 +100,8 @@ def test_page_and_tables() -> None:
     section = section_of(first, CollectionDrift("other", representation_drift()), retrieval=retrieval_result())
     page = in_page(section)
     for title in (
-        "Do both arrange texts alike?",
-        "Which layer became which?",
+        "Do both models arrange texts alike?",
+        "Which layers of both models correspond?",
         "What geometry alone gives",
         "Layers without the final norm",
         "vectors of the same 240 queries and 1000 passages",

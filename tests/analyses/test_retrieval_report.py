@@ -85,7 +85,7 @@ def test_without_a_margin_equivalence_is_not_claimed() -> None:
 def test_a_sure_but_negligible_change_says_both() -> None:
     statement = headline(0.002 + 0.001 * NOISE)
     assert statement.state == State.SIGNIFICANT
-    assert "real but negligible" in statement.text
+    assert "significant but negligible" in statement.text
 
 
 def test_the_tally_of_queries_adds_up() -> None:
@@ -98,9 +98,9 @@ def test_the_tally_of_queries_adds_up() -> None:
 
 def test_several_trainings_are_named_where_numbers_are_of_one() -> None:
     one, three = (report(retrieval_result(), reading(trainings=n)) for n in (1, 3))
-    assert "of this training alone" not in one.statements[0].text + one.tables["retrieval"].note
-    assert "of this training alone, over queries; see those over trainings" in three.statements[0].text
-    assert three.tables["retrieval"].note.endswith(" Intervals and p are of this training alone.")
+    assert "this training alone" not in one.statements[0].text + one.tables["retrieval"].note
+    assert "describe this training alone, over queries. The section on several trainings" in three.statements[0].text
+    assert three.tables["retrieval"].note.endswith(" Intervals and p-values describe this training alone.")
 
 
 def test_the_other_measures_are_told_after_the_headline() -> None:
@@ -130,7 +130,7 @@ def test_the_best_layer_is_described() -> None:
         (said,) = report_layers(layer_result(seed), reading()).statements
         assert "layer 6 (post-norm) after" in said.text
     (said,) = report_layers(layer_result(), reading()).statements
-    assert "the best is layer 5 before" in said.text
+    assert "reaches the highest nDCG@10 at layer 5 before" in said.text
 
 
 def test_flips_show_losses_beside_gains() -> None:
@@ -174,7 +174,7 @@ def test_marks_are_explained_where_they_are_used() -> None:
     table = report(retrieval_result(), reading()).tables["retrieval"]
     assert table.frame["effect"].str.contains("*", regex=False).any()
     assert "holm-corrected p below 0.05, 0.01, 0.001" in table.note
-    assert "No mark: neither is significant." in table.note
+    assert "No mark: neither a difference nor equivalence is significant." in table.note
 
 
 def test_every_table_is_sound_latex_whatever_the_names() -> None:

@@ -67,8 +67,8 @@ def test_another_language_is_found_and_other_texts_of_one_kind_are_not(told: tup
     assert foreign.number("unknown")["shift"] > 0.5  # the tokenizer has read no such word
     assert alike.number("unknown")["shift"] == 0
     said = section.statements
-    assert said[0].text.startswith("alike is of the domain and language of collection: the words of their passages ")
-    assert said[1].text.startswith("foreign is of another domain or language than collection: the words of ")
+    assert said[0].text.startswith("alike is of the domain and language of collection: the divergence of their ")
+    assert said[1].text.startswith("foreign is of another domain or language than collection: the divergence ")
     assert said[1].estimate.value == pytest.approx(foreign.words["shift"])
 
 

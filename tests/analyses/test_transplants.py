@@ -123,13 +123,15 @@ def test_a_planted_block_is_the_one_that_matters(effects: TransplantEffects) -> 
 def test_the_verdict_names_it(effects: TransplantEffects) -> None:
     by_name = {s.text: s.state for s in transplant_statements(effects)}
     (text,) = [
-        t for t in by_name if t.startswith("One block of the backbone's weights in the retriever: 1 of 2 blocks")
+        t
+        for t in by_name
+        if t.startswith("Restoring one block of the backbone's weights in the retriever: 1 of 2 blocks")
     ]
-    assert "The largest significant change is block 2's" in text
+    assert "The largest significant change is with block 2: " in text
     assert by_name[text] == State.SIGNIFICANT
-    (ends,) = [t for t in by_name if t.startswith("Half of that effect of the backbone's weights")]
-    assert "from the top 1 block of 2" in ends
-    assert "from the bottom, embeddings included, 2 blocks of 2" in ends
+    (ends,) = [t for t in by_name if t.startswith("Half of the total effect of restoring the backbone's weights")]
+    assert "1 block of 2 from the top (reaching" in ends
+    assert "2 blocks of 2 from the bottom (with the embeddings)" in ends
     assert any("the largest change first: the FFN's output matrices" in t for t in by_name)
 
 
@@ -150,7 +152,7 @@ def test_parts_that_do_nothing_are_no_evidence(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
     few = swept(pair, collection, cache, transplants=("attention", "norms")).effects
-    assert {s.state for s in transplant_statements(few) if s.text.startswith("One part")} == {State.NOT_SIGNIFICANT}
+    assert {s.state for s in transplant_statements(few) if " one part of " in s.text} == {State.NOT_SIGNIFICANT}
 
 
 def test_a_report_without_counted_blocks(
@@ -163,7 +165,7 @@ def test_a_report_without_counted_blocks(
 
 def test_section_and_document(whole: Swept) -> None:
     section = whole.section
-    assert section.tables["transplants"].caption == "Weights of ruined and whole, transplanted, on toy"
+    assert section.tables["transplants"].caption == "Transplants of weights between ruined and whole, on toy"
     assert [figure.name for figure in section.figures] == ["transplants"]
     assert section.statements == (), "they are details: localisation sums them up"
     assert len(section.details) == len(transplant_statements(whole.effects))
@@ -330,7 +332,9 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: Tr
     assert row["extra"] == pytest.approx(row["effect"] - row["random"])
     by_name = {s.text: s.state for s in transplant_statements(effects)}
     (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
-    assert text.startswith("2 of 2 places with a significant effect do more than 8 random changes")
+    assert text.startswith(
+        "2 of 2 places with a significant effect have a significantly larger effect than 8 random changes"
+    )
     assert by_name[text] == State.SIGNIFICANT
     (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]
     assert by_name[text] == State.NOT_SIGNIFICANT

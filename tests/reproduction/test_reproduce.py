@@ -78,8 +78,8 @@ def test_the_page_counts_the_points_beyond_the_uncorrected_limit(reproduced: Wor
     counted = [{"figure": 1, "compared": 104, "beyond": 7}]
     write_results(read_document(reproduced.out / RESULTS) | {"uncorrected": counted}, tmp_path)
     page = " ".join(write_page(tmp_path).read_text("utf-8").split())
-    assert page.count("lie beyond the uncorrected 5 % limit") == 1
-    assert '7 of the 104 compared points lie beyond the uncorrected 5 % limit of one point ("limit of one")' in page
+    assert page.count("lie beyond the 5 % limit of a single point") == 1
+    assert "7 of the 104 compared points lie beyond the 5 % limit of a single point, without correction" in page
     assert "about 5 would" in page
 
 

@@ -159,7 +159,7 @@ def test_undecided_controls_are_not_failed() -> None:
     assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed; not run: c1"
 
 
-CLOSE_TO_ZERO = "Both are close to zero."
+CLOSE_TO_ZERO = "Both values are close to zero."
 
 
 def at(before: float, after: float, measure: str = "nDCG@10") -> RetrievalResult:

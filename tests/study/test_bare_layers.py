@@ -72,8 +72,11 @@ def test_probes_and_representations_are_read_both_ways(decoders: Study) -> None:
 
 def test_the_verdict_rests_on_normed_layers_and_names_what_the_bare_ones_would_say(decoders: Study) -> None:
     (statement,) = [s.text for s in decoders.report_contents.verdict.everything() if s.topic == "layers"]
-    assert "(RR@10), the final norm on each, the best is" in statement
-    assert "With the layers without the final norm, which the last one alone has, the best would be" in statement
+    assert "(the final norm is applied to each layer) reaches the highest RR@10 at" in statement
+    assert (
+        "With the lower layers without the final norm, as the model itself computes them, the highest RR@10 is at"
+        in statement
+    )
 
 
 def test_the_page_the_tables_and_the_summary_hold_both(decoders: Study, tmp_path: Path) -> None:

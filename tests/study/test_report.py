@@ -176,7 +176,7 @@ def test_every_query_is_on_the_page_with_both_rankings(html: str) -> None:
 def test_failures_are_marked_on_the_page(evil: str, html: str) -> None:
     assert "Read this first" in evil
     assert '<span class="badge fail">FAIL</span> more padding changes nothing' in evil
-    assert '<p class="doubt">rests on the before side, which failed a self-test (see above)</p>' in evil
+    assert '<p class="doubt">depends on the model before fine-tuning, which failed a self-test (see above)</p>' in evil
     assert "Read this first" not in html
     assert "badge fail" not in html
 
@@ -225,9 +225,9 @@ def test_the_summary_cannot_steer_the_terminal() -> None:
 
 def test_failed_self_tests_mark_what_rests_on_them() -> None:
     report = report_of(failing()).verdict
-    assert report.alarms[0].text.startswith("SELF-TEST FAILED on the before side (toy-backbone)")
+    assert report.alarms[0].text.startswith("SELF-TEST FAILED for the model before fine-tuning (toy-backbone)")
     assert "more padding changes nothing" in report.alarms[0].text
-    mark = "rests on the before side, which failed a self-test (see above)"
+    mark = "depends on the model before fine-tuning, which failed a self-test (see above)"
     assert report.headline is not None
     assert report.headline.doubts == (mark,)
     both = [s for s in report.statements if s.rests_on == ("before", "after")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Phase(IntEnum):
-    """Phases in the order of measurement: cheap analyses that answer much come first."""
+    """Phases of a study, in the order of measurement: analyses with a low cost and important answers come first."""
 
     WEIGHTS = 0  # reads no text
     SEARCH = 1  # encodes all texts and says whether retrieval changed
@@ -27,7 +27,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class AnalysisSize:
-    """One size of an analysis: `--depth` takes the smallest, the default or the largest, `--time` the best that fits.
+    """One size of an analysis: `--depth` chooses the smallest, default or largest, `--time` the best that fits.
 
     Attributes:
         values: settings that differ from the defaults, JSON-like; None leaves the analysis out.

@@ -1,4 +1,4 @@
-"""Screening of hard negatives: ranked passages that may be relevant although nobody judged them for the query."""
+"""Screening of hard negatives: leaves out ranked passages that may be relevant but are not judged for the query."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ class LeftOut:
 
 @dataclass(eq=False)
 class Screen:
-    """Filter of ranked passages that may be relevant although they are not judged for the query; counts them.
+    """Filter that leaves out ranked passages that may be relevant but are not judged for the query, and counts them.
 
     Attributes:
         relevant: text of a query -> passages that any query with this text judges relevant.

@@ -115,7 +115,7 @@ def _sample(
 
 
 def _once(pairs: Sequence[tuple[str, str]], text_of: Callable[[str], str] | None) -> Sequence[tuple[str, str]]:
-    """Return the first pair of every query text: pairs of one query are not independent."""
+    """Return the first pair of every query text, since pairs of one query are not independent."""
     return pairs if text_of is None else [pairs[i] for i in first_of_each(text_of(query) for query, _ in pairs)]
 
 

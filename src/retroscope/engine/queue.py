@@ -1,4 +1,7 @@
-"""The queue of shards: which worker does which next, and which are tried again or given up. It runs nothing itself."""
+"""The queue of shards: decides which worker computes which shard next, and which are retried or given up.
+
+The queue itself runs nothing.
+"""
 
 from collections.abc import Iterable
 

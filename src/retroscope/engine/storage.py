@@ -106,7 +106,7 @@ class Storage:
             raise _unanswered(self.place, error) from error
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Return the names of all files below a folder; of all files for ""."""
+        """Return the names of all files below a folder; for "", of all files."""
         if self._is_absent():
             return ()
         prefix = f"{folder}/" if folder else ""

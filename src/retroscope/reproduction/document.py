@@ -84,7 +84,7 @@ class ClaimFacts(TypedDict):
 
 
 class MeasuredEffectFacts(TypedDict):
-    """One measured effect of a defect or departure; see `exhibits.MeasuredEffect`."""
+    """One measured effect of a defect of the published protocol, or of a departure from it."""
 
     of: str
     quantity: str

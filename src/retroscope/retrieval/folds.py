@@ -61,7 +61,7 @@ def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
 
 
 def folded_text(collection: Collection, query: str) -> str:
-    """Return a query's text in the folded form by which splits compare texts."""
+    """Return a query's text in the form in which splits compare texts (without case, single spaces)."""
     return folded(collection.queries[query].text)
 
 

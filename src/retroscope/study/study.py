@@ -236,7 +236,7 @@ class Study:
             return page
 
     def report_alone(self, folder: PathLike) -> Path:
-        """Write page, tables, figures and summary.json below `folder`, no measurements, and return the page's path.
+        """Write page, tables, figures and summary.json below `folder`, without measurements; return the page's path.
 
         Raises:
             SettingsError: if the folder holds files that no report wrote, or another study or its report.

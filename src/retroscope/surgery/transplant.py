@@ -148,7 +148,7 @@ def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
 
 
 def block_name(step: tuple[int, int]) -> str:
-    """Return the name of the transplant of these blocks without others."""
+    """Return the name of the transplant that exchanges only these blocks."""
     first, last = step
     return f"block:{last}" if first == last else f"block:{first}-{last}"
 

@@ -49,7 +49,7 @@ class Pairs:
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of every text, in order, and of what is masked."""
+        """Return the SHA-256 of every text, in order, and of the masked passages."""
         masked = () if self.relevance is None else (list(map(sorted, self.relevance.relevant)),)
         return hashlib.sha256(repr((self.queries, self.positives, self.negatives, *masked)).encode()).hexdigest()
 

@@ -62,5 +62,5 @@ WITHOUT_NORM = "without the final norm"
 
 def without_final_norm(figure: Figure) -> Figure:
     """Return the figure renamed and retitled as showing layers without the final norm."""
-    caption = f"Layers as the blocks leave them, {WITHOUT_NORM} below the last. {figure.caption}"
+    caption = f"Layers below the last are shown {WITHOUT_NORM}, as the model itself computes them. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT_NORM}", caption=caption)

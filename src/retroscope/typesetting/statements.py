@@ -160,7 +160,9 @@ def seen_above(alarms: Iterable[Statement]) -> list[str]:
 def with_self_tests(statement: Statement, subject: Subject) -> Statement:
     """Return the statement, marked as doubtful for every model with a failed self-test that it relies on."""
     failed = [side for side in statement.rests_on if side in subject.models and subject.side(side).failed_tests]
-    return statement.doubted(*(f"rests on the {side} side, which failed a self-test (see above)" for side in failed))
+    return statement.doubted(
+        *(f"depends on the model {side} fine-tuning, which failed a self-test (see above)" for side in failed)
+    )
 
 
 def state_of(difference: Difference, row: "pd.Series[Any]") -> State:

@@ -51,7 +51,11 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
     state = state_of(difference, row)
     if state is State.SIGNIFICANT:
         verb = "raised" if row["effect"] > 0 else "lowered"
-        small = f" The change is real but negligible: both are equivalent {within}." if is_equivalent(row) else ""
+        small = (
+            (f" The change is significant but negligible: before and after are equivalent {within}.")
+            if is_equivalent(row)
+            else ""
+        )
         return f"Fine-tuning {verb} {measure} from {sides}: {tests}.{small}", state
     if state is State.EQUIVALENT:
         return f"{measure} is equivalent before and after fine-tuning, {within}: {sides}, {tests}.", state

@@ -31,10 +31,10 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
 
 
 def _how(result: BaselineResult, best: str) -> str:
-    """Describe in words the kind of variant chosen as `best`: as compared, with a linear head, or without training."""
+    """Describe the kind of variant chosen as `best`: the backbone itself, with a linear head, or without training."""
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
-        return "as it is"
+        return "itself"
     return "with a linear head" if choice["vectors"] == HEAD else "without training"
 
 

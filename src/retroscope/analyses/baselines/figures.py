@@ -22,10 +22,12 @@ def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
     return Figure(
         "baselines",
         "What was already there",
-        f"{measure} when the frozen vectors of one layer are searched: raw, whitened by the passages, and with a "
-        f"linear head. Before: the backbone, under the retriever's pooling and others. {RANDOM.capitalize()}: a copy "
-        "of the backbone that never learned anything. Bands are intervals over queries.",
-        f"{measure} by layer of {', '.join(dict.fromkeys(shown['series']))}; {', '.join(kinds)}",
+        f"{measure} of a search with the frozen vectors of one layer: raw, whitened with the statistics of the "
+        "passages, or mapped by a linear head. Before is the backbone, with the retriever's pooling and with other "
+        f"poolings. {RANDOM.capitalize()} is an untrained copy of the backbone. Bands are confidence intervals over "
+        "queries.",
+        f"{measure} by layer, for the models {', '.join(dict.fromkeys(shown['series']))} and the vectors "
+        f"{', '.join(kinds)}",
         choosing(panel, shown, [Selector("vectors", "vectors", kinds[-1])]),
         facets(panel, shown, "vectors", kinds).properties(title="Baselines, layer by layer"),
     )

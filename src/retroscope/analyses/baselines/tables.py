@@ -15,15 +15,16 @@ def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, Paper
     """Return the share of the gain above the best variant, and the best layer of every variant."""
     frame = rows(result.left)
     printed = printed_effects(result.left, frame)
-    printed.insert(0, "best of the backbone", frame["best"])
+    printed.insert(0, "best variant", frame["best"])
     printed.insert(1, "measure", frame["measure"])
     shares = result.shares.set_index(["best", "measure"])
     printed["left"] = [share_left(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
     note = (
-        "Before: the best variant of the backbone, chosen on other queries. Left: the share of the gain by fine-tuning "
-        f"that this variant does not reach, with Fieller's interval. {explained(result.left)}"
+        "Before: the best variant of the backbone, chosen on other queries than those that it is scored on. Left: the "
+        "share of the gain by fine-tuning that this variant does not reach, with Fieller's interval. "
+        f"{explained(result.left)}"
     )
-    caption = "What the best of the backbone leaves to fine-tuning"
+    caption = "Gain of the retriever over the best variant of its backbone"
     return {
         "baseline_gains": PaperTable(printed, caption, note, (*NUMERIC, "left")),
         "baseline_variants": _layers(result, subject),
@@ -31,7 +32,7 @@ def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, Paper
 
 
 def _layers(result: BaselineResult, subject: Subject) -> PaperTable:
-    """Return last and best layer of every model, pooling and kind of vectors, by the headline measure."""
+    """Return the last and the best layer of every model, pooling and kind of vectors, by the headline measure."""
     mine = result.variants[result.variants["measure"] == subject.measures[0]]
     printed = []
     for (model, pooling, vectors), group in mine.groupby(["model", "pooling", "vectors"], sort=False):
@@ -40,8 +41,8 @@ def _layers(result: BaselineResult, subject: Subject) -> PaperTable:
         printed.append((model, pooling, vectors, _value(last), label, _value(top)))
     columns = ["model", "pooling", "vectors", "last layer", "best layer", "at the best layer"]
     note = (
-        "The score of the best layer is the largest of many, so it is a little too high. The statements use a layer "
-        "that was chosen on other queries."
+        "The score of the best layer is the maximum over all layers, so it is slightly too high. The statements above "
+        "use a layer that was chosen on other queries."
     )
     caption = f"{subject.measures[0]} of the frozen vectors ({BEFORE}: backbone, {AFTER}: retriever)"
     return PaperTable(

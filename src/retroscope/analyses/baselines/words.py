@@ -35,13 +35,13 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     row = _row(result.left, best, measure)
     tested = _tested(result.left, row)
     text = (
-        f"The backbone at its best {HOW[best]} reaches {measure} {score(row[BEFORE])} "
-        f"({_variant(result, best, subject)}), the retriever {score(row[AFTER])}: {tested}."
+        f"The best variant of the backbone {HOW[best]} reaches {measure} {score(row[BEFORE])} "
+        f"({_variant(result, best, subject)}). The retriever reaches {score(row[AFTER])} (difference {tested})."
     )
     about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)
     if significant and row["effect"] < 0:
-        lost = "The retriever, as it is used, scores lower than its backbone at its best."
+        lost = "So the retriever scores lower than the best variant of its backbone."
         return Statement(TOPIC, State.SIGNIFICANT, f"{text} {lost}", **about)
     share = _share(result, best, measure)
     if significant:
@@ -56,11 +56,16 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
     name = variant_name(choice, subject)
     if choice["as_compared"]:
         kinds = (
-            count(result.tried[BEFORE], "variant") if best == UNTRAINED else "all variants, with and without a head,"
+            count(result.tried[BEFORE], "variant")
+            if best == UNTRAINED
+            else ("all variants, with and without a linear head,")
         )
-        return f"{name}, as compared: in {folds} none of {kinds} was better by more than a standard error"
+        return (
+            f"{name}, as in the rest of the report: in {folds} of the queries, none of {kinds} was better by more "
+            "than a standard error"
+        )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
-    return f"{name}: the best{of} on the other folds, for {folds}"
+    return f"{name}: the best{of} on the queries of the other folds, for {folds}"
 
 
 def variant_name(row: Any, subject: Subject) -> str:
@@ -76,10 +81,10 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
     shares = result.shares
     row = shares[(shares["best"] == best) & (shares["measure"] == measure)].iloc[0]
     if math.isnan(row["share"]):
-        return " The share of the gain that this leaves to fine-tuning is undefined, since the gain may be 0."
+        return " The share of the gain that is attributed to fine-tuning is undefined, because the gain may be 0."
     if row["share"] == row["low"] == row["high"] == 1:  # the backbone as compared is its own best
-        return f" So the whole gain of {signed(whole['effect'])} is left to fine-tuning."
-    return f" This leaves {share_left(row)} of the gain of {signed(whole['effect'])} to fine-tuning."
+        return f" So the whole gain of {signed(whole['effect'])} is attributed to fine-tuning."
+    return f" So {share_left(row)} of the gain of {signed(whole['effect'])} is attributed to fine-tuning."
 
 
 def share_left(row: Any) -> str:
@@ -92,7 +97,10 @@ def share_left(row: Any) -> str:
 def _alike(result: BaselineResult, measure: str) -> Statement:
     """State the difference between the best variant of the backbone and that of the retriever."""
     effects, significant = _each_best(result, result.alike, measure)
-    text = f"With the best variant of each, from backbone to retriever, {measure} goes {effects}."
+    text = (
+        f"From the best variant of the backbone to the best variant of the retriever, {measure} changes as follows: "
+        f"{effects}."
+    )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     return Statement(
         TOPIC, state, text, code="alike", estimate=_last(result, result.alike, measure), figure="baselines"
@@ -105,8 +113,8 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
         return
     effects, significant = _each_best(result, result.pre_training, measure)
     text = (
-        f"A copy of the backbone with {RANDOM}, with the same variants, shows what word overlap alone achieves. "
-        f"From that copy to the backbone, {measure} goes {effects}.{_words(result, measure)}"
+        f"A copy of the backbone with {RANDOM} shows what word overlap alone achieves. From the best variant of this "
+        f"copy to the best variant of the backbone, {measure} changes as follows: {effects}.{_words(result, measure)}"
     )
     number = _last(result, result.pre_training, measure)
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
@@ -124,17 +132,19 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
         return
     row = rows(result.shuffled, measure=measure).iloc[0]
     about: Any = {"code": "shuffled", "estimate": estimate_of(row, measure), "control": "shuffled judgments"}
-    numbers = f"{score(row[BEFORE])} without and {score(row[AFTER])} with it, {_tested(result.shuffled, row)}"
+    numbers = (
+        f"{measure} {score(row[BEFORE])} without and {score(row[AFTER])} with the head, {_tested(result.shuffled, row)}"
+    )
     if row["effect"] > 0 and row["p_corrected"] < alpha(result.shuffled) / LEAK:
         text = (
-            "Control failed: a linear head trained on shuffled judgments predicts those of other folds "
-            f"({numbers}), so the folds leak."
+            "Control failed: a linear head trained on shuffled judgments predicts shuffled judgments of the other "
+            f"folds ({numbers}), so the folds are not independent."
         )
         yield Statement(TOPIC, State.FAILED, text, (BEFORE,), **about)
     else:
         text = (
-            "Control passed: a linear head trained on shuffled judgments does not predict those of other folds "
-            f"({numbers})."
+            "Control passed: a linear head trained on shuffled judgments does not significantly predict shuffled "
+            f"judgments of the other folds ({numbers})."
         )
         yield Statement(TOPIC, State.MEASURED, text, (BEFORE,), **about)
 

@@ -27,7 +27,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="erasure",
     title="Erasure",
-    question="Is what a probe reads at a layer used by retrieval?",
+    question="Does retrieval use what a probe reads at a layer?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

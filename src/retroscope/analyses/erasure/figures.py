@@ -13,7 +13,7 @@ def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
     """Draw, for each model, the accuracy of the probe and the loss of retrieval beyond that of random subspaces."""
     panels = {
         "readable": f"readable: probe accuracy (chance {result.chance:.2g})",
-        "used": f"used: loss of {result.measure} beyond random",
+        "used": f"used: loss of {result.measure} beyond random subspaces",
     }
     table = result.table
     readable = table.assign(value=table["readable"], low=table["readable_low"], high=table["readable_high"])
@@ -28,9 +28,9 @@ def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
     return Figure(
         "erasure",
         "Readable and used",
-        "Readable: the accuracy of a probe that tells the relevant passage of a query from others. Used: what "
-        "retrieval loses when the directions that the probe reads are erased at that layer, beyond the loss by erasing "
-        "random subspaces of equal rank. Bands are intervals over queries.",
+        "Readable: accuracy of a probe that picks the relevant passage of a query among others. Used: loss of "
+        "retrieval when the directions that the probe reads are erased at that layer, less the loss when random "
+        "subspaces of equal rank are erased. Bands are confidence intervals over queries.",
         f"Probe accuracy and loss of {result.measure} under erasure, by layer",
         choosing(panel, frame, selectors),
         facets(panel, largest, "panel", list(panels.values()), columns=2),

@@ -128,13 +128,13 @@ class _Side:
         return table.assign(is_readable=table["p_readable"] < alpha, use=use)
 
     def _fall(self) -> pd.DataFrame:
-        """Return the Holm-corrected p that erasure lowers the accuracy of the probe: was anything removed?"""
+        """Return the Holm-corrected p-value of the test that erasure lowers the accuracy of the probe."""
         intact, erased = (self.readable.values.sel(state=state, drop=True) for state in (INTACT, ERASED))
         table = rows(self._compared(intact, erased))
         return table[AT].assign(p_fall=table["p_corrected"].where(table["effect"] < 0, 1.0))
 
     def _read(self, chance: float) -> pd.DataFrame:
-        """Return the p that the probe of a layer is above chance, Holm-corrected over layers."""
+        """Return the p-value of the test that a layer's probe is above chance, Holm-corrected over layers."""
         intact = self.readable.values.sel(state=INTACT, drop=True).isel(rank=0, drop=True)
         table = rows(self._compared(xr.full_like(intact, chance).where(intact.notnull()), intact))
         return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
@@ -158,7 +158,7 @@ class _Side:
         return table[AT].assign(shuffled_beyond=table["effect"], p_shuffled=p)
 
     def alarm(self) -> float:
-        """Return the p that shuffled pairs harm more than random subspaces, of the mean over layers and ranks."""
+        """Return the p-value of the test that shuffled pairs harm more than random subspaces, over layers and ranks."""
         shuffles, draws = (self.draws(kind).mean(AT).expand_dims(cell=[0], axis=-1) for kind in (SHUFFLED, RANK))
         found = rows(self._compared(draws.mean("variant"), shuffles.mean("variant"))).iloc[0]
         p_draws = _lower(shuffles.mean(["query", "cell"]).values, draws.mean(["query", "cell"]).values)

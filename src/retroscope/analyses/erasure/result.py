@@ -51,7 +51,7 @@ class ErasureResult:
 
     @property
     def rank(self) -> int:
-        """Return the largest rank, whose numbers the statements give."""
+        """Return the largest rank; the statements give the numbers of this rank."""
         return int(self.table["rank"].max())
 
     def by_layer(self, side: str) -> pd.DataFrame:

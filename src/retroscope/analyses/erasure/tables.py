@@ -13,7 +13,7 @@ from retroscope.typesetting.subject import Subject
 def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     """Return a table by model, layer and rank: accuracy of the probe, and loss of retrieval beyond random subspaces."""
     found = result.table
-    used = f"used: loss of {result.measure} beyond random"
+    used = f"used: loss of {result.measure} beyond random subspaces"
     frame = pd.DataFrame(
         {
             "side": found["side"],
@@ -35,14 +35,14 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     )
     note = (
         f"readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), intact and after "
-        "erasure. used: what erasing the same directions costs beyond random subspaces of equal rank, with an "
-        "interval over queries; p is the largest of the tests over queries and over draws, against subspaces of equal "
-        "rank, and of equal rank and variance; unclear: only the first is significant; inconclusive: the accuracy of "
-        "the probe does not fall significantly after erasure, or random subspaces take more than half, or held-out "
-        "pairs share no "
-        "more than shuffled ones. held-out correlation: of the erased directions (5 % of shuffled pairs exceed the "
-        "value in brackets). removed: share of the "
-        "variance. shuffled: the loss for shuffled pairs."
+        "erasure. used: loss of retrieval by erasing the same directions, less the loss by erasing random subspaces "
+        "of equal rank, with an interval over queries. p: the largest p of the tests over queries and over draws, "
+        "against subspaces of equal rank and against subspaces of equal rank and variance. unclear: only the tests "
+        "against equal rank are significant. inconclusive: the accuracy of the probe does not fall significantly "
+        "after erasure, or random subspaces remove more than half of the score, or held-out pairs share no more than "
+        "shuffled ones. held-out correlation: correlation of queries and passages along the erased directions (5 % of "
+        "shuffled pairings exceed the value in brackets). removed: share of the variance that erasure removes. "
+        "shuffled: the loss when the directions of shuffled pairs are erased."
     )
     caption = f"Readable and used, by layer, on {result.collection}"
     return PaperTable(frame, caption, note, tuple(frame.columns[3:]))

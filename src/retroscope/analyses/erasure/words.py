@@ -29,10 +29,14 @@ def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statem
     table = result.by_layer(side)
     used, readable = table[table["use"] == USED], table[table["is_readable"]]
     most = (table if used.empty else used).sort_values("beyond").iloc[0]
-    layers = f"it is used at {_layers(used, subject)}" if len(used) else "no layer shows significant use"
+    layers = (
+        f"Retrieval uses this information at {_layers(used, subject)}"
+        if len(used)
+        else "No layer shows significant use of this information"
+    )
     text = (
-        f"{OPENINGS[side]}, a probe reads which passage belongs to a query at {len(readable)} of "
-        f"{count(len(table), 'layer')}; {layers}. {_harm(result, most, subject)}"
+        f"{OPENINGS[side]}, a probe can read which passage is relevant to a query at {len(readable)} of "
+        f"{count(len(table), 'layer')}. {layers}. {_harm(result, most, subject)}"
     )
     number = Estimate(f"{result.measure} beyond random subspaces", most["beyond"], most["ci_low"], most["ci_high"],
                       p=most["p_corrected"], n=int(most["n"]), before=most["random"], after=most["erased"],
@@ -47,9 +51,9 @@ def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Sta
     found = table[table["use"] == UNCLEAR]
     if len(found):
         text = (
-            f"{OPENINGS[side]}, erasing what a probe reads costs more than random subspaces of equal rank at "
-            f"{_layers(found, subject)}, but not significantly more than those of equal rank and variance: the size of "
-            "the change may explain the loss."
+            f"{OPENINGS[side]}, erasing what a probe reads harms retrieval more than erasing random subspaces of "
+            f"equal rank at {_layers(found, subject)}. It does not harm retrieval significantly more than erasing "
+            "random subspaces of equal rank and variance, so the size of the change may explain the loss."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.unclear", caution=True)
 
@@ -59,9 +63,10 @@ def _harm(result: ErasureResult, row: "pd.Series[Any]", subject: Subject) -> str
     limits = interval(row["ci_low"], row["ci_high"], effect=True)
     return (
         f"Erasing {count(result.rank, 'direction')} at layer {subject.layer_label(int(row['layer']))} takes "
-        f"{result.measure} from {score(row['intact'])} to {score(row['erased'])}; random subspaces of equal rank leave "
-        f"{score(row['random'])}, those of equal rank and variance {score(row['variance'])}: "
-        f"{signed(row['beyond'])} {limits} beyond equal rank, Holm-corrected {p_value(row['p_corrected'])}."
+        f"{result.measure} from {score(row['intact'])} to {score(row['erased'])}. Erasing random subspaces of equal "
+        f"rank leaves {score(row['random'])}, and of equal rank and variance {score(row['variance'])}. The difference "
+        f"from random subspaces of equal rank is {signed(row['beyond'])} {limits}, Holm-corrected "
+        f"{p_value(row['p_corrected'])}."
     )
 
 
@@ -73,12 +78,12 @@ def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Stat
         return
     best = idle.sort_values("readable").iloc[-1]
     text = (
-        f"{OPENINGS[side]}, relevance is readable without significant use at {_layers(idle, subject)}: at layer "
-        f"{subject.layer_label(int(best['layer']))} the probe reaches {score(best['readable'])} "
-        f"{interval(best['readable_low'], best['readable_high'])} (chance {score(result.chance)}), "
-        f"{score(best['readable_erased'])} once {count(result.rank, 'direction')} are erased, which changes "
-        f"{result.measure} by {signed(best['beyond'])} {interval(best['ci_low'], best['ci_high'], effect=True)} "
-        "against random subspaces."
+        f"{OPENINGS[side]}, relevance is readable without significant use at {_layers(idle, subject)}. At layer "
+        f"{subject.layer_label(int(best['layer']))}, the probe reaches {score(best['readable'])} "
+        f"{interval(best['readable_low'], best['readable_high'])} (chance {score(result.chance)}) in the intact model "
+        f"and {score(best['readable_erased'])} once {count(result.rank, 'direction')} are erased. Compared with "
+        f"erasing random subspaces, this erasure changes {result.measure} by {signed(best['beyond'])} "
+        f"{interval(best['ci_low'], best['ci_high'], effect=True)}."
     )
     yield Statement("erasure", State.NOT_SIGNIFICANT, text, (side,), code=f"{side}.unused", figure="erasure")
 
@@ -98,8 +103,9 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
     }
     listed = "; ".join(f"{reason} ({_layers(open_[at], subject)})" for reason, at in reasons.items() if at.any())
     text = (
-        f"{OPENINGS[side]}, erasing {count(result.rank, 'direction')} does not decide whether retrieval uses the "
-        f"relevance that the probe reads at {_layers(open_, subject)}: {listed}."
+        f"{OPENINGS[side]}, the test is inconclusive at {_layers(open_, subject)}: erasing "
+        f"{count(result.rank, 'direction')} does not decide whether retrieval uses the relevance that the probe "
+        f"reads. Reasons: {listed}."
     )
     yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.inconclusive", caution=True)
 
@@ -111,16 +117,17 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
     p, mean = result.alarm[side], -table["shuffled_beyond"].mean()
     if p >= result.level:
         text = (
-            f"{OPENINGS[side]}, erasing what shuffled pairs share does not cost significantly more than random "
-            f"subspaces: "
-            f"{signed(mean)} in the mean of {count(len(table), 'cell')} (layer and rank), {p_value(p)}."
+            f"{OPENINGS[side]}, erasing what shuffled pairs share does not harm retrieval significantly more than "
+            f"erasing random subspaces. The mean loss beyond random subspaces is {signed(mean)} over "
+            f"{count(len(table), 'combination')} of layer and rank ({p_value(p)})."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), **about)
         return
     title = "Erasing shuffled pairs harms retrieval"
     text = (
-        f"{title} more than random subspaces do, by {signed(mean)} in the mean of {count(len(table), 'cell')} (layer "
-        f"and rank), {p_value(p)}; so this loss does not depend on relevant pairs."
+        f"{title} more than erasing random subspaces does. The mean loss beyond random subspaces is {signed(mean)} "
+        f"over {count(len(table), 'combination')} of layer and rank ({p_value(p)}), so the loss by erasure does not "
+        "depend on relevant pairs."
     )
     yield Statement("erasure", State.FAILED, text, (side,), title=title, **about)
 
@@ -141,12 +148,11 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
         else "changed how much retrieval uses the erased directions at no layer where either model uses them"
     )
     text = (
-        f"Fine-tuning {verb}: at layer {subject.layer_label(int(most['layer']))} the loss of {result.measure} beyond "
+        f"Fine-tuning {verb}. At layer {subject.layer_label(int(most['layer']))}, the loss of {result.measure} beyond "
         f"that of random subspaces goes from {score(most['before'])} to {score(most['after'])}, "
-        f"{signed(most['effect'])} {interval(most['ci_low'], most['ci_high'], effect=True)}, "
-        f"Holm-corrected {p_value(most['p_corrected'])}. "
-        f"A model that retrieves better has more to lose: intact {result.measure} is {score(intact[BEFORE])} before "
-        f"and {score(intact[AFTER])} after."
+        f"{signed(most['effect'])} {interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected "
+        f"{p_value(most['p_corrected'])}. A model that retrieves better has more to lose: intact {result.measure} is "
+        f"{score(intact[BEFORE])} before and {score(intact[AFTER])} after."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     number = estimate_of(most, f"loss of {result.measure} beyond that of random subspaces", result.collection)

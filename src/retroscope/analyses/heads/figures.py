@@ -41,8 +41,9 @@ def _map(result: HeadResult) -> Figure:
     return Figure(
         "head_estimates",
         "Heads that the margin depends on",
-        "First-order change of the margin when one head is fixed at its mean, in standard deviations of the intact "
-        "margin; red: it falls without the head.",
+        "First-order estimate of how the margin (score of the relevant passage less score of a hard negative) changes "
+        "when one head is fixed at its mean, in standard deviations of the intact margin. Red: the margin falls "
+        "without the head.",
         f"Layer by head; the lowest value is {low['value']:.3f} in layer {low['layer']}, head {low['head']}.",
         facets(panel, frame, "side", list(result.sides)),
     )
@@ -63,7 +64,7 @@ def _errors(result: HeadResult) -> Figure:
     return Figure(
         "head_errors",
         "First-order estimates against exact ablation",
-        "One point a head that was ablated exactly; on the line both agree.",
-        f"Estimates against exact changes of {len(frame)} heads.",
+        "Each point is one head that was ablated exactly. On the line, the estimate equals the exact change.",
+        f"Estimated against exact change of the margin, for {len(frame)} heads.",
         facets(alt.layer(line, points).properties(**PANEL), frame, "side", list(result.sides)),
     )

@@ -17,7 +17,7 @@ HEAD_COLUMNS = ("head", "role", "estimate", "effect", "ci_low", "ci_high", "p_co
 
 @dataclass(frozen=True)
 class SetEffect:
-    """Retrieval with all top heads fixed, against random heads of the same layers, by one measure.
+    """Retrieval by one measure with all top heads fixed, compared with random heads of the same layers.
 
     Attributes:
         intact, top, random: means over queries; of random sets, over the draws, too.

@@ -50,8 +50,9 @@ def _exact(one: SideHeads) -> PaperTable:
     )
     note = (
         "Change of the margin when the head is fixed at its mean, in standard deviations of the intact margin "
-        f"({one.spread:.3g}). p is corrected over the heads. Beyond its layer: less the mean of the layer's controls, "
-        "drawn at random from its heads that are top in no model."
+        f"({one.spread:.3g}). p is corrected over the heads. Beyond its layer: this change less the mean change by "
+        "control heads, which are drawn at random from the heads of the same layer that are top heads in neither "
+        "model."
     )
     numeric = tuple(frame.columns[2:8])
     return PaperTable(frame, f"Attention heads of {one.name}, each ablated in a run of its own", note, numeric)
@@ -71,7 +72,10 @@ def _retrieval(one: SideHeads) -> PaperTable:
                for i, head in enumerate(one.single["head"])},
         }
     )  # fmt: skip
-    note = "Top: all top heads together; random: as many others of the same layers; then each top head alone."
+    note = (
+        "Top: all top heads are fixed together. Random: as many other heads of the same layers are fixed. Only: one "
+        "top head is fixed."
+    )
     return PaperTable(frame, f"Retrieval of {one.name} with heads fixed", note, tuple(frame.columns[1:]))
 
 

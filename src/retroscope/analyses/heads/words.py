@@ -43,9 +43,9 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
         f"margin without head {top['head']}, {UNIT}", top["effect"], top["ci_low"], top["ci_high"], top["p_corrected"]
     )
     text = (
-        f"Heads{_at(side)}: {len(carrying)} of {count(len(tested), 'top head')} carry the margin, by fixing each at "
-        f"its mean ({' and '.join(result.towers)} tower): it falls, and more than without random heads of the layer "
-        f"(both corrected p below {level:.2g}). The largest effects: {said}{more}."
+        f"Heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of {count(len(tested), 'top head')} "
+        "carry the margin. A head carries the margin if fixing it at its mean lowers the margin, by more than fixing "
+        f"random heads of its layer (both corrected p below {level:.2g}). The largest effects: {said}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
@@ -54,7 +54,7 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
 def _head(row: "pd.Series[float]") -> str:
     beyond = "no other head of its layer was measured"
     if not math.isnan(row["beyond"]):
-        beyond = f"beyond its layer {signed(row['beyond'])}, {p_value(row['p_beyond'])}"
+        beyond = f"beyond random heads of its layer {signed(row['beyond'])}, {p_value(row['p_beyond'])}"
     return f"{row['head']} {signed(row['effect'])} SD {effect_limits(row)}, {beyond}"
 
 
@@ -66,9 +66,10 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
         f"{first.measure} beyond random heads", first.beyond, first.low, first.high, first.p, first.queries
     )
     text = (
-        f"Retrieval{_at(side)} with the {count(first.heads[0], 'top head')} fixed together: {first.measure} "
-        f"{score(first.intact)} to {score(first.top)}; with random heads of the same layers {score(first.random)} "
-        f"{interval(first.lowest, first.highest)} (lowest and highest draw). Beyond those {_set_tests(first)}."
+        f"Retrieval{_at(side)}: fixing the {count(first.heads[0], 'top head')} together takes {first.measure} from "
+        f"{score(first.intact)} to {score(first.top)}. Fixing random heads of the same layers leaves "
+        f"{score(first.random)} {interval(first.lowest, first.highest)} (mean, lowest and highest draw). The "
+        f"difference is {_set_tests(first)}."
     )
     state = State.SIGNIFICANT if holds else State.NOT_SIGNIFICANT
     control = "random heads" + (f" ({side})" if side != MODEL else "")
@@ -88,13 +89,13 @@ def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
     for name, error in one.errors.items():
         correlation = "" if math.isnan(error.correlation) else f"correlation {error.correlation:.2f}, "
         parts.append(
-            f"{name} ({count(error.heads, 'head')}): {correlation}largest difference {error.largest:.3f} SD where the "
-            f"largest change is {error.largest_effect:.3f}"
+            f"{name} ({count(error.heads, 'head')}): {correlation}largest difference {error.largest:.3f} SD, largest "
+            f"exact change {error.largest_effect:.3f} SD"
         )
     every = one.errors["all"]
     weak = every.correlation < WEAK
-    text = f"First-order estimates{_at(side)} against exact ablation of the same heads: {'; '.join(parts)}."
-    text += " They rank these heads poorly: trust the heads that were ablated exactly." if weak else ""
+    text = f"First-order estimates{_at(side)}, compared with exact ablation of the same heads: {'; '.join(parts)}."
+    text += " The estimates rank these heads poorly, so rely on the exact ablations." if weak else ""
     number = Estimate("correlation of estimates with exact changes", every.correlation, kind=Kind.SCORE)
     yield Statement(
         TOPIC, State.MEASURED, text, (side,), code=f"estimates.{side}", estimate=number, caution=weak,
@@ -106,14 +107,15 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
     """State by how much vectors of the attention-reading implementation (eager) differ from the usual ones."""
     if one.eager:
         text = (
-            f"Attention{_at(side)} was read in the plain implementation (eager): vectors differ from the usual one "
-            f"by {one.eager['gap']:.1g} (relative) at most, {one.eager['limit']:.1g} being rounding."
+            f"Attention{_at(side)} was read with the eager implementation. Its vectors differ from those of the usual "
+            f"implementation by at most {one.eager['gap']:.1g} (relative); up to {one.eager['limit']:.1g} counts as "
+            "rounding."
         )
         yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"eager.{side}")
 
 
 def _change(result: HeadResult) -> Iterator[Statement]:
-    """State which heads' effects changed, and how alike all estimates are."""
+    """State which heads' effects changed, and the rank correlation of both models' estimates."""
     if result.change is None:
         return
     table = rows(result.change)
@@ -126,11 +128,12 @@ def _change(result: HeadResult) -> Iterator[Statement]:
         int(row["n"]), before=row["before"], after=row["after"],
     )  # fmt: skip
     alike = "" if math.isnan(result.agreement) else (
-        f" Over all heads, the estimates of both models have a rank correlation of {result.agreement:.2f}."
+        " Over all heads, the first-order estimates before and after have a rank correlation of "
+        f"{result.agreement:.2f}."
     )  # fmt: skip
     text = (
-        f"Of {count(len(table), 'head')} ablated exactly in both models, {len(changed)} changed how much the margin "
-        f"depends on them. The largest differences: {said}.{alike}"
+        f"How much the margin depends on a head changed significantly for {len(changed)} of "
+        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes: {said}.{alike}"
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")
@@ -149,8 +152,9 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
     row = most_changed(table, alpha(result.shift))
     said = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
     text = (
-        f"Attention of {count(table['head'].nunique(), 'head')} (those that changed, or the top ones): {len(moved)} of "
-        f"{count(len(table), 'share')} by kind of token moved. The largest: {said}."
+        f"Attention of {count(table['head'].nunique(), 'head')} (those that changed, or else the top heads): "
+        f"{len(moved)} of {count(len(table), 'share')} of attention by kind of token changed significantly. The "
+        f"largest changes: {said}."
     )
     number = Estimate(
         f"attention of head {row['head']} to {row['kind']}", row["effect"], row["ci_low"], row["ci_high"],

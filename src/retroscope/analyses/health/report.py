@@ -68,8 +68,8 @@ def _failure(side: str, model: Model) -> str:
     if side == MODEL:
         return f"SELF-TEST FAILED ({model.name}): {failed}. No conclusion is safe."
     return (
-        f"SELF-TEST FAILED on the {side} side ({model.name}): {failed}. "
-        "Every conclusion that rests on this side is marked."
+        f"SELF-TEST FAILED for the model {side} fine-tuning ({model.name}): {failed}. Every conclusion that depends "
+        "on this model is marked."
     )
 
 

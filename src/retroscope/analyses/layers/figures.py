@@ -29,7 +29,9 @@ def _curves(effect: Difference, subject: Subject) -> Figure:
     y = alt.Y("value:Q", title="score", scale=alt.Scale(zero=True))
     panel = curves(layer_axis(subject.layer_names), frame, y)
     words = f"Retrieval with the vectors of each layer, {' and '.join(measures)}, before and after fine-tuning."
-    caption = "The pooled vectors of one layer are searched. Bands are intervals over queries."
+    caption = (
+        "Each score is from a search with the pooled vectors of one layer. Bands are confidence intervals over queries."
+    )
     chart = choosing(panel, frame, [Selector("measure", "measure", subject.measures[0] if subject.measures else None)])
     paper = facets(panel, frame, "measure", measures).properties(title="Retrieval by layer")
     return Figure("layer_retrieval", "Retrieval by layer", caption, words, chart, paper)
@@ -43,5 +45,5 @@ def _chosen(effect: Difference, subject: Subject) -> Figure:
     panel = curves(layer_axis(subject.layer_names), sides, alt.Y("value:Q", title=measure, scale=alt.Scale(zero=True)))
     chart = panel.properties(data=alt.InlineData(values=[], name="chosen"), **SIZE)
     words = f"{measure} of the chosen queries by layer, before and after fine-tuning."
-    caption = f"{measure} of the queries chosen above, when the vectors of one layer are searched."
-    return Figure("chosen_layers", "These queries, layer by layer", caption, words, chart, in_files=False)
+    caption = f"{measure} of the queries chosen above, from a search with the vectors of one layer."
+    return Figure("chosen_layers", "The chosen queries, layer by layer", caption, words, chart, in_files=False)

@@ -11,7 +11,7 @@ from retroscope.scores import Scores
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return "": retrieval by layer can be measured for every model."""
+    """Return "" (no refusal), since retrieval by layer can be measured for every model."""
     return ""
 
 

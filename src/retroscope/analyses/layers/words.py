@@ -19,15 +19,18 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
     tops = _tops(effects.effect, subject)
     changed = table[table["p_corrected"] < alpha(effects.effect)]
     gains = int((changed["effect"] > 0).sum())
-    norm = "" if effects.bare is None else ", the final norm on each"
+    norm = "" if effects.bare is None else " (the final norm is applied to each layer)"
     on = "" if effects.collection == subject.collection.name else f"On {effects.collection}: "
     text = (
-        f"{on}Searching with one layer's vectors ({subject.measures[0]}){norm}, the best is {tops[0]} and {tops[1]}. "
-        f"{subject.measures[0]} rises significantly at {gains} of {count(len(table), 'layer')} and falls significantly "
-        f"at {len(changed) - gains}."
+        f"{on}A search with the vectors of one layer{norm} reaches the highest {subject.measures[0]} at {tops[0]} and "
+        f"{tops[1]}. From before to after, {subject.measures[0]} rises significantly at {gains} of "
+        f"{count(len(table), 'layer')} and falls significantly at {len(changed) - gains}."
     )
     if effects.bare is not None and (bare := _tops(effects.bare, subject)):
-        text += f" With the layers {WITHOUT}, which the last one alone has, the best would be {bare[0]} and {bare[1]}."
+        text += (
+            f" With the lower layers {WITHOUT}, as the model itself computes them, the highest {subject.measures[0]} "
+            f"is at {bare[0]} and {bare[1]}."
+        )
     top = best(table, AFTER)
     number = side_score(top, AFTER, f"{subject.measures[0]}, {layer(subject, top)}")
     return (Statement("layers", State.MEASURED, text, code="best", estimate=number, figure="layer_retrieval"),)

@@ -23,7 +23,7 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
     ),
     (RESTORED, True): (
         "restoring the backbone's {} in the retriever improves retrieval most",
-        "no single block is shown to cost retrieval",
+        "no single block is shown to harm retrieval",
     ),
     (GRAFTED, False): (
         "grafting the retriever's {} into the backbone harms retrieval most",

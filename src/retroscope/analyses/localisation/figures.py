@@ -44,15 +44,16 @@ def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
         base.mark_text(fontSize=10).encode(text="label:N", color=alt.value(INK)),
     ).properties(width=min(max(CELL * len(names), 160), WIDEST), height=ROW * len(order))
     caption = (
-        "Each row has its own scale, its largest value darkest. Weight drift: size of the change over size before. "
-        "CKA: by how much it falls over the block. Similarity probe and retrieval by layer: by how much after - before "
-        "grows over the block (falls, where the retriever loses). Grafted, restored: share of the total effect on "
-        f"{measure} that the block alone has."
+        "Each row has its own scale; its largest value is darkest. Weight drift: norm of the change over norm before. "
+        "Representation drift: fall of CKA from the input to the output of the block. Similarity probe and retrieval "
+        "by layer: growth of after - before from the input to the output of the block (fall, where the retriever is "
+        f"worse). Grafted and restored: effect of the block alone on {measure}, as a share of the effect of all "
+        "weights."
     )
     tops = evidence.loc[evidence.groupby("instrument", sort=False)["value"].idxmax()]
     largest_places = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())
-    alternative = f"Largest by instrument: {largest_places}"
-    return Figure("localisation", "Where it happened, by instrument", caption, alternative, chart)
+    alternative = f"Block with the largest value, by instrument: {largest_places}"
+    return Figure("localisation", "Where retrieval changed, by instrument", caption, alternative, chart)
 
 
 def _label(row: "pd.Series[Any]") -> str:

@@ -32,12 +32,13 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
         }
     )
     note = (
-        "Matters more: the place whose effect alone is significantly larger, by how much, with its interval, paired by "
-        f"query ({result.correction}-corrected over all other places, an instrument at a time). Agrees: it names the "
-        "place with the largest effect. Matters too: it names another with a significant effect, and none has a larger "
-        "one. An instrument may name a place whose weights did nothing: representations also diverge where a change of "
-        "lower blocks becomes visible. Rank: Spearman's correlation of its values with the effects of the places "
-        "alone, p by permutations of the places, uncorrected."
+        "Matters more: a place with a significantly larger effect than the named place, and the difference with its "
+        f"interval (paired by query, {result.correction}-corrected over all other places, for each instrument "
+        "separately). Agrees: the instrument names the place with the largest effect. Matters too: the instrument "
+        "names another place with a significant effect, and no place has a significantly larger effect. An instrument "
+        "may name a place whose weights do not affect retrieval: representations also diverge where a change of lower "
+        "blocks becomes visible. Rank: Spearman's correlation of the instrument's values with the effects of single "
+        "places; its p is from permutations of the places and uncorrected."
     )
     numeric = (result.measure, "effect", "interval")
     return {

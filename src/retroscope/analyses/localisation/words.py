@@ -21,10 +21,10 @@ from retroscope.typesetting.statements import Estimate, State, Statement
 TOPIC = "localisation"
 DONE = {RESTORED: "restored", GRAFTED: "grafted into the backbone"}
 ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
-    (RESTORED, False): ("What does retrieval need?", "loss", "costs"),
-    (GRAFTED, True): ("What is sufficient for the retriever's gain over the backbone?", "gain", "gains"),
-    (RESTORED, True): ("What holds retrieval back?", "gain", "gains"),
-    (GRAFTED, False): ("What would cause the retriever's loss against the backbone?", "loss", "costs"),
+    (RESTORED, False): ("What does retrieval need?", "loss", "lowers"),
+    (GRAFTED, True): ("What is sufficient for the retriever's gain over the backbone?", "gain", "raises"),
+    (RESTORED, True): ("What holds retrieval back?", "gain", "raises"),
+    (GRAFTED, False): ("What would cause the retriever's loss against the backbone?", "loss", "lowers"),
 }
 PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {
@@ -38,7 +38,7 @@ ROWS = {
 }
 ALONE = {
     RESTORED: "Other blocks may compensate",
-    GRAFTED: "No place may suffice alone",
+    GRAFTED: "Perhaps no place suffices alone",
 }  # why nothing is shown of one alone
 AGREEMENTS = (AGREES, MATTERS, CONTRADICTED, UNDECIDED)  # in the order of reading
 
@@ -57,9 +57,12 @@ def _named(result: LocalisationResult) -> list[Statement]:
     names = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in claims.iterrows())
     measured = ""
     if result.queries:
-        measured = f": {result.queries:,} queries over {result.passages:,} passages were measured"
-    end = f" Transplants test them{measured}; p is corrected, intervals are not."
-    text = f"Which block changed retrieval? Each instrument names the block with its largest estimate: {names}.{end}"
+        measured = f" with {result.queries:,} queries and {result.passages:,} passages"
+    end = f" Transplants test these blocks{measured}; the p-values are corrected, the intervals are not."
+    text = (
+        "Which block changed retrieval? Each instrument (a measurement by block) names the block with its largest "
+        f"value: {names}.{end}"
+    )
     named = tuple(claims["instrument"])
     return [Statement(TOPIC, State.MEASURED, text, code="named", instruments=named, figure="localisation")]
 
@@ -76,20 +79,23 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
     about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
-        text = f"{question} All weights together, {done}, have no significant effect, so there is nothing to localise."
+        text = (
+            f"{question} All weights together, {done}, have no significant effect on retrieval, so there is nothing "
+            "to localise."
+        )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     about["estimate"] = effect_alone(result, row)
     alone = f"{place_words(row['place'])}: {_effect(result, row)}"
     if not row["significant"]:
-        anything = "more than random changes of equal size" if row["controlled"] else "more than zero"
+        more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} No {things}, {done} alone, {verb} significantly {anything} (the most: {alone}). "
-            f"{ALONE[row['direction']]}, or there are too few queries."
+            f"{question} No {things}, {done} alone, {verb} {result.measure} significantly{more} (largest effect: "
+            f"{alone}). {ALONE[row['direction']]}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
     text = (
-        f"{question} {done[0].upper()}{done[1:]} alone, the largest mean {does} is with "
+        f"{question} {done[0].upper()}{done[1:]} alone, the place with the largest mean {does} is "
         f"{alone}{_random(row)}{_share(row)}. {_held(claims, row)}"
     )
     return Statement(TOPIC, State.SIGNIFICANT, text.rstrip(), instruments=tuple(claims["instrument"]), **about)
@@ -105,14 +111,14 @@ def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
 
 def _random(row: "pd.Series[Any]") -> str:
     """Describe the effect of random changes of equal size at a place; "" if none were measured."""
-    return "" if math.isnan(row["random"]) else f"; random changes of equal size: {signed(row['random'])}"
+    return "" if math.isnan(row["random"]) else f"; effect of random changes of equal size: {signed(row['random'])}"
 
 
 def _share(row: "pd.Series[Any]") -> str:
     if math.isnan(row["share"]):
         return ""
     ends = " to ".join(share_words(row[name]) for name in ("share_low", "share_high"))
-    return f"; {share_words(row['share'])} of the total effect, interval {ends}"
+    return f"; share of the effect of all weights: {share_words(row['share'])} (interval {ends})"
 
 
 def share_words(value: float) -> str:
@@ -136,7 +142,7 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
             ends = ["" if word == AGREES else f" ({place_words(place)})" for place in alike["place"]]
             names = [f"{ROWS[name]}{end}" for name, end in zip(alike["instrument"], ends, strict=True)]
             groups.append(f"{word}: {', '.join(names)}")
-    return f"Instruments: {'; '.join(groups)}. {_luck(row)}" if groups else ""
+    return f"Result for each instrument: {'; '.join(groups)}. {_luck(row)}" if groups else ""
 
 
 def _luck(row: "pd.Series[Any]") -> str:
@@ -144,9 +150,8 @@ def _luck(row: "pd.Series[Any]") -> str:
     least = max(1, int(row["agreeing"]))
     many = f"{least} of {int(row['instruments'])}" if least == row["instruments"] else f"{least} or more"
     return (
-        f"By chance, {many} would agree with probability {row['luck']:.2f} if every instrument named a place at "
-        f"random, and {row['luck_together']:.2f} if the instruments kept their places and the transplants named one at "
-        "random."
+        f"The probability that {many} agree by chance is {row['luck']:.2f} if every instrument names a random place, "
+        f"and {row['luck_together']:.2f} if the instruments keep their places and the transplants name a random place."
     )
 
 

@@ -27,7 +27,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="neurons",
     title="Neurons",
-    question="Which FFN neurons carry it, and does retrieval need them?",
+    question="Which FFN neurons carry the score, and does retrieval need them?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

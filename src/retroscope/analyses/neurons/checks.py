@@ -58,11 +58,11 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
     if attribution.noise >= MUCH_NOISE * attribution.examples:
         title = f"NEURONS ARE NOISE {of(name, side)}"
         text = (
-            f"{title}: {part} the target moves by no more than rounding. Shares and counts "
-            f"are of the others only; do not read them as those of the model."
+            f"{title}: {part} the target changes by no more than rounding. Shares and counts describe the other "
+            "examples only, not the model."
         )
         return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
-    text = f"Noise: {part} the target moves by no more than rounding; they count in no share."
+    text = f"Noise: {part} the target changes by no more than rounding. These examples are left out of all shares."
     return [] if attribution.noise_warned else [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
 
 
@@ -74,17 +74,20 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     how = f"{side.recipe.get('method', 'method unknown')}, {side.recipe.get('quadrature', 'quadrature unknown')}"
     gaps = gaps_of(side.attribution)
     if gaps.judged is None:
-        text = f"Completeness: the values {of(name, side)} make no claim to add up to the target ({how})."
+        text = (
+            f"Completeness: by this method, the attributions {of(name, side)} need not add up to the change of the "
+            f"target ({how})."
+        )
         return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"completeness.{name}")]
     parts, layers = (side.attribution.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
     part, layer = gaps.judged
     median = float(gaps.median[part, layer])
     weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
-        f"the values {of(name, side)} miss F(1) - F(0) most at layer {layers[layer]} ({parts[part]}; "
-        f"{gaps.weight[part, layer]:.0%} of the attribution of that part): by {median:.2g} of the sum of their sizes "
-        f"(median; {WORST:.0%} of the examples are below {gaps.worst[part, layer]:.2g}). Weighted by attribution, over "
-        f"all layers: {weighted} ({how})."
+        f"the attributions {of(name, side)} differ most from the change of the target, F(1) - F(0), at layer "
+        f"{layers[layer]} ({parts[part]}; {gaps.weight[part, layer]:.0%} of the attribution of that matrix). The "
+        f"median gap there is {median:.2g} of the sum of their absolute values; {WORST:.0%} of the examples are below "
+        f"{gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} ({how})."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
     about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}
@@ -101,8 +104,8 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
     if side.recipe.get("target") != "norm":
         return []
     text = (
-        f"The target {of(name, side)} is the norm of an embedding, which asks nothing about retrieval. "
-        f"Neurons of the targets score or margin carry relevance."
+        f"The target {of(name, side)} is the norm of an embedding, which does not measure retrieval. The targets "
+        "score and margin do."
     )
     return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"target.{name}", caution=True)]
 

@@ -29,10 +29,11 @@ SHOWN = {  # statistic -> what its axis says
 OVERLAPS = {"jaccard": "Jaccard index of the top sets", "spearman": "rank correlation of all"}  # measure -> axis
 HEIGHT = 130  # of a panel, where four rows of them stand below one another
 READING = (
-    "Share of the total: a layer's part of the sum of magnitudes over all layers of that matrix. Gini index: 0 where "
-    "all neurons of a layer are equal, towards 1 where one holds everything. Held by the top 1 %: their part of the "
-    "layer's sum. Participation: the part of the neurons that would do if they shared equally; it falls as the others "
-    "rise."
+    "Share of the total: the attribution (sum of magnitudes) in one layer over that in all layers of that matrix. "
+    "Gini index: 0 if all neurons of a layer have equal attribution, towards 1 if one neuron has everything. Held by "
+    "the top 1 %: share of the layer's attribution in its top 1 % of neurons. Participation: share of the neurons "
+    "that would be as concentrated if they were equal; 1 if all neurons are equal, lower the more concentrated the "
+    "attribution is."
 )
 OUTCOMES_HERE = {
     "higher after": OUTCOMES[GAIN],
@@ -62,8 +63,8 @@ def profile_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_profile",
         "Neurons by layer",
-        f"Means over examples; bands are their intervals. {READING}",
-        f"Four statistics of every layer's neurons. Largest share of the total: {words}.",
+        f"Curves are means over examples; bands are confidence intervals of the means. {READING}",
+        f"Four statistics of the attribution in every layer. Largest share of the total: {words}.",
         choosing(curves(layer_axis(), every, alt.Y("value:Q", title="value")), every, _choices(tower)),
         alt.vconcat(*charts, title="Neurons by layer"),
     )
@@ -83,13 +84,13 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
         panel = effect_panel(layer_axis(), outcomes).properties(height=HEIGHT)
         charts.append(facets(panel, frame, "part", tower.parts).properties(title=title))
         parts.append(frame.assign(statistic=title))
-    equal = "Equivalent: by the equivalence test. Not significant: neither of the two."
+    equal = "Equivalent: the equivalence test passed. Not significant: neither a difference nor equivalence."
     rule = f"{correction(tower.profile)}-corrected p below {alpha(tower.profile):g}"
     return Figure(
         "neuron_moves",
-        "What fine-tuning moved, by layer",
-        f"Bars are intervals of the paired difference, after - before. Higher and lower: {rule}. "
-        f"{equal if tested else 'Not significant: no difference by the test.'}",
+        "What fine-tuning changed, by layer",
+        "Bars are confidence intervals of the paired difference, after - before. Higher after and lower after: "
+        f"{rule}. {equal if tested else 'Not significant: the test does not show a difference.'}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),
@@ -124,10 +125,10 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
-        "Share of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the largest one "
-        "of the example. If a few neurons grow, all others therefore count as less active. Bands are intervals over "
-        "examples. A count at one threshold is one point of this curve.",
-        f"Part of the neurons that are active at the thresholds {_listed(tower)}.",
+        "Share of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the largest "
+        "magnitude of the same example. So if a few neurons grow, all others count as less active. Bands are "
+        "confidence intervals over examples. A count at one threshold is one point of this curve.",
+        f"Share of the neurons that are active at the thresholds {_listed(tower)}.",
         choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
         facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),
     )
@@ -153,8 +154,8 @@ def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds_by_layer",
         "Active neurons over thresholds, layer by layer",
-        "One line a layer, from dark (the first) to light (the last).",
-        f"Part of every layer's neurons that are active at the thresholds {_listed(tower)}.",
+        "Each line is one layer, from dark (the first) to light (the last).",
+        f"Share of every layer's neurons that are active at the thresholds {_listed(tower)}.",
         choosing(alt.layer(line), frame, [Selector("panel", "matrix", labels[0])]),
         chart.properties(title="Active neurons over thresholds, layer by layer"),
     )
@@ -192,11 +193,12 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_overlap",
         "Overlap of the neurons",
-        "Overlap between the two, beside that of each with itself (before, after): two random halves of the examples "
-        "do not name the same neurons either, and two that agree as far as their noise lets them lie between those "
-        "lines. All are measured between halves that share no example; there is one split, and its luck is in every "
-        "line. Grey is chance.",
-        "Overlap of the neurons by layer, between the two, between halves of each, and by chance.",
+        "Overlap of the two models' top neurons, beside the overlap of each model with itself between two random "
+        "halves of the examples (before, after). If both models have the same neurons up to noise, the overlap "
+        "between the models lies between these two lines. All lines use the same random split into halves that share "
+        "no example, so they share its sampling error. Grey is chance.",
+        "Overlap of the neurons by layer: between the two models, between two halves of each model's examples, and by "
+        "chance.",
         choosing(
             curves(layer_axis(), frame, alt.Y("value:Q", title="overlap", scale=alt.Scale(zero=True))),
             frame.assign(measure=frame["measure"].map(OVERLAPS)),

@@ -93,14 +93,15 @@ def _reading(tower: TowerNeurons) -> str:
         "magnitude)"
     )
     text = (
-        f"Colour is the {'mean' if within == 'mean' else 'largest'} value of a bin's neurons; a neuron's is its {what}."
+        f"Colour is the {'mean' if within == 'mean' else 'largest'} value of the neurons in a bin; the value of a "
+        f"neuron is its {what}."
     )
     if tower.profile is None:
         return text
     return (
-        f"{text} A few neurons that grow lower the shares of all others. "
-        "Both sides have one scale; the difference has its own, in the colour of the side that is higher. "
-        "Neuron numbers mean the same on both sides only where one model was made from the other."
+        f"{text} A few neurons that grow lower the shares of all others. Both models share one colour scale; the "
+        "difference has its own scale, in the colour of the model that is higher. Neuron numbers are comparable only "
+        "if one model was fine-tuned from the other."
     )
 
 
@@ -112,8 +113,8 @@ def _rule(tower: TowerNeurons) -> str:
     )
     if (layout.bins, layout.within) == (PUBLISHED.bins, PUBLISHED.within):
         text += (
-            " Ten bins and the largest in each are the layout of arXiv 2505.07166; its own bins of floor(n / 10) "
-            "neurons leave out the last ones (8 of 768, 2 of 3072)."
+            " Ten bins and the largest in each are the layout of arXiv 2505.07166; the paper's own bins of floor(n / "
+            "10) neurons leave out the last neurons (8 of 768, 2 of 3072)."
         )
     return text
 

@@ -31,7 +31,7 @@ SHARED_NEGATIVE = "the candidate with the smallest mean rank by both retrievers"
 
 
 def refusal(context: Context, settings: NeuronsSettings) -> str:
-    """Return "": neurons can be attributed in every model.
+    """Return "" (no refusal), since neurons can be attributed in every model.
 
     Raises:
         SettingsError: if both towers are asked for of one model.

@@ -1,4 +1,4 @@
-"""Tables of neurons: complete ones for files, and short ones for a paper."""
+"""Tables of neurons: complete tables for files, and short tables for a paper."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,13 +35,13 @@ PRINTED = {
 }
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
 ABLATION_NOTE = (
-    "All sets have as many neurons of every layer and matrix as the top has. Largest: by the change that fixing "
-    "the neuron makes in what its block writes; neither gradient nor query. Harm: retrieval with the other neurons "
-    "fixed minus retrieval with the top neurons fixed, paired by query, with its interval over queries; random draws "
-    "are taken as they are. Lowest: retrieval with the top neurons fixed is below that with every random draw fixed. "
-    "p, queries and p, largest: paired tests of the top neurons against the mean random draw and against the largest "
-    "neurons. p, draws: Student's prediction test of the top neurons as one more random draw. p, corrected: the "
-    "largest of these three p, Holm-corrected over the fractions of neurons for each measure."
+    "All sets have as many neurons of every layer and matrix as the top has. Largest: the neurons whose fixing "
+    "changes the output of their block most, found without gradient or query. Harm: retrieval with the other neurons "
+    "fixed minus retrieval with the top neurons fixed, paired by query, with its interval over queries, for these "
+    "random draws only. Lowest: yes if retrieval with the top neurons fixed is below retrieval with every random draw "
+    "fixed. p, queries and p, largest: paired tests of the top neurons against the mean random draw and against the "
+    "largest neurons. p, draws: Student's prediction test of the top neurons as one more random draw. p, corrected: "
+    "the largest of these three p, Holm-corrected over the fractions of neurons for each measure."
 )
 
 
@@ -109,7 +109,7 @@ def _paired(tower: TowerNeurons, statistic: str) -> PaperTable:
     printed = printed_effects(tower.profile, frame)
     printed.insert(0, "matrix", frame["part"].astype(str))
     printed.insert(1, "layer", frame["layer"].astype(str))
-    caption = f"Neurons, {PRINTED[statistic]} by layer: {_models(tower)}."
+    caption = f"{PRINTED[statistic].capitalize()} of the neurons' attribution, by layer: {_models(tower)}."
     return PaperTable(printed, caption, explained(tower.profile), NUMERIC)
 
 
@@ -121,7 +121,7 @@ def paper_profile(tower: TowerNeurons) -> PaperTable:
     frames = {title: profile_rows(tower, statistic).set_index(place) for statistic, title in PRINTED.items()}
     printed = pd.concat({title: _values(frame) for title, frame in frames.items()}, axis=1).fillna(MISSING)
     printed = printed.reset_index().rename(columns={"part": "matrix"}).astype(str)
-    note = "Means over examples, with their 95 % intervals."
+    note = "Means over examples, with 95 % confidence intervals."
     return PaperTable(printed, f"Neurons by layer: {_models(tower)}.", note, tuple(frames))
 
 
@@ -169,11 +169,11 @@ def narrow_ablation(tower: TowerNeurons) -> PaperTable:
         return whole
     left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
     note = (
-        "All sets have as many neurons of every layer as the top has. Largest: by the change that fixing the neuron "
-        "makes in what its block writes; neither gradient nor query. Lowest: retrieval with the top neurons fixed "
-        "at their mean or zero is below that with every random draw fixed. p, both: p of the test that fixing the top "
-        "neurons costs more than fixing random neurons and more than fixing the largest neurons, Holm-corrected over "
-        "the fractions of neurons."
+        "All sets have as many neurons of every layer as the top has. Largest: the neurons whose fixing changes the "
+        "output of their block most, found without gradient or query. Lowest: yes if retrieval with the top neurons "
+        "fixed is below retrieval with every random draw fixed. p, both: p of the test that fixing the top neurons "
+        "costs more than fixing random neurons and more than fixing the largest neurons, Holm-corrected over the "
+        "fractions of neurons."
     )
     frame = whole.frame.drop(columns=[*left_out, "layers"]).rename(columns={"p, corrected": "p, both"})
     return replace(whole, frame=frame, numeric=(*whole.numeric, "p, both"), note=note)
@@ -199,9 +199,9 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
         "judged": ["yes" if judged else "" for judged in gaps["judged"]],
     }
     note = (
-        "Gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes, median and 99 % quantile over "
-        "examples. Share: of the matrix's attribution. Judged: the largest gap where at least half of an even share "
-        "lies."
+        "Gap: |sum of signed values - (F(1) - F(0))| over the sum of absolute values, as median and 99 % quantile "
+        "over examples. Share: the layer's share of the matrix's attribution. Judged: yes for the largest gap among "
+        "the layers that have at least half of an even share."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))
@@ -216,7 +216,8 @@ def paper_overlap(tower: TowerNeurons) -> PaperTable:
     for name in OVERLAP_NUMBERS:
         printed[name.replace("_", ", ")] = [score(v) for v in overlaps[name]]
     note = (
-        "between, halves: of random halves of the examples that share none. whole: of all examples, without a ceiling."
+        "between and halves: overlap of two random halves of the examples, which share no example. whole: overlap "
+        "from all examples, which has no ceiling to compare with."
     )
     caption = f"Overlap of neurons over all layers: {_models(tower)}."
     return PaperTable(printed, caption, note, tuple(printed.columns[2:]))

@@ -56,12 +56,12 @@ def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
     up, down = _changed(tower, table)
     if up.empty and down.empty:
         return [_unchanged(f"{opening}, Gini index", table, "layer")]
-    moves = [f"fewer neurons hold the attribution at {_layers(up)}"] if len(up) else []
-    moves += [f"more neurons share it at {_layers(down)}"] if len(down) else []
+    moves = [f"concentrated on fewer neurons at {_layers(up)}"] if len(up) else []
+    moves += [f"spread over more neurons at {_layers(down)}"] if len(down) else []
     largest = _largest(up, down)
     text = (
-        f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'layer')}. "
-        f"Largest significant change at layer {largest['layer']}: Gini index {_effect(tower, largest)}. "
+        f"{opening}: after fine-tuning, attribution is {' and '.join(moves)} ({count(len(table), 'layer')} tested). "
+        f"The largest significant change of the Gini index is at layer {largest['layer']}: {_effect(tower, largest)}. "
         f"{_beside(tower, part, TOP_SHARE, 'Top-1 % share')}; "
         f"{_beside(tower, part, PARTICIPATION, 'participation')}.{_negligible(tower, up, down)}"
     )
@@ -101,14 +101,14 @@ def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
         return None
     even = 1 / cells["layer"].nunique()
     peaks = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in tower.sides]
-    text = f"Layers ({part}), shares of the total, where an even spread gives {score(even)}: {'; '.join(peaks)}."
+    text = f"Layers ({part}), share of the total attribution (an even spread gives {score(even)}): {'; '.join(peaks)}."
     return Statement(TOPIC, State.MEASURED, text, tuple(tower.sides), code=f"peaks.{part}", figure="neuron_profile")
 
 
 def _peak(name: str, top: "pd.Series[Any]", even: float) -> str:
     where = "" if name == MODEL else f" {name}"
     if top["low"] > even:
-        return f"layer {top['layer']} holds most{where}, {_value(top)}"
+        return f"layer {top['layer']} holds the largest share{where}, {_value(top)}"
     return f"no layer stands out{where} (at most {_value(top)}, layer {top['layer']})"
 
 
@@ -116,13 +116,13 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
     opening = f"Layers ({part})"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
-        return _unchanged(f"{opening}, shares of the total", table, "layer")
+        return _unchanged(f"{opening}, shares of the total attribution", table, "layer")
     moves = [f"towards {_layers(up)}"] if len(up) else []
     moves += [f"away from {_layers(down)}"] if len(down) else []
     largest = _largest(up, down)
     text = (
-        f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. Largest significant change at layer "
-        f"{largest['layer']}: share of the total {_effect(tower, largest)}.{_negligible(tower, up, down)}"
+        f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. The largest significant change of a layer's "
+        f"share of the total is at layer {largest['layer']}: {_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
     about = _about(part, "layers", largest, f"share of the total, layer {largest['layer']}")
     return Statement(TOPIC, State.SIGNIFICANT, text, **about)
@@ -136,27 +136,30 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(paired, part)
     if table.empty:
         return []
-    opening = f"Active neurons ({part}; relative to each example's largest)"
+    opening = f"Active neurons ({part}; thresholds relative to the largest value of each example)"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
         return [_unchanged(opening, table, "threshold")]
-    moves = [f"more at {_thresholds(up)}"] if len(up) else []
-    moves += [f"fewer at {_thresholds(down)}"] if len(down) else []
-    turn = " The answer depends on the threshold." if len(up) and len(down) else ""
+    moves = [f"more neurons are active at {_thresholds(up)}"] if len(up) else []
+    moves += [f"fewer are active at {_thresholds(down)}"] if len(down) else []
+    turn = " So the answer depends on the threshold." if len(up) and len(down) else ""
     largest = _largest(up, down)
     text = (
-        f"{opening}: after fine-tuning {' and '.join(moves)}, of {count(len(table), 'threshold')}.{turn} Largest "
-        f"significant change at {largest['threshold']:g}: part of the neurons {_effect(tower, largest)}."
-        f"{_negligible(tower, up, down)}"
+        f"{opening}: after fine-tuning, {' and '.join(moves)} ({count(len(table), 'threshold')} tested).{turn} The "
+        f"largest significant change of the share of active neurons is at {largest['threshold']:g}: "
+        f"{_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
-    about = _about(part, "active", largest, f"part of the neurons active at {largest['threshold']:g}")
+    about = _about(part, "active", largest, f"share of the neurons active at {largest['threshold']:g}")
     return [Statement(TOPIC, State.SIGNIFICANT, text, **about)]
 
 
 def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(activity_rows(tower), part)
     said = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
-    text = f"Active neurons ({part}; relative to each example's largest), part of all: {said}."
+    text = (
+        f"Active neurons ({part}; thresholds relative to the largest value of each example), share of all neurons: "
+        f"{said}."
+    )
     return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if said else []
 
 
@@ -169,8 +172,8 @@ def overlap_statements(tower: TowerNeurons) -> list[Statement]:
     shown = whole if len(whole) else together
     said = [_overlapping(row) for _, row in shown.iterrows()]
     text = (
-        f"Overlap of the two models' attributions, over all layers: {'; '.join(said)}. Based on one split into halves; "
-        "not tested."
+        f"Overlap of the two models' attributions, over all layers: {'; '.join(said)}. This is based on one random "
+        "split of the examples into halves and is not tested."
     )
     return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if said else []
 
@@ -181,19 +184,22 @@ def _overlapping(row: "pd.Series[Any]") -> str:
         name = f"{row['part']}, {name}"
     own = [row["before_halves"], row["after_halves"]]
     if any(pd.isna(v) for v in (row["between"], *own)):
-        return f"{name} is not defined (equal values)"
-    halves = f"{score(own[0])} between halves of before and {score(own[1])} of after, {score(row['chance'])} by chance"
+        return f"{name} is undefined, because values are equal"
+    halves = (
+        f"{score(own[0])} between two halves of the examples before, {score(own[1])} after, and "
+        f"{score(row['chance'])} by chance"
+    )
     if min(own) <= row["chance"]:
         return (
             f"{name} {score(row['between'])}, which is not interpretable, because the halves of at least one model "
-            f"agree no better than chance: {halves}"
+            f"agree no better than chance ({halves})"
         )
     most = score(overlap_ceiling(*own))
-    return f"{name} {score(row['between'])}, where the noise of both models allows about {most}: {halves}"
+    return f"{name} {score(row['between'])}, of at most about {most} with the noise of both models ({halves})"
 
 
 def overlap_ceiling(before: float, after: float) -> float:
-    """Return the overlap that noise alone would leave, estimated from the halves of each model's examples.
+    """Return the overlap to expect of two equal models with noise, estimated from the halves of each model's examples.
 
     The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
     For Jaccard indices it is a rule of thumb.
@@ -219,7 +225,7 @@ def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
     stated = margin(tower.profile) if tower.profile else float("nan")
     if not found or not all(found):
         return ""
-    return f" These changes are significant but negligible: all are equivalent within {stated:g}."
+    return f" These changes are significant but negligible: all pass the equivalence test with the margin {stated:g}."
 
 
 def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
@@ -241,7 +247,7 @@ def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, 
 
 def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:
     up, down = _changed(tower, _of_part(effect_rows(tower, statistic), part))
-    return f"{name}: {len(up)} up, {len(down)} down"
+    return f"{name}: higher at {count(len(up), 'layer')}, lower at {len(down)}"
 
 
 def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":

@@ -24,7 +24,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="patching",
     title="Activation patching",
-    question="Which activations carry what corrupting a query removes, and do the other model's carry it, too?",
+    question="Which activations, of which model, carry the information that corrupting a query removes?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

@@ -7,7 +7,11 @@ from retroscope.analyses.patching.result import PatchingResult
 from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 
-LINES = {"own": "own clean activation", "other": "the other model's, clean less corrupted", "random": "random change"}
+LINES = {
+    "own": "own clean activation",
+    "other": ("the other model's activation, clean less corrupted"),
+    "random": "random change",
+}
 BY_LAYER = ("head", "ffn", "block")
 
 
@@ -27,8 +31,9 @@ def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
         Figure(
             "patching",
             "What patched activations recover",
-            "Margin recovered by a component's clean activation in a run on the corrupted query, in standard "
-            "deviations of what the corruption takes; of heads the one of the layer that recovers most.",
+            "Margin recovered when a component's activation for the clean query replaces its activation in a run on "
+            "the corrupted query, in standard deviations of the loss by the corruption. Of the heads of a layer, the "
+            "figure shows the one that recovers most.",
             f"Recovered margin by layer; corruption and tokens: {', '.join(choices)}.",
             choosing(curves(layer_axis(), frame, y), frame, selectors),
             paper.properties(title=f"What patched activations recover ({choices[0]})"),

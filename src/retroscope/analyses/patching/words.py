@@ -47,8 +47,8 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         f"margin, {largest['corruption']}", -largest["clean_less_corrupted"], -largest["high"], -largest["low"],
         largest["p"], int(largest["n"]),
     )  # fmt: skip
-    none = "" if len(shown) else " No loss is significant, so there is none to recover."
-    text = f"Corrupted queries{_at(side)} change the margin: {said}.{none}"
+    none = "" if len(shown) else " No change is significant, so there is no loss to recover."
+    text = f"Corrupting the query{_at(side)} changes the margin: {said}.{none}"
     state = State.SIGNIFICANT if len(shown) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"corrupted.{side}", estimate=number)
 
@@ -61,9 +61,9 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
         carrying = rows[rows["carries"]].sort_values("share", ascending=False)
         shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
         text = (
-            f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: {len(carrying)} of {count(len(rows), 'component')} "
-            f"recover more of the margin when their activation for the clean query is put back {TOKENS[str(tokens)]} "
-            f"than with a random change of equal size. The most: {_by_kind(shown)}."
+            f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: at {len(carrying)} of {count(len(rows), 'component')}, "
+            f"putting back the activation of the clean query {TOKENS[str(tokens)]} recovers significantly more of the "
+            f"margin than a random change of equal size. Largest shares recovered: {_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
         number = _estimate(shown.iloc[0])
@@ -103,9 +103,9 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     carried = int(carrying["other_carries"].sum())
     named = count(len(carrying), "head or FFN").replace("head or FFNs", "heads or FFNs")
     text = (
-        f"Activations of {one.donor} in {one.name}, clean less corrupted: of {named} that carry something there, the "
-        f"other model's activation of {carried} recovers more than a random change of its size. {less} recover less "
-        f"than with the receiver's own activation, {more} more, and {len(carrying) - less - more} do not differ "
+        f"Activations of {one.donor} put into {one.name} (clean less corrupted query): of {named} that carry the "
+        f"margin there, {carried} recover more than a random change of equal size. Compared with the receiver's own "
+        f"activation, {less} recover less, {more} recover more, and {len(carrying) - less - more} do not differ "
         f"significantly. Share recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
     )
     row = carrying.iloc[0]
@@ -121,8 +121,9 @@ def _exchanged(row: "pd.Series[Any]") -> str:
     """Describe the shares recovered by the other model's activation, by the own one, and by exchanging models alone."""
     limits = interval(row["other_share_low"], row["other_share_high"], effect=True)
     return (
-        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} {limits} for "
-        f"{row['share']:.2f}, where the exchange of models alone recovers {_ratio(row['exchange_share'])} "
+        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} {limits} with the "
+        f"other model's activation, {row['share']:.2f} with the own one, and by the exchange of models alone "
+        f"{_ratio(row['exchange_share'])} "
         f"{interval(row['exchange_share_low'], row['exchange_share_high'], effect=True)}"
     )
 
@@ -140,7 +141,9 @@ def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         f"{row['donor']}, {row['corruption']}, {row['tokens']} {row['share']:.2f} (largest {row['largest']:.2f})"
         for _, row in one.random.iterrows()
     )
-    text = f"Random changes of equal size{_at(side)} recover, in the mean over components: {said}."
+    text = (
+        f"Random changes of equal size{_at(side)} recover this share of the margin on average over components: {said}."
+    )
     control = "random patches" + (f" ({side})" if side != MODEL else "")
     number = Estimate("of the margin lost, random changes", mean, kind=Kind.SHARE)
     yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"random.{side}", estimate=number, control=control)

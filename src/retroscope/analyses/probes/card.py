@@ -18,7 +18,7 @@ def cards(result: ProbesResult, statements: Sequence[Statement]) -> tuple[Card, 
         return ()
     top = best(result.similarity_rows(), BEFORE)
     number = side_score(top, BEFORE, "accuracy")
-    answer = f"Its similarity picked 1 relevant of {result.hardest} passages"
+    answer = f"Backbone similarity picks the relevant passage among {result.hardest}"
     return (Card(Question.ALREADY, answer, peaks[0], number),)
 
 
@@ -27,5 +27,5 @@ def probe_curves_by_layer(result: ProbesResult) -> LayerCurves | None:
     table = result.similarity_rows()
     if table.empty:
         return None
-    title = f"Picking 1 relevant of {result.hardest} passages: accuracy by layer"
+    title = f"Accuracy of picking the relevant passage among {result.hardest}, by layer"
     return LayerCurves(title, by_side(table, ["layer"]), 1 / result.hardest)

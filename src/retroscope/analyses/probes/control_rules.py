@@ -83,7 +83,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
     below = cells[cells["high"] < cells["chance"]]
     text = f"Shuffled queries: {_behaves(cells, len(blind) + len(below))}"
     if len(blind):
-        text += f" {count(len(blind), 'cell')} above chance, no higher than passage_only reads without any query."
+        text += f" {count(len(blind), 'cell')} above chance, no higher than passage_only, which reads no query."
     if len(below):
         text += f" {count(len(below), 'cell')} below chance: there the hard negatives look more like positives."
     return [Statement("controls", State.MEASURED, text, **NAMED[SHUFFLED])]
@@ -109,11 +109,11 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
         return ""
     most = fits.loc[fits["train_accuracy"].idxmax()]
     test = result.rows(control=HASHED, passages=n, probe=most["probe"], layer=most["layer"])
-    tested = f" and in {score(test.iloc[0][most['side']])} of the test" if len(test) else ""
+    tested = f" and in {score(test.iloc[0][most['side']])} of its test choices" if len(test) else ""
     return (
         f" Memorisation: with these labels {most['probe']} is right in {score(most['train_accuracy'])} of its training "
         f"choices{tested} (N={n}, chance {score(1 / n)}, layer {subject.layer_label(int(most['layer']))}, "
-        f"{most['side']}; the most of all learned probes)."
+        f"{most['side']}; the highest accuracy of all learned probes)."
     )
 
 
@@ -140,9 +140,10 @@ def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "p
     if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
         return []
     text = (
-        f"{RANDOM_TITLE}: random weights read {score(best[side])} "
+        f"{RANDOM_TITLE}: random weights reach an accuracy of {score(best[side])} "
         f"{interval(best[f'{side}_low'], best[f'{side}_high'])} at layer {subject.layer_label(int(best['layer']))}, "
-        f"not clearly less than {subject.side(side).name} at its best layer. What needs no training reads that much."
+        f"not clearly less than {subject.side(side).name} at its best layer. So a model without training reaches this "
+        "accuracy."
     )
     return [Statement("controls", State.MEASURED, text, (side,), code=f"{RANDOM}_elsewhere", caution=True)]
 
@@ -157,15 +158,18 @@ def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random
         f"{score(random[side])} {interval(random[f'{side}_low'], random[f'{side}_high'])}"
     )
     if random[f"{side}_high"] < peak[f"{side}_low"]:
-        text = f"{RANDOM_TITLE}: {model} reads more than the same architecture with random weights at {where}: {sizes}."
+        text = (
+            f"{RANDOM_TITLE}: {model} is more accurate than the same architecture with random weights at {where}: "
+            f"{sizes}."
+        )
         return Statement("controls", State.MEASURED, text, (side,), **about)
     text = (
-        f"{RANDOM_TITLE}: {model} does not read clearly more than random weights of its architecture at {where}: "
+        f"{RANDOM_TITLE}: {model} is not clearly more accurate than random weights of its architecture at {where}: "
         f"{sizes}."
     )
     undecided = random[side] < peak[side]
     if undecided:
-        text += " The intervals overlap; with more queries they may part."
+        text += " The intervals overlap; more queries may separate them."
     state = State.FAILED if side == AFTER and not undecided else State.NOT_SIGNIFICANT
     return Statement("controls", state, text, (side,), title=RANDOM_TITLE, caution=True, **about)
 
@@ -175,8 +179,8 @@ def _alarm(control: str, off: pd.DataFrame, total: int, why: str) -> Statement:
     sides = tuple(sorted(set(off["side"]), reverse=True))
     title = f"CONTROL FAILED ({NAMED[control]['control']})"
     text = (
-        f"{title}: {len(off)} of {count(total, 'cell')} {why}. Worst: {worst['probe']} on the "
-        f"{worst['side']} side, layer {worst['layer']}, N={worst['passages']}: {score(worst['value'])} where chance is "
+        f"{title}: {len(off)} of {count(total, 'cell')} {why}. Worst: {worst['probe']} "
+        f"{worst['side']}, layer {worst['layer']}, N={worst['passages']}: {score(worst['value'])} where chance is "
         f"{score(worst['chance'])}. Do not trust the probe results until this is explained."
     )
     return Statement("controls", State.FAILED, text, sides, title=title, **NAMED[control])

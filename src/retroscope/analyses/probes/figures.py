@@ -40,7 +40,7 @@ def probe_figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.Da
 def _bare(figure: Figure | None) -> Figure | None:
     if figure is None:
         return None
-    caption = f"Layers as the blocks leave them, {WITHOUT} below the last. {figure.caption}"
+    caption = f"Layers below the last are shown {WITHOUT}, as the model itself computes them. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT}", caption=caption)
 
 
@@ -59,9 +59,10 @@ def similarity_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "similarity_probe",
         f"The similarity probe: {probe}",
-        "Accuracy of choosing the relevant passage among N by the similarity itself. No parameters are trained. "
-        "Grey lines are controls, of both sides.",
-        f"Accuracy of the probe {probe} by layer for N = {', '.join(map(str, numbers))}, before, after and controls.",
+        "Accuracy of choosing the relevant passage among N passages by the retriever's similarity alone. No "
+        "parameters are trained. Grey lines are the controls of both models.",
+        f"Accuracy of the probe {probe} by layer for N = {', '.join(map(str, numbers))}, for both models and for the "
+        "controls.",
         chart.properties(title=f"The similarity probe ({probe})"),
         on_page=False,
     )
@@ -77,9 +78,9 @@ def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "probes",
         "Probes and controls",
-        f"The probe {result.similarity} is the similarity itself and learns nothing. passage_only never reads the "
-        "query: what another probe reads above it needs the query.",
-        f"Accuracy by layer of the probes {', '.join(probes)}, before, after and controls.",
+        f"The probe {result.similarity} is the retriever's similarity, without trained parameters. The probe "
+        "passage_only never reads the query, so accuracy above it needs the query.",
+        f"Accuracy by layer of the probes {', '.join(probes)}, for both models and for the controls.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Probes and controls"),
     )
@@ -96,8 +97,8 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "effects",
         "Effect of fine-tuning by layer",
-        f"Bars are intervals of the paired difference. Gain and loss: {rule}. Equivalent: by the equivalence "
-        "test. Not significant: neither of the two.",
+        f"Bars are confidence intervals of the paired difference, after - before. Gain and loss: {rule}. Equivalent: "
+        "the equivalence test passed. Not significant: neither a difference nor equivalence.",
         f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Effect of fine-tuning on accuracy"),
@@ -115,7 +116,8 @@ def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figur
     return Figure(
         "selectivity",
         "Selectivity",
-        "Accuracy minus the accuracy with shuffled queries, paired by query. Zero: the probe does not use the query.",
+        "Accuracy minus the accuracy with shuffled queries, paired by query. At zero, the probe does not use the "
+        "query.",
         f"Selectivity by layer of the probes {', '.join(probes)}, before and after.",
         choosing(panel, frame, _choices(probes[0], frame)),
         at_largest_n(panel, frame, probes, "Selectivity"),

@@ -61,11 +61,11 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
         return []
     worst = low.loc[low["value"].idxmin()]
     text = (
-        f"Below chance: {result.similarity} prefers the hard negatives to the judged passage in "
-        f"{len(low)} of {count(len(cells), 'cell')} (side and layer). The lowest accuracy is "
-        f"{score(worst['value'])} {interval(worst['low'], worst['high'])} {worst['side']}, at layer "
-        f"{subject.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(subject)} "
-        "These values do not measure how readable relevance is; they can only be compared with one another."
+        f"Below chance: the similarity probe ({result.similarity}) prefers hard negatives to the judged passage in "
+        f"{len(low)} of {count(len(cells), 'cell')} (model and layer). The lowest accuracy is {score(worst['value'])} "
+        f"{interval(worst['low'], worst['high'])} {worst['side']}, at layer "
+        f"{subject.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(subject)} These "
+        "values do not measure how readable relevance is; they can only be compared with one another."
     )
     sides = tuple(sorted(set(low["side"]), reverse=True))
     number = Estimate(f"accuracy of {result.similarity} {worst['side']}", worst["value"], worst["low"], worst["high"],
@@ -79,10 +79,14 @@ def _why_below(subject: Subject) -> str:
     if negatives.get("how") not in MINED:
         return "The supplied negatives are more similar to the queries than the judged passages."
     known = int(negatives.get("left_out", {}).get("answered", 0))
-    screen = f"the answers of {known:,} queries screened them" if known else "the source gives no answers to screen by"
+    screen = (
+        f"known answers of {known:,} queries were used to remove such passages"
+        if known
+        else "the data have no known answers to find such passages"
+    )
     return (
-        f"The negatives are passages that {MINED[negatives['how']]} ranks high and that are not judged, so an "
-        f"unjudged relevant passage counts as wrong ({screen})."
+        f"The negatives are passages that {MINED[negatives['how']]} ranks high and that are not judged relevant. So a "
+        f"relevant passage without a judgment counts as a wrong answer ({screen})."
     )
 
 
@@ -112,14 +116,14 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     losses = len(changed) - len(gains)
     tally = (
         f"Accuracy rises significantly at {len(gains)} of {count(len(by_layer), 'layer')} and falls significantly at "
-        f"{losses} ({rest})."
+        f"{losses} (of the others, {rest})."
     )
     return Statement("probing", State.SIGNIFICANT, f"{opening} {_onset(subject, gains)}. {tally}", **about)
 
 
 def _onset(subject: Subject, gains: pd.DataFrame) -> str:
     if gains.empty:
-        return "gains accuracy at no layer after fine-tuning, and loses at some"
+        return "gains accuracy at no layer after fine-tuning, and loses accuracy at some"
     first, largest = gains.iloc[0], best(gains, "effect")
     text = f"first gains accuracy at {_gain(subject, first)}"
     return text if largest["layer"] == first["layer"] else f"{text}; the largest gain is at {_gain(subject, largest)}"
@@ -134,7 +138,7 @@ def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
 def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
     tops = {side: best(by_layer, side) for side in (BEFORE, AFTER)}
     parts = [f"at {layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
-    text = f"{opening} peaks {parts[0]} and {parts[1]}."
+    text = f"{opening} is most accurate {parts[0]} and {parts[1]}."
     peak = tops[AFTER]
     number = side_score(peak, AFTER, f"accuracy at {layer(subject, peak)}")
     return Statement("probing", State.MEASURED, text, code="peaks", estimate=number, figure="similarity_probe")
@@ -155,21 +159,21 @@ def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Stat
 
 def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.Series[Any]") -> Statement:
     sizes = (
-        f"at {layer(subject, peak)} {BLIND} reads {score(blind[AFTER])} {limits(blind, AFTER)} "
-        f"and {name} {score(peak[AFTER])} {limits(peak, AFTER)}"
+        f"at {layer(subject, peak)} {BLIND} reaches {score(blind[AFTER])} {limits(blind, AFTER)} and {name} "
+        f"{score(peak[AFTER])} {limits(peak, AFTER)}"
     )
     number = side_score(blind, AFTER, f"accuracy of {BLIND}")
     about: Any = {"code": "passage_only", "estimate": number, "control": BLIND, "figure": "probes"}
     if blind[f"{AFTER}_high"] >= peak[f"{AFTER}_low"]:
         text = (
-            f"A probe that never reads the query may be as accurate: {sizes}. So there is no evidence that relevance "
-            "is readable."
+            f"A probe that never reads the query may be as accurate as the similarity probe: {sizes}. So there is no "
+            "evidence that relevance is readable."
         )
         return Statement("probing", State.NOT_SIGNIFICANT, text, caution=True, **about)
     text = (
-        f"A probe of the passage alone does not reach this accuracy: {sizes}. There {BLIND} changed by "
-        f"{signed(blind['effect'])} {effect_limits(blind)} and {name} by {signed(peak['effect'])} "
-        f"{effect_limits(peak)}{_share(blind, peak)}."
+        f"A probe that never reads the query does not reach the accuracy of the similarity probe: {sizes}. From "
+        f"before to after, {BLIND} changed by {signed(blind['effect'])} {effect_limits(blind)} and {name} by "
+        f"{signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
     )
     return Statement("probing", State.MEASURED, text, **about)
 
@@ -198,8 +202,8 @@ def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[
         return []
     worst = min(low, key=lambda r: float(r["accuracy"]))
     text = (
-        f"The similarity probe ({similarity}) reads below chance at {count(len(low), 'layer')} (the least, "
-        f"{worst['accuracy']:.3f} at layer {worst['layer']}; chance is {1 / largest:.3f}): hard negatives are more "
-        f"similar to the query than the judged passage; some may be relevant but unjudged."
+        f"The similarity probe ({similarity}) is below chance at {count(len(low), 'layer')} (lowest accuracy: "
+        f"{worst['accuracy']:.3f} at layer {worst['layer']}; chance is {1 / largest:.3f}). Hard negatives are more "
+        "similar to the query than the judged passage; some of them may be relevant but unjudged."
     )
     return [Statement("probing", State.MEASURED, text, (), code="below_chance", caution=True)]

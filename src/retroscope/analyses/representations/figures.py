@@ -62,14 +62,15 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
     least = least.loc[least["value"].idxmin()]
     return Figure(
         "similarity",
-        "Do both arrange texts alike?",
+        "Do both models arrange texts alike?",
         "CKA (unbiased), Procrustes similarity, RSA and common nearest neighbours between the same layer before and "
-        "after; bands are intervals over texts. CKA follows the largest directions; Procrustes follows smaller ones as "
-        "well, and its chance level pairs the texts at random. Split-half reference: the statistic between two random "
-        "halves of one model's vector dimensions (mean of both models), no upper bound. Ceiling: the retriever against "
-        "another training of it, if one was given. Lower references: the backbone against its random-weight control, "
-        "and chance.",
-        f"Similarity by layer; least CKA {score(least['value'])} at layer {least['layer']} of {least['tower']} vectors",
+        "after; bands are confidence intervals over texts. CKA depends mostly on the directions of largest variance; "
+        "Procrustes also depends on smaller ones. The chance level of Procrustes is its value for texts paired at "
+        "random. Split-half reference: the statistic between two random halves of one model's vector dimensions (mean "
+        "of both models); it is not an upper bound. Ceiling: the retriever compared with another training of the same "
+        "recipe, if one was given. Lower references: the backbone compared with its random-weight copy, and chance.",
+        f"Similarity by layer; the lowest CKA is {score(least['value'])}, at layer {least['layer']} of "
+        f"{least['tower']} vectors",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
         alt.vconcat(*charts, title="Before and after, layer by layer"),
     )
@@ -97,8 +98,9 @@ def _layer_map(drift: RepresentationDrift) -> Figure:
     chart = panel.facet(facet=alt.Facet("tower:N", sort=towers, title=None), data=embedded(drift.layer_map), columns=2)
     return Figure(
         "layer_map",
-        "Which layer became which?",
-        "CKA of every layer before with every layer after. A bright diagonal: layers kept their places.",
+        "Which layers of both models correspond?",
+        "CKA of every layer before with every layer after. A bright diagonal means that each layer is most like the "
+        "same layer of the other model.",
         "Heat map of CKA of every layer before with every layer after",
         chart,
     )
@@ -120,10 +122,10 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
     return Figure(
         "geometry",
         "The shape of the embedding space",
-        "Mean cosine: 0 in an even embedding space, 1 where all vectors point one way. Uniformity: the lower, the more "
-        "evenly the sphere is filled. Effective dimensions: exp of the entropy of the standard deviations, estimated "
-        "for the population of which these texts are a sample. Alignment: mean squared distance of a query and its "
-        "relevant passage, 0 at best. Bands are intervals over texts.",
+        "Mean cosine: 0 in an even embedding space, 1 where all vectors point one way. Uniformity: the lower, the "
+        "more evenly the sphere is filled. Effective dimensions: exp of the entropy of the singular values, estimated "
+        "for the population that these texts are a sample of. Alignment: mean squared distance of a query and its "
+        "relevant passage, 0 at best. Bands are confidence intervals over texts.",
         f"Geometry by layer; mean cosine of passages at the last layer {score(ends[BEFORE])} before, "
         f"{score(ends[AFTER])} after",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),

@@ -29,10 +29,11 @@ def text_map_figure(text_map: TextMap) -> Figure:
     close = " and ".join(f"{one:.2f}" if isinstance(one, float) else one for one in alike)
     caption = (
         f"Vectors of the last layer of {count(int(loss['queries']), 'query')} and of "
-        f"{count(int(loss['passages']), 'passage')} (of {loss['of']:,}), drawn with seed 0, in the plane of the two "
-        "largest principal components of both sides together. Each side is centred on its own mean. "
-        f"The plane keeps {shares} of the variance before and after; its distances correlate with those of the space "
-        f"by {close}. Lines: from a query to its relevant passages; dashed, from the place before to the place after."
+        f"{count(int(loss['passages']), 'passage')} (of {loss['of']:,}), drawn with seed 0, in the plane of the first "
+        "two principal components of both models together. Each model is centred on its own mean. The plane keeps "
+        f"{shares} of the variance before and after; distances in the plane and in the space have a correlation of "
+        f"{close}. Lines go from a query to its relevant passages; dashed lines go from the place before to the place "
+        "after."
     )
     words = f"Map of {len(text_map.places)} texts before and after fine-tuning; {shares} of the variance are kept."
     chart = _chart(points, moves, queries).properties(**{**SIZE, "height": HEIGHT})

@@ -15,7 +15,7 @@ from retroscope.typesetting.words import best, effect_words, estimate_of
 
 TOPIC = "representations"
 RANDOM_WEIGHTS = "a random-weight control"
-OTHER_TRAINING = "another training of the retriever"
+OTHER_TRAINING = "another training of it"
 
 
 def representation_statements(
@@ -47,17 +47,17 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
     similarities = _of(drift, tower, "cka")
     least, most = similarities.loc[similarities["value"].idxmin()], best(similarities, "value")
     text = (
-        f"{tower.capitalize()} vectors before and after arrange texts most alike at layer "
-        f"{_label(subject, most)} (CKA {_value(most)}) and least at layer {_label(subject, least)} ({_value(least)}"
+        f"{tower.capitalize()} vectors before and after are most similar at layer {_label(subject, most)} (CKA "
+        f"{_value(most)}) and least similar at layer {_label(subject, least)} (CKA {_value(least)}"
     )
-    controls = [f"two random halves of one model's vector dimensions reach {score(least['halves'])}"]
+    controls = [f"{score(least['halves'])} between two random halves of one model's vector dimensions"]
     if pd.notna(least["other_training"]):
-        controls.append(f"{OTHER_TRAINING}, the ceiling, {score(least['other_training'])}")
+        controls.append(f"{score(least['other_training'])} between the retriever and {OTHER_TRAINING} (the ceiling)")
     if pd.notna(least["random_weights"]):
-        controls.append(f"{RANDOM_WEIGHTS} of the backbone {score(least['random_weights'])}")
+        controls.append(f"{score(least['random_weights'])} between the backbone and {RANDOM_WEIGHTS}")
     number = Estimate(f"CKA of {tower} vectors, layer {_label(subject, least)}", least["value"], least["low"],
                       least["high"], n=drift.texts.get(tower, 0), kind=Kind.SCORE)  # fmt: skip
-    text = f"{text}; there {', '.join(controls)}).{_procrustes(drift, tower, subject)}"
+    text = f"{text}). For comparison, CKA at that layer is {', '.join(controls)}.{_procrustes(drift, tower, subject)}"
     return Statement(TOPIC, State.MEASURED, text, code=f"cka.{tower}", estimate=number, figure="similarity")
 
 
@@ -68,8 +68,8 @@ def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str
         return ""
     least = distances.loc[distances["value"].idxmin()]
     return (
-        f" By Procrustes, which large directions dominate less, they are least alike at layer "
-        f"{_label(subject, least)} ({_value(least)}; texts paired at random {score(least['chance'])})."
+        " Procrustes similarity, which also depends on directions of small variance, is lowest at layer "
+        f"{_label(subject, least)} ({_value(least)}; with texts paired at random {score(least['chance'])})."
     )
 
 
@@ -133,8 +133,8 @@ def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Su
     shift = float(row[BEFORE] - before[BEFORE])
     text, state = effect_words(first.whitened, row, measure)
     opening = (
-        f"Whitening alone, which knows no query, takes the backbone's {measure} from {score(before[BEFORE])} to "
-        f"{score(row[BEFORE])} ({signed(shift)}), of {signed(before['effect'])} by fine-tuning. With both whitened: "
+        f"Whitening, which uses no query, takes the backbone's {measure} from {score(before[BEFORE])} to "
+        f"{score(row[BEFORE])} ({signed(shift)}; fine-tuning: {signed(before['effect'])}). With both models whitened: "
     )
     number = estimate_of(row, f"{measure}, whitened")
     return (Statement(TOPIC, state, f"{opening}{text}", code="whitened", estimate=number),)

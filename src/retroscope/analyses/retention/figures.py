@@ -20,9 +20,10 @@ def fact_figures(result: RetentionResult, subject: Subject) -> tuple[Figure, ...
     panel = curves(layer_axis(subject.layer_names), frame, y)
     chart = choosing(panel, frame, [Selector("readout", "read with", names[0])])
     paper = facets(panel, frame, "readout", names).properties(title="Facts by layer")
-    words = f"Share of facts whose answer comes first, by layer, before and after, read with {' and '.join(names)}."
+    words = f"Share of facts whose answer is ranked first, by layer, before and after, read with {' and '.join(names)}."
     caption = (
-        "The answer of each fact is ranked among the objects of its relation. The own head is the backbone's for both "
-        "models; the read-out is fitted to each layer of each model. Bands are intervals."
+        "The answer of each fact is ranked among the objects of its relation. The own head is the backbone's "
+        "language-model head, for both models. The read-out is a linear map fitted to each layer of each model. Bands "
+        "are intervals."
     )
     return (Figure("facts_by_layer", "Facts by layer", caption, words, chart, paper),)

@@ -63,7 +63,7 @@ class FactControl:
 
     @property
     def failed(self) -> bool:
-        """Return whether the control reads significantly more than always answering the most frequent object would."""
+        """Return whether the control is significantly more accurate than always answering the most frequent object."""
         return self.low > self.most_frequent
 
 

@@ -14,7 +14,7 @@ from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE
 
-READ_OUTS = {"head": "own head (grafted after)", "refitted": "refitted read-out"}
+READ_OUTS = {"head": "backbone's head", "refitted": "refitted read-out"}
 
 
 def fact_tables(result: RetentionResult) -> dict[str, PaperTable]:
@@ -37,8 +37,8 @@ def _last_layer(result: RetentionResult) -> PaperTable:
     printed.insert(0, "measure", list(frame["measure"]))
     printed.insert(0, "read with", [READ_OUTS[name] for name in frame["readout"]])
     caption = (
-        "Facts read from the last layer: by the backbone's language-model head (on the retriever: grafted), or by a "
-        "linear read-out fitted to each model (refitted)."
+        "Facts read from the last layer, with the backbone's language-model head (grafted onto the retriever) or with "
+        "a linear read-out fitted to each model (refitted)."
     )
     return PaperTable(
         printed,
@@ -67,12 +67,15 @@ def _controls(result: RetentionResult) -> PaperTable:
          "interval": interval(one.low, one.high), "most frequent object": score(one.most_frequent), "facts": one.n}
         for one in result.controls
     ]  # fmt: skip
-    note = "A control fails where its interval is above the most frequent object of each relation." + scope(result)
+    note = (
+        "A control fails if its interval lies above the accuracy of always answering the most frequent object of each "
+        "relation."
+    ) + scope(result)
     return PaperTable(pd.DataFrame(rows_), "Controls at the last layer.", note, (P1, "interval", "facts"))
 
 
 def _vocabulary(effect: Difference, result: RetentionResult) -> PaperTable:
-    caption = "By layer: reciprocal rank of one-token answers among the whole vocabulary, by the language-model head."
+    caption = "Reciprocal rank of one-token answers among the whole vocabulary, by layer, with the language-model head."
     return replace(effects_by("layer", effect, rows(effect), caption), note=_explained(effect, result))
 
 
@@ -88,7 +91,7 @@ def scope(result: RetentionResult) -> str:
     if result.about["clusters"] == "relation":
         return ""
     relations = int(result.about["relations"])
-    return f" Intervals hold for {'this' if relations == 1 else 'these'} {count(relations, 'relation')}."
+    return f" Intervals hold for {'this' if relations == 1 else 'these'} {count(relations, 'relation')} only."
 
 
 def _consistency(result: RetentionResult) -> PaperTable:
@@ -101,7 +104,7 @@ def _consistency(result: RetentionResult) -> PaperTable:
             "facts": frame["size"],
         }
     )
-    caption = "Of all pairs of wordings of a fact, the share that rank the same object first, at the last layer."
+    caption = "Share of the pairs of wordings of one fact that rank the same object first, at the last layer."
     return PaperTable(printed, caption, "", ("consistency", "facts"))
 
 
@@ -123,18 +126,22 @@ def _strata(result: RetentionResult) -> PaperTable:
 def _found(result: RetentionResult) -> PaperTable:
     columns = [
         {"facts": one.stratum or "all", "searched by": one.side, "known": one.n_known,
-         "found, of the known": score(one.known), "found, of the others": score(one.unknown),
+         "share found, known facts": score(one.known), "share found, other facts": score(one.unknown),
          "odds ratio, all": _printed(one.crude), "p": p_value(one.crude.p), "within strata": _printed(one.within),
          "p within": p_value(one.within.p), "of": one.crude.n, "of within": one.within.n}
         for one in result.associations
     ]  # fmt: skip
     note = (
-        "A fact is known if the backbone ranks its object first. The odds ratio within strata of the facts and thirds "
-        "of popularity and of shared words is that of Mantel and Haenszel; strata in which all or no facts are known, "
-        "or found, do not count. The odds ratio of all facts is confounded by what differs between facts."
-        f"{scope(result)}"
+        "A fact is known if the backbone ranks its object first. The odds ratio within strata is that of Mantel and "
+        "Haenszel; facts are in one stratum if they agree in their own stratum and in their thirds by popularity and "
+        "by shared words. A stratum does not count if all or none of its facts are known, or if all or none are "
+        "found. The odds ratio of all facts is confounded by differences between known and unknown "
+        f"facts.{scope(result)}"
     )
-    caption = f"Known by the backbone, and found among the first {result.about['found_at']} passages."
+    caption = (
+        f"Facts known by the backbone, and facts whose passage is found among the first {result.about['found_at']} "
+        "passages."
+    )
     return PaperTable(pd.DataFrame(columns), caption, note, ("known", "of", "of within"))
 
 

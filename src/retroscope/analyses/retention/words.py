@@ -31,7 +31,10 @@ def statements(result: RetentionResult) -> tuple[Statement, ...]:
     """State recall before and after by each read-out, the controls, and the association of known and found."""
     found = [_read(result, readout) for readout in result.readouts]
     if HEAD not in result.readouts:
-        text = f"The backbone's own head is not read: {result.about['no_head']}. The refitted read-out is all there is."
+        text = (
+            f"The backbone's own language-model head was not used: {result.about['no_head']}. Only the refitted "
+            "read-out was measured."
+        )
         found.append(Statement(TOPIC, State.NOT_RUN, text, (), code="no_head"))
     found.append(_controls(result))
     found += [_association(one, result) for one in result.associations if not one.stratum]
@@ -43,9 +46,9 @@ def _read(result: RetentionResult, readout: str) -> Statement:
     one = result.retained[readout, ""]
     text = (
         f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for {score(row[BEFORE])} of "
-        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}. "
-        f"Of the {count(one.kept.n, 'fact')} read before, {_share(one.kept)} read after; of the {one.gained.n:,} "
-        f"others, {_share(one.gained)}.{scope(result)}"
+        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}. Of the "
+        f"{count(one.kept.n, 'fact')} whose answer comes first before, {_share(one.kept)} first after, too; of the "
+        f"{one.gained.n:,} others, {_share(one.gained)} first after.{scope(result)}"
     )
     state = state_of(result.effect, row)
     number = estimate_of(row, f"{P1} of facts, {readout}")
@@ -57,36 +60,36 @@ def _share(one: FactShare) -> str:
 
 
 def _controls(result: RetentionResult) -> Statement:
-    """State that no control reads more than it can know, or name the controls that do."""
+    """State that no control answers more facts than it can know, or name the controls that do."""
     failed = [one for one in result.controls if one.failed]
     if not failed:
         highest = max(result.controls, key=lambda one: one.value - one.most_frequent, default=None)
         text = "No control was measured."
         if highest is not None:
             text = (
-                f"{count(len(result.controls), 'control')}: none reads more than the most frequent object of each "
-                f"relation would; nearest is {_control_words(highest)}.{scope(result)}"
+                f"{count(len(result.controls), 'control')}: none is significantly more accurate than always answering "
+                f"the most frequent object of each relation. The nearest is {_control_words(highest)}.{scope(result)}"
             )
         return Statement(TOPIC, State.MEASURED, text, code="controls", control="facts", figure=FIGURE)
-    text = f"Controls read what they cannot know: {'; '.join(map(_control_words, failed))}.{scope(result)}"
+    text = f"Controls give answers that they cannot know: {'; '.join(map(_control_words, failed))}.{scope(result)}"
     return Statement(TOPIC, State.FAILED, text, code="controls", control="facts", title="Controls of facts")
 
 
 def _control_words(one: FactControl) -> str:
     return (
-        f"{one.name} ({one.side}, {one.readout}) with {P1} {score(one.value)} {interval(one.low, one.high)}, "
-        f"most frequent object {score(one.most_frequent)}"
+        f"{one.name} ({one.side}, {one.readout}) with {P1} {score(one.value)} {interval(one.low, one.high)}, against "
+        f"{score(one.most_frequent)} for the most frequent object"
     )
 
 
 def _association(one: Association, result: RetentionResult) -> Statement:
     """State the share of known and of unknown facts whose passage a model finds, and the odds ratio within strata."""
-    within, alike = one.within, "thirds of popularity and shared words"
+    within, alike = one.within, "thirds by popularity and by shared words"
     if any(other.stratum for other in result.associations):
         alike = f"strata of the facts and {alike}"
     text = (
-        f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage of {score(one.known)} of the facts that "
-        f"the backbone knows and of {score(one.unknown)} of the others. Within {alike}, {_odds(within)}."
+        f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage for {score(one.known)} of the facts "
+        f"that the backbone knows and for {score(one.unknown)} of the other facts. Within {alike}, {_odds(within)}."
     )
     if math.isnan(within.value):
         return Statement(TOPIC, State.TOO_FEW, f"{text} No association can be stated.", code=f"found_{one.side}")

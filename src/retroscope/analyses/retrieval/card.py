@@ -48,7 +48,9 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
     if headline.state is State.EQUIVALENT:
         p = p_value(rows(result.effect, measure=result.headline).iloc[0]["p_equivalence_corrected"])
         within = f"within {margin(result.effect):g} (equivalence test, {p})"
-        return f"Fine-tuning left {number.name} equivalent {within}: {sides}, {change}, {count(number.n, 'query')}."
+        return (
+            f"After fine-tuning, {number.name} is equivalent {within}: {sides}, {change}, {count(number.n, 'query')}."
+        )
     if headline.state is State.TOO_FEW:
         return f"Too few queries to say whether fine-tuning changed {number.name}: {sides}, {tests}."
     return f"Fine-tuning did not change {number.name} significantly: {sides}, {tests}."
@@ -59,7 +61,7 @@ def _close_to_zero(headline: Statement) -> str:
     number = headline.estimate
     if number is None or headline.state is State.TOO_FEW or not number.name.startswith(TO_ONE):
         return ""
-    return " Both are close to zero." if max(number.before, number.after) <= FLOOR else ""
+    return " Both values are close to zero." if max(number.before, number.after) <= FLOOR else ""
 
 
 def _changed(effect: Difference, statement: Statement) -> str:

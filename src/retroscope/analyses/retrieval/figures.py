@@ -44,7 +44,7 @@ def measures_figure(effect: Difference) -> Figure | None:
     chart, paper = (drawn.properties(width=width, height=height) for width in ("container", 620))
     means = rows(effect)
     words = "; ".join(f"{r['measure']} {score(r[BEFORE])} before, {score(r[AFTER])} after" for _, r in means.iterrows())
-    caption = "Points are means over queries, bars their intervals."
+    caption = "Points are means over queries; bars are confidence intervals of the means."
     return Figure("retrieval", "Retrieval by measure", caption, words, chart, paper.properties(title="Retrieval"))
 
 
@@ -70,7 +70,10 @@ def flips_figure(result: RetrievalResult) -> Figure | None:
     chart, paper = (drawn.properties(width=width, height=height) for width, height in (("container", 300), (380, 380)))
     tally = pairs.groupby("change")["queries"].sum()
     words = "; ".join(f"{count(int(tally.get(c, 0)), 'query')}: {c}" for c in (BETTER, WORSE, SAME))
-    caption = f"Each point stands for the queries with that {m} before and after; its area is their number."
+    caption = (
+        f"Each point stands for the queries with the same {m} before and the same {m} after. The area of a point "
+        "shows the number of these queries."
+    )
     return Figure("flips", "Query by query", caption, words, chart, paper.properties(title="Query by query"))
 
 

@@ -11,7 +11,7 @@ from retroscope.retrieval.retrieve import Retrieval, check_measures, retrieve
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return "": every model can search."""
+    """Return "" (no refusal), since every model can search."""
     return ""
 
 

@@ -33,7 +33,7 @@ def measures_table(result: RetrievalResult, subject: Subject) -> PaperTable:
     printed["gained/tied/lost"] = [f"{r['wins']:.0f}/{r['ties']:.0f}/{r['losses']:.0f}" for _, r in frame.iterrows()]
     note = explained(result.effect)
     if subject.trainings > 1:
-        note += " Intervals and p are of this training alone."
+        note += " Intervals and p-values describe this training alone."
     return PaperTable(printed, f"Retrieval: {pair(subject)}.", note, (*NUMERIC, "gained/tied/lost"))
 
 

@@ -9,7 +9,10 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_tests, effect_words, estimate_of, queries
 
 TOPIC = "retrieval"
-OF_THIS = " The interval and p are of this training alone, over queries; see those over trainings below."
+OF_THIS = (
+    " The interval and p describe this training alone, over queries. The section on several trainings gives an "
+    "interval and p over all trainings."
+)
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
@@ -58,7 +61,7 @@ def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:
         f"{row['wins']:,.0f} gained, {row['losses']:,.0f} lost)"
         for _, row in changed.iterrows()
     ]
-    text = f"Of {count(len(others), 'other measure')}, {len(changed)} changed: {'; '.join(parts)}."
+    text = f"Of {count(len(others), 'other measure')}, {len(changed)} changed significantly: {'; '.join(parts)}."
     first_changed = changed.iloc[0]
     number = estimate_of(first_changed, str(first_changed["measure"]))
     return (Statement(TOPIC, State.SIGNIFICANT, text, code="other_measures", estimate=number, figure="retrieval"),)

@@ -22,13 +22,14 @@ def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
     frame[f"change of {measure}"] = [_effect(one, measure) for one in every]
     note = (
         f"Intervals ({100 * result.level:g} %) are over passages; the interval of {measure} is over queries. The "
-        "divergence of words (0 to 1) and the squared MMD of embeddings (before fine-tuning) are corrected for their "
-        "value between two halves of one collection. Words per passage and tokens per word are ratios to the first "
-        "collection. Unknown tokens, and nearest neighbours that stay the same after fine-tuning: share in the "
-        "first collection, share in the row's collection, and the difference."
+        "value between two halves of one collection is subtracted from the divergence of words (0 to 1) and from the "
+        "squared MMD of embeddings (before fine-tuning). Words per passage and tokens per word are given as ratios to "
+        "the first collection. For unknown tokens, and for nearest neighbours that stay the same after fine-tuning, "
+        "the table gives the share in the first collection, the share in the collection of the row, and their "
+        "difference."
     )
     numeric = tuple(frame)[2:]
-    return PaperTable(pd.DataFrame(frame), f"Domain shift from {result.reference}", note, numeric)
+    return PaperTable(pd.DataFrame(frame), f"Domain shift of each collection from {result.reference}", note, numeric)
 
 
 def _plain(row: "pd.Series[float]") -> str:

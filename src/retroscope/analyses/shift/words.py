@@ -24,9 +24,10 @@ def _said(one: CollectionShift, number: int, reference: str) -> Statement:
         SAME: (f"{one.collection} is of the domain and language of {reference}", "below"),
     }.get(one.outcome, (f"Whether {one.collection} is of another domain than {reference} is not decided", "around"))
     text = (
-        f"{verdict}: the words of their passages diverge by {numbers}, {where} the threshold of {WORDS_THRESHOLD:g} "
-        "(0: as two halves of one collection; 1: no common word). Embeddings before: squared MMD "
-        f"{signed(embeddings['shift'])} {interval(embeddings['low'], embeddings['high'], effect=True)}."
+        f"{verdict}: the divergence of their passages' words is {numbers}, {where} the threshold of "
+        f"{WORDS_THRESHOLD:g} (0: like two halves of one collection; 1: no common word). The squared MMD between "
+        f"their embeddings before fine-tuning is {signed(embeddings['shift'])} "
+        f"{interval(embeddings['low'], embeddings['high'], effect=True)}."
     )
     estimate = Estimate(
         "divergence of words", words["shift"], words["low"], words["high"], kind=Kind.SCORE, collection=one.collection
@@ -40,5 +41,8 @@ def _control(one: CollectionShift) -> Statement:
     numbers = f"{score(words['shift'])} {interval(words['low'], words['high'])}"
     failed = one.outcome == ANOTHER
     opening = "CONTROL FAILED: passages of" if failed else "Passages of"
-    text = f"{opening} {one.collection} against other passages of it: the words diverge by {numbers}; expected is 0."
+    text = (
+        f"{opening} {one.collection} against other passages of the same collection: the divergence of words is "
+        f"{numbers} (expected: 0)."
+    )
     return Statement(TOPIC, State.FAILED if failed else State.MEASURED, text, (), "control", control=CONTROL)

@@ -25,7 +25,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="training_runs",
     title="Over trainings",
-    question="Does it hold over trainings?",
+    question="Does the effect hold over trainings?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

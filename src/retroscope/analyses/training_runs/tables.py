@@ -16,9 +16,9 @@ def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, Pape
     """Return tables of retrieval over all trainings, of each training, and of the probes by layer."""
     n = len(result.names)
     note = (
-        f"Intervals ({100 * result.level:g} %) are over {count(n, 'training')} and their queries, not corrected. "
-        f"p is Holm-corrected, the headline measure apart from the others. *, **, ***: p below {result.alpha:g}, "
-        f"{result.alpha / 5:g}, {result.alpha / 50:g}."
+        f"Intervals ({100 * result.level:g} %) are over {count(n, 'training')} and their queries, and are not "
+        "corrected. p is Holm-corrected; the headline measure is a family of its own. *, **, ***: p below "
+        f"{result.alpha:g}, {result.alpha / 5:g}, {result.alpha / 50:g}."
     )
     over = _printed(result.retrieval, result)
     over.insert(0, "measure", result.retrieval["measure"])
@@ -62,5 +62,5 @@ def _each(result: TrainingsResult) -> PaperTable:
         },
         dtype=object,
     )
-    note = f"Intervals: {100 * result.level:g} %, of each training alone, over queries."
+    note = f"Intervals: {100 * result.level:g} %, for each training alone, over queries."
     return PaperTable(printed, "Retrieval of each training", note, ("mean", "effect"))

@@ -34,15 +34,15 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
         else f"fine-tuning does not change {measure} significantly: {sides}"
     )
     text = (
-        f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. "
-        f"Each training: {', '.join(parts)}."
+        f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. Score (and "
+        f"change) of each training: {', '.join(parts)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     return Statement(TOPIC, state, text, code="retrieval", estimate=estimate_of(row, measure))
 
 
 def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
-    """State, for every probe at its largest N, at how many layers accuracy changed, and at which most."""
+    """State, for every probe at its largest N, at how many layers accuracy changed, and where it changed most."""
     if result.probing is None:
         return []
     sentences = []
@@ -53,10 +53,11 @@ def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
         gains = int((changed["effect"] > 0).sum())
         most = most_changed(by_layer, result.alpha)
         text = (
-            f"Over {count(len(result.names), 'training')} and their queries together, the probe {probe} "
-            f"(N = {int(most['passages'])}) gains at {gains} of {count(len(by_layer), 'layer')} and loses at "
-            f"{len(changed) - gains}; most at layer {subject.layer_label(int(most['layer']))}: "
-            f"{signed(most['effect'])} {effect_limits(most)}, holm-corrected {p_value(most['p_corrected'])}."
+            f"Over {count(len(result.names), 'training')} and their queries together, the probe {probe} (N = "
+            f"{int(most['passages'])}) gains accuracy significantly at {gains} of {count(len(by_layer), 'layer')} and "
+            f"loses accuracy significantly at {len(changed) - gains}. The largest change is at layer "
+            f"{subject.layer_label(int(most['layer']))}: {signed(most['effect'])} {effect_limits(most)}, "
+            f"Holm-corrected {p_value(most['p_corrected'])}."
         )
         state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
         number = estimate_of(most, f"accuracy of {probe}")

@@ -1,4 +1,4 @@
-"""Compare transplants with random weight changes of equal size, to see if a part matters for what it learned.
+"""Compare transplants with random weight changes of equal size, to test whether what a part learned matters.
 
 Every tensor of the part is changed in a random direction, by the norm of what fine-tuning changed there. A part that is
 claimed must do more than that, by queries and by draws. Half of the draws are made first; the rest only of places whose
@@ -32,7 +32,7 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the single places whose transplant changes the first measure significantly, if all weights do."""
+    """Return the single places whose transplant changes the first measure significantly; none unless all weights do."""
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -43,7 +43,7 @@ def claimed_places(difference: Difference) -> list[str]:
 def control_table(
     differences: Mapping[str, Difference], random: Mapping[str, Scores], statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Return a row for each direction, significant place and measure, columns `CONTROL_COLUMNS`.
+    """Return a row for each direction, significant place and measure, with the columns `CONTROL_COLUMNS`.
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`;
     `p_draws` is that of the place being one more draw (Student's prediction). A claim needs both tests, so its p is the
@@ -114,7 +114,7 @@ class _Tested:
 def _against_draws(
     beyond: Mapping[str, Any], effect: float, draws: Float[np.ndarray, "draw"], planned: int
 ) -> dict[str, float]:
-    """Return a place's effect, the range of its random draws, and both tests against the draws.
+    """Return the effect of a place, the range of its random draws, and the tests over queries and over draws.
 
     Args:
         beyond: the comparison of the place with the mean of its draws, by query.

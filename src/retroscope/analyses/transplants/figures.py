@@ -41,9 +41,9 @@ def _depth(f: TransplantEffects) -> Figure:
     return Figure(
         "transplants",
         f"{f.measures[0]} with transplanted blocks",
-        "Which weights come from the other model. One block: this block alone, or the group of blocks that ends there. "
-        "From the top: the last k blocks and the final norm. From the bottom: the embeddings and the first k blocks. "
-        "Bands are intervals over queries.",
+        "The curves differ in which weights come from the other model. One block: only the block at that position, or "
+        "the group of blocks that ends with it. From the top: the last k blocks and the final norm. From the bottom: "
+        "the embeddings and the first k blocks. Bands are confidence intervals over queries.",
         f"{f.measures[0]} of hybrids against the number of transplanted blocks",
         choosing(panel, shown, [Selector("panel", "hybrid", panels[0])]),
         facets(panel, shown, "panel", panels, columns=2),

@@ -107,7 +107,7 @@ def differences(hybrids: HybridScores, statistics: ComparisonSettings) -> dict[s
 
 
 def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataFrame:
-    """Return every transplant's share of the total effect, a row a direction and measure, columns `SHARE_COLUMNS`.
+    """Return every transplant's share of the total effect, in rows with the columns `SHARE_COLUMNS`.
 
     A direction and measure whose total effect is not significant has no rows. The row `SUM` is that of all blocks, or
     groups of blocks, alone: their single effects added up.

@@ -146,7 +146,7 @@ def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
 
 
 def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted]]:
-    """Return the random changes needed at most: those if every single place is significant.
+    """Return the largest number of random changes that may be needed: the number if every single place is significant.
 
     Of each run only the receiver is recorded.
     """
@@ -171,7 +171,7 @@ def _cost(
 
 
 def together_or_apart(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:
-    """Return how many full encodings of a text all hybrids cost, with both directions in one run where possible."""
+    """Return the number of full encodings of a text for all hybrids, with both directions in one run where possible."""
     if run_alike(before, after) and same_tokens(before, after):
         return encodings(after.anatomy, wanted)
     apart = [[(0, name) for receiver, name in wanted if receiver == r] for r in {receiver for receiver, _ in wanted}]

@@ -1,4 +1,4 @@
-"""Tables of transplants: effects of all, comparison with random changes, and interactions of groups."""
+"""Tables of transplants: all effects, the comparison with random changes, and the interactions of block groups."""
 
 from typing import Any
 
@@ -29,11 +29,12 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
         }
     )
     note = (
-        "restored: the backbone's weights in the retriever; grafted: the converse. Effects are differences from the "
-        "intact receiver. The intervals of the effects are not corrected for the number of transplants; p is corrected "
-        "over all transplants of the same direction (restored or grafted)."
+        "restored: the backbone's weights are put into the retriever. grafted: the retriever's weights are put into "
+        "the backbone. Effects are differences from the intact receiver. The intervals of the effects are not "
+        "corrected for the number of transplants; p is corrected over all transplants of the same direction (restored "
+        "or grafted)."
     )
-    caption = f"Weights of {subject.before.name} and {subject.after.name}, transplanted, on {f.collection}"
+    caption = f"Transplants of weights between {subject.before.name} and {subject.after.name}, on {f.collection}"
     tables = {
         "transplants": PaperTable(frame, caption, note, (f.measures[0], "effect", "interval", "share", corrected))
     }
@@ -70,10 +71,10 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
         }
     )  # fmt: skip
     note = (
-        "Random: every tensor of the place changed in a normal direction, by the norm of what fine-tuning changed "
-        "there. Difference: the effect beyond the mean of the draws, paired by query."
+        "Random: every tensor of the place is moved in a random direction, by the norm of its change in fine-tuning. "
+        "Difference: the effect of the transplant less the mean effect of the random changes, paired by query."
     )
-    caption = "Places against random changes of equal size"
+    caption = "Effect of transplanting a place, and of random changes of equal size"
     return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
 
 
@@ -85,7 +86,10 @@ def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
     """Return the tables of Shapley values and of pair interactions of block groups."""
     tables = {}
     for direction, found in f.interactions.items():
-        note = f"Weights are {direction}; {f.measures[0]}; intervals are over queries, p is corrected over the rows."
+        note = (
+            f"Weights are {direction}, and the measure is {f.measures[0]}. Intervals are over queries; p is corrected "
+            "over the rows."
+        )
         shapley = _effects(found.shapley).assign(
             alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
         )

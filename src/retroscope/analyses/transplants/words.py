@@ -20,6 +20,7 @@ WEIGHTS = {  # direction -> whose weights, in which model
     RESTORED: ("the backbone's weights", "the retriever"),
     GRAFTED: ("the retriever's weights", "the backbone"),
 }
+DOING = {RESTORED: ("restoring", "in"), GRAFTED: ("grafting", "into")}  # direction -> verb, preposition
 
 
 def transplant_statements(f: TransplantEffects) -> tuple[Statement, ...]:
@@ -31,13 +32,10 @@ def _all(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     row = f.headline(direction, "all").iloc[0]
     what, where = WEIGHTS[direction]
     significant = row["p_corrected"] < _alpha(f, direction)
-    end = (
-        "that is the whole of what there is to explain"
-        if significant
-        else "no significant effect, so there is nothing to localise"
-    )
+    end = "this is the total effect" if significant else "no significant effect, so there is nothing to localise"
     sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
-    text = f"All of {what} in {where} take {f.measures[0]} from {sizes}: {end}."
+    verb, into = DOING[direction]
+    text = f"{verb.capitalize()} all of {what} {into} {where} takes {f.measures[0]} from {sizes}: {end}."
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "all", row))
 
@@ -52,10 +50,11 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     what, where = WEIGHTS[direction]
     one = "one group" if blocks["transplant"].str.contains("-").any() else "one block"
     of_these = "The largest significant change is" if len(significant) else "The largest change is"
+    verb, into = DOING[direction]
     text = (
-        f"{one.capitalize()} of {what} in {where}: {len(significant)} of {count(len(blocks), one.split()[-1])} change "
-        f"{f.measures[0]}. {of_these} {blocks_named(largest['transplant'])}'s, "
-        f"{_effect(f, direction, largest)}."
+        f"{verb.capitalize()} {one} of {what} {into} {where}: {len(significant)} of "
+        f"{count(len(blocks), one.split()[-1])} change {f.measures[0]} significantly. {of_these} with "
+        f"{blocks_named(largest['transplant'])}: {_effect(f, direction, largest)}."
     )
     state = State.SIGNIFICANT if len(significant) else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "blocks", largest))
@@ -69,20 +68,21 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         return  # of an effect that is not shown there is no half
     what, where = WEIGHTS[direction]
     ends = []
-    for kind, end in (("top", "the top"), ("bottom", "the bottom, embeddings included,")):
+    for kind, end in (("top", "the top"), ("bottom", "the bottom (with the embeddings)")):
         found = f.headline(direction, kind).sort_values("number")
         less = found.loc[found["effect"] / whole < 0.5, "number"]
         half = found[found["number"] > (less.max() if len(less) else 0)]
         if len(half):
             first = half.iloc[0]
             ends.append(
-                f"from {end} {count(int(first['number']), 'block')} of {f.n_blocks} (to {score(first['score'])} "
+                f"{count(int(first['number']), 'block')} of {f.n_blocks} from {end} (reaching {score(first['score'])} "
                 f"{interval(first['low'], first['high'])})"
             )
         elif len(found):
-            ends.append(f"from {end} not even all blocks")
+            ends.append(f"from {end}, not even with all blocks")
     if ends:
-        text = f"Half of that effect of {what} in {where} is there {' and '.join(ends)}."
+        verb, into = DOING[direction]
+        text = f"Half of the total effect of {verb} {what} {into} {where} is reached as follows: {'; '.join(ends)}."
         yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.ends", figure="transplants")
 
 
@@ -95,7 +95,8 @@ def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     what, where = WEIGHTS[direction]
     said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
     shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
-    text = f"One part of {what} in all blocks of {where}, the largest change first: {said}."
+    verb, into = DOING[direction]
+    text = f"{verb.capitalize()} one part of {what} {into} all blocks of {where}, the largest change first: {said}."
     state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
     largest = most_changed(found, _alpha(f, direction))
     yield Statement(direction, state, text, (), **_about(f, direction, "parts", largest))
@@ -108,10 +109,14 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         return
     top = found.loc[found["score"].astype(float).idxmax()]
     better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
-    found_better = "It is better than the retriever." if better else "None is significantly better than the retriever."
+    found_better = (
+        ("This interpolation is significantly better than the retriever.")
+        if better
+        else "No interpolation is significantly better than the retriever."
+    )
     text = (
-        f"Between the two, the best is {100 * top['number']:.0f} % of the way back to the backbone: "
-        f"{_effect(f, direction, top)}. {found_better}"
+        f"Of the interpolations of both models' weights, the best is {100 * top['number']:.0f} % of the way back to "
+        f"the backbone: {_effect(f, direction, top)}. {found_better}"
     )
     state = State.SIGNIFICANT if better else State.MEASURED
     yield Statement(direction, state, text, (), **_about(f, direction, "between", top))
@@ -126,7 +131,7 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     fewest, most = int(found["draws"].min()), int(found["draws"].max())
     draws = str(most) if fewest == most else f"{fewest} to {most}"
     text = (
-        f"{len(beats)} of {count(len(found), 'place')} with a significant effect do more "
+        f"{len(beats)} of {count(len(found), 'place')} with a significant effect have a significantly larger effect "
         f"than {draws} random changes of equal size in {WEIGHTS[direction][1]} (tensor by tensor): "
         f"{'; '.join(_against(row) for _, row in found.iterrows())}."
     )
@@ -149,8 +154,8 @@ def _without_spread(found: pd.DataFrame, level: float) -> str:
         return ""
     names = "; ".join(place_words(name) for name in equal["transplant"])
     return (
-        f" All {draws} random changes have the same effect ({names}): without spread the p of the draws cannot fall "
-        f"below 1/{draws + 1}. Use at least {least} draws there."
+        f" All {draws} random changes have the same effect at {names}. Without spread, the p-value over draws cannot "
+        f"fall below 1/{draws + 1}: use at least {least} draws there."
     )
 
 
@@ -171,9 +176,14 @@ def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     row = found.iloc[0]
     together = interval(row["share_low"], row["share_high"])
     apart = row["share_low"] > 1 or row["share_high"] < 1
-    end = "blocks interact, so single shares do not add up" if apart else "no significant interaction between blocks"
+    end = (
+        ("blocks interact, so shares of single blocks do not add up to 1")
+        if apart
+        else "no significant interaction between blocks"
+    )
     text = (
-        f"The effects of all blocks alone add up to {row['share']:.2f} {together} of the effect of all weights: {end}."
+        f"The effects of all single blocks add up to {row['share']:.2f} {together} times the effect of all weights: "
+        f"{end}."
     )
     number = Estimate("of the total effect", row["share"], row["share_low"], row["share_high"], kind=Kind.SHARE)
     yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.sum", estimate=number, figure="transplants")
@@ -197,8 +207,8 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         return
     said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
     text = (
-        f"{len(pairs)} of {count(len(found.pairs), 'pair')} of groups interact significantly (effect of both together "
-        f"less the sum of both alone): {said}."
+        f"{len(pairs)} of {count(len(found.pairs), 'pair')} of groups interact significantly (effect of both groups "
+        f"together less the sum of their single effects): {said}."
     )
     yield Statement(direction, State.SIGNIFICANT, text, (), code=f"{direction}.pairs")
 

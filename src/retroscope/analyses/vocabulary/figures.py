@@ -20,9 +20,10 @@ def vocabulary_figure(result: VocabularyResult, effect: Difference, subject: Sub
     return Figure(
         "vocabulary",
         "What vectors say",
-        "The pooled vector of each layer is projected onto the vocabulary by the backbone's head and says the words "
-        f"of {result.k} tokens: which share are the text's own, and which a query and a passage have in common. Bands "
-        "are intervals over queries.",
+        "The backbone's language-model head projects the pooled vector of each layer onto the vocabulary; the "
+        f"{result.k} most probable tokens are the words that the vector says. The figure shows which share of these "
+        "words occur in the text, and which share a query and a passage have in common. Bands are confidence "
+        "intervals over queries.",
         "Shares of the words that vectors say, by layer, before and after fine-tuning",
         choosing(panel, frame, [Selector("quantity", "share", quantities[2])]),
         facets(panel, frame, "quantity", quantities, columns=2),

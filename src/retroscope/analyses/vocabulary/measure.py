@@ -171,7 +171,7 @@ class _Said:
 
 @dataclass(frozen=True, eq=False)
 class TowerReading:
-    """What one tower's vectors are read with: language-model head, lexicon, and the words of each text."""
+    """Inputs for reading one tower's vectors: language-model head, lexicon, and the words of each text."""
 
     head: LanguageHead
     lexicon: Lexicon

@@ -10,9 +10,9 @@ from retroscope.typesetting.subject import AFTER, MODEL, Subject
 from retroscope.typesetting.words import effect_tests, estimate_of
 
 SAYS = {
-    "query words": "of the words that a query's vector says are the query's own",
-    "passage words": "of the words that a passage's vector says are the passage's own",
-    OVERLAP: "of the words that a query's vector says are said by its relevant passage's, too",
+    "query words": "of the words that a query's vector says occur in the query",
+    "passage words": "of the words that a passage's vector says occur in the passage",
+    OVERLAP: "of the words that a query's vector says are also said by the vector of its relevant passage",
 }
 
 
@@ -43,9 +43,9 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     difference = result.beyond[side]
     row = rows(difference, layer=result.last).iloc[0]
     text = (
-        f"At layer {subject.layer_label(result.last)}, a query's vector and its relevant passage's share "
-        f"{percent(row['after'])} of the query's words, and with another query's passage {percent(row['before'])}: "
-        f"{effect_tests(difference, row)}."
+        f"At layer {subject.layer_label(result.last)}, the vectors of a query and its relevant passage share "
+        f"{percent(row['after'])} of the words that the query's vector says. With another query's passage, the share "
+        f"is {percent(row['before'])}: {effect_tests(difference, row)}."
     )
     number = estimate_of(row, "overlap beyond shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(difference, row), text, (side,), code="beyond_shuffled", estimate=number,
@@ -77,9 +77,9 @@ def _associated(result: VocabularyResult) -> Iterator[Statement]:
     significant = real.p < 1 - _level(result) and apart
     verb = "is associated" if significant else "is not significantly associated"
     text = (
-        f"The change of the overlap {verb} with which queries flipped: its rank correlation with the change of "
-        f"{result.measure} is {_rho(real)}, {p_value(real.p)}; with shuffled pairs it is {_rho(control)}; the "
-        f"difference is {_rho(difference)}."
+        f"The change of the overlap {verb} with the change of {result.measure} of a query: the rank correlation is "
+        f"{_rho(real)}, {p_value(real.p)}. With shuffled pairs, it is {_rho(control)}; the difference is "
+        f"{_rho(difference)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     number = Estimate("rank correlation", real.rho, real.low, real.high, p=real.p, n=real.n, kind=Kind.DIFFERENCE)

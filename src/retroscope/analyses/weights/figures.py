@@ -35,17 +35,17 @@ def _heat_map(drift: WeightDrift, tower: str) -> Figure:
             y=alt.Y("layer:O", sort="descending", title="layer", axis=alt.Axis(labelOverlap="parity", grid=False)),
             color=alt.Color(
                 "percent:Q",
-                title="% of the size before",
+                title="% of the norm before",
                 scale=alt.Scale(scheme="viridis", domainMin=0),
-                legend=alt.Legend(orient="right", title="% of the size before", columns=1),
+                legend=alt.Legend(orient="right", title="% of the norm before", columns=1),
             ),
             tooltip=["part:N", "layer:O", alt.Tooltip("percent:Q", format=".3"), "changed:Q", "tensors:Q"],
         )
         .properties(width=COLUMN_WIDTH * len(parts), height=ROW_HEIGHT * rows["layer"].nunique())
     )
     caption = (
-        "Size of the change over size before, |D| / |W| (Frobenius), of the tensors of a part in a layer. Layer 0 is "
-        "the embeddings, layer k block k."
+        "Frobenius norm of the change over the norm before, for the tensors of one part in one layer. Layer 0 is the "
+        "embeddings, layer k block k."
     )
     words = f"Heat map of relative change; largest {top['percent']:.3g} % at layer {top['layer']}, {top['part']}"
     title = f"Drift of the weights{f' of the {tower} tower' if tower else ''}"

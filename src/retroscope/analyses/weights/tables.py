@@ -17,8 +17,8 @@ def weight_tables(drift: WeightDrift, tower: str = "") -> dict[str, PaperTable]:
         wide = drift.groups.pivot_table(index="layer", columns="part", values="relative", sort=False).sort_index()
         wide = wide[[part for part in PART_NAMES if part in wide.columns]].rename(columns=PART_NAMES)
         printed = wide.map(lambda v: "" if pd.isna(v) else percent(v)).reset_index().astype(str)
-        caption = f"Size of the change over size before, by layer and part: {drift.before} to {drift.after}{where}"
-        tables[f"weights{end}"] = PaperTable(printed, caption, "|D| / |W|, Frobenius norms.", tuple(printed.columns))
+        caption = f"Norm of the change over norm before, by layer and part: {drift.before} to {drift.after}{where}"
+        tables[f"weights{end}"] = PaperTable(printed, caption, "Norms are Frobenius norms.", tuple(printed.columns))
     changed = (
         drift.tensors[(drift.tensors["status"] == CHANGED) & (drift.tensors["columns"] > 1)]
         .sort_values("relative", ascending=False)
@@ -53,8 +53,10 @@ def _most(changed: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...
         }
     )
     note = (
-        "Stable rank: |D|^2 / s1^2. Effective rank: exp of the entropy of the singular values. Alignment: how much "
-        "larger the matrix was in the first directions of its change than in random ones. Intruders: of the largest "
-        "singular vectors after, those that resemble none before; by chance: after a random change of the same size."
+        "Stable rank: squared Frobenius norm of the change over its squared largest singular value. Effective rank: "
+        "exp of the entropy of the normalised singular values. Alignment: size of the matrix before in the first "
+        "singular directions of its change, over its size in random directions. Intruders: number of the largest "
+        "singular vectors after that resemble none before. By chance: the same number after a random change of equal "
+        "size."
     )
-    return frame, f"The {len(frame)} matrices that moved most, of their size", note, ("change", *numbers)
+    return frame, f"The {len(frame)} matrices that changed most, relative to their norm", note, ("change", *numbers)

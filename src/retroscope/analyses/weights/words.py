@@ -49,7 +49,7 @@ def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
         np.isinf(drift.tensors["change"].astype(float)) | _without_number(drift), "name"
     ].tolist()
     if broken:
-        text = f"NO NUMBERS: {count(len(broken), 'tensor')} with values that are not finite, the first {broken[0]}."
+        text = f"NO NUMBERS: {count(len(broken), 'tensor')} with values that are not finite; the first is {broken[0]}."
         return (*_not_compared(drift), Statement(TOPIC, State.FAILED, text, (), code="not_finite"))
     return tuple(s for rule in rules for s in rule(drift))
 
@@ -71,7 +71,7 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
     compared = drift.tensors[drift.tensors["status"].isin(COMPARED)]
     moved = compared[compared["status"] == CHANGED]
     rounded = int((compared["status"] == ROUNDED).sum())
-    apart = f" {count(rounded, 'tensor')} differ by the rounding of their number format alone." if rounded else ""
+    apart = f" {count(rounded, 'tensor')} differ only by the rounding of their number format." if rounded else ""
     if moved.empty:
         text = (
             f"NOTHING CHANGED: none of {count(len(compared), 'tensor')} differs.{apart} The same weights were given "
@@ -82,11 +82,11 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
     weights = percent(moved["parameters"].sum() / compared["parameters"].sum())
     size = percent(_norm(compared["change"]) / _norm(compared["norm"]))
     text = (
-        f"{len(moved):,} of {count(len(compared), 'tensor')} changed, with {weights} of the weights.{apart} "
-        f"The norm of the change is {size} of the norm of the weights (|D| / |W|, Frobenius)."
+        f"{len(moved):,} of {count(len(compared), 'tensor')} changed, with {weights} of the weights.{apart} The "
+        f"Frobenius norm of the change is {size} of the norm of the weights before."
     )
     share = float(_norm(compared["change"]) / _norm(compared["norm"]))
-    number = Estimate("of the norm of the weights (|D| / |W|)", share, kind=Kind.SHARE)
+    number = Estimate("of the norm of the weights", share, kind=Kind.SHARE)
     yield Statement(TOPIC, State.MEASURED, text, (), code="how_much", estimate=number)
 
 
@@ -118,9 +118,10 @@ def _depth(drift: WeightDrift) -> Iterable[Statement]:
     even = float(layers.loc[upper, "parameters"].sum() / layers["parameters"].sum())
     most, least = layers.loc[layers["relative"].idxmax()], layers.loc[layers["relative"].idxmin()]
     text = (
-        f"By depth: the blocks above layer {drift.n_blocks // 2} hold {percent(share)} of the squared change of all "
-        f"blocks (an even spread would give {percent(even)}). Layer {most['layer']:.0f} moved most, "
-        f"{percent(most['relative'])} of its size, layer {least['layer']:.0f} least, {percent(least['relative'])}."
+        f"By depth: the blocks above layer {drift.n_blocks // 2} have {percent(share)} of the squared norm of the "
+        f"change of all blocks (an even spread would give {percent(even)}). Relative to its own norm, layer "
+        f"{most['layer']:.0f} changed most ({percent(most['relative'])}) and layer {least['layer']:.0f} least "
+        f"({percent(least['relative'])})."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="depth")
 
@@ -148,9 +149,9 @@ def _shape(drift: WeightDrift) -> Iterable[Statement]:
     ratio = rows["effective_rank"] / rows["random_rank"]
     text = (
         f"Directions: the change of a matrix has an effective rank of {rows['effective_rank'].median():.0f} and a "
-        f"stable rank of {rows['stable_rank'].median():.0f} (medians of {count(len(rows), 'matrix')}); the effective "
-        f"rank is {percent(ratio.median())} of what a random change of its shape has ({percent(ratio.min())} to "
-        f"{percent(ratio.max())})."
+        f"stable rank of {rows['stable_rank'].median():.0f} (medians of {count(len(rows), 'matrix')}). The effective "
+        f"rank is {percent(ratio.median())} of that of a random change of the same shape (median; "
+        f"{percent(ratio.min())} to {percent(ratio.max())})."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="shape")
 
@@ -165,14 +166,16 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
         return
     r, alignment = int(rows["directions"].max()), rows["alignment"]
     text = (
-        f"In the first {r} directions of its change, which hold {percent(rows['held'].median())} of it (squared), a "
-        f"matrix was already {alignment.median():.2f} times as large as in random directions (median; "
-        f"{alignment.min():.2f} to {alignment.max():.2f}; 1: the change has nothing to do with it). There the change "
-        f"is {rows['amplification'].median():.2f} times what was there; it would be "
+        f"The first {r} singular directions of the change of a matrix have {percent(rows['held'].median())} of its "
+        f"squared norm. In these directions, the matrix before was already {alignment.median():.2f} times as large as "
+        f"in random directions (median; {alignment.min():.2f} to {alignment.max():.2f}; 1: unrelated). The size of "
+        f"the change in these directions is {rows['amplification'].median():.2f} times that of the matrix before, and "
         f"{rows['amplification_random'].median():.2f} times in random directions (amplification, medians)."
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
-        text += " The input directions of a LoRA update begin random, which keeps these two close to one another."
+        text += (
+            " The input directions of a LoRA update start at random, which keeps these two values close to one another."
+        )
     yield Statement(TOPIC, State.MEASURED, text, (), code="direction")
 
 
@@ -185,9 +188,9 @@ def _intruders(drift: WeightDrift) -> Iterable[Statement]:
     several = count(int((rows["intruders"] > 0).sum()), "matrix")
     text = (
         f"Intruder dimensions: {found:,} of the {examined:,} largest singular vectors after "
-        f"({int(rows['examined'].max())} a matrix, {several} with any) have a cosine below "
-        f"{rows['below'].max():.1f} with every singular vector before, {percent(found / examined)}; "
-        f"random changes of the same sizes bring {random:,} ({percent(random / examined)})."
+        f"({int(rows['examined'].max())} for each matrix) resemble none before: their cosine with every singular "
+        f"vector before is below {rows['below'].max():.1f}. These are {percent(found / examined)}, in {several}; "
+        f"random changes of equal size would give {random:,} ({percent(random / examined)})."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="intruders")
 

@@ -120,7 +120,7 @@ def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
 
 @contextmanager
 def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iterator[None]:
-    """Replace attention, and the FFN matrices whose input does not depend on `site`, by their recorded outputs."""
+    """Replace attention, and every FFN matrix whose input does not depend on `site`, by its recorded output."""
     encoder, calls = record.encoder, record.calls
     attention = f"{site.layer} attention"
     modules = {attention: _attention(encoder, site.layer)}

@@ -71,7 +71,7 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
 def _as_the_checkpoint(
     given: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
 ) -> dict[str, Choice]:
-    """Return the user's choices; one that equals the checkpoint's (or the default) counts as the checkpoint's."""
+    """Return the user's choices; one that equals the checkpoint's (or the default) has the checkpoint as its source."""
     usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
     if "max_length" in given and "max_length" not in usual:
         limit = _limit(checkpoint)

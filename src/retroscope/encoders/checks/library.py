@@ -71,7 +71,7 @@ def _comparable(encoder: Encoder) -> bool:
 
 
 def _load_library(encoder: Encoder) -> "SentenceTransformer":
-    """Load the folder with the library, in the encoder's precision rather than the one in which it is stored.
+    """Load the folder with sentence-transformers, in the encoder's precision rather than in the precision of the files.
 
     Raises:
         LibraryError: also for a tokenizer that cannot pad: the library pads every batch, that of one text included.

@@ -67,7 +67,7 @@ def _dense_folders(folder: Path) -> list[Path]:
 
 
 def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Find mean pooling over a causal model that the user gave rather than the checkpoint."""
+    """Find mean pooling over a causal model that the user asked for and the checkpoint does not record."""
     if encoder.anatomy.causal and encoder.recipe.pooling == "mean" and encoder.recipe.sources["pooling"] == "user":
         what = "mean pooling on a decoder, given by you: most of its tokens saw little of the text"
         yield Finding(NOTE, "pooling", what, "if it was trained with its last token, give last_token (--pooling)")

@@ -55,7 +55,7 @@ def batch_of(encoder: Encoder, prompts: Sequence[Prompt]) -> PromptBatch:
 
 
 def log_probabilities(encoder: Encoder, head: LanguageHead, batch: PromptBatch) -> Float[Tensor, "prompt"]:
-    """Return the mean log-probability of the object's tokens of every prompt, with its graph."""
+    """Return the mean log-probability of the object's tokens for every prompt, with the graph for gradients."""
     states = encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
     words = head.logits(states[batch.row, batch.at]).log_softmax(-1)
     each = words.gather(1, batch.token[:, None])[:, 0]

@@ -78,7 +78,7 @@ def _entry_of(record: Path) -> Path:
 
 
 def _is_lost(record: Path) -> bool:
-    """Return whether a record has lost its entry, and no run is making that entry now."""
+    """Return whether a record's cache entry is missing and no run is making that entry now."""
     return not _entry_of(record).exists() and time.time() - record.stat().st_mtime > MAKING
 
 

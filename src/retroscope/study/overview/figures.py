@@ -35,8 +35,9 @@ def effects_figure(one: Comparable, name: str) -> Figure:
         f"{row['model']} {row[MEASURE]} {row['effect']:+.3f}, {row['outcome']}" for _, row in own.iterrows()
     )
     caption = (
-        f"Change on {one.collection}, after less before, of the same queries; bars are intervals over queries. Against "
-        "its own backbone: as each study tests it. Against another retriever: p is corrected over all pairs."
+        f"Change on {one.collection}, after less before, over the same queries; bars are confidence intervals over "
+        "queries. Against its own backbone: tested as in each study. Against another retriever: p is corrected over "
+        "all pairs of retrievers."
     )
     paper = facets(panel, own, MEASURE, one.measures).properties(title=f"Effects on {one.heading}")
     return Figure(name, f"Effects on {one.heading}", caption, words, chart, paper)
@@ -85,7 +86,10 @@ def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) ->
     y = alt.Y("value:Q", title="value", scale=alt.Scale(zero=True))
     panel = curves(layer_axis(names if alike else ()), frame, y)
     chart = choosing(panel, frame, [Selector("panel", "curve", panels[0])])
-    caption = f"On {one.heading}. Bands are intervals over queries; a backbone that studies share is drawn once."
+    caption = (
+        f"On {one.heading}. Bands are confidence intervals over queries; a backbone that several studies share is "
+        "drawn once."
+    )
     ends = frame[frame["layer"] == frame.groupby(["panel", "series"])["layer"].transform("max")]
     words = "; ".join(f"{row['panel']}, {row['series']}: {row['value']:.3f} at the last layer"
                       for _, row in ends[ends["series"] != CHANCE].iterrows())  # fmt: skip

@@ -62,7 +62,7 @@ class Overview:
     @cached_property
     def cautions(self) -> tuple[str, ...]:
         """Return the warnings: failed checks, analyses not yet measured, and numbers that may not be compared."""
-        waiting = [f"not yet measured: {', '.join(self.pending)}; the same command goes on"] if self.pending else []
+        waiting = [f"not yet measured: {', '.join(self.pending)}; the same command continues"] if self.pending else []
         return (*_failed(self.members), *waiting, *_unfinished(self.members), *apart(self.comparables))
 
     def link(self, member: NamedStudy, page: Path) -> str:

@@ -13,7 +13,7 @@ NUMERIC = (BEFORE, AFTER, "effect", "interval", "p", "queries")
 def own_table(one: Comparable) -> PaperTable:
     """Return a table of every retriever against its own backbone, by measure."""
     effects = one.effects[one.effects["baseline"] == OWN]
-    note = "As each study tests it: p is corrected within its family; intervals are over queries, not corrected."
+    note = "Tests are those of each study: p is corrected within its family; intervals are over queries, not corrected."
     return PaperTable(
         _printed(effects, ["model", MEASURE]), f"Against its own backbone, on {one.heading}.", note, NUMERIC
     )
@@ -22,7 +22,10 @@ def own_table(one: Comparable) -> PaperTable:
 def pairs_table(one: Comparable) -> PaperTable:
     """Return a table of every retriever against every other, in both directions."""
     effects = one.effects[one.effects["baseline"] != OWN]
-    note = "p is corrected over all pairs of retrievers, measure by measure; intervals are over queries, not corrected."
+    note = (
+        "p is corrected over all pairs of retrievers, for each measure separately; intervals are over queries, not "
+        "corrected."
+    )
     caption = f"Against another retriever, on {one.heading}."
     return PaperTable(_printed(effects, ["baseline", "model", MEASURE]), caption, note, NUMERIC)
 

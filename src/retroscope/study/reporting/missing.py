@@ -12,7 +12,7 @@ from retroscope.study.reporting.controls import METHOD, listing
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import Subject
 
-AGAIN = "the same command goes on"
+AGAIN = "the same command continues"
 
 
 @dataclass(frozen=True)

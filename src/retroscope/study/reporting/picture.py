@@ -32,8 +32,8 @@ def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
 def _key(subject: Subject) -> str:
     """Return the sentences below the figure that explain its values, layers and interval bands."""
     layers = "Layer 0: the embeddings; layer k: the output of block k."
-    bands = f"Bands: {100 * subject.statistics.level:g} % intervals over queries."
-    return f"Each layer is searched and probed with its pooled vectors. {layers} {bands}"
+    bands = f"Bands: {100 * subject.statistics.level:g} % confidence intervals over queries."
+    return f"Search and probe use the pooled vectors of each layer. {layers} {bands}"
 
 
 def _points(one: LayerCurves) -> pd.DataFrame:

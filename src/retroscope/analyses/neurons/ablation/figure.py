@@ -35,12 +35,12 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_ablation",
         "Retrieval without these neurons",
-        "The measure when a part of the neurons is fixed at one value. Top: the most attributed; beside it, where they "
-        "were ranked by share, those of the largest signed value, and the other way round. Largest: those whose "
-        "fixing changes most of what the block writes, found without gradient or query. Bottom: the least attributed. "
-        "Random draws (thin). All have as many of every layer and matrix as the top has. Bands are intervals over "
-        "queries, the grey one that of the intact model. Neurons are confirmed where they cost more than every random "
-        "draw and more than the largest.",
+        "Retrieval when a fraction of the neurons is fixed at one value. Top: neurons with the largest attribution. "
+        "Top by signed value, or by magnitude: the same with the other ranking. Largest: neurons whose fixing changes "
+        "the output of their block most, found without gradient or query. Bottom: neurons with the smallest "
+        "attribution. Thin lines: random draws. All sets have as many neurons of each layer and matrix as the top "
+        "has. Bands are confidence intervals over queries; the grey band is the intact model. Neurons are confirmed "
+        "where fixing them costs more than fixing any random draw and more than fixing the largest.",
         "; ".join(_words(name, frame, measure) for measure in measures for name, frame in frames.items()) + ".",
         _one_at_a_time(frames),
         alt.vconcat(*rows).resolve_scale(color="independent", strokeDash="independent"),

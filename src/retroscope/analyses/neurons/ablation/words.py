@@ -19,16 +19,19 @@ VALUES = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance, or among the largest
 AS_LARGE = (
-    "The largest neurons of the same layers, ranked without gradient or query, do not cost significantly less: "
-    "no evidence that the attribution finds more than large neurons."
+    "Fixing the largest neurons of the same layers, ranked without gradient or query, does not cost significantly "
+    "less, so there is no evidence that the attribution finds more than large neurons."
 )
-TOO_FEW = "They cost more than every random draw, but the draws are too few or vary too much for the test."
+TOO_FEW = (
+    "Fixing the top neurons costs more than fixing any random draw, but the draws are too few or vary too much for "
+    "the test."
+)
 NOTHING = "Nothing shows that retrieval needs these neurons more than others."
 
 
 def of(name: str, side: AttributedModel) -> str:
-    """Return the end of a phrase that names a model: "of the after side", or "of MODEL" for a single model."""
-    return f"of {side.name}" if name == MODEL else f"of the {name} side"
+    """Return the end of a phrase that names a model: "of the model after fine-tuning", or "of MODEL"."""
+    return f"of {side.name}" if name == MODEL else f"of the model {name} fine-tuning"
 
 
 def named_control(what: str, side: str) -> str:
@@ -41,8 +44,8 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
-            f"No ablation was run on the neurons {of(name, side)}. A count without an ablation is not evidence: "
-            f"nothing shows that retrieval needs these neurons."
+            f"No ablation was run on the neurons {of(name, side)}. Without an ablation, nothing shows that retrieval "
+            "needs these neurons."
         )
         return [Statement(TOPIC, State.NOT_RUN, text, (name,), code=f"ablation.{name}", control=control, caution=True)]
     ablation = side.ablation
@@ -53,14 +56,15 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     about: Any = {"code": f"ablation.{name}", "control": control, "estimate": number, "figure": "neuron_ablation"}
     if ablation.confirms:
         text = (
-            f"Retrieval needs the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs significantly "
-            f"more than fixing as many random ones or the largest ones. {measured}"
+            f"Retrieval needs the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs "
+            f"significantly more than fixing as many random neurons or as many of the largest. {measured}"
         )
         return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
         text = (
             f"Retrieval may need the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs more than "
-            f"fixing as many random ones or the largest ones, but on queries that chose the neurons. {measured}"
+            "fixing as many random neurons or as many of the largest, but these queries are not independent of the "
+            f"choice of the neurons. {measured}"
         )
         return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
     why = _why_not(ablation, row)
@@ -98,15 +102,16 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     value, measure = VALUES.get(ablation.recipe.get("fixed_at", ""), "one value"), row["measure"]
     layers = f"{int(row['layers'])} of {count(int(ablation.recipe['layers']), 'layer')}"
     return (
-        f"Fixing the top {share(row['fraction'])} ({count(int(row['neurons']), 'neuron')}, in {layers}) at "
-        f"{value} takes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to "
-        f"{score(row['top'])}, as many random ones of the same layers to {score(row['random'])}, and as many of the "
-        f"largest to {score(row[LARGEST])}. Loss beyond that of random neurons {signed(row['harm'])} "
-        f"{interval(row['harm_low'], row['harm_high'], effect=True)}, paired by query, {p_value(row['p_queries'])}; as "
-        f"one more random draw, {p_value(row['p_draws'])} (prediction test). Loss beyond that of the largest "
-        f"{signed(row['harm_over_largest'])} "
-        f"{interval(row['harm_over_largest_low'], row['harm_over_largest_high'], effect=True)}, paired by query, "
-        f"{p_value(row['p_largest'])}. Of all three, Holm-corrected over the fractions, {p_value(row['p_confirmed'])}."
+        f"Fixing the top {share(row['fraction'])} ({count(int(row['neurons']), 'neuron')}, in {layers}) at {value} "
+        f"takes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to {score(row['top'])}. "
+        f"Fixing as many random neurons of the same layers leaves {score(row['random'])}; fixing as many of the "
+        f"largest leaves {score(row[LARGEST])}. The loss beyond that of random neurons is {signed(row['harm'])} "
+        f"{interval(row['harm_low'], row['harm_high'], effect=True)}, {p_value(row['p_queries'])} by the test over "
+        f"queries and {p_value(row['p_draws'])} by the test over draws. The loss beyond that of the largest neurons "
+        f"is {signed(row['harm_over_largest'])} "
+        f"{interval(row['harm_over_largest_low'], row['harm_over_largest_high'], effect=True)}, "
+        f"{p_value(row['p_largest'])} by the test over queries. The largest p of these three tests, Holm-corrected "
+        f"over the fractions: {p_value(row['p_confirmed'])}."
     )
 
 
@@ -115,9 +120,12 @@ def _curve(ablation: AblationCurves) -> str:
     table = ablation.of_headline
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
-    said = f"The top lies below all {count(draws, 'random draw')} at {lower} of {count(len(table), 'fraction')}"
+    said = (
+        f"With the top neurons fixed, retrieval is below that with each of {count(draws, 'random draw')} at {lower} "
+        f"of {count(len(table), 'fraction')}"
+    )
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
-    return f"{said}; area between the curves of random neurons and of {', of '.join(a for a in areas if a)}."
+    return f"{said}. Area between the curve of random neurons and the curve of {'; of '.join(a for a in areas if a)}."
 
 
 def _curves_named(ablation: AblationCurves) -> list[tuple[str, str]]:
@@ -137,16 +145,20 @@ def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     """State what weakens the comparison of top, random and large neurons."""
     said = ""
     if row["shared_by_chance"] > SHARED:
-        said += f" A random set shares {row['shared_by_chance']:.0%} of the top by chance: the comparison is weak."
+        said += (
+            f" By chance, a random set contains {row['shared_by_chance']:.0%} of the top neurons, so the comparison "
+            "is weak."
+        )
     if row["shared_with_largest"] > SHARED:
-        said += f" {row['shared_with_largest']:.0%} of the top are among the largest, too."
+        said += f" {row['shared_with_largest']:.0%} of the top neurons are also among the largest."
     if row["intact"] > NO_ROOM:
         said += (
-            f" Intact {row['measure']} is nearly perfect, so that little can be told apart: use a harder collection."
+            f" Intact {row['measure']} is nearly perfect, so sets of neurons can hardly be told apart: use a harder "
+            "collection."
         )
     if ablation.choosing_queries:
         said += (
             f" The neurons were chosen on {ablation.choosing_queries} of these "
-            f"{ablation.recipe.get('queries', 'same')} queries: choice and measurement are not apart."
+            f"{ablation.recipe.get('queries', 'same')} queries, so choice and measurement are not independent."
         )
     return said
