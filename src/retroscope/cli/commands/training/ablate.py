@@ -137,7 +137,7 @@ def run(
 
     from retroscope.cli.resolve import resolve_as
     from retroscope.inputs.settings import ModelSettings
-    from retroscope.inputs.sources import look_for_data, look_for_model
+    from retroscope.inputs.sources import look_for_data, look_for_model, look_for_pooling
     from retroscope.study.training.grid_settings import GridSettings
     from retroscope.study.training.splits import training_split
 
@@ -145,7 +145,9 @@ def run(
         values["data"] = {"source": source.data, "split": training_split(source.data, source.split)}
     settings = resolve_as(GridSettings, values, options.settings, options.assignments)
     for place in settings.backbones.values():
-        look_for_model(ModelSettings(source=place))
+        backbone = ModelSettings(source=place, load=settings.load)
+        look_for_model(backbone)
+        look_for_pooling(backbone)
     for data in (settings.data, *settings.tests):
         look_for_data(data)
     load_libraries()
