@@ -71,7 +71,8 @@ def carry_out_study(
     given, off = (values, options.settings, options.assignments), tuple(left_out)
     if output.out is not None:
         refuse_source_as_output(settings, output.out)
-    guarded = None if output.overwrite or output.dry_run else output.out
+    there = None if output.overwrite else output.out
+    guarded = None if output.dry_run else there
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)
     load_libraries()
@@ -83,11 +84,11 @@ def carry_out_study(
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
         plan = planned(settings, cache, asked, progress, engine=engine)
         if seconds is not None:
-            plan = plan.within(seconds, resolved(*given, left_out=off).keys(), guarded, asked)
+            plan = plan.within(seconds, resolved(*given, left_out=off).keys(), there, asked)
             if guarded is not None:
                 refuse_other_settings(guarded, plan.plan.settings)
         refuse_unknown(gates, settings.measures, [one.name for one in plan.plan.collections])
-        return plan
+        return plan if there is None else plan.repeated(there)
 
     place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
     with timed(seconds):
