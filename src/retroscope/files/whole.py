@@ -97,6 +97,22 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
         refuse_foreign(folder / name)
 
 
+def prove_writable(folder: Path) -> None:
+    """Make a folder if there is none, and prove that a file can be written to it.
+
+    Raises:
+        SettingsError: if it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"this folder cannot be written to: {error.strerror}", where=str(folder), fix="give another folder"
+        ) from error
+
+
 def file_digest(file: Path) -> str:
     """Return the SHA-256 of a file, read in pieces."""
     with file.open("rb") as stream:

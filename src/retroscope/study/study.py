@@ -14,6 +14,7 @@ from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, did_you_mean, unknown_name
 from retroscope.files.locks import held
 from retroscope.files.reading import PathLike, path_of
+from retroscope.files.whole import prove_writable
 from retroscope.inputs.settings_files import read_as
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
@@ -182,8 +183,8 @@ class Study:
         """Write the study's measurements and facts for `load_study`, with `study.json` last.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
-                another run writes to it.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, if it
+                cannot be written to, or if another run writes to it.
         """
         target = path_of(folder)
         self._refuse_replacing(target, overwrite)
@@ -204,6 +205,7 @@ class Study:
 
     def _refuse_replacing(self, folder: Path, overwrite: bool) -> None:
         refuse_foreign_files(folder)
+        prove_writable(folder)
         if not overwrite:
             refuse_other_study(folder, self.settings, self.facts)
 
@@ -221,8 +223,8 @@ class Study:
             overwrite: replace another study, too.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
-                another run writes to it.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, if it
+                cannot be written to, or if another run writes to it.
         """
         target = path_of(folder)
         self._refuse_replacing(target, overwrite)
@@ -239,11 +241,13 @@ class Study:
         """Write page, tables, figures and summary.json below `folder`, no measurements, and return the page's path.
 
         Raises:
-            SettingsError: if the folder holds files that no report wrote, or another study or its report.
+            SettingsError: if the folder holds files that no report wrote, or another study or its report, or if it
+                cannot be written to.
         """
         target = path_of(folder)
         refuse_other_study(target, self.settings, self.facts, ANOTHER_FOLDER)
         refuse_report_of_another(target, self.summary())
+        prove_writable(target)
         return write_report(self.report_contents, target)
 
     def summary(self) -> dict[str, Any]:
