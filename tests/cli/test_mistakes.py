@@ -228,6 +228,7 @@ EARLY = {
     "compare a b --data {tmp} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
     "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: this settings file does not exist",
     "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
+    "doctor a --split dev": r"--split dev needs --data\n  fix: give --data",
     "doctor {tmp}/none": "there is no checkpoint at '.*none'",
     "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",
     "retrieve {plain} --data {pairs}": r"plain: the checkpoint does not record its pooling.*\n.*usually cls or mean",

@@ -9,7 +9,8 @@ from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import shared as o
-from retroscope.cli.values import model_values
+from retroscope.cli.values import given, model_values
+from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mean"
 
@@ -33,6 +34,10 @@ def run(
             default="none",
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        option("--split", help="Qrels split of --data to use", metavar="NAME", default="test, else the only one"),
+    ] = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
     as_json: o.Json = False,
@@ -47,8 +52,10 @@ def run(
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
 
+    if data is None and split is not None:
+        raise SettingsError(f"--split {split} needs --data", fix="give --data, or leave out --split")
     if data is not None:
-        values["data"] = {"source": data}
+        values["data"] = given(source=data, split=split)
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, say
