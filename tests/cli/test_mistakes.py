@@ -228,6 +228,10 @@ EARLY = {
     "compare a b --data {tmp} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
     "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: this settings file does not exist",
     "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
+    "compare a b --data {pairs} --device gpu": "unknown device 'gpu'",
+    "retrieve a --data {pairs} --out {pairs}": r"pairs.jsonl: this folder cannot be written to: .*pairs.jsonl is not a",
+    "retrieve a --data {pairs} --out {pairs}/below": "this folder cannot be written to: .*pairs.jsonl is not a folder",
+    "retrieve a --data {pairs} --out {theirs}": "theirs/tables: the report would overwrite files that Retroscope did",
     "doctor a --split dev": r"--split dev needs --data\n  fix: give --data",
     "doctor {tmp}/none": "there is no checkpoint at '.*none'",
     "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",
@@ -275,7 +279,9 @@ for arguments in json.loads(sys.argv[1]):
 def test_mistakes_in_options_and_settings_are_told_before_torch_is_imported(tmp_path: Path) -> None:
     out, pairs = ["--out", str(tmp_path / "out")], tmp_path / "pairs.jsonl"
     pairs.write_text('{"query": "a", "positive": "b"}\n{"query": "c", "positive": "d"}\n')
-    folders = {name: tmp_path / name for name in ("plain", "adapter", "decoder")}
+    folders = {name: tmp_path / name for name in ("plain", "adapter", "decoder", "theirs")}
+    (folders["theirs"] / "tables").mkdir(parents=True)
+    (folders["theirs"] / "tables" / "mine.csv").write_text("mine")
     for name, file, content in (
         ("plain", "config.json", {"model_type": "bert"}),
         ("decoder", "config.json", {"model_type": "llama"}),

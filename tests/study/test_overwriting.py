@@ -8,7 +8,7 @@ import pytest
 
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.errors import SettingsError
+from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study import run
@@ -103,6 +103,12 @@ def test_a_report_alone_replaces_no_files_of_others(searched: Study, tmp_path: P
     with pytest.raises(SettingsError, match=r"would (be )?overwrit"):
         searched.report_alone(tmp_path)
     assert contents(tmp_path) == {file: b"mine"}
+
+
+def test_a_folder_of_studies_names_them(searched: Study, tmp_path: Path) -> None:
+    searched.save(tmp_path / "runs" / "one")
+    with pytest.raises(AnalysisError, match=r"holds no study\n  fix: give one of the studies in it: .*runs/one"):
+        load_study(tmp_path / "runs")
 
 
 @pytest.mark.parametrize("write", [Study.report, Study.save, Study.report_alone], ids=["report", "save", "alone"])

@@ -52,8 +52,12 @@ def carry_out_set(
     if seconds is None and guarded:
         _refuse_others(output.out, places, wanted)
     given = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()
+    cache = options.cache or default_cache()
+    place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
+    if not output.dry_run:
+        place.check()
     load_libraries()
-    cache, engine = options.cache or default_cache(), chosen_engine(options)
+    engine = chosen_engine(options)
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans.study import planner_of_set
@@ -68,7 +72,6 @@ def carry_out_set(
         refuse_unknown(gates, wanted[0].measures, plan.collections)
         return plan
 
-    place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
     return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
 
 

@@ -75,8 +75,12 @@ def carry_out_study(
     guarded = None if output.dry_run else there
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)
+    cache = options.cache or default_cache()
+    place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
+    if not output.dry_run:
+        place.check()
     load_libraries()
-    cache, engine = options.cache or default_cache(), chosen_engine(options)
+    engine = chosen_engine(options)
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans.study import plan_study_of_model, plan_study_of_pair
@@ -90,7 +94,6 @@ def carry_out_study(
         refuse_unknown(gates, settings.measures, [one.name for one in plan.plan.collections])
         return plan if there is None else plan.repeated(there)
 
-    place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
     with timed(seconds):
         return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
 

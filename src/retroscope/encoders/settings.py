@@ -4,13 +4,14 @@ No torch: settings are checked before it is imported. tests/cli/test_defaults.py
 registries that they are of.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from retroscope.encoders.presets.table import PRESETS
-from retroscope.errors import SettingsError, unknown_name
+from retroscope.errors import SettingsError, excerpt, unknown_name
 from retroscope.ranges import OneOrMore, check_ranges
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PROTOCOLS = ("default", "ielab-2025")
 POOLING_NAMES = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
 SIMILARITY_NAMES = ("cosine", "dot")
+DEVICE, DEVICES = re.compile(r"(cpu|cuda|mps)(:\d{1,4})?"), "use 'cpu', 'cuda', 'cuda:1', 'mps' ..."
 DTYPES = ("float32", "bfloat16", "float16", "float64")  # as torch calls them
 
 
@@ -84,6 +86,8 @@ class LoadSettings:
             value = getattr(self, field)
             if value is not None and value not in names:
                 raise unknown_name(field, value, names)
+        if DEVICE.fullmatch(self.device) is None:
+            raise SettingsError(f"unknown device {excerpt(self.device)}", fix=DEVICES)
 
     def prompt(self, tower: str) -> str | None:
         """Return the user's prompt of a tower."""
@@ -148,7 +152,7 @@ def find_device(name: str) -> "torch.device":
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SettingsError(f"unknown device {name!r}", fix="use 'cpu', 'cuda', 'cuda:1', 'mps' ...") from None
+        raise SettingsError(f"unknown device {name!r}", fix=DEVICES) from None
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if not present.get(device.type, False) or (device.index or 0) >= count:

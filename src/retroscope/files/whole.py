@@ -97,6 +97,18 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
         refuse_foreign(folder / name)
 
 
+def refuse_closed(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, without making it; `prove_writable` tries.
+
+    Raises:
+        SettingsError: if it, or the nearest folder above it that exists, is no folder or may not be written to.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "it may not be written to" if there.is_dir() else f"{there} is not a folder"
+        raise SettingsError(f"this folder cannot be written to: {why}", where=str(folder), fix="give another folder")
+
+
 def prove_writable(folder: Path) -> None:
     """Make a folder if there is none, and prove that a file can be written to it.
 

@@ -255,6 +255,11 @@ class Study:
         return self.report_contents.document()
 
 
+def _studies_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder that hold a study."""
+    return sorted(one.name for one in folder.iterdir() if (one / FACTS).exists()) if folder.is_dir() else []
+
+
 def load_study(folder: PathLike) -> Study:
     """Read a study that `Study.save` wrote to `folder`, without loading a model or torch.
 
@@ -264,8 +269,10 @@ def load_study(folder: PathLike) -> Study:
     """
     home = path_of(folder)
     if not (home / FACTS).exists():
-        near = [one.name for one in home.parent.iterdir() if (one / FACTS).exists()] if home.parent.is_dir() else []
+        inside, near = _studies_in(home), _studies_in(home.parent)
         meant = did_you_mean(home.name, near) if near else ""
+        if inside:
+            meant = f"give one of the studies in it: {', '.join(str(home / name) for name in inside)}"
         raise AnalysisError(
             "this folder holds no study" if home.is_dir() else "this folder does not exist",
             where=str(home),
