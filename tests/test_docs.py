@@ -45,8 +45,16 @@ def test_every_package_is_drawn() -> None:
     named = set(re.findall(r"^\s+([\w.]+\.py|\w+/)\s", drawing, re.MULTILINE))
     packages = {f"{path.name}/" for path in src.iterdir() if (path / "__init__.py").exists()}
     assert packages <= named
-    files = {path.name for path in src.rglob("*.py")}
-    assert {name for name in named if name.endswith(".py")} <= files
+
+
+def test_what_is_drawn_is_where_it_is_drawn() -> None:
+    drawing = next(code for code in code_of(ROOT / "docs" / "architecture.md", "") if code.startswith("src/"))
+    folders = [ROOT / "src" / "retroscope"]
+    for indent, name in re.findall(r"^( +)([\w.]+\.py|\w+/)\s", drawing, re.MULTILINE):
+        depth = len(indent) // 2
+        place = folders[depth - 1] / name
+        assert place.exists(), place.relative_to(ROOT)
+        folders[depth:] = [place]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -19,9 +19,10 @@ PROBES, CONTROLS = ("cosine", "passage_only"), ("none", "shuffled_queries", "ran
 ANALYSES = {
     "probes": ProbeSettings(probes=PROBES, controls=CONTROLS, passages=(2, 3), seeds=2),
     "neurons": NeuronsSettings(
-        attribution=AttributionSettings(limit=6, quadrature="gauss:2"), ablation=NeuronAblationSettings(draws=2)
+        attribution=AttributionSettings(tower="both", limit=6, quadrature="gauss:2"),
+        ablation=NeuronAblationSettings(draws=2),
     ),
-    "transplants": SweepSettings(measures=("RR@10",), shares=()),
+    "transplants": SweepSettings(measures=("RR@10",), passages=0, draws=8),
 }
 QUICK = StudySettings(
     measures=("RR@10", "R@10"),

@@ -1,6 +1,6 @@
 """Is an attribution more than a list of large neurons? The ablation's verdict with the old control and with both.
 
-    python benchmarks/audit/ablation_null.py --model FOLDER --data SPEC [--pooling mean]
+    python benchmarks/audit/ablation_null.py --model FOLDER --data SPEC [--pooling mean] [--quadrature gauss:4]
 
 Before: the top against random neurons alone, judged at the share nearest to 1 %. After: against random neurons and
 against the largest of the same layers (activation's standard deviation x norm of the output column), at every share,
@@ -39,7 +39,8 @@ def main() -> None:
     retriever = load_retriever(args.model, **({"pooling": args.pooling} if args.pooling else {}))
     collection = load_collection(args.data)
     start = perf_counter()
-    attribution = attribute(retriever, collection, AttributionSettings(limit=args.units), state=args.state)
+    wanted = AttributionSettings(limit=args.units, quadrature=args.quadrature)
+    attribution = attribute(retriever, collection, wanted, state=args.state)
     print(f"{retriever.name}: {attribution.examples} units attributed in {perf_counter() - start:,.0f} s", flush=True)
     settings = NeuronAblationSettings(fractions=tuple(map(float, args.fractions.split(","))), draws=args.draws,
                                 measures=("RR@10",), passages=args.passages)  # fmt: skip
@@ -111,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pooling", default=None)
     parser.add_argument("--state", type=Path, default=None)
     parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--quadrature", default=None, help="gauss:4 was the default when the fault was found")
     parser.add_argument("--passages", type=int, default=1000)
     parser.add_argument("--fractions", default="0.001,0.003,0.01,0.03,0.1,0.3")
     parser.add_argument("--draws", type=int, default=5)

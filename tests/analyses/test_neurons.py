@@ -43,6 +43,7 @@ QUICK = NeuronsSettings(
     attribution=AttributionSettings(limit=6, quadrature="gauss:2"),
     ablation=NeuronAblationSettings(draws=2, fractions=(0.01, 0.1)),
 )
+BOTH = replace(QUICK, attribution=replace(QUICK.attribution, tower="both"))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def context(tiny: Tiny, cache: Path) -> Context:
 
 @pytest.fixture(scope="module")
 def pair(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Measurement:
-    return measured(ANALYSIS, context, QUICK, tmp_path_factory.mktemp("pair") / "neurons")
+    return measured(ANALYSIS, context, BOTH, tmp_path_factory.mktemp("pair") / "neurons")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,7 @@ def test_both_towers_are_attributed_and_kept(pair_report: tuple[NeuronResult, Se
         assert all(ablation.recipe["towers"] == [tower] for ablation in neurons.ablations.values())
     assert section.document["query"]["after"]["recipe"]["tower"] == "query"
     assert {*section.document["passage"]} == {"before", "after", "differences", "overlap"}
+    assert not section.left_out
 
 
 def test_the_margins_of_both_sides_and_towers_are_against_the_same_passage(
@@ -174,7 +176,7 @@ def assert_same(one: NeuronAttribution, two: NeuronAttribution) -> None:
 
 def test_an_attribution_that_was_never_kept_is_the_one_that_was(context: Context, tmp_path: Path) -> None:
     """Against what `measure` returned, not what was loaded: warnings of the side included, which no array carries."""
-    settings = replace(QUICK, ablation=None)
+    settings = replace(BOTH, ablation=None)
     measurement = INSTRUMENT.measure(context, settings, INSTRUMENT.plan(context, settings))
     measurement.save(tmp_path / "kept")
     kept = load_measurement(tmp_path / "kept")
@@ -194,11 +196,12 @@ def test_one_tower_is_enough_if_it_is_asked_for(context: Context, tmp_path: Path
     assert not result.main.ablations
     assert list(section.document) == ["query"]
     assert "neuron_profile" in section.frames
+    assert section.left_out == {"neurons of the passage tower": "--set neurons.attribution.tower=both"}
     assert not any(s.text.startswith("Query tower") for s in (*section.statements, *section.unconfirmed))
 
 
 def test_what_a_pair_takes_is_said_before(context: Context) -> None:
-    planned = INSTRUMENT.plan(context, QUICK)
+    planned = INSTRUMENT.plan(context, BOTH)
     roles = [f"{side}, {tower} tower" for side in SIDES for tower in ("passage", "query")]
     assert list(planned.document["neurons"]) == roles
     size = planned.document["neurons"]["after, passage tower"]
@@ -239,9 +242,8 @@ def test_one_model_has_one_tower_and_a_document(context: Context, one: Measureme
 
 
 def test_one_model_is_not_asked_for_both_towers(context: Context) -> None:
-    settings = replace(QUICK, attribution=replace(QUICK.attribution, tower="both"))
     with pytest.raises(SettingsError, match=r"one attribution covers one tower(.|\n)*give query or passage"):
-        INSTRUMENT.refusal(single(context), settings)
+        INSTRUMENT.refusal(single(context), BOTH)
 
 
 def test_the_plan_of_one_model_counts_what_is_run(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +317,8 @@ def test_a_retriever_alone_has_one_tower(retriever: Retriever, collection: Colle
 
 
 def test_settings_name_the_towers_of_a_comparison() -> None:
-    assert NeuronsSettings().attribution.towers == AttributionSettings(tower="both").towers == ("passage", "query")
-    assert AttributionSettings(tower="query").towers == ("query",)
+    assert AttributionSettings(tower="both").towers == ("passage", "query")
+    assert NeuronsSettings().attribution.towers == AttributionSettings(tower="query").towers == ("query",)
+    assert AttributionSettings(tower="passage").towers == ("passage",)
     with pytest.raises(SettingsError, match="unknown tower"):
         AttributionSettings(tower="left")

@@ -28,9 +28,9 @@ from retroscope.attribution.selection import NeuronSet, choose, ranked
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
-from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.settings import LoadSettings

@@ -10,11 +10,12 @@ import pytest
 from analyses_one import measured, reported, subject_of
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.section import Section
+from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.transplants import ANALYSIS, vectors
 from retroscope.analyses.transplants.measure import INSTRUMENT
 from retroscope.analyses.transplants.plan import SIGNIFICANT, plan, together_or_apart
-from retroscope.analyses.transplants.result import TransplantEffects
+from retroscope.analyses.transplants.report import report
+from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.collection.collection import Collection
@@ -32,7 +33,7 @@ from retroscope.typesetting.statements import State, Statement
 from synthetic_subject import subject
 from toys import save_toy
 
-QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,))
+QUICK = SweepSettings(measures=("RR@10",), shares=(0.5,), passages=0, draws=8)
 STUDY = StudySettings(statistics=ComparisonSettings(resamples=200))
 
 
@@ -338,7 +339,11 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: Tr
 def test_the_control_can_be_left_out_and_is_in_the_plan(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
-    assert swept(pair, collection, cache, draws=0).effects.controls.empty
+    without = swept(pair, collection, cache, draws=0).effects
+    assert without.controls.empty
+    for draws, said in ((0, {"random changes of the weights": "--set transplants.draws=3"}), (2, {})):
+        reading = Reading(replace(subject(), settings={"transplants": {"draws": draws}}))
+        assert report(TransplantResult((without,)), reading).left_out == said
     context = context_of(pair, collection, cache)
     planned = plan(context, QUICK).document
     assert planned["controls"] == 8 * 2 * 7, "two blocks and five parts, in both directions, at most"

@@ -237,7 +237,7 @@ def test_doctor(cli: Cli, tiny: Tiny) -> None:
 def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     out = tmp_path / "t"
     words = ["transplant", tiny.backbone, tiny.retriever, "--data", tiny.data, "--out", out]
-    line = "--pooling mean --measures RR@10 --transplants block:1,attention --set statistics.resamples=200"
+    line = "--pooling mean --measures RR@10 --transplants block:1,attention --passages 0 --set statistics.resamples=200"
     summary = document(cli(*words, "--json", line=line))
     assert summary == read_document(out / "summary.json")
     (swept,) = summary["analyses"]["transplants"]

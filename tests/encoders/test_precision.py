@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from retroscope.encoders.autocast import autocast_type, in_precision
+from retroscope.encoders.hardware import autocast_type, in_precision
 from retroscope.encoders.precision import PRECISION_NAMES, precision_effect
 from retroscope.errors import SettingsError
 

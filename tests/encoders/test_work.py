@@ -1,5 +1,6 @@
 """Operations of encoding are counted from the anatomy, and their rate is measured."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from retroscope.encoders import work
 from retroscope.encoders.encode import forward, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
@@ -42,3 +44,15 @@ def test_rates_are_measured(tmp_path: Path) -> None:
     for precision in ("float32", "bfloat16"):
         assert measured_rate(toy("bert", tmp_path), np.array([3, 9, 9, 4000]), precision) > 0
     assert product_rate() > 1e8
+
+
+def test_a_pass_that_is_held_up_does_not_decide_the_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, now = toy("bert", tmp_path), [0.0]
+    seconds_a_text = iter([9.0, 1.0, 100.0, 1.0])  # the first pass warms up; the third is held up
+
+    def held_up(encoder: Encoder, rows: Sequence[Sequence[int]], batch: int) -> None:
+        now[0] += next(seconds_a_text) * len(rows)
+
+    monkeypatch.setattr(work, "encode_rows", held_up)
+    monkeypatch.setattr(work, "perf_counter", lambda: now[0])
+    assert measured_rate(encoder, np.array([16] * 9)) == pytest.approx(operations(encoder, [16]))

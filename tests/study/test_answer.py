@@ -243,6 +243,12 @@ def test_what_was_not_measured_names_the_option_that_would() -> None:
     assert ("equivalence", "--margin X") in [(one.what, one.option) for one in answer_of(margin).missing]
 
 
+def test_parts_that_settings_left_out_are_not_measured() -> None:
+    parts = Section(left_out={"neurons of a tower": "--set both"})
+    report = report_of(retrieval(effect(0.1 * NOISE)), neurons=parts)
+    assert ("neurons of a tower", "--set both") in [(one.what, one.option) for one in answer_of(report).missing]
+
+
 GLANCE = " or --depth glance"  # which leaves it out, too
 
 

@@ -16,6 +16,7 @@ from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever, architecture
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.random_weights import with_random_weights
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.encoders.work import measured_rate, product_rate
 from retroscope.engine.choice import LOCAL, Engine
 from retroscope.inputs.encoding import checked, doubts
@@ -237,7 +238,7 @@ class Context:
     def _mined(self) -> MinedNegatives:
         wanted = self.settings.negatives
         run = Path(wanted.run) if wanted.run else None
-        published = self.settings.protocol == "ielab-2025" and bool(self.collection.candidates)
+        published = self.settings.protocol == PUBLISHED_PROTOCOL and bool(self.collection.candidates)
         how = wanted.how if wanted.how != "auto" else "given" if published else "bm25"
         return hard_negatives(self.collection, wanted.pool, how=how, run=run, pool=wanted.pool)
 

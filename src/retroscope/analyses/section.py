@@ -44,6 +44,7 @@ class Section:
         head: lines that a terminal shows below the names of models and collections.
         data: -> name -> JSON-like value that the page's scripts read; called only where a page is made.
         files: name of a file beside the report -> JSON-like value, for formats that others read.
+        left_out: what its settings left out, in a few words -> the option that adds it.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -65,6 +66,7 @@ class Section:
     head: tuple[str, ...] = ()
     data: Callable[[], Mapping[str, Any]] = dict
     files: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:

@@ -25,10 +25,10 @@ from retroscope.attribution.selection import ranked_part
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site, find_sites
 from retroscope.attribution.stability import agreement, in_stages, stage_ends
-from retroscope.encoders.autocast import TF32_EPS, autocast_type
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.hardware import TF32_EPS, autocast_type
 from retroscope.encoders.precision import EXACT, TF32
 from retroscope.encoders.token_budgets import SCALED_COPIES
 from retroscope.errors import AnalysisError

@@ -11,7 +11,9 @@ from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Rang
 TARGETS = ("norm", "score", "margin")  # see `attribution.objective`
 PARTS = ("intermediate", "up", "output")  # see `attribution.sites`
 METHOD_NAMES = ("weight_path", "joint_path", "conductance", "activation_x_gradient")
-TOWERS = ("query", "passage", "both")
+BOTH = "both"
+TOWERS = ("query", "passage", BOTH)
+BOTH_TOWERS = ("passage", "query")  # in the order of attribution
 STABLE = 0.5  # two in three of the top neurons of one half are among those of the other
 # Method -> its quadrature, unless another is asked for. The tolerance was chosen after looking at 16 and 12 queries of
 # nq-open-gold, with stories260K's retriever and all-MiniLM-L6-v2: the largest that keeps both top 1 % (docs).
@@ -31,7 +33,8 @@ class AttributionSettings:
         method: a name in `METHOD_NAMES`.
         target: the scalar that is attributed: "norm", "score" or "margin".
         tower: tower whose network is scaled; the vectors of the other tower stay as they are. "both" attributes one
-            tower after the other in a comparison. None: both towers in a comparison, the passage tower for a single
+            tower after the other in a comparison. None: the query tower in a comparison, since queries are short and
+            its ablation encodes no passage again (under the published protocol both); the passage tower for a single
             retriever.
         quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: that of the method in
             `RULES`.
@@ -58,7 +61,7 @@ class AttributionSettings:
     thresholds: tuple[OpenFraction, ...] = (0.01, 0.1, 0.2, 0.5)
     quantiles: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.5, 0.9, 0.99)
     negatives: Annotated[int, Range(1, 10_000)] = 4
-    limit: AnyNumber = 64
+    limit: AnyNumber = 32
     agreement: Annotated[float, Range(0, 1, open=True, why="a Jaccard index")] | None = STABLE
     seed: Seed = 0
     batch_size: OneOrMore | None = None
@@ -79,7 +82,7 @@ class AttributionSettings:
     @property
     def towers(self) -> tuple[str, ...]:
         """Return the towers that a comparison attributes; the first is the main tower."""
-        return ("passage", "query") if self.tower in (None, "both") else (str(self.tower),)
+        return BOTH_TOWERS if self.tower == BOTH else (self.tower or "query",)
 
     @property
     def scaled(self) -> str:
@@ -88,7 +91,7 @@ class AttributionSettings:
         Raises:
             SettingsError: if both are asked for.
         """
-        if self.tower == "both":
+        if self.tower == BOTH:
             raise SettingsError(
                 "tower is 'both', but one attribution covers one tower", fix="give query or passage as the tower"
             )

@@ -16,8 +16,9 @@ from retroscope.encoders.checkpoints.modules import has_routes
 from retroscope.encoders.checkpoints.recorded import refuse_without_pooling
 from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
+from retroscope.encoders.hardware import find_device
 from retroscope.encoders.presets.applying import preset_name, with_preset
-from retroscope.encoders.settings import LoadOptions, LoadSettings, find_device, short_name, source_of
+from retroscope.encoders.settings import LoadOptions, LoadSettings, short_name, source_of
 from retroscope.errors import EncoderError, SettingsError, excerpt, unknown_name
 from retroscope.files.reading import PathLike, foreign, path_or_name
 

@@ -1,7 +1,7 @@
 """Precisions of forward passes whose vectors are not stored, and the difference a precision makes to a result. No
 torch.
 
-`autocast.in_precision` is the context in which they run.
+`hardware.in_precision` is the context in which they run.
 """
 
 from dataclasses import dataclass

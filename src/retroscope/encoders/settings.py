@@ -8,16 +8,14 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from retroscope.encoders.presets.table import PRESETS
 from retroscope.errors import SettingsError, excerpt, unknown_name
 from retroscope.ranges import OneOrMore, check_ranges
 
-if TYPE_CHECKING:
-    import torch
-
-PROTOCOLS = ("default", "ielab-2025")
+PUBLISHED_PROTOCOL = "ielab-2025"  # of arXiv 2505.07166, quirks included
+PROTOCOLS = ("default", PUBLISHED_PROTOCOL)
 POOLING_NAMES = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
 SIMILARITY_NAMES = ("cosine", "dot")
 DEVICE, DEVICES = re.compile(r"(cpu|cuda|mps)(:\d{1,4})?"), "use 'cpu', 'cuda', 'cuda:1', 'mps' ..."
@@ -140,22 +138,3 @@ def source_of(source: str | Path, settings: LoadSettings, tower: str) -> Encoder
     """Return the source of a tower, with an absolute path, since other processes work in other folders."""
     here = Path(source)
     return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)
-
-
-def find_device(name: str) -> "torch.device":
-    """Return the torch device of that name, if this machine has it.
-
-    One that does not exist is an error: a quiet fall-back to the CPU takes days.
-    """
-    import torch
-
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise SettingsError(f"unknown device {name!r}", fix=DEVICES) from None
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if not present.get(device.type, False) or (device.index or 0) >= count:
-        have = [kind for kind, there in present.items() if there]
-        raise SettingsError(f"device {name!r} is not available on this machine", fix=f"use one of: {', '.join(have)}")
-    return device

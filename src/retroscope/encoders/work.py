@@ -11,14 +11,15 @@ from time import perf_counter
 import numpy as np
 from jaxtyping import Int
 
-from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.encode import encode_rows
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import encoding_budget
 
 TIMED = {"cpu": 3e10}  # operations of the timed pass: under a second on one core; elsewhere a whole batch is timed
 SHORTEST = 16  # tokens of a timed text, whatever the model
+PARTS = 3  # passes that are timed
 SIZE = 768  # of the matrices whose product is timed
 
 
@@ -42,7 +43,10 @@ def pair_operations(encoder: Encoder) -> float:
 
 
 def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"], precision: str = EXACT) -> float:
-    """Return the operations per second of one forward pass over made-up texts of typical length.
+    """Return the operations per second of forward passes over made-up texts of typical length.
+
+    The texts are divided into up to `PARTS` passes, and the median rate is returned: where other work holds up one of
+    them, the plan of a study is not too long by that factor.
 
     Args:
         lengths: tokens of the texts that will be encoded; their median, weighted by tokens, is the typical one.
@@ -57,9 +61,12 @@ def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "te
     rows = [[_some_token(encoder)] * length] * max(1, batch // length)
     with in_precision(precision, encoder.device):
         encode_rows(encoder, [row[:SHORTEST] for row in rows[:1]], batch)  # the first pass pays for warming up
-        start = perf_counter()
-        encode_rows(encoder, rows, batch)
-    return operations(encoder, np.full(len(rows), length)) / (perf_counter() - start)
+        seconds = []
+        for part in np.array_split(np.arange(len(rows)), min(PARTS, len(rows))):
+            start = perf_counter()
+            encode_rows(encoder, rows[: len(part)], batch)
+            seconds.append((perf_counter() - start) / len(part))
+    return operations(encoder, [length]) / float(np.median(seconds))
 
 
 def product_rate() -> float:

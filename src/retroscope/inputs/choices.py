@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 from retroscope.collection.negatives import GIVEN, MinedNegatives
 from retroscope.collection.records import Candidates
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.errors import AnalysisError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.tasks import build_task, repeated
-
-PUBLISHED = "ielab-2025"  # the protocol
 
 
 def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str) -> tuple[Candidates, ...]:
@@ -17,14 +16,14 @@ def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str
     Under the published protocol those supplied with the data are repeated up to the number that the largest N needs.
     """
     pairs = pairs_of(negatives, protocol)
-    if protocol == PUBLISHED and negatives.how == GIVEN:
+    if protocol == PUBLISHED_PROTOCOL and negatives.how == GIVEN:
         return repeated(pairs, max(settings.passages) - 1)
     return pairs
 
 
 def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]:
     """Return the pairs with their hard negatives; under the published protocol, the source's rows as they stand."""
-    return negatives.rows if protocol == PUBLISHED and negatives.rows else negatives.candidates
+    return negatives.rows if protocol == PUBLISHED_PROTOCOL and negatives.rows else negatives.candidates
 
 
 def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.options import ConcatTraining, Options
@@ -45,7 +46,7 @@ PROTOCOLS: dict[str, Protocol] = {
         probes=("dot", "cosine", "passage_only", "elementwise", "bilinear", "mean_difference", "mdl"),
         controls=tuple(CONTROLS),
     ),
-    "ielab-2025": Protocol(
+    PUBLISHED_PROTOCOL: Protocol(
         split=published_split,
         probes=("concat",),
         controls=("none",),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.errors import unknown_name
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import flattened, merged
@@ -14,10 +15,10 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "default": {"probes": {"protocol": "default"}},
     # arXiv 2505.07166: padded to the maximum, the concat probe, the norm's
     # 20-point rule over batches in the order given, unpaired t-tests under Bonferroni.
-    "ielab-2025": {
+    PUBLISHED_PROTOCOL: {
         "random_weights": False,
         "extraction": {"norm_each_layer": False},
-        "probes": {"protocol": "ielab-2025"},
+        "probes": {"protocol": PUBLISHED_PROTOCOL},
         "neurons": {
             "attribution": {
                 "target": "norm",

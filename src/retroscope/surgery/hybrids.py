@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from retroscope.encoders.anatomy import Anatomy
-from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
 from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.pooling import pooling_of
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retroscope.encoders.checkpoints.folders import KEPT_BASE, locate, quiet
-from retroscope.encoders.checkpoints.modules import POOLING_NAMES
+from retroscope.encoders.checkpoints.modules import OUR_POOLINGS
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.recipe import Recipe
 from retroscope.errors import TrainingError, listed
@@ -98,7 +98,7 @@ def _check(backbone: Retriever) -> None:
     problems = [f"the towers differ in {name}" for name in differ if name not in carried]
     if query.backbone is not passage.backbone:
         problems.append("the towers have weights of their own")
-    if recipe.pooling not in POOLING_NAMES.values():
+    if recipe.pooling not in OUR_POOLINGS.values():
         problems.append(f"pooling {recipe.pooling}")
     problems += [
         f"{name} {getattr(recipe, name)!r}"
@@ -126,7 +126,7 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
     transformer.tokenizer.padding_side = encoder.recipe.padding_side
     if encoder.recipe.append_eos:
         end_with_eos(transformer.tokenizer)
-    theirs = {ours: name for name, ours in POOLING_NAMES.items()}
+    theirs = {ours: name for name, ours in OUR_POOLINGS.items()}
     pooling = Pooling(transformer.get_embedding_dimension(), theirs[encoder.recipe.pooling])
     return [transformer, pooling, *_head(transformer, settings)]
 

@@ -33,13 +33,14 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     sizes=(  # of the ablation's sample; a sample twice as large has about twice the queries
         AnalysisSize(None, LEFT_OUT),
-        # Of the query tower alone, whose ablation encodes no passage again; of the other one nothing is known.
-        AnalysisSize({"attribution": {"tower": "query", "limit": 32}, "ablation": {"passages": 500}}, 2.83),
-        AnalysisSize({"attribution": {"limit": 16}, "ablation": {"passages": 250}}, 2.0),
-        AnalysisSize({"attribution": {"limit": 32}, "ablation": {"passages": 500}}, 1.41),
+        AnalysisSize({"attribution": {"limit": 16}, "ablation": {"passages": 125}}, 1.41),
         STANDARD,
-        AnalysisSize({"attribution": {"limit": 128}, "ablation": {"passages": 2000}}, 0.71),
-        AnalysisSize({"attribution": {"limit": 256}, "ablation": {"passages": 4000}}, 0.5),
+        AnalysisSize({"ablation": {"passages": 500}}, 0.71),
+        AnalysisSize({"attribution": {"limit": 64}, "ablation": {"passages": 1000}}, 0.5),
+        # The passage tower takes many times as long: every ablation encodes all passages of the sample again.
+        AnalysisSize({"attribution": {"limit": 64, "tower": "both"}, "ablation": {"passages": 1000}}, 0.45),
+        AnalysisSize({"attribution": {"limit": 128, "tower": "both"}, "ablation": {"passages": 2000}}, 0.35),
+        AnalysisSize({"attribution": {"limit": 256, "tower": "both"}, "ablation": {"passages": 4000}}, 0.25),
     ),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,

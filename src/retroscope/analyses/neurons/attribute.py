@@ -14,14 +14,13 @@ from retroscope.collection.negatives import hard_negatives
 from retroscope.collection.records import Candidates
 from retroscope.display import ShownCount, shown_count
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.files.reading import PathLike, path_of
-
-PUBLISHED = "ielab-2025"
 
 
 def as_measured(retriever: Retriever, protocol: str) -> Retriever:
     """Return the retriever under the recipe that the protocol prescribes for attributing neurons."""
-    if protocol != PUBLISHED:
+    if protocol != PUBLISHED_PROTOCOL:
         return retriever
     query, passage = (published_encoder(retriever.tower(tower), tower) for tower in ("query", "passage"))
     return replace(retriever, query=query, passage=passage)
@@ -29,7 +28,7 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
 
 def as_asked(settings: AttributionSettings, protocol: str) -> AttributionSettings:
     """Return the settings under a protocol: the published one attributes all examples, in their order."""
-    return replace(settings, agreement=None) if protocol == PUBLISHED else settings
+    return replace(settings, agreement=None) if protocol == PUBLISHED_PROTOCOL else settings
 
 
 def attribute(
@@ -82,6 +81,6 @@ def plan_on_collection(
         collection_examples(measured, collection, candidates, settings),
         settings,
         cosine=measured.similarity == "cosine",
-        padding_pooled=protocol == PUBLISHED,
+        padding_pooled=protocol == PUBLISHED_PROTOCOL,
     )
     return replace(plan, collection=collection.name)

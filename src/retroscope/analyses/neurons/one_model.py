@@ -8,7 +8,7 @@ from typing import Any
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.neurons.attribute import PUBLISHED, as_measured
+from retroscope.analyses.neurons.attribute import as_measured
 from retroscope.analyses.neurons.plan import planned
 from retroscope.analyses.neurons.result import AttributedModel
 from retroscope.analyses.neurons.settings import NeuronsSettings
@@ -18,6 +18,7 @@ from retroscope.attribution.examples import text_examples
 from retroscope.attribution.plan import AttributionPlan, facts
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.errors import SettingsError
 from retroscope.inputs.load import read_lines, retriever_of
 from retroscope.inputs.settings import StudySettings
@@ -120,7 +121,7 @@ def plan_on_texts(
     settings = replace(settings, agreement=None)  # a file of texts is read in its order, and to its end
     examples = text_examples([str(i) for i in range(len(kept))], kept)
     encoder = as_measured(retriever, protocol).tower(settings.scaled)
-    return plan_attribution(encoder, examples, settings, padding_pooled=protocol == PUBLISHED)
+    return plan_attribution(encoder, examples, settings, padding_pooled=protocol == PUBLISHED_PROTOCOL)
 
 
 def _check_target(settings: AttributionSettings) -> None:

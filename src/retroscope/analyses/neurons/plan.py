@@ -9,9 +9,10 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.neurons.ablation.pools import pools_of
 from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, NeuronAblationSettings, NeuronsSettings
 from retroscope.attribution.plan import AttributionPlan, facts
-from retroscope.attribution.settings import AttributionSettings
+from retroscope.attribution.settings import BOTH_TOWERS, AttributionSettings
 from retroscope.attribution.work import RELATIVE_RATE, attribution_size
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.encoders.work import measured_rate, operations
 from retroscope.numbers import count, estimate
 from retroscope.retrieval.work import search_seconds
@@ -20,13 +21,17 @@ OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyo
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
-    """Return the towers to attribute: both of a pair unless the settings name one, one of a single model.
+    """Return the towers to attribute: those of the settings, and both of a pair under the published protocol.
 
     Raises:
         SettingsError: if both are asked for of one model.
     """
     attribution = settings.attribution
-    return attribution.towers if context.is_pair else (attribution.scaled,)
+    if not context.is_pair:
+        return (attribution.scaled,)
+    if attribution.tower is None and context.settings.protocol == PUBLISHED_PROTOCOL:
+        return BOTH_TOWERS
+    return attribution.towers
 
 
 def plan_neurons(context: Context, settings: NeuronsSettings) -> Planned:

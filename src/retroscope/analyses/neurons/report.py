@@ -25,6 +25,8 @@ from retroscope.analyses.neurons.tables import (
 from retroscope.analyses.neurons.words import all_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.settings import BOTH, BOTH_TOWERS
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.files.documents import clean, ordered
 from retroscope.numbers import count
 from retroscope.statistics.comparison import compare_scores
@@ -33,7 +35,6 @@ from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
-PUBLISHED_PROTOCOL = "ielab-2025"
 ASKED = ("target", "tower", "method", "quadrature")  # of an attribution's recipe
 NAMED = 20  # neurons that the document of one model names
 # pooling -> what the published files call it
@@ -83,6 +84,11 @@ def report(result: NeuronResult, reading: Reading) -> Section:
         # their warnings are among the statements
         methods={label: {**d.method, "alpha": alpha(d)} for label, d in profiles.items() if d is not None},
         document={name: _tower_document(tower) for name, tower in result.towers.items()},
+        left_out={
+            f"neurons of the {tower} tower": f"--set neurons.attribution.tower={BOTH}"
+            for tower in BOTH_TOWERS
+            if tower not in result.towers
+        },
     )
 
 

@@ -62,7 +62,7 @@ class NeuronAblationSettings:
     groups: Annotated[int, Range(1, 1000)] = 3
     measures: tuple[str, ...] = ("RR@10", "nDCG@10")
     held_out: bool | None = None
-    passages: AnyNumber = 1000
+    passages: AnyNumber = 250
     seed: Seed = 0
     precision: str = EXACT
     batch_tokens: OneOrMore | None = None

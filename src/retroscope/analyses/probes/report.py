@@ -15,6 +15,7 @@ from retroscope.analyses.probes.selectivity import selectivity
 from retroscope.analyses.probes.tables import accuracy_tables, probe_tables
 from retroscope.analyses.probes.words import below_chance_alone, negatives, passage_only_statements, similarity_probe
 from retroscope.analyses.section import Reading, Section
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import ComparisonSettings, Difference
 from retroscope.statistics.comparison import compare_scores
@@ -37,7 +38,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult
             return None
         return compare_scores(before, after, replace(settings, family_per=family_per))
 
-    published = ("passages",) if subject.protocol == "ielab-2025" else ()
+    published = ("passages",) if subject.protocol == PUBLISHED_PROTOCOL else ()
     return ProbesResult(
         similarity=subject.after.similarity,
         effect=paired("", subject.statistics, "probe", "control", *published),

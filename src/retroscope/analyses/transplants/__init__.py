@@ -24,6 +24,8 @@ def _reporter() -> Reporter:
     return REPORTER
 
 
+LARGE = {"groups": 12, "shares": [0.25, 0.5, 0.75], "draws": 8, "interactions": 4}
+
 ANALYSIS = Analysis(
     name="transplants",
     title="Transplants",
@@ -33,11 +35,12 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     sizes=(  # a sample twice as large has about twice the queries; the smallest has no random changes to compare with
         AnalysisSize(None, LEFT_OUT),
-        AnalysisSize({"passages": 190, "groups": 4, "shares": [], "draws": 0}, 2.0),
-        AnalysisSize({"passages": 375}, 1.41),
+        AnalysisSize({"passages": 75, "draws": 0}, 1.41),
         STANDARD,
-        AnalysisSize({"passages": 1500, "interactions": 4}, 0.71),
-        AnalysisSize({"passages": 3000, "interactions": 4}, 0.5),
+        AnalysisSize({"passages": 375, "groups": 12, "draws": 4}, 0.63),
+        AnalysisSize({"passages": 750, "groups": 12, "shares": [0.25, 0.5, 0.75], "draws": 8}, 0.45),
+        AnalysisSize(LARGE | {"passages": 1500}, 0.32),
+        AnalysisSize(LARGE | {"passages": 3000}, 0.22),
     ),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,

@@ -32,7 +32,14 @@ def report(result: TransplantResult, reading: Reading) -> Section:
             "notes": first.notes,
             "further": [(f"transplants_{n}", one.collection, transplant_statements(one)) for n, one in others],
         },
+        left_out=_left_out(reading),
     )
+
+
+def _left_out(reading: Reading) -> dict[str, str]:
+    """Name the control that the settings left out, with the option that adds it."""
+    settings = reading.subject.settings.get("transplants") or {}
+    return {"random changes of the weights": "--set transplants.draws=3"} if settings.get("draws") == 0 else {}
 
 
 def _document(effects: TransplantEffects) -> dict[str, Any]:

@@ -40,11 +40,11 @@ class SweepSettings:
 
     directions: Annotated[tuple[str, ...], Distinct()] = ("restored", "grafted")
     transplants: Annotated[tuple[str, ...], Distinct()] | None = None
-    groups: Annotated[int, Range(0, 10_000)] = 12
-    shares: Annotated[tuple[OpenFraction, ...], Distinct()] = (0.25, 0.5, 0.75)
+    groups: Annotated[int, Range(0, 10_000)] = 4
+    shares: Annotated[tuple[OpenFraction, ...], Distinct()] = ()
     measures: Annotated[tuple[str, ...], Distinct()] | None = None
-    passages: AnyNumber = 750
-    draws: Annotated[int, Range(0, 10_000)] = 8
+    passages: AnyNumber = 150
+    draws: Annotated[int, Range(0, 10_000)] = 3
     interactions: Annotated[int, Range(2, MOST_GROUPS, special=(0,))] = 0
     seed: Seed = 0
     batch_tokens: OneOrMore | None = None

@@ -11,9 +11,9 @@ from torch import Tensor
 from retroscope.attribution.integrals.quadrature import Quadrature, Rule
 from retroscope.attribution.objective import Objective
 from retroscope.attribution.sites import Site
-from retroscope.encoders.autocast import autocast_type, in_precision
 from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.hardware import autocast_type, in_precision
 
 RESOLUTION = 8  # in rounding errors of one operation: two values of F that are nearer cannot be told apart
 

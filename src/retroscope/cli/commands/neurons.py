@@ -116,7 +116,7 @@ class AttributionOptions:
         int | None,
         option("--examples", help="Number of queries whose score is attributed, drawn at random with the seed; 0: "
                                   "all", metavar="N",
-               default=f"{written(f'{ATTRIBUTION}.limit', '64')}; with --texts all"),
+               default=f"{written(f'{ATTRIBUTION}.limit', '32')}; with --texts all"),
     ] = None  # fmt: skip
     memory: Annotated[
         str | None,

@@ -38,7 +38,7 @@ class TransplantOptions:
             "--groups",
             help="Largest number of groups of neighbouring blocks to transplant; 0: each block alone",
             metavar="N",
-            default=written(f"{SWEEP}.groups", "12"),
+            default=written(f"{SWEEP}.groups", "4"),
         ),
     ] = None
     measures: o.Measures = None
@@ -48,7 +48,7 @@ class TransplantOptions:
             "--passages",
             help="Number of passages in the sample to search; 0: all passages",
             metavar="N",
-            default=written(f"{SWEEP}.passages", "750"),
+            default=written(f"{SWEEP}.passages", "150"),
         ),
     ] = None
     interactions: o.InteractionsOption = None

@@ -29,7 +29,8 @@ from retroscope.encoders.checkpoints.backbones import ENCODER_CLASSES, How, from
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet
 from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.families import FAMILIES
-from retroscope.encoders.settings import LoadSettings, find_device
+from retroscope.encoders.hardware import find_device
+from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.weights import ADAPTER, Disk, open_disk, prove_loaded, unused_reason
 from retroscope.errors import EncoderError
 from retroscope.files.reading import foreign

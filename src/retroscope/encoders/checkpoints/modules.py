@@ -32,7 +32,7 @@ TRANSFORMER_SETTINGS = tuple(
 )
 # Keys of the transformer's settings that do not touch the vector of a text.
 HARMLESS = frozenset({"transformer_task", "modality_config", "module_output_name", "unpad_inputs", "config_args"})
-POOLING_NAMES: Mapping[str, str] = {
+OUR_POOLINGS: Mapping[str, str] = {
     "cls": "cls",
     "mean": "mean",
     "max": "max",
@@ -157,15 +157,15 @@ def _pooling_choices(folder: Path) -> dict[str, Choice]:
     declared = raw.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if flag(raw, key, file)]
     modes = [str(mode) for mode in declared] if isinstance(declared, list) else [str(declared)]
     where = f"{folder.name}/config.json"
-    if len(modes) != 1 or modes[0] not in POOLING_NAMES:
+    if len(modes) != 1 or modes[0] not in OUR_POOLINGS:
         raise EncoderError(
             f"the pooling mode must be exactly one known name, found {cut(' + '.join(modes), LONGEST_VALUE) or 'none'}",
             where=str(file),
-            fix=f"give a model with one of the pooling modes {', '.join(POOLING_NAMES)}",
+            fix=f"give a model with one of the pooling modes {', '.join(OUR_POOLINGS)}",
         )
     source = f"checkpoint: {where}"
     include = flag(raw, "include_prompt", file, default=True)
-    return {"pooling": Choice(POOLING_NAMES[modes[0]], source), "pool_prompt": Choice(include, source)}
+    return {"pooling": Choice(OUR_POOLINGS[modes[0]], source), "pool_prompt": Choice(include, source)}
 
 
 def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:

@@ -12,7 +12,7 @@ from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.checkpoints.recorded import unknown_pooling
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.recipe import Recipe
-from retroscope.encoders.settings import LoadSettings
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL, LoadSettings
 from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import EncoderError, excerpt
 
@@ -33,7 +33,7 @@ POSITIONS_AFTER_PADDING = frozenset({"roberta", "xlm-roberta", "camembert", "mpn
 RELATIVE = frozenset({"t5", "mt5", "umt5"})  # relative positions: the configuration sets no limit
 
 # arXiv 2505.07166: a fixed width for each tower; prompts, suffix and unit length for EOS pooling only.
-PUBLISHED = "protocol ielab-2025"
+PUBLISHED = f"protocol {PUBLISHED_PROTOCOL}"
 PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
 
 
@@ -41,7 +41,7 @@ def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anat
     """Return a tower's recipe, with every field decided and its source recorded."""
     pooling = _pooling(checkpoint, settings, anatomy)
     given = _by_user(settings, tower)
-    if settings.protocol == "ielab-2025":
+    if settings.protocol == PUBLISHED_PROTOCOL:
         given = {**_published(pooling.value, checkpoint.tokenizer, tower), **given}
         pooling = Choice("last_column", PUBLISHED) if pooling.value == "last_token" else pooling
     else:

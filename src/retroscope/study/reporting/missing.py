@@ -53,8 +53,9 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
         if subject.settings.get("random_weights") is False
         else []
     )
+    parts = [Missing(what, option) for section in sections.values() for what, option in section.left_out.items()]
     refused = [Missing(_words(one.analysis), "", one.reason) for one in subject.refused]
-    return (*waiting, *refused, *off, *controls, *absent, *untested, *alone, *unasked)
+    return (*waiting, *refused, *off, *parts, *controls, *absent, *untested, *alone, *unasked)
 
 
 def _without(one: Analysis) -> str:

@@ -11,9 +11,9 @@ from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_r
 from retroscope.attribution.selection import NeuronSet
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import folded
-from retroscope.encoders.autocast import in_precision
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Retriever
+from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.precision import EXACT
 from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_weights

@@ -145,9 +145,9 @@ def run(
         values["data"] = {"source": source.data, "split": training_split(source.data, source.split)}
     settings = resolve_as(GridSettings, values, options.settings, options.assignments)
     for place in settings.backbones.values():
-        backbone = ModelSettings(source=place, load=settings.load)
-        look_for_model(backbone)
-        look_for_pooling(backbone)
+        loaded = ModelSettings(source=place, load=settings.load)
+        look_for_model(loaded)
+        look_for_pooling(loaded)
     for data in (settings.data, *settings.tests):
         look_for_data(data)
     load_libraries()

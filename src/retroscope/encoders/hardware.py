@@ -1,4 +1,4 @@
-"""Run forward passes in one of the precisions that `precision` names."""
+"""Find the device, and run forward passes in one of the precisions that `precision` names."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -6,8 +6,27 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 from retroscope.encoders.precision import AUTOCAST, TF32, check_precision
+from retroscope.encoders.settings import DEVICES
+from retroscope.errors import SettingsError
 
 TF32_EPS = 2.0**-10
+
+
+def find_device(name: str) -> torch.device:
+    """Return the torch device of that name, if this machine has it.
+
+    One that does not exist is an error: a quiet fall-back to the CPU takes days.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingsError(f"unknown device {name!r}", fix=DEVICES) from None
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not present.get(device.type, False) or (device.index or 0) >= count:
+        have = [kind for kind, there in present.items() if there]
+        raise SettingsError(f"device {name!r} is not available on this machine", fix=f"use one of: {', '.join(have)}")
+    return device
 
 
 def autocast_type(precision: str) -> torch.dtype | None:

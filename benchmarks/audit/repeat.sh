@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Runs every script of this folder and writes what each prints to OUT.
+#
+#   benchmarks/audit/repeat.sh SHARED MINILM SRE_MINILM OUT
+#
+# SHARED is a folder with golden/, data/ and models/: the cases, collections and the pair stories260K that the scripts
+# name. MINILM is all-MiniLM-L6-v2, SRE_MINILM is sre-embedding-model, fine-tuned from it.
+set -euo pipefail
+shared=$1 minilm=$2 sre=$3 out=$4
+here=$(dirname "$0")
+backbone=$shared/models/stories260K retriever=$shared/models/stories260K-retriever-squad
+nq=beir:$shared/data/nq-open-gold policyqa=beir:$shared/data/policyqa/dev cache=$out/cache
+mkdir -p "$out"
+
+audit() {  # NAME SCRIPT OPTIONS: writes OUT/NAME.txt
+  local name=$1 script=$2 start=$SECONDS
+  shift 2
+  "${PYTHON:-.venv/bin/python}" "$here/$script.py" "$@" >"$out/$name.txt.part" 2>"$out/$name.log"
+  mv "$out/$name.txt.part" "$out/$name.txt"
+  echo "$name: $((SECONDS - start)) s"
+}
+
+audit published_queries published_queries --golden "$shared/golden" --data "$nq"
+audit doors doors
+audit families families
+audit worth_shares worth_shares
+audit clusters clusters
+audit sample sample
+audit effective_rank effective_rank
+audit training training --model "$backbone" --data "$policyqa"
+audit drift drift --before "$minilm" --after "$sre"
+audit transplants transplants
+audit anchor anchor --model "$minilm" --data "$nq" --cache "$cache" --layers 6
+audit answers answers --model "$minilm" --data "$nq" --cache "$cache"
+audit hash_labels hash_labels --model "$minilm" --data "$nq" --cache "$cache" --queries 300 600 1200 0
+audit repeats repeats --model "$minilm" --data "$policyqa" --cache "$cache"
+audit baselines baselines "$backbone" "$retriever" --data "$nq" --pooling mean --cache "$cache"
+audit completeness completeness --model "$retriever" --data "$nq"
+for data in nq-open-gold scifact squad1-train5pct-tokenised policyqa/dev; do
+  audit "ablation_null-${data%%/*}" ablation_null --model "$retriever" --pooling mean --data "beir:$shared/data/$data" \
+    --quadrature gauss:4 --fractions 0.01,0.03,0.1 --threads 2
+done
