@@ -4,6 +4,7 @@ What is being written has a name of its own (`partials`) and is locked by its wr
 and the next run that writes into the folder removes it (`remove_abandoned`).
 """
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -105,7 +106,7 @@ def refuse_closed(folder: Path) -> None:
     """
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        why = "it may not be written to" if there.is_dir() else f"{there} is not a folder"
+        why = os.strerror(errno.EACCES) if there.is_dir() else f"{there} is not a folder"
         raise SettingsError(f"this folder cannot be written to: {why}", where=str(folder), fix="give another folder")
 
 
