@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retroscope.cli.loading import load_libraries
+from retroscope.cli.loading import load_libraries_for
 from retroscope.cli.options.run import RunOptions, chosen_engine
 from retroscope.cli.options.shared import ReportOptions, SettingValues
 from retroscope.cli.options.sizes import SizeOptions
@@ -54,16 +54,13 @@ def carry_out_set(
     given = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()
     cache = options.cache or default_cache()
     place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
-    if not output.dry_run:
-        place.check()
-    load_libraries()
-    engine = chosen_engine(options)
+    load_libraries_for(place, dry_run=output.dry_run)
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans.study import planner_of_set
         from retroscope.study.several.plan import plan_set, sized_settings
 
-        make = planner_of_set(wanted[0], cache, asked, engine=engine)
+        make = planner_of_set(wanted[0], cache, asked, engine=chosen_engine(options))
         begun = [] if output.overwrite else [output.out / place for place in places]
         settings, notes = sized_settings(wanted, make, progress, seconds, given, begun=begun)
         if seconds is not None and guarded:

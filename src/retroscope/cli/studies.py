@@ -9,7 +9,7 @@ import typer
 
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
-from retroscope.cli.loading import load_libraries
+from retroscope.cli.loading import load_libraries_for
 from retroscope.cli.options.run import RunOptions, chosen_engine
 from retroscope.cli.options.shared import OutputOptions, ReportOptions, SettingValues
 from retroscope.cli.options.sizes import SizeOptions
@@ -77,16 +77,13 @@ def carry_out_study(
         refuse_other_settings(guarded, settings)
     cache = options.cache or default_cache()
     place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
-    if not output.dry_run:
-        place.check()
-    load_libraries()
-    engine = chosen_engine(options)
+    load_libraries_for(place, dry_run=output.dry_run)
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans.study import plan_study_of_model, plan_study_of_pair
 
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
-        plan = planned(settings, cache, asked, progress, engine=engine)
+        plan = planned(settings, cache, asked, progress, engine=chosen_engine(options))
         if seconds is not None:
             plan = plan.within(seconds, resolved(*given, left_out=off).keys(), there, asked)
             if guarded is not None:

@@ -6,7 +6,7 @@ from retroscope.errors import AnalysisError, DamageError
 from retroscope.files.documents import impersonal
 from retroscope.study.folder import FACTS, stored_facts, stored_settings
 from retroscope.study.planning.plan import StudyPlan
-from retroscope.study.record import described
+from retroscope.study.record import models_as_measured
 from retroscope.study.settings import as_values
 
 Fingerprints = list[list[str]]
@@ -32,5 +32,5 @@ def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
 
 def _towers(plan: StudyPlan) -> Fingerprints:
     """Return the fingerprints of every model's towers, as a study records them."""
-    both = [[one.query.fingerprint, one.passage.fingerprint] for one in described(plan).values()]
+    both = [[one.query.fingerprint, one.passage.fingerprint] for one in models_as_measured(plan).values()]
     return [towers[:1] if towers[0] == towers[1] else towers for towers in both]

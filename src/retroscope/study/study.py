@@ -17,7 +17,7 @@ from retroscope.files.reading import PathLike, path_of
 from retroscope.files.whole import prove_writable
 from retroscope.inputs.settings_files import read_as
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
+from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings, studies_in
 from retroscope.study.overwriting import (
     ANOTHER_FOLDER,
     refuse_foreign_files,
@@ -255,11 +255,6 @@ class Study:
         return self.report_contents.document()
 
 
-def _studies_in(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder that hold a study."""
-    return sorted(one.name for one in folder.iterdir() if (one / FACTS).exists()) if folder.is_dir() else []
-
-
 def load_study(folder: PathLike) -> Study:
     """Read a study that `Study.save` wrote to `folder`, without loading a model or torch.
 
@@ -269,7 +264,7 @@ def load_study(folder: PathLike) -> Study:
     """
     home = path_of(folder)
     if not (home / FACTS).exists():
-        inside, near = _studies_in(home), _studies_in(home.parent)
+        inside, near = studies_in(home), studies_in(home.parent)
         meant = did_you_mean(home.name, near) if near else ""
         if inside:
             meant = f"give one of the studies in it: {', '.join(str(home / name) for name in inside)}"

@@ -34,12 +34,12 @@ def run(
             default="none",
         ),
     ] = None,
+    settings: o.SettingsFile = None,
+    assignments: o.Set = None,
     split: Annotated[
         str | None,
         option("--split", help="Qrels split of --data to use", metavar="NAME", default="test, else the only one"),
     ] = None,
-    settings: o.SettingsFile = None,
-    assignments: o.Set = None,
     as_json: o.Json = False,
 ) -> None:
     """Check that a model, or a pair of models, can be measured.
