@@ -1,5 +1,6 @@
 """`retroscope doctor MODEL [AFTER]`: check that a model or a pair can be measured."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -15,16 +16,10 @@ from retroscope.errors import SettingsError
 EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mean"
 
 
-@flat()
-def run(
-    model: Annotated[
-        str, typer.Argument(help="Retriever to check; if AFTER is given, the backbone of AFTER", metavar="MODEL")
-    ],
-    models: o.ModelOptions,
-    after: Annotated[
-        str | None,
-        typer.Argument(help="Retriever fine-tuned from MODEL; both are then also checked as a pair", metavar="AFTER"),
-    ] = None,
+@dataclass(frozen=True, kw_only=True)
+class TrialOptions:
+    """Options of the collection on which other recipes are tried."""
+
     data: Annotated[
         str | None,
         option(
@@ -33,13 +28,26 @@ def run(
             metavar="SPEC",
             default="none",
         ),
-    ] = None,
-    settings: o.SettingsFile = None,
-    assignments: o.Set = None,
+    ] = None
     split: Annotated[
         str | None,
         option("--split", help="Qrels split of --data to use", metavar="NAME", default="test, else the only one"),
+    ] = None
+
+
+@flat()
+def run(
+    model: Annotated[
+        str, typer.Argument(help="Retriever to check; if AFTER is given, the backbone of AFTER", metavar="MODEL")
+    ],
+    models: o.ModelOptions,
+    trial: TrialOptions,
+    after: Annotated[
+        str | None,
+        typer.Argument(help="Retriever fine-tuned from MODEL; both are then also checked as a pair", metavar="AFTER"),
     ] = None,
+    settings: o.SettingsFile = None,
+    assignments: o.Set = None,
     as_json: o.Json = False,
 ) -> None:
     """Check that a model, or a pair of models, can be measured.
@@ -48,6 +56,7 @@ def run(
     prompt, similarity ...) on up to 200 queries, and reports repeated queries and queries that occur in several
     splits. The exit status is 1 if a check finds an error.
     """
+    data, split = trial.data, trial.split
     load = models.values()
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
