@@ -11,6 +11,7 @@ import pytest
 from command_line import Cli, every_command
 
 from retroscope.analyses import analyses
+from retroscope.cli.options.shared import DataOptions, ModelOptions
 from retroscope.inputs.settings import StudySettings
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "retroscope"
@@ -26,6 +27,13 @@ COMMANDS = {
 }
 ALL = tuple(COMMANDS)
 LOADING = tuple(name for name, options in COMMANDS.items() if "--pooling" in options)
+SHORT = {
+    *(f"{side}.load.{field.name}" for side in ("before", "after") for field in fields(ModelOptions)),
+    *(f"data.{field.name}" for field in fields(DataOptions) if field.name != "data"),
+    "data.source",
+    "measures",
+    "protocol",
+}  # settings that options of their own set
 # Where a text is -> the commands that may print it, each of which needs the options that it names; elsewhere any does.
 PRINTED_BY: Mapping[str, tuple[str, ...]] = {
     "encoders/checks": ("doctor",),
@@ -131,6 +139,26 @@ def test_advice_names_settings_that_exist() -> None:
     named = [name for path in modules() for text in texts(path.read_text("utf-8")) for name in SETTING.findall(text)]
     assert len(named) > 5
     assert [name for name in named if not known_setting(name)] == []
+
+
+def longer_than_needed(text: str) -> list[str]:
+    """The settings that a text assigns by --set though a short option sets them."""
+    return [name for name in SETTING.findall(text) if name in SHORT]
+
+
+def test_advice_names_the_short_option() -> None:
+    wrong = [
+        f"{path.relative_to(SRC)}: {', '.join(long)} in {text!r}"
+        for path in modules()
+        for text in texts(path.read_text(encoding="utf-8"))
+        if (long := longer_than_needed(text))
+    ]
+    assert wrong == []
+
+
+def test_advice_that_is_longer_than_needed_is_found() -> None:
+    assert longer_than_needed("choose a split: --set data.split=NAME") == ["data.split"]
+    assert longer_than_needed("--set after.load.pooling=mean, --set after.load.dtype=float32") == ["after.load.pooling"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

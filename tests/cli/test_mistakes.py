@@ -228,8 +228,20 @@ EARLY = {
     "compare a b --data {tmp} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
     "probe a --data {tmp} --settings {tmp}/none.yaml": r"none\.yaml: this settings file does not exist",
     "doctor a --set after.load.poling=mean": "did you mean 'pooling'",
+    "compare a b --data {pairs} --device gpu": "unknown device 'gpu'",
+    "retrieve a --data {pairs} --out {pairs}": r"pairs.jsonl: this folder cannot be written to: .*pairs.jsonl is not a",
+    "retrieve a --data {pairs} --out {pairs}/below": "this folder cannot be written to: .*pairs.jsonl is not a folder",
+    "retrieve a --data {pairs} --out {theirs}": "theirs/tables: the report would overwrite files that Retroscope did",
+    "doctor a --split dev": r"--split dev needs --data\n  fix: give --data",
     "doctor {tmp}/none": "there is no checkpoint at '.*none'",
     "embed {tmp}/none --texts {tmp}/texts": "there is no checkpoint at '.*none'",
+    "retrieve {plain} --data {pairs}": r"plain: the checkpoint does not record its pooling.*\n.*usually cls or mean",
+    "compare {plain} a --data {pairs}": "plain: the checkpoint does not record its pooling",
+    "compare {tmp} {adapter} --data {pairs}": r"adapter: .*does not record its pooling.*\n.*usually last_token or mean",
+    "neurons {plain} --texts {pairs}": "plain: the checkpoint does not record its pooling",
+    "embed {plain} --texts {pairs}": "plain: the checkpoint does not record its pooling",
+    "train {plain} --data {pairs}": "plain: the checkpoint does not record its pooling",
+    "ablate {plain} --data {pairs} --test {pairs}": "plain: the checkpoint does not record its pooling",
     "train a --data {tmp}/none.jsonl": "no such file or folder",
     "train {tmp}/none --data {pairs}": "there is no checkpoint at '.*none'",
     "train a --data {pairs} --dev {tmp}/none": "no such file or folder",
@@ -247,7 +259,7 @@ EARLY = {
     "ablate a --data {pairs} --test {pairs} --reinitialise none,al": "unknown part 'al'",
     "ablate a --data {pairs} --test {pairs} --measures RR@10,NDGC@10": "did you mean 'nDCG@10'",
 }
-WITH_OUT = ("compare", "embed", "train", "pretrain", "ablate")
+WITH_OUT = ("compare", "neurons", "embed", "train", "pretrain", "ablate")
 RUN_THEM = """
 import io, json, sys
 from contextlib import redirect_stderr
@@ -267,8 +279,18 @@ for arguments in json.loads(sys.argv[1]):
 def test_mistakes_in_options_and_settings_are_told_before_torch_is_imported(tmp_path: Path) -> None:
     out, pairs = ["--out", str(tmp_path / "out")], tmp_path / "pairs.jsonl"
     pairs.write_text('{"query": "a", "positive": "b"}\n{"query": "c", "positive": "d"}\n')
+    folders = {name: tmp_path / name for name in ("plain", "adapter", "decoder", "theirs")}
+    (folders["theirs"] / "tables").mkdir(parents=True)
+    (folders["theirs"] / "tables" / "mine.csv").write_text("mine")
+    for name, file, content in (
+        ("plain", "config.json", {"model_type": "bert"}),
+        ("decoder", "config.json", {"model_type": "llama"}),
+        ("adapter", "adapter_config.json", {"base_model_name_or_path": str(folders["decoder"])}),
+    ):
+        folders[name].mkdir()
+        (folders[name] / file).write_text(json.dumps(content))
     commands = [
-        [*command.format(tmp=tmp_path, pairs=pairs).split(), *(out if command.startswith(WITH_OUT) else [])]
+        [*command.format(tmp=tmp_path, pairs=pairs, **folders).split(), *(out if command.startswith(WITH_OUT) else [])]
         for command in EARLY
     ]
     done = subprocess.run(

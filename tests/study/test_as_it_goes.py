@@ -107,6 +107,56 @@ def test_a_repeated_command_never_makes_the_study_smaller(
     assert load_study(out).subject.is_finished
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def finished(plan: StudyPlan, out: Path) -> None:
+    for outcome in Runnable(plan).run(lambda *_: None):
+        outcome.write(out)
+    outcome.close()
+
+
+def test_a_finished_study_is_read_and_said_to_be_finished(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    cheap = replace(FAST, analyses=dict.fromkeys((*LEFT_OUT, "transplants", "layers", "weights")))
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    finished(planned(pair, collection, cache, cheap), out)
+    before = contents(out)
+    (out / "report.html").write_text("damaged")
+    again = Runnable(planned(pair, collection, cache, cheap)).repeated(out)
+    assert again.lines() == [
+        f"the study in {out} is finished: it is read, and nothing is measured (--overwrite measures it again)"
+    ]
+    assert again.document()["seconds"] == 0
+    (outcome,) = again.run(lambda *_: None)
+    assert outcome.is_final
+    outcome.write(out)
+    assert contents(out) == before
+
+
+def test_a_finished_study_that_is_measured_again_says_why(
+    pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
+) -> None:
+    cheap = replace(FAST, analyses=dict.fromkeys((*LEFT_OUT, "transplants", "layers", "weights")))
+    out, cache = tmp_path / "out", tmp_path / "cache"
+
+    def reason(models: tuple[Retriever, Retriever], texts: Collection, settings: StudySettings = cheap) -> str:
+        again = Runnable(planned(models, texts, cache, settings)).repeated(out)
+        assert again.finished is None
+        return "".join(line for line in again.lines() if "measured again" in line).rpartition(": ")[2]
+
+    assert reason(pair, collection) == "", "nothing is there"
+    finished(planned(pair, collection, cache, cheap), out)
+    assert reason((pair[0], pair[0]), collection) == "a model has changed"
+    fewer = replace(collection, judgments=collection.judgments[:-1])
+    assert reason(pair, fewer) == "a collection has changed"
+    assert reason(pair, collection, replace(cheap, measures=("R@10",))) == "", "it is refused"
+    (out / "measured" / "retrieval" / "0" / "measurement.json").write_text("{}")
+    assert "a file of the study is damaged" in reason(pair, collection)
+
+
 def test_the_plan_names_what_a_stopped_run_has_measured(
     pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
 ) -> None:

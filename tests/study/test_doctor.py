@@ -238,6 +238,14 @@ def test_a_pair_whose_pooling_nobody_says_is_looked_at_all_the_same(tmp_path: Pa
     assert doctor_document(findings)["models"]["after"]["towers"]["passage"]["recipe"]["pooling"] == "unknown"
 
 
+def test_a_pooling_that_doctor_tries_is_not_called_the_users(tmp_path: Path) -> None:
+    decoder = str(save_toy("llama", tmp_path / "decoder"))
+    given = diagnose({"model": ModelSettings(source=decoder, load=LoadSettings(pooling="mean"))})
+    assert "given by you" in one(given, "pooling", NOTE).text
+    tried = diagnose({"model": ModelSettings(source=decoder)})
+    assert [finding.severity for _, finding in tried.findings if finding.check == "pooling"] == [ERROR]
+
+
 def test_a_backbone_without_pooling_and_a_retriever_with_it(tmp_path: Path) -> None:
     before, after = (save_toy("bert", tmp_path / f"{seed}", seed) for seed in (0, 1))
     models = {

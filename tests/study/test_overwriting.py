@@ -8,10 +8,12 @@ import pytest
 
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.errors import SettingsError
+from retroscope.errors import AnalysisError, SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.run import compare
+from retroscope.study import run
+from retroscope.study.planning.plan import StudyPlan, plan_study
+from retroscope.study.run import KEPT, compare, run_study
 from retroscope.study.study import Study, load_study
 
 OFF = ("layers", "probes", "weights", "representations", "neurons", "transplants", "baselines")
@@ -101,3 +103,49 @@ def test_a_report_alone_replaces_no_files_of_others(searched: Study, tmp_path: P
     with pytest.raises(SettingsError, match=r"would (be )?overwrit"):
         searched.report_alone(tmp_path)
     assert contents(tmp_path) == {file: b"mine"}
+
+
+def test_a_folder_of_studies_names_them(searched: Study, tmp_path: Path) -> None:
+    searched.save(tmp_path / "runs" / "one")
+    with pytest.raises(AnalysisError, match=r"holds no study\n  fix: give one of the studies in it: .*runs/one"):
+        load_study(tmp_path / "runs")
+
+
+@pytest.mark.parametrize("write", [Study.report, Study.save, Study.report_alone], ids=["report", "save", "alone"])
+def test_a_place_that_is_no_folder_is_refused(searched: Study, tmp_path: Path, write: Callable[..., object]) -> None:
+    place = tmp_path / "file"
+    place.write_text("mine")
+    with pytest.raises(SettingsError, match=r"file: this folder cannot be written to: .*\n  fix: give another folder"):
+        write(searched, place)
+    assert place.read_text() == "mine"
+
+
+def test_an_output_is_refused_before_anything_is_measured(
+    backbone: Retriever, retriever: Retriever, collection: Collection, searched: Study, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def planned(settings: StudySettings = SEARCH) -> StudyPlan:
+        models = {"before": backbone, "after": retriever}
+        return plan_study(models, [collection], settings, cache=tmp_path / "cache")
+
+    def measured(*_: object) -> None:
+        raise AssertionError("this is too late")
+
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "theirs" / "tables").mkdir(parents=True)
+    (tmp_path / "theirs" / "tables" / "a.csv").write_text("mine")
+    searched.report(tmp_path / "other")
+    with monkeypatch.context() as early:
+        early.setattr(run, "_measured", measured)
+        for place, message in (
+            ("file", "this folder cannot be written to"),
+            ("theirs", "files that Retroscope did not write"),
+            ("other", "which has other settings than the new study"),
+        ):
+            with pytest.raises(SettingsError, match=message):
+                run_study(planned(replace(SEARCH, measures=("R@10",))), out=tmp_path / place)
+        with pytest.raises(AssertionError, match="too late"):  # the control: the same study may be written again
+            run_study(planned(), out=tmp_path / "other")
+    study = run_study(planned(), out=tmp_path / "new")
+    assert load_study(tmp_path / "new").summary() == study.summary()
+    assert [*(tmp_path / "cache" / KEPT).iterdir()] == [], "it is finished"

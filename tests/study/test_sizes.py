@@ -18,7 +18,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.study.outcome import Runnable
 from retroscope.study.planning.depths import depth_values
 from retroscope.study.planning.plan import StudyPlan, plan_study
-from retroscope.study.planning.sizes import Bought, as_begun, fit
+from retroscope.study.planning.sizes import Bought, as_stored, fit
 from retroscope.study.record import recorded_facts
 from tiny_study import QUICK
 
@@ -125,9 +125,10 @@ def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp
     next(Runnable(plan).run(lambda *_: None)).write(out)
     larger = fit(plan, math.inf).settings
     assert larger != plan.settings
-    assert as_begun(larger, out) == plan.settings
-    assert as_begun(replace(larger, measures=("RR@10",)), out) != plan.settings, "another study"
-    assert as_begun(larger, tmp_path / "empty") is larger
+    assert as_stored(larger, out) == plan.settings
+    assert as_stored(replace(larger, measures=("RR@10",)), out) is None, "another study"
+    assert as_stored(larger, tmp_path / "empty") is None
+    assert as_stored(larger, out, given=("neurons",)) is None, "the user asked for other neurons"
     kept = Runnable(plan).within(math.inf, (), out)
     assert kept.plan.settings == plan.settings
-    assert f"sizes as {out} began with" in kept.lines()
+    assert f"sizes as {out} has them" in kept.lines()

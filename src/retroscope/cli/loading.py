@@ -2,8 +2,12 @@
 
 import gc
 import sys
+from typing import TYPE_CHECKING
 
 from retroscope.cli.terminal import note
+
+if TYPE_CHECKING:
+    from retroscope.cli.running import Destination
 
 
 def load_libraries() -> None:
@@ -21,3 +25,10 @@ def load_libraries() -> None:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def load_libraries_for(place: "Destination", *, dry_run: bool) -> None:
+    """Check the folders of a run, unless nothing is written, then import torch and transformers."""
+    if not dry_run:
+        place.check()
+    load_libraries()

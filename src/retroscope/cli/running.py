@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from retroscope.cli.terminal import claimed, emit, note, say
 from retroscope.display import progress_bars
-from retroscope.files.whole import refuse_foreign, refuse_other_report
+from retroscope.files.whole import refuse_closed, refuse_foreign, refuse_other_report
 from retroscope.progress import Progress
 from retroscope.study.folder import SETTINGS, WRITTEN
 
@@ -69,12 +69,13 @@ class Destination:
     parts: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuse to replace files that no run wrote.
+        """Refuse to replace files that no run wrote, and an output that cannot be a folder or be written to.
 
         Raises:
-            SettingsError: if there are any.
+            SettingsError: if there are any, or if it is such an output.
         """
         if self.out is not None:
+            refuse_closed(self.out)
             if self.owner:
                 refuse_other_report(self.out, self.owner)
             for name in self.replaced:

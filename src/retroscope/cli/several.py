@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retroscope.cli.loading import load_libraries
+from retroscope.cli.loading import load_libraries_for
 from retroscope.cli.options.run import RunOptions, chosen_engine
 from retroscope.cli.options.shared import ReportOptions, SettingValues
 from retroscope.cli.options.sizes import SizeOptions
@@ -52,14 +52,15 @@ def carry_out_set(
     if seconds is None and guarded:
         _refuse_others(output.out, places, wanted)
     given = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()
-    load_libraries()
-    cache, engine = options.cache or default_cache(), chosen_engine(options)
+    cache = options.cache or default_cache()
+    place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
+    load_libraries_for(place, dry_run=output.dry_run)
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans.study import planner_of_set
         from retroscope.study.several.plan import plan_set, sized_settings
 
-        make = planner_of_set(wanted[0], cache, asked, engine=engine)
+        make = planner_of_set(wanted[0], cache, asked, engine=chosen_engine(options))
         begun = [] if output.overwrite else [output.out / place for place in places]
         settings, notes = sized_settings(wanted, make, progress, seconds, given, begun=begun)
         if seconds is not None and guarded:
@@ -68,7 +69,6 @@ def carry_out_set(
         refuse_unknown(gates, wanted[0].measures, plan.collections)
         return plan
 
-    place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
     return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
 
 

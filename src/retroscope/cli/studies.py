@@ -9,7 +9,7 @@ import typer
 
 from retroscope.cli.defaults import option
 from retroscope.cli.exit_codes import UNSOUND
-from retroscope.cli.loading import load_libraries
+from retroscope.cli.loading import load_libraries_for
 from retroscope.cli.options.run import RunOptions, chosen_engine
 from retroscope.cli.options.shared import OutputOptions, ReportOptions, SettingValues
 from retroscope.cli.options.sizes import SizeOptions
@@ -71,25 +71,26 @@ def carry_out_study(
     given, off = (values, options.settings, options.assignments), tuple(left_out)
     if output.out is not None:
         refuse_source_as_output(settings, output.out)
-    guarded = None if output.overwrite or output.dry_run else output.out
+    there = None if output.overwrite else output.out
+    guarded = None if output.dry_run else there
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)
-    load_libraries()
-    cache, engine = options.cache or default_cache(), chosen_engine(options)
+    cache = options.cache or default_cache()
+    place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
+    load_libraries_for(place, dry_run=output.dry_run)
 
     def prepare(progress: "Progress") -> "Plan":
         from retroscope.cli.plans.study import plan_study_of_model, plan_study_of_pair
 
         planned = plan_study_of_pair if "before" in values else plan_study_of_model
-        plan = planned(settings, cache, asked, progress, engine=engine)
+        plan = planned(settings, cache, asked, progress, engine=chosen_engine(options))
         if seconds is not None:
-            plan = plan.within(seconds, resolved(*given, left_out=off).keys(), guarded, asked)
+            plan = plan.within(seconds, resolved(*given, left_out=off).keys(), there, asked)
             if guarded is not None:
                 refuse_other_settings(guarded, plan.plan.settings)
         refuse_unknown(gates, settings.measures, [one.name for one in plan.plan.collections])
-        return plan
+        return plan if there is None else plan.repeated(there)
 
-    place = Destination(out=output.out, cache=cache, replaced=WRITTEN, owner=SETTINGS)
     with timed(seconds):
         return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
 
@@ -125,13 +126,13 @@ def checked_settings(
     """
     refuse_without_effect(values, options.assignments, left_out)
     from retroscope.cli.resolve import resolve
-    from retroscope.inputs.sources import found
+    from retroscope.inputs.sources import found_with_pooling
     from retroscope.study.planning.depths import depth_values
     from retroscope.study.reporting.gate import refuse_unknown
 
     defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
     given = (values, options.settings, options.assignments)
-    settings = found(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
+    settings = found_with_pooling(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
     refuse_unknown(gates, settings.measures)
     return settings
 

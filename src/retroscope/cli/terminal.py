@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from retroscope.errors import SettingsError
 from retroscope.files.disk_errors import CLOSED
 from retroscope.files.locks import held
 from retroscope.files.partials import remove_abandoned
+from retroscope.files.whole import prove_writable
 from retroscope.visible import visible, visible_json
 
 
@@ -77,7 +77,7 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
     try:
         with ExitStack() as locks:
             for folder in folders:
-                _prove_writable(folder)
+                prove_writable(folder)
                 if locked:
                     locks.enter_context(held(folder))
                 remove_abandoned(folder, folder / MEASURED, *(folder / MEASURED).glob("*"))
@@ -94,7 +94,7 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
 def _is_open(cache: Path) -> bool:
     """Return whether a cache can be written to; a filled one may be read-only, which is reported."""
     try:
-        _prove_writable(cache)
+        prove_writable(cache)
     except SettingsError as error:
         closed = isinstance(error.__cause__, OSError) and error.__cause__.errno in CLOSED
         if not closed or not cache.is_dir() or not any(cache.iterdir()):
@@ -102,14 +102,3 @@ def _is_open(cache: Path) -> bool:
         note(f"{cache} is read-only: what it holds is used, and nothing is added")
         return False
     return True
-
-
-def _prove_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise SettingsError(
-            f"this folder cannot be written to: {error.strerror}", where=str(folder), fix="give another folder"
-        ) from error

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 from retroscope.encoders.precision import AUTOCAST, TF32, check_precision
+from retroscope.encoders.settings import DEVICES
 from retroscope.errors import SettingsError
 
 TF32_EPS = 2.0**-10
@@ -19,7 +20,7 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SettingsError(f"unknown device {name!r}", fix="use 'cpu', 'cuda', 'cuda:1', 'mps' ...") from None
+        raise SettingsError(f"unknown device {name!r}", fix=DEVICES) from None
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if not present.get(device.type, False) or (device.index or 0) >= count:

@@ -13,6 +13,7 @@ from retroscope.encoders.checkpoints.backbones import Choice, How
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.checkpoints.modules import has_routes
+from retroscope.encoders.checkpoints.recorded import refuse_without_pooling
 from retroscope.encoders.checkpoints.resolve import resolve_recipe, resolve_similarity
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.hardware import find_device
@@ -36,8 +37,9 @@ class Loaded:
 
 def load_encoder(source: PathLike, settings: LoadSettings | None = None, *, tower: str = "passage") -> Encoder:
     """Load one tower ("query" or "passage") of a checkpoint."""
-    settings = settings or LoadSettings()
-    return _tower(_load(path_or_name(source), settings, tower), settings, tower)
+    settings, place = settings or LoadSettings(), path_or_name(source)
+    refuse_without_pooling(place, settings)
+    return _tower(_load(place, settings, tower), settings, tower)
 
 
 def load_retriever(
@@ -58,6 +60,8 @@ def load_retriever(
     """
     settings = _settings(options)
     sources = _sources(source, query, passage)
+    for place in sources.values():
+        refuse_without_pooling(place, settings)
     loaded = {"query": _load(sources["query"], settings, "query")}
     shared = sources["query"] == sources["passage"] and not has_routes(locate(sources["query"], settings.revision))
     loaded["passage"] = loaded["query"] if shared else _load(sources["passage"], settings, "passage")

@@ -4,19 +4,21 @@ No torch: settings are checked before it is imported. tests/cli/test_defaults.py
 registries that they are of.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict
 
 from retroscope.encoders.presets.table import PRESETS
-from retroscope.errors import unknown_name
+from retroscope.errors import SettingsError, excerpt, unknown_name
 from retroscope.ranges import OneOrMore, check_ranges
 
 PUBLISHED_PROTOCOL = "ielab-2025"  # of arXiv 2505.07166, quirks included
 PROTOCOLS = ("default", PUBLISHED_PROTOCOL)
 POOLING_NAMES = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
 SIMILARITY_NAMES = ("cosine", "dot")
+DEVICE, DEVICES = re.compile(r"(cpu|cuda|mps)(:\d{1,4})?"), "use 'cpu', 'cuda', 'cuda:1', 'mps' ..."
 DTYPES = ("float32", "bfloat16", "float16", "float64")  # as torch calls them
 
 
@@ -82,6 +84,8 @@ class LoadSettings:
             value = getattr(self, field)
             if value is not None and value not in names:
                 raise unknown_name(field, value, names)
+        if DEVICE.fullmatch(self.device) is None:
+            raise SettingsError(f"unknown device {excerpt(self.device)}", fix=DEVICES)
 
     def prompt(self, tower: str) -> str | None:
         """Return the user's prompt of a tower."""

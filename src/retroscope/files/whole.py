@@ -4,6 +4,7 @@ What is being written has a name of its own (`partials`) and is locked by its wr
 and the next run that writes into the folder removes it (`remove_abandoned`).
 """
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -95,6 +96,34 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
         )
     for name in replaced:
         refuse_foreign(folder / name)
+
+
+def refuse_closed(folder: Path) -> None:
+    """Refuse a folder that could not be made or written to, without making it; `prove_writable` tries.
+
+    Raises:
+        SettingsError: if it, or the nearest folder above it that exists, is no folder or may not be written to.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = os.strerror(errno.EACCES) if there.is_dir() else f"{there} is not a folder"
+        raise SettingsError(f"this folder cannot be written to: {why}", where=str(folder), fix="give another folder")
+
+
+def prove_writable(folder: Path) -> None:
+    """Make a folder if there is none, and prove that a file can be written to it.
+
+    Raises:
+        SettingsError: if it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            f"this folder cannot be written to: {error.strerror}", where=str(folder), fix="give another folder"
+        ) from error
 
 
 def file_digest(file: Path) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from retroscope.collection.loading import resolve_spec
 from retroscope.encoders.checkpoints.folders import locate, looks_like_a_path
+from retroscope.encoders.checkpoints.recorded import refuse_without_pooling
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 
@@ -21,6 +22,25 @@ def found(settings: StudySettings) -> StudySettings:
     for data in (settings.data, *settings.also):
         look_for_data(data)
     return settings
+
+
+def found_with_pooling(settings: StudySettings) -> StudySettings:
+    """Return the settings after the checks of `found`, and after checking that every local model has a pooling.
+
+    Raises:
+        UnknownPoolingError: for the first model whose files record no pooling if the settings give none.
+        EncoderError, CollectionError, SettingsError: as `found`.
+    """
+    for model in (found(settings).before, settings.after, *settings.trainings):
+        look_for_pooling(model)
+    return settings
+
+
+def look_for_pooling(settings: ModelSettings | None) -> None:
+    """Refuse a local model whose files record no pooling if the settings give none."""
+    for source in () if settings is None else (settings.source, settings.query, settings.passage):
+        if settings is not None and source is not None:
+            refuse_without_pooling(source, settings.load)
 
 
 def look_for_model(settings: ModelSettings | None) -> None:

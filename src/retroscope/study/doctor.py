@@ -94,7 +94,8 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
         tried = replace(settings, load=replace(settings.load, pooling=TRIED))
         found, findings = _look_over(role, tried)
         said = _refusal(error, f"; all else was tried with {TRIED} pooling", check="pooling")
-        return found and _unsaid(found), [(role, said), *findings]
+        others = [(who, finding) for who, finding in findings if finding.check != "pooling"]  # of one nobody chose
+        return found and _unsaid(found), [(role, said), *others]
     except EncoderError as error:
         return None, [(role, _refusal(error))]
     return retriever, _of_towers(role, retriever, settings)

@@ -33,3 +33,8 @@ def stored_settings(folder: Path) -> dict[str, Any]:
         DamageError: if `settings.yaml` is not what was written.
     """
     return yaml_values(read_checked(folder / SETTINGS, RESTORE).decode(), folder / SETTINGS)
+
+
+def studies_in(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder that hold a study."""
+    return sorted(one.name for one in folder.iterdir() if (one / FACTS).exists()) if folder.is_dir() else []

@@ -7,11 +7,15 @@ from typing import Any
 
 from retroscope.progress import Progress
 from retroscope.study.planning.plan import StudyPlan, measured_analyses, replanned
-from retroscope.study.planning.sizes import as_begun, fit
+from retroscope.study.planning.sizes import as_stored, fit
+from retroscope.study.repeating import reason_to_repeat
 from retroscope.study.reporting.console import console_text
-from retroscope.study.run import forget, kept_steps, measure_study
+from retroscope.study.reporting.report import write_report
+from retroscope.study.run import forget, is_measured, kept_steps, measure_study
 from retroscope.study.stored import MeasurementPlace
-from retroscope.study.study import Study
+from retroscope.study.study import Study, load_study
+
+NOTHING_TO_DO = {"seconds": 0.0, "bytes": 0, "stages": {}}  # in the document of a plan whose study is finished
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +25,14 @@ class StudyOutcome:
     Attributes:
         written: measurements that this run has already written; the outcomes of one run share it.
         everything: whether the text is all of the report, not the answer alone.
+        was_stored: whether the study was read from the folder that it is written to, so that its report alone is new.
     """
 
     plan: StudyPlan
     study: Study
     written: set[MeasurementPlace] = field(default_factory=set)
     everything: bool = False
+    was_stored: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -35,6 +41,8 @@ class StudyOutcome:
 
     def write(self, folder: Path) -> Path:
         """Write the study into a folder and return the path of the page."""
+        if self.was_stored:
+            return write_report(self.study.report_contents, folder)
         return self.study.report(folder, self.written, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
@@ -68,40 +76,60 @@ class Runnable:
     Attributes:
         notes: lines printed below the plan.
         everything: whether the text of the outcome is all of the report, as for one question, not the answer alone.
+        finished: folder with the finished study of this very plan, which is read instead of measured; None: none is.
     """
 
     plan: StudyPlan
     notes: tuple[str, ...] = ()
     everything: bool = False
+    finished: Path | None = None
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
-        """Return the plan with analysis sizes that fit into a time; an unfinished study in `out` keeps its sizes.
+        """Return the plan with analysis sizes that fit into a time; a study that is in `out` keeps its sizes.
 
         Args:
             given: analyses whose settings the user named: they keep their size.
             asked: analyses that the study is for.
         """
-        fitted = fit(self.plan, seconds, given)
-        settings = fitted.settings if out is None else as_begun(fitted.settings, out)
-        notes = fitted.lines() if settings is fitted.settings else [f"sizes as {out} began with"]
+        settings, notes = (
+            None if out is None else as_stored(self.plan.settings, out, given),
+            [f"sizes as {out} has them"],
+        )
+        if settings is None:
+            fitted = fit(self.plan, seconds, given)
+            settings, notes = fitted.settings, fitted.lines()
         wanted, kept = (measured_analyses(one) for one in (self.plan.settings, settings))
         too_long = tuple(one.name for one in wanted if one not in kept)
-        return Runnable(
-            replace(replanned(self.plan, settings, asked), too_long=too_long), tuple(notes), self.everything
-        )
+        plan = replace(replanned(self.plan, settings, asked), too_long=too_long)
+        return replace(self, plan=plan, notes=tuple(notes))
+
+    def repeated(self, out: Path) -> "Runnable":
+        """Return the plan that reads a finished study in its folder, or whose notes say why it measures again."""
+        if is_measured(self.plan, out):
+            return replace(self, finished=out)
+        reason = reason_to_repeat(self.plan, out)
+        again = (f"the study in {out} is finished, but it is measured again: {reason}",) if reason else ()
+        return replace(self, notes=(*self.notes, *again))
 
     def lines(self) -> list[str]:
         """Return the lines of the plan, as `--dry-run` prints them."""
+        if self.finished is not None:
+            read = f"the study in {self.finished} is finished: it is read, and nothing is measured"
+            return [*self.notes, f"{read} (--overwrite measures it again)"]
         kept = ", ".join(step.what for step in kept_steps(self.plan))
         resumed = [f"kept from a stopped run, though the times above include them: {kept}"] if kept else []
         return [*self.plan.lines(), *resumed, *self.notes]
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON-like values."""
-        return self.plan.document()
+        return self.plan.document() | (NOTHING_TO_DO if self.finished else {})
 
     def run(self, progress: Progress) -> Iterator[StudyOutcome]:
-        """Run the plan; yield the outcome after every analysis."""
+        """Run the plan; yield the outcome after every analysis, or at once if the study is finished."""
+        if self.finished is not None:
+            study = load_study(self.finished)
+            yield StudyOutcome(self.plan, study, everything=self.everything, was_stored=True)
+            return
         written: set[MeasurementPlace] = set()
         for study in measure_study(self.plan, progress):
             yield StudyOutcome(self.plan, study, written, self.everything)

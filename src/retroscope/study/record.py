@@ -30,7 +30,7 @@ def recorded_facts(
     """Return the facts of a study besides its measurements, as JSON-like values."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
-    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in _described(plan).items()}
+    models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in models_as_measured(plan).items()}
     facts: StudyFacts = {
         "schema": SCHEMA,
         "title": f"{' compared with '.join(reversed(names))} on {plan.collections[0].name}",
@@ -54,7 +54,7 @@ def _measures_trainings(plan: StudyPlan) -> bool:
     return any(step.planned and step.analysis.optional_input == TRAININGS for step in plan.steps)
 
 
-def _described(plan: StudyPlan) -> dict[str, Retriever]:
+def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
     """Return the models under the recipe that they are measured with: a single analysis may set its own."""
     instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
     as_measured = [one.as_measured for one in instruments.values()]
@@ -96,7 +96,7 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
         caveats += recipe_differences(*context.models.values())
     for number, collection in enumerate(plan.collections):
         caveats += _cut_texts(plan, context.on(collection, first=number == 0))
-    for side, one in _described(plan).items():
+    for side, one in models_as_measured(plan).items():
         if one.own_similarity:
             caveats.append(
                 f"{side}: compared by {one.similarity}, {one.similarity_source}, not by its own {one.own_similarity}"

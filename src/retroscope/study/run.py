@@ -20,13 +20,15 @@ from retroscope.files.cache_records import CacheOrigin, record_of, used, version
 from retroscope.files.checksums import note_remade, open_sealed
 from retroscope.files.disk_errors import CLOSED
 from retroscope.files.documents import SCHEMA, fingerprint, impersonal
-from retroscope.files.reading import PathLike
-from retroscope.files.whole import file_digest, remove_whole
+from retroscope.files.reading import PathLike, path_of
+from retroscope.files.whole import file_digest, prove_writable, remove_whole
 from retroscope.inputs.provenance import LIBRARIES, made_by
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.retrieval.runs import run_of, write_run
+from retroscope.study.folder import FACTS
+from retroscope.study.overwriting import refuse_foreign_files, refuse_other_study
 from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
 from retroscope.study.settings import as_values
@@ -71,15 +73,34 @@ def compare(
     return study
 
 
-def run_study(plan: StudyPlan, progress: Shown = None) -> Study:
+def run_study(plan: StudyPlan, progress: Shown = None, *, out: PathLike | None = None) -> Study:
     """Measure every analysis of a plan; measurements of an earlier, stopped run of the plan are read.
+
+    Args:
+        progress: as for `compare`.
+        out: folder to write the report to; it is checked before anything is measured. None: nothing is written.
 
     Raises:
         AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
+        SettingsError: if `out` holds another study or files that no study wrote, or cannot be written to.
     """
+    place = None if out is None else path_of(out)
     with shown(progress) as report:
+        if place is not None:
+            _refuse_output(plan, place, report)
         *_, study = measure_study(plan, report)
+    if place is not None:
+        study.report(place)
+        forget(plan)
     return study
+
+
+def _refuse_output(plan: StudyPlan, folder: Path, progress: Progress | None) -> None:
+    """Refuse a folder that the report of a plan's study could not be written to."""
+    refuse_foreign_files(folder)
+    prove_writable(folder)
+    if (folder / FACTS).exists():
+        refuse_other_study(folder, impersonal(as_values(plan.settings)), recorded_facts(plan, {}, progress))
 
 
 def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:

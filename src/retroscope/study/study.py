@@ -14,9 +14,10 @@ from retroscope.collection.records import Run
 from retroscope.errors import AnalysisError, did_you_mean, unknown_name
 from retroscope.files.locks import held
 from retroscope.files.reading import PathLike, path_of
+from retroscope.files.whole import prove_writable
 from retroscope.inputs.settings_files import read_as
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings
+from retroscope.study.folder import FACTS, MEASURED, PAGE, RESTORE, SETTINGS, stored_facts, stored_settings, studies_in
 from retroscope.study.overwriting import (
     ANOTHER_FOLDER,
     refuse_foreign_files,
@@ -182,8 +183,8 @@ class Study:
         """Write the study's measurements and facts for `load_study`, with `study.json` last.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
-                another run writes to it.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, if it
+                cannot be written to, or if another run writes to it.
         """
         target = path_of(folder)
         self._refuse_replacing(target, overwrite)
@@ -204,6 +205,7 @@ class Study:
 
     def _refuse_replacing(self, folder: Path, overwrite: bool) -> None:
         refuse_foreign_files(folder)
+        prove_writable(folder)
         if not overwrite:
             refuse_other_study(folder, self.settings, self.facts)
 
@@ -221,8 +223,8 @@ class Study:
             overwrite: replace another study, too.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, or if
-                another run writes to it.
+            SettingsError: if the folder holds files that no study wrote, or another study and not `overwrite`, if it
+                cannot be written to, or if another run writes to it.
         """
         target = path_of(folder)
         self._refuse_replacing(target, overwrite)
@@ -239,11 +241,13 @@ class Study:
         """Write page, tables, figures and summary.json below `folder`, without measurements; return the page's path.
 
         Raises:
-            SettingsError: if the folder holds files that no report wrote, or another study or its report.
+            SettingsError: if the folder holds files that no report wrote, or another study or its report, or if it
+                cannot be written to.
         """
         target = path_of(folder)
         refuse_other_study(target, self.settings, self.facts, ANOTHER_FOLDER)
         refuse_report_of_another(target, self.summary())
+        prove_writable(target)
         return write_report(self.report_contents, target)
 
     def summary(self) -> dict[str, Any]:
@@ -260,8 +264,10 @@ def load_study(folder: PathLike) -> Study:
     """
     home = path_of(folder)
     if not (home / FACTS).exists():
-        near = [one.name for one in home.parent.iterdir() if (one / FACTS).exists()] if home.parent.is_dir() else []
+        inside, near = studies_in(home), studies_in(home.parent)
         meant = did_you_mean(home.name, near) if near else ""
+        if inside:
+            meant = f"give one of the studies in it: {', '.join(str(home / name) for name in inside)}"
         raise AnalysisError(
             "this folder holds no study" if home.is_dir() else "this folder does not exist",
             where=str(home),

@@ -13,8 +13,7 @@ from sentence_transformers import SentenceTransformer
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapters import KEPT_BASE
-from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checkpoints.folders import KEPT_BASE, quiet
 from retroscope.encoders.checkpoints.resolve import UNBOUNDED
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.loading import load_encoder, load_retriever

@@ -16,8 +16,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapters import KEPT_BASE
-from retroscope.encoders.checkpoints.folders import locate, quiet
+from retroscope.encoders.checkpoints.folders import KEPT_BASE, locate, quiet
 from retroscope.encoders.checkpoints.modules import OUR_POOLINGS
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.recipe import Recipe

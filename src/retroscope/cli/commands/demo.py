@@ -12,7 +12,10 @@ from retroscope.cli.values import model_values
 
 if TYPE_CHECKING:
     from retroscope.inputs.settings import StudySettings
+    from retroscope.progress import Progress
     from retroscope.study.demo import Shipped
+    from retroscope.study.planning.plan import StudyPlan
+    from retroscope.study.study import Study
 
 EXAMPLE = "retroscope demo"
 OUT, EXPOSURES = Path("runs/demo"), "exposures.json"
@@ -42,8 +45,10 @@ def run(
     from retroscope.inputs.load import collection_of, pair_of
     from retroscope.study import demo
     from retroscope.study.overwriting import refuse_foreign_files
+    from retroscope.study.planning.plan import plan_study
     from retroscope.study.reporting.console import console_text
-    from retroscope.study.run import compare
+    from retroscope.study.run import forget
+    from retroscope.typesetting.subject import AFTER, BEFORE
 
     refuse_other_report(out, EXPOSURES)
     refuse_foreign_files(out)
@@ -52,16 +57,30 @@ def run(
         models = demo.retrain(out / "models", progress) if retrain else demo.shipped()
         settings = _settings(models, world)
         before, after = pair_of(settings.before, settings.after)
-        study = compare(before, after, collection_of(settings.data), settings, cache=cache, progress=progress)
+        pair, texts = {BEFORE: before, AFTER: after}, [collection_of(settings.data)]
+        plan = plan_study(pair, texts, settings, cache=cache, progress=progress)
+        study = _measured(plan, progress)
         rows = demo.exposures(models, world, cache, progress)
         caveats = [*demo.about(rows), *study.facts["caveats"]]
         study = replace(study, facts={**study.facts, "title": demo.TITLE, "caveats": caveats})
         note("statistics, tables and figures ...")
         page = study.report(out, overwrite=True)
         write_text(out / EXPOSURES, in_json(rows))
+        forget(plan)
     text = console_text(study.report_contents, folder=out)
     emit(study.summary()) if as_json else say(f"{text}\n\n{demo.exposures_table(rows)}")
     note(f"report: {page}")
+
+
+def _measured(plan: "StudyPlan", progress: "Progress") -> "Study":
+    """Run a plan, and note the first conclusion of every analysis as soon as it is known; return the whole study."""
+    from retroscope.cli.terminal import note
+    from retroscope.study.outcome import Runnable
+
+    for outcome in Runnable(plan).run(progress):
+        if not outcome.is_final and (news := outcome.news()):
+            note(news)
+    return outcome.study
 
 
 def _settings(models: "Shipped", world: Path) -> "StudySettings":

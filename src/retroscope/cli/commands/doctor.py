@@ -1,5 +1,6 @@
 """`retroscope doctor MODEL [AFTER]`: check that a model or a pair can be measured."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -9,21 +10,16 @@ from retroscope.cli.exit_codes import UNSOUND
 from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import shared as o
-from retroscope.cli.values import model_values
+from retroscope.cli.values import given, model_values
+from retroscope.errors import SettingsError
 
 EXAMPLE = "retroscope doctor bert-base-uncased facebook/contriever --pooling mean"
 
 
-@flat()
-def run(
-    model: Annotated[
-        str, typer.Argument(help="Retriever to check; if AFTER is given, the backbone of AFTER", metavar="MODEL")
-    ],
-    models: o.ModelOptions,
-    after: Annotated[
-        str | None,
-        typer.Argument(help="Retriever fine-tuned from MODEL; both are then also checked as a pair", metavar="AFTER"),
-    ] = None,
+@dataclass(frozen=True, kw_only=True)
+class TrialOptions:
+    """Options of the collection on which other recipes are tried."""
+
     data: Annotated[
         str | None,
         option(
@@ -32,6 +28,23 @@ def run(
             metavar="SPEC",
             default="none",
         ),
+    ] = None
+    split: Annotated[
+        str | None,
+        option("--split", help="Qrels split of --data to use", metavar="NAME", default="test, else the only one"),
+    ] = None
+
+
+@flat()
+def run(
+    model: Annotated[
+        str, typer.Argument(help="Retriever to check; if AFTER is given, the backbone of AFTER", metavar="MODEL")
+    ],
+    models: o.ModelOptions,
+    trial: TrialOptions,
+    after: Annotated[
+        str | None,
+        typer.Argument(help="Retriever fine-tuned from MODEL; both are then also checked as a pair", metavar="AFTER"),
     ] = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
@@ -43,12 +56,15 @@ def run(
     prompt, similarity ...) on up to 200 queries, and reports repeated queries and queries that occur in several
     splits. The exit status is 1 if a check finds an error.
     """
+    data, split = trial.data, trial.split
     load = models.values()
     one = model_values(model, load)
     values: o.SettingValues = {"after": one} if after is None else {"before": one, "after": model_values(after, load)}
 
+    if data is None and split is not None:
+        raise SettingsError(f"--split {split} needs --data", fix="give --data, or leave out --split")
     if data is not None:
-        values["data"] = {"source": data}
+        values["data"] = given(source=data, split=split)
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, say

@@ -215,13 +215,15 @@ def _of_texts(
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
-    from retroscope.inputs.sources import found
+    from retroscope.inputs.sources import found_with_pooling
     from retroscope.study.folder import SETTINGS, WRITTEN
 
     off = {"neurons.ablation": "--texts", **left_out}
     refuse_without_effect(values, options.assignments, off)
     cache = options.cache or default_cache()
-    settings = found(resolve(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=[*off]))
+    settings = found_with_pooling(
+        resolve(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=[*off])
+    )
 
     def prepare(progress: "Progress") -> "Plan":
         load_libraries()

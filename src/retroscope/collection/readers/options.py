@@ -10,7 +10,7 @@ from retroscope.errors import CollectionError, SettingsError, unknown_name
 # drops those. Dropping them elsewhere lowers scores where ids coincide by chance (mteb issue 642).
 QUERIES_ARE_PASSAGES = frozenset({"arguana", "quora"})
 
-CHOOSE_SPLIT = "--set data.split=NAME (in Python split='NAME')"
+CHOOSE_SPLIT = "--split NAME (in Python split='NAME')"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,12 @@ from typing import Any
 
 from peft import PeftConfig
 
-from retroscope.encoders.checkpoints.folders import quiet, read_json
+from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, quiet, read_json
 from retroscope.encoders.checkpoints.values import flag, group
 from retroscope.encoders.weights import Disk
 from retroscope.errors import EncoderError, excerpt
 from retroscope.files.reading import foreign
 
-CONFIG = "adapter_config.json"
 RANK = re.compile(r"(init_)?r|\w*rank|num_vectors|vector_length|n_frequency|\w*block_(size|num)|\w*butterfly_factor")
 PATTERNS = ("target_modules", "exclude_modules", "layers_pattern", "target_parameters", "modules_to_save")
 PATTERN_KEYS = ("rank_pattern", "alpha_pattern")  # whose keys are patterns
@@ -35,8 +34,8 @@ def read_settings(folder: Path, disk: Disk) -> PeftConfig:
         EncoderError: for settings that PEFT cannot read, that ask for more than the adapter's tensors hold, or whose
             patterns could take for ever.
     """
-    where = folder / CONFIG
-    raw = read_json(folder, CONFIG)
+    where = folder / ADAPTER_CONFIG
+    raw = read_json(folder, ADAPTER_CONFIG)
     for pattern in _patterns(raw, where):
         _check_pattern(pattern, where)
     _check_ranks(raw, disk, where)

@@ -11,9 +11,9 @@ from peft.utils import ModulesToSaveWrapper
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from retroscope.encoders.checkpoints.adapter_settings import CONFIG, read_settings
+from retroscope.encoders.checkpoints.adapter_settings import read_settings
 from retroscope.encoders.checkpoints.backbones import Backbone, How, loader_for
-from retroscope.encoders.checkpoints.folders import locate, quiet, read_json
+from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, base_beside, locate, quiet, read_json
 from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.weights import ADAPTER, Disk, open_disk, unused_reason
@@ -21,7 +21,6 @@ from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 
 LONGEST_CHAIN = 8  # adapters over adapters
-KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved
 GIVE_BASE = "(e.g. --set after.load.base=NAME, or `retroscope diff --base NAME`; in Python base='NAME')"
 CHECK_BASE = f"correct base_model_name_or_path in adapter_config.json, or give the right base model {GIVE_BASE}"
 PEFT_PREFIX = "base_model.model."
@@ -30,13 +29,13 @@ SAVED = ".modules_to_save."  # of a module that is trained whole
 
 def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
     """Load the backbone of a folder or GGUF file; an adapter is merged into its base."""
-    if path.is_dir() and (path / CONFIG).is_file():
+    if path.is_dir() and (path / ADAPTER_CONFIG).is_file():
         return load_adapter(path, how, base)
     if base is not None:
         raise EncoderError(
             f"the base model {base!r} was given, but this checkpoint is not an adapter",
             where=str(path),
-            fix=f"leave out the base, or give the folder of an adapter, which has an {CONFIG}",
+            fix=f"leave out the base, or give the folder of an adapter, which has an {ADAPTER_CONFIG}",
         )
     return loader_for(path)(path, how)
 
@@ -70,21 +69,19 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
 def locate_base(folder: Path, given: str | None) -> Path:
     """Find the base of an adapter: the one given, else the copy beside it, else the one its settings name."""
-    raw = read_json(folder, CONFIG)
-    source = given or text(raw, "base_model_name_or_path", folder / CONFIG)
+    raw = read_json(folder, ADAPTER_CONFIG)
+    source = given or text(raw, "base_model_name_or_path", folder / ADAPTER_CONFIG)
     if not source:
         raise EncoderError(
-            f"{CONFIG} names no base model (base_model_name_or_path)",
+            f"{ADAPTER_CONFIG} names no base model (base_model_name_or_path)",
             where=str(folder),
             fix=f"give the base model, a folder or a hub name {GIVE_BASE}",
         )
-    kept = folder / KEPT_BASE
-    if given is None and Path(source).name == KEPT_BASE and (kept / "config.json").is_file():
-        return kept
-    if (folder / source).is_dir():
-        return folder / source
+    beside = base_beside(folder, source, given=given is not None)
+    if beside is not None:
+        return beside
     try:
-        return locate(source, text(raw, "revision", folder / CONFIG) if given is None else None)
+        return locate(source, text(raw, "revision", folder / ADAPTER_CONFIG) if given is None else None)
     except EncoderError as error:
         raise EncoderError(
             f"the base model {source!r} of this adapter cannot be loaded: {error.what}",
@@ -100,7 +97,7 @@ def check_chain(path: Path, base: str | None = None) -> None:
         EncoderError: that lists them.
     """
     seen: list[Path] = []
-    while path.is_dir() and (path / CONFIG).is_file():
+    while path.is_dir() and (path / ADAPTER_CONFIG).is_file():
         if path.resolve() in seen or len(seen) == LONGEST_CHAIN:
             chain = listed([str(one) for one in (*seen, path)])
             raise EncoderError(

@@ -7,10 +7,9 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapter_settings import CONFIG
 from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
-from retroscope.encoders.checkpoints.folders import MODULES, read_json
+from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, read_json
 from retroscope.encoders.checkpoints.modules import Modules, read_modules
 from retroscope.encoders.checkpoints.tokenizers import check_rows, ensure_padding, load_tokenizer, lower_case
 from retroscope.encoders.checkpoints.values import text
@@ -63,7 +62,7 @@ def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
 
     None for anything else. An adapter over an adapter inherits what its base does.
     """
-    if not (path.is_dir() and (path / CONFIG).is_file()):
+    if not (path.is_dir() and (path / ADAPTER_CONFIG).is_file()):
         return None
     under = locate_base(path, base)
     if not (under / MODULES).is_file():

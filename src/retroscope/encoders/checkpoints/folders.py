@@ -25,6 +25,8 @@ from retroscope.files.reading import (
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 GGUF = "*.gguf"
 MODULES = "modules.json"  # of sentence-transformers
+ADAPTER_CONFIG = "adapter_config.json"  # of PEFT
+KEPT_BASE = "backbone"  # a copy of the base that is kept beside an adapter is its base wherever they are moved
 MOST_ENTRIES = 100_000  # files of a folder, those of its folders included
 MOST_NAMES = 1000  # that are compared with a path of nothing
 COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same weights once more, in other formats
@@ -72,6 +74,19 @@ def _check_entries(path: Path) -> None:
             opened = entry == path or any(entry.match(pattern) for pattern in (*WANTED, GGUF))
             if opened and not entry.is_dir():
                 check_file(entry, EncoderError)
+
+
+def base_beside(folder: Path, source: str, *, given: bool) -> Path | None:
+    """Return the folder below an adapter's that is its base; None if its base is elsewhere.
+
+    Args:
+        source: the base: a path or a hub name.
+        given: by the user, not by the adapter's settings.
+    """
+    kept = folder / KEPT_BASE
+    if not given and Path(source).name == KEPT_BASE and (kept / "config.json").is_file():
+        return kept
+    return folder / source if (folder / source).is_dir() else None
 
 
 def looks_like_a_path(source: str | Path) -> bool:

@@ -24,10 +24,9 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
-from retroscope.encoders.checkpoints.adapter_settings import CONFIG
 from retroscope.encoders.checkpoints.adapters import check_chain, endings, locate_base
 from retroscope.encoders.checkpoints.backbones import ENCODER_CLASSES, How, from_disk, read_config
-from retroscope.encoders.checkpoints.folders import MODULES, locate, quiet
+from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet
 from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.hardware import find_device
@@ -155,7 +154,7 @@ def _whole_model(path: Path, base: str | None, tower: str) -> Path | NoLanguageH
     while path.is_dir():
         if (path / MODULES).is_file():
             path = read_modules(path, tower).transformer
-        if not (path / CONFIG).is_file():
+        if not (path / ADAPTER_CONFIG).is_file():
             return path
         if _changes_head(open_disk(path, stem=ADAPTER)):
             return NoLanguageHead(WhyNoHead.ADAPTED, str(path))

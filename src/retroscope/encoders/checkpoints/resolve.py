@@ -9,11 +9,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint
+from retroscope.encoders.checkpoints.recorded import unknown_pooling
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import PUBLISHED_PROTOCOL, LoadSettings
 from retroscope.encoders.similarity import SIMILARITIES
-from retroscope.errors import EncoderError, UnknownPoolingError, excerpt
+from retroscope.errors import EncoderError, excerpt
 
 DEFAULTS: Mapping[str, Any] = {
     "prompt": "",
@@ -113,13 +114,7 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
         return Choice(settings.pooling, "user")
     if own is not None:
         return own
-    usual = "last_token or mean" if anatomy.causal else "cls or mean"
-    raise UnknownPoolingError(
-        "the checkpoint does not record its pooling, and a wrong pooling makes a good model look bad",
-        where=checkpoint.proof.source,
-        fix="give the pooling that the model was trained with (--pooling NAME; in Python pooling='NAME'); for this "
-        f"family it is usually {usual}",
-    )
+    raise unknown_pooling(checkpoint.proof.source, causal=anatomy.causal)
 
 
 def _max_length(checkpoint: Checkpoint) -> Choice:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from retroscope.encoders.anatomy import Anatomy, find_anatomy
-from retroscope.encoders.checkpoints.adapter_settings import CONFIG, read_settings
+from retroscope.encoders.checkpoints.adapter_settings import read_settings
 from retroscope.encoders.checkpoints.adapters import GIVE_BASE, check_chain, endings, load_adapter, locate_base
 from retroscope.encoders.checkpoints.backbones import (
     DPR_CLASSES,
@@ -25,7 +25,7 @@ from retroscope.encoders.checkpoints.backbones import (
     new_backbone,
     read_config,
 )
-from retroscope.encoders.checkpoints.folders import MODULES, locate, quiet, read_json
+from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import has_routes, read_modules
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
 from retroscope.encoders.weights import ADAPTER, Disk, by_ending, open_disk
@@ -89,7 +89,7 @@ def _opened(path: Path, base: str | None) -> Weights:
 
 
 def _open_transformer(folder: Path, base: str | None) -> Weights:
-    return _open_adapter(folder, base) if (folder / CONFIG).is_file() else _open_folder(folder)
+    return _open_adapter(folder, base) if (folder / ADAPTER_CONFIG).is_file() else _open_folder(folder)
 
 
 def _open_folder(folder: Path) -> Weights:
@@ -131,13 +131,13 @@ def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
 
 def _open_adapter(folder: Path, base: str | None) -> Weights:
     """Open the factors of a plain LoRA adapter; merge any other adapter in memory."""
-    raw = read_json(folder, CONFIG)
+    raw = read_json(folder, ADAPTER_CONFIG)
     under = locate_base(folder, base)
     untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
     plain = raw.get("peft_type") == "LORA" and not raw.get("use_dora") and not raw.get("modules_to_save") and untouched
     disk = open_disk(folder, stem=ADAPTER)
     factors = all(any(f".{f}." in name for f in FACTORS) for name in disk.files)
-    if not (plain and factors) or under.is_file() or (under / CONFIG).is_file():
+    if not (plain and factors) or under.is_file() or (under / ADAPTER_CONFIG).is_file():
         how = "this adapter and its base are merged in memory"
         return _in_memory(load_adapter(folder, How(), base).model, str(folder), how)
     base_weights = _open_folder(under)

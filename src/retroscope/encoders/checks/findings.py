@@ -8,10 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.checkpoints.adapter_settings import CONFIG
 from retroscope.encoders.checkpoints.adapters import load_backbone, locate_base
 from retroscope.encoders.checkpoints.backbones import How
-from retroscope.encoders.checkpoints.folders import MODULES, read_json
+from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, read_json
 from retroscope.encoders.checkpoints.modules import SETTINGS, read_modules
 from retroscope.encoders.checks.finding import ERROR, NOTE, PASSED, WARNING, Finding, Origin
 from retroscope.encoders.checks.library import check_library, self_test_finding
@@ -199,7 +198,7 @@ def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Measure by how much the adapter moves a vector."""
     source, load = origin.path, origin.load
     folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
-    if not (folder / CONFIG).is_file():
+    if not (folder / ADAPTER_CONFIG).is_file():
         return
     base = load_backbone(locate_base(folder, load.base), How(getattr(torch, load.dtype), load.trust_remote_code))
     if encoder.recipe.causal is False:

@@ -16,7 +16,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged, plain, read_as
 from retroscope.numbers import estimate
-from retroscope.study.folder import FACTS, SETTINGS, stored_facts, stored_settings
+from retroscope.study.folder import FACTS, SETTINGS, stored_settings
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.settings import from_values, settings_of
 
@@ -105,22 +105,18 @@ def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
             if len(one.sizes) > 1 and name not in given and _seconds(plan, name) is not None]  # fmt: skip
 
 
-def as_begun(settings: StudySettings, folder: Path) -> StudySettings:
-    """Return the settings of an unfinished study in a folder if they differ in sizes only; else the given settings.
+def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()) -> StudySettings | None:
+    """Return the settings of the study in a folder if they differ from these in sizes only; else None.
 
-    What fits depends on the speed of the machine at that moment, so a study that goes on keeps the sizes it began with.
+    What fits depends on the speed of the machine at that moment, so a study that is repeated keeps the sizes it has.
+
+    Args:
+        given: analyses whose settings the user named: their sizes must be equal, too.
     """
-    if not (folder / FACTS).exists() or not stored_facts(folder).get("not_yet_run"):
-        return settings
-    return as_stored(settings, folder) or settings
-
-
-def as_stored(settings: StudySettings, folder: Path) -> StudySettings | None:
-    """Return the settings of the study in a folder if they differ from these in sizes only; else None."""
     if not (folder / FACTS).exists():
         return None
     begun = from_values(stored_settings(folder), where=str(folder / SETTINGS))
-    sized = [name for name, one in analyses().items() if len(one.sizes) > 1]
+    sized = [name for name, one in analyses().items() if len(one.sizes) > 1 and name not in given]
     sizes = {name: begun.analyses[name] for name in sized}
     return begun if replace(settings, analyses={**settings.analyses, **sizes}) == begun else None
 

@@ -14,7 +14,7 @@ from retroscope.files.documents import SCHEMA
 from retroscope.inputs.settings import StudySettings
 from retroscope.numbers import count, estimate
 from retroscope.progress import Progress
-from retroscope.study.outcome import Runnable
+from retroscope.study.outcome import NOTHING_TO_DO, Runnable
 from retroscope.study.planning.plan import StudyPlan
 from retroscope.study.planning.plan_text import MIB
 from retroscope.study.planning.sizes import as_stored, fit, fixed_seconds
@@ -131,8 +131,7 @@ def plan_set(
     for name, one in zip(names, settings, strict=True):
         plan = _sharing(make(one, progress).plan, stored)
         if not again and is_measured(plan, out / folder_name(name)):
-            unneeded = {"seconds": 0.0, "bytes": 0, "stages": {}}
-            foreseen.append(Foreseen(name, (MEASURED_BEFORE,), plan.document() | unneeded, measured=True))
+            foreseen.append(Foreseen(name, (MEASURED_BEFORE,), plan.document() | NOTHING_TO_DO, measured=True))
             continue
         stored |= {tower["key"] for tower in plan.towers}
         foreseen.append(Foreseen(name, tuple(plan.lines(times=False)), plan.document()))
@@ -167,7 +166,7 @@ def sized_settings(
     if seconds is None:
         return settings, []
     for one, folder in zip(settings, begun, strict=False):
-        stored = as_stored(one, folder)
+        stored = as_stored(one, folder, given)
         if stored is not None:
             return [replace(other, analyses=stored.analyses) for other in settings], [f"sizes as {folder} has them"]
     return _fitted(settings, make, progress, seconds, given)

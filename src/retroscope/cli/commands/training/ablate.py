@@ -128,7 +128,7 @@ def run(
     """
     from retroscope.cli.resolve import resolve_as
     from retroscope.inputs.settings import ModelSettings
-    from retroscope.inputs.sources import look_for_data, look_for_model
+    from retroscope.inputs.sources import look_for_data, look_for_model, look_for_pooling
     from retroscope.study.training.grid_settings import GridSettings
 
     values = {
@@ -140,7 +140,9 @@ def run(
     }
     settings = resolve_as(GridSettings, values, options.settings, options.assignments)
     for place in settings.backbones.values():
-        look_for_model(ModelSettings(source=place))
+        loaded = ModelSettings(source=place, load=settings.load)
+        look_for_model(loaded)
+        look_for_pooling(loaded)
     for data in (settings.data, *settings.tests):
         look_for_data(data)
     load_libraries()

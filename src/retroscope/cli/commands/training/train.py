@@ -90,7 +90,7 @@ def run(
     }
 
     from retroscope.cli.resolve import resolve_as
-    from retroscope.inputs.sources import look_for_data, look_for_model
+    from retroscope.inputs.sources import look_for_data, look_for_model, look_for_pooling
     from retroscope.study.training.settings import TrainStudySettings
     from retroscope.study.training.splits import test_split, training_split
 
@@ -101,6 +101,7 @@ def run(
     }
     settings = resolve_as(TrainStudySettings, values, options.settings, options.assignments)
     look_for_model(settings.backbone)
+    look_for_pooling(settings.backbone)
     for data in (settings.data, settings.dev, *settings.test):
         look_for_data(data)
     load_libraries()

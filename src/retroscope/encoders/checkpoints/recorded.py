@@ -1,0 +1,72 @@
+"""Find out from the files of a checkpoint whether it records its pooling, before weights or torch are loaded."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retroscope.encoders.checkpoints.folders import (
+    ADAPTER_CONFIG,
+    MODULES,
+    base_beside,
+    locate,
+    looks_like_a_path,
+    read_json,
+)
+from retroscope.encoders.families import FAMILIES
+from retroscope.errors import UnknownPoolingError
+
+if TYPE_CHECKING:
+    from retroscope.encoders.settings import LoadSettings
+
+DECODER, ENCODER = "last_token or mean", "cls or mean"  # poolings that are usual
+
+
+def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None:
+    """Refuse a local checkpoint whose files record no pooling, where the settings give none.
+
+    What the files do not show is left to loading: hub names, GGUF files, families outside the table.
+
+    Raises:
+        UnknownPoolingError: that says which poolings are usual for the model's family.
+    """
+    if settings.pooling is not None or settings.preset is not None:
+        return
+    if not (looks_like_a_path(source) or Path(source).exists()):
+        return
+    path = locate(source)
+    plain = _plain_folder(path, settings.base)
+    family = None if plain is None else read_json(plain, "config.json").get("model_type")
+    if isinstance(family, str) and family in FAMILIES and family != "dpr":
+        masked = FAMILIES[family][0].causal and settings.causal is not False
+        raise unknown_pooling(str(path), causal=masked)
+
+
+def _plain_folder(path: Path, base: str | None) -> Path | None:
+    """Return the folder whose `config.json` tells the family of a plain checkpoint or of an adapter's base.
+
+    None for a file, for a sentence-transformers folder, and for a base that is not on this machine.
+    """
+    if path.is_file() or (path / MODULES).is_file():
+        return None
+    if not (path / ADAPTER_CONFIG).is_file():
+        return path
+    named = base or read_json(path, ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        return None
+    under = base_beside(path, named, given=base is not None) or Path(named)
+    records_more = (under / MODULES).is_file() or (under / ADAPTER_CONFIG).is_file()
+    return under if under.is_dir() and not records_more else None
+
+
+def unknown_pooling(where: str, *, causal: bool) -> UnknownPoolingError:
+    """Return the error for a checkpoint that does not record its pooling.
+
+    Args:
+        where: the checkpoint.
+        causal: whether its attention looks back only.
+    """
+    return UnknownPoolingError(
+        "the checkpoint does not record its pooling, and a wrong pooling makes a good model look bad",
+        where=where,
+        fix="give the pooling that the model was trained with (--pooling NAME; in Python pooling='NAME'); for this "
+        f"family it is usually {DECODER if causal else ENCODER}",
+    )
