@@ -124,7 +124,7 @@ def test_the_caption_states_the_rule_and_the_published_layout() -> None:
     assert "bin i of 48 holds neurons floor(i n / 48) to floor((i + 1) n / 48) - 1 of n" in default
     assert "2505.07166" not in default
     published = drawn(tower_neurons(heat_map=PUBLISHED)).caption
-    assert "largest value of a bin's neurons" in published
+    assert "largest value of the neurons in a bin" in published
     assert "a share of at least 0.1" in published
     assert "layout of arXiv 2505.07166" in published
     assert "leave out the last ones (8 of 768, 2 of 3072)" in published

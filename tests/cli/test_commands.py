@@ -267,7 +267,7 @@ def test_diff(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "mine" / "report.html").write_text("mine")
     for words in (
         ("diff", tiny.backbone, tiny.retriever),
-        ("transplant", tiny.backbone, tiny.retriever, "--data", tiny.data),
+        ("transplant", tiny.backbone, tiny.retriever, "--data", tiny.data, "--pooling", "mean"),
     ):
         refused = cli(*words, "--out", tmp_path / "mine")
         assert (refused.code, (tmp_path / "mine" / "report.html").read_text()) == (2, "mine")

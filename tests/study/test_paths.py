@@ -43,6 +43,10 @@ class Place:
     collection: rs.Collection
     study: rs.Study
 
+    def plan(self, cache: Path) -> rs.StudyPlan:
+        pair = {"before": self.before, "after": self.after}
+        return rs.plan_study(pair, [self.collection], NONE_BUT_THE_REQUIRED, cache=cache)
+
     def set(self) -> rs.StudySet:
         return rs.StudySet({self.after.name: self.study})
 
@@ -89,6 +93,7 @@ CALLS: dict[str, Call] = {
     ),
     "repair_cache": lambda at, given, free: rs.repair_cache(given(at.home / "cache")),
     "represent": lambda at, given, free: rs.represent(at.after, at.collection, given(at.home / "cache")),
+    "run_study": lambda at, given, free: rs.run_study(at.plan(free / "cache"), out=given(free / "study")),
     "shrink_cache": lambda at, given, free: rs.shrink_cache(given(at.home / "cache"), 10**9),
     "verify_cache": lambda at, given, free: rs.verify_cache(given(at.home / "cache")),
 }

@@ -233,7 +233,7 @@ def test_failed_self_tests_mark_what_rests_on_them() -> None:
     both = [s for s in report.statements if s.rests_on == ("before", "after")]
     assert both
     assert all(mark in s.doubts for s in both)
-    random = next(s for s in report.statements if "toy-retriever reads more than the same architecture" in s.text)
+    random = next(s for s in report.statements if "toy-retriever is more accurate than the same architecture" in s.text)
     assert random.doubts == ()  # it rests on the after side only
 
 

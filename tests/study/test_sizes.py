@@ -128,7 +128,7 @@ def test_an_unfinished_study_keeps_the_sizes_it_began_with(planned: Planner, tmp
     assert as_stored(larger, out) == plan.settings
     assert as_stored(replace(larger, measures=("RR@10",)), out) is None, "another study"
     assert as_stored(larger, tmp_path / "empty") is None
-    assert as_stored(larger, out, given=("neurons",)) is None, "the user asked for other neurons"
+    assert as_stored(larger, out, given=("transplants",)) is None, "the user asked for other transplants"
     kept = Runnable(plan).within(math.inf, (), out)
     assert kept.plan.settings == plan.settings
     assert f"sizes as {out} has them" in kept.lines()

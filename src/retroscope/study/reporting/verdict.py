@@ -88,7 +88,8 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
         Statement(
             name,
             State.MEASURED,
-            f"{count(len(section.unconfirmed), 'more statement')} of the section {name} depend on results that its "
+            f"{count(len(section.unconfirmed), 'more statement')} of the section {name} "
+            f"{'depends' if len(section.unconfirmed) == 1 else 'depend'} on results that its "
             "controls or warnings put in doubt: see that section, or tables/verdict.csv.",
             (),
             code="unconfirmed",
