@@ -14,6 +14,7 @@ import retroscope as rs
 from retroscope.analyses import analyses
 from retroscope.files.reading import PathLike
 from retroscope.scores import load_scores
+from retroscope.study.planning.plan import StudyPlan
 from toys import TEXTS, save_toy
 
 NONE_BUT_THE_REQUIRED = rs.StudySettings(
@@ -43,7 +44,7 @@ class Place:
     collection: rs.Collection
     study: rs.Study
 
-    def plan(self, cache: Path) -> rs.StudyPlan:
+    def plan(self, cache: Path) -> StudyPlan:
         pair = {"before": self.before, "after": self.after}
         return rs.plan_study(pair, [self.collection], NONE_BUT_THE_REQUIRED, cache=cache)
 
