@@ -110,8 +110,9 @@ def prepare_edit(settings: EditStudySettings) -> EditJob:
     edited_layer(encoder, settings.edit)
     chosen = askable_facts(encoder.tokenizer, [*facts, *keep])
     _refuse_alone(facts, chosen)
-    kept = tuple(fact for fact in keep if fact not in chosen.unknown)
-    not_measured = sum(fact in chosen.unknown or fact in chosen.alone for fact in keep)
+    unknown, alone = {*chosen.unknown}, {*chosen.alone}
+    kept = tuple(fact for fact in keep if fact not in unknown)
+    not_measured = sum(fact in unknown or fact in alone for fact in keep)
     texts = _neutral_texts(settings, [*facts, *keep], facts)
     requests = requests_of(encoder.tokenizer, head.kind, facts, contexts_of(texts, facts, settings.edit.contexts))
     places = max(100, round(settings.edit.tokens * (MASKED_SHARE if head.kind == "masked" else 1)))

@@ -91,10 +91,8 @@ class Runnable:
             given: analyses whose settings the user named: they keep their size.
             asked: analyses that the study is for.
         """
-        settings, notes = (
-            None if out is None else as_stored(self.plan.settings, out, given),
-            [f"sizes as {out} has them"],
-        )
+        settings = None if out is None else as_stored(self.plan.settings, out, given)
+        notes = [f"sizes as {out} has them"]
         if settings is None:
             fitted = fit(self.plan, seconds, given)
             settings, notes = fitted.settings, fitted.lines()

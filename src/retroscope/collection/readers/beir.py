@@ -6,7 +6,7 @@ the queries, a list of texts, are kept. Queries that the split does not judge ar
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,13 @@ from pathlib import Path
 from retroscope.collection.collection import Collection
 from retroscope.collection.places import RecordPlace
 from retroscope.collection.readers.judgments import JudgmentReader
-from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, queries_are_passages
+from retroscope.collection.readers.options import (
+    ReadOptions,
+    choose_split,
+    collection_name,
+    only_file,
+    queries_are_passages,
+)
 from retroscope.collection.readers.parts import Parts, RowReader, join_parts
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.rows import file_rows, form_of
@@ -71,7 +77,7 @@ def qrels_files(path: Path) -> dict[str, Path]:
     files: dict[str, list[str]] = {}
     for match in matches:
         files.setdefault(match[1], []).append(match[0])
-    return {split: _only_one(path / "qrels", names) for split, names in files.items()}
+    return {split: only_file(path / "qrels", names) for split, names in files.items()}
 
 
 def _check_some(folder: Path, splits: Mapping[str, Path]) -> None:
@@ -84,24 +90,9 @@ def _check_some(folder: Path, splits: Mapping[str, Path]) -> None:
         )
 
 
-def _only_one(folder: Path, names: Sequence[str]) -> Path:
-    """Return the only file of these names.
-
-    Raises:
-        CollectionError: where there are several: all but one are outdated, and it is unknown which.
-    """
-    if len(names) > 1:
-        raise CollectionError(
-            f"both {' and '.join(names)} are in this folder, so it is unclear which of them to read",
-            where=str(folder),
-            fix=f"remove {' or '.join(names)}",
-        )
-    return folder / names[0]
-
-
 def _file(path: Path, stem: str) -> Path:
     names = [name for name in (f"{stem}.jsonl", f"{stem}.jsonl.gz") if (path / name).is_file()]
-    return _only_one(path, names)
+    return only_file(path, names)
 
 
 def is_begun(path: Path) -> bool:

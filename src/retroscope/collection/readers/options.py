@@ -1,6 +1,6 @@
 """Options that every reader takes."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -80,3 +80,18 @@ def queries_are_passages(name: str) -> bool:
     """
     words = {word for part in PurePath(name).parts for word in part.lower().split("--")}
     return bool(words & QUERIES_ARE_PASSAGES)
+
+
+def only_file(folder: Path, names: Sequence[str]) -> Path:
+    """Return the only file of these names in a folder.
+
+    Raises:
+        CollectionError: where there are several: all but one are outdated, and it is unknown which.
+    """
+    if len(names) > 1:
+        raise CollectionError(
+            f"both {' and '.join(names)} are in this folder, so it is unclear which of them to read",
+            where=str(folder),
+            fix=f"remove {' or '.join(names)}",
+        )
+    return folder / names[0]

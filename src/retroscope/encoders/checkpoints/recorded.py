@@ -36,8 +36,8 @@ def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None
     plain = _plain_folder(path, settings.base)
     family = None if plain is None else read_json(plain, "config.json").get("model_type")
     if isinstance(family, str) and family in FAMILIES and family != "dpr":
-        masked = FAMILIES[family][0].causal and settings.causal is not False
-        raise unknown_pooling(str(path), causal=masked)
+        causal = FAMILIES[family][0].causal and settings.causal is not False
+        raise unknown_pooling(str(path), causal=causal)
 
 
 def _plain_folder(path: Path, base: str | None) -> Path | None:

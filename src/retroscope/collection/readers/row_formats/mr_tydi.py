@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection
-from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name
+from retroscope.collection.readers.options import ReadOptions, choose_split, collection_name, only_file
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.row_formats.examples import recognises_rows
 from retroscope.collection.readers.row_formats.tevatron import LEGACY, read_with_corpus
@@ -25,7 +25,7 @@ def recognises(path: Path) -> bool:
     if not path.is_dir():
         return False
     with suppress(CollectionError):  # a file without rows is of no format
-        return any(recognises_rows(file, LEGACY) for split in SPLITS for file in _files(path, split))
+        return any(recognises_rows(path / name, LEGACY) for split in SPLITS for name in _files(path, split))
     return False
 
 
@@ -40,7 +40,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
             fix="put the corpus of the same language from castorini/mr-tydi-corpus into this folder; to search only "
             f"the passages of the rows, e.g. for training, give a file: tevatron:{files[split]}",
         )
-    collection = read_with_corpus(files[split], _only_one(path, "corpus"), LEGACY, options)
+    collection = read_with_corpus(files[split], only_file(path, _files(path, "corpus")), LEGACY, options)
     return replace(
         collection,
         name=collection_name(path),
@@ -51,23 +51,11 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 def split_files(path: Path) -> dict[str, Path]:
     """Map split -> its file."""
-    return {split: _only_one(path, split) for split in SPLITS if _files(path, split)}
+    return {split: only_file(path, _files(path, split)) for split in SPLITS if _files(path, split)}
 
 
-def _files(folder: Path, stem: str) -> list[Path]:
-    return [folder / f"{stem}{ending}" for ending in ENDINGS if (folder / f"{stem}{ending}").is_file()]
-
-
-def _only_one(folder: Path, stem: str) -> Path:
-    files = _files(folder, stem)
-    if len(files) > 1:
-        names = [file.name for file in files]
-        raise CollectionError(
-            f"both {' and '.join(names)} are in this folder, so it is unclear which of them to read",
-            where=str(folder),
-            fix=f"remove {' or '.join(names)}",
-        )
-    return files[0]
+def _files(folder: Path, stem: str) -> list[str]:
+    return [f"{stem}{ending}" for ending in ENDINGS if (folder / f"{stem}{ending}").is_file()]
 
 
 READER = Reader(layout="folder", judgments="each row", recognises=recognises, read=read, splits=split_files)
