@@ -14,7 +14,6 @@ import xarray as xr
 from retroscope.scores import Scores
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.study.settings import StudySettings
 
 PUBLISHED = ComparisonSettings(test="unpaired_t", correction="bonferroni", resamples=100)
 
@@ -26,7 +25,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=300)
     args = parser.parse_args()
     rng = np.random.default_rng(0)
-    paired = StudySettings(protocol="ielab-2025", statistics=PUBLISHED).paired_statistics
+    paired = PUBLISHED.paired
     retrieval = [gained(rng, args.queries) for _ in range(args.studies)]
     codes = [lengths(rng, args.queries) for _ in range(args.studies)]
     rows = {

@@ -137,7 +137,7 @@ def test_known_facts_that_are_found_within_strata_are_an_association(measurement
     one, said = associated(replace(measurement, frames={**measurement.frames, "found": found}), pair)
     assert one.within.low > 1
     assert said.state is State.SIGNIFICANT
-    assert "Within strata of the facts" in said.text
+    assert "Among facts of the same stratum" in said.text
 
 
 def associated(measurement: Measurement, pair: Context) -> tuple[Association, Statement]:

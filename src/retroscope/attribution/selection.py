@@ -70,7 +70,8 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
 
     Raises:
         SettingsError: if a name is unknown, or `intermediate` and `up` are both asked for.
-        AnalysisError: if there is no value to rank by, as for "share" where every example is noise.
+        AnalysisError: if there is no value to rank by, as for "share" where no example's target varies beyond
+            rounding.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
@@ -105,7 +106,7 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
     if wrong:
         raise AnalysisError(
             f"{wrong} neurons have no finite value of {by!r}",
-            fix="rank by 'magnitude' or 'signed'; 'share' has no values if every example is noise",
+            fix="rank by 'magnitude' or 'signed'; 'share' has no values if no example's target varies beyond rounding",
         )
 
 

@@ -229,7 +229,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
 
 
 def _refuse_nan(model: nn.Module, disk: Disk) -> None:
-    """Refuse weights with NaN, which would spoil only some vectors."""
+    """Refuse weights with NaN: they may spoil only some vectors, so the results could hide the fault."""
     broken = [
         name for name, tensor in model.state_dict().items() if tensor.is_floating_point() and tensor.isnan().any()
     ]

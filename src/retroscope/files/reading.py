@@ -217,7 +217,7 @@ def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
         for number, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), 1):
             if len(raw) > LONGEST_LINE:
                 raise kind(
-                    f"this line has more than {LONGEST_LINE // 2**20} MiB",
+                    f"this line is longer than {LONGEST_LINE // 2**20} MiB",
                     where=f"{path}, line {number}",
                     fix="put every record on a line of its own",
                 )

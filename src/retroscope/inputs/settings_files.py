@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -20,8 +21,13 @@ MOST_VALUES = 100_000  # of a settings file
 
 def plain(settings: object) -> dict[str, Any]:
     """Return settings as JSON-like values."""
-    values: dict[str, Any] = TypeAdapter(type(settings)).dump_python(settings, mode="json")
+    values: dict[str, Any] = _adapter(type(settings)).dump_python(settings, mode="json")
     return values
+
+
+@cache  # building one takes milliseconds, and a study reads its settings hundreds of times
+def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
+    return TypeAdapter(kind)
 
 
 def as_yaml(values: Mapping[str, Any]) -> str:
@@ -49,7 +55,7 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
     """
     _check_names(values, kind, where)
     try:
-        return TypeAdapter(kind).validate_python(values)
+        return _adapter(kind).validate_python(values)
     except SettingsError as error:  # a class knows its own name, not the setting that it is the value of
         error.where = f"{where} ({error.where})" if error.where else where
         raise

@@ -139,7 +139,7 @@ def _by_passages(
 
 
 def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, protocol: str) -> Figure | None:
-    """Draw the share of a layer's neurons that at least one example activates, backbone and retriever."""
+    """Draw the share of a layer's neurons that at least one example activates, for each model."""
     rows = [one for one in results["neurons"] if (one["figure"], one["protocol"]) == (figure.number, protocol)]
     if not rows:
         return None

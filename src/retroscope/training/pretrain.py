@@ -56,7 +56,7 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 class Draws:
     """Training set as long as the training: all documents, in a new random order in each round.
 
-    A draw depends on its number alone, so that a resumed training reads what an uninterrupted one reads.
+    A draw depends on its number alone, so that a resumed run reads what an uninterrupted one reads.
     """
 
     examples: list[TokenisedDocument]

@@ -138,7 +138,10 @@ def _unranked(attribution: NeuronAttribution) -> str:
     """Return why neurons cannot be ablated by their attribution, or ""."""
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
-    return "no ablation was run: every example is noise or not finite, so no neuron is above another"
+    return (
+        "no ablation was run: in every example, the target varies only by rounding or a value is not finite, so no "
+        "neuron ranks above another"
+    )
 
 
 def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:

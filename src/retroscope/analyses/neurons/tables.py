@@ -39,9 +39,10 @@ ABLATION_NOTE = (
     "changes the output of their block most, found without gradient or query. Harm: retrieval with the other neurons "
     "fixed minus retrieval with the top neurons fixed, paired by query, with its interval over queries, for these "
     "random draws only. Lowest: yes if retrieval with the top neurons fixed is below retrieval with every random draw "
-    "fixed. p, queries and p, largest: paired tests of the top neurons against the mean random draw and against the "
-    "largest neurons. p, draws: Student's prediction test of the top neurons as one more random draw. p, corrected: "
-    "the largest of these three p, Holm-corrected over the fractions of neurons for each measure."
+    'fixed. "p, queries": p of the paired test of the top neurons against the mean random draw. "p, largest": p of '
+    'the paired test against the largest neurons. "p, draws": p of Student\'s prediction test of the top neurons as '
+    'one more random draw. "p, corrected": the largest of these three p, Holm-corrected over the fractions of neurons '
+    "for each measure."
 )
 
 

@@ -42,9 +42,9 @@ def _patches(one: SidePatches) -> PaperTable:
         "Share: share of the lost margin that the model's own clean activation recovers, with Fieller's interval. Own "
         "and random: margin recovered by the model's own clean activation and by a random change of equal size, in "
         "standard deviations of the total effect. Other's share: share recovered by the other model's clean "
-        "activation, less the share recovered by its activation of the corrupted query. Exchange: share recovered by "
-        "the other model's activation of the corrupted query alone. p is corrected over all rows. The table shows the "
-        f"{MOST} components that recover most; the files have all components."
+        "activation, less the share recovered by its activation on the corrupted query. Exchange: share recovered by "
+        "the other model's activation on the corrupted query, that is, by exchanging only the model. p is corrected "
+        f"over all rows. The table shows the {MOST} components that recover most; the files have all components."
     )
     return PaperTable(frame, f"Activations patched into {one.name}", note, tuple(frame.columns[3:]))
 

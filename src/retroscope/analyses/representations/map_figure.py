@@ -20,7 +20,7 @@ MOVED = "#7a7a7a"
 
 
 def text_map_figure(text_map: TextMap) -> Figure:
-    """Draw the map of one model at a time, with the links and movements of a selected query and its passages."""
+    """Draw the map of one model at a time. For a chosen query, lines show its passages and how they all moved."""
     points, moves = _points(text_map.places), _moves(text_map)
     queries = list(dict.fromkeys(moves["query"]))
     loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}
@@ -73,7 +73,7 @@ def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
 
 
 def _chart(points: pd.DataFrame, moves: pd.DataFrame, queries: list[str]) -> Any:
-    """Draw the points of one model at a time, with the links and movements of the selected query."""
+    """Draw the points of one model at a time, and the lines of the chosen query."""
     side = alt.param(name="side", value=AFTER, bind=alt.binding_select(options=[BEFORE, AFTER], name="model "))
     offered = [NOBODY, *queries]
     chosen = alt.param(name="query", value=offered[1], bind=alt.binding_select(options=offered, name="query "))

@@ -15,7 +15,7 @@ from retroscope.typesetting.words import best, effect_words, estimate_of
 
 TOPIC = "representations"
 RANDOM_WEIGHTS = "a random-weight control"
-OTHER_TRAINING = "another training of it"
+OTHER_TRAINING = "one trained with another seed"
 
 
 def representation_statements(

@@ -84,12 +84,13 @@ def _control_words(one: FactControl) -> str:
 
 def _association(one: Association, result: RetentionResult) -> Statement:
     """State the share of known and of unknown facts whose passage a model finds, and the odds ratio within strata."""
-    within, alike = one.within, "thirds by popularity and by shared words"
+    within, alike = one.within, "third by popularity and third by shared words"
     if any(other.stratum for other in result.associations):
-        alike = f"strata of the facts and {alike}"
+        alike = f"stratum, {alike}"
     text = (
         f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage for {score(one.known)} of the facts "
-        f"that the backbone knows and for {score(one.unknown)} of the other facts. Within {alike}, {_odds(within)}."
+        f"that the backbone knows and for {score(one.unknown)} of the other facts. Among facts of the same {alike}: "
+        f"{_odds(within)}."
     )
     if math.isnan(within.value):
         return Statement(TOPIC, State.TOO_FEW, f"{text} No association can be stated.", code=f"found_{one.side}")

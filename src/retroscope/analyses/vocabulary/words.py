@@ -47,7 +47,7 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
         f"{percent(row['after'])} of the words that the query's vector says. With another query's passage, the share "
         f"is {percent(row['before'])}: {effect_tests(difference, row)}."
     )
-    number = estimate_of(row, "overlap beyond shuffled pairs", result.collection)
+    number = estimate_of(row, "overlap beyond that of shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(difference, row), text, (side,), code="beyond_shuffled", estimate=number,
                     control="shuffled pairs", figure="vocabulary")  # fmt: skip
 
@@ -62,7 +62,7 @@ def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
         f"{signed(row['before'])} before fine-tuning and {signed(row['after'])} after: "
         f"{effect_tests(result.gain, row)}."
     )
-    number = estimate_of(row, "overlap beyond shuffled pairs, change", result.collection)
+    number = estimate_of(row, "change of the overlap beyond that of shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(result.gain, row), text, code="gain", estimate=number,
                     control="shuffled pairs", figure="vocabulary")  # fmt: skip
 

@@ -165,7 +165,7 @@ def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
                 return item, text[end:]
             except json.JSONDecodeError as error:
                 if len(text) > LONGEST_LINE:
-                    raise BrokenJsonError(f"this item has more than {LONGEST_LINE // 2**20} MiB") from error
+                    raise BrokenJsonError(f"this item is larger than {LONGEST_LINE // 2**20} MiB") from error
                 piece = file.read(max(CHUNK, len(text)))
                 if not piece:
                     raise BrokenJsonError(f"{error.msg} ({error.pos} characters into this item)") from error
