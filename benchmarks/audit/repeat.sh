@@ -4,7 +4,8 @@
 #   benchmarks/audit/repeat.sh SHARED MINILM SRE_MINILM OUT
 #
 # SHARED is a folder with golden/, data/ and models/: the cases, collections and the pair stories260K that the scripts
-# name. What is in OUT is not measured again: a stopped run goes on, and a file that is deleted is made again. MINILM is all-MiniLM-L6-v2, SRE_MINILM is sre-embedding-model, fine-tuned from it.
+# name. MINILM is all-MiniLM-L6-v2, SRE_MINILM is sre-embedding-model, fine-tuned from it. What is in OUT is not
+# measured again: a stopped run goes on, and a file that was deleted is made again.
 set -euo pipefail
 shared=$1 minilm=$2 sre=$3 out=$4
 here=$(dirname "$0")
