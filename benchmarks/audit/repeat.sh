@@ -37,6 +37,7 @@ audit answers answers --model "$minilm" --data "$nq" --cache "$cache"
 audit hash_labels hash_labels --model "$minilm" --data "$nq" --cache "$cache" --queries 300 600 1200 0
 audit repeats repeats --model "$minilm" --data "$policyqa" --cache "$cache"
 audit baselines baselines "$backbone" "$retriever" --data "$nq" --pooling mean --cache "$cache"
+audit completeness-query completeness --model "$retriever" --data "$nq" --tower query
 audit completeness completeness --model "$retriever" --data "$nq"
 running=()  # a model this small gains nothing from a second thread
 for data in nq-open-gold scifact squad1-train5pct-tokenised policyqa/dev; do
