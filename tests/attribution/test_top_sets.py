@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "audit"))
 from completeness import BEFORE, NOW, agreement, attributed, collection_examples
 
 UNITS = 8
-ONE_OF_NINE = 0.8  # Jaccard index of two sets of nine that differ by one: 64 and 128 nodes differ as much, by near ties
+ONE_OF_NINE = 0.8  # Jaccard index of two sets of nine that differ by one, where two neurons nearly tie
 
 
 @pytest.mark.shared
