@@ -30,8 +30,9 @@ audit clusters clusters
 audit sample sample
 audit effective_rank effective_rank
 audit training training --model "$backbone" --data "$policyqa"
-audit drift drift --before "$minilm" --after "$sre"
-audit transplants transplants
+audit drift drift --before "$minilm" --after "$sre" --data "$nq"
+audit unrelated unrelated --before "$minilm" --after "$sre" --data "$nq" --cache "$cache"
+audit transplants transplants --before "$backbone" --after "$retriever" --data "$nq" --pooling mean
 audit anchor anchor --model "$minilm" --data "$nq" --cache "$cache" --layers 6
 audit answers answers --model "$minilm" --data "$nq" --cache "$cache"
 audit hash_labels hash_labels --model "$minilm" --data "$nq" --cache "$cache" --queries 300 600 1200 0
