@@ -5,7 +5,7 @@
 Prints the test accuracy of the probes that learn at N=5 (chance .200), and the accuracy in training. The leaking
 split divides the choices at random, and tests only those whose passages all occur in training. With fewer queries
 (0: all) there are fewer passages; a linear probe learns the hashes of about as many passages as it has weights,
-so what a leak reads falls with their number. The old formula stands in this script.
+so what a leak reads falls with their number. The interval (95 %) is over queries. The old formula stands here.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ from retroscope.probing.splits import Choices, Split, disjoint_split
 from retroscope.probing.tasks import Task
 from retroscope.representations.represent import represent
 from retroscope.representations.store import RetrieverRepresentations
+from retroscope.statistics.resampling.intervals import outcome_mean
 
 PROBES = ("passage_only", "elementwise", "bilinear")
 HASHED = "hash_labels"
@@ -39,7 +40,8 @@ def main() -> None:
     data = load_collection(args.data)
     vectors = represent(load_retriever(args.model), data, args.cache)
     candidates = hard_negatives(data, 100).candidates
-    print(f"{'queries':>8} {'passages':>9} {'split':10}{'labels':10}{'probe':16}{'layer':>6}{'test':>8}{'train':>8}")
+    columns = f"{'queries':>8} {'passages':>9} {'split':10}{'labels':10}{'probe':16}{'layer':>6}"
+    print(columns + f"{'test':>8} {'interval':15}{'train':>8}")
     for queries in args.queries:
         compare(vectors, among(candidates[: queries or None]), tuple(args.layers))
 
@@ -64,10 +66,9 @@ def compare(vectors: RetrieverRepresentations, candidates: Sequence[Candidates],
                 for layer in layers:
                     at = {"probe": one, "control": HASHED, "passages": 5, "layer": layer}
                     train = float(probed.fits["train_accuracy"].sel(at).mean())
-                    print(
-                        size
-                        + f"{split:10}{name:10}{one:16}{layer:6}{float(probed.scores.mean().sel(at)):8.3f}{train:8.3f}"
-                    )
+                    right = outcome_mean(probed.scores.values.sel(at).values[:, None])
+                    test = f"{right.mean[0]:8.3f} [{right.low[0]:.3f}, {right.high[0]:.3f}] "
+                    print(size + f"{split:10}{name:10}{one:16}{layer:6}{test}{train:8.3f}")
 
 
 def by_set(choices: Choices, sizes: tuple[int, ...], seed: int) -> controls.Targets:

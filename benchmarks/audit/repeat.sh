@@ -4,7 +4,8 @@
 #   benchmarks/audit/repeat.sh SHARED MINILM SRE_MINILM OUT
 #
 # SHARED is a folder with golden/, data/ and models/: the cases, collections and the pair stories260K that the scripts
-# name. What is in OUT is not measured again: a stopped run goes on, and a file that is deleted is made again. MINILM is all-MiniLM-L6-v2, SRE_MINILM is sre-embedding-model, fine-tuned from it.
+# name. MINILM is all-MiniLM-L6-v2, SRE_MINILM is sre-embedding-model, fine-tuned from it. What is in OUT is not
+# measured again: a stopped run goes on, and a file that was deleted is made again.
 set -euo pipefail
 shared=$1 minilm=$2 sre=$3 out=$4
 here=$(dirname "$0")
@@ -29,13 +30,15 @@ audit clusters clusters
 audit sample sample
 audit effective_rank effective_rank
 audit training training --model "$backbone" --data "$policyqa"
-audit drift drift --before "$minilm" --after "$sre"
-audit transplants transplants
+audit drift drift --before "$minilm" --after "$sre" --data "$nq"
+audit unrelated unrelated --before "$minilm" --after "$sre" --data "$nq" --cache "$cache"
+audit transplants transplants --before "$backbone" --after "$retriever" --data "$nq" --pooling mean
 audit anchor anchor --model "$minilm" --data "$nq" --cache "$cache" --layers 6
 audit answers answers --model "$minilm" --data "$nq" --cache "$cache"
 audit hash_labels hash_labels --model "$minilm" --data "$nq" --cache "$cache" --queries 300 600 1200 0
 audit repeats repeats --model "$minilm" --data "$policyqa" --cache "$cache"
 audit baselines baselines "$backbone" "$retriever" --data "$nq" --pooling mean --cache "$cache"
+audit completeness-query completeness --model "$retriever" --data "$nq" --tower query
 audit completeness completeness --model "$retriever" --data "$nq"
 running=()  # a model this small gains nothing from a second thread
 for data in nq-open-gold scifact squad1-train5pct-tokenised policyqa/dev; do

@@ -59,6 +59,7 @@ WORDS = (
     "red",
 )
 N = 14  # passages; more than the 10 that a measure looks at
+FEW = f"ablation: only {N} queries are measured: with fewer than 50, most effects remain undecided"
 PLANTED = (3, 9, 17, 20)
 ALL_PLANTED = len(PLANTED) / 48  # of the 24 hidden units of either block
 QUICK = NeuronAblationSettings(fractions=(0.02, ALL_PLANTED), draws=3, measures=("RR@10",))
@@ -237,7 +238,10 @@ def test_the_margin_attribution_names_the_planted_neurons(retriever: Retriever, 
     assert ablation_result.recipe["attributed_queries"] == N
     recorded = {name: attribution.scores.values.coords[name].values.tolist() for name in ("positive", "negative")}
     assert recorded == {"positive": [u.positive for u in units], "negative": [u.negative for u in units]}
-    assert ablation_result.warnings == attribution.warnings  # four nodes are too few for this toy, and it says so
+    assert ablation_result.warnings == (
+        *attribution.warnings,
+        FEW,
+    )  # four nodes are too few for this toy, and it says so
 
 
 def test_scores_have_one_draw_of_what_is_not_random(curves: AblationCurves) -> None:
@@ -295,19 +299,20 @@ def test_towers_of_other_weights_are_refused_and_other_recipes_are_not(
     assert ablation_curves(two, collection, naming((2, 3)), QUICK).recipe["towers"] == ["passage"]
     asked = replace(encoder, recipe=encoder.recipe.but("test", prompt="moon "))
     prompted = Retriever("prompted", asked, encoder, "cosine")
-    assert ablation_curves(prompted, collection, naming((2, 3)), replace(QUICK, tower="both")).warnings == ()
+    assert ablation_curves(prompted, collection, naming((2, 3)), replace(QUICK, tower="both")).warnings == (FEW,)
 
 
 def test_doubts_are_said(retriever: Retriever, collection: Collection) -> None:
     settings = replace(QUICK, fractions=(0.001, 0.002, 0.02))
     ablation_result = ablation_curves(retriever, collection, naming((2, 3), fingerprint="other"), settings)
-    other, few, same = ablation_result.warnings
+    other, few, same, queries = ablation_result.warnings
     assert "of other weights, or under another recipe" in other
     assert few == "of 48 neurons the fractions 0.001, 0.002 are less than half a neuron; one neuron was taken"
     assert same == "some fractions of 48 neurons are the same number of them: [1, 1, 1]"
+    assert queries == FEW
     assert ablation_result.scores.warnings == ablation_result.warnings
     own = naming((2, 3), fingerprint=retriever.passage.fingerprint)
-    assert ablation_curves(retriever, collection, own, replace(QUICK, fractions=(0.02,))).warnings == ()
+    assert ablation_curves(retriever, collection, own, replace(QUICK, fractions=(0.02,))).warnings == (FEW,)
 
 
 def test_held_out_queries_had_no_part_in_the_attribution(retriever: Retriever, collection: Collection) -> None:
@@ -335,7 +340,9 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     assert {*ablation_result.scores.query_ids} == {*collection.queries} - {*attributed}, "fewer than 50: all are drawn"
     assert {*ablation_result.scores.query_ids}.isdisjoint(attributed)
     assert ablation_result.warnings == (
-        f"ablation searched 7 of {N} passages with 5 of {N - 9} queries, a sample",
+        f"ablation: a sample was searched: 7 of {N} passages with 5 of {N - 9} queries",
+        "ablation: warning: RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
+        "recall is 1 whatever the retriever; use a smaller cut-off",
         "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
     )
     known = whole_search(collection, {"planted": represent(retriever, collection, tmp_path)})

@@ -53,6 +53,7 @@ NEAR_MISSES = {
     '{"query-id": "q1", "corpus-id": "d2", "stars": 1}': r"line 1: no column 'score' or 'relevance' or 'label'; found",
     '{"query-id": "q1", "corpus-id": "d2", "score": 1, "label": 0}': r"line 1: several columns could be the grade: sco",
     '{"query-id": "q1", "corpus-id": "d2", "score": 1}\n{"query-id": "q2", "corpus-id": "d2"}': r"line 2: no column",
+    '{"query-id": "q1", "corpus-id": "d2"}\n{"query-id": "q2", "corpus-id": "d2", "score": 0}': r"line 2: this row has",
     '{"query-id": "q1", "corpus-id": "d2", "score": 0.5}': r"line 1: relevance must be a whole number",
     '{"query-id": "q1", "corpus-id": "", "score": 1}': r"line 1: this record has no id in 'corpus-id'",
     '{"q1": {"d2": 1}}': r"line 1: no column 'query-id' or 'query_id' or 'qid'; found: q1",

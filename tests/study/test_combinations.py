@@ -14,6 +14,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.loading import drawn_queries
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
+from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.errors import EncoderError, SettingsError
 from retroscope.files.documents import SCHEMA
 from retroscope.inputs.settings import StudySettings
@@ -149,6 +150,20 @@ def test_every_probe_alone_with_every_control_alone(
 ) -> None:
     chosen = settings_of("default", {**ALL_OFF, "probes": {"probes": [probe], "controls": [control]}})
     reported((backbone, retriever), few, chosen, cache, tmp_path)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_the_published_protocol_with_every_control_alone(
+    control: str, backbone: Retriever, retriever: Retriever, few: Collection, cache: Path, tmp_path: Path
+) -> None:
+    """It switches random weights off: naming the control contradicts that, and a control is never left out unsaid."""
+    alone = {**ALL_OFF, "probes": {"probes": ["cosine"], "controls": ["none", control][control == "none" :]}}
+    if control == "random_weights":
+        with pytest.raises(SettingsError, match="names random_weights, but random_weights is false"):
+            compare(backbone, retriever, few, settings_of(PUBLISHED_PROTOCOL, alone), cache=cache)
+        alone["random_weights"] = True
+    study = reported((backbone, retriever), few, settings_of(PUBLISHED_PROTOCOL, alone), cache, tmp_path)
+    assert control in study.measured["probes"][0].scores["after"].values["control"].values
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -28,6 +28,8 @@ from retroscope.study.training.grid_summary import (
     write_grid_report,
 )
 from retroscope.study.training.settings import PretrainStudySettings
+from retroscope.training.overlap import overlap_with
+from retroscope.training.pairs import training_pairs
 from retroscope.training.pretraining_settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 
@@ -130,6 +132,8 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
         family = [e["p"] for e in document["effects"] if (e["measure"] == "RR@10") == (row["measure"] == "RR@10")]
         assert row["p"] <= row["p_corrected"] <= min(1, len(family) * row["p"]) * (1 + 1e-12)
     assert any("the whole backbone" in said["text"] for said in document["statements"])
+    overlaps = [said for said in document["caveats"] if "nearly repeat a training query" in said]
+    assert overlaps == [overlap_with(training_pairs(grid.collection), test).words() for test in grid.tests.values()]
     page = write_grid_report(findings, tmp_path).read_text()
     assert "What training made of mlm" in page
     assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"cells.csv", "worth.tex", "shares.parquet"}

@@ -1,6 +1,6 @@
 """Read and write settings as JSON-like values and YAML; an unknown name is an error that suggests the nearest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
@@ -17,17 +17,14 @@ LARGEST = 2**17  # bytes of a settings file
 LONGEST_NAME = 500  # characters of the name of a setting
 LONGEST_VALUE = 10_000  # characters of the value of an assignment
 MOST_VALUES = 100_000  # of a settings file
+# Building an adapter takes milliseconds, and a study reads and writes its settings hundreds of times.
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def plain(settings: object) -> dict[str, Any]:
     """Return settings as JSON-like values."""
     values: dict[str, Any] = _adapter(type(settings)).dump_python(settings, mode="json")
     return values
-
-
-@cache  # building one takes milliseconds, and a study reads its settings hundreds of times
-def _adapter(kind: type[Kind]) -> TypeAdapter[Kind]:
-    return TypeAdapter(kind)
 
 
 def as_yaml(values: Mapping[str, Any]) -> str:
@@ -55,7 +52,7 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
     """
     _check_names(values, kind, where)
     try:
-        return _adapter(kind).validate_python(values)
+        read: Kind = _adapter(kind).validate_python(values)
     except SettingsError as error:  # a class knows its own name, not the setting that it is the value of
         error.where = f"{where} ({error.where})" if error.where else where
         raise
@@ -66,6 +63,7 @@ def read_as(kind: type[Kind], values: Mapping[str, Any], where: str) -> Kind:
             where=where,
             fix="correct the value of each of these settings",
         ) from error
+    return read
 
 
 def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsError:

@@ -71,17 +71,18 @@ def depth(names: Sequence[str], least: int = 100) -> int:
     return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
 
 
-def depth_caveats(names: Sequence[str], passages: int) -> list[str]:
+def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus") -> list[str]:
     """Warn of measures that the ranking's depth or a small corpus cuts off.
 
     Args:
         names: of the measures.
-        passages: in the corpus.
+        passages: that are searched.
+        searched: what they are, e.g. "sample".
     """
     cutoffs = {name: parse_measure(name).params.get("cutoff") for name in names}
     beyond = [
-        f"warning: {name} looks at {cut:,} passages and the corpus has {passages:,}: the whole corpus is retrieved, "
-        f"and a recall is 1 whatever the retriever; use a smaller cut-off"
+        f"warning: {name} looks at {cut:,} passages and the {searched} has {passages:,}: the whole {searched} is "
+        f"retrieved, and a recall is 1 whatever the retriever; use a smaller cut-off"
         for name, cut in cutoffs.items()
         if cut is not None and cut >= passages
     ]

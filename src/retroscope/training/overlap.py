@@ -51,6 +51,17 @@ class TrainingOverlap:
     shared_answers: int | None = None
     examples: tuple[NearDuplicate, ...] = ()
 
+    def words(self) -> str:
+        """Describe which queries, passages and answers the held-out collection shares with the training pairs."""
+        answers = "; answers are not known"
+        if self.shared_answers is not None:
+            answers = f", {self.shared_answers:,} have an answer of a training query"
+        return (
+            f"{self.collection}: of {self.n_queries:,} held-out queries {self.near_duplicates:,} nearly repeat a "
+            f"training query (token Jaccard {self.threshold:g} or more), {self.shared_passages:,} have a relevant "
+            f"passage that is trained with{answers}"
+        )
+
 
 def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) -> TrainingOverlap:
     """Find the near-duplicates, passages and answers that a held-out collection shares with the training pairs.

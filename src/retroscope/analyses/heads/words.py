@@ -140,7 +140,9 @@ def _change(result: HeadResult) -> Iterator[Statement]:
 
 
 def _changed(row: "pd.Series[float]") -> str:
-    return f"{row['head']} {signed(row['before'])} to {signed(row['after'])} SD, {p_value(row['p_corrected'])}"
+    return (
+        f"{row['head']} {signed(row['before'])} to {signed(row['after'])} SD, corrected {p_value(row['p_corrected'])}"
+    )
 
 
 def _shift(result: HeadResult) -> Iterator[Statement]:
@@ -174,7 +176,7 @@ def _largest(shift: Difference) -> pd.DataFrame:
 def _attends(row: "pd.Series[float]") -> str:
     return (
         f"{row['head']} to {row['kind']} tokens {row['before']:.2f} to {row['after']:.2f}, "
-        f"{p_value(row['p_corrected'])}"
+        f"corrected {p_value(row['p_corrected'])}"
     )
 
 

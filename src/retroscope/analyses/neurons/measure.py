@@ -67,7 +67,7 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
             seconds |= {f"{of}{stage}": taken for stage, taken in one.stages.seconds.items()}
     caveats = list(dict.fromkeys(_left_out(context, settings, towers)))
     if not context.is_pair:
-        caveats += caveats_of_one(context, settings, plans[0], towers)
+        caveats += caveats_of_one(plans[0], towers)
     size = None if context.is_pair else facts(plans[0])
     return stored(towers, dict(_overlaps(towers)), plan=size, caveats=tuple(caveats), seconds=seconds)
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from retroscope.analyses.analysis import Planned
-from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.neurons.attribute import as_measured
 from retroscope.analyses.neurons.plan import planned
@@ -23,20 +22,12 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.load import read_lines, retriever_of
 from retroscope.inputs.settings import StudySettings
 from retroscope.progress import Progress, Stages
-from retroscope.retrieval.measures import depth_caveats
 from retroscope.typesetting.subject import MODEL
 
 
-def caveats_of_one(
-    context: Context, settings: NeuronsSettings, plan: AttributionPlan, towers: AttributedTowers
-) -> list[str]:
-    """Return the caveats: limits of the ablation's measures, texts that were cut, and the attribution's warnings."""
-    shallow = []
-    if settings.ablation is not None:
-        passages = len(context.collection.passages)
-        searched = min(passages, settings.ablation.passages or passages)
-        shallow = depth_caveats(settings.ablation.measures, searched)
-    return [*shallow, *_cut_texts(plan), *_warnings(towers)]
+def caveats_of_one(plan: AttributionPlan, towers: AttributedTowers) -> list[str]:
+    """Return the caveats: texts that were cut, and the warnings of the attribution."""
+    return [*_cut_texts(plan), *_warnings(towers)]
 
 
 def _cut_texts(plan: AttributionPlan) -> list[str]:

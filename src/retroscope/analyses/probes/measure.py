@@ -11,6 +11,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
+from retroscope.errors import SettingsError
 from retroscope.inputs.choices import choices_of, too_few_choices
 from retroscope.inputs.provenance import negative_notes
 from retroscope.probing.grid import probe
@@ -86,10 +87,20 @@ def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Meas
 
 
 def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
-    """Return the settings, without the control of random weights where the study leaves it out."""
+    """Return the settings, without the protocol's control of random weights where the study leaves it out.
+
+    Raises:
+        SettingsError: if the study leaves it out, and the settings name it.
+    """
     controls = settings.chosen_controls
     if context.settings.random_weights or RANDOM_WEIGHTS not in controls:
         return settings
+    if settings.controls is not None:
+        raise SettingsError(
+            f"probes.controls names {RANDOM_WEIGHTS}, but random_weights is false",
+            where=f"protocol {context.settings.protocol}",
+            fix=f"set random_weights=true, or leave {RANDOM_WEIGHTS} out of probes.controls",
+        )
     return replace(settings, controls=tuple(name for name in controls if name != RANDOM_WEIGHTS))
 
 

@@ -131,7 +131,7 @@ def _onset(subject: Subject, gains: pd.DataFrame) -> str:
 
 def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
     sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
-    effect = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
+    effect = f"{signed(row['effect'])} {effect_limits(row)}, corrected {p_value(row['p_corrected'])}"
     return f"{layer(subject, row)} ({sides}, {effect})"
 
 

@@ -49,8 +49,12 @@ def unmeasured(measure: str) -> str:
     return f"{measure} is missing for at least one of the two models, so its change is unknown."
 
 
-def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:
-    """State which other measures changed significantly, or return no statement if none did."""
+def other_measures(effect: Difference, first: str, collection: str = "") -> tuple[Statement, ...]:
+    """State which other measures changed significantly, or return no statement if none did.
+
+    Args:
+        collection: another one than the first of the study.
+    """
     table = rows(effect)
     others = table[table["measure"] != first]
     changed = others[others["p_corrected"] < alpha(effect)]
@@ -61,18 +65,21 @@ def other_measures(effect: Difference, first: str) -> tuple[Statement, ...]:
         f"{row['wins']:,.0f} gained, {row['losses']:,.0f} lost)"
         for _, row in changed.iterrows()
     ]
-    text = f"Of {count(len(others), 'other measure')}, {len(changed)} changed significantly: {'; '.join(parts)}."
+    opening = f"On {collection}, of" if collection else "Of"
+    text = f"{opening} {count(len(others), 'other measure')}, {len(changed)} changed significantly: {'; '.join(parts)}."
     first_changed = changed.iloc[0]
-    number = estimate_of(first_changed, str(first_changed["measure"]))
-    return (Statement(TOPIC, State.SIGNIFICANT, text, code="other_measures", estimate=number, figure="retrieval"),)
+    number = estimate_of(first_changed, str(first_changed["measure"]), collection)
+    code, figure = ("other_collection_measures", "") if collection else ("other_measures", "retrieval")
+    return (Statement(TOPIC, State.SIGNIFICANT, text, code=code, estimate=number, figure=figure),)
 
 
 def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
-    """Return whether retrieval changed on another collection, by the headline measure."""
+    """Return whether retrieval changed on another collection: by the headline measure, and by the others."""
     table = rows(on_collection.effect, measure=measure)
     if table.empty:
         return ()
     name = on_collection.collection
     text, state = effect_words(on_collection.effect, table.iloc[0], measure)
     number = estimate_of(table.iloc[0], measure, name)
-    return (Statement(TOPIC, state, f"On {name}: {text}", code="other_collection", estimate=number),)
+    first = Statement(TOPIC, state, f"On {name}: {text}", code="other_collection", estimate=number)
+    return (first, *other_measures(on_collection.effect, measure, name))

@@ -24,7 +24,7 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
     row = _row(result.retrieval, measure=measure)
     each = rows(result.each, measure=measure).set_index("training")
     parts = [f"{name} {score(each[AFTER][name])} ({signed(each['effect'][name])})" for name in result.names]
-    tested = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
+    tested = f"{signed(row['effect'])} {effect_limits(row)}, corrected {p_value(row['p_corrected'])}"
     sides = f"{measure} from {score(row[BEFORE])} to a mean of {score(row[AFTER])}"
     significant = row["p_corrected"] < result.alpha
     verb = "raised" if row["effect"] > 0 else "lowered"

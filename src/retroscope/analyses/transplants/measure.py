@@ -25,6 +25,7 @@ from retroscope.files.cache_records import EntryKind, damaged_windows
 from retroscope.inputs.pairing import recipe_differences, same_weights
 from retroscope.inputs.sampled import SampleRow, is_sampled, sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
 from retroscope.surgery.pairs import check_transplantable
@@ -89,7 +90,7 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     stages.ended("random changes")
     subsets = _subsets(sweep, work)
     stages.ended("subsets")
-    facts = _Sample(collection, searched, _sample_rows(hybrids, whole), effect).facts(pair)
+    facts = _Sample(collection, searched, measures, _sample_rows(hybrids, whole), effect).facts(pair)
     return Measurement(
         scores=_named(hybrids, random, subsets),
         facts=facts,
@@ -132,6 +133,7 @@ class _Sample:
 
     whole: Collection
     searched: Collection
+    measures: Sequence[str]
     rows: Sequence[SampleRow]
     precision_effect: PrecisionEffect | None = None
 
@@ -148,7 +150,9 @@ class _Sample:
         queries, passages = len(self.searched.judged_queries), len(self.searched.passages)
         notes = [f"{queries:,} queries over {passages:,} passages were measured", *few_queries(queries)]
         notes += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(*pair)]
-        if passages < len(self.whole.passages):
+        sampled_only = passages < len(self.whole.passages)
+        notes += depth_caveats(self.measures, passages, "sample" if sampled_only else "corpus")
+        if sampled_only:
             notes.append(
                 f"a sample of {passages:,} of {len(self.whole.passages):,} passages was searched, with "
                 f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries: fewer passages compete"

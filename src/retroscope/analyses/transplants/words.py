@@ -214,7 +214,7 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _tested(row: "pd.Series[Any]") -> str:
-    return f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p_corrected'])}"
+    return f"{signed(row['effect'])} {effect_limits(row)}, corrected {p_value(row['p_corrected'])}"
 
 
 def _share(row: "pd.Series[Any]") -> str:

@@ -26,12 +26,12 @@ def run(
     The command fits probes to the vectors of every layer, runs the controls of the probes, and reports accuracies
     with confidence intervals.
     """
-    controls = comma_separated(probes.controls) or (RANDOM_WEIGHTS,)  # a protocol decides where none are named
+    controls = comma_separated(probes.controls)
     values = {
         "after": model_values(model, models.values()),
         **data.values(),
         "protocol": protocol,
         **probes.values(),
-        "random_weights": None if RANDOM_WEIGHTS in controls else False,
+        "random_weights": RANDOM_WEIGHTS in controls if controls else None,  # None: as the protocol has it
     }
     carry_out_study(values, all_but("probes"), options, output, asked=("probes",))

@@ -13,7 +13,7 @@ from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.rows import Row
 from retroscope.collection.readers.trec_files import is_grade_column
 from retroscope.collection.records import Judgment
-from retroscope.errors import CollectionError
+from retroscope.errors import CollectionError, excerpt
 
 ID_COLUMNS = {
     "judged_query": ("query-id", "query_id", "qid"),
@@ -36,11 +36,25 @@ class JudgmentReader:
         for row in rows:
             self.mapping = self.mapping or _columns(row)
             query, passage = (required_id(row, _present(row, self.mapping[word])) for word in ID_COLUMNS)
-            grade = self.mapping.get("grade")
-            if grade is None:
-                self.ungraded += 1
-            value = 1 if grade is None else row.values[_present(row, grade)]
-            yield Judgment(query, passage, relevance_of(value, row.where)), row.place
+            yield Judgment(query, passage, relevance_of(self._grade(row), row.where)), row.place
+
+    def _grade(self, row: Row) -> object:
+        """Return the grade of a row: 1 where no row has a grade.
+
+        Raises:
+            CollectionError: if this row has more columns than the first one, which had no grade.
+        """
+        if "grade" in self.mapping:
+            return row.values[_present(row, self.mapping["grade"])]
+        further = [name for name in row.values if name not in self.mapping.values()]
+        if further:
+            raise CollectionError(
+                f"this row has the column {excerpt(further[0])}, and the first row has no grade",
+                where=row.where,
+                fix="give every row of the qrels a grade, or none",
+            )
+        self.ungraded += 1
+        return 1
 
     def notes(self) -> tuple[str, ...]:
         """Return a note about pairs without a grade, if there are any."""

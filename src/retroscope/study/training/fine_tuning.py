@@ -101,7 +101,7 @@ def describe_training(job: TrainJob) -> str:
         f"{steps:,} steps of {chosen.batch_size}, learning rate {chosen.peak_rate:g}",
         f"  {dev}",
         f"  temperature {chosen.temperature_for(job.backbone.similarity):g} ({_temperature_from(chosen, job)})",
-        *(f"  {text}" for text in (*_masked(job.pairs), *map(_shared, job.overlaps))),
+        *(f"  {text}" for text in (*_masked(job.pairs), *(one.words() for one in job.overlaps))),
         *(f"  note: {note}" for note in said),
     ]
     return "\n".join(lines)
@@ -120,18 +120,6 @@ def _masked(pairs: Pairs) -> list[str]:
         f"{rows:,} of {len(pairs):,} pairs have passages of other queries that are judged relevant to theirs: "
         "they are no negatives where they meet in a batch"
     ]
-
-
-def _shared(overlap: TrainingOverlap) -> str:
-    """Describe which queries, passages and answers a held-out collection shares with the training pairs."""
-    answers = "; answers are not known"
-    if overlap.shared_answers is not None:
-        answers = f", {overlap.shared_answers:,} have an answer of a training query"
-    return (
-        f"{overlap.collection}: of {overlap.n_queries:,} held-out queries {overlap.near_duplicates:,} nearly repeat a "
-        f"training query (token Jaccard {overlap.threshold:g} or more), {overlap.shared_passages:,} have a relevant "
-        f"passage that is trained with{answers}"
-    )
 
 
 def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
@@ -169,7 +157,8 @@ def card(job: TrainJob, base: str) -> str:
         "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
         "temperature": f"{chosen.temperature_for(job.backbone.similarity):g}",
         "masked negatives": "; ".join(_masked(job.pairs)) or "none: no other query's passage is judged relevant",
-        "held-out queries and the pairs": "; ".join(map(_shared, job.overlaps)) or "no held-out queries were named",
+        "held-out queries and the pairs": "; ".join(one.words() for one in job.overlaps)
+        or "no held-out queries were named",
         "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
         "batch, learning rate, seed": f"{_batch(chosen)}, {chosen.peak_rate:g}, {chosen.seed}",
     }

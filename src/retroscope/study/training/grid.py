@@ -36,6 +36,7 @@ from retroscope.study.training.grid_settings import Cell, GridSettings, cells_of
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
 from retroscope.study.training.settings import TrainStudySettings
 from retroscope.surgery.reinitialise import reinitialise
+from retroscope.training.overlap import TrainingOverlap, overlap_with
 from retroscope.training.pairs import check_held_out, training_pairs
 from retroscope.training.processes import n_processes
 
@@ -60,6 +61,12 @@ class Grid:
     def cells(self) -> list[Cell]:
         """Return all cells (combinations of levels), in the order in which they run."""
         return cells_of(self.axes)
+
+    @cached_property
+    def overlaps(self) -> list[TrainingOverlap]:
+        """Return what each test shares with all training pairs, of which a cell may have a part."""
+        pairs = training_pairs(self.collection)
+        return [overlap_with(pairs, test) for test in self.tests.values()]
 
     @cached_property
     def shared_key(self) -> str:

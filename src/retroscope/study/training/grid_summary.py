@@ -114,6 +114,7 @@ def _said(value: Any) -> Any:
 
 def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
     said = [note for test in grid.tests.values() for note in test.notes]
+    said += [overlap.words() for overlap in grid.overlaps]
     said += [warning for scores in gathered.values() for warning in scores.warnings]
     n_seeds = len(grid.axes["seed"])
     if n_seeds == 1:

@@ -36,6 +36,7 @@ from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effe
 from retroscope.inputs.sampled import is_sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words, whole_search
 from retroscope.progress import Progress
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.scores import QUERY, TEXT, Scores
 
 
@@ -108,7 +109,7 @@ def _curves(
     warnings = (
         *attribution.warnings,
         *_warnings(retriever, attribution, settings, ranking),
-        *_left_out(recipe),
+        *(f"ablation: {text}" for text in _limits(recipe, settings.measures)),
         *([f"ablation: {effect.words()}"] if effect else []),
     )
     return AblationCurves(
@@ -232,14 +233,16 @@ def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evalu
     }
 
 
-def _left_out(recipe: AblationRecipe) -> list[str]:
+def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
+    """List what the number of queries and of passages that are searched together does to the measures."""
+    few = few_queries(recipe["queries"])
     if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
-        return []
+        return [*depth_caveats(measures, recipe["passages"]), *few]
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
     if len(recipe["pools"]) > 1:
         sample += f" (in {len(recipe['pools'])} groups of queries, each searched in passages of its own)"
-    said = f"ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries, a sample"
-    return [said, *(f"ablation: {text}" for text in [*sample_words(recipe["sample"]), *few_queries(recipe["queries"])])]
+    said = f"a sample was searched: {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
+    return [said, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"]), *few]
 
 
 def _warnings(
