@@ -1,4 +1,4 @@
-"""A small part of docs/proofs.md: the quick families, with few studies, and the rules of the table itself."""
+"""A small part of docs/proofs.md: some rows of every family, with few studies, and the rules of the table itself."""
 
 import sys
 from pathlib import Path
@@ -9,34 +9,60 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
-from proof import baselines, doctor, localisation, neurons, representations, retrieval, several, training, weights
+from proof import (
+    baselines,
+    components,
+    doctor,
+    domains,
+    erasure,
+    interventions,
+    knowledge,
+    localisation,
+    neurons,
+    paths,
+    probes,
+    representations,
+    retrieval,
+    several,
+    sharing,
+    training,
+    weights,
+)
 from proof.proof import LEAST_COVERAGE, Proof, Rate, rate
 
-STUDIES = 40
+STUDIES = 24
 QUICK = {
-    "training": lambda: training.proofs(STUDIES),
+    "training": lambda: training.proofs(40),
     "weights": lambda: weights.proofs(STUDIES),
     "procrustes": lambda: [representations.rotations(STUDIES)],
     "effective rank": lambda: [representations.dimensions(STUDIES)],
     "equivalence": lambda: [retrieval.equivalence(STUDIES)],
-    "baselines": lambda: [baselines.shuffled(20), hidden_layer()],
+    "baselines": lambda: [baselines.shuffled(12), hidden_layer()],
     "localisation": lambda: where(),
     "neurons": lambda: [neurons.peak(STUDIES), neurons.shared(STUDIES)],
-    "several": lambda: several.proofs(STUDIES),
-    "doctor": lambda: doctor.proofs(20),
+    "several": lambda: [several.trainings(24), several.shapley(24), several.area(12)],
+    "doctor": lambda: doctor.proofs(8),
+    "components": lambda: components.proofs(8),
+    "erasure": lambda: erasure.proofs(8),
+    "domains": lambda: domains.proofs(16),
+    "knowledge": lambda: knowledge.proofs(16),
+    "paths": lambda: paths.proofs(1),
+    "probes": lambda: [probes.passages_alone(12)],
+    "interventions": lambda: [interventions.transplant(12, 3), interventions.share(STUDIES)],
+    "sharing": lambda: [sharing.repeated(STUDIES)],
 }
 
 
 def hidden_layer() -> Proof:
-    null = [baselines.studied(seed, baselines.EQUAL, baselines.EQUAL) for seed in range(8)]
+    null = [baselines.studied(seed, baselines.EQUAL, baselines.EQUAL) for seed in range(5)]
     better = [baselines.studied(seed, baselines.HIDDEN, (0.2, 0.2)) for seed in range(4)]
-    effect = baselines.reached(0.2, repeats=20) - baselines.reached(baselines.NOISE, repeats=20)
+    effect = baselines.reached(0.2, repeats=10) - baselines.reached(baselines.NOISE, repeats=10)
     return baselines.beyond(null, better, [baselines.leaked(seed) for seed in range(4)], effect)
 
 
 def where() -> list[Proof]:
     by_luck, knowing = (
-        [localisation.localised(seed, localisation.GRADED, seen) for seed in range(16)]
+        [localisation.localised(seed, localisation.GRADED, seen) for seed in range(10)]
         for seen in (localisation.unrelated, localisation.related)
     )
     two = [localisation.localised(seed, localisation.TWO, localisation.names(4), 2) for seed in range(16)]

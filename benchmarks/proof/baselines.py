@@ -46,7 +46,7 @@ FEW = ComparisonSettings(resamples=400)
 def proofs(studies: int) -> list[Proof]:
     """Return the rows of what the best leaves, its share, both at their best, and shuffled judgments."""
     null = [studied(seed, EQUAL, EQUAL) for seed in range(studies)]
-    planted = [studied(seed, HIDDEN, BETTER) for seed in range(studies, 2 * studies)]
+    planted = [studied(seed, HIDDEN, BETTER) for seed in range(studies, studies + max(1, 3 * studies // 4))]
     leaking = [leaked(seed) for seed in range(max(1, studies // 4))]
     means = {noise: reached(noise) for noise in (HIDDEN[-1], NOISE, BETTER[-1])}
     return [
@@ -137,7 +137,7 @@ def alike(null: Sequence[Compared], planted: Sequence[Compared]) -> Proof:
 def shuffled(studies: int) -> Proof:
     """Return the row of the head's own control, which must stay silent where folds are apart and speak where not."""
     apart = [finds_shuffled(seed, leak=False) for seed in range(studies)]
-    leaky = [finds_shuffled(seed, leak=True) for seed in range(max(1, studies // 2))]
+    leaky = [finds_shuffled(seed, leak=True) for seed in range(max(1, studies // 4))]
     return Proof(
         instrument="Baselines: alarm, the linear head finds the shuffled judgments that it learned",
         control="heads trained on the queries that they answer",

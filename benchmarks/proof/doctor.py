@@ -34,6 +34,7 @@ MEAN, CLS = LoadSettings(pooling="mean"), LoadSettings(pooling="cls")
 LAST = LoadSettings(pooling="last_token")
 ENDED = LoadSettings(pooling="last_token", append_eos=True, padding_side="left")
 SOUND = {"bert": MEAN, "roberta": MEAN, "distilbert": CLS, "llama": ENDED, "qwen2": MEAN, "gpt2": MEAN, "t5": MEAN}
+DECODERS = ("qwen2", "gpt2")  # with a pooling that is not theirs, so that it is looked at
 DIM = 24  # of made-up vectors; their cosines spread by .2, as widely as those of the models that were looked at
 COMMON, DRAWN = 0.05, 0.45  # mean cosine of unrelated texts
 
@@ -44,7 +45,8 @@ def proofs(studies: int) -> list[Proof]:
     sound = [sound_pair(seed) for seed in range(studies)]
     repeats = max(1, studies // 20)
     found = [[in_folder(fault.planted, seed) for seed in range(repeats)] for fault in FAULTS]
-    rows = [of_fault(fault, sound, faulty) for fault, faulty in zip(FAULTS, found, strict=True)]
+    decoders = [sound_decoder(seed) for seed in range(studies - studies * len(DECODERS) // len(SOUND))]
+    rows = [of_fault(fault, [*sound, *decoders], faulty) for fault, faulty in zip(FAULTS, found, strict=True)]
     return [anything(sound, [one for faulty in found for one in faulty]), *rows, drawn_together(studies)]
 
 
@@ -87,10 +89,10 @@ def of_fault(fault: Fault, sound: Sequence[Diagnosis], faulty: Sequence[Diagnosi
     found = rate(map(fault.found, faulty))
     asked = [one for one in sound if any(f.check in fault.checks for _, f in one.findings)]
     false = rate(map(fault.found, asked)) if asked else None
-    of_sound = f"in {short(false.value)} of the sound pairs" if false else "no sound pair has what it looks at"
+    of_sound = f"in {short(false.value)} of the sound models" if false else "no sound model has what it looks at"
     return Proof(
         instrument=f"Doctor: {fault.severity} on {fault.name}",
-        control=f"sound pairs of {len(SOUND)} families",
+        control=f"sound models of {len(SOUND)} families, those that have what it looks at",
         reads=f"{of_sound}; in {short(found.value)} of the faulty checkpoints",
         failed=(false is None or false.value < 0.05) and found.value > 0.5,
         false=false,
@@ -159,6 +161,12 @@ def sound_pair(seed: int) -> Diagnosis:
         return both(before, after, SOUND[family])
 
     return in_folder(planted, seed)
+
+
+def sound_decoder(seed: int) -> Diagnosis:
+    """Return the diagnosis of a model of a family whose pooling is looked at, without any fault."""
+    family = DECODERS[seed % len(DECODERS)]
+    return in_folder(lambda folder, at: alone(save_toy(family, folder, at), SOUND[family]), seed)
 
 
 def alone(folder: Path, load: LoadSettings = MEAN) -> Diagnosis:

@@ -51,7 +51,7 @@ Instruments = Callable[[np.random.Generator, Sequence[float]], Values]
 def proofs(studies: int) -> list[Proof]:
     """Return the rows of the block that is needed, and of agreement, contradiction and ranks of the instruments."""
     by_luck = [localised(seed, GRADED, unrelated) for seed in range(studies)]
-    knowing = [localised(seed, GRADED, related) for seed in range(studies, studies + max(1, studies // 2))]
+    knowing = [localised(seed, GRADED, related) for seed in range(studies, studies + max(1, studies // 4))]
     return [
         needed([localised(seed, NOTHING, unrelated, 2) for seed in range(studies)], by_luck),
         agreement(by_luck, knowing),
@@ -100,7 +100,7 @@ def agreement(by_luck: Sequence[LocalisationResult], knowing: Sequence[Localisat
 
 def together(studies: int) -> Proof:
     """Return the row of instruments that are copies of one another, for which luck is not independent."""
-    few = [localised(seed, GRADED, copies) for seed in range(max(1, studies // 2))]
+    few = [localised(seed, GRADED, copies) for seed in range(max(1, studies // 4))]
     many = [localised(seed, MANY, copies, 2) for seed in range(studies)]
     knowing = [localised(seed, MANY, names(10), 2) for seed in range(max(1, studies // 8))]
     apart, own = (float(np.mean([beyond(one, luck) for one in few])) for luck in ("luck", "luck_together"))

@@ -1,12 +1,18 @@
 """Made-up retrievers and collections: who is relevant to whom is planted in the vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from retroscope.analyses.section import Reading
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.scores import QUERY, Scores
+from retroscope.statistics.settings import ComparisonSettings
+from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, CollectionFacts, Model, Subject
 
 DIM = 16
 
@@ -46,3 +52,16 @@ def choices(random: np.random.Generator, queries: int, negatives: int, others: S
         drawn = random.permutation([j for j in others if j != i])[:negatives]
         rows.append(Candidates(f"q{i}", f"p{i}", tuple(f"p{j}" for j in drawn)))
     return rows
+
+
+def scores(values: np.ndarray, recipe: Mapping[str, Any] | None = None, **labels: Sequence[Any]) -> Scores:
+    """Return scores of queries q0, q1, ... with these labels of the other dimensions, in order."""
+    coords = {QUERY: [f"q{i}" for i in range(len(values))], **{name: list(given) for name, given in labels.items()}}
+    return Scores("made up", xr.DataArray(values, coords, tuple(coords)), recipe or {})
+
+
+def reading(statistics: ComparisonSettings, results: Mapping[str, Any] | None = None) -> Reading:
+    """Return what a report is given of made-up models on a made-up collection."""
+    models = {side: Model(side, "dot", ()) for side in (BEFORE, AFTER, MODEL)}
+    about = CollectionFacts("made up", "", {})
+    return Reading(Subject("made up", models, (about,), statistics=statistics), results or {})

@@ -23,7 +23,7 @@ def proofs(studies: int) -> list[Proof]:
     """Return a row for each statistic of likeness that has a value for all texts."""
     alike = [likeness("CKA", cka, studies, naive_cka), likeness("RSA", rsa, studies, None)]
     spaces = [space("anisotropy", anisotropy, cosines, studies), space("uniformity", uniformity, closeness, studies)]
-    return [*alike, rotations(studies), neighbours(studies), dimensions(max(1, studies // 2)), *spaces]
+    return [*alike, rotations(studies), neighbours(studies), dimensions(studies), *spaces]
 
 
 def likeness(name: str, statistic: Statistic, studies: int, naive: Statistic | None) -> Proof:
@@ -51,8 +51,8 @@ def likeness(name: str, statistic: Statistic, studies: int, naive: Statistic | N
 def neighbours(studies: int) -> Proof:
     """Return the row of common nearest neighbours, whose value by chance is k / (texts - 1)."""
     k, chance = 10, 10 / (TEXTS - 1)
-    null = [estimated(neighbour_overlap, seed, 0.0) for seed in range(studies // 2)]
-    related = [estimated(neighbour_overlap, seed, SHARED) for seed in range(studies // 2)]
+    null = [estimated(neighbour_overlap, seed, 0.0) for seed in range(studies)]
+    related = [estimated(neighbour_overlap, seed, SHARED) for seed in range(max(1, studies // 4))]
     unrelated = float(np.mean([value for value, _, _ in null]))
     mean = float(np.mean([value for value, _, _ in related]))
     return Proof(
@@ -77,8 +77,8 @@ def rotations(studies: int) -> Proof:
         chance = procrustes_chance(one, two, seed)
         return value - chance, low - chance, high - chance
 
-    null = [said(seed, 0.0) for seed in range(studies // 2)]
-    related = [said(seed, SHARED) for seed in range(studies // 2)]
+    null = [said(seed, 0.0) for seed in range(studies)]
+    related = [said(seed, SHARED) for seed in range(max(1, studies // 4))]
     unrelated, above = (float(np.mean([value for value, _, _ in found])) for found in (null, related))
     rotated = max(
         abs(1 - procrustes(one, 3 * one @ np.linalg.qr(two.T @ two)[0] + 2)) for one, two in map(small, range(5))

@@ -238,6 +238,11 @@ def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
         AnalysisError: if either holds queries, labels or dimensions that the other lacks; a comparison
             of different query sets would not be paired.
     """
+    indexes = [one.values.indexes for one in (first, second)]
+    if first.values.dims == second.values.dims and all(
+        indexes[0][dim].equals(indexes[1][dim]) for dim in first.values.dims
+    ):
+        return first, second
     for one, other in ((first, second), (second, first)):
         for dim in one.values.dims:
             if dim not in other.values.dims:

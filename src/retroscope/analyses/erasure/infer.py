@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 from scipy import stats
 
+from retroscope.analyses.erasure.draws import judged_with_draws, with_draws
 from retroscope.analyses.erasure.result import (
     ERASED,
     INCONCLUSIVE,
@@ -25,7 +26,7 @@ from retroscope.analyses.erasure.result import (
 from retroscope.analyses.erasure.settings import CONTROLS, RANK, SHUFFLED, VARIANCE
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading
-from retroscope.scores import Scores
+from retroscope.scores import Scores, align
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.resampling.clusters import clusters_of
@@ -60,7 +61,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResul
         round(1 - statistics.level, 12),
         table[list(TABLE_COLUMNS)],
         {name: side.against(RANK) for name, side in measured.items()},
-        compare_scores(measured[BEFORE].use(), measured[AFTER].use(), statistics) if pair else None,
+        _change(measured[BEFORE], measured[AFTER], statistics) if pair else None,
         tuple(one.facts["notes"]),
         {name: side.alarm() for name, side in measured.items()},
     )
@@ -96,17 +97,20 @@ class _Side:
         return self.retrieved.values.sel(variant=ERASED, drop=True)
 
     def against(self, kind: str) -> Difference:
-        """Compare retrieval under the erasure with the mean of one kind of random subspaces, paired by query."""
-        return self._compared(self.draws(kind).mean("variant"), self.erased())
+        """Compare retrieval under the erasure with the mean of one kind of random subspaces, paired by query.
+
+        The intervals are over the draws of that kind, too.
+        """
+        compared = self._compared(self.draws(kind).mean("variant"), self.erased())
+        return with_draws(compared, self.erased() - self.draws(kind), self.statistics.level)
 
     def _compared(self, before: xr.DataArray, after: xr.DataArray) -> Difference:
         settings = replace(self.statistics, family_per=(), correction="holm", margin=None)
         return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
-        """Return how much more each query loses by the erasure than by random subspaces of equal rank."""
-        loss = self.draws(RANK).mean("variant") - self.erased()
-        return replace(self.retrieved, name="use", values=loss)
+        """Return how much more each query loses by the erasure than by every random subspace of equal rank."""
+        return replace(self.retrieved, name="use", values=self.draws(RANK) - self.erased())
 
     def table(self, chance: float) -> pd.DataFrame:
         """Return a row for each layer and rank, columns `TABLE_COLUMNS`."""
@@ -202,6 +206,14 @@ class _Side:
         kinds = self.removed.assign(kind=self.removed["variant"].str.partition(":")[0])
         wide = kinds.pivot_table("removed", AT, "kind").reindex(columns=[ERASED, RANK]).reset_index()
         return wide.rename(columns={ERASED: "removed", RANK: "removed_random"})
+
+
+def _change(before: _Side, after: _Side, statistics: ComparisonSettings) -> Difference:
+    """Compare how much more the erasure takes than random subspaces of equal rank, over draws and queries."""
+    sides = align(before.use(), after.use())
+    means = (replace(one, values=one.values.mean("variant")) for one in sides)
+    compared = compare_scores(*means, statistics)
+    return judged_with_draws(compared, sides[1].values - sides[0].values, statistics.level)
 
 
 def _lower(one: Float[np.ndarray, "draw"], other: Float[np.ndarray, "draw"]) -> float:

@@ -1,0 +1,51 @@
+"""Intervals and tests over random subspaces and queries together: both were drawn, and others could have been."""
+
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from retroscope.scores import QUERY
+from retroscope.statistics import Difference
+from retroscope.statistics.resampling.clusters import clusters_by_row
+from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
+from retroscope.statistics.resampling.flips import SignFlips
+from retroscope.statistics.testing.correction import correct
+
+INTERVAL = "two-way over random subspaces and query texts"
+
+
+def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
+    """Return the difference with each interval over draws and queries, which are crossed.
+
+    An interval over queries alone takes the mean of the draws that were made for that of all draws.
+
+    Args:
+        changes: the change of every query against every draw, (query, layer, rank, variant); the effect is their mean.
+    """
+    clusters = clusters_by_row(replace(difference.before, values=changes))
+    ends = [crossed_mean(values, level, clusters=clusters) for values in _cells(changes)]
+    low, high = (np.array([float(getattr(one, name)) for one in ends]) for name in ("low", "high"))
+    return _replaced(difference, {"ci_low": low, "ci_high": high})
+
+
+def judged_with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
+    """Return the difference with intervals and Holm-corrected tests over draws and queries, as in `with_draws`."""
+    clusters = clusters_by_row(replace(difference.before, values=changes))
+    p = np.array([crossed_p(values, clusters) for values in _cells(changes)])
+    corrected = correct("holm", p, np.zeros((0, len(p))), SignFlips())
+    return _replaced(with_draws(difference, changes, level), {"p": p, "p_corrected": corrected})
+
+
+def _cells(changes: xr.DataArray) -> np.ndarray:
+    """Return the changes by layer and rank, (cell, draw, query)."""
+    ordered = changes.transpose("layer", "rank", "variant", QUERY).values
+    return ordered.reshape(-1, *ordered.shape[2:])
+
+
+def _replaced(difference: Difference, columns: dict[str, np.ndarray]) -> Difference:
+    """Return the difference with other numbers in these columns, one a layer and rank."""
+    table = difference.table
+    shape = (table.sizes["layer"], table.sizes["rank"])
+    changed = {name: (("layer", "rank"), values.reshape(shape)) for name, values in columns.items()}
+    return replace(difference, table=table.assign(changed), method={**difference.method, "interval": INTERVAL})
