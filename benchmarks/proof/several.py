@@ -10,11 +10,12 @@ import xarray as xr
 
 from proof.proof import Proof, rate, short
 from retroscope.analyses.neurons.ablation.table import area_table
-from retroscope.analyses.training_runs.infer import TRAINING, over_trainings
+from retroscope.analyses.training_runs.infer import over_trainings
 from retroscope.analyses.transplants.interactions import interaction_tables, subset_names
 from retroscope.scores import Scores
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.trainings import TRAINING
 
 TRAININGS, QUERIES, ALPHA, MEASURE = 3, 60, 0.05, "RR@10"
 EFFECT, OF_TRAINING = 0.12, 0.03  # of fine-tuning, and the standard deviation of it over trainings

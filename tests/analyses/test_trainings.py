@@ -20,7 +20,7 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.training_runs import ANALYSIS
-from retroscope.analyses.training_runs.infer import TRAINING, over_trainings, stack_trainings
+from retroscope.analyses.training_runs.infer import over_trainings
 from retroscope.analyses.training_runs.measure import INSTRUMENT
 from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.encoders.encoder import Retriever
@@ -31,6 +31,7 @@ from retroscope.scores import Scores
 from retroscope.statistics.resampling.clusters import clusters_of
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.trainings import TRAINING, stack_trainings
 from retroscope.typesetting.statements import State
 from retroscope.typesetting.subject import Subject
 from tiny_study import Tiny, further_trainings

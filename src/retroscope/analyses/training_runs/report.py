@@ -8,12 +8,13 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
-from retroscope.analyses.training_runs.infer import over_trainings, stack_trainings
+from retroscope.analyses.training_runs.infer import over_trainings
 from retroscope.analyses.training_runs.result import TrainingsResult
 from retroscope.analyses.training_runs.tables import training_tables
 from retroscope.analyses.training_runs.words import statements
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
+from retroscope.statistics.trainings import stack_trainings
 from retroscope.typesetting.frames import PLAIN, rows
 
 

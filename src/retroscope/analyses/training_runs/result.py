@@ -7,8 +7,7 @@ import pandas as pd
 
 from retroscope.errors import demand_columns
 from retroscope.statistics import Difference
-
-EFFECT_COLUMNS = ("before", "after", "effect", "ci_low", "ci_high", "p", "p_corrected", "spread", "trainings", "n")
+from retroscope.statistics.trainings import EFFECT_COLUMNS, crossed_method
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +42,4 @@ class TrainingsResult:
     @property
     def method(self) -> Mapping[str, object]:
         """Return the methods of the intervals over trainings and queries."""
-        return {
-            "interval": "two-way random effects over trainings and queries",
-            "level": self.level,
-            "trainings": len(self.names),
-            "correction": "holm",
-        }
+        return crossed_method(self.level, len(self.names))

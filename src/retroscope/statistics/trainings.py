@@ -1,0 +1,89 @@
+"""Effects over several trainings and their queries together, from the scores of every training."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from retroscope.scores import Scores, align
+from retroscope.statistics.cells import cell_values
+from retroscope.statistics.resampling.clusters import clusters_of
+from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
+from retroscope.statistics.resampling.flips import SignFlips
+from retroscope.statistics.testing.correction import correct
+
+TRAINING = "training"  # the dimension
+EFFECT_COLUMNS = ("before", "after", "effect", "ci_low", "ci_high", "p", "p_corrected", "spread", "trainings", "n")
+
+
+def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
+    """Stack the scores of all trainings along a dimension `training`, (query, training, ...)."""
+    first = each[0]
+    parts = [first, *(align(first, other)[1] for other in each[1:])]
+    values = xr.concat([part.values for part in parts], dim=TRAINING).assign_coords({TRAINING: list(names)})
+    warnings = {f"{name}: {w}": None for name, part in zip(names, parts, strict=True) for w in part.warnings}
+    return Scores(
+        name, values.transpose("query", TRAINING, ...), first.recipe, tuple(warnings), passages=first.passages
+    )
+
+
+def effects_over_trainings(before: Scores, after: Scores, level: float, family: str) -> pd.DataFrame:
+    """Return the mean effect over trainings and queries for each combination of labels, with its crossed interval.
+
+    Args:
+        before, after: scores of every training before and after, (query, training, ...).
+        level: of the intervals.
+        family: the label whose values each make one family of tests, corrected by Holm; see `corrected_within`.
+
+    Returns:
+        The labels, and the columns `EFFECT_COLUMNS`: `spread` is the standard deviation of the effect over trainings.
+    """
+    frame = uncorrected_effects(before, after, level)
+    return corrected_within(frame, frame[family])
+
+
+def uncorrected_effects(before: Scores, after: Scores, level: float) -> pd.DataFrame:
+    """Return the same as `effects_over_trainings`, with `p_corrected` still empty."""
+    before, after = align(before, after)
+    labels = [str(dim) for dim in after.values.dims[2:]]
+    return pd.DataFrame(list(_cells(before, after, labels, level)), columns=[*labels, *EFFECT_COLUMNS])
+
+
+def corrected_within(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFrame:
+    """Fill `p_corrected` by Holm's correction within each family."""
+    corrected = frame.copy()
+    for _, part in frame.groupby(family):
+        p = part["p"].to_numpy()
+        corrected.loc[part.index, "p_corrected"] = correct("holm", p, np.zeros((0, len(p))), SignFlips())
+    return corrected
+
+
+def crossed_method(level: float, trainings: int) -> Mapping[str, object]:
+    """Return the method of these intervals and tests, JSON-like."""
+    return {
+        "interval": "two-way random effects over trainings and queries",
+        "level": level,
+        "trainings": trainings,
+        "correction": "holm",
+    }
+
+
+def _cells(before: Scores, after: Scores, labels: list[str], level: float) -> Iterator[tuple[Any, ...]]:
+    shape = (-1, after.values.sizes[TRAINING], int(np.prod(after.values.shape[2:])))
+    old, new = (cell_values(scores).reshape(shape) for scores in (before, after))
+    clusters = clusters_of(before if before.texts is not None else after)
+    for cell, at in enumerate(product(*(after.values.indexes[dim] for dim in labels))):
+        change = (new[:, :, cell] - old[:, :, cell]).T
+        change[:, np.isnan(change).any(axis=0)] = np.nan  # paired: what both sides of every training measured
+        kept = ~np.isnan(change[0])
+        if kept.sum() < 2:
+            continue
+        ends = (-1.0, 1.0) if np.nanmax(np.abs(change)) <= 1 else (-np.inf, np.inf)
+        mean, p = crossed_mean(change, level, ends, clusters), crossed_p(change, clusters)
+        spread = float(change[:, kept].mean(axis=1).std(ddof=1))
+        means = (float(side[kept, :, cell].mean()) for side in (old, new))
+        limits = (float(mean.low), float(mean.high))
+        yield (*at, *means, float(mean.mean), *limits, p, np.nan, spread, len(change), int(kept.sum()))
