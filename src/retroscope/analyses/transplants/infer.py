@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading
@@ -15,6 +16,7 @@ from retroscope.analyses.transplants.result import (
     SUM,
     HybridScores,
     Interactions,
+    OverTrainings,
     TransplantEffects,
     TransplantResult,
 )
@@ -24,11 +26,13 @@ from retroscope.statistics.difference import Difference
 from retroscope.statistics.ratio import ratio_of_means
 from retroscope.statistics.resampling.clusters import clusters_by_row
 from retroscope.statistics.settings import ComparisonSettings
+from retroscope.statistics.trainings import effects_over_trainings, stack_trainings
 from retroscope.surgery.transplant import DIRECTIONS
 from retroscope.typesetting.frames import alpha, rows
 
 INTACT, HYBRIDS = "intact", "hybrids"  # of every direction
 RANDOM_CHANGES, SUBSETS = "random", "subsets"  # of directions that have them
+TRAININGS = "trainings"  # further ones, numbered, of the first direction
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +57,9 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantRe
     for one in measurements:
         scores = scores_of(one)
         if scores.hybrids:
-            measurement = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
-            effects.append(_with_sample(measurement, one.facts))
+            found = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
+            over = places_over_trainings(found, further_of(one), reading.subject.after.name, statistics.intervals.level)
+            effects.append(_with_sample(replace(found, over_trainings=over), one.facts))
     return TransplantResult(tuple(effects)) if effects else None
 
 
@@ -77,6 +82,48 @@ def scores_of(measurement: Measurement) -> TransplantScores:
 
     intact = of(INTACT)
     return TransplantScores({d: (intact[d], one) for d, one in of(HYBRIDS).items()}, of(RANDOM_CHANGES), of(SUBSETS))
+
+
+def further_of(measurement: Measurement) -> dict[str, HybridScores]:
+    """Return the scores of every further training by name: direction -> the receiver intact, and its hybrids."""
+    scores, further = measurement.scores, dict[str, HybridScores]()
+    for number, training in enumerate(measurement.facts.get(TRAININGS, ())):
+        names = {d: [f"{d}/{TRAININGS}/{number}/{name}" for name in (INTACT, HYBRIDS)] for d in DIRECTIONS}
+        further[training] = {d: (scores[one], scores[two]) for d, (one, two) in names.items() if one in scores}
+    return further
+
+
+def places_over_trainings(
+    effects: TransplantEffects, further: Mapping[str, HybridScores], first: str, level: float
+) -> OverTrainings | None:
+    """Return the effects over all trainings and queries; the places of a measure are one family of tests.
+
+    Args:
+        effects: of the first training.
+        further: name -> scores of the same places, of every further training.
+        first: name of the first training.
+        level: of the intervals.
+    """
+    if not further:
+        return None
+    (direction,) = {direction for scores in further.values() for direction in scores}
+    difference, names = effects.differences[direction], (first, *further)
+    places = next(iter(further.values()))[direction][1].values["transplant"].values.tolist()
+    own = (difference.before.select(transplant=places), difference.after.select(transplant=places))
+    each = [own, *(scores[direction] for scores in further.values())]
+    intact, hybrids = (
+        stack_trainings(f"transplants of every training, {side}", [one[k] for one in each], names)
+        for k, side in enumerate((INTACT, HYBRIDS))
+    )
+    frame = effects_over_trainings(intact, hybrids, level, "measure")
+    return OverTrainings(names, direction, frame, _each_training(intact, hybrids), level)
+
+
+def _each_training(intact: Scores, hybrids: Scores) -> pd.DataFrame:
+    """Return the means of every training: training, transplant, measure, intact, score, effect."""
+    means = xr.Dataset({"intact": intact.values.mean("query"), "score": hybrids.values.mean("query")})
+    frame = means.to_dataframe()[["intact", "score"]].reset_index()
+    return frame.assign(effect=frame["score"] - frame["intact"])
 
 
 def effects_of(

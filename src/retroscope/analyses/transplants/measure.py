@@ -10,8 +10,16 @@ import xarray as xr
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.transplants.hybrid_scores import TOWERS, Measured, Sweep, hybrid_scores, tokenised
-from retroscope.analyses.transplants.infer import HYBRIDS, INTACT, RANDOM_CHANGES, SUBSETS, differences
+from retroscope.analyses.transplants.further_trainings import further_scores, refused_pair
+from retroscope.analyses.transplants.hybrid_scores import Measured, Sweep, hybrid_scores, tokenised
+from retroscope.analyses.transplants.infer import (
+    HYBRIDS,
+    INTACT,
+    RANDOM_CHANGES,
+    SUBSETS,
+    TRAININGS,
+    differences,
+)
 from retroscope.analyses.transplants.pilot import pilot
 from retroscope.analyses.transplants.plan import SweepWork, check_names, held_together, plan, refuse_large
 from retroscope.analyses.transplants.random_changes import random_scores
@@ -20,15 +28,13 @@ from retroscope.analyses.transplants.vectors import FOLDER, FORMAT
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.precision import PrecisionEffect
-from retroscope.errors import EncoderError
 from retroscope.files.cache_records import EntryKind, damaged_windows
-from retroscope.inputs.pairing import recipe_differences, same_weights
+from retroscope.inputs.pairing import recipe_differences
 from retroscope.inputs.sampled import SampleRow, is_sampled, sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import check_measures
 from retroscope.scores import Scores
-from retroscope.surgery.pairs import check_transplantable
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 
@@ -41,28 +47,11 @@ def refusal(context: Context, settings: SweepSettings) -> str:
     if not context.is_pair:
         return "weights are transplanted between two models, and there is one"
     before, after = context.models[BEFORE], context.models[AFTER]
-    reason = _unlike(before, after) or _same_models(before, after)
+    reason = refused_pair(before, after)
     if not reason:
         check_names(after.passage.anatomy.n_blocks, settings)
         check_measures(settings.measures or (), context.collection)
     return reason
-
-
-def _unlike(before: Retriever, after: Retriever) -> str:
-    """Return why the weights of two models cannot be exchanged; "" if they can."""
-    try:
-        for tower in TOWERS:
-            check_transplantable(before.tower(tower), after.tower(tower))
-    except EncoderError as error:
-        return error.what
-    return ""
-
-
-def _same_models(before: Retriever, after: Retriever) -> str:
-    """Return why there is nothing to transplant, since the models are the same; "" if they differ."""
-    if all(same_weights(before.tower(tower), after.tower(tower)) for tower in TOWERS):
-        return f"{before.name} and {after.name} have the same weights: there is nothing to transplant"
-    return ""
 
 
 def measure(context: Context, settings: SweepSettings, planned: Planned) -> Measurement:
@@ -70,7 +59,9 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
 
     "intact" is the receiver and "hybrids" its hybrids, both (query, transplant, measure); "random" its places with a
     significant effect, changed at random, (query, transplant, draw, measure); "subsets" every subset of a few groups,
-    (query, transplant, measure), in the first direction, as the other's are the same models.
+    (query, transplant, measure), in the first direction, as the other's are the same models. Further trainings are
+    numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first direction; the fact "trainings" has
+    their names.
     """
     work: SweepWork = planned.work
     pair, collection = (context.models[BEFORE], context.models[AFTER]), context.collection
@@ -90,11 +81,14 @@ def measure(context: Context, settings: SweepSettings, planned: Planned) -> Meas
     stages.ended("random changes")
     subsets = _subsets(sweep, work)
     stages.ended("subsets")
+    others = further_scores(sweep, work.further)
+    stages.ended("other trainings")
     facts = _Sample(collection, searched, measures, _sample_rows(hybrids, whole), effect).facts(pair)
+    notes = [*facts["notes"], *work.further.notes(pair[0])]
     return Measurement(
-        scores=_named(hybrids, random, subsets),
-        facts=facts,
-        caveats=tuple(f"transplants: {note}" for note in facts["notes"]),
+        scores=_named(hybrids, random, subsets) | _of_trainings(settings.directions[0], others),
+        facts=facts | {"notes": notes, "trainings": list(others)},
+        caveats=tuple(f"transplants: {note}" for note in notes),
         seconds=stages.seconds,
     )
 
@@ -104,6 +98,14 @@ def _named(hybrids: Measured, random: Mapping[str, Scores], subsets: Mapping[str
     scores = {f"{d}/{name}": one for d, both in hybrids.items() for name, one in zip(names, both, strict=True)}
     scores |= {f"{direction}/{RANDOM_CHANGES}": one for direction, one in random.items()}
     return scores | {f"{direction}/{SUBSETS}": one for direction, one in subsets.items()}
+
+
+def _of_trainings(direction: str, others: Mapping[str, tuple[Scores, Scores]]) -> dict[str, Scores]:
+    return {
+        f"{direction}/{TRAININGS}/{number}/{name}": one
+        for number, both in enumerate(others.values())
+        for name, one in zip((INTACT, HYBRIDS), both, strict=True)
+    }
 
 
 def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:

@@ -7,6 +7,7 @@ from typing import Any
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.transplants.controls import single_places
+from retroscope.analyses.transplants.further_trainings import FurtherTrainings, further_seconds, further_trainings
 from retroscope.analyses.transplants.hybrid_scores import TOWERS, receiver_of, run_alike
 from retroscope.analyses.transplants.interactions import players, subset_names
 from retroscope.analyses.transplants.settings import SweepSettings
@@ -15,7 +16,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_tokens
 from retroscope.inputs.sampled import sampled
-from retroscope.numbers import estimate
+from retroscope.numbers import count, estimate
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.ownership import Wanted, encodings
@@ -34,10 +35,12 @@ class SweepWork:
     Attributes:
         names: of every hybrid, "none" (the receiver) and "all" among them.
         subsets: transplants of every subset of a few groups; empty where they were not asked for.
+        further: the further trainings of the retriever, whose single places are transplanted, too.
     """
 
     names: tuple[str, ...]
     subsets: tuple[str, ...]
+    further: FurtherTrainings
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
 def plan(context: Context, settings: SweepSettings) -> Planned:
     """Plan the transplants: count hybrids, passages, queries and bytes of vectors, and estimate the seconds.
 
-    The seconds include the first look's random changes for `SIGNIFICANT` of the places.
+    The seconds include the first look's random changes for `SIGNIFICANT` of the places, and the hybrids of further
+    trainings.
 
     Raises:
         SettingsError: for a name that is none, or more vectors than are held in memory.
@@ -74,12 +78,13 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     pair = (context.models[BEFORE], context.models[AFTER])
     collection, depth = context.collection, pair[1].passage.anatomy.n_blocks
     check_names(depth, settings)
-    work = _work(depth, settings)
+    work = _work(depth, settings, context)
     searched = sampled(collection, collection.judged_queries, settings.passages, settings.seed)
     refuse_large(searched, held_together(work, settings), pair[1])
     control = _controls(work.names, settings)
     seconds = control_seconds = 0.0
-    for tower, n in zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True):
+    sizes = dict(zip(TOWERS, (len(searched.queries), len(searched.passages)), strict=True))
+    for tower, n in sizes.items():
         once = n * context.seconds_each(pair[1], tower, settings.precision)
         cost = _cost(pair[0].tower(tower), pair[1].tower(tower), work, control, settings)
         seconds += once * cost.hybrids
@@ -88,6 +93,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     hybrids, controls = len(work.names) * len(settings.directions) + len(work.subsets), sum(map(len, control))
     seconds += hybrids * each
     control_seconds += controls * each
+    of_trainings = further_seconds(context, work.further, sizes, each, settings)
     document = {
         "hybrids": (len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
         "bytes": 4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
@@ -97,8 +103,10 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         "controls": controls,
         "control_seconds": round(control_seconds, 3),
         "subsets": len(work.subsets) - 1 if work.subsets else 0,
+        "trainings": len(work.further.measured),
+        "training_seconds": round(of_trainings, 3),
     }
-    total = seconds + SIGNIFICANT * control_seconds * _drawn_share(settings)
+    total = seconds + SIGNIFICANT * control_seconds * _drawn_share(settings) + of_trainings
     return Planned((transplants_line(document),), total, document, work=work)
 
 
@@ -113,10 +121,11 @@ def _search_seconds(context: Context, searched: Collection, settings: SweepSetti
     return search_seconds(len(searched.queries), len(searched.passages), width, measures, context.product_rate)
 
 
-def _work(depth: int, settings: SweepSettings) -> SweepWork:
+def _work(depth: int, settings: SweepSettings, context: Context) -> SweepWork:
     names = settings.transplants or sweep(depth, settings.shares, settings.groups)
     subsets = tuple(subset_names(players(depth, settings.interactions)).values()) if settings.interactions else ()
-    return SweepWork(tuple(dict.fromkeys(("none", *names, "all"))), subsets)
+    every = tuple(dict.fromkeys(("none", *names, "all")))
+    return SweepWork(every, subsets, further_trainings(context, every))
 
 
 def held_together(work: SweepWork, settings: SweepSettings) -> int:
@@ -185,9 +194,13 @@ def transplants_line(planned: Mapping[str, Any]) -> str:
         f"at most about {estimate(planned['control_seconds'])}"
     )
     subsets = f" and {planned['subsets']:,} subsets of groups" if planned["subsets"] else ""
+    trainings = (
+        f"; single places and all weights of {count(planned['trainings'], 'other training')}, about "
+        f"{estimate(planned['training_seconds'])}"
+    )
     return (
         f"transplants: {planned['hybrids']:,} hybrids{subsets} over {planned['passages']:,} passages and "
         f"{planned['queries']:,} queries, each encoded from its first change up, about {estimate(planned['seconds'])} "
         f"(less what an earlier sweep left); {planned['bytes'] / MIB:,.0f} MiB of vectors"
-        f"{controls if planned['controls'] else ''}"
+        f"{controls if planned['controls'] else ''}{trainings if planned['trainings'] else ''}"
     )

@@ -5,28 +5,33 @@ from typing import Any
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.transplants.infer import infer
-from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
+from retroscope.analyses.transplants.result import OverTrainings, TransplantEffects, TransplantResult
 from retroscope.analyses.transplants.tables import transplant_tables
+from retroscope.analyses.transplants.training_words import training_statements
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.files.documents import clean
 from retroscope.typesetting.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
-    """Return the section; its statements are details, since the analysis `localisation` sums them up."""
-    first = result.first
+    """Return the section; what `localisation` sums up are details, effects over trainings are statements."""
+    first, over = result.first, result.first.over_trainings
     others = list(enumerate(result.by_collection[1:], start=2))
     every = {f"transplants_{n}": transplant_tables(one, reading.subject)["transplants"] for n, one in others}
     return Section(
+        statements=training_statements(first),
         details=transplant_statements(first),
         draw=lambda: _figures(first),
         tables=transplant_tables(first, reading.subject) | every,
-        frames={"transplants": first.table()} | {f"transplants_{n}": other.table() for n, other in others},
+        frames={"transplants": first.table()}
+        | {f"transplants_{n}": other.table() for n, other in others}
+        | ({} if over is None else {"transplants_trainings": over.places, "transplants_each_training": over.each}),
         differences={
             (f"Transplants: {direction}" if n == 0 else f"Transplants: {direction}, {one.collection}"): difference
             for n, one in enumerate(result.by_collection)
             for direction, difference in one.differences.items()
         },
+        methods={} if over is None else {"Transplants over trainings": over.method},
         document=[_document(one) for one in result.by_collection],
         values={
             "notes": first.notes,
@@ -42,13 +47,26 @@ def _left_out(reading: Reading) -> dict[str, str]:
     return {"random changes of the weights": "--set transplants.draws=3"} if settings.get("draws") == 0 else {}
 
 
+def _trainings(over: OverTrainings | None) -> dict[str, Any] | None:
+    """Return the effects over several trainings as JSON-like values; None if one training was transplanted."""
+    if over is None:
+        return None
+    return {
+        "names": list(over.names),
+        "direction": over.direction,
+        "places": over.places.to_dict(orient="records"),
+        "each": over.each.to_dict(orient="records"),
+        "level": over.level,
+    }
+
+
 def _document(effects: TransplantEffects) -> dict[str, Any]:
     document: dict[str, Any] = clean(
         {
             "collection": effects.collection,
             "queries": effects.queries,
             "passages": effects.passages,
-            "statements": [statement.text for statement in transplant_statements(effects)],
+            "statements": [one.text for one in (*training_statements(effects), *transplant_statements(effects))],
             "effects": effects.table().to_dict(orient="records"),
             "controls": effects.controls.to_dict(orient="records"),
             "interactions": {
@@ -58,6 +76,7 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
                 }
                 for direction, one in effects.interactions.items()
             },
+            "trainings": _trainings(effects.over_trainings),
             "sample": list(effects.sample),
             "notes": list(effects.notes),
         }

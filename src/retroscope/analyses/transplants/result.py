@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from retroscope.errors import demand_columns
 from retroscope.inputs.sampled import SampleRow
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
+from retroscope.statistics.trainings import EFFECT_COLUMNS, crossed_method
 
 COLUMNS = {"before": "intact", "after": "score", "after_low": "low", "after_high": "high"}
 TABLE_COLUMNS = ("direction", "transplant", "kind", "number", "measure", "intact", "score", "low", "high", "effect",
@@ -39,6 +41,39 @@ class Interactions:
     pairs: pd.DataFrame
 
 
+@dataclass(frozen=True, eq=False)
+class OverTrainings:
+    """Effects of single places and of all weights over several trainings and their queries together.
+
+    Attributes:
+        names: of the trainings, the retriever first.
+        direction: "restored" or "grafted".
+        places: a row a transplant and measure, with `EFFECT_COLUMNS`: "before" is the intact receiver, "after" the
+            hybrid, both as means over trainings.
+        each: the same means of every training: training, transplant, measure, intact, score, effect.
+        level: of the intervals.
+    """
+
+    names: tuple[str, ...]
+    direction: str
+    places: pd.DataFrame
+    each: pd.DataFrame
+    level: float
+
+    def __post_init__(self) -> None:
+        demand_columns("transplants over trainings", self.places, ("transplant", "measure", *EFFECT_COLUMNS))
+
+    @property
+    def alpha(self) -> float:
+        """Return the error rate that the tests allow."""
+        return round(1 - self.level, 12)
+
+    @property
+    def method(self) -> Mapping[str, object]:
+        """Return the methods of the intervals over trainings and queries."""
+        return crossed_method(self.level, len(self.names))
+
+
 def _frame(columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(columns=list(columns))
 
@@ -57,6 +92,7 @@ class TransplantEffects:
         controls: places alone whose effect is significant, against random changes of equal size, columns
             `CONTROL_COLUMNS`; empty where no control was run.
         interactions: direction -> of a few groups, where they were asked for.
+        over_trainings: effects over several trainings; None where only one was transplanted.
         queries: that were measured.
         passages: that were searched.
         notes: what was measured, and what a reader must know before any number.
@@ -71,6 +107,7 @@ class TransplantEffects:
     shares: pd.DataFrame = field(default_factory=lambda: _frame(SHARE_COLUMNS))
     controls: pd.DataFrame = field(default_factory=lambda: _frame(CONTROL_COLUMNS))
     interactions: Mapping[str, Interactions] = field(default_factory=dict)
+    over_trainings: OverTrainings | None = None
     queries: int = 0
     passages: int = 0
     notes: tuple[str, ...] = ()

@@ -5,15 +5,15 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
-from retroscope.numbers import MISSING, interval, p_number, p_value, score, signed
+from retroscope.numbers import MISSING, count, interval, marks, p_number, p_value, score, signed
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
-from retroscope.typesetting.subject import Subject
+from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_limits
 
 
 def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of every transplant by the headline measure, of random changes, and of interactions."""
+    """Return tables of every transplant by the headline measure, of random changes, interactions and trainings."""
     found = f.table()
     found = found[found["measure"] == f.measures[0]]
     corrected = f"p ({correction(next(iter(f.differences.values())))})"
@@ -38,7 +38,7 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
     tables = {
         "transplants": PaperTable(frame, caption, note, (f.measures[0], "effect", "interval", "share", corrected))
     }
-    return tables | _control_table(f) | _interaction_tables(f)
+    return tables | _control_table(f) | _interaction_tables(f) | _training_table(f)
 
 
 def _share(row: "pd.Series[Any]") -> str:
@@ -76,6 +76,33 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
     )
     caption = "Effect of transplanting a place, and of random changes of equal size"
     return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
+
+
+def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
+    """Return the table of all weights and single places over several trainings; none if one was transplanted."""
+    over = f.over_trainings
+    if over is None:
+        return {}
+    found = over.places[over.places["measure"] == f.measures[0]]
+    frame = pd.DataFrame(
+        {
+            "transplant": found["transplant"],
+            "intact": [score(v) for v in found[BEFORE]],
+            f.measures[0]: [score(v) for v in found[AFTER]],
+            "effect": [signed(r["effect"]) + marks(r["p_corrected"], over.alpha) for _, r in found.iterrows()],
+            "interval": [effect_limits(r) for _, r in found.iterrows()],
+            "p": [p_number(p) for p in found["p_corrected"]],
+            "sd over trainings": [score(v) for v in found["spread"]],
+        },
+        dtype=object,
+    )
+    note = (
+        f"Weights are {over.direction}. Trainings: {', '.join(over.names)}. Means and intervals "
+        f"({100 * over.level:g} %) are over the trainings and their queries together; p is corrected over the rows "
+        f"(Holm). Random changes of equal size were made in {over.names[0]} alone."
+    )
+    caption = f"Transplants over {count(len(over.names), 'training')}, on {f.collection}"
+    return {"transplants_trainings": PaperTable(frame, caption, note, tuple(frame.columns[1:]))}
 
 
 def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:

@@ -1,0 +1,110 @@
+"""Transplants into the further trainings of the retriever: the same places in the first direction, to plan and measure.
+
+The places are all weights and every single place of the sweep, on the same sample. Random changes are drawn of the
+first training alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from retroscope.analyses.context import Context
+from retroscope.analyses.transplants.controls import single_places
+from retroscope.analyses.transplants.hybrid_scores import TOWERS, Sweep, hybrid_scores, tokenised
+from retroscope.analyses.transplants.settings import SweepSettings
+from retroscope.encoders.encoder import Retriever
+from retroscope.errors import EncoderError
+from retroscope.inputs.pairing import recipe_differences, same_weights
+from retroscope.scores import Scores
+from retroscope.surgery.ownership import encodings
+from retroscope.surgery.pairs import check_transplantable
+from retroscope.typesetting.subject import BEFORE
+
+
+@dataclass(frozen=True, eq=False)
+class FurtherTrainings:
+    """Further trainings of the retriever, and the transplants to measure of each.
+
+    Attributes:
+        measured: name -> training, of those whose weights can be exchanged with the backbone's.
+        left_out: name -> reason, of all others.
+        names: of the hybrids, "none" and "all" among them.
+    """
+
+    measured: Mapping[str, Retriever]
+    left_out: Mapping[str, str]
+    names: tuple[str, ...]
+
+    def notes(self, backbone: Retriever) -> list[str]:
+        """Return what a reader must know: what was measured of which trainings, and why others are left out."""
+        notes = [
+            f"{name} (another training) is left out of the effects over trainings, since {reason}"
+            for name, reason in self.left_out.items()
+        ]
+        if self.measured:
+            notes.append(
+                f"of the other trainings ({', '.join(self.measured)}), all weights and single places were "
+                "transplanted, without random changes"
+            )
+        for name, one in self.measured.items():
+            notes += [f"{name} (another training): {text}" for text in recipe_differences(backbone, one)]
+        return notes
+
+
+def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
+    """Return the further trainings that can be transplanted, and why others cannot; none on a further collection.
+
+    Args:
+        names: all transplants of the sweep, of which the single places are taken.
+    """
+    trainings, backbone = context.trainings if context.first else (), context.models[BEFORE]
+    reasons = {one.name: refused_pair(backbone, one) for one in trainings}
+    return FurtherTrainings(
+        measured={one.name: one for one in trainings if not reasons[one.name]},
+        left_out={name: reason for name, reason in reasons.items() if reason},
+        names=("none", *single_places(names), "all"),
+    )
+
+
+def refused_pair(before: Retriever, after: Retriever) -> str:
+    """Return why no weights of two models can be exchanged (unlike architectures, equal weights); "" if they can."""
+    try:
+        for tower in TOWERS:
+            check_transplantable(before.tower(tower), after.tower(tower))
+    except EncoderError as error:
+        return error.what
+    if all(same_weights(before.tower(tower), after.tower(tower)) for tower in TOWERS):
+        return f"{before.name} and {after.name} have the same weights: there is nothing to transplant"
+    return ""
+
+
+def further_seconds(
+    context: Context, further: FurtherTrainings, sizes: Mapping[str, int], search: float, settings: SweepSettings
+) -> float:
+    """Estimate the seconds of the hybrids of all further trainings.
+
+    Args:
+        sizes: tower -> number of its texts in the sample.
+        search: seconds of searching the sample once.
+    """
+    seconds = 0.0
+    for one in further.measured.values():
+        runs = encodings(one.passage.anatomy, [(0, name) for name in further.names])
+        seconds += len(further.names) * search
+        seconds += sum(n * runs * context.seconds_each(one, tower, settings.precision) for tower, n in sizes.items())
+    return seconds
+
+
+def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[Scores, Scores]]:
+    """Return, for each further training by name, the scores of the intact receiver and of its hybrids.
+
+    Args:
+        sweep: of the first training, whose backbone, sample and first direction are taken.
+    """
+    direction = sweep.settings.directions[0]
+    settings = replace(sweep.settings, directions=(direction,))
+    scores = {}
+    for name, training in further.measured.items():
+        pair = (sweep.pair[0], training)
+        own = replace(sweep, pair=pair, names=further.names, settings=settings, stage=f"transplants of {name}")
+        scores[name] = hybrid_scores(tokenised(own))[direction]
+    return scores

@@ -1,0 +1,75 @@
+"""Statements about transplants over several trainings and their queries together."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from retroscope.analyses.transplants.result import OverTrainings, TransplantEffects
+from retroscope.analyses.transplants.words import DOING, WEIGHTS
+from retroscope.numbers import count, p_value, score, signed
+from retroscope.typesetting.places import place_words
+from retroscope.typesetting.statements import State, Statement
+from retroscope.typesetting.subject import AFTER, BEFORE
+from retroscope.typesetting.words import effect_limits, estimate_of, most_changed
+
+TOPIC = "trainings"
+
+
+def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
+    """State the effects of all weights and of single places over all trainings; empty if one was transplanted."""
+    over = f.over_trainings
+    if over is None:
+        return ()
+    places = over.places[over.places["measure"] == f.measures[0]].set_index("transplant")
+    return tuple(_statements(over, places, f.measures[0]))
+
+
+def _statements(over: OverTrainings, places: pd.DataFrame, measure: str) -> Iterator[Statement]:
+    everything, single = places.loc["all"], places.drop(index="all")
+    yield _total(over, everything, measure)
+    if len(single) and everything["p_corrected"] < over.alpha:  # of an effect that is not shown no place is claimed
+        yield _single(over, single, measure)
+
+
+def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statement:
+    significant = row["p_corrected"] < over.alpha
+    end = "this is the total effect" if significant else "no significant effect, so there is nothing to localise"
+    each = over.each[(over.each["transplant"] == "all") & (over.each["measure"] == measure)]
+    parts = [f"{one['training']} {signed(one['effect'])}" for _, one in each.iterrows()]
+    what, where = WEIGHTS[over.direction]
+    verb, into = DOING[over.direction]
+    text = (
+        f"{_over(over)}, {verb} all of {what} {into} {where} takes {measure} from a mean of {score(row[BEFORE])} to "
+        f"{score(row[AFTER])}, {_tested(row)}: {end}. Effect in each training: {', '.join(parts)}."
+    )
+    state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
+    number = estimate_of(row, f"{measure}, all {over.direction} over trainings")
+    return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.all", estimate=number)
+
+
+def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statement:
+    """State which single places change the measure over all trainings, and that their control is of one training."""
+    significant = places[places["p_corrected"] < over.alpha]
+    largest = most_changed(places, over.alpha)
+    named = significant.sort_values("effect", key=abs, ascending=False)
+    said = [f"{place_words(str(place))} {_tested(row)}" for place, row in named.iterrows()]
+    what, where = WEIGHTS[over.direction]
+    verb, into = DOING[over.direction]
+    at = f"{len(said) or 'none'} of {count(len(places), 'place')}"
+    without = f"the largest change is with {place_words(str(largest.name))}, {_tested(largest)}"
+    text = (
+        f"{_over(over)}, {verb} {what} {into} a single place of {where} changes {measure} significantly at {at}: "
+        f"{'; '.join(said) if said else without}. Random changes of equal size were made in {over.names[0]} alone."
+    )
+    state = State.SIGNIFICANT if said else State.NOT_SIGNIFICANT
+    number = estimate_of(largest, f"{measure}, {largest.name} {over.direction} over trainings")
+    return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.places", estimate=number)
+
+
+def _over(over: OverTrainings) -> str:
+    return f"Over {count(len(over.names), 'training')} and their queries together"
+
+
+def _tested(row: "pd.Series[Any]") -> str:
+    return f"{signed(row['effect'])} {effect_limits(row)}, Holm-corrected {p_value(row['p_corrected'])}"
