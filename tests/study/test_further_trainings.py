@@ -7,6 +7,7 @@ import pytest
 from transformers import BertConfig, BertModel
 
 from retroscope.analyses import analyses
+from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.encoder import Retriever
@@ -23,6 +24,10 @@ PROBES = ProbeSettings(probes=("cosine", "passage_only"), controls=("none",), pa
 KEPT = ("health", "retrieval", "training_runs", "probes")
 LEFT_OUT = {name: None for name in analyses() if name not in KEPT}
 FAST = replace(QUICK, random_weights=False, analyses={**LEFT_OUT, "probes": PROBES})
+SWEEP = SweepSettings(measures=("RR@10",), transplants=("block:1", "block:2"), passages=0, draws=0)
+WITHOUT_PROBES = {name: None for name in analyses() if name not in ("health", "retrieval", "training_runs", "weights")}
+TRANSPLANTED = replace(FAST, analyses={**WITHOUT_PROBES, "transplants": SWEEP})
+ALONE = "trainings, this section is about retriever alone."
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +55,36 @@ def test_the_report_says_over_how_many_trainings(trained: Study, tmp_path: Path)
     assert load_study(tmp_path).summary()["analyses"] == trained.summary()["analyses"]
 
 
+def test_transplants_enter_and_every_other_section_says_that_it_is_of_one(
+    backbone: Retriever, retriever: Retriever, further: tuple[Retriever, ...], collection: Collection, tmp_path: Path
+) -> None:
+    def stopped(what: str, done: int, total: int) -> None:
+        if what == "transplants of training-2: passage texts":
+            raise KeyboardInterrupt
+
+    pair, cache = {"before": backbone, "after": retriever}, tmp_path / "cache"
+    with pytest.raises(KeyboardInterrupt):
+        run_study(plan_study(pair, [collection], TRANSPLANTED, trainings=further, cache=cache), stopped)
+    study = run_study(plan_study(pair, [collection], TRANSPLANTED, trainings=further, cache=cache))
+    (document,) = study.summary()["analyses"]["transplants"]
+    assert document["trainings"]["names"] == ["retriever", "training-1", "training-2"]
+    assert [row["transplant"] for row in document["trainings"]["places"]] == ["block:1", "block:2", "all"]
+    said = [s for s in study.report_contents.verdict.statements if s.name.startswith("transplants.restored.trainings")]
+    assert said[0].text.startswith("Over 3 trainings and their queries together, restoring all of ")
+    page = study.report(tmp_path / "study").read_text("utf-8")
+    assert "Transplants over 3 trainings" in page
+    sections = [name for name in study.report_contents.sections if not analyses()[name].over_trainings]
+    assert {"health", "retrieval", "weights"} <= set(sections)
+    assert page.count(f"Of 3 {ALONE}") == len(sections)
+    answer = study.report_contents.answer
+    assert answer is not None
+    assert "other trainings: of retriever alone: weights" in answer.missing_lines()
+    assert load_study(tmp_path / "study").summary()["analyses"] == study.summary()["analyses"]
+    assert (tmp_path / "study" / "tables" / "transplants_trainings.csv").exists()
+
+
 def test_one_training_is_reported_as_before(
-    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path
+    backbone: Retriever, retriever: Retriever, collection: Collection, cache: Path, tmp_path: Path
 ) -> None:
     alone = compare(backbone, retriever, collection, FAST, cache=cache)
     assert "training_runs" not in alone.results
@@ -60,6 +93,10 @@ def test_one_training_is_reported_as_before(
     assert said.headline is not None
     assert "this training alone" not in said.headline.text
     assert not any("further training" in caveat for caveat in alone.facts["caveats"])
+    assert ALONE not in alone.report(tmp_path / "alone").read_text("utf-8")
+    answer = alone.report_contents.answer
+    assert answer is not None
+    assert not any(line.startswith("other trainings") for line in answer.missing_lines())
 
 
 @pytest.mark.parametrize(("kept", "counted"), [("groups", 1), ("training_runs", 3)])

@@ -157,6 +157,8 @@ class Analysis:
             would take more than a quarter of a study.
         option: what the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.
         answers: questions of the first screen that it can answer.
+        over_trainings: whether its section reports further trainings of the retriever, too, and says which numbers are
+            of which; every other section is labelled as that of the first training alone.
     """
 
     name: str
@@ -178,6 +180,7 @@ class Analysis:
     on_request: bool = False
     option: str = ""
     answers: tuple[str, ...] = ()
+    over_trainings: bool = False
 
 
 def switch_of(analysis: Analysis) -> str:

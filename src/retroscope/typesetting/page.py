@@ -55,6 +55,7 @@ class SectionPage:
             has no content yet.
         values: name -> what its templates read.
         statements: all that it says; the first is its answer.
+        label: whose numbers it has, where that is not the whole study; "" for none.
     """
 
     name: str
@@ -63,6 +64,7 @@ class SectionPage:
     package: str
     values: Mapping[str, object]
     statements: Sequence[Statement] = ()
+    label: str = ""
 
     @property
     def answer(self) -> str:

@@ -1,6 +1,6 @@
 """Analysis of training runs: do the effects hold for further trainings of the retriever?
 
-Each is searched and probed in the same way.
+Each is searched and probed in the same way; transplants measure their own effects over trainings.
 """
 
 from retroscope.analyses.analysis import TRAININGS, Analysis, Instrument, NoSettings, Reporter
@@ -33,4 +33,5 @@ ANALYSIS = Analysis(
     needs=("retrieval", "probes"),
     optional_input=TRAININGS,
     option="--training MODEL",
+    over_trainings=True,
 )

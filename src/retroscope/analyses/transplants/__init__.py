@@ -46,4 +46,5 @@ ANALYSIS = Analysis(
     reporter=_reporter,
     every_collection=True,
     reads_vectors=False,
+    over_trainings=True,
 )

@@ -54,8 +54,22 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
         else []
     )
     parts = [Missing(what, option) for section in sections.values() for what, option in section.left_out.items()]
+    trainings = _of_further_trainings(subject, sections)
     refused = [Missing(_words(one.analysis), "", one.reason) for one in subject.refused]
-    return (*waiting, *refused, *off, *parts, *controls, *absent, *untested, *alone, *unasked)
+    return (*waiting, *refused, *off, *parts, *controls, *trainings, *absent, *untested, *alone, *unasked)
+
+
+def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> list[Missing]:
+    """Name what was measured of the first of several trainings alone; empty if there is one training."""
+    if subject.trainings == 1:
+        return []
+    known = analyses()
+    over = [known[name] for name in sections if name in known and known[name].over_trainings]
+    covered = {name for one in over for name in (one.name, *one.needs)}
+    measured = [name for name, one in known.items() if name in sections and one.instrument is not None]
+    names = ", ".join(_words(name) for name in measured if name not in covered)
+    reason = f"of {subject.after.name} alone: {names}"
+    return [Missing("other trainings", "", reason)] if names else []
 
 
 def _without(one: Analysis) -> str:

@@ -161,7 +161,7 @@ def render(report: Report) -> str:
 
     pending = {one.analysis for one in report.subject.not_yet_run}
     pages = [
-        _section_page(known, report.sections.get(name))
+        _section_page(known, report.sections.get(name), report.subject)
         for name, known in analyses().items()
         if name in report.sections or name in pending
     ]
@@ -187,7 +187,7 @@ def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
     return {"svg": inline_svg(svg(figure.specification), figure.alt), "caption": figure.caption}
 
 
-def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
+def _section_page(analysis: Analysis, section: Section | None, subject: Subject) -> "SectionPage":
     """Return a section as the page prints it; an analysis that has not run yet gets a section without content."""
     from retroscope.typesetting.page import SectionPage
 
@@ -195,4 +195,12 @@ def _section_page(analysis: Analysis, section: Section | None) -> "SectionPage":
         return SectionPage(analysis.name, analysis.title, analysis.question, "", {})
     values = {**section.values, "section": section}
     statements = (*section.statements, *section.details, *section.unconfirmed)
-    return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values, statements)
+    label = of_one_training(analysis, subject)
+    return SectionPage(analysis.name, analysis.title, analysis.question, analysis.package, values, statements, label)
+
+
+def of_one_training(analysis: Analysis, subject: Subject) -> str:
+    """Return the label of a section that describes one of several trainings; "" for any other section."""
+    if analysis.over_trainings or subject.trainings == 1:
+        return ""
+    return f"Of {subject.trainings} trainings, this section is about {subject.after.name} alone."
