@@ -73,7 +73,11 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
         frames=_frames(result),
         differences={} if first.whitened is None else {"Whitened": first.whitened},
         document=[_document(one) for one in result.by_collection],
-        values={"texts": first.drift.texts, "others": [one.collection for one in result.by_collection[1:]]},
+        values={
+            "texts": first.drift.texts,
+            "others": [one.collection for one in result.by_collection[1:]],
+            "several_trainings": reading.subject.trainings > 1,
+        },
     )
 
 

@@ -35,6 +35,8 @@ def report(result: TransplantResult, reading: Reading) -> Section:
         document=[_document(one) for one in result.by_collection],
         values={
             "notes": first.notes,
+            "trainings": reading.subject.trainings,
+            "retriever": reading.subject.after.name,
             "further": [(f"transplants_{n}", one.collection, transplant_statements(one)) for n, one in others],
         },
         left_out=_left_out(reading),
