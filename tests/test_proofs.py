@@ -42,7 +42,7 @@ QUICK = {
     "neurons": lambda: [neurons.peak(STUDIES), neurons.shared(STUDIES)],
     "several": lambda: [several.trainings(24), several.shapley(24), several.area(12)],
     "doctor": lambda: doctor.proofs(8),
-    "components": lambda: components.proofs(8),
+    "components": lambda: components.proofs(16),
     "erasure": lambda: erasure.proofs(8),
     "domains": lambda: domains.proofs(16),
     "knowledge": lambda: knowledge.proofs(16),

@@ -41,7 +41,7 @@ SIZES = {"short questions": 40, "long questions": 25, "numbers": 15}
 PLANTED = "long questions"
 RANKS = np.array([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5, 0])
 USUAL = np.array([0.3, 0.15, 0.1, 0.1, 0.05, 0.3])  # chance of each rank
-BETTER = np.array([0.8, 0.1, 0.05, 0.05, 0, 0])
+BETTER = np.array([0.95, 0.05, 0, 0, 0, 0])
 ANEW = 0.5  # share of the queries whose rank is drawn anew by fine-tuning
 FEW = ComparisonSettings(resamples=500)
 

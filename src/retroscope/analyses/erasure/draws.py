@@ -34,7 +34,8 @@ def judged_with_draws(difference: Difference, changes: xr.DataArray, level: floa
     clusters = clusters_by_row(replace(difference.before, values=changes))
     p = np.array([crossed_p(values, clusters) for values in _cells(changes)])
     corrected = correct("holm", p, np.zeros((0, len(p))), SignFlips())
-    return _replaced(with_draws(difference, changes, level), {"p": p, "p_corrected": corrected})
+    judged = _replaced(with_draws(difference, changes, level), {"p": p, "p_corrected": corrected})
+    return replace(judged, method={**judged.method, "correction": "holm"})
 
 
 def _cells(changes: xr.DataArray) -> np.ndarray:

@@ -211,8 +211,8 @@ class _Side:
 def _change(before: _Side, after: _Side, statistics: ComparisonSettings) -> Difference:
     """Compare how much more the erasure takes than random subspaces of equal rank, over draws and queries."""
     sides = align(before.use(), after.use())
-    means = (replace(one, values=one.values.mean("variant")) for one in sides)
-    compared = compare_scores(*means, statistics)
+    first, second = (replace(one, values=one.values.mean("variant")) for one in sides)
+    compared = compare_scores(first, second, statistics)
     return judged_with_draws(compared, sides[1].values - sides[0].values, statistics.level)
 
 
