@@ -17,6 +17,7 @@ from retroscope.inputs.settings import StudySettings
 from retroscope.statistics.settings import ComparisonSettings
 from tiny_study import Tiny
 
+OTHER_MEASURES = ("other_measures", "other_collection_measures")
 SETTINGS = StudySettings(measures=("RR@10", "R@10"), statistics=ComparisonSettings(resamples=200, permutations=200))
 
 
@@ -76,6 +77,9 @@ def test_another_collection_has_a_statement_and_a_table_of_its_own(
     result, section = reported(ANALYSIS, [searched, replace(again, collection="other")], subject_of(context))
     assert [one.collection for one in result.by_collection] == [context.collection.name, "other"]
     (statement,) = [s for s in section.statements if s.text.startswith("On other: ")]
+    of_first, of_other = ([s for s in section.statements if s.code == c] for c in OTHER_MEASURES)
+    assert of_first
+    assert [f"On other, o{s.text[1:]}" for s in of_first] == [s.text for s in of_other]
     assert statement.text == f"On other: {section.statements[0].text.split(' Of ')[0]}"
     assert not statement.headline
     assert section.tables["retrieval_2"].caption == "Retrieval on other"

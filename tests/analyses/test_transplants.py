@@ -226,6 +226,14 @@ def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collect
     assert swept(pair, collection, cache, transplants=("block:1",)).effects.sample == ()
 
 
+def test_a_cutoff_beyond_the_sample_is_a_warning(
+    pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
+) -> None:
+    deep = swept(pair, collection, cache, passages=120, transplants=("block:1",), measures=("RR@10", "R@120"))
+    warned = "R@120 looks at 120 passages and the sample has 120: the whole sample is retrieved"
+    assert [warned in caveat for caveat in deep.measurement.caveats].count(True) == 1
+
+
 def test_a_lower_precision_is_measured_first(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
