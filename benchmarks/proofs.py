@@ -134,8 +134,8 @@ def kept(family: str, studies: int, state: Path) -> Tried:
 def took(seconds: float, processes: int) -> str:
     """Return the sentence about the time of all families, which a stopped run keeps with their rows."""
     return (
-        f"All families took {seconds:,.0f} s, {seconds / processes / 60:.0f} minutes by {processes} processes at a "
-        f"time, on {os.cpu_count()} cores."
+        f"All families took {seconds:,.0f} s one after the other, at least {seconds / processes / 60:.0f} minutes by "
+        f"{processes} processes, on {os.cpu_count()} cores."
     )
 
 

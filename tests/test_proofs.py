@@ -1,10 +1,12 @@
 """A small part of docs/proofs.md: some rows of every family, with few studies, and the rules of the table itself."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
@@ -67,6 +69,14 @@ def where() -> list[Proof]:
     )
     two = [localisation.localised(seed, localisation.TWO, localisation.names(4), 2) for seed in range(16)]
     return [localisation.agreement(by_luck, knowing), localisation.contradiction(two, by_luck)]
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """The families set the number of torch's threads, for their process: here others come after them."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("family", QUICK)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from retroscope.analyses.erasure.draws import INTERVAL, judged_with_draws, with_draws
+from retroscope.analyses.erasure.draws import INTERVAL, TWO_WAY, judged_with_draws, with_draws
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, Difference, compare_scores
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
@@ -35,6 +35,14 @@ def test_every_cell_is_the_two_way_mean_of_its_draws_and_queries() -> None:
     assert float(at["p_corrected"]) >= float(at["p"])
     assert float(at["effect"]) == float(difference.table["effect"].sel(layer=2, rank=6))
     assert found.method["interval"] == INTERVAL
+
+
+def test_a_layer_where_nothing_is_erased_has_an_interval_with_a_width() -> None:
+    difference, changes = against_draws(0, 0.05)
+    changes = changes.where(changes["layer"] == 2, 0.0)
+    found = judged_with_draws(difference, changes, 0.95).table.sel(layer=1, rank=2)
+    assert float(found["ci_low"]) < 0 < float(found["ci_high"])
+    assert str(found["test_used"].item()) == TWO_WAY
 
 
 def test_intervals_alone_leave_the_test_over_queries() -> None:

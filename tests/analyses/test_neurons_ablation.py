@@ -341,7 +341,7 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     assert {*ablation_result.scores.query_ids}.isdisjoint(attributed)
     assert ablation_result.warnings == (
         f"ablation: a sample was searched: 7 of {N} passages with 5 of {N - 9} queries",
-        "ablation: warning: RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
+        "ablation: RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
         "recall is 1 whatever the retriever; use a smaller cut-off",
         "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
     )

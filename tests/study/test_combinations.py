@@ -159,8 +159,10 @@ def test_the_published_protocol_with_every_control_alone(
     """It switches random weights off: naming the control contradicts that, and a control is never left out unsaid."""
     alone = {**ALL_OFF, "probes": {"probes": ["cosine"], "controls": ["none", control][control == "none" :]}}
     if control == "random_weights":
-        with pytest.raises(SettingsError, match="names random_weights, but random_weights is false"):
-            compare(backbone, retriever, few, settings_of(PUBLISHED_PROTOCOL, alone), cache=cache)
+        off = {"random_weights": False}
+        for settings in (settings_of(PUBLISHED_PROTOCOL, alone), settings_of("default", alone, off)):
+            with pytest.raises(SettingsError, match="names random_weights, but random_weights is false"):
+                compare(backbone, retriever, few, settings, cache=cache)
         alone["random_weights"] = True
     study = reported((backbone, retriever), few, settings_of(PUBLISHED_PROTOCOL, alone), cache, tmp_path)
     assert control in study.measured["probes"][0].scores["after"].values["control"].values

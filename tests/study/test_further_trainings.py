@@ -16,6 +16,7 @@ from retroscope.errors import EncoderError
 from retroscope.probing.settings import ProbeSettings
 from retroscope.study.planning.plan import plan_study
 from retroscope.study.record import recorded_facts
+from retroscope.study.reporting.missing import OF_TRAININGS
 from retroscope.study.run import compare, forget, run_study
 from retroscope.study.study import Study, load_study
 from tiny_study import QUICK, Tiny, further_trainings
@@ -78,7 +79,7 @@ def test_transplants_enter_and_every_other_section_says_that_it_is_of_one(
     assert page.count(f"Of 3 {ALONE}") == len(sections)
     answer = study.report_contents.answer
     assert answer is not None
-    assert "other trainings: of retriever alone: weights" in answer.missing_lines()
+    assert f"{OF_TRAININGS}: weights are of retriever alone" in answer.missing_lines()
     assert load_study(tmp_path / "study").summary()["analyses"] == study.summary()["analyses"]
     assert (tmp_path / "study" / "tables" / "transplants_trainings.csv").exists()
 
@@ -96,10 +97,10 @@ def test_one_training_is_reported_as_before(
     assert ALONE not in alone.report(tmp_path / "alone").read_text("utf-8")
     answer = alone.report_contents.answer
     assert answer is not None
-    assert not any(line.startswith("other trainings") for line in answer.missing_lines())
+    assert not any(line.startswith(OF_TRAININGS) for line in answer.missing_lines())
 
 
-@pytest.mark.parametrize(("kept", "counted"), [("groups", 1), ("training_runs", 3)])
+@pytest.mark.parametrize(("kept", "counted"), [("groups", 1), ("training_runs", 3), ("transplants", 3)])
 def test_trainings_count_only_where_they_are_measured(
     backbone: Retriever, retriever: Retriever, further: tuple[Retriever, ...], tmp_path: Path, kept: str, counted: int
 ) -> None:

@@ -51,7 +51,10 @@ def recorded_facts(
 
 def _measures_trainings(plan: StudyPlan) -> bool:
     """Return whether an analysis of further trainings is planned, so that the report covers them."""
-    return any(step.planned and step.analysis.optional_input == TRAININGS for step in plan.steps)
+    return any(
+        step.planned and (step.analysis.over_trainings or step.analysis.optional_input == TRAININGS)
+        for step in plan.steps
+    )
 
 
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:

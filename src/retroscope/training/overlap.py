@@ -57,7 +57,7 @@ class TrainingOverlap:
         if self.shared_answers is not None:
             answers = f", {self.shared_answers:,} have an answer of a training query"
         return (
-            f"{self.collection}: of {self.n_queries:,} held-out queries {self.near_duplicates:,} nearly repeat a "
+            f"{self.collection}: of {self.n_queries:,} held-out queries, {self.near_duplicates:,} nearly repeat a "
             f"training query (token Jaccard {self.threshold:g} or more), {self.shared_passages:,} have a relevant "
             f"passage that is trained with{answers}"
         )

@@ -12,19 +12,19 @@ from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.testing.correction import correct
 
-INTERVAL = "two-way over random subspaces and query texts"
+INTERVAL, TWO_WAY = "two-way over random subspaces and query texts", "two_way"
 
 
 def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
     """Return the difference with each interval over draws and queries, which are crossed.
 
-    An interval over queries alone takes the mean of the draws that were made for that of all draws.
+    An interval over queries alone treats the mean of these draws as the mean of all possible draws.
 
     Args:
         changes: the change of every query against every draw, (query, layer, rank, variant); the effect is their mean.
     """
     clusters = clusters_by_row(replace(difference.before, values=changes))
-    ends = [crossed_mean(values, level, clusters=clusters) for values in _cells(changes)]
+    ends = [crossed_mean(values, level, _bounds(values), clusters) for values in _cells(changes)]
     low, high = (np.array([float(getattr(one, name)) for one in ends]) for name in ("low", "high"))
     return _replaced(difference, {"ci_low": low, "ci_high": high})
 
@@ -35,7 +35,17 @@ def judged_with_draws(difference: Difference, changes: xr.DataArray, level: floa
     p = np.array([crossed_p(values, clusters) for values in _cells(changes)])
     corrected = correct("holm", p, np.zeros((0, len(p))), SignFlips())
     judged = _replaced(with_draws(difference, changes, level), {"p": p, "p_corrected": corrected})
-    return replace(judged, method={**judged.method, "correction": "holm"})
+    used = xr.full_like(judged.table["test_used"], TWO_WAY, dtype=object)
+    return replace(
+        judged,
+        table=judged.table.assign(test_used=used),
+        method={**judged.method, "test": TWO_WAY, "tests_used": {TWO_WAY: len(p)}, "correction": "holm"},
+    )
+
+
+def _bounds(values: np.ndarray) -> tuple[float, float]:
+    """Return the bounds of changes of a measure between 0 and 1; none for other values."""
+    return (-np.inf, np.inf) if (np.abs(values) > 1).any() else (-1.0, 1.0)
 
 
 def _cells(changes: xr.DataArray) -> np.ndarray:

@@ -212,7 +212,8 @@ def _change(before: _Side, after: _Side, statistics: ComparisonSettings) -> Diff
     """Compare how much more the erasure takes than random subspaces of equal rank, over draws and queries."""
     sides = align(before.use(), after.use())
     first, second = (replace(one, values=one.values.mean("variant")) for one in sides)
-    compared = compare_scores(first, second, statistics)
+    plain = replace(statistics, family_per=(), headline=None, margin=None)
+    compared = compare_scores(first, second, plain)
     return judged_with_draws(compared, sides[1].values - sides[0].values, statistics.level)
 
 

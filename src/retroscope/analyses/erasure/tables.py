@@ -36,9 +36,9 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     note = (
         f"readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), intact and after "
         "erasure. used: loss of retrieval by erasing the same directions, less the loss by erasing random subspaces "
-        "of equal rank, with an interval over queries. p: the largest p of the tests over queries and over draws, "
-        "against subspaces of equal rank and against subspaces of equal rank and variance. unclear: only the tests "
-        "against equal rank are significant. inconclusive: the accuracy of the probe does not fall significantly "
+        "of equal rank, with an interval over queries and draws. p: the largest p of the tests over queries and over "
+        "draws, against subspaces of equal rank and against subspaces of equal rank and variance. unclear: only the "
+        "tests against equal rank are significant. inconclusive: the accuracy of the probe does not fall significantly "
         "after erasure, or random subspaces remove more than half of the score, or held-out pairs share no more than "
         "shuffled ones. held-out correlation: correlation of queries and passages along the erased directions (5 % of "
         "shuffled pairings exceed the value in brackets). removed: share of the variance that erasure removes. "

@@ -54,7 +54,7 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
 def _head(row: "pd.Series[float]") -> str:
     beyond = "no other head of its layer was measured"
     if not math.isnan(row["beyond"]):
-        beyond = f"beyond random heads of its layer {signed(row['beyond'])}, {p_value(row['p_beyond'])}"
+        beyond = f"beyond random heads of its layer {signed(row['beyond'])}, corrected {p_value(row['p_beyond'])}"
     return f"{row['head']} {signed(row['effect'])} SD {effect_limits(row)}, {beyond}"
 
 

@@ -98,7 +98,7 @@ def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
     if settings.controls is not None:
         raise SettingsError(
             f"probes.controls names {RANDOM_WEIGHTS}, but random_weights is false",
-            where=f"protocol {context.settings.protocol}",
+            where="probes.controls",
             fix=f"set random_weights=true, or leave {RANDOM_WEIGHTS} out of probes.controls",
         )
     return replace(settings, controls=tuple(name for name in controls if name != RANDOM_WEIGHTS))

@@ -9,10 +9,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 from retroscope.typesetting.words import effect_tests, effect_words, estimate_of, queries
 
 TOPIC = "retrieval"
-OF_THIS = (
-    " The interval and p describe this training alone, over queries. The section on several trainings gives an "
-    "interval and p over all trainings."
-)
+OF_THIS = " The interval and p describe this training alone, over queries."
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:

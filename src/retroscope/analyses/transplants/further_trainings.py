@@ -1,6 +1,6 @@
 """Transplants into the further trainings of the retriever: the same places in the first direction, to plan and measure.
 
-The places are all weights and every single place of the sweep, on the same sample. Random changes are drawn of the
+The places are all weights and every single place of the sweep, on the same sample. Random changes are made in the
 first training alone.
 """
 

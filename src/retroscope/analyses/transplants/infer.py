@@ -116,6 +116,8 @@ def places_over_trainings(
         for k, side in enumerate((INTACT, HYBRIDS))
     )
     frame = effects_over_trainings(intact, hybrids, level, "measure")
+    if frame.empty:  # fewer than two queries were measured
+        return None
     return OverTrainings(names, direction, frame, _each_training(intact, hybrids), level)
 
 

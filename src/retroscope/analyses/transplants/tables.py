@@ -99,7 +99,8 @@ def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
     note = (
         f"Weights are {over.direction}. Trainings: {', '.join(over.names)}. Means and intervals "
         f"({100 * over.level:g} %) are over the trainings and their queries together; p is corrected over the rows "
-        f"(Holm). Random changes of equal size were made in {over.names[0]} alone."
+        f"(Holm). Random changes of equal size were made in {over.names[0]} alone. *, **, ***: p below {over.alpha:g}, "
+        f"{over.alpha / 5:g}, {over.alpha / 50:g}."
     )
     caption = f"Transplants over {count(len(over.names), 'training')}, on {f.collection}"
     return {"transplants_trainings": PaperTable(frame, caption, note, tuple(frame.columns[1:]))}

@@ -28,7 +28,7 @@ def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
 def _statements(over: OverTrainings, places: pd.DataFrame, measure: str) -> Iterator[Statement]:
     everything, single = places.loc["all"], places.drop(index="all")
     yield _total(over, everything, measure)
-    if len(single) and everything["p_corrected"] < over.alpha:  # of an effect that is not shown no place is claimed
+    if len(single) and everything["p_corrected"] < over.alpha:  # without a total effect, no place is claimed
         yield _single(over, single, measure)
 
 

@@ -13,6 +13,7 @@ from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import Subject
 
 AGAIN = "the same command continues"
+OF_TRAININGS = "other analyses of the further trainings"
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> 
     covered = {name for one in over for name in (one.name, *one.needs)}
     measured = [name for name, one in known.items() if name in sections and one.instrument is not None]
     names = ", ".join(_words(name) for name in measured if name not in covered)
-    reason = f"of {subject.after.name} alone: {names}"
-    return [Missing("other trainings", "", reason)] if names else []
+    reason = f"{names} are of {subject.after.name} alone"
+    return [Missing(OF_TRAININGS, "", reason)] if names else []
 
 
 def _without(one: Analysis) -> str:
