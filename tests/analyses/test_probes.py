@@ -98,11 +98,12 @@ def test_each_side_has_its_own_random_weights(context: Context) -> None:
 
 def test_a_study_without_random_weights_probes_none(context: Context) -> None:
     without = replace(context, settings=replace(STUDY, random_weights=False))
-    measurement = measure(without, replace(LEAST, controls=("none", "random_weights")))
-    assert list(measurement.scores["after"].values["control"].values) == ["none"]
-    assert measurement.scores["after"].warnings == measurement.caveats == ()
-    with pytest.raises(SettingsError, match="at least one control"):
-        INSTRUMENT.plan(without, replace(LEAST, controls=("random_weights",)))
+    measurement = measure(without, replace(LEAST, controls=None))
+    assert set(measurement.scores["after"].values["control"].values) == {"none", "shuffled_queries", "hash_labels"}
+    assert measurement.scores["after"].warnings == measurement.caveats
+    for named in (("none", "random_weights"), ("random_weights",)):
+        with pytest.raises(SettingsError, match="names random_weights, but random_weights is false"):
+            INSTRUMENT.plan(without, replace(LEAST, controls=named))
 
 
 def few(collection: Collection, n: int) -> Collection:

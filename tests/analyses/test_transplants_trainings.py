@@ -164,7 +164,7 @@ def test_the_plan_counts_further_trainings(planted: Swept, backbone: Retriever) 
     assert alone.document["trainings"] == 0
     assert "other training" not in alone.lines[0]
     assert both.document["trainings"] == 2
-    assert both.seconds == pytest.approx(alone.seconds + both.document["training_seconds"], rel=1e-3)
+    assert both.seconds == pytest.approx(alone.seconds + both.document["training_seconds"], rel=0.05), "rates are timed"
     assert both.document["training_seconds"] > 0
     assert "; single places and all weights of 2 other trainings, about " in both.lines[0]
     elsewhere = plan(replace(planted.context, first=False), SETTINGS)

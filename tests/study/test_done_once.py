@@ -199,12 +199,12 @@ def test_what_was_kept_of_another_run_file_is_not_taken(
     planned: Callable[[StudySettings], StudyPlan], collection: Collection, tmp_path: Path
 ) -> None:
     """The file has the same name both times, and other negatives."""
-    file = tmp_path / "negatives.run"
+    file, plain = tmp_path / "negatives.run", replace(VECTORS.analyses["probes"], controls=("none",))
     settings = replace(
         VECTORS,
         random_weights=False,
         negatives=NegativesSettings(how="run", run=str(file), pool=20),
-        analyses={**VECTORS.analyses, **dict.fromkeys(("layers", "weights", "representations"))},
+        analyses={**VECTORS.analyses, **dict.fromkeys(("layers", "weights", "representations")), "probes": plain},
     )
 
     def probed(passages: list[str]) -> Measurement:
