@@ -311,7 +311,9 @@ def test_no_random_weights_are_made_where_no_probe_is_controlled_by_them(cli: Cl
     for controls, models in asked.items():
         plan = document(cli(*words, line=f"--pooling mean --controls {controls}"))
         assert list(dict.fromkeys(tower["model"] for tower in plan["towers"])) == models
-    line = "--pooling mean --controls none,random_weights --protocol ielab-2025"  # which leaves them out unless asked
+    line = (
+        "--pooling mean --max-length 32 --controls none,random_weights --protocol ielab-2025"  # without, unless asked
+    )
     towers = document(cli(*words, line=line))["towers"]
     assert [tower["model"] for tower in towers if tower["model"] == "random weights"]
 
