@@ -5,7 +5,8 @@
 #
 # SHARED is a folder with golden/, data/ and models/: the cases, collections and the pair stories260K that the scripts
 # name. MINILM is all-MiniLM-L6-v2, SRE_MINILM is sre-embedding-model, fine-tuned from it. What is in OUT is not
-# measured again: a stopped run goes on, and a file that was deleted is made again.
+# measured again: a stopped run goes on, and a file that was deleted is made again. After a change of the code, give an
+# empty OUT.
 set -euo pipefail
 shared=$1 minilm=$2 sre=$3 out=$4
 here=$(dirname "$0")

@@ -66,20 +66,15 @@ class Words:
 
 def overlap(null: Sequence[VocabularyResult], planted: Sequence[VocabularyResult]) -> Proof:
     """Return the row of words that relevant pairs share; words that all pairs share are the control."""
-    tables = [rows(one.beyond[BEFORE]) for one in null]
-    own = rate(bool((table["p_corrected"] < ALPHA).any()) for table in tables)
+    tables, found = ([rows(one.beyond[BEFORE]) for one in some] for some in (null, planted))
     plain = float(np.mean([(table["after_low"] > 0).any() for table in tables]))
-    found = [rows(one.beyond[BEFORE]) for one in planted]
-    return Proof(
+    return beyond_shuffled(
+        tables,
+        found,
+        plain,
         instrument="Vocabulary: vectors of relevant pairs decode to common words, more than shuffled pairs",
         control="the overlap alone, where all vectors decode to the same frequent words",
-        reads=f"above 0 in {short(plain)} of the studies; beyond shuffled pairs {short(own.value)}",
-        failed=plain > 0.5 > own.value,
-        false=own,
-        power=rate(bool((table["p_corrected"] < ALPHA).all()) for table in found),
-        planted=f"a share of {short(MORE)} of {WORDS} words, {QUERIES} queries",
-        coverage=rate(inside for table in found for inside in covers(table, MORE)),
-        held_against="vectors that were made to say a word (tests/analyses/test_vocabulary.py)",
+        verb="above 0",
     )
 
 
@@ -90,20 +85,44 @@ def covers(table: pd.DataFrame, truth: float) -> list[bool]:
 
 def gain(null: Sequence[VocabularyResult], planted: Sequence[VocabularyResult]) -> Proof:
     """Return the row of the change of overlap; a change that all pairs share is the control."""
-    tables = [rows(one.gain) for one in null]
-    own = rate(bool((table["p_corrected"] < ALPHA).any()) for table in tables)
+    tables, found = ([rows(one.gain) for one in some] for some in (null, planted))
     effects = [rows(one.effect, quantity=OVERLAP) for one in null]
     plain = float(np.mean([(table["p_corrected"] < ALPHA).any() for table in effects]))
-    found = [rows(one.gain) for one in planted]
-    return Proof(
+    return beyond_shuffled(
+        tables,
+        found,
+        plain,
         instrument="Vocabulary: fine-tuning raised the overlap of relevant pairs, more than that of shuffled ones",
         control="the change of the overlap alone, where that of all pairs rose",
-        reads=f"changed in {short(plain)} of the studies; beyond shuffled pairs {short(own.value)}",
+        verb="changed",
+    )
+
+
+def beyond_shuffled(
+    null: Sequence[pd.DataFrame],
+    planted: Sequence[pd.DataFrame],
+    plain: float,
+    *,
+    instrument: str,
+    control: str,
+    verb: str,
+) -> Proof:
+    """Return the row of a claim beyond shuffled pairs, from the tables of its tests.
+
+    Args:
+        plain: share of the null studies in which the control makes the claim.
+        verb: what the control says in them.
+    """
+    own = rate(bool((table["p_corrected"] < ALPHA).any()) for table in null)
+    return Proof(
+        instrument=instrument,
+        control=control,
+        reads=f"{verb} in {short(plain)} of the studies; beyond shuffled pairs {short(own.value)}",
         failed=plain > 0.5 > own.value,
         false=own,
-        power=rate(bool((table["p_corrected"] < ALPHA).all()) for table in found),
+        power=rate(bool((table["p_corrected"] < ALPHA).all()) for table in planted),
         planted=f"a share of {short(MORE)} of {WORDS} words, {QUERIES} queries",
-        coverage=rate(inside for table in found for inside in covers(table, MORE)),
+        coverage=rate(inside for table in planted for inside in covers(table, MORE)),
         held_against="vectors that were made to say a word (tests/analyses/test_vocabulary.py)",
     )
 

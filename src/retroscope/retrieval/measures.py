@@ -81,7 +81,7 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
     """
     cutoffs = {name: parse_measure(name).params.get("cutoff") for name in names}
     beyond = [
-        f"warning: {name} looks at {cut:,} passages and the {searched} has {passages:,}: the whole {searched} is "
+        f"{name} looks at {cut:,} passages and the {searched} has {passages:,}: the whole {searched} is "
         f"retrieved, and a recall is 1 whatever the retriever; use a smaller cut-off"
         for name, cut in cutoffs.items()
         if cut is not None and cut >= passages

@@ -38,7 +38,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     level = 1 - result.level
     said = "; ".join(
         f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
-        f"{interval(-row['high'], -row['low'], effect=True)}, {p_value(row['p'])}"
+        f"{interval(-row['high'], -row['low'], effect=True)}, corrected {p_value(row['p'])}"
         for _, row in one.totals.iterrows()
     )
     shown = one.totals[one.totals["p"] < level]

@@ -109,7 +109,7 @@ def _curves(
     warnings = (
         *attribution.warnings,
         *_warnings(retriever, attribution, settings, ranking),
-        *(f"ablation: {text.removeprefix('warning: ')}" for text in _limits(recipe, settings.measures)),
+        *(f"ablation: {text}" for text in _limits(recipe, settings.measures)),
         *([f"ablation: {effect.words()}"] if effect else []),
     )
     return AblationCurves(
