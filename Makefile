@@ -43,7 +43,9 @@ slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
 faults: $(HAS_DEV)  ## kill, stop and starve all stages at random for two hours; KILLS, SEED and MINUTES choose
 	$(BIN)/python tests/faults/harness.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),120)
 
-check: lint types imports docs test  ## all that must be green before a commit
+check: $(HAS_DEV)  ## all that must be green before a commit
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types imports docs
+	@$(MAKE) --no-print-directory test
 
 lint: $(HAS_DEV)  ## style and format
 	$(BIN)/ruff check

@@ -106,9 +106,8 @@ def test_an_error_that_names_an_extra_names_one_that_exists() -> None:
 
 def test_the_gate_runs_every_check() -> None:
     assert text(".ci/run").splitlines()[-1] == "make check"
-    wanted = re.search(r"^check: (.*?)  ##", text("Makefile"), re.MULTILINE)
-    assert wanted is not None
-    assert wanted[1].split() == ["lint", "types", "imports", "docs", "test"]
+    targets = [word for command in recipe("check") for word in command.split() if word.isalpha()]
+    assert targets == ["lint", "types", "imports", "docs", "test"]
 
 
 def test_a_commit_runs_the_quick_checks_and_fetches_nothing() -> None:
