@@ -10,23 +10,36 @@
 set -euo pipefail
 shared=$1 minilm=$2 sre=$3 out=$4
 here=$(dirname "$0")
+python=${PYTHON:-.venv/bin/python}
 backbone=$shared/models/stories260K retriever=$shared/models/stories260K-retriever-squad
 nq=beir:$shared/data/nq-open-gold policyqa=beir:$shared/data/policyqa/dev cache=$out/cache
 mkdir -p "$out"
 
-audit() {  # NAME SCRIPT OPTIONS: writes OUT/NAME.txt
-  local name=$1 script=$2 start=$SECONDS
-  shift 2
+keep() {  # NAME ARGUMENTS: writes OUT/NAME.txt, what Python prints with these arguments
+  local name=$1 start=$SECONDS
+  shift
   if [ -e "$out/$name.txt" ]; then echo "$name: kept"; return; fi
-  "${PYTHON:-.venv/bin/python}" "$here/$script.py" "$@" >"$out/$name.txt.part" 2>"$out/$name.log"
+  "$python" "$@" >"$out/$name.txt.part" 2>"$out/$name.log"
   mv "$out/$name.txt.part" "$out/$name.txt"
   echo "$name: $((SECONDS - start)) s"
 }
 
+audit() {  # NAME SCRIPT OPTIONS: writes OUT/NAME.txt
+  local name=$1 script=$2
+  shift 2
+  keep "$name" "$here/$script.py" "$@"
+}
+
 audit published_queries published_queries --golden "$shared/golden" --data "$nq"
 audit doors doors
+# Options that contradict one another or failed late: a line for each combination that a test runs, and their number.
+keep combinations -m pytest -vv --no-header "$here/../../tests/study/test_combinations.py"
 audit families families
+audit which_tests which_tests
 audit worth_shares worth_shares
+audit grid_claims grid_claims
+audit headline-made headline
+audit headline headline --before "$minilm" --after "$sre" --data "$policyqa" --cache "$cache"
 audit clusters clusters
 audit sample sample
 audit effective_rank effective_rank

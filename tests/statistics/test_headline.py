@@ -1,8 +1,10 @@
 """The declared headline is a family of its own; every other significant measure is corrected apart, and named."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-import xarray as xr
 
 from retroscope.analyses.retrieval.words import headline, other_measures
 from retroscope.scores import Scores
@@ -10,27 +12,13 @@ from retroscope.statistics import ComparisonSettings, compare_scores
 from synthetic_retrieval import retrieval_result
 from synthetic_subject import subject
 
-MEASURES = ["nDCG@10", "RR@10", "R@10", "R@100"]
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "audit"))
 
-
-def policyqa_like():
-    """Changes made to have, alone, p = .040 (nDCG@10), .2, .3 and 1e-13 (R@100: 191 gained, 71 lost)."""
-    random, n = np.random.default_rng(0), 726
-    change = np.zeros((n, 4))
-    for column, t in enumerate((2.0575, 1.28, 1.04)):
-        noise = random.standard_normal(n)
-        noise = (noise - noise.mean()) / noise.std(ddof=1)
-        change[:, column] = 0.1 * (noise + t / np.sqrt(n))
-    change[:191, 3], change[191:262, 3] = 1, -1
-    before = np.full((n, 4), 0.4)
-    before[:, 3] = change[:, 3] < 0
-    ids = [f"q{i:03d}" for i in range(n)]
-    coords = {"query": ids, "measure": MEASURES}
-    return tuple(Scores("retrieval", xr.DataArray(v, coords, ("query", "measure"))) for v in (before, before + change))
+from headline import made
 
 
 def compared(**settings):
-    return compare_scores(*policyqa_like(), ComparisonSettings(resamples=200, **settings))
+    return compare_scores(*made(), ComparisonSettings(resamples=200, **settings))
 
 
 def test_the_headline_does_not_depend_on_how_many_other_measures_were_asked_for():
@@ -59,6 +47,6 @@ def test_every_significant_measure_is_named_and_no_other():
 
 
 def test_without_a_significant_measure_none_is_named():
-    same = Scores("retrieval", policyqa_like()[0].values)
+    same = Scores("retrieval", made()[0].values)
     other = compare_scores(same, same, ComparisonSettings(resamples=200, headline=("measure", "nDCG@10")))
     assert other_measures(other, "nDCG@10") == ()

@@ -1,7 +1,8 @@
 """Which test, and which family of p-values, every analysis of a study has."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -11,28 +12,16 @@ from retroscope.analyses.probes.report import REPORTER
 from retroscope.analyses.section import Reading
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import Scores
-from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.study.protocols import PROTOCOLS
 from retroscope.study.study import Study
 from synthetic_subject import subject
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "audit"))
+
+from which_tests import comparisons
+
 PAIRED = {"mcnemar", "paired_t"}
-
-
-def differences(value: object, name: str = "") -> Iterator[tuple[str, Difference]]:
-    """Every `Difference` inside of a result, with where it is."""
-    if isinstance(value, Difference):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from differences(one, f"{name}/{key}")
-    elif isinstance(value, tuple):
-        for place, one in enumerate(value):
-            yield from differences(one, f"{name}/{place}")
-    elif is_dataclass(value):
-        for one in fields(value):
-            yield from differences(getattr(value, one.name), f"{name}/{one.name}" if name else one.name)
 
 
 def test_the_published_test_is_that_of_the_probes_alone(study: Study) -> None:
@@ -41,7 +30,7 @@ def test_the_published_test_is_that_of_the_probes_alone(study: Study) -> None:
     settings = {**study.settings, "protocol": "ielab-2025", "statistics": plain(published)}
     under = replace(study, settings=settings)
     by_name = {
-        name: {*one.table["test_used"].values.ravel()} - {"none"} for name, one in differences(dict(under.results))
+        name: {*one.table["test_used"].values.ravel()} - {"none"} for name, one in comparisons(dict(under.results))
     }
     places = {f"/{name}" for name in ("retrieval/by_collection/0/effect", "layers/by_collection/0/effect")}
     places |= {
@@ -49,7 +38,7 @@ def test_the_published_test_is_that_of_the_probes_alone(study: Study) -> None:
     }
     assert places <= by_name.keys()
     assert by_name.pop("/probes/effect") == {"unpaired_t"}
-    assert by_name.keys() == {place for place, _ in differences(dict(study.results))} - {"/probes/effect"}
+    assert by_name.keys() == {place for place, _ in comparisons(dict(study.results))} - {"/probes/effect"}
     for place, tests in by_name.items():
         assert tests, place
         assert tests <= PAIRED, place
@@ -61,7 +50,7 @@ def test_the_published_test_is_that_of_the_probes_alone(study: Study) -> None:
 
 def test_every_analysis_has_its_own_family(study: Study) -> None:
     """No test of one analysis is corrected for those of another: each `Difference` knows its own families alone."""
-    found = dict(differences(dict(study.results)))
+    found = dict(comparisons(dict(study.results)))
     analyses_of = {place.split("/")[1] for place in found}
     assert {"retrieval", "layers", "probes", "representations", "neurons", "transplants", "baselines"} <= analyses_of
     for place, one in found.items():
