@@ -3,8 +3,8 @@
     python benchmarks/audit/which_tests.py
 
 Measures the demo's pair, whose models come with the package, on 300 queries of a made world under the protocol, and
-reads the tests from every comparison in the results. Before: the protocol's test for all of them, and one family for
-all cells of the code lengths; `significant` counts cells with a corrected p below .05.
+reads the tests from every comparison in the results. Before: the protocol's test for all of them, in the same families;
+`significant` counts cells with a corrected p below .05. Below, the families of the code lengths; before, there was one.
 """
 
 import argparse
