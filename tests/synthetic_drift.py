@@ -10,6 +10,12 @@ from synthetic_subject import LAYERS
 GEOMETRY = ("anisotropy", "uniformity", "effective_rank")
 
 
+def cloud(n: int = 60, dim: int = 12, seed: int = 0, shift: float = 3.0) -> np.ndarray:
+    """Anisotropic vectors, as those of language models are."""
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((n, dim)) * np.geomspace(1, 0.05, dim) + shift).astype(np.float32)
+
+
 def weight_drift() -> WeightDrift:
     """One matrix changed, the output of the FFN of block 4."""
     tensors = pd.DataFrame([

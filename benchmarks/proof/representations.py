@@ -11,7 +11,8 @@ import numpy as np
 from proof.proof import Proof, rate, short
 from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import EVENNESS, anisotropy, uniformity
-from retroscope.drift.similarity import cka, neighbour_overlap, procrustes, procrustes_chance, rsa
+from retroscope.drift.pairs import neighbour_overlap, rsa
+from retroscope.drift.similarity import cka, procrustes, procrustes_chance
 from retroscope.statistics.resampling.jackknife import jackknife
 
 TEXTS, MANY, DIM = 200, 3000, 12

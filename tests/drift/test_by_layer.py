@@ -117,6 +117,10 @@ def test_what_cannot_be_paired() -> None:
         representation_drift(one, fewer, settings=QUICK)
     with pytest.raises(SettingsError, match="texts is 10"):
         replace(QUICK, texts=10)
+    with pytest.raises(SettingsError, match=f"texts is {N}"):
+        replace(QUICK, texts=N, neighbours=N)
+    with pytest.raises(AnalysisError, match=f"{N} distinct texts of a tower are too few for intervals with {N} neigh"):
+        representation_drift(one, one, settings=replace(QUICK, texts=10 * N, neighbours=N))
 
 
 def test_identical_texts_count_once() -> None:

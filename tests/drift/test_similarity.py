@@ -8,20 +8,13 @@ from retroscope.drift.geometry import alignment, anisotropy, uniformity, whiteni
 from retroscope.drift.similarity import (
     cka,
     hsic,
-    neighbour_overlap,
     procrustes,
     procrustes_chance,
-    rsa,
     u_centred,
 )
 from retroscope.errors import AnalysisError
 from retroscope.statistics.resampling.jackknife import jackknife
-
-
-def cloud(n: int = 60, dim: int = 12, seed: int = 0, shift: float = 3.0) -> np.ndarray:
-    """Anisotropic vectors, as those of language models are."""
-    rng = np.random.default_rng(seed)
-    return (rng.standard_normal((n, dim)) * np.geomspace(1, 0.05, dim) + shift).astype(np.float32)
+from synthetic_drift import cloud
 
 
 def naive_hsic(x: np.ndarray, y: np.ndarray) -> float:
@@ -132,29 +125,6 @@ def test_unrelated_vectors_have_no_cka_on_average_though_dimensions_outnumber_te
     assert abs(np.mean(found)) < 4 * np.std(found, ddof=1) / np.sqrt(200)
 
 
-def test_rsa_is_the_rank_correlation_of_cosines() -> None:
-    x, y = cloud(30), cloud(30, seed=1)
-    u, v = (w / np.linalg.norm(w, axis=1, keepdims=True) for w in (x, y))
-    pairs = [(u[i] @ u[j], v[i] @ v[j]) for i in range(30) for j in range(i + 1, 30)]
-    assert rsa(x, y) == pytest.approx(stats.spearmanr(*zip(*pairs, strict=True)).statistic, abs=1e-6)
-    assert rsa(x, 3 * x) == pytest.approx(1)
-
-
-def test_neighbours() -> None:
-    x = cloud(50)
-    assert neighbour_overlap(x, 2 * x, k=5) == 1
-    order = np.random.default_rng(3).permutation(50)
-    shares = [neighbour_overlap(cloud(50, seed=s), cloud(50, seed=s + 500), k=5) for s in range(40)]
-    assert neighbour_overlap(x[order], (2 * x)[order], k=5) == 1, "the order of the texts is nothing"
-    assert np.mean(shares) == pytest.approx(5 / 49, abs=4 * np.std(shares, ddof=1) / np.sqrt(40))
-
-
-def test_texts_of_one_vector_have_no_nearest_neighbours() -> None:
-    same = np.ones((30, 4), dtype=np.float32)
-    assert np.isnan(neighbour_overlap(same, same, k=5))
-    assert np.isnan(neighbour_overlap(same, cloud(30), k=5))
-
-
 def test_too_few_texts() -> None:
     with pytest.raises(AnalysisError, match="vectors of 3 texts and of 3 texts cannot be compared"):
         cka(cloud(3), cloud(3))
@@ -165,7 +135,6 @@ def test_too_few_texts() -> None:
 def test_vectors_that_never_vary_have_no_similarity() -> None:
     same = np.ones((10, 4), dtype=np.float32)
     assert np.isnan(cka(same, cloud(10)))
-    assert np.isnan(rsa(same, cloud(10)))
     assert np.isnan(procrustes(same, cloud(10)))
 
 

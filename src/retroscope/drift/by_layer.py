@@ -12,10 +12,10 @@ from retroscope.drift.geometry import alignment
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import u_centred
-from retroscope.drift.statistics import SHAPES, OfTwo, similarity_measures
+from retroscope.drift.statistics import SHAPES, Prepare, similarity_measures
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
-from retroscope.statistics.resampling.jackknife import GROUPS, jackknife
+from retroscope.statistics.resampling.jackknife import GROUPS, fewest_texts, jackknife
 
 TOWERS = ("query", "passage")
 VectorsByLayer = Float[np.ndarray, "text layer dim"]
@@ -52,6 +52,7 @@ def representation_drift(
     chosen = settings or DriftSettings()
     known = text_of or {}
     sampled = {tower: _sample(_of(before, tower), _of(after, tower), known.get(tower), chosen) for tower in TOWERS}
+    _enough(min(map(len, sampled.values())), chosen)
     places = [(tower, k) for tower in TOWERS for k in range(before.passage.n_layers)]
     similar: list[dict[str, object]] = []
     shapes: list[dict[str, object]] = []
@@ -79,6 +80,16 @@ def representation_drift(
     ]
     sizes = {tower: len(rows) for tower, rows in sampled.items()}
     return RepresentationDrift(pd.DataFrame(similar), pd.DataFrame(shapes), pd.DataFrame(cross), sizes)
+
+
+def _enough(n: int, chosen: DriftSettings) -> None:
+    needed = fewest_texts(chosen.neighbours)
+    if n < needed:
+        raise AnalysisError(
+            f"{n} distinct texts of a tower are too few for intervals with {chosen.neighbours} neighbours",
+            where="drift",
+            fix=f"give at least {needed} texts, or a smaller representations.neighbours",
+        )
 
 
 def _of(side: RetrieverRepresentations, tower: str) -> Representations:
@@ -133,9 +144,10 @@ def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
     """Yield every similarity of one layer with its controls: random weights, and other trainings."""
-    for name, (statistic, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
-        value, low, high = _estimate(statistic, x, y, chosen=chosen)
-        own = [_halves(statistic, v, chosen.seed) for v in (x, y)]
+    every = np.arange(len(x))
+    for name, (prepare, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
+        value, low, high = jackknife(prepare(x, y), len(x), level=chosen.level, seed=chosen.seed)
+        own = [_halves(prepare, v, chosen.seed) for v in (x, y)]
         yield {
             "statistic": name,
             "value": value,
@@ -144,7 +156,7 @@ def _similar(
             "chance": chance,
             "halves": float(np.sqrt(max(own[0], 0.0) * max(own[1], 0.0))),
             **{
-                other: float(np.mean([statistic(mine, v) for v in controls[other]])) if controls[other] else np.nan
+                other: float(np.mean([prepare(mine, v)(every) for v in controls[other]])) if controls[other] else np.nan
                 for other, mine in (("other_training", y), ("random_weights", x))
             },
         }
@@ -157,11 +169,11 @@ def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSe
     )
 
 
-def _halves(statistic: OfTwo, x: Vectors, seed: int) -> float:
+def _halves(prepare: Prepare, x: Vectors, seed: int) -> float:
     """Return the statistic between two random halves of one model's vector dimensions."""
     order = np.random.default_rng(seed).permutation(x.shape[1])
     middle = len(order) // 2
-    return statistic(x[:, order[:middle]], x[:, order[middle:]])
+    return prepare(x[:, order[:middle]], x[:, order[middle:]])(np.arange(len(x)))
 
 
 def _shapes(x: Vectors, y: Vectors, chosen: DriftSettings) -> Iterator[dict[str, object]]:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from retroscope.drift.similarity import unit
+from retroscope.drift.pairs import unit
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Vectors
 

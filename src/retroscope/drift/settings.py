@@ -31,10 +31,10 @@ class DriftSettings:
     def __post_init__(self) -> None:
         check_ranges(self)
         from retroscope.statistics.resampling.jackknife import (
-            GROUPS,  # takes seconds to import, and reading defaults needs none
+            fewest_texts,  # takes seconds to import, and reading defaults needs none
         )
 
-        for name, fewest in (("texts", 2 * GROUPS), ("cross_texts", 4), ("neighbours", 1)):
+        for name, fewest in (("texts", fewest_texts(self.neighbours)), ("cross_texts", 4)):
             if getattr(self, name) < fewest:
                 raise SettingsError(f"representations.{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
 

@@ -17,11 +17,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from retroscope.drift.pairs import OfRows, neighbour_overlap
 from retroscope.drift.settings import ShiftSettings
-from retroscope.drift.similarity import neighbour_overlap
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Vectors
-from retroscope.statistics.resampling.jackknife import GROUPS, KeptRows, jackknife
+from retroscope.statistics.resampling.jackknife import KeptRows, fewest_texts, jackknife
 
 WORDS, EMBEDDINGS, NEIGHBOURS = "words", "embeddings", "neighbours"
 RATIOS = ("length", "fertility")  # whose change is the log2 of a ratio
@@ -36,7 +36,6 @@ WORD = re.compile(rf"[{SINGLE}]|[^\W_{SINGLE}]+")
 WORDS_THRESHOLD = 0.25
 ANOTHER, SAME, UNDECIDED = "another", "same", "undecided"
 
-OfRows = Callable[[KeptRows], float]  # of the passages that are kept, by their number within every sample
 Level = Callable[["PassageSample", KeptRows], float]
 
 
@@ -95,9 +94,9 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
         AnalysisError: if there are too few passages for the intervals.
     """
     n = sample_size(len(reference), None if other is None else len(other), settings.texts)
-    if n < fewest(settings.neighbours):
+    if n < fewest_texts(settings.neighbours):
         raise AnalysisError(
-            f"samples of {n} passages are too few for an interval, which needs {fewest(settings.neighbours)}",
+            f"samples of {n} passages are too few for an interval, which needs {fewest_texts(settings.neighbours)}",
             where="domain shift",
             fix="give collections with more passages, or a larger shift.texts",
         )
@@ -114,11 +113,6 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 def sample_size(reference: int, other: int | None, texts: int) -> int:
     """Return the passages of each half: two halves of both collections, or four parts of the reference alone."""
     return min(reference, texts) // 4 if other is None else min(reference, other, texts) // 2
-
-
-def fewest(neighbours: int) -> int:
-    """Return how many passages a half needs at least, for intervals and for each passage's neighbours."""
-    return max(2 * GROUPS, neighbours + 2)
 
 
 def outcome(low: float, high: float) -> str:

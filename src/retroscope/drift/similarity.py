@@ -1,16 +1,14 @@
-"""Similarity of two models' representations of the same texts: CKA, Procrustes, RSA, common neighbours; 1 is equal.
+"""Similarity of two models' representations of the same texts: CKA and Procrustes; 1 is equal.
 
 Rows are texts, the same in both; columns are dimensions, which need not match.
 """
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from retroscope.errors import AnalysisError
 from retroscope.representations.store import Vectors
 
-TIE = 1e-12  # of two cosines in float64: less is rounding
 SHUFFLES = 3  # pairings at random: of 1,000 texts they differ by less than .01
 FEWEST = 4  # texts, below which the unbiased estimate does not exist
 
@@ -97,48 +95,3 @@ def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
     found = kernel - (rows[:, None] + rows[None, :]) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(found, 0)
     return np.asarray(found)
-
-
-def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
-    """Return the Spearman correlation of the cosines of all pairs: RSA (Kriegeskorte et al., 2008)."""
-    pairs = np.triu_indices(len(x), 1)
-    one, two = (cosines(v)[pairs] for v in (x, y))
-    if np.ptp(one) == 0 or np.ptp(two) == 0:
-        return float("nan")
-    return float(stats.spearmanr(one, two).statistic)
-
-
-def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
-    """Return the mean share of a text's `k` nearest neighbours by cosine that are the same in both.
-
-    By chance it is k / (texts - 1).
-
-    A text whose k-th and next neighbour are equally near has no k nearest and is left out; NaN where none is left (a
-    layer at which all texts have one vector).
-    """
-    (one, clear), (two, clear_too) = (_neighbours(v, k) for v in (x, y))
-    kept = np.flatnonzero(clear & clear_too)
-    return float(np.mean([len(np.intersect1d(one[i], two[i])) / k for i in kept])) if len(kept) else float("nan")
-
-
-def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest neighbours of every text, and whether they are nearer than the next by more than rounding."""
-    found = cosines(x)
-    np.fill_diagonal(found, -np.inf)
-    order = np.argsort(-found, axis=1, kind="stable")
-    if k + 1 >= len(x):
-        return order[:, :k], np.ones(len(x), dtype=bool)
-    near, beyond = (np.take_along_axis(found, order[:, at : at + 1], axis=1)[:, 0] for at in (k - 1, k))
-    return order[:, :k], near - beyond > TIE
-
-
-def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
-    """Return the cosines of all pairs of texts."""
-    u = unit(x)
-    return np.asarray(u @ u.T)
-
-
-def unit(x: Vectors) -> Vectors:
-    """Scale vectors to length 1; a vector of length 0 stays."""
-    length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(x / np.where(length > 0, length, 1))

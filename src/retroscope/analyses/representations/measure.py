@@ -23,7 +23,7 @@ from retroscope.progress import Count
 from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
-from retroscope.statistics.resampling.jackknife import GROUPS
+from retroscope.statistics.resampling.jackknife import fewest_texts
 
 TOO_MANY = "retrieval with whitened vectors was not measured: the passages are too many to hold"
 
@@ -32,7 +32,9 @@ def refusal(context: Context, settings: DriftSettings) -> str:
     """Return why the vectors of the two models cannot be compared on this collection; empty if they can."""
     if not context.is_pair:
         return "representations are compared between two models"
-    return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(context.collection)
+    return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(
+        context.collection, fewest_texts(settings.neighbours)
+    )
 
 
 def plan(context: Context, settings: DriftSettings) -> Planned:
@@ -169,9 +171,8 @@ def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
     return {f"{prefix}{name}": getattr(drift, name) for name in ("similarity", "geometry", "layer_map")}
 
 
-def _too_few(collection: Collection) -> str:
+def _too_few(collection: Collection, needed: int) -> str:
     """Return why intervals cannot be computed on this collection; empty where they can."""
-    needed = 2 * GROUPS
     ids = {"query": collection.queries, "passage": collection.passages}
     texts = texts_by_id(collection)
     counts = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]

@@ -13,9 +13,10 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import first_of_each
 from retroscope.drift.settings import ShiftSettings
-from retroscope.drift.shift import count_words, fewest
+from retroscope.drift.shift import count_words
 from retroscope.encoders.encoder import Encoder
 from retroscope.representations.store import Vectors
+from retroscope.statistics.resampling.jackknife import fewest_texts
 from retroscope.typesetting.subject import BEFORE
 
 LONGEST = 100_000  # characters of a passage that are read: a text of megabytes would take gigabytes to tokenise
@@ -29,7 +30,7 @@ def refusal(context: Context, settings: ShiftSettings) -> str:
         return "domain shift is measured beside the effect of fine-tuning"
     if not context.further:
         return "there is no second collection"
-    drawn, needed = len(_drawn(context.collection, settings)), 2 * fewest(settings.neighbours)
+    drawn, needed = len(_drawn(context.collection, settings)), 2 * fewest_texts(settings.neighbours)
     return "" if drawn >= needed else f"{drawn} distinct passages are too few for its intervals ({needed} are needed)"
 
 

@@ -15,8 +15,9 @@ from retroscope.analyses.shift.result import CollectionShift, ShiftResult
 from retroscope.analyses.shift.tables import shift_table
 from retroscope.analyses.shift.words import shift_statements
 from retroscope.drift.settings import ShiftSettings
-from retroscope.drift.shift import WORDS_THRESHOLD, PassageSample, domain_shift, fewest, sample_size
+from retroscope.drift.shift import WORDS_THRESHOLD, PassageSample, domain_shift, sample_size
 from retroscope.files.documents import clean
+from retroscope.statistics.resampling.jackknife import fewest_texts
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 
@@ -35,7 +36,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult 
         rows = domain_shift(reference, other, settings)
         return CollectionShift(name, rows, 2 * n, effects.get(name))
 
-    enough = sample_size(len(reference), None, settings.texts) >= fewest(settings.neighbours)
+    enough = sample_size(len(reference), None, settings.texts) >= fewest_texts(settings.neighbours)
     others = tuple(shift_of(name, one) for name, one in samples.items() if name != first)
     return ShiftResult(first, shift_of(first, None) if enough else None, others, settings.level)
 

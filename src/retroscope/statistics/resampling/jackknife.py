@@ -16,6 +16,16 @@ GROUPS = 10
 KeptRows = Int[np.ndarray, "n"]
 
 
+def fewest_texts(neighbours: int = 0) -> int:
+    """Return how many texts an interval needs.
+
+    Every group holds two texts at least. Without any of the groups, a text has more others than `neighbours`: one of
+    them is not among its nearest.
+    """
+    left = neighbours + 2
+    return max(2 * GROUPS, -(-left * GROUPS // (GROUPS - 1)))
+
+
 def jackknife(
     statistic: Callable[[KeptRows], float], n: int, *, level: float = 0.95, groups: int = GROUPS, seed: int = 0
 ) -> tuple[float, float, float]:
