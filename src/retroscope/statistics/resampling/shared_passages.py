@@ -31,7 +31,7 @@ from retroscope.statistics.resampling.clusters import Cells, Clusters, Table, nu
 
 FEW_GROUPS = 5  # of so few no variance can be estimated
 MANY_PASSAGES = 10  # in a group: with fewer, the group may be the passages' own doing
-TRACE_DRAWS = 256  # of random signs; the standard error of a trace is at most 9 %
+TRACE_DRAWS = 256  # of random signs for more texts than these; the standard error of a trace is at most 9 %
 NO_TRACES = (0.0, 0.0, 0.0, 0.0)  # of a matrix of zeros
 
 
@@ -162,17 +162,20 @@ def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
 
 
 def _traces(times: Callable[[np.ndarray], np.ndarray], n: int) -> tuple[float, float, float, float]:
-    """Estimate traces of the powers 1 to 4 of a symmetric matrix within the contrasts, by random signs (Hutchinson
-    1990).
+    """Return the traces of the powers 1 to 4 of a symmetric matrix within the contrasts.
+
+    Up to `TRACE_DRAWS` texts they are exact, so that no order of the queries changes them; of more they are estimated
+    by random signs (Hutchinson 1990).
     """
-    signs = np.random.default_rng(0).choice((-1.0, 1.0), size=(n, TRACE_DRAWS))
-    start = signs - signs.mean(axis=0)
+    exact = n <= TRACE_DRAWS
+    probes = np.eye(n) if exact else np.random.default_rng(0).choice((-1.0, 1.0), size=(n, TRACE_DRAWS))
+    start = probes - probes.mean(axis=0)
     once = times(start)
     once -= once.mean(axis=0)
     twice = times(once)
     twice -= twice.mean(axis=0)
     pairs = ((start, once), (once, once), (once, twice), (twice, twice))
-    one, two, three, four = (float(np.vdot(a, b)) / TRACE_DRAWS for a, b in pairs)
+    one, two, three, four = (float(np.vdot(a, b)) / (1 if exact else TRACE_DRAWS) for a, b in pairs)
     return one, two, three, four
 
 

@@ -7,14 +7,22 @@ from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.flips import PValues
 from retroscope.statistics.resampling.intervals import outcome_cells
 from retroscope.statistics.resampling.shared_passages import sharing
-from retroscope.statistics.testing.paired import QueryValues, constant, n_texts, paired_differences, t_test_p
+from retroscope.statistics.testing.paired import (
+    QueryValues,
+    alike,
+    constant,
+    n_pairs,
+    n_texts,
+    paired_differences,
+    t_test_p,
+)
 
 
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
     """Return the p-value of "the mean difference is at least `margin`, one way or the other" for every cell.
 
     Two one-sided t tests (Schuirmann 1987), the larger p of the two; a small value says that the
-    mean lies within (-margin, margin). Where every query changed by the same amount t does not
+    mean lies within (-margin, margin). Where all texts changed alike t does not
     exist: the cell gets the exact one-sided sign-flip value 1 / 2^n inside the margin, 1 outside. Where n outcomes of 0
     or 1 all stayed equal the value is (1 - margin)^n, the probability to see none of them change although a share of
     `margin` does. n counts texts; shared passages (`clusters`) enlarge the standard error.
@@ -34,8 +42,11 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
     shared = sharing(change, what)
     if shared is not None:
         p = shared.p_values(p, sides=1)
-    same = constant(change) & (n >= 2)
-    inside = np.abs(np.nan_to_num(change)).max(axis=0, initial=0.0) < margin
-    stayed = np.where(outcome_cells(before, after), max(0.0, 1 - margin), 0.5)  # a margin up to 1 holds no change but 0
+    same, flat = alike(change, what) & (n >= 2), constant(change)
+    filled = np.nan_to_num(change)
+    mean = np.abs(filled.sum(axis=0)) / np.maximum(n_pairs(change), 1)
+    inside = np.where(flat, np.abs(filled).max(axis=0, initial=0.0), mean) < margin
+    unchanged = flat & outcome_cells(before, after)  # a margin up to 1 holds no change but 0
+    stayed = np.where(unchanged, max(0.0, 1 - margin), 0.5)
     p[same] = np.where(inside, stayed**n, 1.0)[same]
     return np.where(n >= 2, np.clip(p, np.finfo(np.float64).tiny, 1.0), np.nan)

@@ -41,15 +41,14 @@ def paired_t(
     """Test the mean difference by Student's paired t test, over texts.
 
     Where texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. Where
-    every query changed by the same amount the variance is 0 and t does not exist; the cell then gets the exact
-    sign-flip p-value 2 / 2^n, n texts.
+    all texts changed alike the variance is 0 and t does not exist; the cell then gets the exact sign-flip p-value
+    2 / 2^n, n texts, or 1 if the changes of each text cancel.
     """
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
-    same = constant(change)
     p = t_test_p(change, 0.0, "two-sided", shared)
-    p[same] = 2 * 0.5 ** n_texts(change, shared)[same]
-    return _reported(p, change, shared)
+    flipped = np.where(cancelled(change, shared), 1.0, 2 * 0.5 ** n_texts(change, shared))
+    return _reported(np.where(alike(change, shared), flipped, p), change, shared)
 
 
 def sign_flip(
@@ -170,10 +169,30 @@ def constant(change: Differences) -> Bool[np.ndarray, "cell"]:
     return np.asarray(top <= bottom + 16 * ROUNDING * np.maximum(np.abs(top), np.abs(bottom)))
 
 
+def alike(change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
+    """Return, for each cell, whether all texts changed alike, up to rounding, so that their sums have no variance."""
+    if not clusters.repeats:
+        return constant(change)
+    mean = np.nan_to_num(change).sum(axis=0) / np.maximum(n_pairs(change), 1)
+    return _negligible(change - mean, change, clusters)
+
+
+def cancelled(change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
+    """Return, for each cell, whether the changes of every text sum to 0, up to rounding."""
+    return _negligible(change, change, clusters)
+
+
+def _negligible(values: Differences, change: Differences, clusters: Clusters) -> Bool[np.ndarray, "cell"]:
+    """Return, for each cell, whether the values of every text sum to no more than what rounding of `change` leaves."""
+    largest = np.nan_to_num(np.abs(change)).max(axis=0, initial=0.0)
+    slack = ROUNDING * (16 + len(change)) * largest  # a sum of n changes errs by n eps times the largest at most
+    return np.asarray((np.abs(clusters.sums(values)) <= slack * clusters.sizes(change)).all(axis=0))
+
+
 def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clusters) -> PValues:
     """Return the p-value of a t test of `mean = centre` over texts; NaN where t is undefined."""
     p = np.full(change.shape[1], np.nan)
-    usable = (n_texts(change, clusters) >= 2) & ~constant(change)
+    usable = (n_texts(change, clusters) >= 2) & ~alike(change, clusters)
     if not usable.any():
         return p
     if not clusters.repeats:
