@@ -31,6 +31,11 @@ def test_missing_numbers_are_said() -> None:
     assert numbers.interval(-0.1, 0.1, effect=True) == "[-0.100, +0.100]"
 
 
+def test_a_score_that_rounds_to_zero_has_no_sign() -> None:
+    assert numbers.interval(-0.0004, 1.0) == "[0.000, 1.000]"
+    assert numbers.score(-0.0006) == "-0.001"
+
+
 @pytest.mark.parametrize(
     ("part", "said"),
     [(0, "0 %"), (0.00034, "0.034 %"), (0.003, "0.30 %"), (0.0904, "9.0 %"), (0.0999, "10 %"), (1, "100 %")],

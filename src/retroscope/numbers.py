@@ -8,8 +8,8 @@ PLURALS = {"y": "ies", "ix": "ices"}
 
 
 def score(value: float) -> str:
-    """Print a score between 0 and 1 with three decimals."""
-    return MISSING if math.isnan(value) else f"{value:.3f}"
+    """Print a score between 0 and 1 with three decimals; what rounds to zero has no sign."""
+    return MISSING if math.isnan(value) else f"{value:z.3f}"
 
 
 def signed(value: float) -> str:

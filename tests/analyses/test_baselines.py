@@ -13,6 +13,7 @@ from analyses_one import context_of, measured, reported, subject_of
 from retroscope.analyses.analysis import NoSettings
 from retroscope.analyses.baselines import ANALYSIS
 from retroscope.analyses.baselines import measure as measuring
+from retroscope.analyses.baselines.card import cards
 from retroscope.analyses.baselines.measure import INSTRUMENT, refusal
 from retroscope.analyses.baselines.result import TRAINED, UNTRAINED, BaselineResult
 from retroscope.analyses.baselines.settings import BaselineSettings
@@ -30,6 +31,7 @@ from retroscope.analyses.baselines.variants import (
     try_variants,
 )
 from retroscope.analyses.baselines.vectors import BOTH_WAYS, CAUSAL_CLS, NO_CLS, Views, applicable, repooled
+from retroscope.analyses.baselines.words import share_left
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval import ANALYSIS as RETRIEVAL
@@ -46,7 +48,7 @@ from retroscope.retrieval import linear_head
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.page import SectionPage, fill
-from retroscope.typesetting.statements import State
+from retroscope.typesetting.statements import Estimate, Kind, State
 from synthetic_drift import weight_drift
 from tiny_study import Tiny
 from toys import save_toy
@@ -287,6 +289,24 @@ def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
     assert "What was already there" in page
     assert "last_token pooling was left out: the last token of a model that looks both ways" in page
     assert "Hoerl, Kennard (1970)" in page
+
+
+def test_a_card_that_is_not_significant_says_what_is_not(both_sides: Measured) -> None:
+    """The share alone, beside "not significant", would read as if the backbone's part were in doubt."""
+    result, section = both_sides.reported()
+    subject = subject_of(both_sides.context)
+    (sure,) = cards(result, section.statements, subject)
+    assert sure.answer == "The frozen backbone with a linear head reaches"
+    unsure = [replace(s, state=State.NOT_SIGNIFICANT) for s in section.statements]
+    (one,) = cards(result, unsure, subject)
+    assert one.answer == "Perhaps all: the frozen backbone with a linear head is not significantly worse"
+    assert one.estimate == sure.estimate
+    assert str(one.estimate).endswith(" of the gain")
+
+
+def test_a_share_that_rounds_to_zero_has_no_sign() -> None:
+    assert share_left({"share": -0.002, "low": -0.24, "high": 0.18}) == "0 % [-24, 18]"
+    assert str(Estimate("of the gain", 0.1, -0.002, 0.18, kind=Kind.SHARE)) == "10 % [0, 18] of the gain"
 
 
 def test_every_number_is_in_the_document_and_in_tables(both_sides: Measured) -> None:

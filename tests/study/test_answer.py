@@ -159,6 +159,14 @@ def test_undecided_controls_are_not_failed() -> None:
     assert of(State.MEASURED, State.NOT_RUN) == "1 of 1 controls passed, none failed; not run: c1"
 
 
+def test_an_alarm_that_is_no_control_comes_before_the_controls_that_passed() -> None:
+    passed = Statement("x", State.MEASURED, "Said.", control="c")
+    alarm = Statement("x", State.FAILED, "Said.", section="weights")
+    trusted = trust(controls_of([passed, alarm]), [alarm], 1)
+    assert trusted.answer == "Alarm: weights; 1 of 1 controls passed"
+    assert trusted.state is State.FAILED
+
+
 CLOSE_TO_ZERO = "Both values are close to zero."
 
 

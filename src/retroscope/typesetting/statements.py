@@ -65,7 +65,7 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.kind is Kind.SHARE:
-            ends = f" [{100 * self.low:.0f}, {100 * self.high:.0f}]" if self.has_interval else ""
+            ends = f" [{100 * self.low:z.0f}, {100 * self.high:z.0f}]" if self.has_interval else ""
             return f"{percent(self.value) if self.value >= 0 else f'-{percent(-self.value)}'}{ends} {self.name}"
         difference = self.kind is Kind.DIFFERENCE
         ends = f" {interval(self.low, self.high, effect=difference)}" if self.has_interval else ""

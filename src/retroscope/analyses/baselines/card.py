@@ -23,11 +23,13 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
         answer = f"All of it: the retriever scores below the frozen backbone {how}"
         return (Card(Question.ALREADY, answer, statement),)
     share = already_there(result, best, subject.measures[0])
-    if share is not None:
-        return (Card(Question.ALREADY, f"The frozen backbone {how} reaches", statement, share),)
-    if statement.state is State.SIGNIFICANT:
-        return (Card(Question.ALREADY, f"The retriever scores above the frozen backbone {how}", statement),)
-    return (Card(Question.ALREADY, f"Perhaps all: the frozen backbone {how} is not significantly worse", statement),)
+    if statement.state is not State.SIGNIFICANT:
+        answer = f"Perhaps all: the frozen backbone {how} is not significantly worse"
+    elif share is not None:
+        answer = f"The frozen backbone {how} reaches"
+    else:
+        answer = f"The retriever scores above the frozen backbone {how}"
+    return (Card(Question.ALREADY, answer, statement, share),)
 
 
 def _how(result: BaselineResult, best: str) -> str:

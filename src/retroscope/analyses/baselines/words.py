@@ -91,7 +91,7 @@ def share_left(row: Any) -> str:
     """Format a share with its interval, in per cent."""
     if math.isnan(row["share"]):
         return "undefined (the gain may be 0)"
-    return f"{100 * row['share']:.0f} % [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"
+    return f"{100 * row['share']:z.0f} % [{100 * row['low']:z.0f}, {100 * row['high']:z.0f}]"
 
 
 def _alike(result: BaselineResult, measure: str) -> Statement:

@@ -62,14 +62,13 @@ def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
         alarms: everything that failed, whether it is a control or a check.
     """
     others = [s for s in alarms if not s.control]
-    parts = [controls.counts(most)]
-    if others:
-        parts.append(f"alarms: {listing([s.section for s in others], max(most, 1))}")
+    alarm = [f"alarm: {listing([s.section for s in others], max(most, 1))}"] if others else []
+    parts = [*alarm, controls.counts(most)]
     state = State.FAILED if alarms else State.MEASURED if controls.run else State.NOT_RUN
     where = next((s.section for s in (*alarms, *controls.undecided, *controls.passed)), METHOD)
     text = f"{'; '.join(parts)}."
-    statement = Statement(TOPIC, state, f"{text[0].upper()}{text[1:]}", (), code="all", section=where)
-    return Card(Question.TRUST, text.removesuffix("."), statement)
+    text = f"{text[0].upper()}{text[1:]}"
+    return Card(Question.TRUST, text.removesuffix("."), Statement(TOPIC, state, text, (), code="all", section=where))
 
 
 def _controls(some: Sequence[Statement], most: int) -> str:
