@@ -9,6 +9,7 @@ import pytest
 import retroscope as rs
 from retroscope.analyses import analyses
 from retroscope.analyses.analysis import DEPTHS
+from retroscope.errors import SettingsError
 from retroscope.study.planning.depths import depth_values
 from retroscope.study.planning.plan import StudyPlan
 from toys import TEXTS, save_toy
@@ -68,3 +69,14 @@ def test_what_was_given_is_named_too(pair: Pair, tmp_path: Path) -> None:
     plan = rs.plan_study(pair, [small("a"), small("b")], settings, trainings=[pair["after"]], cache=tmp_path)
     assert sorted(named_in(plan)) == ["retrieval", "retrieval on b", "training_runs", "weights"]
     assert set(rs.run_study(plan).measured) == {"retrieval", "training_runs", "weights"}
+
+
+def test_a_path_in_the_place_of_a_loaded_model_or_collection_is_refused(pair: Pair) -> None:
+    before, after = pair.values()
+    with pytest.raises(SettingsError, match=r"'beir:data/nq' is not a loaded collection") as refused:
+        rs.compare(before, after, "beir:data/nq")  # type: ignore[arg-type]
+    assert refused.value.fix == "load it first, with retroscope.load_collection(...)"
+    with pytest.raises(SettingsError, match=r"'bert' is not a loaded model"):
+        rs.compare("bert", after, small("toy"))  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"'e5' is not a loaded model"):
+        rs.compare(before, after, small("toy"), trainings=["e5"])  # type: ignore[list-item]

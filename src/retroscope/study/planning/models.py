@@ -1,12 +1,30 @@
-"""Check the models of a study against each other, and give them distinct names."""
+"""Check the models and collections that a study is given, and give the models distinct names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
-from retroscope.errors import SettingsError
+from retroscope.errors import SettingsError, excerpt
 from retroscope.inputs.pairing import check_pair, compared_like, distinct_names
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, with_side
+
+
+def refuse_unloaded(models: Iterable[object], collections: Iterable[object]) -> None:
+    """Refuse a path or a name in the place of a loaded model or collection.
+
+    Raises:
+        SettingsError: that names it and the function that loads it.
+    """
+    for kind, given, wanted, loader in (
+        ("model", models, Retriever, "load_retriever"),
+        ("collection", collections, Collection, "load_collection"),
+    ):
+        for one in given:
+            if not isinstance(one, wanted):
+                raise SettingsError(
+                    f"{excerpt(one)} is not a loaded {kind}", fix=f"load it first, with retroscope.{loader}(...)"
+                )
 
 
 def checked_models(models: Mapping[str, Retriever], trainings: Sequence[Retriever]) -> dict[str, Retriever]:

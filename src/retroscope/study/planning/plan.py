@@ -21,7 +21,7 @@ from retroscope.inputs.cache import default_cache
 from retroscope.inputs.load import check_ids, refuse_same_texts
 from retroscope.inputs.pairing import distinct_collections
 from retroscope.inputs.settings import StudySettings
-from retroscope.study.planning.models import checked_models, other_names
+from retroscope.study.planning.models import checked_models, other_names, refuse_unloaded
 from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
 from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
 from retroscope.typesetting.subject import MODEL, RefusedFacts
@@ -172,6 +172,7 @@ def plan_study(
         EncoderError: if the layers of the models cannot be paired.
         SettingsError, CollectionError: for settings or collections that cannot be used.
     """
+    refuse_unloaded((*models.values(), *trainings), collections)
     whole = complete(settings or StudySettings())
     named = checked_models(models, trainings)
     if list(named) != [MODEL]:
