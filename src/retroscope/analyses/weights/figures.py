@@ -8,7 +8,7 @@ from retroscope.typesetting.curves import embedded
 from retroscope.typesetting.figure import Figure
 
 ROW_HEIGHT = 16  # of a layer in the heat map, in pixels
-COLUMN_WIDTH = 74
+COLUMN_WIDTH = 62  # five columns fit a phone
 
 
 def weight_figures(drift: WeightDrift, tower: str = "") -> list[Figure]:
@@ -37,7 +37,7 @@ def _heat_map(drift: WeightDrift, tower: str) -> Figure:
                 "percent:Q",
                 title="% of the norm before",
                 scale=alt.Scale(scheme="viridis", domainMin=0),
-                legend=alt.Legend(orient="right", title="% of the norm before", columns=1),
+                legend=alt.Legend(orient="bottom", title="% of the norm before"),  # beside it, a phone would cut it off
             ),
             tooltip=["part:N", "layer:O", alt.Tooltip("percent:Q", format=".3"), "changed:Q", "tensors:Q"],
         )
