@@ -1,4 +1,4 @@
-"""Similarity of two models' representations of the same texts: CKA, Procrustes, RSA, common neighbours; 1 is equal.
+"""Similarity of two models' representations of the same texts: CKA, Procrustes, RSA, common neighbours (1: equal).
 
 Rows are texts, the same in both; columns are dimensions, which need not match.
 """
@@ -79,7 +79,7 @@ def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
 
 
 def procrustes_chance(x: Vectors, y: Float[np.ndarray, "text other"], seed: int = 0) -> float:
-    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts, as chance level."""
+    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts, as the chance level."""
     rng = np.random.default_rng(seed)
     return float(np.mean([procrustes(x, y[rng.permutation(len(y))]) for _ in range(SHUFFLES)]))
 
@@ -109,7 +109,7 @@ def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
-    """Return the mean share of a text's `k` nearest neighbours by cosine that are the same in both.
+    """Return the mean share of a text's `k` nearest neighbours by cosine that are equal in both models.
 
     By chance it is k / (texts - 1).
 
@@ -122,7 +122,7 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
 
 def _neighbours(x: Vectors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearest neighbours of every text, and whether they are nearer than the next by more than rounding."""
+    """Return the nearest neighbours of every text, and whether each is nearer than the next by more than rounding."""
     found = cosines(x)
     np.fill_diagonal(found, -np.inf)
     order = np.argsort(-found, axis=1, kind="stable")

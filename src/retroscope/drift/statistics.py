@@ -1,4 +1,4 @@
-"""The statistics of representation drift: those that compare two models, and those of one model's embedding space.
+"""The statistics of representation drift, for pairs of models and for the embedding space of one model.
 
 A new statistic is added to one of the two tables; figures and tables of `analyses.representations` name what they show.
 """
@@ -17,7 +17,7 @@ SHAPES: Mapping[str, OfOne] = {"anisotropy": anisotropy, "uniformity": uniformit
 
 
 def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[OfTwo, float]]:
-    """Map the name of every similarity to its function and to its value by chance for these vectors."""
+    """Map the name of every similarity to its function and to its chance value for these vectors."""
     return {
         "cka": (cka, 0.0),
         "procrustes": (procrustes, procrustes_chance(x, y, seed)),
