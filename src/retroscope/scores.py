@@ -232,7 +232,7 @@ def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Return both scores with the same queries and labels, in the order of `first`.
+    """Return both sets of scores with equal queries and labels, in the order of `first`.
 
     Raises:
         AnalysisError: if either holds queries, labels or dimensions that the other lacks; a comparison

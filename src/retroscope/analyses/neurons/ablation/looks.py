@@ -135,7 +135,7 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether all queries are unlikely to show more harm by the top than by random neurons.
+    """Return whether it is unlikely, after one group, that all queries show more harm by the top neurons.
 
     The prediction test against the draws is futile if it would not be significant by itself even if all spread of the
     draws were luck of the queries; draws without any spread say nothing yet.
