@@ -175,7 +175,7 @@ def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
     assert statement.rests_on == ("after",)
     assert "at 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 fractions), fixing them costs" in statement.text
     assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean changes RR@10 of 240" in statement.text
-    assert "each of 5 random draws at 4 of 4 fractions. Area between the curve of random neurons and" in statement.text
+    assert "lower than with any of 5 random draws fixed. Area between the curve of random neurons and" in statement.text
     assert "of the top by signed value in these layers +0.1" in statement.text
 
 
