@@ -134,8 +134,8 @@ def kept(family: str, studies: int, state: Path) -> Tried:
 def took(seconds: float, processes: int) -> str:
     """Return the sentence about the time of all families, which a stopped run keeps with their rows."""
     return (
-        f"All families took {seconds:,.0f} s one after the other, at least {seconds / processes / 60:.0f} minutes by "
-        f"{processes} processes, on {os.cpu_count()} cores."
+        f"All families together took {seconds:,.0f} s, at least {seconds / processes / 60:.0f} minutes with "
+        f"{processes} processes on {os.cpu_count()} cores."
     )
 
 
@@ -158,19 +158,20 @@ def page(rows: Sequence[Proof], studies: int, time: str) -> str:
     return f"""# Proofs
 
 This page tests statements of Retroscope's report on data for which the truth is known. `python benchmarks/proofs.py`
-writes this page from seeds; `make test` repeats a small part of it. These statements have no row; the tests hold them,
-without a rate over many simulated studies:
+writes this page from seeds; `make test` repeats a small part of it. The following statements have no row. Tests check
+them, but without a rate over many simulated studies:
 
 {LACKING}
 
-- **Control** names the control that must fail, and what it reads. A control that cannot fail proves nothing.
+- **Control** names the control that must fail, and the value that it gives. A control that cannot fail proves nothing.
 - **False** is the share of simulated studies ({studies} or {3 * studies // 4} in most rows) in which the statement was
   made although it was false. The nominal share of false statements is {NOMINAL:.2f}. In brackets is the
   95 % interval of the simulation (Clopper and Pearson), then the number of studies.
-- **Power** is the share of studies in which the planted truth was found. The power holds for the planted size alone.
-- **Coverage** is the share of 95 % intervals that hold the truth. A coverage below {LEAST_COVERAGE:.2f} is named under
-  "What it cannot say".
-- **Held against** names what the number was checked against: a closed form, or another library that computes it.
+- **Power** is the share of studies in which the planted truth was found. The power applies to the planted effect size
+  only.
+- **Coverage** is the share of 95 % intervals that contain the true value. A coverage below {LEAST_COVERAGE:.2f} is
+  named under "What it cannot say".
+- **Checked by** names the reference of the number: a closed form, or another library that computes it.
 
 {table(rows)}
 {cannot(rows)}
@@ -180,7 +181,7 @@ The numbers of this page were measured with Python {platform.python_version()} o
 
 def table(rows: Sequence[Proof]) -> str:
     """Return the rows as Markdown."""
-    head = ("statement", "control, which must fail", "it reads", "false", "power (planted)", "coverage", "held against")
+    head = ("statement", "control, which must fail", "it reads", "false", "power (planted)", "coverage", "checked by")
     lines = [head, ("---",) * len(head)]
     for row in rows:
         power = f"{row.power} ({row.planted})" if row.power else "-"

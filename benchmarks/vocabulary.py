@@ -1,4 +1,4 @@
-"""What do the vectors say? The projection of one pair and collection onto the vocabulary, layer by layer.
+"""Which words do the vectors decode to? The projection of one pair and collection onto the vocabulary, layer by layer.
 
     python benchmarks/vocabulary.py                                                       the pair of `retroscope demo`
     python benchmarks/vocabulary.py --before BACKBONE --after RETRIEVER --data SPEC --pooling mean [--queries 300]

@@ -1,4 +1,4 @@
-"""What made-up vectors say."""
+"""Words that made-up vectors decode to."""
 
 import numpy as np
 import pandas as pd

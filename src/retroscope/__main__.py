@@ -1,4 +1,4 @@
-"""Run the command line by `python -m retroscope`, as launchers that start modules (e.g. torchrun) need it."""
+"""Run the command line by `python -m retroscope`, which launchers such as torchrun need."""
 
 from retroscope.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Progress that people see: bars in a terminal and in a notebook, a line now and then in a log."""
+"""Show progress to a person: bars in a terminal, a line in a notebook, occasional lines in a log."""
 
 import sys
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ NARROW = 90  # characters of a terminal in which bars would leave no room for na
 
 @contextmanager
 def shown(progress: Shown) -> Iterator[Progress | None]:
-    """Yield the progress callback for an API function's `progress` argument; None if nothing is shown.
+    """Yield the progress callback for the `progress` argument of an API function; None if nothing is shown.
 
     What the function calls in turn shows nothing of its own, unless it is given a callback or asks who `listens`.
     """
@@ -45,7 +45,7 @@ def shown(progress: Shown) -> Iterator[Progress | None]:
 
 @contextmanager
 def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
-    """Yield the progress callback of a function with one stage, which bars name `what`; see `shown`."""
+    """Yield the progress callback for a function with one stage, which is shown as `what`; see `shown`."""
     if callable(progress):
         with shown(None if listener() else False):
             yield progress
@@ -55,7 +55,7 @@ def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
 
 
 def is_interactive() -> bool:
-    """Return whether somebody watches: standard error is a terminal, or this is a notebook."""
+    """Return whether a person watches: standard error is a terminal, or this is a notebook."""
     return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
 
 
@@ -95,7 +95,7 @@ def _drawn() -> Iterator[Progress]:
 
 
 class _Paces:
-    """Pace (items and time) of every stage of the work."""
+    """Speed of every stage of the work, in items per second."""
 
     def __init__(self) -> None:
         self._of: dict[str, Pace] = {}
@@ -109,7 +109,7 @@ class _Paces:
 
 
 def _lines() -> Progress:
-    """Return a callback that writes a line after `FIRST` seconds, then one every `SELDOM`, and none for short work."""
+    """Return a callback that writes a line after `FIRST` seconds, then one per `SELDOM`, and none for short work."""
     paces, due = _Paces(), monotonic() + FIRST
 
     def write(what: str, done: int, total: int) -> None:
@@ -152,7 +152,7 @@ class _RateColumn(ProgressColumn):
 
 
 class _LeftColumn(ProgressColumn):
-    """Column of a progress bar: the time that is left."""
+    """Column of a progress bar: the remaining time."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{_left(task.fields['pace'])} left")
@@ -171,7 +171,7 @@ def _left(pace: Pace) -> str:
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """Return the columns of a progress bar; narrow terminals show name, count and time left only."""
+    """Return the columns of a progress bar; narrow terminals show only name, count and remaining time."""
     name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     count, left = MofNCompleteColumn(), _LeftColumn()
     if width < NARROW:

@@ -1,4 +1,4 @@
-"""The errors of Retroscope: each says what is wrong, where, and what to do about it."""
+"""The errors of Retroscope: each says what is wrong, where, and how to correct it."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -41,11 +41,11 @@ class UnknownPoolingError(EncoderError):
 
 
 class LibraryError(EncoderError):
-    """Error of a folder that the library which wrote it cannot load, or cannot encode a batch with."""
+    """Error of a folder that cannot be loaded, or cannot encode a batch, with the library that wrote it."""
 
 
 class RepresentationError(RetroscopeError):
-    """A vector store that is damaged, or was made from something else."""
+    """Error of a vector store that is damaged or belongs to other inputs."""
 
 
 class DamageError(RetroscopeError):
@@ -53,7 +53,7 @@ class DamageError(RetroscopeError):
 
 
 class AnalysisError(RetroscopeError):
-    """Error of an analysis whose scores or vectors do not allow it."""
+    """Error of an analysis that is impossible for the given scores or vectors."""
 
 
 class TrainingError(RetroscopeError):
@@ -61,7 +61,7 @@ class TrainingError(RetroscopeError):
 
 
 class EngineError(RetroscopeError):
-    """Error of an engine that could not do its work, or of storage that lacks what it should contain."""
+    """Error of an engine that could not complete its work, or of storage with missing content."""
 
 
 class SettingsError(RetroscopeError):
@@ -69,11 +69,11 @@ class SettingsError(RetroscopeError):
 
 
 class MissingExtraError(RetroscopeError):
-    """A feature whose optional dependency is not installed."""
+    """Error of a feature whose optional dependency is not installed."""
 
 
 def cut(text: str, longest: int) -> str:
-    """Shorten a text for a message: a long one to its beginning and its length."""
+    """Shorten a long text for a message to its beginning and its length."""
     return text if len(text) <= longest else f"{text[:longest]} ... ({len(text):,} characters)"
 
 
@@ -86,7 +86,7 @@ def excerpt(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest the known names nearest to a misspelt one, else list all of them; upper and lower case count as equal."""
+    """Suggest the known names nearest to a misspelt one, else list all of them; case is ignored."""
     names = sorted(known)
     folded = {name.casefold(): name for name in reversed(names)}
     near = [folded[name] for name in get_close_matches(word.casefold()[:LONGEST_MESSAGE], folded, n=3, cutoff=0.6)]
@@ -101,7 +101,7 @@ def unknown_name(kind: str, word: str, known: Iterable[str]) -> SettingsError:
 
 
 def listed(problems: Sequence[str]) -> str:
-    """Join problems of one kind to one text: the first `SHOWN`, then the number of the others."""
+    """Join problems of one kind to one text: the first `SHOWN` problems, then the number of others."""
     lines = [f"\n  - {problem}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"\n  - ... and {len(problems) - SHOWN} more")
@@ -109,7 +109,7 @@ def listed(problems: Sequence[str]) -> str:
 
 
 def demand_columns(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> None:
-    """Raise an error if a frame lacks any of these columns.
+    """Raise an error if a table lacks any of these columns.
 
     Raises:
         AnalysisError: that names them.

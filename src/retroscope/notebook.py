@@ -1,4 +1,4 @@
-"""Small HTML for notebooks: a caption and a table. Every text is escaped and cut."""
+"""Short HTML for notebooks: a caption and a table. Every text is escaped and cut."""
 
 from collections.abc import Iterable, Sequence
 from html import escape

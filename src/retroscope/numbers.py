@@ -49,7 +49,7 @@ def percent(part: float) -> str:
 
 
 def count(number: int, thing: str) -> str:
-    """Print a number with its noun: "1 query", "2 queries", "2 matrices"."""
+    """Print a number with its noun in singular or plural: "1 query", "2 queries", "2 matrices"."""
     plural = next((f"{thing.removesuffix(e)}{end}" for e, end in PLURALS.items() if thing.endswith(e)), f"{thing}s")
     return f"{number:,} {thing if number == 1 else plural}"
 

@@ -1,4 +1,4 @@
-"""Progress of long work: callbacks, who receives them, and the pace and times of stages."""
+"""Progress of long work: callbacks, their receivers, and the speed and times of stages."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ _listener: ContextVar[Progress | None] = ContextVar("what a caller shows progres
 
 
 def listener() -> Progress | None:
-    """Return the progress callback that a caller has set, perhaps `silence`; None if none has."""
+    """Return the progress callback that a caller has set, possibly `silence`; None if none was set."""
     return _listener.get()
 
 
@@ -35,7 +35,7 @@ def listens() -> Progress | None:
 
 
 def silence(what: str, done: int, total: int) -> None:
-    """Do nothing: the callback of a caller that wants no progress."""
+    """Do nothing: the callback for a caller that wants no progress."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ SMALLEST = 0.01  # of the items: a first report of fewer tells no rate, since it
 
 
 class Pace:
-    """Estimate of one stage's rate and remaining time.
+    """Estimate of one stage's speed and remaining time.
 
     A stage may report 0 when it starts, and then at once what an earlier run did, which does not count as its own.
     From the second report on, the time until the first does not count: it may include preparations.
@@ -67,7 +67,7 @@ class Pace:
         self._first: tuple[int, float] | None = None  # items of the stage's own first report, and when it came
 
     def report(self, done: int, total: int, now: float) -> None:
-        """Record how much is done at a time."""
+        """Record how many items are done at a time."""
         if done == 0 or (self._before == self.done and now - self._started < AT_ONCE):
             self._before, self._started, self._first = done, now, None
         elif self._first is None and done > self._before:
@@ -76,7 +76,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Return items a second; None before enough was measured."""
+        """Return the items per second; None until enough was measured."""
         if self._first is None:
             return None
         counted, since = self._first
@@ -86,13 +86,13 @@ class Pace:
         return items / took if items >= SMALLEST * self.total and took >= SOONEST else None
 
     def left(self, now: float) -> float | None:
-        """Return the remaining seconds at a time; None without a rate."""
+        """Return the remaining seconds at a time; None without a speed."""
         rate = self.rate
         return None if rate is None else max(0.0, (self.total - self.done) / rate - (now - self._now))
 
 
 class Stages:
-    """Named stages of work on one model: reports them to a progress callback and keeps their times.
+    """Named stages of work on one model, which reports them to a progress callback and keeps their times.
 
     Attributes:
         side: the name of the model, put before the name of every stage.

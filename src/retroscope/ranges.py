@@ -16,7 +16,7 @@ from retroscope.errors import SettingsError, excerpt
 
 @dataclass(frozen=True)
 class Range:
-    """Allowed range of a number, from `low` to `high`, both included; with `open`, both excluded.
+    """Allowed range of a number from `low` to `high`, both included; with `open`, both excluded.
 
     Attributes:
         special: what may be given besides, such as 0 for "all".
@@ -53,7 +53,7 @@ class Distinct:
 
 @dataclass(frozen=True)
 class Limit:
-    """Constraint of a range on one field, or on every item of a list field.
+    """Constraint that applies a range to one field, or to every item of a list field.
 
     Attributes:
         whole: only whole numbers are allowed.
@@ -75,7 +75,7 @@ Resamplings = Annotated[int, Range(1, 10**7)]
 
 
 def check_ranges(settings: Any) -> None:
-    """Refuse settings with a number outside the range of its type, no number at all, or a value twice.
+    """Refuse settings with a number outside its range, with no number at all, or with a repeated value.
 
     Raises:
         SettingsError: that names the field, its value, and what may be given.

@@ -92,7 +92,7 @@ class Scores:
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":
-        """Return the scores with the number of each query's distinct text set."""
+        """Return the scores with the number of each query's distinct text."""
         numbers = np.array([texts[i] for i in self.query_ids], dtype=np.int64)
         return replace(self, values=self.values.assign_coords({TEXT: (QUERY, numbers)}))
 
@@ -108,7 +108,7 @@ class Scores:
             ) from error
 
     def _choices(self, labels: Mapping[str, object]) -> str:
-        """Describe the available labels of the named dimensions, or the available dimensions."""
+        """Describe the labels of the named dimensions, or the existing dimensions."""
         known = [dim for dim in labels if dim in self.values.indexes]
         if len(known) < len(labels):
             return f"use the dimensions {', '.join(map(str, self.values.dims))}"
@@ -129,7 +129,7 @@ class Scores:
         self.as_dataset().to_zarr(place, group=group, mode=mode, consolidated=False)
 
     def as_dataset(self) -> xr.Dataset:
-        """Return the scores with all that belongs to them as a data set, in the form that is stored."""
+        """Return the scores with all metadata as a data set, in the stored form."""
         attrs = {
             "retroscope_name": self.name,
             "retroscope_recipe": json.dumps(self.recipe, sort_keys=True),
@@ -140,7 +140,7 @@ class Scores:
         return dataset.assign_attrs(attrs)
 
     def _pairs(self) -> dict[str, xr.Variable]:
-        """Return the queries' passages as two columns: place of the query, passage id."""
+        """Return the passages of the queries as two columns: index of the query, passage id."""
         pairs = [(row, p) for row, i in enumerate(self.query_ids) for p in self.passages.get(i, ())]
         if not pairs:
             return {}
@@ -152,7 +152,7 @@ class Scores:
 
 
 def _text_coords(array: xr.DataArray) -> dict[Hashable, xr.Variable]:
-    """Return string coordinates as variable-length strings, the only string type that zarr specifies."""
+    """Return string coordinates as variable-length strings, the only string type in the zarr specification."""
     return _coords_as(array, np.dtypes.StringDType())
 
 
@@ -232,7 +232,7 @@ def _passages_of(loaded: xr.Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def align(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Return both scores with the same queries and labels, in the order of `first`.
+    """Return both sets of scores with equal queries and labels, in the order of `first`.
 
     Raises:
         AnalysisError: if either holds queries, labels or dimensions that the other lacks; a comparison

@@ -1,4 +1,4 @@
-"""Escape characters that a terminal would obey, such as cursor movements and colours.
+"""Escape characters that control a terminal, such as cursor movements and colours.
 
 Ids, texts and names of models are data. A terminal obeys control characters wherever they come from.
 """
@@ -13,10 +13,10 @@ _OBEYED = re.compile(
 
 
 def visible(text: str) -> str:
-    """Return a text in which every character that a terminal would obey is escaped as in Python."""
+    """Return a text in which every character that controls a terminal is escaped as in Python."""
     return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def visible_json(text: str) -> str:
-    """Return a JSON text in which every character that a terminal would obey is escaped as in JSON."""
+    """Return a JSON text in which every character that controls a terminal is escaped as in JSON."""
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

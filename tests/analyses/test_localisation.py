@@ -254,7 +254,7 @@ def test_the_section_names_the_places_first() -> None:
     [
         ("block:4", "block:4", "Restoring the backbone's block 4 in the retriever harms retrieval most"),
         (None, "block:4", "Grafting the retriever's block 4 into the backbone improves retrieval most"),
-        (None, None, "No single block is shown to be needed; none is shown to suffice alone"),
+        (None, None, "No evidence that any single block is needed; no evidence that any single block suffices"),
     ],
 )
 def test_the_card_makes_the_claim_that_its_number_is_of(needed: str | None, suffices: str | None, answer: str) -> None:

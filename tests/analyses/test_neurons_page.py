@@ -263,7 +263,8 @@ def test_pages_fetch_nothing_and_no_text_breaks_out(pages: dict[str, str], which
 def test_doubts_lead_on_the_page(pages: dict[str, str]) -> None:
     assert "failed a self-test (see above)</p>" in pages["evil"]
     assert (
-        "No ablation was run. Without an ablation, nothing shows that retrieval needs these neurons." in pages["evil"]
+        "No ablation was run. Without an ablation, there is no evidence that retrieval needs these neurons."
+        in pages["evil"]
     )
     assert "Read this first" not in pages["one"]
 

@@ -130,7 +130,7 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
     statement = statement_of(tower_neurons(), "Overlap")
     assert statement.state == State.MEASURED
-    assert ", of at most about 0." in statement.text
+    assert ", limited to about 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
     assert "after, and 0.010 by chance" in statement.text
     assert not statements_of(tower_neurons(overlap=None), "Overlap")
@@ -145,7 +145,7 @@ def overlapping(**row: float) -> str:
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
     """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
-    assert "0.110, of at most about 0.300" in overlapping(between=0.11, before_halves=0.1, after_halves=0.9)
+    assert "0.110, limited to about 0.300" in overlapping(between=0.11, before_halves=0.1, after_halves=0.9)
 
 
 @pytest.mark.parametrize("own", [0.01, 0.0, -0.1])
@@ -174,8 +174,8 @@ def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
     assert statement.state == State.SIGNIFICANT
     assert statement.rests_on == ("after",)
     assert "at 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 fractions), fixing them costs" in statement.text
-    assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean takes RR@10 of 240" in statement.text
-    assert "each of 5 random draws at 4 of 4 fractions. Area between the curve of random neurons and" in statement.text
+    assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean changes RR@10 of 240" in statement.text
+    assert "lower than with any of 5 random draws fixed. Area between the curve of random neurons and" in statement.text
     assert "of the top by signed value in these layers +0.1" in statement.text
 
 
@@ -220,7 +220,7 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
         "Fixing the top neurons costs more than fixing any random draw, but the draws are too few or vary too much"
         in curves.text
     )
-    assert "Nothing shows" not in curves.text
+    assert "no evidence that retrieval" not in curves.text
 
 
 @pytest.mark.parametrize("harm", [0.01, -0.2])
@@ -229,7 +229,7 @@ def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
     statement = statement_of(tower, "Ablation does not confirm the neurons of the model after fine-tuning")
     assert statement.caution
-    assert "Nothing shows that retrieval needs these neurons more than others" in statement.text
+    assert "There is no evidence that retrieval needs these neurons more than others" in statement.text
     mark = "ablation does not confirm the neurons of the model after fine-tuning"
     assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
     assert statement_of(tower, "Overlap").doubts == (mark,)
@@ -254,7 +254,9 @@ def test_without_an_ablation_a_count_is_not_evidence() -> None:
     tower = tower_neurons(before=neuron_side("b", seed=6), after=neuron_side(planted=20.0))
     cautions = statements_of(tower, "No ablation was run")
     assert [s.state for s in cautions] == [State.NOT_RUN, State.NOT_RUN]
-    assert all("Without an ablation, nothing shows that retrieval needs these neurons" in s.text for s in cautions)
+    assert all(
+        "Without an ablation, there is no evidence that retrieval needs these neurons" in s.text for s in cautions
+    )
     mark = (
         "no ablation says whether the neurons of the model before fine-tuning and of the model after fine-tuning matter"
     )

@@ -205,7 +205,7 @@ def test_gained_facts_do_not_hide_lost_ones(measurement: Measurement, pair: Cont
     assert result.retained[HEAD, ""].kept.value < 0.5
     assert result.retained[HEAD, ""].gained.value > 0.1
     said = next(one.text for one in section.statements if one.code == HEAD)
-    assert "whose answer comes first before" in said
+    assert "whose answer comes first before fine-tuning" in said
     assert said.endswith("Intervals hold for these 4 relations only.")
 
 

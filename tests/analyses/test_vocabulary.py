@@ -51,7 +51,7 @@ def unit(draw: torch.Generator) -> torch.Tensor:
 
 
 def made_to_say(folder: Path) -> dict[str, Retriever]:
-    """Return a backbone whose vectors say their own word, and a retriever whose vectors say the topic of their pair."""
+    """Return a backbone whose vectors decode to their own word, and a retriever that decodes to the topic of a pair."""
     draw = torch.Generator().manual_seed(0)
     own = {f"{kind}{i}": unit(draw) for kind in ("query", "passage") for i in range(PAIRS)}
     topics = {f"topic{t}": unit(draw) for t in range(TOPICS)}

@@ -145,7 +145,7 @@ def test_a_query_opens_and_is_sorted_by_mouse_and_by_keyboard(opened: Opened) ->
     assert tab.locator("tr.details .number").count() > 7
     query = tab.evaluate("chosen[0].id")
     said = [f"{side} {text} {query}" for side in ("before", "after") for text in ("query", "passage")]
-    assert tab.locator("tr.details [aria-label='what its vectors say'] td").all_inner_texts() == said
+    assert tab.locator("tr.details [aria-label='words that its vectors decode to'] td").all_inner_texts() == said
     tab.focus(first)
     tab.keyboard.press("Enter")
     assert tab.get_attribute(first, "aria-expanded") == "false"

@@ -246,7 +246,7 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert rows["restored", "all"]["score"] == pytest.approx(rows["grafted", "all"]["intact"])
     assert rows["restored", "all"]["intact"] == pytest.approx(rows["grafted", "all"]["score"])
     printed = " ".join(cli(*words, line=line).out.split())
-    assert "Restoring all of the backbone's weights in the retriever takes RR@10 from" in printed
+    assert "Restoring all of the backbone's weights in the retriever changes RR@10 from" in printed
     openings = [" ".join(s["text"].split()[:6]) for s in summary["statements"]]
     assert [opening for opening in openings if opening not in printed] == []
     shown = cli("show", out, "--all")

@@ -107,7 +107,7 @@ def test_of_a_decoder_what_is_kept_is_in_the_key(tmp_path: Path) -> None:
     bare = stored(encoder, tmp_path / "v", norm_each_layer=False)
     assert not bare.normed
     np.testing.assert_allclose(bare.layer(0), stored(encoder, tmp_path / "w").bare().layer(0), atol=1e-6)
-    with pytest.raises(RepresentationError, match="stored without the final norm on every layer"):
+    with pytest.raises(RepresentationError, match="stored without applying the final norm to every layer"):
         Representations(bare.ids, open_store(tmp_path / "v"), normed=True)
 
 

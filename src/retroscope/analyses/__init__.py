@@ -1,4 +1,4 @@
-"""The analyses of a study: one subpackage for each, and the functions that list them, other packages' included.
+"""List the analyses of a study: one subpackage for each, and those of other packages.
 
 `analyses()` lists them in reading order.
 
@@ -83,7 +83,7 @@ def analyses() -> dict[str, Analysis]:
 
 
 def refuse_option_names(options: Set[str]) -> None:
-    """Refuse an analysis of another package that is called like an option, so that `--no-NAME` would mislead.
+    """Refuse an analysis of another package whose name equals an option, because `--no-NAME` would be ambiguous.
 
     Args:
         options: as they are typed, e.g. "--out" or "--no-random-weights".

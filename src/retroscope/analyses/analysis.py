@@ -27,7 +27,7 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True)
 class AnalysisSize:
-    """One size of an analysis: `--depth` chooses the smallest, default or largest, `--time` the best that fits.
+    """One size of an analysis: `--depth` chooses the smallest, default or largest, `--time` the largest that fits.
 
     Attributes:
         values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
@@ -184,11 +184,11 @@ class Analysis:
 
 
 def switch_of(analysis: Analysis) -> str:
-    """Return the option that leaves an analysis out, or that asks for it where it is measured on request only."""
+    """Return the option that switches an analysis off, or on if it is measured on request only."""
     name = analysis.name.replace("_", "-")
     return f"--{name}" if analysis.on_request else f"--no-{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """Empty settings, for an analysis that has no options besides being run or left out."""
+    """Settings of an analysis that has no settings of its own."""

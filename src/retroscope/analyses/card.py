@@ -1,4 +1,4 @@
-"""Cards on the first screen of a report: the short answer of an analysis to a question, and curves for its figure."""
+"""Cards on the first screen of a report: an analysis's short answer to a question, and curves for the figure."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from retroscope.typesetting.statements import Estimate, State, Statement
 
 @dataclass(frozen=True)
 class Card:
-    """One card on the first screen of the report: a question, its answer in a few words, and the main number.
+    """One card on the first screen of the report: a question, a short answer, and the main number.
 
     Attributes:
         question: one of `questions.Question`, or one of the analysis's own.

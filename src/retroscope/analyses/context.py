@@ -1,4 +1,4 @@
-"""What an analysis measures with: models and collection, and shared results (vectors, searches) that are made once."""
+"""Inputs of an analysis: models, collection, and results (vectors, searches) that several analyses share."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,7 +50,7 @@ class Encoded:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What an analysis measures with: the models, one collection, settings and cache. Shared results are made once a
+    """Inputs of an analysis: the models, one collection, settings and cache. Shared results are made once a
     study.
 
     Attributes:
@@ -85,7 +85,7 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the context for another collection of the study; results shared between analyses stay shared."""
+        """Return the context for another collection of the study; results that analyses share stay shared."""
         return replace(self, collection=collection, first=first, to_encode=())
 
     def told(self, progress: Progress | None) -> "Context":
@@ -93,19 +93,19 @@ class Context:
         return replace(self, progress=progress)
 
     def stages(self, name: str) -> Stages:
-        """Return a timer of named stages, which reports them as progress of `name`."""
+        """Return a timer of named stages that reports the progress of the analysis `name`."""
         return Stages(name, self.named_progress)
 
     @property
     def named_progress(self) -> Progress | None:
-        """Return the progress callback, which names the collection unless that is the study's first."""
+        """Return the progress callback, which adds the name of a collection unless it is the first."""
         report, name = self.progress, self.collection.name
         if report is None or self.first:
             return report
         return lambda what, done, total: report(f"{name}: {what}", done, total)
 
     def towers(self, retriever: Retriever) -> Towers:
-        """Return the encoding plans of both towers; texts are tokenised once for each recipe."""
+        """Return the encoding plans of both towers; texts are tokenised once per recipe."""
         return self._once(
             ("towers", *_identity(retriever)),
             lambda: plan_towers(
@@ -170,7 +170,7 @@ class Context:
 
     @property
     def product_rate(self) -> float:
-        """Return the operations a second of a float32 matrix product on the processor, measured once."""
+        """Return the measured number of operations per second of a float32 matrix product on the processor."""
         return self._once(("product rate",), product_rate, everywhere=True)
 
     def encoded(self, retriever: Retriever, label: str = "") -> Encoded:
@@ -186,11 +186,11 @@ class Context:
         return self._once(("encoded", *_identity(retriever)), partial(self._encoded, retriever, label))
 
     def was_encoded(self, retriever: Retriever) -> Encoded | None:
-        """Return the vectors of a retriever if an analysis has asked for them before; None otherwise."""
+        """Return the vectors of a retriever if an earlier analysis has requested them; None otherwise."""
         return cast("Encoded | None", self._made.get(("encoded", *_identity(retriever), *self._place)))
 
     def self_tests(self, retriever: Retriever) -> Mapping[str, list[SelfTest]]:
-        """Run or return the self-tests of each tower of a retriever.
+        """Return the self-tests of each tower of a retriever, run at the first call.
 
         Raises:
             EncoderError: if a tower gives different texts one vector.
@@ -208,7 +208,7 @@ class Context:
         return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
 
     def with_random_weights(self, side: str) -> Retriever | None:
-        """Return the copy of a model with random weights; None where the settings leave that control out."""
+        """Return the random-weight copy of a model; None if the settings leave out that control."""
         if not self.settings.random_weights:
             return None
         one = self.models[side]
@@ -227,7 +227,7 @@ class Context:
         return self._once(("negatives",), self._mined)
 
     def _passage_lengths(self) -> Int[np.ndarray, "passage"]:
-        """Return the number of tokens of every passage, by the tokenizer of the last model."""
+        """Return the number of tokens of every passage, counted with the tokenizer of the last model."""
         *_, last = self.models.values()
         return self.towers(last)[1].plan.inventory.lengths
 
@@ -253,7 +253,7 @@ class Context:
         return self._once(("whole search", k), lambda: whole_search(self.collection, vectors, k))
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Made], *, everywhere: bool = False) -> Made:
-        """Return the value of a key, made on the first call: one per collection, or one for all (`everywhere`)."""
+        """Return the value of a key, computed at the first call: one per collection, or one for all (`everywhere`)."""
         whole = key if everywhere else (*key, *self._place)
         if whole not in self._made:
             self._made[whole] = make()

@@ -33,13 +33,13 @@ def named_retrievers(context: Context) -> dict[str, Retriever]:
 
 
 def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose vectors are computed; of equal random-weight copies only one is kept."""
+    """Map roles to the retrievers whose vectors are computed; identical random-weight copies are kept once."""
     models = named_retrievers(context) if context.first else dict(context.models)
     return models | dict(_copies(context, random_weights))
 
 
 def _copies(context: Context, models: Sequence[str]) -> Iterator[tuple[str, Retriever]]:
-    """Yield role and copy: the distinct random-weight copies of these models."""
+    """Yield the role and the copy for each distinct random-weight copy of these models."""
     copies: dict[tuple[str, str], tuple[str, Retriever]] = {}
     for role in models:
         copy = context.with_random_weights(role)

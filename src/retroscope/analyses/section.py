@@ -89,7 +89,7 @@ class Reading:
     sections: Mapping[str, Section] = field(default_factory=dict)
 
     def result(self, name: str, kind: type[Kind]) -> Kind | None:
-        """Return the result of an analysis, checked to be of type `kind`; None if the analysis was not measured."""
+        """Return the result of an analysis, checked to be of the type `kind`; None if the analysis was not measured."""
         needed = self.results.get(name)
         if needed is not None and not isinstance(needed, kind):
             raise TypeError(
@@ -98,6 +98,6 @@ class Reading:
         return needed
 
     def alarms(self, name: str) -> tuple[Statement, ...]:
-        """Return the failed controls of an analysis, which put results that rely on it in doubt."""
+        """Return the failed controls of an analysis; results that rely on it are then in doubt."""
         section = self.sections.get(name)
         return () if section is None else tuple(s for s in section.statements if s.failed)

@@ -49,7 +49,7 @@ class NeuronMoments:
 
 
 def neuron_moments(encoder: Encoder, texts: Sequence[str], tokens: int = DEFAULT_BUDGET) -> NeuronMoments:
-    """Measure every neuron over all real tokens of `texts`, a batch in memory at a time, summed in float64."""
+    """Measure every neuron over all real tokens of `texts`, one batch in memory at a time, with sums in float64."""
     return moments_of_rows(encoder, tokenise(encoder, texts), tokens)
 
 
@@ -112,7 +112,7 @@ def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None)
 
 
 def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "fixed"]]]:
-    """Yield the kind of module, the layer and the neurons to fix; `intermediate` and `up` are one kind."""
+    """Yield the kind of module, the layer and the neurons to fix; `intermediate` and `up` count as one kind."""
     for part in neurons.neurons:
         if part not in FIXED:
             raise unknown_name("part", part, FIXED)

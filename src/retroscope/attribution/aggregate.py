@@ -31,7 +31,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(eq=False)
 class Aggregates:
-    """Sums over the examples attributed so far, from which means, histograms and counts follow.
+    """Sums over the attributed examples, from which means, histograms and counts are computed.
 
     Attributes:
         settings: which thresholds and quantiles.
@@ -54,7 +54,7 @@ class Aggregates:
 def begin(
     settings: AttributionSettings, widths: dict[str, int], layers: int, half: Int[np.ndarray, "example"]
 ) -> Aggregates:
-    """Make empty aggregates for a number of examples.
+    """Make empty aggregates for the examples of an attribution.
 
     Args:
         widths: the number of neurons of each part.
@@ -87,7 +87,7 @@ def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
 
 
 def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:
-    """Add the attributions of a batch; `level` bounds the rounding error of each example's F.
+    """Add the attributions of a batch; `level` is a bound on the rounding error of each example's F.
 
     An example whose F never moves by more is noise: its shares would be rounding errors made large, and so would its
     gap.
@@ -184,7 +184,7 @@ def _set(
 def quantiles_of(
     bins: Int[np.ndarray, "layer neuron bin"], wanted: Sequence[float]
 ) -> Float[np.ndarray, "quantile layer neuron"]:
-    """Read quantiles from histograms: the geometric middle of the bin in which each falls."""
+    """Read quantiles from histograms: the geometric centre of the bin that contains each quantile."""
     total = bins.sum(-1, keepdims=True)
     reached = np.cumsum(bins, axis=-1) / np.maximum(total, 1)
     width = -np.log(SMALLEST) / BINS
@@ -194,13 +194,13 @@ def quantiles_of(
 
 
 def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> None:
-    """Write the state that a resumed attribution needs, whole or not at all, with its checksum."""
+    """Write the state from which an attribution resumes, completely or not at all, with its checksum."""
     with checked_file(path) as file:
         np.savez(file, allow_pickle=False, done=done, row_tokens=row_tokens, **sums.arrays)
 
 
 def load_state(path: Path, sums: Aggregates) -> tuple[int, int] | None:
-    """Fill the aggregates from a saved state and return (batches done, row_tokens); None without a sound one."""
+    """Fill the aggregates from a saved state and return (batches done, row_tokens); None without an intact state."""
     content = read_if_sound(path)
     if content is None:
         return None

@@ -1,4 +1,4 @@
-"""Attribution of every neuron over many examples: planned, streamed, resumable."""
+"""Attribute every neuron over many examples: planned, in batches, and resumable."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ def plan_attribution(
     cosine: bool = False,
     padding_pooled: bool = False,
 ) -> AttributionPlan:
-    """Plan an attribution: tokenise the examples, form batches, and measure the memory of one.
+    """Plan an attribution: tokenise the examples, form batches, and measure the memory for one example.
 
     Args:
         cosine: the retriever compares by cosine.
@@ -81,7 +81,7 @@ def plan_attribution(
 def attribute_neurons(
     plan: AttributionPlan, folder: Path | None = None, progress: Count | None = None, *, stop_at: int = 0
 ) -> NeuronAttribution:
-    """Attribute every neuron of a plan, in stages, until halves of the examples agree as far as the settings ask.
+    """Attribute every neuron of a plan in stages, until halves of the examples agree as required by the settings.
 
     Args:
         folder: where the state of every stage is kept, made if it is not there; after an interruption the same plan
@@ -120,7 +120,7 @@ def _add_stage(
     start: tuple[int, int],
     report: Callable[[int], None],
 ) -> int:
-    """Add the batches of a stage that its saved state lacks, and return how many tokens are run at once.
+    """Add the batches of a stage that are missing in its saved state, and return how many tokens run at once.
 
     Args:
         folder: the finished state stays there, so that the same stage is only read.
@@ -170,7 +170,7 @@ def _begin(plan: AttributionPlan) -> Aggregates:
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
 ) -> tuple[Values, Float[Tensor, "example"], int]:
-    """Attribute one batch, in two halves or with half the rows if memory is short; return values and noise levels.
+    """Attribute one batch, in smaller pieces if memory is short; return values and noise levels.
 
     What a batch's texts take is their recorded pass, what the rows take is the scaled network.
     """
@@ -199,7 +199,7 @@ def _fitting(
 
 
 def _measured(plan: AttributionPlan) -> AttributionPlan:
-    """Return the plan with the memory that one node of the longest batch's first example takes."""
+    """Return the plan with the memory that one node takes for the first example of the longest batch."""
     longest = max(plan.batches, key=lambda batch: max(len(row) for row in plan.tokens[batch[0]]))
     work = replace(work_of(plan, longest[:1], 1), sites=_largest_sites(plan))
     with graph_memory(plan.encoder.backbone) as tally:
@@ -235,7 +235,7 @@ def _noise_level(plan: AttributionPlan, work: Work, values: Values) -> Float[Ten
 
 
 def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
-    """Return the relative distance that rounding can put between two vectors that are equal in exact arithmetic."""
+    """Return the relative distance that rounding may cause between two vectors that are equal in exact arithmetic."""
     dtype = autocast_type(settings.precision)
     eps = torch.finfo(dtype).eps if dtype else TF32_EPS if settings.precision == TF32 else 0.0
     cast = 4 * eps * (encoder.anatomy.n_blocks + 1) ** 0.5
@@ -243,7 +243,7 @@ def rounding(encoder: Encoder, settings: AttributionSettings) -> float:
 
 
 def _precision_effect(plan: AttributionPlan) -> float:
-    """Return the mean relative difference between magnitudes at this precision and in float32, on a typical batch."""
+    """Return the mean relative difference of magnitudes between this precision and float32, on a typical batch."""
     batch = plan.batches[len(plan.batches) // 2]
     fast, *_ = _fitting(plan, batch, plan.row_tokens)
     exact, *_ = _fitting(replace(plan, settings=replace(plan.settings, precision=EXACT)), batch, plan.row_tokens)

@@ -1,4 +1,4 @@
-"""Measure concentration without a threshold: in how few neurons most of an attribution lies.
+"""Measure concentration without a threshold: how few neurons have most of an attribution.
 
 Values are magnitudes, none negative. A row of zeros (a matrix whose output cannot reach F) is not concentrated in
 any degree: it gives NaN, as does a row that holds NaN.
@@ -12,7 +12,7 @@ from retroscope.attribution.selection import TOP, how_many
 
 
 def gini(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
-    """Compute the Gini index: 0 if all neurons are equal, 1 - 1/n if one has the whole total.
+    """Compute the Gini index: 0 if all neurons are equal, 1 - 1/n if one neuron has the whole total.
 
     2 sum_k k v_(k) / (n sum v) - (n + 1) / n over the values in rising order (Hurley and Rickard 2009, Comparing
     measures of sparsity, IEEE Trans. Inf. Theory 55(10), Table I).
@@ -25,7 +25,7 @@ def gini(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
 
 
 def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
-    """Compute (sum v)^2 / sum v^2 as a share of the neurons: 1 if all are equal, 1/n if one has the whole total.
+    """Compute the participation ratio (sum v)^2 / (n sum v^2): 1 if all neurons are equal, 1/n if one has everything.
 
     The number of neurons that would give the same ratio if they shared everything equally (the reciprocal of the
     inverse participation ratio of Bell and Dean 1970, Discuss. Faraday Soc. 50, with v as the weight), over n.
@@ -38,7 +38,7 @@ def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor
 
 
 def top_share(values: Float[Tensor, "example neuron"], share: float = TOP) -> Float[Tensor, "example"]:
-    """Return the share of the total that lies in the largest `share` of the neurons, at least one neuron."""
+    """Return the share of the total in the largest `share` of the neurons, at least one neuron."""
     k = how_many(share, values.shape[-1])
     held: Tensor = values.topk(k, dim=-1).values.double().sum(-1)
     return held / values.double().sum(-1)

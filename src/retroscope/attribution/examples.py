@@ -1,4 +1,4 @@
-"""The examples of an attribution: a text or query, with the texts and vectors that define its target F."""
+"""The examples of an attribution: texts or queries, with the texts and vectors that define their target F."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,7 +45,7 @@ class Example:
 
 
 def text_examples(ids: Sequence[str], texts: Sequence[str]) -> list[Example]:
-    """Return one example for each distinct text, for the target `norm`, under the first id of that text."""
+    """Return one example per distinct text, for the target `norm`, under the first id of the text."""
     first: dict[str, str] = {}
     for text_id, text in zip(ids, texts, strict=True):
         first.setdefault(text, text_id)
@@ -83,7 +83,7 @@ def with_shared_negatives(
     candidates: Sequence[Candidates],
     settings: AttributionSettings,
 ) -> list[Candidates]:
-    """Return the queries of a margin, each with one negative that all retrievers share.
+    """Return the queries of a margin, each with one negative that all retrievers use.
 
     It is the negative with the smallest mean rank among `settings.negatives`, ranked by every retriever with the one
     it scores highest first; of several, the one that comes first in the list.
@@ -101,7 +101,7 @@ def with_shared_negatives(
 def _attributed(
     collection: Collection, candidates: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Candidates]:
-    """Return the first candidates of every judged query that can be attributed, up to the limit."""
+    """Return the first candidates of every judged query that can be attributed, at most `limit`."""
     first = {c.query_id: c for c in reversed(candidates) if c.negatives or settings.target != "margin"}
     able = {query: first[query] for query in collection.judged_queries if query in first}
     return _drawn(able, collection.judged_queries, settings)
@@ -117,7 +117,7 @@ def _texts(collection: Collection, candidates: Sequence[Candidates], tower: str)
 
 
 def _drawn(items: Mapping[str, Item], ids: Sequence[str], settings: AttributionSettings) -> list[Item]:
-    """Draw at most `limit` items: in random order where the attribution may stop early, else in their own order.
+    """Draw at most `limit` items: in random order if the attribution may stop early, else in their own order.
 
     Args:
         ids: all that there might be, so that the order of those that are does not depend on which those are.
@@ -148,7 +148,7 @@ def left_out(collection: Collection, candidates: Sequence[Candidates], settings:
 def _compared(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], settings: AttributionSettings
 ) -> list[Example]:
-    """Return the examples of the targets `score` and `margin`, with the vectors that texts are compared with."""
+    """Return the examples of the targets `score` and `margin`, with the vectors to which texts are compared."""
     negatives = settings.negatives if settings.target == "margin" else 0
     queries, passages = _both_vectors(retriever, collection, chosen, negatives)
     examples = []
@@ -175,7 +175,7 @@ def _example(
 def _both_vectors(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], negatives: int
 ) -> tuple[dict[str, Vector], dict[str, Vector]]:
-    """Encode the queries, their relevant passages and their first negatives; return the vectors by id."""
+    """Encode queries, relevant passages and first negatives; return the vectors by id."""
     wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
     passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
     return _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen}), passages

@@ -1,4 +1,4 @@
-"""Turn sums over examples into the result of an attribution, with the reasons to doubt it."""
+"""Compute the result of an attribution from sums over examples, with the reasons to doubt it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -128,7 +128,7 @@ def _recipe(plan: AttributionPlan) -> r.AttributionRecipe:
 
 
 def _facts(sums: Aggregates) -> r.AttributionRecipe:
-    """Return the mean and spread of F and the completeness gaps, as entries of the recipe."""
+    """Return the mean and spread of F, and the completeness gaps, as entries of the recipe."""
     value, stats = sums.arrays["value"][~sums.arrays["lost"]], sums.arrays["stats"]
     if not len(value):
         return {

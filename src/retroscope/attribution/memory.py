@@ -1,4 +1,4 @@
-"""Measure the memory that passes of the scaled network take."""
+"""Measure the memory that passes of the scaled network need."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ SAID_WITHOUT_MEMORY = ("can't allocate memory", "MPS backend out of memory")  # 
 
 @dataclass
 class Tally:
-    """Bytes that graphs keep alive for the backward pass: now, and at most so far.
+    """Bytes that graphs keep for the backward pass: the present number and the maximum.
 
     Tensors that share their memory count once, and weights not at all.
     """
@@ -45,7 +45,7 @@ class Tally:
 
 
 class _Kept:
-    """A saved tensor that subtracts itself from the count when its graph is deleted."""
+    """A saved tensor that is subtracted from the count when its graph is deleted."""
 
     def __init__(self, tally: Tally, tensor: Tensor) -> None:
         # detached: a graph whose node keeps its own output would hold itself alive
@@ -81,11 +81,11 @@ def free_memory(device: torch.device) -> int:
 
 
 def budget_of(memory: int | None, device: torch.device) -> int:
-    """Return the bytes that may be used: `memory` if set, else a share of the free memory."""
+    """Return the bytes that may be used: `memory` if it is set, else a share of the free memory."""
     return memory or free_memory(device) // FREE_SHARE
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Return whether an error reports a failed allocation, on a GPU or on the CPU."""
+    """Return whether an error reports a failed memory allocation, on a GPU or on the CPU."""
     told = str(error)
     return isinstance(error, torch.OutOfMemoryError) or any(words in told for words in SAID_WITHOUT_MEMORY)

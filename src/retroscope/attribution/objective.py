@@ -1,4 +1,4 @@
-"""Objective: the scalar F of an embedding whose change along a path is attributed to the neurons.
+"""Objective: the scalar F of an embedding; its change along a path is attributed to the neurons.
 
 The targets:
 
@@ -50,7 +50,7 @@ class Objective:
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Return each row's contribution to its example's F, from pooled vectors; `texts` maps rows to texts."""
+        """Return the contribution of each row to F of its example, from pooled vectors; `texts` maps rows to texts."""
         if self.other is None:
             length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
             return length
@@ -60,14 +60,14 @@ class Objective:
         return self.sign[texts] * scores
 
     def of_examples(self, shares: Float[Tensor, "*node text"]) -> Float[Tensor, "*node example"]:
-        """Sum the texts' contributions to F over every example."""
+        """Sum the contributions of texts to F over every example."""
         total = torch.zeros(*shares.shape[:-1], self.n_examples, dtype=torch.float64, device=shares.device)
         for text, example in enumerate(self.example.tolist()):  # in order: the same sum on every device
             total[..., example] += shares[..., text].double()
         return total
 
     def only(self, examples: Sequence[int]) -> "Objective":
-        """Return the objective for the given examples only, renumbered, with their texts in that order."""
+        """Return the objective of the given examples only, renumbered, with their texts in that order."""
         texts = [text for example in examples for text in self.texts_of(example)]
         numbers = [new for new, example in enumerate(examples) for _ in self.texts_of(example)]
         other = None if self.other is None else self.other[texts]
@@ -85,7 +85,7 @@ def norms(texts: Sequence[object], device: torch.device) -> Objective:
 
 
 def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
-    """Return the final vector without its normalisation, after which its norm would always be 1."""
+    """Return the final vector before normalisation; a normalised vector always has norm 1."""
     recipe, vector = encoder.recipe, pooled
     if recipe.pooling == "pooler":
         vector = encoder.backbone.pooler(vector[:, None].to(encoder.backbone.dtype)).float()

@@ -1,4 +1,4 @@
-"""Compare the top neurons of two retrievers, with the overlap of two halves of one retriever's examples as ceiling.
+"""Compare the top neurons of two retrievers; the ceiling is the overlap between halves of one retriever's examples.
 
 A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
 order. The attribution of random halves of the examples says by how much, and is the ceiling of any overlap. Halves are
@@ -34,7 +34,7 @@ Halves = Float[np.ndarray, "half neuron"]
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """Overlap of two attributions' top neurons, by FFN matrix and layer, and overall.
+    """Overlap of the top neurons of two attributions, by FFN matrix and layer, and overall.
 
     Attributes:
         table: a row for every part ("all" for all together), layer (0 for all together) and measure, with columns
@@ -92,7 +92,7 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
 
 
 def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
-    """Compute the Jaccard index of the two sets of the `k` largest: intersection over union.
+    """Compute the Jaccard index of two sets of the `k` largest values: intersection over union.
 
     NaN where the k-th and the next value are equal, since then no set is the top one.
     """
@@ -120,7 +120,7 @@ def chance_jaccard(n: int, k: int) -> float:
 
 
 def _groups(attribution: NeuronAttribution, by: str) -> Iterator[tuple[str, int, NeuronValues, Halves]]:
-    """Yield part, layer, values and values by half of every FFN matrix and layer, every part, and all together."""
+    """Yield part, layer, values and values by half, for every FFN matrix and layer, every part, and all together."""
     whole, halves = BY[by]
     parts = []
     for part, table in attribution.neurons.items():

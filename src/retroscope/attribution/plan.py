@@ -62,7 +62,7 @@ class AttributionPlan:
         return np.random.default_rng(self.settings.seed).permutation(len(self.examples)) % 2
 
     def until(self, examples: int) -> "AttributionPlan":
-        """Return the plan cut to the first stages, which end after the given number of examples."""
+        """Return the plan cut to its first stages, which end after the given number of examples."""
         batches = tuple(batch for batch in self.batches if max(batch) < examples)
         return replace(self, examples=self.examples[:examples], tokens=self.tokens[:examples], batches=batches)
 
@@ -73,7 +73,7 @@ class AttributionPlan:
 
     @property
     def origin(self) -> CacheOrigin:
-        """Return encoder, collection and versions that the saved states come from, for the cache's record."""
+        """Return encoder, collection and versions on which saved states depend, for the record in the cache."""
         return CacheOrigin(
             models=(self.encoder.name,),
             collection=self.collection,
@@ -84,7 +84,7 @@ class AttributionPlan:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of all that determines the sums: encoder, examples, settings, batches.
+        """Return the SHA-256 of everything that determines the sums: encoder, examples, settings, batches.
 
         Not of how many examples there might be, so that plans of more examples share the states of their first stages.
         """
@@ -105,7 +105,7 @@ class AttributionPlan:
 
 
 def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Work:
-    """Return the inputs of an attribution method for one batch, with at most `row_tokens` padded tokens at a time."""
+    """Return the inputs of an attribution method for one batch, with at most `row_tokens` padded tokens at once."""
     examples = [plan.examples[i] for i in batch]
     padded = _padded(plan, batch)
     return Work(

@@ -1,4 +1,4 @@
-"""Embed texts as the published study did for its neuron counts (arXiv 2505.07166), quirks included."""
+"""Embed texts as the published study did for its neuron counts (arXiv 2505.07166), defects included."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def _by_user(recipe: Recipe, field: str) -> bool:
 
 
 def with_padding_pooled(encoder: Encoder, batch: Batch) -> Batch:
-    """Return the batch with padding tokens in the mean, as published; vectors then depend on the batch."""
+    """Return the batch with padding tokens included in the mean, as published; vectors then depend on the batch."""
     if encoder.recipe.pooling != "mean":
         return batch
     return replace(batch, pooled=torch.ones_like(batch.pooled))

@@ -1,4 +1,4 @@
-"""Result of an attribution: one row of statistics for each example, one row of aggregates for each neuron. No torch."""
+"""Result of an attribution: a row of statistics for each example, and a row of aggregates for each neuron. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class AttributionCounts(TypedDict):
 
 
 class AttributionRecipe(TypedDict, total=False):
-    """Protocol of an attribution, JSON-like: its model and texts, its settings, and its numerical error.
+    """Protocol of an attribution as JSON-like values: model, texts, settings, and numerical error.
 
     "row_tokens" are run at once, "f_..." are of the scalar that is attributed, "gap_..." and "completeness" of the
     errors of its integral (None where a method claims none). What `attribute_neurons` made has every key but

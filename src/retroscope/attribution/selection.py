@@ -1,4 +1,4 @@
-"""Select neurons for ablation by their attribution, and controls."""
+"""Select neurons for ablation by their attribution, and control neurons."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def how_many(share: float, n: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Every neuron of the chosen FFN matrices with the value by which it is ranked.
+    """Every neuron of the chosen FFN matrices, with the value by which it is ranked.
 
     Attributes:
         by: a name in `BY`.
@@ -95,7 +95,7 @@ def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None 
 
 
 def ranked_part(parts: Sequence[str]) -> str:
-    """Return the FFN matrix whose neurons are ranked by default: the hidden units if they were attributed."""
+    """Return the FFN matrix whose neurons are ranked by default: the hidden units, if they were attributed."""
     return next(part for part in PARTS if part in parts)
 
 
@@ -137,7 +137,7 @@ def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> Neuron
 
 
 def matched(ranking: Ranking, like: NeuronSet) -> NeuronSet:
-    """Choose the largest neurons by `ranking`, as many of every FFN matrix and layer as `like` has.
+    """Choose the largest neurons by `ranking`, as many in every FFN matrix and layer as `like` has.
 
     Two sets with one layer histogram differ by which neurons of a layer they hold, and in nothing else.
     """

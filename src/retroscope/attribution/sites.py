@@ -37,7 +37,7 @@ class Site:
 
     @property
     def block(self) -> int:
-        """Return the position of the block, 0..L-1."""
+        """Return the index of the block, 0..L-1."""
         return self.layer - 1
 
     def units(self, values: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def find_sites(encoder: Encoder, parts: Sequence[str]) -> tuple[Site, ...]:
 
 
 def _roles(encoder: Encoder) -> dict[str, tuple[str, int | None]]:
-    """Map each part to its name in the family's layout, and to its half of a fused module."""
+    """Map each part to its name in the layout of the family, and to its half of a fused module."""
     layout = encoder.anatomy.layout
     if layout.fused_gate:
         return {"intermediate": ("ffn_in", 0), "up": ("ffn_in", 1), "output": ("ffn_out", None)}

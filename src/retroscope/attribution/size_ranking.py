@@ -19,7 +19,7 @@ SIZE = "size"  # what such a ranking is by
 
 
 def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, at_mean: bool) -> Ranking:
-    """Rank the neurons of another ranking by the change that fixing each alone makes in what its block writes.
+    """Rank the neurons of another ranking by how much fixing each one alone changes the output of its block.
 
     The value is sqrt(E (h_i - value)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for
     `intermediate` and `up`, 1 for `output`. The deviation is about the mean where neurons are fixed at it, else about

@@ -21,7 +21,7 @@ FIRST_STAGE = 16  # examples; with fewer, halves say little
 
 
 def in_stages(examples: int, settings: AttributionSettings) -> bool:
-    """Return whether an attribution of so many examples may stop early.
+    """Return whether an attribution with this number of examples may stop early.
 
     Batches of a given size are those of the published study, of all examples in their order.
     """
@@ -29,7 +29,7 @@ def in_stages(examples: int, settings: AttributionSettings) -> bool:
 
 
 def stage_ends(examples: int) -> list[int]:
-    """Return the numbers of examples after which halves are compared: 16, 24, 32, 48, 64, 96 ... and all."""
+    """Return the numbers of examples at which halves are compared: 16, 24, 32, 48, 64, 96 ... and all."""
     ends: list[int] = []
     for power in count():
         for end in (FIRST_STAGE * 2**power, FIRST_STAGE * 2**power * 3 // 2):
@@ -40,7 +40,7 @@ def stage_ends(examples: int) -> list[int]:
 
 
 def agreement(halves: Float[np.ndarray, "half *neuron"]) -> float:
-    """Return the mean Jaccard index of both halves' top sets over the sizes `STABLE_AT`; NaN if one is undefined.
+    """Return the Jaccard index of both halves' top sets, averaged over the sizes `STABLE_AT`; NaN if one is undefined.
 
     Args:
         halves: sums or means of the neurons' shares.

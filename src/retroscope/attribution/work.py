@@ -1,4 +1,4 @@
-"""Estimate the work of an attribution: passes of the scaled network, before anything runs."""
+"""Estimate the work of an attribution in passes of the scaled network, before anything runs."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ RELATIVE_RATE = 0.8
 
 @dataclass(frozen=True)
 class AttributionSize:
-    """Numbers of a planned attribution: examples, texts of each, and passes for each text.
+    """Numbers of a planned attribution: examples, texts per example, and passes per text.
 
     Attributes:
         examples: queries, or texts if the target is `norm`, at most.
@@ -36,7 +36,7 @@ class AttributionSize:
 
 
 def attribution_size(encoder: Encoder, settings: AttributionSettings, available: int) -> AttributionSize:
-    """Count the examples of an attribution, the texts of each, and the passes for each text.
+    """Count the examples of an attribution, the texts per example, and the passes per text.
 
     Args:
         available: examples to draw from.

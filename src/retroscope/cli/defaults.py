@@ -1,4 +1,4 @@
-"""Declare options whose help ends with their default, read from settings classes or written beside the option.
+"""Declare options whose help ends with their default; the default is read from a settings class or given by hand.
 
 The modules `encoders.settings`, `inputs.settings` and `study.training.grid_settings` import torch. Those of
 `attribution.settings`, `probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and
@@ -64,7 +64,7 @@ def option(
     kind: str = "",
     joint: str = "",
 ) -> Any:
-    """Return a `typer.Option` whose help ends with its default, and whose names are checked as they are read.
+    """Return a `typer.Option` whose help ends with its default, and whose names are checked at parsing.
 
     Args:
         names: as they are typed, `--out` or `--spectra/--no-spectra`.

@@ -1,4 +1,4 @@
-"""The exit codes of the command line (docs/reference/json.md lists them), and the signals that some of them stand for.
+"""The exit codes of the command line (docs/reference/json.md lists them), and the signals that cause some of them.
 
 The signals of a terminal that closes and of a scheduler stop a run as Ctrl-C does.
 """
@@ -28,7 +28,7 @@ REPEATED = 1.0  # seconds in which a further signal says the same: `timeout` sen
 
 @dataclass
 class Stop:
-    """The signal that stopped a run, and when; empty if none did.
+    """The signal that stopped a run, and its time; empty if there was none.
 
     Attributes:
         number: of the first signal; 0: none came.
@@ -47,13 +47,13 @@ class Stop:
 
     @property
     def code(self) -> int:
-        """Return the exit code that shells give to a command which this signal ended."""
+        """Return the exit code that shells give to a command that was ended by this signal."""
         return 128 + self.number if self.number else INTERRUPTED
 
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Let every signal stop the run as Ctrl-C does, except those that are ignored, as `nohup` has it."""
+    """Make every signal stop the run as Ctrl-C does, except signals that are ignored (as under `nohup`)."""
     stop, before = Stop(), {}
     for number in (getattr(signal, name) for name in SIGNALS if name in dir(signal)):
         if signal.getsignal(number) != signal.SIG_IGN:

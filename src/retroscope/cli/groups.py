@@ -1,4 +1,4 @@
-"""Groups of options: each is declared once, as a frozen dataclass, and reaches a command as one value.
+"""Groups of options: each group is declared once, as a frozen dataclass, and reaches a command as one value.
 
 A field is an option: `Annotated[TYPE, typer.Option("--name", ...)] = DEFAULT`. The class attribute `HEADING` is the
 heading above the group's options in the help text.
@@ -17,7 +17,7 @@ NO_DEFAULT = Parameter.empty
 
 
 def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
-    """Return a decorator that shows typer the options of a command's groups one by one, and packs them again.
+    """Return a decorator that shows typer the options of groups one by one, and passes groups to the command.
 
     Args:
         generated: parameter -> the group to read for it, where that is made at run time and its annotation is a base.
@@ -33,7 +33,7 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
         _refuse_duplicates(run, options)
 
         def packed(**values: Any) -> None:
-            """Call the command with its options packed into their groups."""
+            """Call the command with its options combined into groups."""
             run(**{name: _packed(kind, values) if name in groups else values[name] for name, kind in kinds.items()})
 
         packed.__name__, packed.__doc__, packed.__module__ = run.__name__, run.__doc__, run.__module__

@@ -1,4 +1,4 @@
-"""Import the libraries that run models, which takes most of a command's start, and say so."""
+"""Import the libraries that run models, with a note, because this takes most of a command's start."""
 
 import gc
 import sys
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load_libraries() -> None:
-    """Import torch and transformers, after a line that says so; for commands that will need both.
+    """Print a note, then import torch and transformers, for commands that need both.
 
     The hundreds of thousands of objects that they make live until the end. Looking through them for garbage again and
     again takes a fifth of the time, so the collector waits, and leaves them out afterwards.
@@ -28,7 +28,7 @@ def load_libraries() -> None:
 
 
 def load_libraries_for(place: "Destination", *, dry_run: bool) -> None:
-    """Check the folders of a run, unless nothing is written, then import torch and transformers."""
+    """Check the folders of a run (unless nothing is written), then import torch and transformers."""
     if not dry_run:
         place.check()
     load_libraries()

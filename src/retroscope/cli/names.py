@@ -1,4 +1,4 @@
-"""Names that options accept, so that a mistyped one is refused before torch is imported.
+"""Names that options accept, so that a misspelt name is refused before torch is imported.
 
 The test tests/cli/test_defaults.py compares each with the registry that it is a copy of.
 """

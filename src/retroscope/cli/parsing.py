@@ -1,4 +1,4 @@
-"""Parse the command line and lay out its help; refuse mistakes that typer would accept silently."""
+"""Parse the command line and format its help; refuse mistakes that typer would accept silently."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ ARGUMENTS, OPTIONS = "Arguments", "Options"
 
 
 class Command(TyperCommand):
-    """A command that refuses options given twice, and names the nearest option for one that does not exist."""
+    """A command that refuses repeated options, and suggests the nearest option for an unknown one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Check the arguments of the command line, then parse them as typer does."""
@@ -51,7 +51,7 @@ def _heading(parameter: Any) -> str:
 
 
 def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str]) -> None:
-    """Refuse an option that does not exist, one that takes one value and is given twice, and a path without a name.
+    """Refuse an unknown option, a repeated option that takes one value, and an empty path.
 
     Raises:
         SettingsError: with the nearest option that exists.
@@ -76,7 +76,7 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
 def _unknown(
     command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
 ) -> list[str]:
-    """Return the arguments that look like options but that no option took; after `--` nothing is an option."""
+    """Return the arguments that look like options but belong to none; after `--` nothing is an option."""
     words = list(args)
     if isinstance(command, TyperGroup):
         left = rest[:1]  # what follows is the command's
@@ -89,7 +89,7 @@ def _unknown(
 
 
 def _takes_one(parameter: Any) -> bool:
-    """Return whether an option takes one value, so that a second would silently replace the first."""
+    """Return whether an option takes one value, so that a repetition would silently replace the first."""
     if parameter.param_type_name != "option" or parameter.multiple:
         return False
     return not parameter.is_flag or bool(parameter.secondary_opts)

@@ -1,4 +1,4 @@
-"""Merge options, settings file and assignments into one settings object."""
+"""Merge options, settings file and `--set` assignments into one settings object."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def resolve(
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
 ) -> StudySettings:
-    """Return the settings of a study, for which everything that was not given has the protocol's default.
+    """Return the settings of a study; settings that were not given have the protocol's defaults.
 
     The arguments are those of `resolved`.
     """
@@ -33,7 +33,7 @@ def resolved(
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the values that were given, not checked yet: those of the file, over them the options, then `--set`.
+    """Return the given values without checks: those of the file, overridden by the options, then by `--set`.
 
     Args:
         given: dotted setting -> value of its option; None where the option was not given.
@@ -73,6 +73,6 @@ def _assigned(values: Mapping[str, object], given: Mapping[str, object]) -> dict
 
 
 def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Remove the settings of an analysis, or of a part of one, that null leaves out."""
+    """Remove the settings of an analysis, or of one of its parts, if null switches it off."""
     head, dot, rest = name.partition(".")
     return {**values, head: _without(values.get(head) or {}, rest) if dot else None}

@@ -1,4 +1,4 @@
-"""Carry out a plan, for every command that measures: refuse, plan, claim folders, run, write, print."""
+"""Run a plan, for every command that measures: check, plan, lock folders, run, write, print."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Outcome(Protocol):
         """Return whether the run is finished."""
 
     def news(self) -> str:
-        """Return one sentence about what was measured since the last outcome; "" if there is nothing to say."""
+        """Return one sentence about what was measured since the last outcome; "" if there is none."""
 
     def write(self, folder: Path) -> Path | None:
         """Write everything into a folder; return the path of the report, if there is one."""
@@ -31,7 +31,7 @@ class Outcome(Protocol):
         """Return what `--json` prints."""
 
     def text(self, folder: Path | None) -> str:
-        """Return what is printed without `--json`, of a run that wrote into a folder, or into none."""
+        """Return what is printed without `--json`, for a run with or without an output folder."""
 
     def close(self) -> None:
         """Remove the files that a stopped run would have resumed from."""
@@ -47,12 +47,12 @@ class Plan(Protocol):
         """Return what `--dry-run --json` prints."""
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Run the plan; yield an outcome after every part, the last with everything."""
+        """Run the plan; yield an outcome after every part, and a complete one at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """The folders that a run writes to, and what it may replace there.
+    """The folders to which a run writes, and what it may replace there.
 
     Attributes:
         out: folder of the results; None: they are only printed.
@@ -69,7 +69,7 @@ class Destination:
     parts: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Refuse to replace files that no run wrote, and an output that cannot be a folder or be written to.
+        """Refuse to replace files that no run wrote, and an output folder that cannot be made or written to.
 
         Raises:
             SettingsError: if there are any, or if it is such an output.
@@ -92,7 +92,7 @@ class Destination:
 def carry_out(
     prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool
 ) -> Outcome | None:
-    """Make the plan, then print it (`dry_run`) or run it, and write, print and return its outcome.
+    """Make the plan, then print it (`dry_run`) or run it; write, print and return its outcome.
 
     What is known after every part is written at once, so that a run that is stopped leaves a smaller study.
 

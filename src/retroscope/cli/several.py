@@ -1,4 +1,4 @@
-"""Carry out the plan of a set of studies: one backbone and several retrievers."""
+"""Run the plan of a set of studies: one backbone and several retrievers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def carry_out_set(
     size: SizeOptions,
     gates: Sequence["Gate"] = (),
 ) -> "Outcome | None":
-    """Resolve the settings of every study of a set, carry out the studies, and return the outcome.
+    """Resolve the settings of every study of a set, run the studies, and return the outcome.
 
     The arguments are those of `carry_out_study`, but for `values`: one a retriever.
 
@@ -73,7 +73,7 @@ def carry_out_set(
 
 
 def _refuse_others(out: Path, places: Sequence[str], settings: Sequence["StudySettings"]) -> None:
-    """Refuse to replace, in the folder of any retriever, a study that had other settings."""
+    """Refuse to replace a retriever's study that had other settings."""
     from retroscope.study.settings import refuse_other_settings
 
     for place, one in zip(places, settings, strict=True):

@@ -1,4 +1,4 @@
-"""Resolve options to settings and carry out the plan of a study, for every command that measures."""
+"""Resolve options to settings and run the plan of a study, for every command that measures."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,7 +44,7 @@ def carry_out_study(
     size: SizeOptions | None = None,
     gates: Sequence["Gate"] = (),
 ) -> "Outcome | None":
-    """Resolve the settings of a study, check that its folder may be replaced, carry it out, and return its outcome.
+    """Resolve the settings of a study, check that its folder may be replaced, run it, and return its outcome.
 
     Args:
         values: dotted name of a setting -> value of its option; None where it was not given. A study of a pair has
@@ -97,14 +97,14 @@ def carry_out_study(
 
 @contextmanager
 def timed(budget: float | None) -> Iterator[None]:
-    """Tell after a run whether it took clearly longer than its time budget."""
+    """Print a note after a run that took clearly longer than its time budget."""
     start = perf_counter()
     yield
     tell_if_late(perf_counter() - start, budget)
 
 
 def tell_if_late(taken: float, budget: float | None) -> None:
-    """Write a note where a run took clearly longer than its time budget."""
+    """Print a note if a run took clearly longer than its time budget."""
     if budget is not None and taken > LATE * budget:
         from retroscope.cli.terminal import note
 

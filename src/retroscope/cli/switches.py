@@ -27,12 +27,12 @@ class Switches:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """Return the on-request analyses that the user asked for."""
+        """Return the analyses that are measured on request only and that the user asked for."""
         return tuple(name for name, one in _optional().items() if one.on_request and getattr(self, name))
 
 
 def switches(*groups: type) -> type[Switches]:
-    """Make the group of options `--no-NAME` and `--NAME` for all analyses, other packages' included.
+    """Make the group of options `--no-NAME` and `--NAME` for all analyses, including those of other packages.
 
     Args:
         groups: the other options of the command.
@@ -54,7 +54,7 @@ def _switch(name: str, analysis: Analysis) -> tuple[str, object]:
 def refuse_without_effect(
     values: Mapping[str, object], assignments: Sequence[str] | None, left_out: Mapping[str, str]
 ) -> None:
-    """Refuse a setting of an analysis, or of a part of one, that is left out.
+    """Refuse a setting of an analysis (or of a part of one) that the command leaves out.
 
     Args:
         values: dotted name of a setting -> value of its option; None where it was not given.
@@ -83,7 +83,7 @@ def refuse_without_effect(
 
 
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:
-    """Map every analysis but the named ones to "", which leaves it out of a command without an option.
+    """Map every analysis except the named ones to "", which switches it off in a command without an option for it.
 
     Of a pair those that are required remain, too.
     """

@@ -36,7 +36,7 @@ def emit(document: Mapping[str, Any]) -> None:
 
 
 def _print(text: str) -> None:
-    """Write text to standard output, and raise at once if that fails.
+    """Write text to standard output, and raise an error at once if that fails.
 
     Raises:
         SettingsError: if it is closed, or full; not for a reader that has seen enough.
@@ -62,7 +62,7 @@ def _print(text: str) -> None:
 
 @contextmanager
 def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> Iterator[None]:
-    """Lock folders and test that they can be written before the long work; after an error remove empty ones.
+    """Lock folders and check that they can be written to, before the long work; after an error, remove empty ones.
 
     What killed runs left half written in them is removed.
 
@@ -92,7 +92,7 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
 
 
 def _is_open(cache: Path) -> bool:
-    """Return whether a cache can be written to; a filled one may be read-only, which is reported."""
+    """Return whether a cache can be written to; a filled cache may be read-only, which is reported."""
     try:
         prove_writable(cache)
     except SettingsError as error:

@@ -82,7 +82,7 @@ def duration(text: str | None, option: str = "--time") -> float | None:
 
 
 def measures(text: str | None) -> list[str] | None:
-    """Return the measures of a comma-separated option, each of which can be computed; None where it was not given.
+    """Return the measures of a comma-separated option, after checking that each can be computed; None if not given.
 
     Raises:
         SettingsError: for one that does not exist.
@@ -119,7 +119,7 @@ def given(**options: object) -> dict[str, object]:
 
 
 def split_or_spec(name: str | None, data: str) -> dict[str, str] | None:
-    """Return the settings of a collection given as a split of `data`, or by a spec of its own."""
+    """Return the settings of a collection that is given as a split of `data` or by its own spec."""
     if name is None:
         return None
     own = ":" in name or "/" in name or Path(name).exists()

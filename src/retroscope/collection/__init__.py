@@ -1,1 +1,1 @@
-"""The retrieval collection: records, readers of data sets, and the checks that every collection passes."""
+"""The retrieval collection: records, readers of data sets, and checks that apply to every collection."""

@@ -1,4 +1,4 @@
-"""Match answers: does a passage contain an answer of a query, as DPR decides it (`has_answer`)?
+"""Decide as DPR does (`has_answer`) whether a passage contains an answer of a query.
 
 Source: Karpukhin et al. 2020.
 
@@ -26,16 +26,14 @@ def token_string(text: str) -> str:
 
 @cache
 def _token() -> re.Pattern[str]:
-    """Return the regular expression of a token: letters, numbers and marks together; any other character alone,
-    separators (Z) and control characters (C) left out.
-    """
+    """Return the regular expression of a token: a run of letters, digits and marks, or any other single character."""
     kinds = {kind: _ranges(kind) for kind in "LNMZC"}
     word = kinds["L"] + kinds["N"] + kinds["M"]
     return re.compile(f"[{word}]+|[^{word}{kinds['Z']}{kinds['C']}]")
 
 
 def _ranges(kind: str) -> str:
-    """Return the characters of a Unicode general category, given by its first letter, as a character class's inside."""
+    """Return the characters of a Unicode general category (given by its first letter) for use in a character class."""
     ranges: list[list[int]] = []
     for code in range(sys.maxunicode + 1):
         if unicodedata.category(chr(code))[0] == kind:

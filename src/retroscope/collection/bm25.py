@@ -37,7 +37,7 @@ BM25_RECIPE: dict[str, Any] = {
 
 
 def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
-    """Return a function of query id and depth that gives the ids of the best passages, best first.
+    """Return a function that maps a query id and a depth to the ids of the best passages, best first.
 
     Only passages that share a word with the query are ranked. Of passages with equal scores, the one with the greater
     id ranks first, as in trec_eval and in every other ranking.
@@ -76,7 +76,7 @@ def _texts(collection: Collection) -> Iterator[str]:
 
 
 def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
-    """Give a bm25s index the scores of tokenised passages from files, which are deleted with the index."""
+    """Give a bm25s index the scores of tokenised passages, in files that are deleted with the index."""
     place = Path(tempfile.gettempdir()) / "retroscope-bm25"
     remove_abandoned(place.parent, name=place.name)
     with new_beside(place) as folder:
@@ -86,9 +86,7 @@ def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
 
 
 def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
-    """Return the rows of the `depth` highest scores above 0, best first; ties are broken by `place`, at the last rank
-    too.
-    """
+    """Return the rows of the `depth` highest scores above 0, best first; ties are ordered by `place`."""
     rows = np.flatnonzero(scores > 0)
     if len(rows) > depth:
         worst = np.partition(scores[rows], len(rows) - depth)[len(rows) - depth]

@@ -1,4 +1,4 @@
-"""The index of BM25 for a corpus whose index would not fit into memory, in the files that bm25s maps.
+"""Build a BM25 index that is too large for memory, in files that bm25s memory-maps.
 
 The library bm25s holds the tokens of all passages and three numbers a word of each while it makes an index. Here
 passages are counted batch by batch, and their scores are written to files; they are the scores of bm25s, bit by bit.
@@ -19,7 +19,7 @@ FILES = {"data": np.float32, "indices": np.int32, "indptr": np.int64}  # of bm25
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """How often words occur in a batch of passages, sorted by word and then by passage.
+    """Word counts of a batch of passages, sorted by word and then by passage.
 
     Attributes:
         words, passages, counts: word, place in the corpus and frequency of each word of each passage.
@@ -100,13 +100,13 @@ def _new_file(folder: Path, name: str, size: int) -> np.ndarray:
 
 
 def _rarity(frequency: Int[np.ndarray, "word"], passages: int) -> Float[np.ndarray, "word"]:
-    """Return the inverse document frequency of every word; 0 for a word in no passage."""
+    """Return the inverse document frequency of every word; 0 for a word that occurs in no passage."""
     values = [math.log(1 + (passages - n + 0.5) / (n + 0.5)) if n else 0.0 for n in frequency.tolist()]
     return np.array(values, dtype=np.float32)
 
 
 def _rank_in_run(words: Int[np.ndarray, "pair"]) -> Int[np.ndarray, "pair"]:
-    """Return, for each word of a sorted array, how many equal words stand before it."""
+    """Return the number of equal words that precede each word in a sorted array."""
     starts = np.flatnonzero(np.concatenate([[True], words[1:] != words[:-1]]))
     run = np.diff(np.concatenate([starts, [len(words)]]))
     return np.arange(len(words)) - np.repeat(starts, run)

@@ -1,4 +1,4 @@
-"""Check the parts of a collection; each check lists every problem of its kind in one error."""
+"""Check the parts of a collection; each check reports all problems of one kind in one error."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -13,13 +13,13 @@ WITHOUT_CONTROL = "remove the control characters from these ids in every file (c
 
 
 def refuse(problem: str, cases: Sequence[str], fix: str) -> None:
-    """Raise one error that lists all cases of a problem, if there are any."""
+    """Raise an error that lists all cases of a problem, if there are any."""
     if cases:
         raise CollectionError(f"{problem}:{listed(cases)}", fix=fix)
 
 
 def check_passages(passages: Iterable[Passage], empty: list[str]) -> Iterator[Passage]:
-    """Yield the passages with a title or a text, and add the ids of the others to `empty`.
+    """Yield the passages with a title or a text, and add the ids of the other passages to `empty`.
 
     Raises:
         CollectionError: after the last passage, if ids are missing or broken, or there are no passages.
@@ -41,7 +41,7 @@ def check_passages(passages: Iterable[Passage], empty: list[str]) -> Iterator[Pa
 
 
 def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: Places) -> None:
-    """Raise an error about the ids that several passages share, those of `empty` passages included."""
+    """Raise an error about ids that several passages share, including those of `empty` passages."""
     seen = Counter(empty)
     repeated = [*table.repeated_ids(), *(i for i, n in seen.items() if n > 1 or i in table)]
     cases = located([*dict.fromkeys(repeated)], places.passages)
@@ -51,9 +51,7 @@ def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: P
 def check_empty_passages(
     empty: Sequence[str], judgments: Iterable[Judgment], candidates: Iterable[Candidates], places: Places
 ) -> tuple[str, ...]:
-    """Raise an error about the passages without title and text that a judgment or a candidate names; return a note
-    that counts the others.
-    """
+    """Raise an error if a judgment or candidate names a passage without title and text; return a note on others."""
     if not empty:
         return ()
     used = {j.passage_id for j in judgments} | {i for c in candidates for i in (c.positive, *c.negatives)}
@@ -66,7 +64,7 @@ def check_empty_passages(
 
 
 def check_queries(queries: Iterable[Query], places: Places) -> dict[str, Query]:
-    """Return query id -> Query; every id must occur once, and every text must have content."""
+    """Return query id -> Query, after checking that every id occurs once and every text has content."""
     table: dict[str, Query] = {}
     nameless, empty, repeated, broken = [], [], [], []
     for q in queries:
@@ -92,7 +90,7 @@ def check_queries(queries: Iterable[Query], places: Places) -> dict[str, Query]:
 def check_judgments(
     judgments: Sequence[Judgment], queries: Container[str], passages: Container[str], places: Places
 ) -> None:
-    """Check the judgments: valid grades, known ids, one a pair, and at least one relevant."""
+    """Check the judgments: valid grades, known ids, one per pair, and at least one relevant."""
     refuse(
         f"relevance must be a whole number from {-LARGEST_GRADE} to {LARGEST_GRADE}",
         [f"query {j.query_id!r}, passage {j.passage_id!r}: {j.relevance!r}" for j in judgments if not _is_grade(j)],
@@ -114,7 +112,7 @@ def check_judgments(
 
 
 def _of_unknown(judgments: Iterable[Judgment], which: int, known: Container[str]) -> list[tuple[str, str]]:
-    """Return the first (query, passage) of every unknown query (`which` is 0) or passage (1)."""
+    """Return the first (query, passage) of every unknown query (`which` is 0) or unknown passage (1)."""
     first: dict[str, tuple[str, str]] = {}
     for pair in map(_pair, judgments):
         if pair[which] not in known:
@@ -127,7 +125,7 @@ def _pair(judgment: Judgment) -> tuple[str, str]:
 
 
 def _is_grade(judgment: Judgment) -> bool:
-    """Return whether the measures compute correctly with this relevance."""
+    """Return whether measures are computed correctly with this relevance."""
     grade: object = judgment.relevance
     return isinstance(grade, int) and not isinstance(grade, bool) and abs(grade) <= LARGEST_GRADE
 
@@ -150,7 +148,7 @@ def _check_judged_once(judgments: Sequence[Judgment], places: Places) -> None:
 
 
 def check_candidates(candidates: Sequence[Candidates], judgments: Iterable[Judgment], passages: Container[str]) -> None:
-    """Check the candidates: one for each pair, with a relevant passage and known other passages."""
+    """Check the candidates: one per pair, with a relevant passage, and with known other passages."""
     relevant = {(j.query_id, j.passage_id) for j in judgments if j.relevance > 0}
     pairs = [(c.query_id, c.positive) for c in candidates]
     refuse(

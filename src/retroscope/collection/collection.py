@@ -1,4 +1,4 @@
-"""Collection: passages, queries and judgments, joined and checked once, when it is made."""
+"""Collection: passages, queries and judgments, joined and checked once, when the collection is made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,7 +70,7 @@ class Collection:
         )
 
     def passage_text(self, passage_id: str) -> str:
-        """Return title and text as one string: what an encoder reads after the recipe's prompt."""
+        """Return title and text as one string, which an encoder reads after the recipe's prompt."""
         return join_title(self.passages[passage_id], self.title_separator)
 
     @cached_property
@@ -88,7 +88,7 @@ class Collection:
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Return query id -> number of its distinct text; queries of equal text share a number."""
+        """Map each query id to the number of its distinct text; queries of equal text share a number."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
@@ -99,7 +99,7 @@ class Collection:
 
     @property
     def _uncleaned(self) -> tuple[Candidates, ...]:
-        """Return the rows; none where judgments and candidates say the same."""
+        """Return the rows of the source; none if judgments and candidates contain the same information."""
         if not self.rows:  # a large collection is not listed for nothing
             return ()
         given = {(c.query_id, c.positive): c.negatives for c in self.candidates}
@@ -130,7 +130,7 @@ def join_title(passage: Passage, separator: str) -> str:
 
 
 class CollectionSettings(TypedDict, total=False):
-    """The settings of a collection; the attributes of `Collection` explain each."""
+    """Settings of a collection; the attributes of `Collection` explain each of them."""
 
     title_separator: str
     ignore_identical_ids: bool
@@ -140,7 +140,7 @@ class CollectionSettings(TypedDict, total=False):
 
 
 class MakingSettings(CollectionSettings, total=False):
-    """The settings of a collection, and where its records are, for errors."""
+    """Settings of a collection, and the location of its records for error messages."""
 
     places: Places
 

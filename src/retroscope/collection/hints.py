@@ -1,4 +1,4 @@
-"""Hints for a path that no known format fits: the folder that was meant, or the names of a file's columns."""
+"""Suggest the intended folder for a path that no known format fits, or the names of a file's columns."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ MOST_FOLDERS = 200
 
 
 def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[str]]) -> CollectionError:
-    """Return the error for a path that no reader recognises, with the path or the columns that were probably meant.
+    """Return the error for a path that no reader recognises, with the path or columns that were probably intended.
 
     Args:
         tried: the prefixes of all readers.
@@ -38,14 +38,14 @@ def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[s
 
 
 def _is_meant(place: Path, recognised: Callable[[Path], list[str]]) -> bool:
-    """Return whether a reader recognises a place; False for one with damaged files, which are not what was asked."""
+    """Return whether a reader recognises a path; False if its files are damaged."""
     with suppress(CollectionError):
         return bool(recognised(place))
     return False
 
 
 def _places(path: Path) -> Iterable[Path]:
-    """Yield folders near a path that may have been meant: the file's folder, or subfolders down to depth two."""
+    """Yield nearby folders that may have been intended: the file's folder, or subfolders down to depth two."""
     if path.is_file():
         return [path.parent, path.parent.parent]
     inside = [one for one in sorted(path.glob("*")) + sorted(path.glob("*/*")) if one.is_dir()]
@@ -53,7 +53,7 @@ def _places(path: Path) -> Iterable[Path]:
 
 
 def _how_to_read(path: Path) -> str:
-    """Describe how to read rows whose columns have other names, by an option of the command line."""
+    """Describe the option by which rows with other column names can be read."""
     row = first_of_parquet(path) if path.is_dir() else first_row(path)
     if row is None:
         return f"put the format before the path, e.g. st:{path}; docs/reference/data.md describes the formats"

@@ -12,7 +12,7 @@ def holds_control(text: str) -> bool:
 
 
 def check_id(text: str, where: str) -> str:
-    """Return the id, or raise a CollectionError where it holds a control character.
+    """Return the id, or raise a CollectionError if it contains a control character.
 
     The tool trec_eval cuts an id at a NUL, so that all ids with one beginning become one; the others break lines and
     columns of run files.
@@ -27,5 +27,5 @@ def check_id(text: str, where: str) -> str:
 
 
 def with_control(ids: Iterable[str]) -> list[str]:
-    """Return those of the ids that hold a control character, as Python writes them."""
+    """Return the ids that contain a control character, as Python writes them."""
     return [repr(text) for text in ids if holds_control(text)]

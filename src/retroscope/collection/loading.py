@@ -1,4 +1,4 @@
-"""Load any data set on disk, by its prefix or by what its files look like."""
+"""Load a data set on disk, by its prefix or by recognising its files."""
 
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -94,7 +94,7 @@ def _check_limit(queries: int) -> None:
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
-    """Return the collection with the queries `kept` only, in their order, and the whole corpus; `note` records why."""
+    """Return the collection with only the queries `kept`, in their order, and the whole corpus; `note` records why."""
     return replace(
         collection,
         queries={key: query for key, query in collection.queries.items() if key in kept},
@@ -131,7 +131,7 @@ def split_prefix(spec: str | Path) -> tuple[str | None, Path]:
 
 
 def detect(path: Path) -> Reader:
-    """Return the one reader that recognises what is at this path, or the reader whose error says what is missing."""
+    """Return the reader that recognises this path, or the one whose error says what is missing."""
     fitting = recognised(path)
     if len(fitting) == 1:
         return READERS[fitting[0]]

@@ -1,4 +1,4 @@
-"""NAMED: well-known collections by name, with revision, licence, split, title rule and measure: `named:scifact`.
+"""Table of well-known collections by name (`named:scifact`): revision, licence, split, title rule and measure.
 
 A row states what its source states. What is empty is not known here: a revision that nobody could look up stays empty,
 and the newest files are then read.
@@ -44,7 +44,7 @@ class Named:
     get: str = ""
 
     def options(self, given: ReadOptions) -> ReadOptions:
-        """Return the reader's options: the published split and revision, where none is given."""
+        """Return the reader's options with the published split and revision, unless others are given."""
         return replace(given, split=given.split or self.split, revision=given.revision or self.revision or None)
 
 

@@ -1,4 +1,4 @@
-"""Hard negatives: passages that look relevant to a query and are not judged so.
+"""Hard negatives: passages that rank high for a query and are not judged relevant to it.
 
 By BM25 (Robertson et al. 1995, in Lucene's variant, through bm25s), from a run file, or as the source
 gave them. A passage that nobody judged may still be relevant. Where the source gives the answers of a
@@ -58,7 +58,7 @@ def hard_negatives(
     pool: int = 100,
     progress: Shown = None,
 ) -> MinedNegatives:
-    """Find up to `n` hard negatives for every judged pair, hardest first; of equal scores, the greater id first.
+    """Find up to `n` hard negatives for every judged pair, hardest first; ties are ordered by the greater id first.
 
     A negative is never a relevant passage of that query, nor a passage with the same full text as one, nor, where
     the collection ignores identical ids, the query's own passage. From a ranking (not from the source's own
@@ -116,7 +116,7 @@ def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Sc
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:
-    """Return a function from passage id to the hash of its full text; each hash is computed once."""
+    """Return a function that maps a passage id to the hash of its full text; each hash is computed once."""
     known: dict[str, int] = {}
 
     def text_of(passage_id: str) -> int:

@@ -1,4 +1,4 @@
-"""Passages by id, stored in Arrow columns that are on disk if they are many.
+"""Passages by id, stored in Arrow columns; large corpora are stored on disk.
 
 In memory it keeps 16 bytes a passage (a hash of the id and a row number), whatever the texts' length.
 """
@@ -31,7 +31,7 @@ class PassageTable(Mapping[str, Passage]):
     """
 
     def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:
-        """Store record batches with the columns id, title and text, and `hash_of` every id, in the same order."""
+        """Store record batches with the columns id, title and text, and the hash of every id, in the same order."""
         self._batches = list(batches)
         self._starts: list[int] = [0, *accumulate(b.num_rows for b in batches)]
         self._rows: Int[np.ndarray, "n"] = np.argsort(hashes, kind="stable")
@@ -55,7 +55,7 @@ class PassageTable(Mapping[str, Passage]):
         return Passage(id=key, title=batch.column(1)[k].as_py(), text=batch.column(2)[k].as_py())
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a passage has this id; no text is read."""
+        """Return whether a passage has this id, without reading a text."""
         return isinstance(key, str) and self._find(key) is not None
 
     def values(self) -> ValuesView[Passage]:
@@ -67,14 +67,14 @@ class PassageTable(Mapping[str, Passage]):
         return _Items(self)
 
     def stream(self) -> Iterator[Passage]:
-        """Iterate over the passages with one batch of them in memory at a time."""
+        """Iterate over the passages, with one batch in memory at a time."""
         for batch in self._batches:
             ids, titles, texts = (column.to_pylist() for column in batch.columns)
             for key, title, text in zip(ids, titles, texts, strict=True):
                 yield Passage(id=key, title=title, text=text)
 
     def repeated_ids(self) -> list[str]:
-        """Return the ids that more than one passage has, in order of their second occurrence."""
+        """Return the ids that several passages have, in the order of their second occurrence."""
         suspects = self._hashes[1:][self._hashes[1:] == self._hashes[:-1]]
         rows = np.sort(self._rows[np.isin(self._hashes, suspects)])
         seen: set[str] = set()
@@ -149,7 +149,7 @@ def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEM
 
 
 class _Shelf:
-    """Store of record batches, in memory until they are too many, then in one Arrow IPC file."""
+    """Store of record batches: in memory while they are few, then in one Arrow IPC file."""
 
     def __init__(self, in_memory_bytes: int, file: IO[bytes]) -> None:
         self._limit = in_memory_bytes

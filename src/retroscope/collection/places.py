@@ -1,4 +1,4 @@
-"""Say where the records of a source are: the source is read again for an error only, so nothing is kept for it."""
+"""Find where the records of a source are, by reading the source again after an error."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class RecordPlace(NamedTuple):
-    """Place of a record: its file (or the name of its source), and the line, row or item in it."""
+    """Location of a record: its file (or the name of its source), and the line, row or item in it."""
 
     file: str
     spot: str
@@ -30,7 +30,7 @@ def _nowhere() -> Placed:
 
 @dataclass(frozen=True)
 class Places:
-    """Functions that read the source of a collection again, and yield the key and the place of every record.
+    """Functions that read the source of a collection again, and yield the key and the location of every record.
 
     Attributes:
         passages: by passage id.
@@ -44,7 +44,7 @@ class Places:
 
 
 def located(keys: Sequence[Key], source: Callable[[], Placed], shown: Callable[[Key], str] = repr) -> list[str]:
-    """Return a text for each key; those that a message shows are followed by the places where the key occurs.
+    """Return a text for each key; keys that a message shows are followed by the locations of their records.
 
     The source is read only if there are keys.
     """
@@ -57,7 +57,7 @@ def located(keys: Sequence[Key], source: Callable[[], Placed], shown: Callable[[
 
 
 def _listed(places: Sequence[RecordPlace]) -> str:
-    """Return the first places of a record, a file once, and the number of the others."""
+    """Return the first locations of a record (each file once), and the number of further ones."""
     spots: dict[str, list[str]] = {}
     for place in places[:MOST_PLACES]:
         spots.setdefault(place.file, []).append(place.spot)

@@ -58,12 +58,12 @@ class Candidates:
 
 
 def folded(text: str) -> str:
-    """Return a text in folded case and with single spaces, by which texts are compared."""
+    """Return a text with folded case and single spaces, the form in which texts are compared."""
     return " ".join(text.casefold().split())
 
 
 def first_of_each(texts: Iterable[str]) -> Iterator[int]:
-    """Yield the index of every text that equals no earlier one (see `folded`), compared by 8-byte digests."""
+    """Yield the index of every text that differs from all earlier ones (see `folded`), compared by 8-byte digests."""
     seen: set[bytes] = set()
     for place, text in enumerate(texts):
         digest = blake2b(folded(text).encode(), digest_size=8).digest()

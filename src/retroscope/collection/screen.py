@@ -1,4 +1,4 @@
-"""Screening of hard negatives: leaves out ranked passages that may be relevant but are not judged for the query."""
+"""Exclude ranked passages from hard negatives if they may be relevant but are not judged for the query."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ ANSWER_ROOM = 100  # ranked passages looked into beyond the pool where answers a
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Counts of ranked, unjudged passages that may be relevant, so are not used as negatives.
+    """Counts of ranked, unjudged passages that are not used as negatives because they may be relevant.
 
     Attributes:
         with_answer: number of passages that contain an answer of the query.
@@ -28,7 +28,7 @@ class LeftOut:
 
 @dataclass(eq=False)
 class Screen:
-    """Filter that leaves out ranked passages that may be relevant but are not judged for the query, and counts them.
+    """Filter that excludes ranked passages which may be relevant but are not judged for the query, and counts them.
 
     Attributes:
         relevant: text of a query -> passages that any query with this text judges relevant.
@@ -41,7 +41,7 @@ class Screen:
     counts: Counter[str] = field(default_factory=Counter)
 
     def for_query(self, query_id: str) -> Callable[[str], bool]:
-        """Return a function of a passage id: whether the passage may stay a negative of this query."""
+        """Return a function of a passage id: whether the passage can be a negative of this query."""
         query = self.collection.queries[query_id]
         needles, relevant = answer_strings(query.answers), self.relevant[folded(query.text)]
 
@@ -55,12 +55,12 @@ class Screen:
         return stays
 
     def room(self, query_id: str) -> int:
-        """Return how many more ranked passages this query needs because some are screened out."""
+        """Return how many more ranked passages this query needs because some are excluded."""
         query = self.collection.queries[query_id]
         return len(self.relevant[folded(query.text)]) + (ANSWER_ROOM if query.answers else 0)
 
     def left_out(self) -> LeftOut:
-        """Return the counts of passages left out so far."""
+        """Return the numbers of passages excluded so far."""
         queries = self.collection.queries
         answered = sum(bool(queries[q].answers) for q in self.collection.judged_queries)
         return LeftOut(**self.counts, answered=answered)
@@ -72,7 +72,7 @@ class Screen:
 
 
 def relevant_by_text(collection: Collection) -> dict[str, set[str]]:
-    """Return query text -> the passages that any query with this text judges relevant."""
+    """Map each query text to the passages judged relevant to any query with this text."""
     hashes: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         positives = {p for p, grade in collection.qrels[query].items() if grade > 0}

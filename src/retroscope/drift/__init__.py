@@ -1,4 +1,4 @@
-"""Drift: measure what differs between two models, in weights, representations and collections.
+"""Drift: measure how two models differ in weights and representations, and how collections differ.
 
 Drift of their weights and of their representations; nothing is trained.
 

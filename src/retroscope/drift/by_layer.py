@@ -97,7 +97,7 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
-    """Return a control's vectors of one tower, which must have the same texts and layers."""
+    """Return a control's vectors of one tower, after checking that they have the same texts and layers."""
     theirs, wanted = _of(side, tower), _of(before, tower)
     _same_texts(wanted, theirs)
     return theirs
@@ -116,7 +116,7 @@ def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
 def _sample(
     one: Representations, two: Representations, text_of: Callable[[str], str] | None, chosen: DriftSettings
 ) -> Int[np.ndarray, "n"]:
-    """Return the rows of the texts to compare, the same in both models, each distinct text once."""
+    """Return the rows of the texts to compare, equal in both models, each distinct text once."""
     _same_texts(one, two)
     rows = np.arange(len(one.ids))
     if text_of is not None:
@@ -126,7 +126,7 @@ def _sample(
 
 
 def _once(pairs: Sequence[tuple[str, str]], text_of: Callable[[str], str] | None) -> Sequence[tuple[str, str]]:
-    """Return the first pair of every query text, since pairs of one query are not independent."""
+    """Return the first pair of every query text, because pairs of one query are not independent."""
     return pairs if text_of is None else [pairs[i] for i in first_of_each(text_of(query) for query, _ in pairs)]
 
 
@@ -143,7 +143,7 @@ def _same_texts(one: Representations, two: Representations) -> None:
 def _similar(
     x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
 ) -> Iterator[dict[str, object]]:
-    """Yield every similarity of one layer with its controls: random weights, and other trainings."""
+    """Yield every similarity at one layer, and its controls: random weights, and other trainings."""
     every = np.arange(len(x))
     for name, (prepare, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
         value, low, high = jackknife(prepare(x, y), len(x), level=chosen.level, seed=chosen.seed)
@@ -186,7 +186,7 @@ def _shapes(x: Vectors, y: Vectors, chosen: DriftSettings) -> Iterator[dict[str,
 def _pairs(
     before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], chosen: DriftSettings
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
-    """Return rows of queries and of their relevant passages; None where there are too few for an interval."""
+    """Return rows of queries and of their relevant passages; None if there are too few for an interval."""
     if len(pairs) < 2 * GROUPS:
         return None
     drawn = np.sort(np.random.default_rng(chosen.seed).permutation(len(pairs))[: chosen.texts])

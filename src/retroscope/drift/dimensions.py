@@ -1,4 +1,4 @@
-"""The number of dimensions that an embedding space uses, estimated for the population from a sample of texts.
+"""Effective number of dimensions of an embedding space, estimated for the population from a sample of texts.
 
 The effective rank of n texts themselves is too low: their covariance has a wider spectrum than the population's, the
 more so the nearer the number of dimensions comes to n (132 for 152 with 768 dimensions and 1,000 texts). The
@@ -22,7 +22,7 @@ Eigenvalues = Float[np.ndarray, "value"]
 
 
 def effective_rank(x: Vectors) -> float:
-    """Return the effective rank of the population that the texts are a sample of.
+    """Return the effective rank of the population from which the texts are sampled.
 
     It is exp of the entropy of the shares of its standard deviations (Roy and Vetterli 2007); 1 if all texts are equal.
     """
@@ -35,7 +35,7 @@ def effective_rank(x: Vectors) -> float:
 
 
 def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
-    """Estimate the variances of the population, and how many directions have each (no whole number).
+    """Estimate the variances of the population, and the number of directions with each (not a whole number).
 
     The sample's companion Stieltjes transform v at z < 0 obeys, with population variances t of counts c over n - 1
     degrees of freedom, z + 1 / v = sum of c t / (1 + t v) / (n - 1) (Marchenko and Pastur 1967; Silverstein 1995). At
@@ -62,7 +62,7 @@ def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
 def nonnegative_least_squares(
     system: Float[np.ndarray, "equation unknown"], wanted: Float[np.ndarray, "equation"]
 ) -> Float[np.ndarray, "unknown"]:
-    """Return the c >= 0 whose product with a system is nearest to the wanted values.
+    """Return the c >= 0 whose product with a matrix is nearest to the wanted values.
 
     The active sets of Lawson and Hanson can go round in circles by rounding (met once in some thousand layers of real
     models). An interior method, which is slower, then solves the same problem.

@@ -1,4 +1,4 @@
-"""Project two models' embedding spaces into one plane by principal components, and measure what that loses."""
+"""Project two models' embedding spaces into one plane by principal components, and measure the loss."""
 
 from dataclasses import dataclass
 

@@ -37,7 +37,7 @@ def uniformity(x: Vectors) -> float:
 
 
 def alignment(query: Vectors, passage: Vectors) -> float:
-    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1; 0 at best.
+    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1; 0 is the minimum.
 
     Wang and Isola (2020), eq. 2.
     """
@@ -67,7 +67,7 @@ def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"]
 
 
 def can_be_whitened(passages: int, dim: int) -> bool:
-    """Return whether vectors can be whitened by so many passages in memory."""
+    """Return whether this many passage vectors of size `dim` can be whitened in memory."""
     return passages * dim <= MOST_WHITENED
 
 

@@ -1,4 +1,4 @@
-"""Find intruder dimensions: large singular vectors of a matrix after fine-tuning that it did not have before.
+"""Find intruder dimensions: large singular vectors after fine-tuning that resemble none before it.
 
 Shuttleworth et al. (2024), arXiv 2410.21228, algorithm 1: of the `TOP` largest left singular vectors after, those whose
 absolute cosine with every left singular vector before is below `COSINE`. The paper found them in matrices tuned with
@@ -21,7 +21,7 @@ ZERO = 1e-7  # of the largest singular value: what is below is rounding of the s
 
 @dataclass(frozen=True)
 class Intruders:
-    """Numbers of intruder dimensions of one matrix, by fine-tuning and by a random change.
+    """Numbers of intruder dimensions of one matrix, after fine-tuning and after a random change.
 
     Attributes:
         intruders: singular vectors after that no singular vector before resembles.
@@ -55,12 +55,12 @@ def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], 
 
 
 def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out other"]) -> Float[Tensor, "other"]:
-    """Return the largest absolute cosine of each vector with any known one; 0 where none is known."""
+    """Return the largest absolute cosine of each vector with any known vector; 0 if none is known."""
     return (others.T @ known).abs().amax(dim=1) if known.shape[1] else torch.zeros(others.shape[1])
 
 
 def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
-    """Return the `count` left singular vectors of the largest values; directions of size 0 are left out."""
+    """Return the `count` left singular vectors with the largest singular values; directions of size 0 are left out."""
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     n = len(gram)

@@ -1,6 +1,6 @@
-"""Similarity of two models by the cosines of all pairs of texts: RSA and common neighbours; 1 is equal.
+"""Similarity of two models by the cosines of all pairs of texts: RSA and common neighbours (1: equal).
 
-Both are prepared once for all texts and then computed for any rows of them: an interval asks for many.
+Both are prepared once for all texts, and then computed for any rows of them: an interval needs many.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def _mean_ranks(level: Int[np.ndarray, "some"]) -> Float[np.ndarray, "some"]:
 
 
 def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> float:
-    """Return the mean share of a text's `k` nearest neighbours by cosine that are the same in both.
+    """Return the mean share of a text's `k` nearest neighbours by cosine that are equal in both models.
 
     By chance it is k / (texts - 1).
 
@@ -102,7 +102,7 @@ def neighbour_overlap_of_rows(x: Vectors, y: Float[np.ndarray, "text other"], k:
 def _neighbours(
     found: Float[np.ndarray, "text text"], k: int
 ) -> tuple[Bool[np.ndarray, "text text"], Bool[np.ndarray, "text"]]:
-    """Return which texts are the nearest of each, and whether they are nearer than the next by more than rounding."""
+    """Return which texts are the nearest of each, and whether each is nearer than the next by more than rounding."""
     n = len(found)
     np.fill_diagonal(found, -np.inf)
     if k + 1 >= n:

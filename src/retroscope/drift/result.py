@@ -21,7 +21,7 @@ LAYER_MAP_COLUMNS = ("tower", "layer_before", "layer_after", "cka")
 
 @dataclass(frozen=True, eq=False)
 class WeightDrift:
-    """Comparison, tensor by tensor, of two checkpoints or of one tower of two models.
+    """Comparison of two checkpoints, or of one tower of two models, tensor by tensor.
 
     Attributes:
         tensors: a row a tensor: name, layer (0 the embeddings, k block k, L final norm and pooler too), part, rows,

@@ -68,12 +68,12 @@ class PassageSample:
 
 
 def words_of(text: str) -> list[str]:
-    """Split a text into lower-case words: runs of letters and digits, each Han character and kana by itself."""
+    """Split a text into lower-case words: runs of letters and digits; each Han character and kana is a word."""
     return WORD.findall(text.lower())
 
 
 def count_words(texts: Iterable[str]) -> tuple["sparse.csr_array", list[str]]:
-    """Count the words of each text: a matrix [text, word], and the word of each column."""
+    """Count the words of each text: return a matrix [text, word], and the word of each column."""
     column: dict[str, int] = {}
     counts = [Counter(words_of(text)) for text in texts]
     cells = [(row, column.setdefault(word, len(column)), n) for row, c in enumerate(counts) for word, n in c.items()]
@@ -96,7 +96,7 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
     n = sample_size(len(reference), None if other is None else len(other), settings.texts)
     if n < fewest_texts(settings.neighbours):
         raise AnalysisError(
-            f"samples of {n} passages are too few for an interval, which needs {fewest_texts(settings.neighbours)}",
+            f"an interval needs samples of at least {fewest_texts(settings.neighbours)} passages, but these samples have {n}",
             where="domain shift",
             fix="give collections with more passages, or a larger shift.texts",
         )
@@ -111,12 +111,12 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
 
 def sample_size(reference: int, other: int | None, texts: int) -> int:
-    """Return the passages of each half: two halves of both collections, or four parts of the reference alone."""
+    """Return the passages of each half: both halves of both collections, or four parts of the reference alone."""
     return min(reference, texts) // 4 if other is None else min(reference, other, texts) // 2
 
 
 def outcome(low: float, high: float) -> str:
-    """Decide by the interval of the divergence of words: `ANOTHER`, `SAME` or `UNDECIDED`."""
+    """Decide from the interval of the divergence of words: `ANOTHER`, `SAME` or `UNDECIDED`."""
     if low > WORDS_THRESHOLD:
         return ANOTHER
     return SAME if high < WORDS_THRESHOLD else UNDECIDED
@@ -181,7 +181,7 @@ def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "wor
 
 
 def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
-    """Return a function of rows for the divergence of two samples' words over their common vocabulary."""
+    """Return a function of rows that computes the divergence of two samples' words over their common vocabulary."""
     column = {word: k for k, word in enumerate(one.vocabulary)}
     places = np.array([column.setdefault(word, len(column)) for word in other.vocabulary], dtype=np.int64)
 
@@ -195,7 +195,7 @@ def _word_divergence(one: PassageSample, other: PassageSample) -> OfRows:
 
 
 def median_distance(x: Vectors) -> float:
-    """Return the median Euclidean distance of two different vectors."""
+    """Return the median Euclidean distance between different vectors."""
     return float(np.sqrt(np.median(_squares(x, x)[np.triu_indices(len(x), 1)])))
 
 
@@ -211,7 +211,7 @@ def _squares(x: Vectors, y: Vectors) -> Float[np.ndarray, "n m"]:
 
 
 def mmd2(x: Float[np.ndarray, "n n"], y: Float[np.ndarray, "n n"], cross: Float[np.ndarray, "n n"]) -> float:
-    """Return the squared maximum mean discrepancy of two samples of one size, from their kernels.
+    """Return the squared maximum mean discrepancy of two samples of equal size, from their kernels.
 
     The unbiased estimate (Gretton et al. 2012, JMLR 13, eq. 3): 0 on average for two samples of one distribution, so
     that about half of such estimates are below 0.

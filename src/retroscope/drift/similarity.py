@@ -1,4 +1,4 @@
-"""Similarity of two models' representations of the same texts: CKA and Procrustes; 1 is equal.
+"""Similarity of two models' representations of the same texts: CKA and Procrustes (1: equal).
 
 Rows are texts, the same in both; columns are dimensions, which need not match.
 """
@@ -77,7 +77,7 @@ def _of_size_one(x: Vectors) -> Float[np.ndarray, "text least"] | None:
 
 
 def procrustes_chance(x: Vectors, y: Float[np.ndarray, "text other"], seed: int = 0) -> float:
-    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts, as chance level."""
+    """Return the mean Procrustes similarity over `SHUFFLES` random pairings of the texts, as the chance level."""
     rng = np.random.default_rng(seed)
     return float(np.mean([procrustes(x, y[rng.permutation(len(y))]) for _ in range(SHUFFLES)]))
 

@@ -1,4 +1,4 @@
-"""Spectrum of a weight change: in how many directions it lies, and whether the matrix was large in them before.
+"""Spectrum of a weight change: the number of its directions, and the size of the original matrix in them.
 
 The change D of a matrix W = W_before, with singular values s_1 >= s_2 ...:
 
@@ -61,7 +61,7 @@ class Directions:
 
 
 def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectrum:
-    """Compute the statistics of a change, given by its singular directions, of the matrix `before`."""
+    """Compute the statistics of a change of the matrix `before` from the singular directions of the change."""
     s = change.values
     total, p = float(s.square().sum()), s / s.sum()
     p = p[p > 0]
@@ -82,7 +82,7 @@ def spectrum(before: Float[Tensor, "row column"], change: Directions) -> Spectru
 
 
 def dense_directions(change: Float[Tensor, "row column"], r: int) -> Directions:
-    """Compute a change's directions by the smaller Gram matrix, in float64: exact to 1e-8 of the largest value."""
+    """Compute the directions of a change by the smaller Gram matrix, in float64, to 1e-8 of the largest value."""
     wide = change.shape[0] <= change.shape[1]
     d = (change if wide else change.T).double()
     values, vectors = torch.linalg.eigh(d @ d.T)

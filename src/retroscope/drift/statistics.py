@@ -1,4 +1,4 @@
-"""The statistics of representation drift: those that compare two models, and those of one model's embedding space.
+"""The statistics of representation drift, for pairs of models and for the embedding space of one model.
 
 An interval computes a statistic for many subsets of the texts. Those of all pairs of texts are therefore prepared once.
 
@@ -19,7 +19,7 @@ SHAPES: Mapping[str, OfOne] = {"anisotropy": anisotropy, "uniformity": uniformit
 
 
 def similarity_measures(x: Vectors, y: Vectors, *, neighbours: int, seed: int) -> dict[str, tuple[Prepare, float]]:
-    """Map the name of every similarity to what prepares it, and to its value by chance for these vectors."""
+    """Map the name of every similarity to the function that prepares it, and to its chance value for these vectors."""
     return {
         "cka": (lambda one, two: lambda rows: cka(one[rows], two[rows]), 0.0),
         "procrustes": (lambda one, two: lambda rows: procrustes(one[rows], two[rows]), procrustes_chance(x, y, seed)),

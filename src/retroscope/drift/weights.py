@@ -1,4 +1,4 @@
-"""Compare two checkpoints tensor by tensor, without data, forward pass, or a whole model in memory."""
+"""Compare two checkpoints tensor by tensor, without data, a forward pass, or a whole model in memory."""
 
 import math
 import os
@@ -95,7 +95,7 @@ def incomparable_towers(before: Retriever, after: Retriever) -> str:
 
 @contextmanager
 def _one_thread_each() -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool with one single-threaded worker for each thread of torch, to compare tensors in parallel."""
+    """Yield a pool of single-threaded workers, one per thread of torch, to compare tensors in parallel."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -133,7 +133,7 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """The statistics to compute for one matrix besides its size; `by_row`: each row is an output."""
+    """The statistics to compute for one matrix besides its size; with `by_row`, each row is an output."""
 
     directions: int
     name: str
@@ -146,7 +146,7 @@ class _Asked:
 
 
 def _both_whole(before: Weights, after: Weights, asked: _Asked) -> dict[str, Any]:
-    """Compare a whole tensor of both checkpoints, with what adapters add to each."""
+    """Compare one whole tensor of both checkpoints, including what adapters add to it."""
     w, v = whole_tensor(before, asked.name), whole_tensor(after, asked.name)
     if w.shape != v.shape:
         return {**_shape(w), "status": RESHAPED, "after_shape": str(tuple(v.shape))}
@@ -154,13 +154,13 @@ def _both_whole(before: Weights, after: Weights, asked: _Asked) -> dict[str, Any
 
 
 def whole_tensor(weights: Weights, name: str) -> Tensor:
-    """Return a tensor of a checkpoint, with what an adapter adds."""
+    """Return a tensor of a checkpoint, including what an adapter adds."""
     tensor, low = weights.read[name](), weights.updates.get(name)
     return tensor if low is None else tensor.float() + low.left @ low.right
 
 
 def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
-    """Return the second checkpoint's tensor without an adapter; None if it is the same bytes of the same file."""
+    """Return the second checkpoint's tensor without adapters; None if it has the same bytes in the same file."""
     place = after.places.get(name)
     return None if place is not None and place == before.places.get(name) else after.read[name]()
 

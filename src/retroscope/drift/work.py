@@ -1,4 +1,4 @@
-"""Time of comparing weights and representations, from their sizes alone."""
+"""Estimate the time of comparing weights and representations from their sizes alone."""
 
 from collections.abc import Iterable, Sequence
 

@@ -40,7 +40,7 @@ class Anatomy:
     causal: bool
 
     def path(self, part: str, block: int) -> str:
-        """Return the dotted path, from the backbone, of a `part` of `Layout.in_block` in block 0 .. n_blocks - 1."""
+        """Return the dotted path from the backbone to a `part` (of `Layout.in_block`) in block 0 .. n_blocks - 1."""
         return f"{self.layout.blocks}.{block}.{self.layout.in_block()[part]}"
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
@@ -48,12 +48,12 @@ class Anatomy:
         return [model.get_submodule(f"{self.layout.blocks}.{k}") for k in range(self.n_blocks)]
 
     def ffn(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Return path -> module of every FFN matrix, block by block."""
+        """Map paths to the modules of all FFN matrices, block by block."""
         paths = [self.path(part, k) for k in range(self.n_blocks) for part in self.layout.ffn()]
         return {path: model.get_submodule(path) for path in paths}
 
     def attention_outputs(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Return path -> module of the attention output matrix of each block, which reads the heads' outputs."""
+        """Map paths to the attention output matrices, block by block; these matrices read the outputs of the heads."""
         paths = [f"{self.layout.blocks}.{k}.{self.layout.attention_out}" for k in range(self.n_blocks)]
         return {path: model.get_submodule(path) for path in paths}
 
@@ -75,7 +75,7 @@ def _longest(parameter: str, parts: Mapping[str, str]) -> str:
 
 
 def find_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Look up the model's family and resolve the paths of its parts, which `prove_anatomy` verifies.
+    """Look up the model's family and find the paths of its parts, which `prove_anatomy` verifies.
 
     A family without a row in the table is traced.
     """
@@ -113,7 +113,7 @@ def _exists(model: nn.Module, path: str) -> bool:
 
 
 def prove_anatomy(model: PreTrainedModel) -> Anatomy:
-    """Run a few tokens and check that layers, final norm and FFN matrices are where the table says.
+    """Run a few tokens, and check that layers, final norm and FFN matrices are where the table states.
 
     Proved: there are L + 1 hidden states; layer 0 is the input of the first block; layer k the output of block k;
     the last layer that output, through the final norm or not (`post_norm`); every FFN matrix ran, once, and narrows
@@ -216,7 +216,7 @@ def _head_problems(model: PreTrainedModel, anatomy: Anatomy, calls: Calls) -> li
 
 
 def n_heads(model: PreTrainedModel) -> int:
-    """Return the number of attention heads of a block (of queries, where several share keys and values)."""
+    """Return the number of attention heads of a block (query heads, if several share keys and values)."""
     return int(model.config.get_text_config().num_attention_heads)
 
 
@@ -227,7 +227,7 @@ def _post_norm(anatomy: Anatomy, layers: tuple[Tensor, ...], calls: Calls) -> bo
 
 
 def _looks_back_only(model: PreTrainedModel, ids: Int[Tensor, "1 token"], layers: tuple[Tensor, ...]) -> bool:
-    """Return whether changing the last token leaves all earlier positions unchanged, bit for bit (causal)."""
+    """Return whether changing the last token leaves all earlier positions unchanged, bit for bit (causal attention)."""
     other = ids.clone()
     other[0, -1] = ids[0, 0]
     with torch.no_grad():

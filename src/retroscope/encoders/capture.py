@@ -1,4 +1,4 @@
-"""Record, replace or rerun the outputs of modules by hooks; no other file registers any. Every context manager removes
+"""Record, replace or rerun the outputs of modules by hooks; no other file has hooks. Every context manager removes
 its own, whatever happens inside.
 
 transformers keeps hooks of its own on the blocks (they fill `hidden_states`) from the first call that asks for them.
@@ -23,7 +23,7 @@ PLAIN = (type(None), bool, int, float, str, torch.dtype, torch.device)  # argume
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module: its inputs and its output, with their graph if there is one."""
+    """One call of a module: its inputs and its output, with the graph if there is one."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Calls:
-    """Recorded calls of modules: name -> its calls in order."""
+    """Recorded calls of modules by name, in order."""
 
     of: dict[str, list[Call]] = field(default_factory=dict)
 
@@ -58,7 +58,7 @@ class Calls:
 
 
 def first_tensor(value: Any) -> Tensor:
-    """Return the tensor itself, or the first one of a tuple (blocks return `(hidden states, ...)` in some families)."""
+    """Return the tensor itself, or the first one of a tuple, because blocks of some families return a tuple."""
     if isinstance(value, Tensor):
         return value
     for item in value:
@@ -71,7 +71,7 @@ def first_tensor(value: Any) -> Tensor:
 
 
 def hidden_key(kwargs: Mapping[str, Any]) -> str:
-    """Return the name under which hidden states are passed as a keyword argument."""
+    """Return the name of the keyword argument that passes the hidden states."""
     tensors = [key for key, value in kwargs.items() if isinstance(value, Tensor)]
     if not tensors:
         raise AnalysisError(
@@ -125,7 +125,7 @@ def stand_in(modules: Mapping[str, nn.Module], outputs: Mapping[str, Any]) -> It
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The texts of a recorded batch (`texts` x `tokens`) to run again, in this order; repeats are allowed."""
+    """The texts of a recorded batch (`texts` x `tokens`) to run again, in this order and possibly repeated."""
 
     index: Int[Tensor, "row"]
     texts: int
@@ -133,11 +133,11 @@ class Rows:
     known: dict[int, Tensor] = field(default_factory=dict)  # blocks share masks, which are then chosen once
 
     def take(self, states: Tensor) -> Tensor:
-        """Return the rows of a tensor with one entry a text."""
+        """Return the rows of a tensor that has one entry per text."""
         return states.index_select(0, self.index)
 
     def of(self, value: Any) -> Any:
-        """Select these rows from an argument that a block received beside the hidden states (masks, positions, biases).
+        """Select these rows from an argument that a block received besides hidden states (masks, positions, biases).
 
         Raises:
             AnalysisError: for an object that may remember the first call, such as a cache of keys.
@@ -157,7 +157,7 @@ class Rows:
         )
 
     def _beside(self, value: Tensor) -> Tensor:
-        """Select these rows from a tensor with one entry a text; a tensor that all texts share is kept.
+        """Select these rows from a tensor with one entry per text; a tensor for all texts is kept.
 
         The first dimension alone does not tell the two apart. With one text everything is shared. Otherwise a tensor
         by text also has a dimension of tokens, and a matrix of floats is a table (DeBERTa's relative positions).

@@ -88,7 +88,7 @@ def _tokenised(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
 
 
 def _part(encoder: Encoder, text: str, longest: int) -> str:
-    """Return the first (or, if the tokenizer keeps those, last) `longest` characters of a text, cut between words.
+    """Return the first `longest` characters of a text (or the last, if the tokenizer keeps those), cut between words.
 
     Half a word would have other tokens. Where nothing but spaces would be left, it is empty.
     """
@@ -108,7 +108,7 @@ def _token_ids(encoder: Encoder, texts: Sequence[str], room: int) -> list[TokenI
 
 
 def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, extra: int = 0) -> Batch:
-    """Pad token ids to one batch by the recipe; the self-tests set `side` and `extra` columns.
+    """Pad token ids to one batch as the recipe says; the self-tests set `side` and `extra` columns.
 
     Raises:
         EncoderError: if no token of a text is left to pool beside its prompt.
@@ -142,7 +142,7 @@ def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) ->
 
 
 def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> tuple[States, ...]:
-    """Run one batch and return every layer's states of every token; `norm_each_layer` as in `forward`."""
+    """Run one batch and return the states of all tokens at every layer; `norm_each_layer` is as in `forward`."""
     output = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True)
     states: tuple[States, ...] = output.hidden_states
     if norm_each_layer:
@@ -152,7 +152,7 @@ def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = Fal
 
 
 def pooled(encoder: Encoder, states: Sequence[States], batch: Batch) -> LayerVectors:
-    """Pool the states of a batch by the recipe of an encoder, and apply its head to the last layer."""
+    """Pool the states of a batch by an encoder's recipe, and apply its head to the last layer."""
     pool = pooling_of(encoder)
     layers = torch.stack([pool(h.float(), batch.pooled) for h in states], dim=1)
     final = finish(encoder, layers[:, encoder.anatomy.n_blocks])
@@ -162,7 +162,7 @@ def pooled(encoder: Encoder, states: Sequence[States], batch: Batch) -> LayerVec
 
 
 def final_norm(encoder: Encoder) -> nn.Module:
-    """Return the norm that the last layer passes through.
+    """Return the norm that is applied to the last layer.
 
     Raises:
         EncoderError: for a model without one.
@@ -190,7 +190,7 @@ def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
 
 
 def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "text out"]:
-    """Return the final vectors from the pooled last layer: apply pooler, head and truncation."""
+    """Compute the final vectors from the pooled last layer: apply pooler, head and truncation."""
     recipe = encoder.recipe
     if recipe.pooling == "pooler":
         last = encoder.backbone.pooler(last[:, None].to(encoder.backbone.dtype)).float()
@@ -282,7 +282,7 @@ def final_vectors(
 
 
 def _empty_like(part: LayerVectors, n: int) -> LayerVectors:
-    """Allocate vectors for `n` texts on the same device, as ordinary tensors rather than inference tensors."""
+    """Allocate vectors for `n` texts on the same device, as ordinary tensors instead of inference tensors."""
     layers, final = (torch.empty(n, *one.shape[1:], device=one.device) for one in (part.layers, part.final))
     return LayerVectors(layers, final)
 

@@ -20,7 +20,7 @@ from retroscope.notebook import html_table
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Encoder:
-    """One tower: a text goes in, a vector comes out. Make one with `load_encoder`.
+    """One tower, which maps a text to a vector. Make one with `load_encoder`.
 
     Attributes:
         name: for tables.
@@ -49,9 +49,7 @@ class Encoder:
 
     @property
     def summary(self) -> str:
-        """Describe family, depth, width and pooling, such as "bert, 12 blocks of width 768, pooling mean, 512 tokens at
-        most".
-        """
+        """Describe family, depth, width and pooling, e.g. "bert, 12 blocks of width 768, mean pooling, 512 tokens"."""
         shape = f"{self.anatomy.family}, {self.anatomy.n_blocks} blocks of width {self.width}"
         return f"{shape}, pooling {self.recipe.pooling}, {self.recipe.max_length:,} tokens at most"
 
@@ -93,9 +91,7 @@ class Encoder:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of what makes a vector: every weight, the architecture, the head, the tokenizer and the
-        recipe.
-        """
+        """Return the SHA-256 of what determines a vector: weights, architecture, head, tokenizer and recipe."""
         made_of = self.recipe.identity()
         if not self.recipe.pool_prompt:
             made_of["prompt tokens"] = PROMPT_COUNT
@@ -166,7 +162,7 @@ NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "t
 
 
 def architecture(model: PreTrainedModel) -> str:
-    """Return a model's configuration of computation as JSON: heads, activation, epsilon, rotary base ...
+    """Return the settings of a model's computation as JSON: heads, activation, epsilon, rotary base ...
 
     None of these has a weight of its own, and each changes every vector.
     """
@@ -176,7 +172,7 @@ def architecture(model: PreTrainedModel) -> str:
 
 
 def tokenizer_state(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return what determines a tokenizer's output, as JSON.
+    """Return everything that determines a tokenizer's output, as JSON.
 
     The truncation and padding that its last call left in its state are not included.
     """

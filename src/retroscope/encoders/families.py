@@ -1,4 +1,4 @@
-"""The table of model families: where each architecture keeps its blocks, attention, FFN matrices and norms.
+"""The table of model families: the module paths of blocks, attention, FFN matrices and norms.
 
 A row is a claim; `retroscope.encoders.anatomy.prove_anatomy` checks it on every model that is loaded. A family without
 a row is traced (`encoders/tracing/`), and what is found is checked in the same way.
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Dotted paths of one architecture's parts; those inside a block are relative to the block.
+    """Dotted paths of the parts of one architecture; paths inside a block are relative to the block.
 
     Attributes:
         blocks: the list of blocks.
@@ -45,7 +45,7 @@ class Layout:
     takes_positions: bool = True
 
     def in_block(self) -> dict[str, str]:
-        """Return part -> path inside a block (norms as norm.0, norm.1 ...)."""
+        """Map parts to paths inside a block (norms as norm.0, norm.1 ...)."""
         norms = {f"norm.{i}": path for i, path in enumerate(self.norms)}
         return {"attention": self.attention, **self.ffn(), **norms}
 

@@ -25,7 +25,7 @@ class Normalize(nn.Module):
 
 
 class Dense(nn.Module):
-    """Dense layer: activation(W x + b), plus x (projected if the sizes differ) if residual."""
+    """Dense layer: activation(W x + b), plus x if residual (projected if the sizes differ)."""
 
     def __init__(self, linear: nn.Linear, activation: nn.Module, residual: nn.Module | None = None) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Load an Encoder or a Retriever by name or folder, with proved weights and the source of every recipe field."""
+"""Load an Encoder or a Retriever by name or folder, with verified weights and the source of every recipe field."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -49,7 +49,7 @@ def load_retriever(
     passage: PathLike | None = None,
     **options: Unpack[LoadOptions],
 ) -> Retriever:
-    """Load a retriever from one checkpoint, or from one for queries and one for passages.
+    """Load a retriever from one checkpoint, or from one checkpoint for queries and one for passages.
 
     Options are the fields of `LoadSettings`. Towers of one checkpoint share its weights; if their recipes are equal
     too, they are one and the same `Encoder`.
@@ -139,7 +139,7 @@ def freeze(module: nn.Module) -> nn.Module:
 
 
 def look_both_ways(model: PreTrainedModel) -> None:
-    """Remove the causal mask of a decoder; `prove_anatomy` then tests whether that worked.
+    """Remove the causal mask of a decoder; `prove_anatomy` then tests whether this had an effect.
 
     One that looks both ways by its configuration (EmbeddingGemma) is left alone: its sliding windows do so, too.
     """

@@ -31,7 +31,7 @@ def last_token(hidden: Hidden, mask: Mask) -> Pooled:
 
 
 def last_column(hidden: Hidden, mask: Mask) -> Pooled:
-    """Return the last column of the padded batch, which is padding if the tokenizer pads on the right.
+    """Return the state in the last column of the padded batch, which is padding if the tokenizer pads on the right.
 
     Only for the protocol `ielab-2025`, which was published with it.
     """
@@ -86,7 +86,7 @@ JOIN = "+"  # between the poolings of one recipe whose vectors stand side by sid
 
 
 def pooling(name: str, skipped: int = 0) -> Pooling:
-    """Return the pooling function of a name; for "cls+mean", of both vectors side by side.
+    """Return the pooling function of a name; for "cls+mean", both vectors side by side.
 
     Args:
         skipped: tokens of the prompt, where they are not pooled: `weighted_mean` counts them all the same, as
@@ -108,9 +108,7 @@ def pooling_of(encoder: Encoder) -> Pooling:
 
 
 def prompt_length(encoder: Encoder) -> int:
-    """Count the leading tokens that belong to the prompt, special tokens before it included, as sentence-transformers
-    does: a special token at the end is not counted.
-    """
+    """Count the prompt's leading tokens as sentence-transformers does: with special tokens before it, none after it."""
     ids = _prompt_ids(encoder)
     return len(ids) - (1 if ids and ids[-1] in encoder.tokenizer.all_special_ids else 0)
 
@@ -121,7 +119,7 @@ def _prompt_ids(encoder: Encoder) -> list[int]:
 
 
 def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
-    """Return how many leading tokens of a text are not pooled: the prompt's, where the recipe leaves it out.
+    """Return how many leading tokens of a text are not pooled: those of the prompt, if the recipe excludes it.
 
     Args:
         rows: token ids of texts, the prompt's included.

@@ -1,4 +1,4 @@
-"""Precisions of forward passes whose vectors are not stored, and the difference a precision makes to a result. No
+"""Precisions of forward passes whose vectors are not stored, and the effect of a precision on a result. No
 torch.
 
 `hardware.in_precision` is the context in which they run.
@@ -41,7 +41,7 @@ class EffectFacts(TypedDict):
 
 @dataclass(frozen=True)
 class PrecisionEffect:
-    """The difference that a precision makes to a mean over queries, measured on some of them (a pilot).
+    """The effect of a precision on a mean over queries, measured on some of the queries (a pilot).
 
     Attributes:
         precision: its name.
@@ -61,7 +61,7 @@ class PrecisionEffect:
 
     @property
     def difference(self) -> float:
-        """Return the mean in the lower precision less that in float32."""
+        """Return the mean in the lower precision minus the mean in float32."""
         return self.reduced - self.exact
 
     def document(self) -> EffectFacts:

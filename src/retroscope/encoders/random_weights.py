@@ -1,4 +1,4 @@
-"""Make the random-weight control: a copy with the same architecture, tokenizer and recipe, but nothing learned."""
+"""Make the random-weight control: a copy with the same architecture, tokenizer and recipe, but random weights."""
 
 import copy
 from dataclasses import replace
@@ -22,7 +22,7 @@ def with_random_weights(of: Encoder, seed: int) -> Encoder: ...
 @overload
 def with_random_weights(of: Retriever, seed: int) -> Retriever: ...
 def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriever:
-    """Return a copy whose weights are drawn by the architecture's own initialisation.
+    """Return a copy with weights from the architecture's own random initialisation.
 
     Towers that share weights in the original share them in the copy. The global random state is not touched.
 

@@ -64,7 +64,7 @@ class Recipe:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def but(self, source: str, **changes: Any) -> "Recipe":
-        """Return a copy of the recipe with changed fields, whose source is `source`."""
+        """Return a copy of the recipe with changed fields; the source of these fields is `source`."""
         for name in changes:
             if name not in self.__dataclass_fields__ or name == "sources":
                 fields = [f for f in self.__dataclass_fields__ if f != "sources"]
@@ -78,5 +78,5 @@ class Recipe:
         return facts
 
     def identity(self) -> dict[str, object]:
-        """Return the fields that determine vectors: all but the sources. Caches are keyed by it."""
+        """Return the fields that determine vectors: all except the sources. Caches are keyed by it."""
         return {k: v for k, v in self.as_dict().items() if k != "sources"}

@@ -1,4 +1,4 @@
-"""Settings of loading models; what is left out comes from the checkpoint, or has a default that is printed.
+"""Settings of loading models; missing settings come from the checkpoint, or have defaults that are printed.
 
 No torch: settings are checked before it is imported. tests/cli/test_defaults.py compares the names here with the
 registries that they are of.
@@ -29,7 +29,7 @@ def short_name(source: str | Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
-    """Settings of loading a model; a field that is None is left to protocol, checkpoint or default.
+    """Settings of loading a model; a field that is None is taken from protocol, checkpoint or default.
 
     Attributes:
         pooling: a name in `POOLING_NAMES`; required for a plain checkpoint, which does not record its pooling.
@@ -116,7 +116,7 @@ class LoadOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """Source and settings of one tower, from which another process loads the same encoder.
+    """Source and settings of one tower, from which another process can load the same encoder.
 
     Attributes:
         source: absolute path, or a hub name.
@@ -135,6 +135,6 @@ class EncoderSource:
 
 
 def source_of(source: str | Path, settings: LoadSettings, tower: str) -> EncoderSource:
-    """Return the source of a tower, with an absolute path, since other processes work in other folders."""
+    """Return the source of a tower with an absolute path, because other processes work in other folders."""
     here = Path(source)
     return EncoderSource(str(here.absolute() if here.exists() else source), settings, tower)

@@ -1,4 +1,4 @@
-"""Token budgets: how many padded tokens one forward pass takes, by device and by what it keeps in memory."""
+"""Token budgets: the number of padded tokens per forward pass, by device and by memory that the pass keeps."""
 
 import torch
 
@@ -16,5 +16,5 @@ SCALED_COPIES = {"cpu": 4096, "cuda": 262_144, "mps": 16_384}
 
 
 def encoding_budget(device: torch.device) -> int:
-    """Return how many padded tokens one encoding pass may have on a device."""
+    """Return how many padded tokens one encoding pass may contain on a device."""
     return ENCODING.get(device.type, ENCODING_ON_ACCELERATOR)

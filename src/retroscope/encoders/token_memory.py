@@ -1,4 +1,4 @@
-"""Cache token ids, so that each text is tokenised once for each recipe.
+"""Cache token ids, so that each text is tokenised once per recipe.
 
 They are kept in memory, and in a folder from one run to the next: a file for each time that they are saved, named by
 the digest of its content. A file that is not what its name says is removed, and its texts are tokenised again.
@@ -28,7 +28,7 @@ TokenRows = dict[bytes, "array[int]"]  # digest of a text -> its token ids
 
 @dataclass(frozen=True, eq=False)
 class _Saved:
-    """The token ids in one file, mapped into memory.
+    """Memory-mapped token ids of one file.
 
     Attributes:
         keys: digests of the texts, sorted by their first half.
@@ -40,7 +40,7 @@ class _Saved:
     ids: Int32[np.ndarray, "token"]
 
     def find(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, list[int]]]:
-        """Yield those keys that the file contains, with their token ids."""
+        """Yield the keys that the file contains, with their token ids."""
         wanted = np.frombuffer(b"".join(keys), dtype=np.uint64).reshape(-1, 2)
         at = np.minimum(np.searchsorted(self.keys[:, 0], wanted[:, 0]), len(self.keys) - 1)
         for place in np.flatnonzero((self.keys[at] == wanted).all(axis=1)).tolist():
@@ -49,10 +49,10 @@ class _Saved:
 
 
 class TokenMemory:
-    """Cache of token ids by tokenizer, recipe and text; models that agree in these share entries."""
+    """Cache of token ids by tokenizer, recipe and text; models with equal tokenizer and recipe share entries."""
 
     def __init__(self, folder: Path | None = None, budget: int = BUDGET) -> None:
-        """Start with the token ids in a folder; without a folder nothing is kept between runs."""
+        """Start with the token ids in a folder; without a folder, nothing is kept between runs."""
         self._folder = folder
         self._rows: dict[bytes, TokenRows] = {}
         self._saved: dict[bytes, list[_Saved]] = {}
@@ -67,7 +67,7 @@ class TokenMemory:
         *,
         lasting: bool = True,
     ) -> list[list[int]]:
-        """Return the token ids of every text, from the cache or else tokenised now.
+        """Return the token ids of every text, from the cache or by tokenising it.
 
         Args:
             reading: digest of what makes token ids of a text, 64 bytes at most.
@@ -88,7 +88,7 @@ class TokenMemory:
         return [list(known[key]) for key in keys]
 
     def save(self) -> None:
-        """Write new token ids from memory to the folder, and read them there from now on."""
+        """Write new token ids from memory to the folder, and read them from there afterwards."""
         for reading in self._lasting & {*self._rows}:
             content = _content(self._rows[reading])
             place = self._place(reading) / f"{hashlib.sha256(content).hexdigest()}.arrow"
@@ -99,7 +99,7 @@ class TokenMemory:
                 self._left += sum(map(_size, self._rows.pop(reading).values()))
 
     def _known(self, reading: bytes, keys: Sequence[bytes]) -> dict[bytes, list[int]]:
-        """Return the token ids of those keys that are cached."""
+        """Return the cached token ids of the given keys."""
         rows = self._rows.get(reading, {})
         known = {key: rows[key].tolist() for key in keys if key in rows}
         for saved in self._files(reading):

@@ -1,4 +1,4 @@
-"""Prove that every weight of a loaded model equals the checkpoint's, value by value."""
+"""Verify that every weight of a loaded model equals the checkpoint's, value by value."""
 
 import re
 from collections import defaultdict
@@ -65,7 +65,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Comparison of a model with its checkpoint: equal tensors, tensors not found, and unused ones."""
+    """Comparison of a model with its checkpoint: equal tensors, missing tensors, and unused ones."""
 
     equal: tuple[str, ...]
     strange: tuple[str, ...]
@@ -73,7 +73,7 @@ class Comparison:
 
 
 def open_disk(folder: Path, stem: str = "model") -> Disk:
-    """Find the safetensors of a folder, one file or sharded; an EncoderError when there are only pickles."""
+    """Find the safetensors of a folder, one file or sharded; raise an EncoderError if there are only pickles."""
     single, index = folder / f"{stem}.safetensors", f"{stem}.safetensors.index.json"
     shards = group(read_json(folder, index), "weight_map", folder / index)
     named = {needed_text(shards, tensor, folder / index) for tensor in shards}
@@ -90,7 +90,7 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
 
 
 def _names(file: Path) -> list[str]:
-    """Return the names of a file's tensors; refuse complex numbers, and a pointer of Git LFS."""
+    """Return the names of a file's tensors; refuse complex numbers, and a Git LFS pointer."""
     refuse_pointer(file, EncoderError)
     with safe_open(file, framework="pt") as opened:
         names = list(opened.keys())
@@ -125,7 +125,7 @@ def _how_to_get_safetensors(folder: Path, stem: str) -> str:
 
 
 def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
-    """Compare every tensor of the model with the checkpoint's of the same name, in the model's number format."""
+    """Compare every tensor of the model with the checkpoint's tensor of that name, in the model's number format."""
     candidates = by_ending(disk.files)
     shapes = disk.shapes()
     equal, strange, used = [], [], set()
@@ -141,7 +141,7 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
 
 
 def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk) -> Comparison:
-    """Return the comparison with tensors found that the library cuts out of larger ones (q, k and v of one).
+    """Return the comparison after finding tensors that the library cuts out of larger ones (e.g. q, k and v).
 
     A piece is a run of rows of a tensor that nothing else uses; that tensor is used if its pieces are all of its rows.
     """
@@ -163,14 +163,14 @@ def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk
 
 
 def _place(piece: Tensor, tensor: Tensor) -> int | None:
-    """Return the row at which a piece lies in a tensor, at a multiple of its own length; None if it is not there."""
+    """Return the row of a tensor at which a piece lies (a multiple of its length); None if it is not there."""
     mine, theirs = piece.detach().cpu(), tensor.to(piece.dtype)
     starts = range(0, len(theirs) - len(mine) + 1, max(1, len(mine)))
     return next((start for start in starts if _same_values(theirs[start : start + len(mine)], mine)), None)
 
 
 def by_ending(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return name ending -> full names with that ending, the shortest first."""
+    """Map name endings to the full names with this ending, the shortest first."""
     full_names: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         modern = name
@@ -196,14 +196,14 @@ def _find(tensor: Tensor, candidates: list[str], disk: Disk) -> str | None:
 
 
 def _same_values(theirs: Tensor, mine: Tensor) -> bool:
-    """Compare two tensors exactly; NaN equals NaN here."""
+    """Compare two tensors exactly; NaN counts as equal to NaN."""
     return torch.equal(theirs, mine) or (
         bool(mine.isnan().any()) and torch.allclose(theirs, mine, rtol=0, atol=0, equal_nan=True)
     )
 
 
 def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: str) -> LoadingProof:
-    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor; else return the proof.
+    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor; else return the evidence.
 
     `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors
     are compared with the files, so that one that was silently initialised is caught as well.
@@ -229,7 +229,7 @@ def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: 
 
 
 def _refuse_nan(model: nn.Module, disk: Disk) -> None:
-    """Refuse weights with NaN: they may spoil only some vectors, so the results could hide the fault."""
+    """Refuse weights with NaN, because they may affect only some vectors and stay unnoticed."""
     broken = [
         name for name, tensor in model.state_dict().items() if tensor.is_floating_point() and tensor.isnan().any()
     ]

@@ -1,4 +1,4 @@
-"""Estimate the work of encoding in floating point operations, and measure how many this machine does a second.
+"""Estimate the work of encoding in floating point operations, and measure this machine's speed.
 
 Counted are the products of the blocks: two operations for each weight and token, and in the attention of each block
 four for each pair of tokens and each number of their vectors (Kaplan et al. 2020, arXiv 2001.08361, table 1). What is
@@ -32,7 +32,7 @@ def operations(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"
 
 
 def weight_operations(encoder: Encoder) -> float:
-    """Count the operations of all blocks for one token, attention between tokens excluded."""
+    """Count the operations of all blocks for one token, without the attention between tokens."""
     blocks = encoder.anatomy.blocks(encoder.backbone)
     return 2.0 * sum(weight.numel() for block in blocks for weight in block.parameters() if weight.ndim > 1)
 
@@ -81,11 +81,11 @@ def product_rate() -> float:
 
 
 def _typical(lengths: Int[np.ndarray, "text"]) -> int:
-    """Return the length up to which half of all tokens are."""
+    """Return the text length up to which half of all tokens belong to shorter texts."""
     ordered = np.sort(lengths)
     return int(ordered[np.searchsorted(ordered.cumsum(), ordered.sum() / 2)])
 
 
 def _some_token(encoder: Encoder) -> int:
-    """Return a token id that is not padding."""
+    """Return the id of a token that is not padding."""
     return 0 if encoder.tokenizer.pad_token_id != 0 else 1

@@ -1,4 +1,4 @@
-"""Where and when work runs: shards that are done once and recorded, in this process or on many machines.
+"""Engines: compute recorded shards of work once, in this process or on many machines.
 
 A shard is a piece of work whose key holds all that makes its content. It is done when its completion record says so
 and the content of its files agrees; both lie on storage. So whatever is stopped anywhere goes on with the same command.

@@ -41,7 +41,7 @@ class Engine:
             )
 
     def run(self, job: Job, progress: Count | None = None) -> RunTally:
-        """Do all shards of a job that are not done yet, by the chosen engine.
+        """Compute all unfinished shards of a job by the chosen engine.
 
         A job that only this process can do is done here, whatever the engine.
 
@@ -74,7 +74,7 @@ def engine_of(text: str, workers: int | None = None, told: Callable[[str], None]
 
 
 def news(tally: RunTally) -> list[str]:
-    """Return lines about a finished run that a user should know, e.g. lost workers."""
+    """Return lines with information about a finished run, e.g. lost workers."""
     again = tally.again.items()
     lines = [f"{count} shards were {standing.value}: they were computed again" for standing, count in again]
     lines += [f"worker lost: {reason}" for reason in tally.lost]

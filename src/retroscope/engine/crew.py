@@ -38,7 +38,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a worker: its start, the report of a shard, or its loss (`lost`, the reason)."""
+    """An event of a worker: its start, the report of a shard, or its loss (`lost` is the reason)."""
 
     member: Member
     shard: Shard | None = None
@@ -55,7 +55,7 @@ class Crew:
     """
 
     def __init__(self, ray: Any, job: Job, size: int) -> None:
-        """Start the actors, which become ready one by one."""
+        """Start the actors; they become ready one after another."""
         self._ray, self._job = ray, job
         self._started = 0
         self._equipment: Mapping[str, str] | None = None
@@ -79,7 +79,7 @@ class Crew:
         return sum(member.ready for member in self.members.values())
 
     def events(self) -> Iterator[Event]:
-        """Wait briefly, and yield what happened; lost workers are replaced."""
+        """Wait briefly, and yield the events; lost workers are replaced."""
         holders = {reference: member for member in self.members.values() for reference in member.calls}
         answered, _ = self._ray.wait(list(holders), num_returns=1, timeout=POLL) if holders else ([], [])
         for reference in answered:
@@ -112,7 +112,7 @@ class Crew:
             yield Event(member, shard, answer)
 
     def _arrived(self, member: Member, arrival: Arrival) -> None:
-        """Accept a started worker, if its device and libraries match those of the others.
+        """Accept a started worker if its device and libraries match those of the others.
 
         Raises:
             EngineError: if it does not, or if no member is left.

@@ -1,4 +1,4 @@
-"""The completion records of a job: one file for each shard, with checksums of the files that it wrote."""
+"""The completion records of a job: one file per shard, with the checksums of the files that it wrote."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ RECORDS = ".shards"  # folder of the records; removed when the whole is finished
 
 
 class Standing(Enum):
-    """State of a shard; a shard in any state but `DONE` is computed."""
+    """State of a shard; a shard is computed unless its state is `DONE`."""
 
     DONE = "done"
     ABSENT = "not done yet"
@@ -34,7 +34,7 @@ class Ledger:
     equipment: Mapping[str, str] = field(default_factory=dict)
 
     def standing(self, name: str, key: str) -> Standing:
-        """Return the state of a shard: done if its record matches the key and every named file has its checksum."""
+        """Return the state of a shard: done if its record matches the key and all named files match their checksums."""
         content = self.storage.read(_record(name))
         if content is None:
             return Standing.ABSENT
@@ -47,7 +47,7 @@ class Ledger:
         return Standing.DONE if whole else Standing.DAMAGED
 
     def complete(self, name: str, key: str, files: Sequence[str]) -> None:
-        """Record that a shard is done, with the checksums of its files as they lie on storage."""
+        """Record that a shard is done, with the checksums of its files on storage."""
         digests = {file: self._digest(file) for file in files}
         lost = [file for file, digest in digests.items() if digest is None]
         if lost:
@@ -64,7 +64,7 @@ class Ledger:
         return len(self.storage.names(RECORDS))
 
     def clear(self) -> None:
-        """Remove all records, since the whole job is finished or starts again."""
+        """Remove all records, because the whole job is finished or starts again."""
         self.storage.remove(RECORDS)
 
     def _digest(self, file: str) -> str | None:

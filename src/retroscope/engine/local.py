@@ -1,4 +1,4 @@
-"""The engine of one process: shards in order; one is written while the next is computed."""
+"""The engine of one process, which computes shards in order and writes one while it computes the next."""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +13,7 @@ Written = Future[tuple[Shard, Standing]]
 
 
 def run_here(job: Job, progress: Count | None = None) -> RunTally:
-    """Do all shards that are not done yet, in order; an error ends the run but keeps finished shards.
+    """Compute all unfinished shards in order; an error ends the run but keeps finished shards.
 
     Args:
         progress: told (items done, items in all) after every shard that was computed; those of an earlier run are

@@ -1,4 +1,4 @@
-"""The queue of shards: decides which worker computes which shard next, and which are retried or given up.
+"""The queue of shards: decides which worker computes which shard next, and which shards are retried or given up.
 
 The queue itself runs nothing.
 """
@@ -20,7 +20,7 @@ class Queue:
     """
 
     def __init__(self, shards: Iterable[Shard], attempts: int = ATTEMPTS, lookahead: int = LOOKAHEAD) -> None:
-        """Start with shards in an order in which each comes after those that it needs."""
+        """Start with the shards in an order in which each follows the shards that it needs."""
         self._stream = iter(shards)
         self._attempts, self._lookahead = attempts, lookahead
         self._exhausted = False
@@ -36,7 +36,7 @@ class Queue:
         return self._exhausted and not self._waiting and not self._given
 
     def take(self, worker: str) -> Shard | None:
-        """Assign the first shard that can be done now to a worker; None if there is none at present."""
+        """Assign the first available shard to a worker; None if there is none at present."""
         ready = next((shard for shard in self._waiting.values() if self._is_ready(shard)), None)
         while ready is None and not self._exhausted and len(self._waiting) < self._lookahead:
             ready = self._read()
@@ -51,7 +51,7 @@ class Queue:
         self._done.add(name)
 
     def failed(self, name: str, error: str) -> None:
-        """Take a failed shard back: it waits for another attempt, or is given up with all that need it."""
+        """Take a failed shard back: it waits for another attempt, or is given up with all shards that need it."""
         shard, _ = self._given.pop(name)
         errors = self.failures.setdefault(name, [])
         errors.append(error)
@@ -61,12 +61,12 @@ class Queue:
             self._give_up(shard, f"{len(errors)} attempts, the last: {error}")
 
     def lost(self, worker: str, error: str) -> None:
-        """Take back all shards of a worker that vanished; each counts as an attempt, since a shard may be the cause."""
+        """Take back all shards of a lost worker; each counts as an attempt, because a shard may be the cause."""
         for name in [name for name, (_, holder) in self._given.items() if holder == worker]:
             self.failed(name, error)
 
     def _read(self) -> Shard | None:
-        """Read the next shard of the job, and return it if it is ready; else keep it waiting or mark it missing."""
+        """Read the next shard of the job and return it if it is ready; otherwise let it wait or mark it missing."""
         shard = next(self._stream, None)
         if shard is None:
             self._exhausted = True

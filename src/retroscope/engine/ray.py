@@ -1,4 +1,4 @@
-"""The engine of many machines: actors on a Ray cluster do the shards of our queue and write them to storage.
+"""The engine of many machines: actors on a Ray cluster compute the shards of our queue and write them to storage.
 
 Ray starts processes, places them and notices when one is lost. All else is ours: which shard is next, what is tried
 again, what counts as done. No vector passes Ray's object store.
@@ -35,7 +35,7 @@ PATIENCE = 1800.0  # seconds without any worker, after which a run gives up
 
 
 def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Count | None = None) -> RunTally:
-    """Do all shards that are not done yet, on a Ray cluster.
+    """Compute all unfinished shards on a Ray cluster.
 
     Args:
         address: of the cluster; None: one is started on this machine, and ends with the process.
@@ -85,7 +85,7 @@ def _carry_out(crew: Crew, queue: Queue, tally: RunTally, job: Job, progress: Co
 
 
 def _give_out(crew: Crew, queue: Queue) -> None:
-    """Give every worker with room the shards that can be done now, one at a time."""
+    """Give the shards that are ready to workers with free capacity, one at a time."""
     while free := crew.free():
         given = 0
         for member in free:
@@ -212,7 +212,7 @@ def _connect(ray: Any, address: str) -> None:
 
 
 def _room(ray: Any, job: Job) -> int:
-    """Return for how many workers the cluster has room."""
+    """Return the number of workers for which the cluster has resources."""
     kind, need = ("GPU", job.accelerators) if job.accelerators else ("CPU", job.threads)
     nodes = [node["Resources"].get(kind, 0) for node in ray.nodes() if node["Alive"]]
     room = sum(int(has // need) for has in nodes)

@@ -1,4 +1,4 @@
-"""The types of sharded work: a piece of work, who does it, and when it counts as done. No scheduler is named here."""
+"""The types of sharded work: a shard, its worker, and the state of its completion. No scheduler is named here."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from retroscope.engine.ledger import Ledger, Standing
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One piece of work: done as a whole or not at all, by any worker, with the same bytes each time.
+    """One piece of work: done completely or not at all, by any worker, always with the same bytes.
 
     Attributes:
         name: unique in its job; names its record.
@@ -27,17 +27,17 @@ class Shard:
 
 
 class Worker(Protocol):
-    """Interface of a worker, which does shards one after another."""
+    """Interface of a worker, which computes shards one after another."""
 
     def compute(self, payload: Any) -> Any:
         """Compute the content of a shard without writing it."""
 
     def write(self, payload: Any, content: Any) -> tuple[str, ...]:
-        """Write a shard's content, each file whole or not at all, and return the names of the files."""
+        """Write a shard's content, each file completely or not at all, and return the names of the files."""
 
 
 class Recruit(Protocol):
-    """Interface of a factory that makes a worker in another process; it holds names and settings, no model."""
+    """Interface of a factory that makes a worker in another process; it holds names and settings, but no model."""
 
     def hire(self) -> Worker:
         """Load what a worker needs, and return the worker.
@@ -47,12 +47,12 @@ class Recruit(Protocol):
         """
 
     def equipment(self) -> Mapping[str, str]:
-        """Return what else determines the bytes on this machine: kind of device, versions of libraries."""
+        """Return what else determines the bytes on this machine: the kind of device and the library versions."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A list of shards with the worker, or the factory of workers, that does them.
+    """A list of shards with the worker, or the factory of workers, that computes them.
 
     Attributes:
         ledger: where completion is recorded.
@@ -77,7 +77,7 @@ class Job:
 
 @dataclass
 class RunTally:
-    """Tally of a run: items computed and kept, times, workers and failures.
+    """Tally of a run: items computed and items kept, times, workers and failures.
 
     Attributes:
         done: items of shards that were computed.
@@ -103,7 +103,7 @@ class RunTally:
     retried: dict[str, str] = field(default_factory=dict)
 
     def count(self, shard: Shard, standing: Standing, worker: str) -> None:
-        """Count a finished shard, by its earlier state and its worker."""
+        """Count a finished shard by its previous state and its worker."""
         if standing is Standing.DONE:
             self.kept += shard.size
             return

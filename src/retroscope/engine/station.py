@@ -1,4 +1,4 @@
-"""The Ray actor of one worker: it loads one model in its own process and does the shards that it is sent."""
+"""The Ray actor of one worker: it loads one model in its own process and computes the shards that it receives."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ AT_ONCE = 2  # shards at a station: one is written while the next is computed
 
 @dataclass(frozen=True)
 class Arrival:
-    """Answer of a starting worker: it is ready, or why it is not.
+    """Answer of a starting worker: it is ready, or the reason why it is not.
 
     Attributes:
         equipment: kind of device and versions of libraries.
@@ -30,7 +30,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """Outcome of one shard: its state before, its error, and its times.
+    """Outcome of one shard: its previous state, its error, and its times.
 
     Attributes:
         standing: how it stood before.
@@ -48,7 +48,7 @@ class Station:
     """The actor class of a worker; it returns errors instead of raising them."""
 
     def __init__(self, recruit: Recruit, ledger: Ledger) -> None:
-        """Keep what `prepare` needs, without loading anything."""
+        """Keep the arguments for `prepare`, without loading anything."""
         self._recruit, self._ledger = recruit, ledger
         self._worker: Worker | None = None
         self._computing = threading.Lock()
@@ -65,7 +65,7 @@ class Station:
         return Arrival(socket.gethostname(), equipment)
 
     def do(self, shard: Shard) -> ShardReport:
-        """Do a shard unless it is done already."""
+        """Compute a shard unless it is already done."""
         try:
             with self._computing:
                 standing = self._ledger.standing(shard.name, shard.key)

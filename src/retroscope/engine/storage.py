@@ -1,4 +1,4 @@
-"""Files in a folder, or in an object store by its URL; a file is there whole or not at all."""
+"""Files in a folder, or in an object store by its URL; each file is written completely or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,7 +84,7 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """The files below a folder or URL, named by paths with slashes."""
+    """The files below a folder or URL, with names that are paths with slashes."""
 
     place: Location
 
@@ -97,7 +97,7 @@ class Storage:
         return None if content is None else content.to_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file so that no reader and no crash ever sees half of it."""
+        """Write a file so that neither a reader nor a crash ever sees a part of it."""
         store, buffer = zarr_store(self.place), default_buffer_prototype().buffer
         try:
             with failures_named(self.place):

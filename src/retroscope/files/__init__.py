@@ -1,1 +1,1 @@
-"""Files on disk: write them whole, locked and with checksums, and read others' within limits."""
+"""Files on disk: write them completely, locked and with checksums, and read others' files within limits."""

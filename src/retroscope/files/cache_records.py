@@ -41,7 +41,7 @@ class CacheOrigin:
 
 @dataclass(frozen=True)
 class EntryKind:
-    """One kind of cache entry, and how damage to it is found.
+    """One kind of cache entry, and the function that finds damage to it.
 
     Attributes:
         name: as it is printed.
@@ -87,7 +87,7 @@ def installed(name: str) -> str:
 
 
 def used(entry: Path, origin: CacheOrigin) -> None:
-    """Record that a run uses a cache entry, with its origin at the first time."""
+    """Record that a run uses a cache entry; the first use also records the origin."""
     record = record_of(entry)
     with suppress(OSError):  # a read-only cache can be used, too
         if record.exists():
@@ -106,7 +106,7 @@ def record_of(entry: Path) -> Path:
 
 
 def origin_of(entry: Path) -> CacheOrigin | None:
-    """Return what a cache entry was made from; None if that is not recorded."""
+    """Return the origin of a cache entry; None if it is not recorded."""
     try:
         values = read_document(record_of(entry))
     except (DamageError, AnalysisError):
@@ -121,6 +121,6 @@ def origin_of(entry: Path) -> CacheOrigin | None:
 
 
 def last_used(entry: Path) -> float:
-    """Return when a run last used a cache entry, in seconds since 1970; without a record, when it was changed."""
+    """Return the time of a cache entry's last use, in seconds since 1970; without a record, of its last change."""
     record = record_of(entry)
     return (record if record.exists() else entry).stat().st_mtime

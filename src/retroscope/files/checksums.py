@@ -1,4 +1,4 @@
-"""Checksums of stored files: written with them, and verified when they are read.
+"""Checksums of stored files: they are written with the files, and verified when the files are read.
 
 A folder that is written as a whole lists those of its files in `.retroscope`. A file that is kept by itself ends in a
 line with its own. A JSON document has its own in the field `checksum` (`documents.py`). Vectors have one a chunk, which
@@ -33,7 +33,7 @@ def checksum(content: bytes) -> str:
 
 
 def checksum_line(digest: str) -> bytes:
-    """Return the checksum line that ends a file."""
+    """Return the line with the checksum that ends a file."""
     return LINE.format(digest).encode()
 
 
@@ -72,7 +72,7 @@ def damaged(path: Path | str, fix: str) -> DamageError:
 
 
 def note_remade(damage: RetroscopeError) -> None:
-    """Tell the user that damaged or unusable data is made again."""
+    """Tell the user that damaged or unusable data will be computed again."""
     log.warning("note: %s: %s; it is made again", damage.where, damage.what)
 
 
@@ -90,7 +90,7 @@ def checksums_of(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A folder with a list of checksums, by which each file is verified when it is read. Make one with `open_sealed`.
+    """A folder with a list of checksums; each file is verified when it is read. Make one with `open_sealed`.
 
     Attributes:
         checksums: name of a file -> its checksum.
@@ -113,7 +113,7 @@ class Sealed:
         return content
 
     def below(self, name: str) -> dict[str, bytes]:
-        """Return relative path -> verified content for every file below a subfolder."""
+        """Map each relative path below a subfolder to the verified content of the file."""
         inside = f"{name}/"
         return {path.removeprefix(inside): self.read(path) for path in self.checksums if path.startswith(inside)}
 
@@ -146,7 +146,7 @@ def _content(path: Path, fix: str) -> bytes:
 
 
 def unreadable(error: OSError, path: Path, fix: str) -> Exception:
-    """Return the damage error for an operating system's error, or that error itself if the file may be intact."""
+    """Return the damage error for an operating system's error, or the error itself if the file may be intact."""
     if error.errno not in UNREADABLE:
         return error
     if error.errno == errno.ENOENT:

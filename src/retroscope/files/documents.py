@@ -34,7 +34,7 @@ def clean(value: Any) -> Any:
 
 
 def impersonal(value: Any) -> Any:
-    """Return JSON-like facts with `~` for the user's home folder, and without secrets.
+    """Return JSON-like values with `~` for the user's home folder, and without secrets.
 
     For paths and commands, not for ids and texts, which are data.
     """
@@ -50,7 +50,7 @@ def impersonal(value: Any) -> Any:
 
 
 def ordered(value: Any) -> Any:
-    """Return the cleaned value with the names of every mapping sorted, so that storing it changes nothing."""
+    """Return the cleaned value with the names of every mapping sorted, so that storing does not change it."""
     return json.loads(json.dumps(clean(value), sort_keys=True))
 
 
@@ -60,12 +60,12 @@ def as_json(document: Any) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, completely or not at all."""
     write_whole(path, text.encode())
 
 
 def fingerprint(value: Any) -> str:
-    """Return the SHA-256 of a value's JSON, in hexadecimal; the order of names does not matter.
+    """Return the SHA-256 of a value's JSON in hexadecimal; the order of names has no effect.
 
     Raises:
         TypeError: if JSON cannot hold the value.
@@ -74,7 +74,7 @@ def fingerprint(value: Any) -> str:
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a cleaned document, whole or not at all, with its checksum in the field `checksum`."""
+    """Write a cleaned document, completely or not at all, with its checksum in the field `checksum`."""
     write_text(path, as_json({**document, CHECKSUM: _checksum(document)}))
 
 
@@ -124,7 +124,7 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
-    """Return the error for a document of another schema version, with the version that wrote it if recorded."""
+    """Return the error for a document with another schema number, with the version that wrote it, if recorded."""
     versions = document.get("versions")
     version = versions.get("retroscope") if isinstance(versions, Mapping) else None
     written = f", written by retroscope {version}" if version else ""
@@ -137,7 +137,7 @@ def _other_schema(document: Mapping[str, Any], path: Path) -> AnalysisError:
 
 
 def packed(text: str) -> str:
-    """Compress a text to gzip in base64, always to the same bytes, for embedding in a page."""
+    """Compress a text to gzip in base64 for embedding in a page, always to the same bytes."""
     return base64.b64encode(gzip.compress(text.encode(), PACKING, mtime=0)).decode("ascii")
 
 

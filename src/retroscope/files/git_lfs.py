@@ -1,4 +1,4 @@
-"""Recognise a pointer of Git LFS: a small text that stands for a large file which was not downloaded."""
+"""Recognise a Git LFS pointer: a small text in place of a large file that was not downloaded."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def refuse_pointer(path: Path, kind: type[RetroscopeError]) -> None:
-    """Refuse a file that is a pointer of Git LFS.
+    """Refuse a file that is a Git LFS pointer.
 
     Raises:
         RetroscopeError: of this kind.

@@ -1,4 +1,4 @@
-"""Partial files and folders: written beside their place, and cleaned after killed runs.
+"""Partial files and folders: they are written beside their final place, and removed after killed runs.
 
 A writer holds a lock on its partial file as long as it lives, so that another run of the same folder can tell what is
 in use from what a killed run left. The system releases the lock of a process that is gone, whatever ended it.
@@ -27,7 +27,7 @@ def in_use(file: BinaryIO) -> Iterator[None]:
 
 @contextmanager
 def new_beside(path: Path) -> Iterator[Path]:
-    """Make a folder beside `path` for preparing its replacement; it is removed at the end."""
+    """Make a folder beside `path` to prepare its replacement; the folder is removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
     try:
@@ -38,7 +38,7 @@ def new_beside(path: Path) -> Iterator[Path]:
 
 
 def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
-    """Remove the partial files and folders that killed runs left in these folders, and return them; those in use stay.
+    """Remove and return partial files and folders that killed runs left in these folders, except those in use.
 
     A folder that such a run had moved away, to replace it, comes back.
 
@@ -55,7 +55,7 @@ def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
 
 
 def _remove_one(partial: Path) -> None:
-    """Remove a partial file or folder, unless its writer still runs."""
+    """Remove a partial file or folder, unless the process that writes it is still running."""
     if not partial.is_dir():
         with partial.open("rb+") as file:
             if _lock(file):
@@ -70,7 +70,7 @@ def _remove_one(partial: Path) -> None:
 
 
 def _put_back(partial: Path) -> None:
-    """Move back a folder that was about to be replaced, if its place is still empty."""
+    """Move a folder back that was about to be replaced, if its place is still empty."""
     place = partial.with_name(partial.name[1 : -len(f".????????{PARTIAL}")])
     if (partial / REPLACED).exists() and not place.exists():
         (partial / REPLACED).rename(place)
@@ -79,14 +79,14 @@ def _put_back(partial: Path) -> None:
 if sys.platform == "win32":
 
     def _lock(file: BinaryIO) -> bool:
-        """Return False, since this system has no such locks, so that nothing counts as abandoned."""
+        """Return False, because this system has no such locks, so that nothing counts as abandoned."""
         return False
 
 else:
     import fcntl
 
     def _lock(file: BinaryIO) -> bool:
-        """Lock an open file until it is closed; return whether nobody else holds it."""
+        """Lock an open file until it is closed; return whether nobody else holds the lock."""
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # locked, or on a file system without locks: then nothing is taken for abandoned

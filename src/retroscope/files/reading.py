@@ -1,4 +1,4 @@
-"""Read files that others made: regular files only, within limits, with libraries' errors turned into ours.
+"""Read files of others: only regular files, within limits, and with libraries' errors converted to our own.
 
 A file may be a pipe that never ends, a device, a folder, a loop of links, 10 KB that unpack to 10 GB, or JSON that no
 parser survives. Who made it may be careless, or hostile.
@@ -48,7 +48,7 @@ KINDS: dict[Callable[[int], bool], str] = {
 
 @contextmanager
 def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAIN) -> Iterator[None]:
-    """Turn any error that a library raises in reading others' files into a Retroscope error.
+    """Convert any error that a library raises while it reads a file to a Retroscope error.
 
     Args:
         kind: of the error.
@@ -100,7 +100,7 @@ def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
 
 
 def check_file(path: Path, kind: ErrorClass) -> None:
-    """Refuse anything but a readable regular file: a folder, a pipe, a device, a loop of links.
+    """Refuse anything but a readable regular file, e.g. a folder, a pipe, a device or a loop of links.
 
     Raises:
         RetroscopeError: of this kind.
@@ -121,7 +121,7 @@ def check_file(path: Path, kind: ErrorClass) -> None:
 
 @contextmanager
 def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
-    """Open a regular file, unpacked where the first two bytes show that it is gzipped.
+    """Open a regular file, and unpack it if its first two bytes show that it is gzipped.
 
     Raises:
         RetroscopeError: of this kind, for what is no regular file, and while a damaged or swollen gzip is read.
@@ -172,7 +172,7 @@ class _Reported(io.FileIO):
 
 
 class _Unpacked(io.RawIOBase):
-    """The unpacked content of a gzip file; unpacking far more than any text would give is refused."""
+    """Unpacked content of a gzip file; content that is far larger than any text is refused."""
 
     def __init__(self, file: gzip.GzipFile, path: Path, kind: ErrorClass) -> None:
         self._file, self._path, self._kind = file, path, kind
@@ -183,7 +183,7 @@ class _Unpacked(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True: the content can be sought in, as parquet needs."""
+        """Return True: the position can be changed, as parquet requires."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -207,7 +207,7 @@ class _Unpacked(io.RawIOBase):
 
 
 def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of every line, UTF-8 with or without byte-order mark, gzipped or not.
+    """Yield the number (from 1) and the text of every line; UTF-8 with or without byte-order mark, gzipped or not.
 
     Raises:
         RetroscopeError: of this kind, for other encodings, and for a line of more than `LONGEST_LINE` bytes.
@@ -255,7 +255,7 @@ def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) ->
 
 
 class BrokenJsonError(Exception):
-    """Error of JSON that cannot be parsed or is ambiguous: `what` is wrong, and the `fix`."""
+    """Error of JSON that is invalid or ambiguous: `what` is wrong, and the `fix`."""
 
     def __init__(self, what: str, fix: str = "") -> None:
         super().__init__(what)
@@ -275,7 +275,7 @@ def parse_json(text: str) -> Any:
 
 @contextmanager
 def broken_json() -> Iterator[None]:
-    """Turn a JSON parser's errors into a BrokenJsonError, except for an incomplete text's JSONDecodeError."""
+    """Convert a JSON parser's errors to a BrokenJsonError, except the JSONDecodeError of an incomplete text."""
     try:
         yield
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all: beside their place, then moved into it.
+"""Write files and folders completely or not at all: first beside their place, then moved to it.
 
 What is being written has a name of its own (`partials`) and is locked by its writer; a killed run leaves it there,
 and the next run that writes into the folder removes it (`remove_abandoned`).
@@ -21,7 +21,7 @@ from retroscope.files.partials import PARTIAL, REMOVED, REPLACED, in_use, new_be
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file, and its folder if needed, so that no reader and no crash ever sees half of it."""
+    """Write a file, and its folder if needed, so that neither a reader nor a crash ever sees a part of it."""
     with whole_file(path) as file:
         file.write(content)
     return path
@@ -29,7 +29,7 @@ def write_whole(path: Path, content: bytes) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing, which replaces `path` when the block ends without an error.
+    """Open a new file for writing; it replaces `path` if the block ends without an error.
 
     It gets the permissions of any new file, as the umask says. On an error the old file stays as it was. The content is
     on the disk before it takes its place, so that no loss of power leaves an empty file there.
@@ -53,7 +53,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def checked_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing, as `whole_file` does, and end it with its checksum for `read_checked`."""
+    """Open a new file for writing, as `whole_file` does, and append its checksum for `read_checked`."""
     with whole_file(path) as file:
         yield file
         file.seek(0)
@@ -99,7 +99,7 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
 
 
 def refuse_closed(folder: Path) -> None:
-    """Refuse a folder that could not be made or written to, without making it; `prove_writable` tries.
+    """Refuse a folder that cannot be made or written to, without making it; `prove_writable` also tries to write.
 
     Raises:
         SettingsError: if it, or the nearest folder above it that exists, is no folder or may not be written to.
@@ -111,7 +111,7 @@ def refuse_closed(folder: Path) -> None:
 
 
 def prove_writable(folder: Path) -> None:
-    """Make a folder if there is none, and prove that a file can be written to it.
+    """Make a folder if it does not exist, and check that a file can be written to it.
 
     Raises:
         SettingsError: if it cannot be made or written to.
@@ -134,7 +134,7 @@ def file_digest(file: Path) -> str:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill, which replaces `path` when the block ends without an error.
+    """Make a folder to fill; it replaces `path` if the block ends without an error.
 
     Files of an earlier report are not in it. On an error the old folder stays as it was. Its `.retroscope` lists the
     checksums of its files, which `open_sealed` reads.
@@ -153,7 +153,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(path: Path, new: Path, old: Path) -> None:
-    """Replace the folder `path` by the folder `new`; the replaced one is moved to `old`, and back if that fails."""
+    """Replace the folder `path` by the folder `new`; the old one is moved to `old`, and back after a failure."""
     try:
         if path.exists():
             path.rename(old)
@@ -168,7 +168,7 @@ def _exchange(path: Path, new: Path, old: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill, which becomes `path` when the block ends without an error.
+    """Make a folder to fill; it becomes `path` if the block ends without an error.
 
     Raises:
         OSError: if there is a folder by then, unless it is empty.
@@ -182,14 +182,14 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_whole(path: Path) -> None:
-    """Remove a folder so that no reader and no crash ever sees half of it."""
+    """Remove a folder so that neither a reader nor a crash ever sees a part of it."""
     if path.exists():
         with new_beside(path) as beside:
             path.rename(beside / REMOVED)
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush everything in a folder to the disk."""
+    """Write everything in a folder through to the disk."""
     for place, _, names in os.walk(folder):
         for name in names:
             with (Path(place) / name).open("rb+") as file:

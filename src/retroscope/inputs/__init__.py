@@ -1,1 +1,1 @@
-"""Inputs that a study's analyses share: models, collections, the vector cache, samples, provenance."""
+"""Inputs that the analyses of a study share: models, collections, vector cache, samples, provenance."""

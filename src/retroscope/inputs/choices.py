@@ -1,4 +1,4 @@
-"""Choose the probes' candidates: a relevant passage and hard negatives for each, as the protocol asks."""
+"""Choose the candidates of the probes as the protocol requires: a relevant passage and hard negatives."""
 
 from collections.abc import Mapping
 
@@ -22,12 +22,12 @@ def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str
 
 
 def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]:
-    """Return the pairs with their hard negatives; under the published protocol, the source's rows as they stand."""
+    """Return the pairs with their hard negatives; under the published protocol, return the rows of the source."""
     return negatives.rows if protocol == PUBLISHED_PROTOCOL and negatives.rows else negatives.candidates
 
 
 def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> str:
-    """Return why there are too few choices to split for every seed, and which options help; "" if there are enough.
+    """Return why there are too few choices for every seed, and which options help; "" if there are enough.
 
     Args:
         texts: query id -> number of its distinct text.

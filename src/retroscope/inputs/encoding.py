@@ -1,4 +1,4 @@
-"""Run a model's self-tests, and refuse a model whose vectors are all alike."""
+"""Run a model's self-tests, and refuse a model whose vectors are all equal."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ def tower_tests(encoder: Encoder) -> list[SelfTest]:
 
 
 def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
-    """Return a warning for each failed self-test, which every score of that tower carries."""
+    """Return a warning for each failed self-test; every score of that tower carries these warnings."""
     return tuple(
         f"{tower} tower fails its self-test {test.name!r}: {test.detail} changes a vector by {test.value:.2g} "
         f"of its length (rounding allows {test.tolerance:.2g})"
@@ -47,7 +47,7 @@ def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
 
 
 def refuse_blind(retriever: Retriever, ranked: Retrieval, collection: Collection) -> None:
-    """Refuse a retriever whose rankings show that it gives different texts the same vector.
+    """Refuse a retriever if its rankings show that it gives different texts the same vector.
 
     Raises:
         AnalysisError: every ranking would be by id alone.

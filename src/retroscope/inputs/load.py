@@ -36,7 +36,7 @@ def pair_of(
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
-    """Return the shortest ends of two paths that differ, or None if the paths are equal."""
+    """Return the shortest endings of two paths that differ; None if the paths are equal."""
     parts = PurePath(one).parts, PurePath(two).parts
     for length in range(1, max(map(len, parts)) + 1):
         first, second = ("/".join(path[-length:]) for path in parts)
@@ -46,7 +46,7 @@ def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
 
 
 def check_ids(collection: Collection) -> None:
-    """Refuse ids that run files cannot contain, before anything is measured."""
+    """Refuse ids that run files cannot represent, before anything is measured."""
     wrong = [repr(i) for ids in (collection.queries, collection.passages) for i in ids if i.split() != [i]]
     if wrong:
         raise CollectionError(
@@ -80,7 +80,7 @@ def refuse_same_texts(first: Collection, other: Collection) -> None:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return the texts of a file, one a line.
+    """Return the texts of a file with one text per line.
 
     Raises:
         CollectionError: if the file is not UTF-8, cannot be read, or has empty lines.

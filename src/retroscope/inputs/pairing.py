@@ -1,4 +1,4 @@
-"""Check whether two models can be paired, and find their differences besides the weights."""
+"""Check whether two models can be paired, and find how they differ apart from the weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ def check_pair(before: Retriever, after: Retriever) -> None:
 
 
 def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
-    """Return the backbone with the retriever's similarity, so that an effect is of the weights alone.
+    """Return the backbone with the retriever's similarity, so that an effect is due to the weights alone.
 
     One that the user gave stays. `own_similarity` keeps that of its checkpoint where it differs.
     """
@@ -38,7 +38,7 @@ def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
 
 
 def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
-    """List differences of two models besides the weights, with which an effect of fine-tuning is mixed.
+    """List differences of two models apart from the weights, because they are confounded with fine-tuning.
 
     One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
     """
@@ -54,12 +54,12 @@ def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
 
 
 def same_tokens(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders give a few texts the same token ids, prompts and end tokens included."""
+    """Return whether two encoders give sample texts the same token ids, including prompts and end tokens."""
     return tokenise(one, SENTENCES) == tokenise(two, SENTENCES)
 
 
 def same_weights(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders compute with equal weights, whatever their recipes."""
+    """Return whether two encoders compute with equal weights, whatever their recipes are."""
     if one.backbone is two.backbone:
         return True
     mine, theirs = one.backbone.state_dict(), two.backbone.state_dict()
@@ -73,7 +73,7 @@ def same_recipe(one: Encoder, two: Encoder) -> bool:
 
 
 def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
-    """Return the retrievers under different names: a name that occurs again gets a number, "e5 (2)"."""
+    """Return the retrievers under distinct names: a repeated name gets a number, e.g. "e5 (2)"."""
     names: list[str] = []
     for one in retrievers:
         number, name = 2, one.name
@@ -84,7 +84,7 @@ def distinct_names(retrievers: Sequence[Retriever]) -> list[Retriever]:
 
 
 def distinct_collections(collections: Sequence[Collection]) -> tuple[Collection, ...]:
-    """Return the collections; a name that occurs again gets a number."""
+    """Return the collections under distinct names: a repeated name gets a number."""
     names: list[str] = []
     for one in collections:
         number, name = 2, one.name

@@ -1,4 +1,4 @@
-"""Record where numbers come from, as JSON-like facts: models, collection, software."""
+"""Record the origin of numbers as JSON-like facts: models, collection, software."""
 
 import platform
 import shlex
@@ -25,7 +25,7 @@ LIBRARIES = ("retroscope", "torch", "transformers", "tokenizers", "sentence-tran
 
 
 class TextCounts(TypedDict):
-    """Numbers of texts of a tower: all, distinct ones, and those that fill the maximum length."""
+    """Numbers of texts of a tower: all texts, distinct texts, and texts that reach the maximum length."""
 
     texts: int
     distinct: int
@@ -34,7 +34,7 @@ class TextCounts(TypedDict):
 
 
 def model_facts(retriever: Retriever, self_tests: dict[str, list[SelfTest]]) -> ModelFacts:
-    """Return the name and similarity of a model, and the facts of each tower, JSON-like."""
+    """Return the name, the similarity and the facts of each tower of a model, as JSON-like values."""
     if retriever.query.fingerprint == retriever.passage.fingerprint:
         towers = [tower_facts("query and passage", retriever.query, self_tests["query"])]
     else:
@@ -55,7 +55,7 @@ def tower_facts(role: str, encoder: Encoder, self_tests: list[SelfTest]) -> Towe
 
 
 def proof_facts(proof: LoadingProof) -> ProofFacts:
-    """Return the proof that weights were loaded as JSON-like values."""
+    """Return the evidence that weights were loaded, as JSON-like values."""
     return {
         "source": proof.source,
         "loaded": proof.loaded,
@@ -76,7 +76,7 @@ def self_test_facts(test: SelfTest) -> SelfTestFacts:
 
 
 def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> CollectionRecord:
-    """Return the facts of a collection, and of how its hard negatives were found, JSON-like."""
+    """Return the facts of a collection and of the search for its hard negatives, as JSON-like values."""
     mined: dict[str, Any] = {}
     if negatives is not None:
         mined = {
@@ -134,7 +134,7 @@ def made_by() -> dict[str, str]:
 
 
 def command_line() -> str:
-    """Return the command line that is running, or "" if it is not `retroscope`."""
+    """Return the present command line, or "" if it is not `retroscope`."""
     return shlex.join(["retroscope", *sys.argv[1:]]) if Path(sys.argv[0]).name == "retroscope" else ""
 
 
@@ -152,7 +152,7 @@ def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
 
 
 def truncation_caveats(side: str, towers: Mapping[str, TextCounts]) -> list[str]:
-    """Return warnings about texts that fill the maximum length, so may be cut, and about texts with equal tokens."""
+    """Return warnings about texts that reach the maximum length (and may be cut), and texts with equal tokens."""
     same = {tower: towers[tower]["texts"] - towers[tower]["distinct"] for tower in ("query", "passage")}
     said = [
         f"{side}: {n} {tower} texts repeat another's tokens: equal vectors, under other ids"

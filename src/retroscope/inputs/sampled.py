@@ -25,7 +25,7 @@ Ranked = Mapping[str, Sequence[str]]  # query id -> passage ids, best first
 
 
 class SampleRow(TypedDict):
-    """A measure's mean for one intact model on a sample and on the whole corpus, over the same queries."""
+    """Mean of a measure for one unmodified model on a sample and on the whole corpus, over the same queries."""
 
     model: str
     measure: str
@@ -35,7 +35,7 @@ class SampleRow(TypedDict):
 
 
 def is_sampled(collection: Collection, passages: int) -> bool:
-    """Return whether a corpus has more passages than are to be searched (`passages`; 0 means all)."""
+    """Return whether a corpus has more passages than may be searched (`passages`; 0 means all)."""
     return bool(passages) and len(collection.passages) > passages
 
 
@@ -48,7 +48,7 @@ def sampled(
     *,
     hard: float = HARD,
 ) -> Collection:
-    """Return a collection of these queries with at most `passages` passages: all of the corpus, or a sample.
+    """Return a collection of these queries with at most `passages` passages: the whole corpus, or a sample of it.
 
     Queries are drawn in an order that is stratified by their number of judged passages, and none is skipped. For each
     judged passage there are `hard` others: the best ranked passages, one of each query and ranking in turn, rank by
@@ -86,7 +86,7 @@ def sampled(
 
 
 def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Generator) -> list[str]:
-    """Return the queries in a random order, in which every prefix has nearly each stratum's share.
+    """Return the queries in a random order whose every beginning has nearly the right share of each stratum.
 
     Strata are `STRATA` equal parts of the queries by their number of judged passages, equal numbers together.
     """
@@ -101,7 +101,7 @@ def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Gen
 
 
 class _Sample:
-    """A sample that is being drawn: its queries, their judged passages, and all its passages."""
+    """A sample while it is drawn: its queries, their judged passages, and all its passages."""
 
     def __init__(self, collection: Collection, rankings: Sequence[Ranked], rng: np.random.Generator) -> None:
         self.collection = collection
@@ -122,7 +122,7 @@ class _Sample:
             heapq.heappush(self._turns, (0, place, number, query))
 
     def fill(self, size: int) -> None:
-        """Add passages that compete for the drawn queries, until the sample has `size` passages."""
+        """Add competing passages for the drawn queries, until the sample has `size` passages."""
         while len(self.passages) < size:
             found = self._next()
             if found is None:
@@ -130,7 +130,7 @@ class _Sample:
             self.passages.add(found)
 
     def _next(self) -> str | None:
-        """Return the best ranked passage that is not in the sample yet; a random one if no ranked one is left."""
+        """Return the best ranked passage that is not yet in the sample, or a random one if there is none."""
         while self._turns:
             rank, place, number, query = heapq.heappop(self._turns)
             ranked = self.rankings[number].get(query, ())

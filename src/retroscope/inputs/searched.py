@@ -1,4 +1,4 @@
-"""Search a collection with a retriever, for analyses that need the retrieval scores alone."""
+"""Search a collection with a retriever, for analyses that need only the retrieval scores."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -16,7 +16,7 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, kw_only=True)
 class NegativesSettings:
-    """Settings of finding the hard negatives of every query.
+    """Settings of the search for hard negatives of every query.
 
     Attributes:
         how: "bm25", "given" (by the collection) or "run" (a TREC run file). "auto" is "bm25", except that under

@@ -1,4 +1,4 @@
-"""Read and write settings as JSON-like values and YAML; an unknown name is an error that suggests the nearest."""
+"""Read and write settings as JSON-like values and YAML; the error for an unknown name suggests the nearest name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -33,7 +33,7 @@ def as_yaml(values: Mapping[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML writer that quotes texts whose Unicode line breaks PyYAML would fold."""
+    """YAML writer that quotes texts with Unicode line breaks, which PyYAML would change."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -72,7 +72,7 @@ def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsErro
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML reader that refuses a name that occurs twice, of which PyYAML would keep the last."""
+    """YAML reader that refuses a repeated name; PyYAML would keep the last value."""
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -157,7 +157,7 @@ def _loaded(text: str) -> object:
 
 
 def _count(node: yaml.Node, known: dict[int, int]) -> int:
-    """Count the values below a YAML node, aliases included; refuse more than `MOST_VALUES`."""
+    """Count the values below a YAML node, including aliases; refuse more than `MOST_VALUES`."""
     if id(node) in known:
         return known[id(node)]
     known[id(node)] = MOST_VALUES  # an alias of itself holds more than any settings
@@ -185,7 +185,7 @@ def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> d
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings: dotted name -> value."""
+    """Flatten nested settings to a map from dotted names to values."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -193,7 +193,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested values: where both name a value, the one in `above` wins."""
+    """Merge nested values; if both have a value for a name, the one in `above` wins."""
     both = dict(below)
     for name, value in above.items():
         old = both.get(name)

@@ -25,7 +25,7 @@ def found(settings: StudySettings) -> StudySettings:
 
 
 def found_with_pooling(settings: StudySettings) -> StudySettings:
-    """Return the settings after the checks of `found`, and after checking that every local model has a pooling.
+    """Return the settings after the checks of `found`, and after checking that each local model has a known pooling.
 
     Raises:
         UnknownPoolingError: for the first model whose files record no pooling if the settings give none.
@@ -37,7 +37,7 @@ def found_with_pooling(settings: StudySettings) -> StudySettings:
 
 
 def look_for_pooling(settings: ModelSettings | None) -> None:
-    """Refuse a local model whose files record no pooling if the settings give none."""
+    """Refuse a local model that records no pooling, if the settings give none."""
     for source in () if settings is None else (settings.source, settings.query, settings.passage):
         if settings is not None and source is not None:
             refuse_without_pooling(source, settings.load)
@@ -53,13 +53,13 @@ def look_for_model(settings: ModelSettings | None) -> None:
 
 
 def look_for_data(settings: DataSettings | None) -> None:
-    """Refuse a source that does not exist, or that no reader recognises."""
+    """Refuse a source that does not exist or that no reader recognises."""
     if settings is not None:
         resolve_spec(settings.source)
 
 
 def refuse_source_as_output(settings: StudySettings, out: Path) -> None:
-    """Refuse an output folder that is the folder of a model or of a collection: results do not belong among inputs.
+    """Refuse an output folder that is the folder of a model or of a collection.
 
     Raises:
         SettingsError: that names the folder.
@@ -74,7 +74,7 @@ def refuse_source_as_output(settings: StudySettings, out: Path) -> None:
 
 
 def _folders(settings: StudySettings) -> Iterator[tuple[str, Path]]:
-    """Yield what every local source of the settings is, with its path."""
+    """Yield a description and the path of every local source in the settings."""
     for model in (settings.before, settings.after, *settings.trainings):
         for source in () if model is None else (model.source, model.query, model.passage, model.load.base):
             if source is not None and looks_like_a_path(source):

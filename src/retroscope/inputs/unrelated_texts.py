@@ -1,4 +1,4 @@
-"""Check whether fine-tuning moved the vectors of unrelated texts together. A check of `doctor` on a pair."""
+"""Check whether fine-tuning made the vectors of unrelated texts more similar. A check of `doctor` on a pair."""
 
 from collections.abc import Iterator
 

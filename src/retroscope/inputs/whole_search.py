@@ -1,4 +1,4 @@
-"""Search the whole corpus with the intact models and BM25, to fill samples and to measure the effect of sampling."""
+"""Search the whole corpus with the unmodified models and BM25, to fill samples and to measure their effect."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ DEPTH = 100  # ranks of each query that a sample is filled from
 
 @dataclass(frozen=True, eq=False)
 class WholeSearch:
-    """Rankings and scores of every judged query over the whole corpus, by every intact model and BM25.
+    """Rankings and scores of every judged query over the whole corpus, by every unmodified model and BM25.
 
     Attributes:
         rankings: of every model, and of BM25: the best `DEPTH` passages of each query.
@@ -87,7 +87,7 @@ def whole_search(
 
 
 def sample_words(rows: Sequence[SampleRow]) -> list[str]:
-    """State, for each intact model, its measures on the sample and on the whole corpus."""
+    """State the measures of each unmodified model on the sample and on the whole corpus."""
     by_model: dict[str, list[str]] = {}
     for row in rows:
         values = f"{row['measure']} {score(row['sample'])} (whole corpus {score(row['whole'])})"

@@ -1,4 +1,4 @@
-"""Choose the facts whose rank says something about a model: their object has known tokens, and competitors."""
+"""Choose facts whose rank is informative: their object has known tokens, and there are competing objects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from retroscope.knowledge.clozes import answered, right_answers
 
 @dataclass(frozen=True)
 class AskableFacts:
-    """Facts whose objects a tokenizer knows, and those that cannot be asked.
+    """Facts whose objects a tokenizer knows, and facts that cannot be asked.
 
     Attributes:
         known: facts whose object has no token for unknown words, in their order. Their objects are the candidates.
@@ -26,7 +26,7 @@ class AskableFacts:
 
 
 def askable_facts(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Fact]) -> AskableFacts:
-    """Tell the facts that can be asked from those whose object is unknown, and from those without a competitor."""
+    """Separate the facts that can be asked from those with an unknown object, and from those without a competitor."""
     readable: dict[tuple[str, str], bool] = {}
     for fact in facts:
         if (fact.relation, fact.object) not in readable:

@@ -1,4 +1,4 @@
-"""Tokenise clozes: the tokens before and after the object, and those of each candidate object.
+"""Tokenise clozes: the tokens before and after the object, and the tokens of each candidate object.
 
 A masked model reads the cloze with a mask for each token of the object, and predicts all of them at once. A causal
 model reads the cloze up to the object, then its tokens one by one. An object of several tokens has the mean of their
@@ -30,7 +30,7 @@ class Answered:
 
 
 def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Answered:
-    """Tokenise a cloze with an object in place, special tokens included.
+    """Tokenise a cloze with an object inserted, including special tokens.
 
     Raises:
         AnalysisError: if the tokenizer cannot say which tokens the object has.
@@ -42,7 +42,7 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
     inside = [at for at, (a, b) in enumerate(spans) if a < end and b > start and b > a]
     if not inside:
         raise AnalysisError(
-            f"the tokenizer gives the object {answer!r} no token", fix="remove the facts with this object"
+            f"the tokenizer produces no token for the object {answer!r}", fix="remove the facts with this object"
         )
     first, last = inside[0], inside[-1] + 1
     return Answered(list(ids[:first]), tuple(ids[first:last]), list(ids[last:]))
@@ -50,7 +50,7 @@ def answered(tokenizer: PreTrainedTokenizerBase, cloze: str, answer: str) -> Ans
 
 @dataclass(frozen=True, eq=False)
 class RelationClozes:
-    """The tokenised facts of one relation in one wording, with the candidate objects.
+    """The tokenised facts of one relation with one wording, and the candidate objects.
 
     Attributes:
         rows: places of the facts in their set.
@@ -76,7 +76,7 @@ class RelationClozes:
 
     @cached_property
     def twins(self) -> Bool[np.ndarray, "fact object"]:
-        """Mark the competitors of each fact's answer that have the same tokens, so that no model tells them apart."""
+        """Mark the competitors of each fact's answer that have the same tokens, which no model can distinguish."""
         numbers = {tokens: number for number, tokens in enumerate(dict.fromkeys(self.tokens))}
         kinds = np.array([numbers[tokens] for tokens in self.tokens])
         twins: np.ndarray = (kinds[self.answers][:, None] == kinds) & ~self.right
@@ -85,14 +85,14 @@ class RelationClozes:
 
     @cached_property
     def inserts(self) -> tuple[tuple[int, ...], ...]:
-        """Return the token sequences in place of the object in a fact's inputs: masks, or prefixes of the objects."""
+        """Return the token sequences that replace the object in a fact's inputs: masks, or prefixes of the objects."""
         if self.kind == "masked":
             return tuple((self.mask,) * size for size in sorted({len(one) for one in self.tokens}))
         return tuple(sorted({one[:k] for one in self.tokens for k in range(len(one))}, key=lambda t: (len(t), t)))
 
     @cached_property
     def points(self) -> dict[tuple[tuple[int, ...], int], int]:
-        """Map (insert, index in it) to the number of the state that predicts the object's token there."""
+        """Map (insert, index in it) to the number of the state that predicts the token of the object there."""
         if self.kind == "causal":
             return {(insert, len(insert)): number for number, insert in enumerate(self.inserts)}
         pairs = [(insert, k) for insert in self.inserts for k in range(len(insert))]
@@ -100,7 +100,7 @@ class RelationClozes:
 
     @cached_property
     def steps(self) -> Int[np.ndarray, "object step 2"]:
-        """Return the (state number, token) pairs of every object's tokens; -1 beyond its last token."""
+        """Return the (state number, token) pairs for the tokens of every object; -1 beyond its last token."""
         steps = np.full((len(self.objects), max(map(len, self.tokens)), 2), -1, dtype=np.int64)
         for row, tokens in enumerate(self.tokens):
             for k, token in enumerate(tokens):
@@ -109,7 +109,7 @@ class RelationClozes:
         return steps
 
     def context(self, fact: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return what the model reads of a fact's cloze: the tokens before the object and, if it is masked, after it.
+        """Return what the model sees of a fact's cloze: the tokens before the object and, if it is masked, after it.
 
         Wordings with equal contexts are one wording to the model.
         """
@@ -117,7 +117,7 @@ class RelationClozes:
         return tuple(context.before), tuple(context.after) if self.kind == "masked" else ()
 
     def places(self, fact: int) -> list[ReadInput]:
-        """Return the model inputs of one fact, with the positions to read in the order of `points`."""
+        """Return the model inputs of one fact, with the positions to read, in the order of `points`."""
         context = self.contexts[fact]
         before = context.before
         if self.kind == "causal":
@@ -131,7 +131,7 @@ class RelationClozes:
 def relation_clozes(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, facts: Sequence[tuple[int, Fact]], wording: int
 ) -> RelationClozes | None:
-    """Tokenise the facts of one relation that have a wording which this kind of model can read.
+    """Tokenise the facts of one relation with a wording that this kind of model can read.
 
     A causal model reads only what is before the object, so a cloze must name its subject there. The tokens of an object
     are those in a cloze of the more frequent kind, beginning with the object or not. Facts in whose cloze the object
@@ -175,7 +175,7 @@ def relation_clozes(
 
 
 def right_answers(facts: Sequence[Fact]) -> dict[str, set[str]]:
-    """Map the id of each fact of a relation to its right answers: those that it and others about its subject list."""
+    """Map each fact id of a relation to its correct answers: its own, and those of other facts about the subject."""
     by_subject: dict[str, set[str]] = {}
     for fact in facts:
         by_subject.setdefault(fact.subject, set()).update((fact.object, *fact.others))
@@ -185,7 +185,7 @@ def right_answers(facts: Sequence[Fact]) -> dict[str, set[str]]:
 def _further_answers(
     kept: Sequence[Fact], answers: Mapping[str, set[str]], number: Mapping[str, int]
 ) -> Bool[np.ndarray, "fact object"]:
-    """Mark the right answers of each fact besides its own object."""
+    """Mark the correct answers of each fact besides its own object."""
     right = np.zeros((len(kept), len(number)), dtype=bool)
     for row, fact in enumerate(kept):
         for name in answers[fact.id] - {fact.object}:

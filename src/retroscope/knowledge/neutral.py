@@ -1,4 +1,4 @@
-"""Neutral text, which states no fact, for fitting read-outs. It states none of the facts that are asked for."""
+"""Neutral text, which states none of the facts that are asked for, to fit read-outs."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ def without_facts(texts: Iterable[str], facts: Sequence[Fact]) -> list[str]:
 def neutral_places(
     tokenizer: PreTrainedTokenizerBase, kind: Prediction, texts: Sequence[str], settings: ReadoutSettings
 ) -> tuple[list[ReadInput], Int[Tensor, "row"], int]:
-    """Return model inputs from neutral text, the token that each position predicts, and how many are held out.
+    """Return model inputs from neutral text, the token that each position predicts, and the number of held-out ones.
 
     The held-out places are of other texts. A masked model reads each text with some tokens masked, anew in every round.
 
@@ -61,8 +61,8 @@ def neutral_places(
         counts.append(len(words))
     if counts[0] < settings.positions / 4 or counts[1] == 0:
         raise AnalysisError(
-            f"the neutral text gives {counts[0]:,} tokens to predict (needed: {math.ceil(settings.positions / 4):,}) "
-            f"and {counts[1]:,} held-out tokens (needed: 1)",
+            f"the neutral text is too short: it gives {counts[0]:,} tokens to predict (needed: "
+            f"{math.ceil(settings.positions / 4):,}) and {counts[1]:,} held-out tokens (needed: 1)",
             fix="give more neutral text (--text, retention.text), or lower edit.tokens or retention.readout.positions",
         )
     return places, torch.tensor(targets), counts[1]

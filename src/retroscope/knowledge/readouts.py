@@ -1,5 +1,4 @@
-"""Read-outs from states to log-probabilities of tokens: the language-model head, or a linear map fitted for every
-layer.
+"""Read-outs from states to log-probabilities of tokens: the language-model head, or a fitted linear map per layer.
 
 The read-out of a layer is U (A z + b) + c: z is the state, standardised over the neutral text, U the output matrix of
 the backbone's head (its input embeddings where there is no head), and A, b, c are fitted by cross entropy. U is the

@@ -73,7 +73,7 @@ def recall(
 
 
 def _first_objects(scores: Float[np.ndarray, "*any object"], clozes: RelationClozes) -> Int[np.ndarray, "*any"]:
-    """Return the place of each fact's first object without other right answers; `TIED` where several share it."""
+    """Return the index of the first-ranked object of each fact, without other correct answers; `TIED` in a tie."""
     competing = np.where(clozes.right, -np.inf, scores)
     tied = (competing == competing.max(-1, keepdims=True)).sum(-1) > 1
     return np.where(tied, TIED, competing.argmax(-1))
@@ -88,7 +88,7 @@ def _parts(clozes: RelationClozes) -> Iterator[list[int]]:
 def _object_scores(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, readout: Readout
 ) -> Float[np.ndarray, "fact object"]:
-    """Return every object's mean log-probability over its tokens."""
+    """Return the mean log-probability of every object over its tokens."""
     steps = torch.from_numpy(clozes.steps)
     point, token = steps[..., 0], steps[..., 1]
     there = point >= 0
@@ -101,7 +101,7 @@ def _object_scores(
 def _ranks_in_vocabulary(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, facts: Sequence[int]
 ) -> Float[np.ndarray, "fact"]:
-    """Return the rank of each answer among all tokens of the vocabulary; NaN if the answer has several tokens.
+    """Return the rank of each answer among all tokens of the vocabulary; NaN for an answer of several tokens.
 
     Tokens of equal probability share their ranks.
     """
@@ -115,7 +115,7 @@ def _ranks_in_vocabulary(
 
 
 def other_subjects(subjects: Sequence[str], seed: int) -> Int[np.ndarray, "fact"]:
-    """Draw, for each fact, another fact with a different subject; -1 if all facts have the same subject."""
+    """Draw another fact with a different subject for each fact; -1 if all facts have the same subject."""
     rng = np.random.default_rng(seed)
     others, names = np.full(len(subjects), -1), np.array(subjects)
     for fact, subject in enumerate(subjects):

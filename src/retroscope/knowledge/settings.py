@@ -8,7 +8,7 @@ from retroscope.ranges import OneOrMore, Positive, Range, Seed, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ReadoutSettings:
-    """Settings of fitting a linear read-out of facts for every layer, with the same values for every model.
+    """Settings of fitting a linear read-out of facts for every layer, with equal values for every model.
 
     Attributes:
         positions: number of tokens of neutral text; the read-out is fitted to their states.

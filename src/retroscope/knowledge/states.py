@@ -1,4 +1,4 @@
-"""Read the states of chosen tokens at every layer, from the model as in pre-training: no prompt, no pooling."""
+"""Read the states of chosen tokens at every layer as in pre-training: no prompt, no pooling."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ReadInput:
 def states_at(
     encoder: Encoder, places: Sequence[ReadInput], on_batch: Callable[[int], None] | None = None
 ) -> Float[Tensor, "layer position dim"]:
-    """Return the states of every layer at the positions of every place, in order, in float32 on the CPU.
+    """Return the states of every layer at the requested positions, in order, in float32 on the CPU.
 
     Layers below the last pass through the final norm of the model, as the last one does.
 

@@ -1,4 +1,4 @@
-"""Accuracy of choosing among candidates, in which a tie of k candidates counts 1/k."""
+"""Accuracy of choosing among candidates; if k candidates tie, each counts 1/k."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -7,7 +7,7 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 def tie_tolerance(scale: Float[np.ndarray, "*any"] | float, dim: int) -> Float[np.ndarray, "*any"]:
-    """Return by how much the float32 scores of equal passages can differ: eps sqrt(dim) scale.
+    """Return the largest difference that rounding may cause between equal float32 scores: eps sqrt(dim) scale.
 
     A score is a sum of `dim` products; each is rounded by at most eps times its size, the errors
     are independent in sign and so add up like a random walk. `scale` bounds the sum's size:
@@ -23,7 +23,7 @@ def choice_accuracy(
     right: Int[np.ndarray, "..."] | int = 0,
     tolerance: Float[np.ndarray, "..."] | float = 0.0,
 ) -> Float[np.ndarray, "*label choice"]:
-    """Return each choice's accuracy: 1 if the right candidate scores highest, 1/k in a tie of k, else 0.
+    """Return the accuracy of each choice: 1 if the correct candidate scores highest, 1/k in a tie of k, else 0.
 
     Never the first index: layer-0 CLS vectors are equal for all texts, and an arg-max over
     equal scores would read 1.0 wherever the relevant passage is stored first.

@@ -1,4 +1,4 @@
-"""The anchor of a learned probe: the retriever's similarity, scaled, to which the probe shrinks.
+"""The anchor of a learned probe: the retriever's scaled similarity, towards which the ridge penalty shrinks the probe.
 
 A probe that shrinks to 0 must learn from a few hundred choices what the retriever computes without
 training, and reads less than the similarity where that is good. So the score of a candidate is
@@ -33,7 +33,7 @@ LEAST_SCALE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Anchor:
-    """The retriever's similarity with a fitted scale for each column, to which a learned probe shrinks.
+    """The retriever's similarity with a fitted scale for each column, towards which a learned probe shrinks.
 
     Attributes:
         unit: spread of the similarity within a training choice; infinite where it has none.

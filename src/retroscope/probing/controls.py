@@ -1,4 +1,4 @@
-"""Controls of probes: changed queries, labels or weights, with which accuracy must be at chance or cannot be learned.
+"""Controls of probes: with changed queries, labels or weights, a probe must not find relevance.
 
 A control is one row of a visible table: which queries the probe reads, which candidate counts as
 right, and whose vectors are probed.
@@ -25,7 +25,7 @@ def own_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) 
 
 
 def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
-    """Replace every query by one of another text in the same part, without fixed points (a derangement of texts).
+    """Replace every query by a query with another text in the same part (a derangement of texts).
 
     The accuracy that remains does not come from reading the query. Another query of the same text would be the query
     itself. A part with a single text keeps it.
@@ -40,12 +40,12 @@ def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumb
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """Label candidate 0, the relevant passage, as right in every choice."""
+    """Label candidate 0, the relevant passage, as correct in every choice."""
     return np.zeros((len(sizes), len(choices)), dtype=np.int64)
 
 
 def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """Label as right, in every choice, the candidate with the largest hash of passage and seed.
+    """Label as correct, in every choice, the candidate with the largest hash of passage and seed.
 
     The control task by type of Hewitt & Liang 2019, section 2: the passage alone decides, so a
     probe that memorises passages is right again wherever the same passages come back. Above
@@ -88,7 +88,7 @@ CONTROLS: dict[str, Control] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The choices as seen by all controls that read the same queries, so that features are computed once.
+    """The choices as seen by all controls that read the same queries; their features are computed once.
 
     Attributes:
         controls: names, in the order of the first axis of the targets.
@@ -106,14 +106,14 @@ class View:
 
 
 def controls_on(names: Sequence[str], *, random_weights: bool) -> list[str]:
-    """Return the controls on the vectors of the random-weight copy, or those on the retriever's."""
+    """Return the controls that use the random-weight copy's vectors, or those that use the retriever's."""
     return [name for name in names if CONTROLS[name].random_weights == random_weights]
 
 
 def views(
     parts: Mapping[str, Choices], seed: int, names: Sequence[str], sizes: tuple[int, ...], texts: TextNumbers
 ) -> list[View]:
-    """Group the controls by the queries that they read, and return the view of each group.
+    """Group the controls by the queries that they read, and return one view per group.
 
     Args:
         names: controls on the vectors of one model (see `controls_on`).

@@ -29,7 +29,7 @@ def passage_features(trial: ProbeTrial) -> Featuriser:
 
 
 def product_features(trial: ProbeTrial) -> Featuriser:
-    """Return a function that gives the elementwise product of query and passage as features."""
+    """Return a function that gives the elementwise products of query and passage as features."""
     return lambda choices: trial.query_vectors(choices)[:, None] * trial.passage_vectors(choices)
 
 
@@ -51,12 +51,12 @@ def bilinear_features(trial: ProbeTrial) -> Featuriser:
 
 
 def centred(features: Features) -> Features:
-    """Subtract from each candidate's features the mean of its choice."""
+    """Subtract the mean features of the choice from the features of each candidate."""
     return features - features.mean(dim=1, keepdim=True)
 
 
 def spread(features: Features) -> Float[Tensor, "feature"]:
-    """Return the root mean square of each feature within its choice; infinite if it is only rounding."""
+    """Return the root mean square of each feature within its choice; infinite if the feature is only rounding error."""
     within = centred(features).square().mean(dim=(0, 1)).sqrt()
     size = features.square().mean(dim=(0, 1)).sqrt()
     return torch.where(within > NO_SPREAD * size, within, torch.inf)
@@ -65,7 +65,7 @@ def spread(features: Features) -> Float[Tensor, "feature"]:
 def _principal(
     vectors: Float[Tensor, "text dim"], train: Int[np.ndarray, "..."], rank: int
 ) -> Float[Tensor, "text rank"]:
-    """Return the coordinates of all vectors along the top principal directions of the training texts."""
+    """Return the coordinates of all vectors along the first principal directions of the training texts."""
     known = vectors[torch.from_numpy(np.unique(train))].double()
     mean = known.mean(dim=0)
     values, directions = torch.linalg.eigh((known - mean).T @ (known - mean) / len(known))

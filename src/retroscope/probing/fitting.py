@@ -1,4 +1,4 @@
-"""Fit many multinomial logits at once, until their convergence is proved.
+"""Fit many multinomial logits at once, until convergence is proved.
 
 Every learned probe scores a candidate by w.phi(query, passage), so that every (N, ridge,
 labelling) is one column of weights over the same features, and all are solved together with
@@ -120,12 +120,12 @@ def choice_scores(
 
 
 def mean_loss(scores: CandidateScores, targets: Int[Tensor, "column choice"]) -> PerColumn:
-    """Return the mean of -log softmax at the right candidate, in nats."""
+    """Return the mean of -log softmax at the correct candidate, in nats."""
     return -log_chances(scores, targets).mean(dim=0)
 
 
 def log_chances(scores: CandidateScores, targets: Int[Tensor, "column choice"]) -> Float[Tensor, "choice column"]:
-    """Return the log softmax at the right candidate, in nats, for each choice and column."""
+    """Return the log softmax at the correct candidate, in nats, for each choice and column."""
     return scores.gather(1, targets.T[:, None, :]).squeeze(1) - scores.logsumexp(dim=1)
 
 

@@ -31,7 +31,7 @@ def probe(
     texts: Mapping[str, int] | None = None,
     progress: ShownCount = None,
 ) -> ProbeResult:
-    """Measure whether relevance is readable at each layer: every probe and control on every layer, N and seed.
+    """Measure whether relevance is readable at each layer: run every probe and control for every layer, N and seed.
 
     Args:
         candidates: longer lists of negatives than needed (100, say) leave more to train on.
@@ -78,7 +78,7 @@ def _one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """One split of the choices with the views of its controls, which is the same for every layer.
+    """One split of the choices with the views of its controls; both are the same for every layer.
 
     Attributes:
         tests: views that train, validate and test.
@@ -93,7 +93,7 @@ class Round:
 
 
 def _rounds(plan: ProbePlan, is_random: bool) -> list[Round]:
-    """Return the splits with their controls' views, for the vectors of the model or of its random-weight copy."""
+    """Return the splits with the views of their controls, for the vectors of the model or of its random-weight copy."""
 
     def seen(split: Split, parts: dict[str, Choices]) -> list[View]:
         names = controls_on(plan.controls, random_weights=is_random)
@@ -113,7 +113,7 @@ def _plan(
     settings: ProbeSettings,
     random_weights: RetrieverRepresentations | None,
 ) -> ProbePlan:
-    """Return the plan of the grid: task, splits, and the controls that these vectors allow."""
+    """Return the plan of the grid: task, splits, and the controls that are possible with these vectors."""
     possible = (False,) if random_weights is None else (False, True)
     controls = tuple(name for name in settings.chosen_controls if CONTROLS[name].random_weights in possible)
     if not controls:
@@ -156,7 +156,7 @@ def _layers(sources: Sequence[RetrieverRepresentations], settings: ProbeSettings
 def _steps(
     plan: ProbePlan, representations: RetrieverRepresentations, random_weights: RetrieverRepresentations | None
 ) -> list[tuple[RetrieverRepresentations, bool, int]]:
-    """List the layers to load: the vectors, whether they are the random-weight copy's, and the layer."""
+    """List the layers to load: the vectors, whether they belong to the random-weight copy, and the layer."""
     sources = [(representations, False)]
     if random_weights is not None:
         sources.append((random_weights, True))

@@ -42,7 +42,7 @@ class FitState:
     newton: ColumnWeights
 
     def keep(self, which: Bool[Tensor, "column"]) -> "FitState":
-        """Return the state of the columns that `which` selects."""
+        """Return the state of the columns selected by `which`."""
         return replace(self, **{f.name: getattr(self, f.name)[which] for f in fields(self)})
 
 
@@ -56,13 +56,13 @@ class RememberedStep:
     inverse: Float[Tensor, "column 1"]
 
     def keep(self, which: Bool[Tensor, "column"]) -> "RememberedStep":
-        """Return the step of the columns that `which` selects."""
+        """Return the step of the columns selected by `which`."""
         return RememberedStep(self.step[which], self.change[which], self.newton[which], self.inverse[which])
 
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """Preconditioner (H + ridge)^-1 for each distinct ridge, with H the Hessian at w = 0 over all candidates."""
+    """Preconditioner (H + ridge)^-1 for each distinct ridge; H is the Hessian at w = 0 over all candidates."""
 
     factors: dict[float, Float[Tensor, "feature feature"]]
 
@@ -84,7 +84,7 @@ def preconditioner(rows: CandidateRows, ridge: PerColumn) -> Preconditioner:
 
 
 def expected_features(chances: ScoreTable, rows: CandidateRows) -> ColumnWeights:
-    """Return each column's expected features when candidates are chosen with these probabilities."""
+    """Return the expected features of each column if candidates are chosen with these probabilities."""
     mean: ColumnWeights = chances.flatten(1) @ rows / chances.shape[2]
     return mean
 
@@ -143,7 +143,7 @@ def _scale(pair: RememberedStep) -> Float[Tensor, "column 1"]:
 
 
 def _search(state: FitState, direction: ColumnWeights, along: ScoreTable) -> tuple[PerColumn, ScoreTable, ScoreTable]:
-    """Return step lengths at which the slope has fallen enough, with the scores and probabilities there.
+    """Return step lengths at which the slope has decreased enough, with the scores and probabilities there.
 
     Newton on the slope, kept inside its bracket.
     """

@@ -1,4 +1,4 @@
-"""Online code length: the bits needed to transmit the right candidates to someone who has the vectors.
+"""Online code length: the bits needed to transmit the correct candidates to a receiver who has the vectors.
 
 Voita & Titov 2020, section 3.2: the queries come in a random order, in blocks; the first is coded
 uniformly, log2 N bits a choice, each later one by the `elementwise` probe, its anchor included, fitted
@@ -35,7 +35,7 @@ ALL = "all"  # the one part of a view that is coded
 
 
 def coding_order(task: Task, seed: int) -> Choices:
-    """Return every choice of the task in a random order of the query texts; choices of one text are adjacent."""
+    """Return every choice of the task in a random order of query texts; choices of one text are adjacent."""
     text = task.text
     rank = np.random.default_rng([seed, 3]).permutation(int(text.max(initial=-1)) + 1)
     order = np.lexsort((task.query, rank[text]))
@@ -43,7 +43,7 @@ def coding_order(task: Task, seed: int) -> Choices:
 
 
 def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
-    """Return the code length in bits of each choice, and whether all fits behind it converged."""
+    """Return the code length of each choice in bits, and whether all fits for it converged."""
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = trial.similarities[ALL]
     columns = FitColumns(trial.view, trial.options.ridge)
@@ -57,14 +57,14 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
 
 
 def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
-    """Return the end of each block of choices; choices with the same query text are in the same block."""
+    """Return the end of each block of choices; choices with one query text are in one block."""
     starts = np.flatnonzero(np.diff(texts, prepend=-1))
     edges = [*starts.tolist(), len(texts)]
     return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
 
 
 def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[Tensor, "control size choice"]:
-    """Return the code length in bits of each choice under the Bayesian mixture of the experts' log probabilities.
+    """Return the code length of each choice in bits under the Bayesian mixture of the experts' log probabilities.
 
     An expert is trusted by the probability that it gave to all choices before; the sum telescopes
     to -log2 of the mean over experts of their probability of the whole message.
@@ -76,7 +76,7 @@ def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[
 
 
 def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1 choice"]:
-    """Return the log probability 1/N of every choice, as the uniform code gives it."""
+    """Return the log probability 1/N of every choice, which is the uniform code."""
     controls, sizes, _ = columns.shape
     chance = torch.tensor(columns.view.sizes).float().log().neg()
     return chance[None, :, None, None].expand(controls, sizes, 1, choices)
@@ -85,7 +85,7 @@ def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1
 def _learned(
     trial: ProbeTrial, read: tuple[Features, Features], columns: FitColumns, block: slice
 ) -> tuple[Float[Tensor, "control size ridge choice"], bool]:
-    """Return the log probabilities that probes fitted to all earlier blocks give to a block, and convergence."""
+    """Return the log probabilities of a block by probes fitted to all earlier blocks, and whether they converged."""
     (features, similarity), targets = read, columns.targets(ALL)
     known, seen = features[: block.start], targets[:, : block.start]
     unit, anchor = spread(known), fit_anchor(trial, similarity[: block.start], seen, columns.sizes)

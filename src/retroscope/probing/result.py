@@ -52,13 +52,13 @@ class ProbeResult:
     warnings: tuple[str, ...]
 
     def with_texts(self, texts: Mapping[str, int]) -> "ProbeResult":
-        """Return the result with the number of each query's distinct text set."""
+        """Return the result with the number of each query's distinct text."""
         mdl = None if self.mdl is None else self.mdl.with_texts(texts)
         return replace(self, scores=self.scores.with_texts(texts), mdl=mdl)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Describe what was not measured, which limits the sample but does not put the accuracies in doubt."""
+        """Describe what was not measured; this limits the sample, but does not put the accuracies in doubt."""
         notes = []
         if any(self.recipe["own_negatives"]):
             notes.append(
@@ -77,7 +77,7 @@ class ProbeResult:
         return tuple(notes)
 
     def selectivity(self) -> xr.DataArray | None:
-        """Return the accuracy less that with shuffled queries; None if that control was not run."""
+        """Return the accuracy minus that with shuffled queries; None if that control was not run."""
         means = self.scores.mean()
         if not {NONE, SHUFFLED} <= {str(name) for name in means.coords["control"].values}:
             return None
@@ -85,7 +85,7 @@ class ProbeResult:
         return difference
 
     def compression(self) -> xr.DataArray | None:
-        """Return the code length of the uniform code over that of the online code; 1 if nothing can be read."""
+        """Return the code length of the uniform code divided by that of the online code; 1 if nothing is readable."""
         if self.mdl is None:
             return None
         uniform: xr.DataArray = np.log2(self.mdl.values.coords["passages"].astype(float))
@@ -100,7 +100,7 @@ class ProbeResult:
         return [self._record(cell, summary.sel(cell), spread.sel(cell), selectivity) for cell in _cells(self.scores)]
 
     def by_seed_frame(self) -> pd.DataFrame:
-        """Return a row for each seed and cell: its test accuracy, and its training accuracy (NaN: untrained)."""
+        """Return a row for each seed and cell: its test accuracy, and its training accuracy (NaN if untrained)."""
         table = xr.Dataset({"accuracy": self.by_seed, "train_accuracy": self.fits["train_accuracy"]})
         return table.to_dataframe().reset_index().rename(columns={"passages": "n_passages"})
 
@@ -165,7 +165,7 @@ def _cells(scores: Scores) -> list[dict[str, Any]]:
 
 
 def _choices(tally: ProbeTally) -> np.ndarray:
-    """Return how many code lengths each query has: its number of choices times the number of seeds."""
+    """Return the number of code lengths of each query: its number of choices times the number of seeds."""
     task = tally.plan.task
     return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
 
@@ -179,7 +179,7 @@ def _split_sizes(tally: ProbeTally) -> xr.DataArray:
 def _recipe(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
 ) -> dict[str, Any]:
-    """Return the settings, what was probed, and how much, JSON-like."""
+    """Return the settings, and what was probed and how much, as JSON-like values."""
     plan = tally.plan
     return {
         "settings": asdict(plan.settings),
@@ -212,7 +212,7 @@ def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> t
 
 
 def _fit_warning(tally: ProbeTally, name: str) -> str:
-    """Describe what went wrong in the fits of one probe; "" if nothing did."""
+    """Describe the problems in the fits of one probe; "" if there were none."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
     if name == CONCAT:

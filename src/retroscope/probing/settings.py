@@ -59,7 +59,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
-    """Settings of the probes; a field that is None has the value of the protocol.
+    """Settings of the probes; a field that is None is taken from the protocol.
 
     Attributes:
         protocol: "default" or "ielab-2025".
@@ -117,12 +117,12 @@ class ProbeSettings:
 
     @property
     def chosen_probes(self) -> tuple[str, ...]:
-        """Return the probes to run: those named, or else the protocol's."""
+        """Return the probes to run: the named ones, or else the protocol's."""
         return self.rules.probes if self.probes is None else self.probes
 
     @property
     def chosen_controls(self) -> tuple[str, ...]:
-        """Return the controls to run: those named, or else the protocol's."""
+        """Return the controls to run: the named ones, or else the protocol's."""
         return self.rules.controls if self.controls is None else self.controls
 
     @property

@@ -1,4 +1,4 @@
-"""Split choices into training, validation and test by query text, without a passage in two parts.
+"""Split choices into training, validation and test by query text, so that no passage is in two parts.
 
 Hard negatives join nearly all queries and passages into one connected component, so a split
 cannot be disjoint by chance. Here the test choices stay exactly as they are; every other passage
@@ -22,7 +22,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """The choices of one part of a split: a query and its candidates for each.
+    """Choices of one part of a split: queries, and candidates for each query.
 
     Attributes:
         query: index of the query of each choice.
@@ -38,7 +38,7 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The choices that one seed trains on, selects on (ridge, epoch) and reports.
+    """The choices of one seed for training, selection (ridge, epoch) and report.
 
     Attributes:
         seed: draws everything that is random under this split.
@@ -55,7 +55,7 @@ class Split:
 
     @property
     def parts(self) -> dict[str, Choices]:
-        """Return part name -> its choices."""
+        """Map part names to their choices."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def sizes(self) -> dict[str, int]:
@@ -64,7 +64,7 @@ class Split:
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Split the task's choices without shared query texts or passages; five seeds in a row test a query at most once.
+    """Split the task's choices without shared texts or passages; five consecutive seeds test each query at most once.
 
     These seeds test each query exactly once unless the passages must be divided (`Split.own_negatives`).
 
@@ -121,7 +121,7 @@ def _repeats(task: Task, train: Choices, test: Choices) -> int:
 
 
 def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
-    """Return the part of each item: fold `seed` of the shuffle is the test, the next the validation part."""
+    """Return the part of each item: fold `seed` of the shuffle is the test part, the next one the validation part."""
     turn = (shuffle - seed) % FOLDS
     return np.asarray(np.select([turn == 0, turn == 1], [TEST, VALIDATION], TRAIN))
 
@@ -145,7 +145,7 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
 
 
 def _parts(task: Task, seed: int) -> ChoiceRows:
-    """Return the part of every choice, which follows from its query's text."""
+    """Return the part of every choice, as determined by its query's text."""
     text = task.text
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(int(text.max(initial=-1)) + 1)
     return np.asarray(_rotated(shuffle, seed)[text])
@@ -168,12 +168,12 @@ def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.nda
 
 
 def _uses(task: Task, rows: ChoiceRows, places: slice) -> Int[np.ndarray, "passage"]:
-    """Count how often each passage occurs at these places of these choices."""
+    """Count how often each passage occurs in these slots of these choices."""
     return np.bincount(task.passages[rows, places].ravel(), minlength=len(task.passage_ids))
 
 
 def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
-    """Return the choices `rows` with only allowed passages: for each its hardest allowed negatives."""
+    """Return the choices `rows` with allowed passages only; each keeps its hardest allowed negatives."""
     query, lists = task.query[rows], task.passages[rows]
     usable = allowed[lists] & (lists != NOBODY)
     hardest_first = np.argsort(~usable, axis=1, kind="stable")[:, : task.size]

@@ -18,7 +18,7 @@ EVIDENCE = tuple(f.name for f in fields(ProbeOutcome) if f.name != "accuracy")
 
 @dataclass(frozen=True, eq=False)
 class ProbePlan:
-    """Plan of a grid of probes: the labels of every axis that is measured.
+    """Plan of a grid of probes: the labels of every measured axis.
 
     Attributes:
         controls: those of the settings that can be measured with the vectors at hand.
@@ -32,7 +32,7 @@ class ProbePlan:
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """Return the probes whose accuracy is measured: all but the code length."""
+        """Return the probes whose accuracy is measured: all except the code length."""
         return tuple(name for name in self.settings.chosen_probes if name != MDL)
 
     @property
@@ -60,7 +60,7 @@ class ProbePlan:
 
 
 class ProbeTally:
-    """Running sums of accuracies over choices and seeds, from which `probe_result` makes the result."""
+    """Running sums of accuracies over choices and seeds, from which `probe_result` computes the result."""
 
     def __init__(self, plan: ProbePlan) -> None:
         """Start with all sums at zero."""
@@ -82,7 +82,7 @@ class ProbeTally:
     def add_outcome(
         self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the accuracies of one probe and layer under one split; `controls` labels their first axis."""
+        """Add the accuracies of one probe, layer and split; the first axis is `controls`."""
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)

@@ -21,7 +21,7 @@ Lists = Int[np.ndarray, "choice place"]
 
 
 def repeated(candidates: Iterable[Candidates], n: int) -> tuple[Candidates, ...]:
-    """Return the candidates with their negatives repeated up to `n`, as in the published data sets."""
+    """Return the candidates with negatives repeated up to `n`, as in the published data sets."""
     return tuple(
         replace(one, negatives=tuple(islice(cycle(one.negatives), max(n, len(one.negatives))))) for one in candidates
     )
@@ -52,12 +52,12 @@ class Task:
 
     @property
     def text(self) -> ChoiceRows:
-        """Return, for each choice, the number of its query's distinct text: 0, 1 ... in order of first occurrence."""
+        """Return the number of the distinct query text of each choice: 0, 1 ... in order of first occurrence."""
         return np.asarray(numbered(self.texts)[self.query])
 
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:
-        """Return query id -> the passages of all its choices, by which queries that share passages are clustered."""
+        """Map each query id to the passages of all its choices; queries that share passages form a cluster."""
         shared: dict[str, dict[str, None]] = {}
         for query, row in zip(self.query.tolist(), self.passages[:, : self.size].tolist(), strict=True):
             names = (self.passage_ids[p] for p in row if p != NOBODY)
@@ -68,7 +68,7 @@ class Task:
 def build_task(
     candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None, *, as_given: bool = False
 ) -> Task:
-    """Build the choices among `size` passages that these candidates allow.
+    """Build the choices among `size` passages that are possible with these candidates.
 
     A choice with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that
     all N are measured on the same queries.

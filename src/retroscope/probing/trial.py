@@ -1,4 +1,4 @@
-"""The type `ProbeTrial`: the vectors of one layer and the choices of one split, which a probe receives. ProbeOutcome: a
+"""The type `ProbeTrial`, the input of a probe: the vectors of one layer and the choices of one split. ProbeOutcome: a
 probe's result on them.
 """
 
@@ -41,7 +41,7 @@ class ProbeTrial:
 
     @cached_property
     def similarities(self) -> Mapping[str, Features]:
-        """Return, for each part, the similarity of every candidate to its query, as a probe's single feature."""
+        """Return the similarity of every candidate to its query, as the only feature of a probe, for each part."""
         if self.similarity not in SIMILARITIES:
             raise unknown_name("similarity", self.similarity, SIMILARITIES)
         queries, passages = (SIMILARITIES[self.similarity](v.double()) for v in (self.queries, self.passages))

@@ -1,4 +1,4 @@
-"""Time of probes, from the numbers of choices, features and columns alone."""
+"""Estimate the time of probes from the numbers of choices, features and columns."""
 
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.mdl import BLOCKS

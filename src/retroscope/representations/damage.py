@@ -1,4 +1,4 @@
-"""Detect damage of stored vectors when they are read: errors of zarr, and missing files."""
+"""Detect damage of stored vectors when they are read, from errors of zarr and from missing files."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ def damage_named(where: str) -> Iterator[None]:
 
 
 def refuse_missing(values: np.ndarray, where: str) -> np.ndarray:
-    """Refuse rows of NaN, as which zarr reads a missing file."""
+    """Refuse rows of NaN, which zarr returns for a missing file."""
     if np.isnan(values[..., 0]).any():
         raise RepresentationError(
             "some stored vectors are missing: a file was removed, or was never written",

@@ -54,7 +54,7 @@ ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
 
 @dataclass(frozen=True, eq=False)
 class ExtractionPlan:
-    """Plan of an extraction: its key, size and batches, known before it starts.
+    """Plan of an extraction: its key, size and batches, which are known before it starts.
 
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
@@ -127,7 +127,7 @@ def extract(
     *,
     engine: Engine = LOCAL,
 ) -> Representations:
-    """Make, resume or just open the vectors of `texts` in the zarr group at `place`.
+    """Compute, resume or only open the vectors of `texts` in the zarr group at `place`.
 
     Args:
         plan: made by `plan_extraction` from the same texts.
@@ -219,7 +219,7 @@ def extract_in_one_pass(
     beside: Sequence[tuple[ExtractionPlan, Path]],
     progress: Count | None = None,
 ) -> None:
-    """Compute the vectors of a plan and, in the same pass over the texts, those of further plans.
+    """Compute the vectors of a plan, and those of further plans in the same pass over the texts.
 
     `extract` of each opens them afterwards. Where no plan beside it can be filled, nothing is done.
 
@@ -240,7 +240,7 @@ def extract_in_one_pass(
 
 
 def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> StoreBeside | None:
-    """Lock and open (or make) the store of a plan; None if it is finished or another run writes it."""
+    """Lock and open (or create) the store of a plan; None if it is finished or another run writes it."""
     refuse_other_files(folder)
     if not store_exists(folder):
         create_store(plan, folder)
@@ -256,7 +256,7 @@ def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> Store
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the shard records of a finished store that a killed run left."""
+    """Remove the shard records that a killed run left in a finished store."""
     if (folder / RECORDS).exists():
         with suppress(OSError, RepresentationError), _alone(folder):  # a read-only store is as good with them
             Ledger(Storage(folder)).clear()

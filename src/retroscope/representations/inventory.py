@@ -1,4 +1,4 @@
-"""List the texts to encode in one pass: their lengths, and which ones repeat.
+"""List the texts to encode in one pass: their lengths, and their repetitions.
 
 The pass finds repeated inputs, the length of each, and the fingerprint of them all. It keeps 12 bytes a
 text, and works in about 70.
@@ -22,7 +22,7 @@ CHUNK = 1024  # texts tokenised at a time
 
 @dataclass(frozen=True, eq=False)
 class Inventory:
-    """The distinct inputs among some texts, and the length of every text.
+    """The distinct inputs among texts, and the length of every text.
 
     Attributes:
         first: for each text, the position of the first text with the same token ids.
@@ -53,7 +53,7 @@ class Inventory:
 
 
 def take_inventory(encoder: Encoder, texts: Iterable[str], progress: Callable[[int], None] | None = None) -> Inventory:
-    """Tokenise every text once, and record lengths and repeats.
+    """Tokenise every text once, and record lengths and repetitions.
 
     Repetition is decided on token ids (128-bit digests of them), which is what the model sees:
     texts that differ only beyond the cut get the very same vector, hence exact ties.
@@ -94,7 +94,7 @@ def first_occurrences(keys: UInt64[np.ndarray, "text 2"]) -> Int[np.ndarray, "te
 
 
 def token_chunks(encoder: Encoder, texts: Iterable[str]) -> Iterator[list[TokenIds]]:
-    """Yield the token ids of the texts, a chunk at a time."""
+    """Yield the token ids of the texts in chunks."""
     stream = iter(texts)
     while chunk := list(islice(stream, CHUNK)):
         yield tokenise(encoder, chunk)

@@ -1,4 +1,4 @@
-"""Compute the vectors of several recipes in one pass, for recipes that differ in pooling alone.
+"""Compute the vectors of several recipes in one pass, if the recipes differ only in pooling.
 
 One extraction does the work and fills the stores of the others beside its own. Each of those is finished by its own
 extraction, which finds its windows done. Every store has the bytes that it would have if it were made alone.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def shares_pass(one: "ExtractionPlan", other: "ExtractionPlan") -> bool:
-    """Return whether one pass over the texts can make the vectors of both plans: same states, same batches."""
+    """Return whether one pass over the texts can compute the vectors of both plans: same states, same batches."""
     batches = ((each.inventory.fingerprint, each.window, each.tokens, each.normed) for each in (one, other))
     first, second = batches
     return one.key != other.key and first == second and _same_states(one.encoder, other.encoder)
@@ -35,7 +35,7 @@ def _same_states(one: Encoder, other: Encoder) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class StoreBeside:
-    """The store of a further plan that is filled in the same pass.
+    """The store of another plan that is filled in the same pass.
 
     Attributes:
         plan: of this store.
@@ -62,7 +62,7 @@ class StoreBeside:
 
 @dataclass(frozen=True, eq=False)
 class OnePassWorker:
-    """Worker that encodes windows once, and writes them into several stores."""
+    """Worker that encodes windows once and writes them to several stores."""
 
     worker: WindowWorker
     beside: Sequence[StoreBeside]
@@ -78,7 +78,7 @@ class OnePassWorker:
         return [worker.laid_out(payload, fresh, one) for worker, one in zip(workers, vectors, strict=True)]
 
     def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
-        """Write a window into every store, its own last, and return the names of the files in its own.
+        """Write a window to every store, to the worker's own last, and return the names of the files in its own.
 
         So a window that is done in its own store is done in the others.
         """
@@ -89,7 +89,7 @@ class OnePassWorker:
 
 
 def can_follow(store: StoreBeside, job: Job) -> bool:
-    """Return whether a store has every window that is already done in the job, which later ones may copy from."""
+    """Return whether a store has all finished windows of the job, from which later windows may copy."""
     if not job.ledger.records():
         return True
     done = (shard.payload for shard in job.shards if job.ledger.standing(shard.name, shard.key) is Standing.DONE)

@@ -1,4 +1,4 @@
-"""Create and open the store of an extraction plan, and repair its description."""
+"""Create and open the store of an extraction plan, and repair its metadata."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def create_store(plan: "ExtractionPlan", place: Location) -> None:
-    """Create the empty store of a plan, so that a half-made one is never seen.
+    """Create the empty store of a plan so that nobody ever sees a part of it.
 
     A folder is made beside its place and renamed. If another run was quicker, its store stands (they are the same) and
     this one goes.
@@ -51,7 +51,7 @@ def _write_empty(plan: "ExtractionPlan", place: Location) -> None:
 
 
 def own_store(plan: "ExtractionPlan", place: Location) -> VectorStore:
-    """Open the store of this plan; a damaged description is made again, and the windows are kept."""
+    """Open the store of this plan; damaged metadata are written again, and the windows are kept."""
     try:
         return open_own(plan, place)
     except RepresentationError:
@@ -67,7 +67,7 @@ def own_store(plan: "ExtractionPlan", place: Location) -> VectorStore:
 
 
 def open_own(plan: "ExtractionPlan", place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """Open the store of this plan, and refuse a store of another plan.
+    """Open the store of this plan; refuse a store of another plan.
 
     Raises:
         RepresentationError: if it is of another plan, or its description is damaged.

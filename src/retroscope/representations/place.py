@@ -1,4 +1,4 @@
-"""Check the folder of a vector store: empty, or with a vector store; other files are refused."""
+"""Check the folder of a vector store: it must be empty or contain a vector store."""
 
 import json
 from contextlib import suppress
@@ -10,7 +10,7 @@ GROUP, ARRAYS = "zarr.json", ("vectors", "final")
 
 
 def is_free(folder: Path) -> bool:
-    """Return whether a new store can be made here: the folder is empty or does not exist."""
+    """Return whether a new store can be created here: the folder is empty or does not exist."""
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
@@ -27,7 +27,7 @@ def refuse_other_files(folder: Path) -> None:
 
 
 def _is_store(folder: Path) -> bool:
-    """Return whether a folder is a vector store, intact or damaged: by its key, or by its two arrays."""
+    """Return whether a folder is a vector store, intact or damaged, as shown by its key or its two arrays."""
     try:
         return "key" in json.loads((folder / GROUP).read_text(encoding="utf-8"))["attributes"]
     except (OSError, ValueError, LookupError, TypeError):
@@ -35,7 +35,7 @@ def _is_store(folder: Path) -> bool:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove the files of a store that killed runs left half written."""
+    """Remove partial files that killed runs left in a store."""
     for partial in folder.rglob("*.partial"):
         with suppress(OSError):
             partial.unlink()

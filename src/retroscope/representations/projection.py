@@ -1,4 +1,4 @@
-"""Project vectors onto the vocabulary by a language-model head: the most probable words of a vector.
+"""Project vectors onto the vocabulary by a language-model head, to get the most probable words of a vector.
 
 After Ram et al., "What are you token about?" (ACL 2023, arXiv 2212.10380): the distribution of a vector v over the
 vocabulary is softmax(head(v)), and its top tokens are what it says. Tokens are compared as words: without case, word
@@ -23,7 +23,7 @@ CONTINUES = "##"
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """A tokenizer's vocabulary as words: the word of every token, and which tokens are words.
+    """The vocabulary of a tokenizer as words: the word of every token, and which tokens are words.
 
     Attributes:
         words: of every token, folded.
@@ -39,7 +39,7 @@ class Lexicon:
 
 
 def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
-    """Make the lexicon of the first `size` tokens; rows of a head beyond the tokenizer's tokens are no words."""
+    """Make the lexicon of the first `size` tokens; head rows beyond the tokenizer's tokens are no words."""
     known = min(size, len(tokenizer))
     special = {*tokenizer.all_special_ids}
     words = [tokenizer.decode([token]).strip().removeprefix(CONTINUES).casefold() for token in range(known)]
@@ -49,7 +49,7 @@ def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
 
 
 def mean_logits(head: LanguageHead, vectors: Float[np.ndarray, "text dim"]) -> Float[Tensor, "word"]:
-    """Return the mean logits over some texts, to be subtracted as what all texts have in common."""
+    """Return the mean logits over texts, which are subtracted because all texts share them."""
     total = torch.zeros(head.vocabulary, dtype=torch.float64)
     for part in _parts(head, vectors):
         total += head.logits(part).double().sum(0).cpu()

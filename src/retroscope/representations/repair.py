@@ -22,7 +22,7 @@ def lock_of(folder: Path) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class Remake:
-    """Computes damaged windows of a store again, given the positions of their first texts.
+    """Repair of a store: computes damaged windows again, given the positions of their first texts.
 
     Attributes:
         place: of the store.
@@ -35,7 +35,7 @@ class Remake:
     write: Callable[[VectorStore, Collection[int]], None]
 
     def __call__(self, starts: Collection[int]) -> None:
-        """Lock the store, compute those windows again that are still damaged, and report it."""
+        """Lock the store, compute the windows again that are still damaged, and report this."""
         with nullcontext() if is_url(self.place) else FileLock(lock_of(Path(self.place))):
             store = open_store(self.place, "r+")
             wanted = self._with_sources(starts, store)
@@ -45,7 +45,7 @@ class Remake:
             self.write(store, wanted)
 
     def _with_sources(self, starts: Collection[int], store: VectorStore) -> set[int]:
-        """Return the damaged windows among these, and the damaged windows that they are copied from."""
+        """Return the damaged windows among these, and the damaged windows from which they are copied."""
         wanted, queue = set[int](), list(starts)
         while queue:
             start = queue.pop()
@@ -56,7 +56,7 @@ class Remake:
 
 
 def is_of_key(folder: Path, key: str) -> bool:
-    """Return whether a damaged store has this key, by its folder's name or the rest of its description."""
+    """Return whether a damaged store has this key, as shown by its folder's name or its remaining metadata."""
     if folder.name == f"{key[:32]}.zarr":
         return True
     files = (folder / GROUP, *(folder / array / GROUP for array in ARRAYS))
@@ -64,7 +64,7 @@ def is_of_key(folder: Path, key: str) -> bool:
 
 
 def renew_description(folder: Path, empty: Path) -> None:
-    """Replace a store's description by that of an empty store of the same plan."""
+    """Replace a store's metadata by those of an empty store of the same plan."""
     for name in (*(f"{array}/{GROUP}" for array in ARRAYS), GROUP):
         (empty / name).replace(folder / name)
     store = open_store(folder, "r+")
@@ -79,7 +79,7 @@ def remake_damaged(store: VectorStore) -> None:
 
 
 def damaged_files(folder: Path) -> list[Path]:
-    """Return the damaged files of a store and, if it is finished, its missing ones.
+    """Return the damaged files of a store, and the missing ones if it is finished.
 
     Every chunk is read and compared with its CRC-32C. Where the description of group or arrays is damaged, no chunk can
     be read, and the description of the group stands for all.

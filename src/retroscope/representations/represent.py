@@ -29,7 +29,7 @@ InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`
 
 @dataclass(frozen=True)
 class StreamedTexts:
-    """Texts that can be iterated over repeatedly, made anew each time."""
+    """Texts that can be iterated over repeatedly; they are generated anew each time."""
 
     make: Callable[[], Iterator[str]]
 
@@ -59,13 +59,13 @@ class TowerPlan:
         return 0.0 if self.is_stored else self.plan.operations
 
     def shares_pass(self, other: "TowerPlan") -> bool:
-        """Return whether one pass over the texts can make the vectors of both plans."""
+        """Return whether one pass over the texts can compute the vectors of both plans."""
         return shares_pass(self.plan, other.plan)
 
     def extract(
         self, progress: Progress | None = None, engine: Engine = LOCAL, beside: Sequence["TowerPlan"] = ()
     ) -> Representations:
-        """Compute, resume or open the vectors; towers in `beside` that share the pass are computed with them."""
+        """Compute, resume or open the vectors; towers in `beside` that share the pass are computed, too."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
         others = [one for one in beside if self.shares_pass(one)]
         for one in (self, *others):
@@ -76,7 +76,7 @@ class TowerPlan:
         return extract(self.plan, self.ids, self.texts, self.folder, count, engine=engine)
 
     def note_use(self) -> None:
-        """Record in the cache what the vectors are made from, and that they are used now."""
+        """Record in the cache the origin of the vectors, and that they are used now."""
         origin = CacheOrigin(
             models=(self.plan.encoder.name,), collection=self.collection, software=versions(SOFTWARE), form=VERSION
         )
@@ -127,7 +127,7 @@ def represent(
     *,
     engine: Engine = LOCAL,
 ) -> RetrieverRepresentations:
-    """Return every layer's pooled vector of every query and passage; stored vectors are reused.
+    """Return the pooled vectors of every query and passage at every layer; stored vectors are reused.
 
     Args:
         retriever: both towers.
@@ -150,7 +150,7 @@ def extract_towers(
     engine: Engine = LOCAL,
     beside: Sequence[TowerPlan] = (),
 ) -> RetrieverRepresentations:
-    """Make, resume or open the vectors that `plan_towers` planned.
+    """Compute, resume or open the vectors that `plan_towers` planned.
 
     Args:
         beside: towers of other retrievers; those that share a pass with one of these are made with it.

@@ -1,4 +1,4 @@
-"""Stores of vectors on disk: one zarr group for each tower, with checksums and a key of what made it."""
+"""Stores of vectors on disk: one zarr group per tower, with checksums and a key of the inputs."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ class VectorStore:
 
     @property
     def normed(self) -> bool:
-        """Return whether the layers below the last are stored with the final norm, too."""
+        """Return whether the layers below the last are also stored with the final norm."""
         return bool(self.group.attrs.get("norm_each_layer", False))
 
     @property
@@ -84,7 +84,7 @@ class VectorStore:
         return tuple(f"{array.basename}/{array.metadata.encode_chunk_key(place)}" for array, place in places)
 
     def unsound_files(self, start: int) -> list[str]:
-        """Read a shard, and return its files that are damaged or missing."""
+        """Read a shard, and return those of its files that are damaged or missing."""
         rows, unsound = slice(start, start + self.window), list[str]()
         for array, file in zip((self.vectors, self.final), self.shard_files(start), strict=True):
             try:
@@ -94,7 +94,7 @@ class VectorStore:
         return unsound
 
     def write_shard(self, start: int, vectors: np.ndarray, final: np.ndarray) -> tuple[str, ...]:
-        """Write all texts of a shard, replacing what is stored, and return the names of its files."""
+        """Write all texts of a shard over the stored ones, and return the names of its files."""
         files = self.shard_files(start)
         for file in files:  # zarr reads a shard before it writes, and so fails on one that is damaged
             sync(self.group.store.delete(file))
@@ -111,7 +111,7 @@ class VectorStore:
         return self._sound(rows, lambda: self.final[rows] if k is None else self.vectors[rows, k])
 
     def _sound(self, rows: slice | Int[np.ndarray, "n"], read: Callable[[], Any]) -> np.ndarray:
-        """Read rows; if that shows damage, have their damaged shards computed again and read once more."""
+        """Read rows; if damage is found, have the damaged shards computed again and read once more."""
         try:
             return self._checked(read)
         except RepresentationError:
@@ -152,7 +152,7 @@ class Representations:
             )
         if self.normed and not self.store.normed:
             raise RepresentationError(
-                "these vectors were stored without the final norm on every layer",
+                "these vectors were stored without applying the final norm to every layer",
                 where=self.store.place,
                 fix="encode the collection again with norm_each_layer=True (extraction.norm_each_layer)",
             )
@@ -168,7 +168,7 @@ class Representations:
         return self.store.depth
 
     def bare(self) -> "Representations":
-        """Return the representations without the final norm below the last layer."""
+        """Return the representations in which the layers below the last are without the final norm."""
         return replace(self, normed=False)
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
@@ -177,7 +177,7 @@ class Representations:
         return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
-        """Return the index of layer k in the store, where layers with the final norm follow the L + 1 plain ones."""
+        """Return the index of layer k in the store; layers with the final norm follow the L + 1 plain ones."""
         return self.n_layers + k if self.normed and k < self.n_layers - 1 else k
 
     def layer(self, k: int) -> Vectors:
@@ -185,23 +185,23 @@ class Representations:
         return self._read(k, slice(None))
 
     def final(self) -> Vectors:
-        """Read every text's final vector (head and truncation applied): what the retriever searches with."""
+        """Read the final vector of every text (after head and truncation), with which the retriever searches."""
         return self._read(None, slice(None))
 
     def final_blocks(self) -> Iterator[Vectors]:
-        """Yield the final vectors in consecutive blocks, for corpora beyond memory; each shard is read once."""
+        """Yield the final vectors in consecutive blocks, for corpora larger than memory; each shard is read once."""
         for rows in self._blocks(self.store.final, self.store.final.shape[-1]):
             yield self._read(None, rows)
 
     def layer_blocks(self) -> Iterator[list[Vectors]]:
-        """Yield the vectors of every layer, an array a layer, in blocks as `final_blocks` does."""
+        """Yield the vectors of every layer, one array per layer, in blocks as in `final_blocks`."""
         first = self.n_layers - 1 if self.normed else 0  # the last layer stands before the normed ones
         for rows in self._blocks(self.store.vectors, self.n_layers * self.store.vectors.shape[-1]):
             block = self.store.column(slice(first, first + self.n_layers), rows)
             yield [np.asarray(block[:, self._place(k) - first], dtype=np.float32) for k in range(self.n_layers)]
 
     def _blocks(self, array: zarr.Array[Any], row: int) -> Iterator[slice]:
-        """Yield slices of rows for blocks of about `BLOCK_BYTES`, in whole shards."""
+        """Yield slices of rows for blocks of about `BLOCK_BYTES` that consist of whole shards."""
         shard = (array.shards or array.chunks)[0]
         size = max(1, BLOCK_BYTES // (4 * row * shard)) * shard
         for start in range(0, len(self.ids), size):
@@ -215,7 +215,7 @@ class Representations:
 
     @cached_property
     def row_of(self) -> dict[str, int]:
-        """Return text id -> its row."""
+        """Map text ids to their rows."""
         return {text_id: row for row, text_id in enumerate(self.ids)}
 
     def rows(self, ids: Sequence[str]) -> Int[np.ndarray, "n"]:
@@ -246,7 +246,7 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":
-        """Return both towers' vectors without the final norm below the last layer; None if none are stored with it."""
+        """Return both towers' vectors with lower layers without the final norm; None if none are stored with it."""
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
@@ -292,7 +292,7 @@ def is_finished(place: Location) -> bool:
 def representations_in_memory(
     ids: Sequence[str], vectors: Float[np.ndarray, "text layer dim"], final: Vectors | None = None
 ) -> Representations:
-    """Make representations of arrays in memory; `final` defaults to the last layer."""
+    """Make representations from arrays in memory; `final` defaults to the last layer."""
     group = zarr.open_group(MemoryStore(), mode="w")
     group.create_array("vectors", data=vectors.astype(np.float32))
     group.create_array("final", data=(vectors[:, -1] if final is None else final).astype(np.float32))

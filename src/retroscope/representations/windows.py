@@ -1,4 +1,4 @@
-"""Windows of consecutive texts as shards of work, whose stored bytes do not depend on the worker."""
+"""Windows of consecutive texts as shards of work; their stored bytes do not depend on the worker."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ WindowVectors = tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "te
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A window of consecutive texts, with their repeats and lengths.
+    """A window of consecutive texts, with their repetitions and lengths.
 
     Attributes:
         start: position of the first text in the corpus.
@@ -65,7 +65,7 @@ class WindowFormat:
 
 
 def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location) -> Iterator[Shard]:
-    """Yield the windows of a corpus as shards; one depends on those with the first occurrence of its texts.
+    """Yield the windows of a corpus as shards; a shard depends on those in which its texts occur first.
 
     Raises:
         RepresentationError: if there are more or fewer texts than planned.
@@ -84,7 +84,7 @@ def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location)
 
 
 def window_key(plan_key: str, window: Window) -> str:
-    """Return the key of a window's shard: a hash of plan and window."""
+    """Return the key of a window's shard, a hash of plan and window."""
     return fingerprint([plan_key, window.start, window.stop])
 
 
@@ -104,20 +104,20 @@ def other_texts(what: str, place: Location) -> RepresentationError:
 
 @dataclass(frozen=True, eq=False)
 class WindowWorker:
-    """Encodes windows with one encoder and writes them into one store."""
+    """Worker that encodes windows with one encoder and writes them to one store."""
 
     encoder: Encoder
     form: WindowFormat
     store: VectorStore
 
     def compute(self, payload: Window) -> WindowVectors:
-        """Encode the texts of one window that did not occur before; rows of repeated texts stay empty."""
+        """Encode the texts of one window that did not occur earlier; rows of repeated texts stay empty."""
         fresh, rows = self.new_rows(payload)
         vectors = encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed) if rows else None
         return self.laid_out(payload, fresh, vectors)
 
     def new_rows(self, window: Window) -> tuple[Int[np.ndarray, "row"], list[TokenIds]]:
-        """Return the positions and token ids of the window's texts that did not occur before."""
+        """Return the positions and token ids of the window's texts that did not occur earlier."""
         fresh = np.flatnonzero(window.first == np.arange(window.start, window.stop))
         rows = tokenise(self.encoder, [window.texts[int(i)] for i in fresh])
         if not np.array_equal(list(map(len, rows)), window.lengths[fresh]):
@@ -126,7 +126,7 @@ class WindowWorker:
         return fresh, rows
 
     def laid_out(self, window: Window, fresh: Int[np.ndarray, "row"], vectors: LayerVectors | None) -> WindowVectors:
-        """Return the arrays of a window with the new texts' vectors in place, in the stored number format."""
+        """Return the arrays of a window with the vectors of new texts filled in, in the stored number format."""
         depth, dim, out = self.form.shape
         layers = np.empty((len(window.texts), depth, dim), dtype=self.form.dtype)
         final = np.empty((len(window.texts), out), dtype=self.form.dtype)
@@ -148,7 +148,7 @@ class WindowWorker:
         return self.store.write_shard(start, layers, final)
 
     def _checked(self, vectors: LayerVectors) -> WindowVectors:
-        """Return vectors in the stored number format, and refuse infinite or undefined ones."""
+        """Return vectors in the stored number format; refuse infinite or undefined values."""
         dtype = self.form.dtype
         with np.errstate(over="ignore"):
             layers = vectors.layers.numpy().astype(dtype, copy=False)
@@ -203,7 +203,7 @@ class WindowRecruit:
 
 
 def equipment(device: str) -> dict[str, str]:
-    """Return what the bits of a vector depend on besides model and text: kind of device, library versions."""
+    """Return what determines the bits of a vector besides model and text: kind of device, library versions."""
     kind = torch.device(device)
     if kind.type == "cuda":
         name = torch.cuda.get_device_name(kind)

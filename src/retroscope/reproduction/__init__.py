@@ -1,1 +1,1 @@
-"""Reproduction: measure a published study again, point by point, by its own protocol and by a corrected one."""
+"""Reproduction: measure a published study again, point by point, under its own and under a corrected protocol."""

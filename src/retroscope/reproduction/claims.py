@@ -1,4 +1,4 @@
-"""Test the paper's claims, each by a statistic and a rule: on published, reproduced and corrected numbers. No torch."""
+"""Test the paper's claims, each by a statistic and a rule, on published, reproduced and corrected numbers. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -89,7 +89,7 @@ STATISTICS = {
 
 
 def rulings(study: PublishedStudy, claim: Claim, trials: DoneTrials) -> list[Ruling]:
-    """Test a claim by the published numbers, and by ours under both protocols."""
+    """Test a claim on the published numbers, and on ours under both protocols."""
     judge = JUDGES[claim.statistic]
     return [judge(study, claim, trials, numbers) for numbers in (AS_PUBLISHED, PUBLISHED, CORRECTED)]
 
@@ -157,7 +157,7 @@ def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellCh
 
 
 def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
-    """Test a claim about the share of active neurons; the paper prints its counts in bitmaps only."""
+    """Test a claim about the share of active neurons; the paper gives its counts only as images."""
     if numbers == AS_PUBLISHED:
         return Ruling(
             numbers=numbers, outcome=ClaimOutcome.NOT_TESTABLE, what="claimed in words; counts stand only in bitmaps"
@@ -187,7 +187,7 @@ def _outcome(holds: bool, fails: bool) -> ClaimOutcome:
 def _pair(
     study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str
 ) -> tuple[MeasuredTrial, MeasuredTrial] | None:
-    """Return the finished trials of backbone and retriever; None unless both ran with the paper's own weights."""
+    """Return the finished trials of backbone and retriever; None unless both used the paper's own weights."""
     figure = study.figure(claim.figure)
     models = (study.models[claim.model].backbone, claim.model)
     found = [trials.get((figure.data, model, figure.tower, protocol)) for model in models]

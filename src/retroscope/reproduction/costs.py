@@ -48,7 +48,7 @@ class FigureCost:
 
 
 def figure_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale) -> list[FigureCost]:
-    """Return the cost of each figure by itself, although figures share downloads, models and vectors."""
+    """Return the cost of each figure alone, although figures share downloads, models and vectors."""
     return [figure_cost(study, figure, scale) for figure in figures]
 
 
@@ -79,7 +79,7 @@ def _rows(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> int:
 
 
 def _copies(model: PublishedModel, protocol: str) -> int:
-    """Return how often a model is encoded: twice if the published numbers may come from random weights."""
+    """Return the number of encodings of a model: two if the published numbers may come from random weights."""
     return 2 if model.published_at_random and protocol == PUBLISHED else 1
 
 
@@ -100,7 +100,7 @@ def _memory(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
 
 
 def _operations(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> float:
-    """Count the floating point operations of a trial."""
+    """Count the floating point operations of one trial of a reproduction."""
     model = study.models[trial.model]
     blocks = _block_weights(model)
     tokens = PUBLISHED_TOKENS if trial.protocol == PUBLISHED else USUAL_TOKENS

@@ -4,7 +4,7 @@ from typing import TypedDict
 
 
 class PointFacts(TypedDict):
-    """One published point with our value beside it; see `points.PointResult`."""
+    """One published point and our value; see `points.PointResult`."""
 
     figure: int
     data: str
@@ -84,7 +84,7 @@ class ClaimFacts(TypedDict):
 
 
 class MeasuredEffectFacts(TypedDict):
-    """One measured effect of a defect of the published protocol, or of a departure from it."""
+    """One measured effect of a defect of the published protocol, or of a difference from it."""
 
     of: str
     quantity: str
@@ -93,7 +93,7 @@ class MeasuredEffectFacts(TypedDict):
 
 
 class ExhibitFacts(TypedDict):
-    """One defect or departure of the paper's protocol, with its measured effects; see `exhibits.Exhibit`."""
+    """One defect of the paper's protocol, or difference from it, with measured effects; see `exhibits.Exhibit`."""
 
     name: str
     kind: str
@@ -113,14 +113,14 @@ class TrialFacts(TypedDict):
 
 
 class PointCounts(TypedDict):
-    """Numbers of points that were compared, and of those outside their single limit."""
+    """Numbers of compared points, and of points outside their single limit."""
 
     compared: int
     beyond: int
 
 
 class Uncorrected(PointCounts):
-    """Numbers of points of one figure that were compared, and of those outside their single limit."""
+    """Numbers of compared points of one figure, and of points outside their single limit."""
 
     figure: int
 

@@ -1,4 +1,4 @@
-"""Draw rows for some random questions of a data set, so that other passages are neither read nor encoded."""
+"""Draw the rows of some random questions of a data set, so that other passages are neither read nor encoded."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ QUESTION = "question"
 
 
 def drawn_rows(folder: Path, split: str, queries: int, target: Path) -> Path:
-    """Write the rows of a number of questions as a data set of its own, unless it exists, and return its folder.
+    """Write the rows of some questions as a data set, unless it exists, and return its folder.
 
     The draw depends on the questions alone; a larger one contains a smaller one.
 

@@ -1,4 +1,4 @@
-"""Measure the effect of each known defect of the published protocol, and of each departure from it. No torch."""
+"""Measure the effect of each known defect of the published protocol, and of each difference from it. No torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +24,7 @@ RESAMPLES = 200  # of intervals that are not printed
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit:
-    """One defect of the published protocol, or one departure from it, with the function that measures its effect.
+    """One defect of the published protocol, or difference from it, with the function that measures its effect.
 
     Attributes:
         name: stable name.
@@ -44,7 +44,7 @@ class Exhibit:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredEffect:
-    """One measured effect of a defect or departure.
+    """One measured effect of a defect or difference.
 
     Attributes:
         of: what was measured, e.g. a model on a data set.
@@ -60,12 +60,12 @@ class MeasuredEffect:
 
 
 def exhibits_of(name: str) -> tuple[Exhibit, ...]:
-    """Return the defects and departures of a published study."""
+    """Return the defects of a published study, and the differences from its protocol."""
     return TypeAdapter(tuple[Exhibit, ...]).validate_python(yaml.safe_load(data_text(name, "exhibits.yaml")))
 
 
 def exhibit_documents(study: PublishedStudy, trials: DoneTrials) -> list[ExhibitFacts]:
-    """Return every defect and departure with its measured effects, JSON-like."""
+    """Return every defect and difference with its measured effects, as JSON-like values."""
     found = [
         asdict(one) | {"effects": [asdict(effect) for effect in MEASURES[one.measure](study, trials)]}
         for one in exhibits_of(study.name)
@@ -83,14 +83,14 @@ def _named(trials: DoneTrials, kind: str, protocol: str) -> list[tuple[str, Meas
 
 
 def _largest_difference(trial: MeasuredTrial, one: Mapping[str, str], other: Mapping[str, str]) -> float:
-    """Return the signed difference of two accuracies where it is largest, over N and layers."""
+    """Return the difference of two accuracies with the largest absolute value, over N and layers."""
     means = trial.measurement.scores["model"].mean()
     gaps = (means.sel(one) - means.sel(other)).values
     return float(gaps.flat[int(np.nanargmax(np.abs(gaps)))])
 
 
 def _shuffled_queries(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure how much accuracy the published and the similarity probe lose when queries are shuffled."""
+    """Measure by how much shuffled queries lower the accuracy of the published and of the similarity probe."""
     effects = []
     for protocol, probe in ((PUBLISHED, CONCAT), (CORRECTED, SIMILARITY)):
         for of, trial in _named(trials, PROBES, protocol):
@@ -101,7 +101,7 @@ def _shuffled_queries(study: PublishedStudy, trials: DoneTrials) -> list[Measure
 
 
 def _random_context(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Count the weights that the published loading misses, and find whether its numbers fit random or real weights."""
+    """Count the weights that the published code fails to load, and test whether its numbers fit random or real ones."""
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         loading = trial.facts["loading"]
@@ -124,7 +124,7 @@ def _mean_distance(study: PublishedStudy, trial: MeasuredTrial, control: str) ->
 
 
 def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure how many texts are noise under the norm target, and its neurons' overlap with those of the margin."""
+    """Measure how many texts are noise under the target `norm`, and its neurons' overlap with those of `margin`."""
     effects = []
     for of, trial in _named(trials, NEURONS, PUBLISHED):
         made = neurons_of(trial).attribution
@@ -140,7 +140,7 @@ def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffe
 
 
 def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) -> float | None:
-    """Return the Jaccard index of two trials' neurons that at least one example activates; None without any."""
+    """Return the Jaccard index of two trials' neurons that at least one example activates; None if there are none."""
     threshold = study.models[one.trial.model].threshold
     both, either = 0, 0
     first, second = neurons_of(one).attribution, neurons_of(other).attribution
@@ -174,7 +174,7 @@ def _unpaired_test(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEf
 
 
 def _undertrained_probe(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Measure how far the published probe's accuracy is below that of the same probe fitted to convergence."""
+    """Measure how far the published probe's accuracy is below that of the same probe after convergence."""
     effects = []
     for of, trial in _named(trials, PROBES, PUBLISHED):
         gap = _largest_difference(trial, {"probe": PASSAGE_ONLY, "control": NONE}, {"probe": CONCAT, "control": NONE})
@@ -210,7 +210,7 @@ def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
 
 
 def _nothing(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Return no effect: this reproduction does not measure it."""
+    """Return no effect, because this reproduction does not measure it."""
     return []
 
 

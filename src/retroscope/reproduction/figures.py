@@ -1,4 +1,4 @@
-"""Draw the figures of a reproduction's page: published curves with ours, residuals, and corrected curves."""
+"""Draw the figures of a reproduction's page: published curves and ours, residuals, and corrected curves."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,7 +23,7 @@ def page_figures(study: PublishedStudy, results: Results, chosen: Sequence[Publi
 
 
 def figures_of_one(study: PublishedStudy, results: Results, figure: PublishedFigure) -> list[Figure]:
-    """Draw the figures that reproduce one published figure, as far as there are data."""
+    """Draw the figures that reproduce one published figure, if there are data."""
     if figure.kind == NEURONS:
         both = [_neurons(study, results, figure, protocol) for protocol in (PUBLISHED, CORRECTED)]
         return [one for one in both if one is not None]
@@ -41,7 +41,7 @@ def _points(results: Results, figure: PublishedFigure, models: Sequence[str]) ->
 
 
 def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, models: Sequence[str]) -> Figure:
-    """Draw the published curves (dashed, open circles) with ours over them, in one colour for each model."""
+    """Draw the published curves (dashed, open circles) and ours, in one colour for each model."""
     points = _points(results, figure, models).assign(
         model=lambda rows: rows["model"].map(lambda name: study.models[name].label),
         passages=lambda rows: [f"N = {n}" for n in rows["passages"]],
@@ -125,7 +125,7 @@ def _smoke(results: Results) -> str:
 def _by_passages(
     frame: pd.DataFrame, name: str, title: str, caption: str, quantity: str, *, zero: bool = False
 ) -> Figure | None:
-    """Draw a figure with one panel for each N; None without rows."""
+    """Draw a figure with one panel for each N; None if there are no rows."""
     if frame.empty:
         return None
     shown = frame.reindex(columns=["passages", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])
@@ -163,7 +163,7 @@ def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, p
 
 
 def figure_names(study: PublishedStudy, figure: PublishedFigure) -> Iterator[str]:
-    """Yield the names of the figures that stand for one published figure, in the order of the page."""
+    """Yield the names of the figures for one published figure, in the order of the page."""
     if figure.kind == NEURONS:
         yield from (f"figure-{figure.number}-neurons-{protocol}" for protocol in (PUBLISHED, CORRECTED))
         return

@@ -10,7 +10,7 @@ from retroscope.reproduction.trials import SMOKE, ModelTrial, Scale, as_typed_li
 
 
 def listed_figures(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[str]:
-    """List every figure with what it shows, its models and its data set."""
+    """List every figure with its content, models and data set."""
     lines = [f"{study.title}", f"{study.authors}, {study.venue}", ""]
     for figure in figures:
         count = len(study.points_of(figure))
@@ -40,7 +40,7 @@ def listed_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scal
 def listed_commands(
     study: PublishedStudy, figures: Sequence[PublishedFigure], scale: Scale, out: Path | None
 ) -> list[str]:
-    """List the shell commands that measure the figures: downloads first, then one line a trial."""
+    """List the shell commands that measure the figures: first downloads, then one line per trial."""
     place = out or Path(f"runs/{study.name}")
     trials = trials_of(study, figures)
     names = list(dict.fromkeys(trial.data for trial in trials))
@@ -56,7 +56,7 @@ def listed_commands(
 
 
 def _data_folder(study: PublishedStudy, trial: ModelTrial, scale: Scale, out: Path) -> Path:
-    """Return the folder of a trial's data: downloaded, a drawn part of it, or made up."""
+    """Return the folder of a trial's data: downloaded, a sample, or made up."""
     data = study.data[trial.data]
     if scale.limit_queries is not None:
         return Workplace(study, scale, out, out).rows(trial.data, data.splits[trial.kind])

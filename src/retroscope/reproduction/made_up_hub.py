@@ -66,7 +66,7 @@ def made_up_hub(folder: Path, study: PublishedStudy) -> Path:
 
 
 def _snapshot(hub: Path, kind: str, source: str) -> Path:
-    """Make the folder of one snapshot, as the hub's cache expects it."""
+    """Make the folder of one snapshot in the layout of the hub's cache."""
     snapshot = made_up_snapshot(hub, kind, source)
     references = snapshot.parents[1] / "refs"
     for folder in (snapshot, references):
@@ -118,7 +118,7 @@ def _write_decoders(hub: Path, words: list[str]) -> None:
 
 
 def _tuned(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return weights with random noise added, as made-up fine-tuning."""
+    """Return weights with random noise added, as a made-up fine-tuning."""
     return {name: value + TUNED * torch.randn_like(value) if value.is_floating_point() else value
             for name, value in weights.items()}  # fmt: skip
 
@@ -175,7 +175,7 @@ def _bert_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
 
 
 def _llama_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
-    """Return a tokenizer with LLaMA's special tokens, which starts texts with <s> and has no padding token."""
+    """Return a tokenizer with LLaMA's special tokens, which begins texts with <s> and has no padding token."""
     vocabulary = {word: number for number, word in enumerate([*LLAMA_TOKENS, *words])}
     backend = _backend(vocabulary, "<unk>")
     backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])

@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import MODEL
 
 
 def measure_trials(place: Workplace, trials: Sequence[ModelTrial], progress: Progress) -> Iterator[ModelTrial]:
-    """Measure the trials that are not done yet, and yield each when it is stored."""
+    """Measure the unfinished trials, and yield each one when it is stored."""
     collections: dict[tuple[str, str], Collection] = {}
     for trial in trials:
         if facts_if_done(place, trial) is None:
@@ -33,7 +33,7 @@ def measure_trials(place: Workplace, trials: Sequence[ModelTrial], progress: Pro
 def _measure(
     place: Workplace, trial: ModelTrial, collections: dict[tuple[str, str], Collection], progress: Progress
 ) -> None:
-    """Measure one trial as its command line would, and store the study with the commits that it used.
+    """Measure one trial as its command line would, and store the study with the commits used.
 
     Args:
         collections: those that were read by now, by data set and its settings; completed.
@@ -74,7 +74,7 @@ def trial_settings(values: Mapping[str, Any], kind: str) -> StudySettings:
 
 
 def published_loading(source: str) -> dict[str, int]:
-    """Load a checkpoint as the published code does, and count the weights that it does not find there."""
+    """Load a checkpoint as the published code does, and count the weights that this code does not find."""
     from transformers import AutoModel
 
     with quiet():

@@ -21,7 +21,7 @@ def neurons_of(measured: MeasuredTrial) -> AttributedModel:
 
 
 def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
-    """Return a row for each FFN matrix and layer: active neurons, and the mean share active in one example.
+    """Return a row for each FFN matrix and layer: active neurons, and their mean share in one example.
 
     A neuron is active if at least one example puts it above the threshold: the number beside the published maps.
     """
@@ -39,12 +39,12 @@ def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
 
 
 def published_end(neurons: int) -> int:
-    """Return how many neurons of a layer the published heat map shows: ten bins of equal whole size."""
+    """Return the number of a layer's neurons that the published heat map shows: ten bins of equal whole size."""
     return BINS * max(1, neurons // BINS)
 
 
 def example_shares(measured: MeasuredTrial, threshold: float, part: str, layers: Sequence[int]) -> xr.DataArray:
-    """Return, for each example, the share of an FFN matrix's neurons that are active, over a range of layers.
+    """Return the share of an FFN matrix's active neurons over a range of layers, for each example.
 
     Args:
         layers: first and last layer; empty: all.

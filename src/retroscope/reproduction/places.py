@@ -1,4 +1,4 @@
-"""Folders of a reproduction's trials, and which trials are done. No torch."""
+"""Folders of a reproduction's trials, and the state of trials. No torch."""
 
 import hashlib
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ class Workplace:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTrial:
-    """One finished trial: its measurement, and the facts of its record.
+    """One finished trial: its measurement, and the facts in its record.
 
     Attributes:
         trial: what was measured.
@@ -83,7 +83,7 @@ def made_up_snapshot(hub: Path, kind: str, source: str) -> Path:
 
 
 def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
-    """Hash all that determines a trial's numbers."""
+    """Return the hash of everything that determines a trial's numbers."""
     values = trial_values(study, trial, scale, "")
     values["after"]["load"].pop("device", None)
     made_of = {"settings": values, "limit": scale.limit_queries, "revision": study.revision, "schema": SCHEMA}
@@ -91,7 +91,7 @@ def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
 
 
 def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
-    """Return the record of a finished trial; None if it was not measured at this scale, or its record is damaged."""
+    """Return the record of a finished trial; None if it was not measured at this scale or is damaged."""
     try:
         facts = read_document(place.about(trial))
     except (DamageError, AnalysisError):  # absent, damaged or of another version: it is measured again
@@ -100,7 +100,7 @@ def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
 
 
 def read_trial(place: Workplace, trial: ModelTrial) -> MeasuredTrial | None:
-    """Return what a trial measured; None if it is not done.
+    """Return the measurement of a trial; None if it is not finished.
 
     Raises:
         DamageError: if its study is not what was written.

@@ -1,4 +1,4 @@
-"""Compare every published point with ours: the difference, its tolerance, and what it means. No torch.
+"""Compare every published point with ours: the difference, its tolerance, and the outcome. No torch.
 
 The tolerance is derived. Both accuracies are means of choices. The published one has the binomial standard error of as
 many choices as the paper's own stars imply at least; ours has that of its queries, each the mean of its choices. Their
@@ -79,7 +79,7 @@ class PointResult:
 
 
 def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
-    """Return the range of the unknown number of choices with which every significance star, or its lack, agrees.
+    """Return the range of the unknown number of choices with which all significance stars, and missing stars, agree.
 
     The published test is Student's t for two samples of n zeros and ones each; at thousands of choices it is the
     normal test with the variance p (1 - p) of each side. Differences are taken as large, or as small, as the errors of
@@ -109,7 +109,7 @@ def star_quantile(study: PublishedStudy, model: str) -> float:
 
 
 def simultaneous_quantile(study: PublishedStudy, number: int) -> float:
-    """Return the normal quantile of two-sided intervals that hold together for a number of points (Bonferroni)."""
+    """Return the normal quantile of two-sided intervals that hold together for several points (Bonferroni)."""
     return NormalDist().inv_cdf(1 - (1 - study.level) / max(1, number) / 2)
 
 
@@ -165,7 +165,7 @@ def _point_result(
 def _judged(
     study: PublishedStudy, point: PublishedPoint, ours: float, tolerance: float, *, made_up: bool
 ) -> tuple[PointState, str]:
-    """Return the state of a point, and the reason."""
+    """Return the state of a point, with the reason."""
     if made_up:
         return PointState.NOT_COMPARABLE, "smoke weights"
     difference = abs(ours - point.accuracy)
@@ -184,7 +184,7 @@ def count_states(results: Sequence[PointResult]) -> dict[str, int]:
 
 
 def count_beyond(results: Sequence[PointResult]) -> PointCounts:
-    """Count the points that were compared, and those outside the limit of a single point."""
+    """Count the compared points, and those outside the limit of a single point."""
     compared = [one for one in results if one.state not in (PointState.NOT_RUN, PointState.NOT_COMPARABLE)]
     return {"compared": len(compared), "beyond": sum(_is_beyond(one) for one in compared)}
 

@@ -1,4 +1,4 @@
-"""The type `PublishedStudy`: what a paper measured, and the numbers it printed, read from package data. No torch."""
+"""The type `PublishedStudy`: what a paper measured, and its printed numbers, read from package data. No torch."""
 
 import csv
 import io

@@ -56,7 +56,7 @@ def results_document(place: Workplace) -> Results:
 
 
 def read_trials(place: Workplace) -> dict[tuple[str, str, str, str], MeasuredTrial]:
-    """Return every trial that is done at this scale, by data set, model, tower and protocol."""
+    """Return every finished trial at this scale, by data set, model, tower and protocol."""
     read = [read_trial(place, trial) for trial in trials_of(place.study, place.study.figures)]
     done = [one for one in read if one is not None]
     return {(one.trial.data, one.trial.model, one.trial.tower, one.trial.protocol): one for one in done}
@@ -111,7 +111,7 @@ def _claim_facts(study: PublishedStudy, number: int, trials: DoneTrials) -> Clai
 
 
 def figures_of(study: PublishedStudy, numbers: Sequence[int]) -> tuple[PublishedFigure, ...]:
-    """Return the figures of these numbers in the paper's order; all figures if none is given.
+    """Return the figures with these numbers in the paper's order; all figures if none is given.
 
     Raises:
         SettingsError: for a number that the paper does not have.

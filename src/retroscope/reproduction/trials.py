@@ -72,7 +72,7 @@ class ModelTrial:
 
 
 def scale_named(name: str, *, limit_queries: int | None = None, device: str = "cpu") -> Scale:
-    """Return a named scale, changed by the user's own limits.
+    """Return a named scale with the user's own limits.
 
     Raises:
         SettingsError: if there is none of that name.
@@ -91,7 +91,7 @@ def scale_named(name: str, *, limit_queries: int | None = None, device: str = "c
 
 
 def trials_of(study: PublishedStudy, figures: Sequence[PublishedFigure]) -> list[ModelTrial]:
-    """Return the trials that the figures need, each once: the published protocol first, then the corrected one."""
+    """Return the distinct trials that the figures need: the published protocol first, then the corrected one."""
     named = {
         trial.name: trial
         for protocol in (PUBLISHED, CORRECTED)
@@ -128,7 +128,7 @@ def as_typed_line(words: Sequence[str]) -> str:
 
 
 def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str) -> dict[str, Any]:
-    """Return the settings of a trial as nested values; the rest comes from its protocol."""
+    """Return the settings of a trial as nested values; other settings come from its protocol."""
     model = study.models[trial.model]
     towers = {"query": model.query, "passage": model.source} if model.query else {"source": model.source}
     load: dict[str, Any] = {"pooling": POOLINGS[model.pooling], "similarity": SIMILARITY}
@@ -172,7 +172,7 @@ def _controls(trial: ModelTrial, model: PublishedModel) -> list[str]:
 
 
 def _probes(trial: ModelTrial) -> list[str]:
-    """Return the probes of a trial; `passage_only`, the published probe fitted to convergence, is always among them."""
+    """Return the probes of a trial, always with `passage_only`, the published probe fitted to convergence."""
     return ["concat", "passage_only"] if trial.protocol == PUBLISHED else [SIMILARITY, "passage_only", "elementwise"]
 
 

@@ -1,4 +1,4 @@
-"""Divide queries into folds that share no relevant passage and no text, so that nothing learned leaks.
+"""Divide queries into folds without shared relevant passages or texts, so that nothing learned leaks.
 
 Queries are joined where they have a relevant passage or their text in common; what is joined stays in one fold.
 """
@@ -45,7 +45,7 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
 
 
 def linked_groups(collection: Collection) -> Folds:
-    """Return the group number of every judged query; queries linked by shared passages or texts form a group."""
+    """Return the group number of every judged query; queries with shared passages or texts form a group."""
     queries = collection.judged_queries
     nodes: dict[tuple[str, str], int] = {}
     rows = [(i, nodes.setdefault(key, len(nodes))) for i, q in enumerate(queries) for key in _keys(collection, q)]
@@ -61,7 +61,7 @@ def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
 
 
 def folded_text(collection: Collection, query: str) -> str:
-    """Return a query's text in the form in which splits compare texts (without case, single spaces)."""
+    """Return a query's text in the form in which splits compare texts (folded case, single spaces)."""
     return folded(collection.queries[query].text)
 
 

@@ -1,4 +1,4 @@
-"""A linear head on frozen vectors: the most that a linear map, learned from judgments, can retrieve with them.
+"""A linear head on frozen vectors, which shows how well a learned linear map of them can retrieve.
 
 The query's vector is mapped towards its relevant passage's, the passages stay where they are:
 
@@ -24,7 +24,7 @@ RelevantRows = Sequence[Int[np.ndarray, "n"]]  # of every query, the rows of its
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Unit-length vectors of the same queries and passages, raw or whitened, with the relevant passages.
+    """Unit-length vectors of one set of queries and passages, raw or whitened, with the relevant passages.
 
     Attributes:
         queries: one row a judged query.
@@ -63,7 +63,7 @@ class FoldHead:
 def cross_fitted(
     spaces: dict[str, Space], folds: Int[np.ndarray, "query"], penalties: Sequence[float] = PENALTIES
 ) -> list[FoldHead]:
-    """Fit a head for every fold, without its queries and their relevant passages.
+    """Fit a head for every fold, without the fold's queries and their relevant passages.
 
     The next fold in turn selects view and penalty, by the reciprocal rank of its queries' relevant passages among one
     another; of equals the larger penalty. The other folds train.
@@ -97,7 +97,7 @@ def _head(
 def training_rows(
     folds: Int[np.ndarray, "query"], fold: int, dev: int
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]]:
-    """Return the queries that train the head of a fold, and those that select it."""
+    """Return the queries that train the head of a fold, and the queries that select it."""
     return np.flatnonzero((folds != fold) & (folds != dev)), np.flatnonzero(folds == dev)
 
 
@@ -117,7 +117,7 @@ def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
 def _reciprocal_rank(
     queries: Matrix, shift: Matrix | None, pool: Matrix, target: Bool[np.ndarray, "query passage"]
 ) -> float:
-    """Return the mean reciprocal rank of the first relevant passage, with ties counted against it."""
+    """Return the mean reciprocal rank of the first relevant passage; ties count against it."""
     scores = _mapped(queries, shift) @ pool.T
     first = np.where(target, scores, -np.inf).max(axis=1, keepdims=True)
     ahead = ((scores >= first) & ~target).sum(axis=1)

@@ -45,7 +45,7 @@ def _is_computed(measure: ir_measures.Measure) -> bool:
 
 
 def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> None:
-    """Refuse measures that cannot be computed with these judgments, before anything is encoded.
+    """Refuse measures that cannot be computed from these judgments, before anything is encoded.
 
     Raises:
         SettingsError: that names the measures that their provider cannot compute with them: gdeval (ERR, nDCG with
@@ -66,13 +66,13 @@ def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> No
 
 
 def depth(names: Sequence[str], least: int = 100) -> int:
-    """Return how many passages must be ranked for each query to compute these measures."""
+    """Return the number of passages that must be ranked per query to compute these measures."""
     cutoffs = [parse_measure(name).params.get("cutoff") for name in names]
     return max([least if cut is None else int(cut) for cut in cutoffs] + [10])
 
 
 def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus") -> list[str]:
-    """Warn of measures that the ranking's depth or a small corpus cuts off.
+    """Warn of measures whose cut-off exceeds the depth of the ranking or a small corpus.
 
     Args:
         names: of the measures.
@@ -91,7 +91,7 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
 
 
 def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:
-    """Return the value of each measure for each judged query, dims (query, measure).
+    """Return the value of each measure for each judged query, with the dimensions (query, measure).
 
     The order of the run decides, not its scores: tied scores are ranked as the run ranks them,
     whatever the provider of a measure would do with a tie (from a file, ir-measures breaks them as trec_eval

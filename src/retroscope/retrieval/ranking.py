@@ -1,4 +1,4 @@
-"""Rankings as matrices of integer keys, one for each hit; a greater key is a better hit.
+"""Rankings as matrices of integer keys, one per hit; a greater key is a better hit.
 
 The upper half of a key is the score, the lower half the place of the id. Sorting keys therefore sorts by score and
 then by id, and rankings of two blocks are merged_keys by sorting the keys of both.
@@ -32,7 +32,7 @@ class RankedPassages:
 
 
 def id_order(ids: Sequence[str]) -> Int[np.ndarray, "passage"]:
-    """Return the place of every id when ids are sorted from the greatest to the least."""
+    """Return the position of every id in the order from the greatest to the least id."""
     descending = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
     order = np.empty(len(ids), dtype=np.int64)
     order[descending] = np.arange(len(ids))
@@ -68,14 +68,14 @@ def merged_keys(best: Keys, other: Keys, k: int) -> Keys:
 
 
 def least_scores(best: Keys, k: int) -> Float[np.ndarray, "query"]:
-    """Return the score of each query's k-th hit; minus infinity where there are fewer."""
+    """Return the score of each query's k-th hit; minus infinity if there are fewer hits."""
     if best.shape[1] < k:
         return np.full(len(best), -np.inf, dtype=np.float32)
     return key_scores(np.ascontiguousarray(best[:, -k]))
 
 
 def ranked_passages(best: Keys, order: Int[np.ndarray, "passage"]) -> RankedPassages:
-    """Return the rows and scores that the keys stand for, best first."""
+    """Return the rows and scores of the keys, best first."""
     keys = np.ascontiguousarray(best[:, ::-1])
     row_at = np.empty(len(order), dtype=np.int64)
     row_at[order] = np.arange(len(order))

@@ -36,12 +36,12 @@ class Retrieval:
 
 
 def check_measures(names: Sequence[str], collection: Collection) -> None:
-    """Refuse measures that cannot be computed with the judgments of a collection, before anything is encoded."""
+    """Refuse measures that cannot be computed from the judgments of a collection, before anything is encoded."""
     check_computed(names, _searched(collection))
 
 
 def _searched(collection: Collection) -> dict[str, dict[str, int]]:
-    """Return the judgments of the queries that have a relevant passage, which are the ones searched with."""
+    """Return the judgments of the queries with a relevant passage; only these queries are searched."""
     return {q: collection.qrels[q] for q in collection.judged_queries}
 
 
@@ -81,7 +81,7 @@ def _judged_rows(vectors: RetrieverRepresentations, collection: Collection) -> I
 
 
 def _fetched(collection: Collection, measures: Sequence[str]) -> int:
-    """Return how many passages are retrieved for a query: one more if the query's own is dropped."""
+    """Return the number of passages to retrieve per query: one more if the query's own passage is dropped."""
     return depth(measures) + int(collection.ignore_identical_ids)
 
 
@@ -114,7 +114,7 @@ def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> 
 
 @dataclass(frozen=True, eq=False)
 class LayerRetrieval:
-    """Measures of the rankings by every layer's vectors, and the first relevant ranks.
+    """Measures of the rankings by every layer's vectors, and the ranks of the first relevant passages.
 
     Attributes:
         scores: dims (query, layer, measure).
@@ -133,7 +133,7 @@ def retrieve_layers(
     measures: Sequence[str] = DEFAULT_MEASURES,
     progress: ShownCount = None,
 ) -> Scores:
-    """Return the measures of every layer's pooled vectors, dims (query, layer, measure).
+    """Return the measures of every layer's pooled vectors, with the dimensions (query, layer, measure).
 
     Arguments and errors are those of `rank_by_layers`, which returns the ranks of relevant passages, too.
     """

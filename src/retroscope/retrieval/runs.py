@@ -11,7 +11,7 @@ from retroscope.files.whole import whole_file
 
 
 def write_run(run: Run, path: Path, tag: str) -> None:
-    """Write a run as lines `qid Q0 docid rank score tag`, whole or not at all, with all digits of float32 scores.
+    """Write a run as lines `qid Q0 docid rank score tag`, completely or not at all, with all digits of float32 scores.
 
     Raises:
         AnalysisError: if an id contains white space, which the format cannot represent.
@@ -40,7 +40,7 @@ def run_of(content: bytes) -> Run:
 
 
 def first_relevant_ranks(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return the rank of the first relevant passage of every query; 0 if its ranking contains none."""
+    """Return the rank of the first relevant passage of every query; 0 if the ranking has none."""
     return {
         query_id: next((rank for rank, (p, _) in enumerate(hits, 1) if qrels.get(query_id, {}).get(p, 0) > 0), 0)
         for query_id, hits in run.items()

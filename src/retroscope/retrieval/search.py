@@ -89,7 +89,7 @@ def _search(
     similarity: str,
     progress: Count | None = None,
 ) -> list[RankedPassages]:
-    """Search with several kinds of vectors at once: `queries` and each block have one array for each kind."""
+    """Search with several kinds of vectors at once; `queries` and each block have one array per kind."""
     if similarity not in SIMILARITIES:
         raise unknown_name("similarity", similarity, SIMILARITIES)
     asked = [_prepared(vectors, similarity) for vectors in queries]
@@ -116,7 +116,7 @@ def _check_sizes(queries: Vectors, passages: Vectors) -> None:
 
 
 def _prepared(vectors: Vectors, similarity: str) -> Vectors:
-    """Return vectors ready for a dot product: unchanged for "dot", of unit length for "cosine"."""
+    """Return vectors for a dot product: unchanged for "dot", of unit length for "cosine"."""
     if similarity == "dot":
         return np.ascontiguousarray(vectors, dtype=np.float32)
     out = np.empty(vectors.shape, dtype=np.float32)
@@ -129,7 +129,7 @@ def _prepared(vectors: Vectors, similarity: str) -> Vectors:
 
 
 def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
-    """Merge the best k hits of `best` with those of a block of passages, whose ids have the ranks `order`.
+    """Merge the best k hits in `best` with those of a block of passages, whose ids have the ranks `order`.
 
     A passage is scored exactly where its float32 score and the largest error of that could reach the k-th best so far.
     """
@@ -149,7 +149,7 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
 
 
 def _noise(queries: Vectors, block: Vectors) -> Float[np.ndarray, "query"]:
-    """Bound the rounding error of a float32 inner product, summed in any order, for each query.
+    """Return a bound on the rounding error of a float32 inner product, summed in any order, for each query.
 
     The bound is (d + 2) u |q| |p|, u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, eq. 3.5, with
     Cauchy-Schwarz), one u of them for the rounding of the exact score.
@@ -163,7 +163,7 @@ def _lengths(vectors: Vectors) -> Float[np.ndarray, "text"]:
 
 
 def _settled(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
-    """Return the best k of a block for queries whose best passages float32 cannot separate.
+    """Return the best k of a block for queries whose best passages float32 cannot rank.
 
     Products in float64 leave the passages whose scores may differ by the rounding to float32 alone; these are scored
     exactly. Equal vectors (all of them, for the first token at layer 0) are scored once.
@@ -195,7 +195,7 @@ def _distinct(block: Vectors) -> tuple[Vectors, Int[np.ndarray, "text"]]:
 def _exact(
     queries: Vectors, block: Vectors, asked: Int[np.ndarray, "pair"], rows: Int[np.ndarray, "pair"]
 ) -> Float[np.ndarray, "pair"]:
-    """Compute in float64, and round to float32, the similarity of each pair of a query and a row of the block.
+    """Compute the similarity of each pair of a query and a block row in float64, and round it to float32.
 
     One dot product for each pair, so that its value depends on the two vectors alone.
     """
@@ -210,7 +210,7 @@ def _exact(
 def as_run(
     ranking: RankedPassages, query_ids: Sequence[str], passage_ids: Sequence[str], *, skip_identical: bool, k: int
 ) -> dict[str, list[tuple[str, float]]]:
-    """Return query id -> (passage id, score), best first; `skip_identical` drops the query's own id."""
+    """Map each query id to (passage id, score) pairs, best first; `skip_identical` drops the query's own id."""
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, rows, scores in zip(query_ids, ranking.rows, ranking.scores, strict=True):
         hits = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))

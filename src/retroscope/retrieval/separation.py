@@ -49,7 +49,7 @@ class Separation:
 def separation_by_layer(
     sides: Mapping[str, RetrieverRepresentations], collection: Collection, *, seed: int = 0
 ) -> Separation:
-    """Count the similarities of relevant and of other passages at every layer, of a sample.
+    """Count the similarities of relevant and of other passages at every layer, for a sample.
 
     The bins of a layer are those of all sides where vectors are compared by cosine, else each side has its own.
 
@@ -106,7 +106,7 @@ def of_unit_length(vectors: Vectors) -> Vectors:
 
 
 def _affordable(sides: Iterable[RetrieverRepresentations]) -> int:
-    """Return for how many texts all layers fit into memory."""
+    """Return the number of texts whose vectors of all layers fit into memory."""
     widest = max(one.passage.n_layers * int(one.passage.store.vectors.shape[-1]) for one in sides)
     return max(100, BYTES // (4 * widest))
 

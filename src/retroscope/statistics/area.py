@@ -1,4 +1,4 @@
-"""Compute the area between two curves of every query, and an interval of its mean."""
+"""Compute the area between two curves for every query, and an interval of the mean area."""
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +11,7 @@ Curves = Float[np.ndarray, "query *cell fraction"]
 
 
 def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
-    """Return the weights that turn a curve's values into its mean height over log10 of the fractions.
+    """Return the weights that turn the values of a curve into its mean height over log10 of the fractions.
 
     The trapezoidal rule on x_i = log10(f_i), over the length x_m - x_1:
     w_i = (x_{i+1} - x_{i-1}) / (2 (x_m - x_1)), with x_0 = x_1 and x_{m+1} = x_m. They sum to 1, so that a mean
@@ -36,7 +36,7 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
 
 
 def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"]) -> np.ndarray:
-    """Return the mean height of `upper` over `lower`, [query, *cell]; negative below, NaN with gaps."""
+    """Return the mean height of `upper` above `lower`, [query, *cell]; negative if below, NaN with gaps."""
     return np.asarray((np.asarray(upper, np.float64) - np.asarray(lower, np.float64)) @ area_weights(fractions))
 
 
@@ -47,7 +47,7 @@ def mean_area_between(
     settings: IntervalSettings = DEFAULT,
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Return the mean over queries of the area between their two curves, with its bootstrap interval over queries.
+    """Return the mean area between two curves over queries, with its bootstrap interval over queries.
 
     The area is linear in the curves, so that its mean is the area between the mean curves; whole texts of queries are
     resampled, and with them both curves and all fractions, which are not independent of one another.

@@ -44,7 +44,7 @@ def odds_ratio(
     clusters: Int[np.ndarray, "item"],
     level: float = 0.95,
 ) -> OddsRatio:
-    """Return the odds ratio of two outcomes of the same items, with 0.5 added to every count.
+    """Return the odds ratio of two outcomes of the same items; 0.5 is added to every count.
 
     NaN where a value of an outcome occurs fewer than `FEWEST` times. Where a cell of the table has fewer than
     `FEWEST_IN_CELL` items there is no interval: an empty cell stays 0.5 whichever cluster is left out, so that the
@@ -84,7 +84,7 @@ def mantel_haenszel(
 
 
 def _counts(first: np.ndarray, second: np.ndarray, strata: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Count the items, [cluster, stratum, first, second]; "yes" comes first."""
+    """Count the items, [cluster, stratum, first, second]; "yes" is first."""
     _, stratum = np.unique(strata, return_inverse=True)
     _, cluster = np.unique(clusters, return_inverse=True)
     counts = np.zeros((cluster.max(initial=-1) + 1, stratum.max(initial=-1) + 1, 2, 2))
@@ -131,6 +131,6 @@ def _none(n: int, strata: int) -> OddsRatio:
 
 
 def by_quantile(values: Float[np.ndarray, "item"], parts: int) -> Int[np.ndarray, "item"]:
-    """Divide values into parts at their quantiles and return each value's part; equal values share a part."""
+    """Divide values at their quantiles and return the part of each value; equal values are in one part."""
     edges = np.unique(np.quantile(values, np.arange(1, parts) / parts))
     return np.searchsorted(edges, values, side="left")

@@ -11,8 +11,7 @@ from retroscope.scores import QUERY, Scores
 
 
 def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
-    """Return the scores as a table, one row for each query in order of ids, one column for each cell (combination of
-    labels).
+    """Return the scores as a table: a row per query in order of ids, a column per cell (combination of labels).
 
     Raises:
         AnalysisError: if a score is infinite; a missing one must be NaN.
@@ -48,7 +47,7 @@ def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
 
 
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:
-    """Return the number of each cell's family of tests, one family for each label of the dimensions `per`.
+    """Return the number of each cell's family of tests: one family for each label of the dimensions `per`.
 
     Cells of the `headline` (dimension, label) are families apart from the others.
     """

@@ -1,4 +1,4 @@
-"""Select the best of many variants without optimism: selected on some queries, reported on others.
+"""Select the best of many variants without optimism: selection on some queries, report on others.
 
 The largest of many means is too large: it was chosen for its luck, too. Here every fold of queries is answered by the
 variant with the best mean over all other folds; the mean over all queries is then that of "choose, then measure".

@@ -1,4 +1,4 @@
-"""Compare two sets of scores: the one entry to every test, interval and correction of this package."""
+"""Compare two sets of scores, with all tests, intervals and corrections of this package."""
 
 from dataclasses import dataclass
 
@@ -73,7 +73,7 @@ def _paired(old: QueryValues, new: QueryValues) -> tuple[QueryValues, QueryValue
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
-    """Texts and passages that queries share, and the family of each cell, as the tests need them."""
+    """Texts and passages that queries share, and the family of each cell, as input of the tests."""
 
     clusters: Clusters
     family: Int[np.ndarray, "cell"]
@@ -112,7 +112,7 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
 
 
 def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
-    """Return the name of the test of every cell, which may depend on whether its values are 0 or 1."""
+    """Return the name of the test for every cell, which may depend on whether its values are all 0 or 1."""
     names = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
     return np.where(n_pairs(paired_differences(old, new)) >= 2, names, UNTESTED).astype(object)
 
@@ -124,7 +124,7 @@ def _within(
     p: PValues,
     evidence: tuple[Differences, Sharing | None],
 ) -> PValues:
-    """Correct p-values within each family; only `max_t` uses the evidence.
+    """Correct p-values within each family; only `max_t` uses the evidence of the tests.
 
     What shared passages do to a t depends on how far in the tail it is judged: at the level of the settings.
     """
@@ -174,7 +174,7 @@ def _method(
     clusters: Clusters,
     settings: ComparisonSettings,
 ) -> ComparisonMethod:
-    """Return the settings and sizes of a comparison, with which every number can be repeated from the scores."""
+    """Return the settings and sizes of a comparison, with which every number can be computed again from the scores."""
     names, counts = np.unique(columns["test_used"].astype(str), return_counts=True)
     return {
         "test": settings.test,

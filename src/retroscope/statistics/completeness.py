@@ -32,7 +32,7 @@ class SiteGaps:
 
     @property
     def judged(self) -> tuple[int, int] | None:
-        """Return (part, layer) by position: the largest median gap among sites that matter; None without any gap.
+        """Return (part, layer) by position: the site that matters with the largest median gap; None without gaps.
 
         A site matters if its share of its part's attribution is at least half of an even share.
         """
@@ -45,7 +45,7 @@ class SiteGaps:
 
     @property
     def weighted(self) -> Float[np.ndarray, "part"]:
-        """Return each part's mean of the median gaps, weighted by attribution."""
+        """Return the mean of the median gaps of each part, weighted by attribution."""
         known = np.isfinite(self.median)
         weight = np.where(known, self.weight, 0.0)
         total = weight.sum(1)
@@ -80,6 +80,6 @@ def _means(values: UnitCells) -> Sites:
 
 
 def _over(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Divide sums by counts; NaN where a count is 0."""
+    """Divide sums by counts; NaN if a count is 0."""
     ratio: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return ratio

@@ -25,7 +25,7 @@ class Flip:
 
 
 class ComparisonMethod(TypedDict, total=False):
-    """Method of a comparison, JSON-like: settings, and what they led to, enough to repeat it.
+    """Method of a comparison as JSON-like values: settings and their consequences, sufficient to repeat it.
 
     "family_labels" are the labels of each dimension, "family_sizes" the tested cells of each family, "tests_used" the
     cells that each test was used for. What `compare_scores` made has every key.
@@ -76,7 +76,7 @@ class Difference:
     warnings: tuple[str, ...] = ()
 
     def flips(self, limit: int | None = None, **labels: object) -> list[Flip]:
-        """Return the queries that changed in one cell, the largest change first, ties by id: `flips(10, layer=6)`.
+        """Return the queries that changed in one cell, largest change first, ties by id: `flips(10, layer=6)`.
 
         Raises:
             AnalysisError: if the labels name no cell, or more than one.
@@ -94,14 +94,14 @@ class Difference:
         return html_table(f"Difference in {self.name}", rows, columns)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the table of effects with one row for each cell: its labels, then the numbers."""
+        """Return the table of effects with one row per cell: its labels, then the numbers."""
         rows = self.table if self.table.dims else self.table.expand_dims("cell")
         frame = rows.to_dataframe().reset_index()
         return frame if self.table.dims else frame.drop(columns="cell")
 
 
 def flips(before: Scores, after: Scores, limit: int | None = None, **labels: object) -> list[Flip]:
-    """Return the queries whose score differs in one cell, biggest change first, ties by id.
+    """Return the queries whose score differs in one cell, largest change first, ties by id.
 
     Args:
         before, after: the scores, paired by query id.

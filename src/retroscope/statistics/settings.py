@@ -63,5 +63,5 @@ class ComparisonSettings:
 
     @property
     def paired(self) -> "ComparisonSettings":
-        """Return the settings for paired scores: the published unpaired test, meant for probes alone, is replaced."""
+        """Return the settings for paired scores; the published unpaired test, meant for probes alone, is replaced."""
         return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

@@ -1,4 +1,4 @@
-"""Shapley values: divide an effect exactly among parts that interact, with the interactions of pairs.
+"""Shapley values: divide an effect exactly among interacting parts, and compute the interactions of pairs.
 
 Shapley (1953): the mean over all orders of what a part adds to those before it. The values add up to the whole effect,
 as single effects do not. They are linear in the values of the subsets, so each query has its own, and their means are
@@ -17,12 +17,12 @@ SubsetValues = Mapping[Subset, Float[np.ndarray, "*cell"]]
 
 
 def subsets(players: Sequence[str]) -> list[Subset]:
-    """Return all subsets, the empty one first and the largest last."""
+    """Return all subsets, from the empty to the full one."""
     return [frozenset(some) for size in range(len(players) + 1) for some in combinations(players, size)]
 
 
 def shapley_values(players: Sequence[str], values: SubsetValues) -> dict[str, Float[np.ndarray, "*cell"]]:
-    """Return the Shapley value of every player, cell by cell, from the value of every subset."""
+    """Return the Shapley value of every player for each cell, from the value of every subset."""
     n = len(players)
     shapley = {}
     for player in players:
@@ -36,7 +36,7 @@ def shapley_values(players: Sequence[str], values: SubsetValues) -> dict[str, Fl
 def pair_interactions(
     players: Sequence[str], values: SubsetValues
 ) -> dict[tuple[str, str], Float[np.ndarray, "*cell"]]:
-    """Return f(ab) - f(a) - f(b) + f(0) of every pair: the effect of both together less the sum of both alone."""
+    """Return f(ab) - f(a) - f(b) + f(0) for every pair: the joint effect minus the sum of the single effects."""
     nobody = values[frozenset()]
     return {
         (a, b): values[frozenset({a, b})] - values[frozenset({a})] - values[frozenset({b})] + nobody

@@ -1,4 +1,4 @@
-"""Shares of variance: how much of the variance of a grid's means each factor explains.
+"""Shares of variance: which share of the variance of a grid's means each factor explains.
 
 The grid is full and balanced, so the sums of squares of main effects and interactions add up to the total (Fisher
 1925). A share of the total (eta squared) is above 0 for a factor that does nothing: noise alone gives it its degrees of
@@ -37,7 +37,7 @@ class Share:
 
 
 def variance_shares(means: xr.DataArray) -> dict[str, Share]:
-    """Return factor or interaction ("a x b") -> its share of the variance; "seed" is the rest, i.e. noise.
+    """Map each factor or interaction ("a x b") to its share of the variance; "seed" is the rest (noise).
 
     Args:
         means: one number a cell; every dimension is a factor; those with one level are ignored.
@@ -77,7 +77,7 @@ def _df(means: xr.DataArray, subset: Sequence[str]) -> int:
 
 
 def _squares(means: xr.DataArray, subset: Sequence[str]) -> float:
-    """Return the sum of squares of these factors' interaction, without that of lower interactions."""
+    """Return the sum of squares of the interaction of these factors, without that of lower interactions."""
     effect = means.mean([dim for dim in means.dims if dim not in subset])
     for factor in subset:
         effect = effect - effect.mean(factor)

@@ -1,4 +1,4 @@
-"""Summarise one retriever's scores by means with intervals."""
+"""Summarise the scores of one retriever by means with intervals."""
 
 import xarray as xr
 

@@ -1,4 +1,4 @@
-"""Correct the p-values of several comparisons as one family, for one claim over several tables."""
+"""Correct the p-values of several comparisons as one family, for one claim about several tables."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -46,7 +46,7 @@ def effects_over_trainings(before: Scores, after: Scores, level: float, family: 
 
 
 def uncorrected_effects(before: Scores, after: Scores, level: float) -> pd.DataFrame:
-    """Return the same as `effects_over_trainings`, with `p_corrected` still empty."""
+    """Return the result of `effects_over_trainings` with `p_corrected` still empty."""
     before, after = align(before, after)
     labels = [str(dim) for dim in after.values.dims[2:]]
     return pd.DataFrame(list(_cells(before, after, labels, level)), columns=[*labels, *EFFECT_COLUMNS])
@@ -62,7 +62,7 @@ def corrected_within(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFr
 
 
 def crossed_method(level: float, trainings: int) -> Mapping[str, object]:
-    """Return the method of these intervals and tests, JSON-like."""
+    """Return the method of these intervals and tests, as JSON-like values."""
     return {
         "interval": "two-way random effects over trainings and queries",
         "level": level,

@@ -45,12 +45,12 @@ class Worth:
 
     @property
     def shown(self) -> bool:
-        """Return whether the part is significantly better (or worse) than none, in quality and in labels."""
+        """Return whether the part is significantly better (or worse) than random weights, in quality and in labels."""
         return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 
 def labels_to_reach(wanted: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
-    """Return the number of labels at which a curve reaches a value; infinite above it, -infinite below it."""
+    """Return the number of labels at which a curve reaches a value; infinite above the curve, -infinite below it."""
     rising = isotonic_regression(curve).x
     if wanted > rising[-1]:
         return np.inf
@@ -69,8 +69,7 @@ def worth(
     labels: tuple[int, ...],
     settings: IntervalSettings = DEFAULT,
 ) -> list[Worth]:
-    """Return the worth in labels of a pre-trained part at every number of labels, with intervals over seeds and
-    queries.
+    """Return the worth of a pre-trained part at every number of labels, with intervals over seeds and queries.
 
     Args:
         had, lacked: a value for each query, of retrievers with and without it.

@@ -106,7 +106,7 @@ def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
 
 
 def forget_places(model: Path, places: tuple[Path, ...]) -> None:
-    """Remove the folders in `places` from the paths that a model's card and training record state."""
+    """Replace folders in the paths that a model's card and training record contain."""
     for file in (model / "README.md", model / ABOUT):
         text = file.read_text(encoding="utf-8")
         for place in places:
@@ -126,7 +126,7 @@ def halve(single: Path, folder: Path) -> None:
 
 
 def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
-    """Measure each retriever on each stratum of the world: facts seen in pre-training, and unseen ones."""
+    """Measure each retriever on each stratum of the world: facts seen in pre-training, and facts not seen."""
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
         retriever = load_retriever(place)
@@ -141,7 +141,7 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
 
 
 def about(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the notes that a reader of the demo's report should know first."""
+    """Return the notes that a reader of the demo's report needs first."""
     found = {(row["retriever"], row["stratum"]): row for row in rows}
 
     def said(stratum: str, retriever: str = "pre-trained") -> str:

@@ -24,7 +24,7 @@ TRIED = "mean"  # pooling, where nobody says it
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """The findings of all checks, with the models that could be loaded.
+    """The findings of all checks, and the models that could be loaded.
 
     Attributes:
         models: role ("model", or "before" and "after") -> retriever; those that could not be loaded are missing, and
@@ -72,7 +72,7 @@ def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = No
 
 
 def _pooled(retriever: Retriever) -> Retriever:
-    """Return the retriever with the pooling that `doctor` tries, if its own is unknown."""
+    """Return the retriever with the pooling that `doctor` tries if its own pooling is unknown."""
     if retriever.passage.recipe.pooling != UNKNOWN:
         return retriever
     query, passage = (
@@ -102,7 +102,7 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
 
 
 def _unsaid(retriever: Retriever) -> Retriever:
-    """Return the retriever with the pooling of its recipes marked as unknown."""
+    """Return the retriever, with the pooling in its recipes marked as unknown."""
 
     def marked(encoder: Encoder) -> Encoder:
         sources = {**encoder.recipe.sources, "pooling": "nobody"}
@@ -155,7 +155,7 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
 
 
 def doctor_document(found: Diagnosis) -> Record:
-    """Return what `doctor --json` prints: facts of the loaded models and all findings, as JSON-like values."""
+    """Return the document of `doctor --json`: facts of the loaded models and all findings, as JSON-like values."""
     models = {
         role: {
             "name": r.name,

@@ -77,7 +77,7 @@ class EditJob:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of all that determines the edited weights and their measurements."""
+        """Return the SHA-256 of everything that determines the edited weights and their measurements."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.whole.state_dict().items()):
             digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
@@ -147,13 +147,13 @@ def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[F
 
 
 def _refuse_alone(facts: Sequence[Fact], chosen: AskableFacts) -> None:
-    """Refuse to edit a fact whose rank no edit can change."""
+    """Refuse to edit a fact whose object ranks first whatever the edit does."""
     alone = [fact for fact in facts if fact in chosen.alone]
     if alone:
         raise SettingsError(
-            f"the object {excerpt(alone[0].object)} of the fact {excerpt(alone[0].id)} always ranks first: all objects "
-            f"of the relation {excerpt(alone[0].relation)} are right answers",
-            fix="give facts of this relation with other objects, which must stay: --keep FILE",
+            f"the object {excerpt(alone[0].object)} of the fact {excerpt(alone[0].id)} always ranks first, because "
+            f"all objects of the relation {excerpt(alone[0].relation)} are right answers",
+            fix="name facts to keep (--keep FILE) that have this relation and other objects",
         )
 
 
@@ -209,7 +209,7 @@ def edit(job: EditJob) -> tuple[int, dict[str, Effect]]:
 
 
 def _write_into(job: EditJob, layer: int) -> None:
-    """Copy the edited matrix into the full model that is saved."""
+    """Copy the edited matrix to the full model that is saved."""
     path = job.encoder.anatomy.path(SITE, layer - 1)
     weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
     job.whole.base_model.get_submodule(path).get_parameter("weight").data.copy_(weight.data)

@@ -1,4 +1,4 @@
-"""Run `retroscope embed`: a file of texts -> the vectors of every layer."""
+"""Run `retroscope embed`: compute the vectors of every layer for a file of texts."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +40,7 @@ class Embedding:
         return self.plan.encoder
 
     def document(self, out: Location) -> dict[str, Any]:
-        """Return what `embed --json` prints: folder, tower, and sizes of texts and vectors, as JSON-like values."""
+        """Return the document of `embed --json`: folder, tower, and sizes of texts and vectors, as JSON-like values."""
         inventory = self.plan.inventory
         return {
             "schema": SCHEMA,
@@ -76,7 +76,7 @@ def as_new_folder(out: Path) -> Path:
 
 
 def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Embedding:
-    """Load the model and plan the encoding of the texts, with a final norm on the last layer only."""
+    """Load the model and plan the encoding of the texts, with the final norm on the last layer only."""
     if tower not in TOWERS:
         raise unknown_name("tower", tower, TOWERS)
     encoder = retriever_of(settings.after).tower(tower)
@@ -104,7 +104,7 @@ def describe_embedding(embedding: Embedding, out: Location) -> str:
 def embed(
     embedding: Embedding, out: Location, progress: Progress | None = None, *, engine: Engine = LOCAL
 ) -> dict[str, Any]:
-    """Write the vectors to `out`, resuming a stopped run; return the document of `embed --json`."""
+    """Write the vectors to `out`, or resume a stopped run; return the document of `embed --json`."""
     told = None if progress is None else (lambda done, total: progress("texts", done, total))
     ids = [str(i) for i in range(len(embedding.texts))]
     vectors = extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)

@@ -20,7 +20,7 @@ NOTHING_TO_DO = {"seconds": 0.0, "bytes": 0, "stages": {}}  # in the document of
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcome:
-    """Outcome of a study so far or finished: writes the report, and gives text and JSON.
+    """Outcome of a study that is running or finished: writes the report, and provides text and JSON.
 
     Attributes:
         written: measurements that this run has already written; the outcomes of one run share it.
@@ -46,7 +46,7 @@ class StudyOutcome:
         return self.study.report(folder, self.written, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
-        """Return the first conclusion of the analysis that ran last; "" if it has none."""
+        """Return the first conclusion of the latest analysis; "" if it has none."""
         steps = [step for step in self.plan.steps if step.planned is not None]
         last = steps[len(steps) - len(self.study.subject.not_yet_run) - 1] if steps else None
         if last is None or last.number or last.analysis.name not in self.study.results:
@@ -57,7 +57,7 @@ class StudyOutcome:
         return f"{last.analysis.name}: {first[0].text}" if first else ""
 
     def close(self) -> None:
-        """Remove the files that a stopped run would have resumed from."""
+        """Remove the files from which a stopped run would have resumed."""
         forget(self.plan)
 
     def document(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class StudyOutcome:
         return self.study.summary()
 
     def text(self, folder: Path | None) -> str:
-        """Return the report of the study as plain text; it names the folder where everything else is."""
+        """Return the report of the study as plain text, with the folder that contains everything else."""
         return console_text(self.study.report_contents, everything=self.everything, folder=folder)
 
 
@@ -85,7 +85,7 @@ class Runnable:
     finished: Path | None = None
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
-        """Return the plan with analysis sizes that fit into a time; a study that is in `out` keeps its sizes.
+        """Return the plan with analysis sizes that fit into a time; a study that exists in `out` keeps its sizes.
 
         Args:
             given: analyses whose settings the user named: they keep their size.
@@ -102,7 +102,7 @@ class Runnable:
         return replace(self, plan=plan, notes=tuple(notes))
 
     def repeated(self, out: Path) -> "Runnable":
-        """Return the plan that reads a finished study in its folder, or whose notes say why it measures again."""
+        """Return a plan that reads the finished study in its folder, or one whose notes say why it measures again."""
         if is_measured(self.plan, out):
             return replace(self, finished=out)
         reason = reason_to_repeat(self.plan, out)
@@ -123,7 +123,7 @@ class Runnable:
         return self.plan.document() | (NOTHING_TO_DO if self.finished else {})
 
     def run(self, progress: Progress) -> Iterator[StudyOutcome]:
-        """Run the plan; yield the outcome after every analysis, or at once if the study is finished."""
+        """Run the plan; yield the outcome after every analysis, or only once if the study is already finished."""
         if self.finished is not None:
             study = load_study(self.finished)
             yield StudyOutcome(self.plan, study, everything=self.everything, was_stored=True)

@@ -16,7 +16,7 @@ OR_OVERWRITE = f"{ANOTHER_FOLDER}, or overwrite the study (--overwrite, overwrit
 
 
 def refuse_foreign_files(folder: Path) -> None:
-    """Refuse to overwrite files that have a study's file names but were not written by a study.
+    """Refuse to overwrite files that have the names of a study's files, but were not written by a study.
 
     Raises:
         SettingsError: that names the file or folder.

@@ -1,4 +1,4 @@
-"""Checks of `doctor` on a pair: do layers, tensors, tokens and recipes of backbone and retriever correspond?"""
+"""Checks of `doctor` on a pair: do the layers, tensors, tokens and recipes of both models correspond?"""
 
 from collections.abc import Callable, Iterator
 
@@ -72,7 +72,7 @@ def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
 
 
 def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check whether token ids mean the same in both models."""
+    """Check whether token ids have the same meaning in both models."""
     one, two = before.passage.tokenizer, after.passage.tokenizer
     words, others = one.get_vocab(), two.get_vocab()
     moved = [word for word, number in words.items() if others.get(word) != number]
@@ -102,7 +102,7 @@ def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
 
 
 def _published_backbone(before: Retriever, after: Retriever) -> Iterator[Finding]:
-    """Check by the table of presets whether the backbone is the published one of this retriever."""
+    """Check in the table of presets whether the backbone is the published one of this retriever."""
     sources = [r.passage.source.source if r.passage.source else "" for r in (before, after)]
     expected = backbone_of(sources[1])
     if not expected:

@@ -34,7 +34,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 
 
 def study_settings(values: NestedSettings | None = None, /, *, where: str = "settings", **named: Any) -> StudySettings:
-    """Return the settings of a study, with the defaults of its protocol for all that is not given.
+    """Return the settings of a study, with the protocol's defaults for everything that is not given.
 
     `StudySettings(protocol="ielab-2025")` sets that one field alone; this function sets all that the protocol sets.
 
@@ -62,7 +62,7 @@ def under_protocol(values: NestedSettings) -> dict[str, Any]:
 
 
 def departures(settings: StudySettings) -> list[str]:
-    """Describe each setting that differs from what the protocol presets."""
+    """Describe each setting that differs from the preset of the protocol."""
     sides = {side: {"load": {"protocol": settings.protocol}} for side in ("before", "after") if getattr(settings, side)}
     own = flattened(as_values(settings))
     return [

@@ -69,7 +69,7 @@ def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]
 
 
 def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 0) -> Finding:
-    """Compare the given recipe with the best plausible one, which is selected on half of the queries."""
+    """Compare the given recipe with the best plausible one; the best one is selected on half of the queries."""
     scores = {"as given": reciprocal_ranks(retriever, sample)}
     for what, other in plausible(retriever):
         scores[what] = reciprocal_ranks(other, sample)
@@ -101,7 +101,7 @@ def paired_interval(differences: QueryScores) -> tuple[float, float]:
 
 
 def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
-    """Yield recipes that a checkpoint of this architecture may have been trained with, each with one change."""
+    """Yield recipes with which this architecture may have been trained; each changes the given one in one point."""
     own = retriever.passage.recipe.pooling
     poolings = ("mean", "last_token") if retriever.passage.anatomy.causal else ("cls", "mean", "last_token")
     for pooling in poolings:
@@ -135,7 +135,7 @@ def _encoder(encoder: Encoder, **fields: object) -> Encoder:
 
 
 def reciprocal_ranks(retriever: Retriever, sample: Sample) -> QueryScores:
-    """Return each query's reciprocal rank of its best relevant passage, 0 below `DEPTH`, ties counted against it."""
+    """Return the reciprocal rank of each query's best relevant passage; 0 below `DEPTH`, ties count against it."""
     compared = SIMILARITIES[retriever.similarity]
     queries, passages = (
         compared(_vectors(retriever.tower(tower), texts))
@@ -159,7 +159,7 @@ def _vectors(encoder: Encoder, texts: Sequence[str]) -> Tensor:
 
 
 def small_sample(collection: Collection, seed: int = 0) -> Sample:
-    """Draw the queries that recipes are tried on, their relevant passages, and others."""
+    """Draw the queries for trying recipes, their relevant passages, and other passages."""
     drawn = drawn_queries(collection, QUERIES, seed)
     needed = dict.fromkeys(passage for query in drawn.judged_queries for passage in drawn.relevant[query])
     ids = [*collection.passages]

@@ -50,7 +50,7 @@ def recorded_facts(
 
 
 def _measures_trainings(plan: StudyPlan) -> bool:
-    """Return whether an analysis of further trainings is planned, so that the report covers them."""
+    """Return whether an analysis of further trainings is planned, which the report then includes."""
     return any(
         step.planned and (step.analysis.over_trainings or step.analysis.optional_input == TRAININGS)
         for step in plan.steps
@@ -58,7 +58,7 @@ def _measures_trainings(plan: StudyPlan) -> bool:
 
 
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
-    """Return the models under the recipe that they are measured with: a single analysis may set its own."""
+    """Return the models with the recipe used for measuring; a study of one analysis may change the recipe."""
     instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
     as_measured = [one.as_measured for one in instruments.values()]
     if len(as_measured) != 1 or as_measured[0] is None:
@@ -67,7 +67,7 @@ def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
 
 
 def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
-    """Return the facts of a collection; for the first, with its hard negatives if an analysis reads them."""
+    """Return the facts of a collection; the first one with its hard negatives, if an analysis reads them."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 
@@ -116,7 +116,7 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
 
 
 def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
-    """Warn of texts that fill the maximum length or have equal tokens, for every model that encodes them."""
+    """Warn of texts that reach the maximum length or have equal tokens, for every model that encodes them."""
     if not any(step.planned and step.analysis.reads_vectors and step.reads(context) for step in plan.steps):
         return []
     on = "" if context.first else f"{context.collection.name}: "

@@ -1,4 +1,4 @@
-"""Say why a finished study is measured again."""
+"""Find the reason why a finished study must be measured again."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ Fingerprints = list[list[str]]
 
 
 def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
-    """Return why the finished study in a folder does not serve for a plan; "" if none with its settings is there."""
+    """Return why the finished study in a folder cannot be used for a plan; "" if there is none with equal settings."""
     if not (folder / FACTS).exists():
         return ""
     try:
@@ -31,6 +31,6 @@ def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
 
 
 def _towers(plan: StudyPlan) -> Fingerprints:
-    """Return the fingerprints of every model's towers, as a study records them."""
+    """Return the fingerprints of every model's towers, in the form that studies store."""
     both = [[one.query.fingerprint, one.passage.fingerprint] for one in models_as_measured(plan).values()]
     return [towers[:1] if towers[0] == towers[1] else towers for towers in both]

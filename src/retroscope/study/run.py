@@ -1,4 +1,4 @@
-"""Run the plan of a study: every analysis on every collection, each measurement being stored at once."""
+"""Run the plan of a study: measure every analysis on every collection, and store each measurement at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -74,7 +74,7 @@ def compare(
 
 
 def run_study(plan: StudyPlan, progress: Shown = None, *, out: PathLike | None = None) -> Study:
-    """Measure every analysis of a plan; measurements of an earlier, stopped run of the plan are read.
+    """Measure every analysis of a plan; measurements of a stopped run of the same plan are read.
 
     Args:
         progress: as for `compare`.
@@ -96,7 +96,7 @@ def run_study(plan: StudyPlan, progress: Shown = None, *, out: PathLike | None =
 
 
 def _refuse_output(plan: StudyPlan, folder: Path, progress: Progress | None) -> None:
-    """Refuse a folder that the report of a plan's study could not be written to."""
+    """Refuse a folder to which the report of a plan's study cannot be written."""
     refuse_foreign_files(folder)
     prove_writable(folder)
     if (folder / FACTS).exists():
@@ -104,7 +104,7 @@ def _refuse_output(plan: StudyPlan, folder: Path, progress: Progress | None) -> 
 
 
 def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:
-    """Yield the study after every analysis, with all that is measured by then; the last one is complete.
+    """Yield the study after every analysis, with all measurements so far; the last one is complete.
 
     Args:
         progress: as for `compare`.
@@ -133,7 +133,7 @@ def _study(
     reported: dict[str, Reported],
     progress: Progress | None,
 ) -> Study:
-    """Return the study of the analyses that are measured so far.
+    """Return the study of the analyses that have been measured so far.
 
     Args:
         pending: the steps that are still to be run.
@@ -147,7 +147,7 @@ def _study(
 
 
 def forget(plan: StudyPlan) -> None:
-    """Remove a run's stored measurements from the cache, once its study is saved."""
+    """Remove the measurements of a run from the cache after its study is saved."""
     for step in plan.steps:
         if step.planned is not None:
             place = step.context.cache / KEPT / _key(step)
@@ -157,13 +157,13 @@ def forget(plan: StudyPlan) -> None:
 
 
 def kept_steps(plan: StudyPlan) -> list[Step]:
-    """Return the steps that a stopped run has measured and stored in the cache: they are read, not measured again."""
+    """Return the steps that a stopped run has measured and cached; they are read, not measured again."""
     planned = [step for step in plan.steps if step.planned is not None]
     return [step for step in planned if (step.context.cache / KEPT / _key(step)).exists()]
 
 
 def is_measured(plan: StudyPlan, folder: Path) -> bool:
-    """Return whether a folder contains a finished study that this plan would only measure again.
+    """Return whether a folder contains a finished study that this plan would measure again without a change.
 
     One that is damaged is not: it is measured again.
     """
@@ -174,7 +174,7 @@ def is_measured(plan: StudyPlan, folder: Path) -> bool:
 
 
 def _measured(step: Step, progress: Progress | None) -> Measurement:
-    """Return the measurement of a step: read if a stopped run stored it, else measured and stored."""
+    """Return the measurement of a step: read it if a stopped run stored it, otherwise measure and store it."""
     place = step.context.cache / KEPT / _key(step)
     if place.exists() and (stored := _stored(place)) is not None:
         return stored
@@ -194,20 +194,20 @@ def _measured(step: Step, progress: Progress | None) -> Measurement:
 
 
 def _kept(measurement: Measurement, place: Path) -> Measurement:
-    """Store a measurement, and return it as read back, so that resumed runs get the same values."""
+    """Store a measurement and return it as it is read back, so that resumed runs get the same values."""
     measurement.save(place, write_run)
     return replace(load_measurement(place), runs=measurement.runs)
 
 
 def _origin(step: Step) -> CacheOrigin:
-    """Return what a step's measurement is made from, for the cache's record."""
+    """Return the origin of a step's measurement, for the record in the cache."""
     models = tuple(one.name for one in step.context.models.values())
     name, software = step.context.collection.name, versions(LIBRARIES)
     return CacheOrigin(models=models, collection=name, analysis=step.analysis.name, software=software, form=SCHEMA)
 
 
 def _stored(place: Path) -> Measurement | None:
-    """Read a stored measurement; None, after removing it, if it is damaged or of another schema."""
+    """Read a stored measurement; if it is damaged or of another schema, remove it and return None."""
     try:
         sealed = open_sealed(place, "")
         runs = {Path(name).stem: run_of(sealed.read(name)) for name in sealed.checksums if name.endswith(".run")}
@@ -240,7 +240,7 @@ def _key(step: Step) -> str:
 
 
 def _source(analysis: Analysis) -> str:
-    """Hash the source that measures an analysis: of our own, all of Retroscope, which they share.
+    """Return the hash of the source that measures an analysis: all of Retroscope for our own analyses.
 
     The version alone is not enough: a checkout has the same version before and after it is updated.
     """

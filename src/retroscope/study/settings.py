@@ -1,4 +1,4 @@
-"""Convert a study's settings to and from values and YAML: shared ones, then each analysis's by its name."""
+"""Convert a study's settings to and from values and YAML: first shared settings, then those of each analysis."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -105,7 +105,7 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
 
 
 def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
-    """Refuse to overwrite a study that has other settings; the same study may be made again or resumed.
+    """Refuse to overwrite a study that has other settings; a study with equal settings may be repeated or resumed.
 
     Raises:
         SettingsError: if `folder` holds one.

@@ -1,4 +1,4 @@
-"""Write a study's folder analysis by analysis, so that a stopped run leaves a valid study.
+"""Write the folder of a study analysis by analysis, so that a stopped run leaves a valid study.
 
 `study.json` names the measurements that belong to the study and is replaced last, as a whole. A measurement is
 written beside its place and moved there. So a stopped run leaves the study as it was after an earlier analysis.
@@ -30,7 +30,7 @@ def write_measured(
     write_run: WriteRun,
     written: set[MeasurementPlace],
 ) -> None:
-    """Write settings and measurements; another study in the folder is removed, a part of the same one is extended.
+    """Write settings and measurements; another study in the folder is removed, a part of the same one extended.
 
     Args:
         written: what this process has already written there and is left; completed with what is written now.
@@ -63,7 +63,7 @@ def write_facts(folder: Path, measured: Measurements, facts: StudyFacts) -> None
 
 
 def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]) -> bool:
-    """Return whether the folder contains the same study with more analyses, left by an earlier run.
+    """Return whether the folder contains the same study with more analyses, from an earlier run.
 
     Args:
         written: what this process has written there, which is not read again to find damages.
@@ -73,7 +73,7 @@ def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], 
 
 
 def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings: Mapping[str, Any]) -> bool:
-    """Return whether the folder contains a finished study with these settings and these measurement keys."""
+    """Return whether the folder contains a finished study with these settings and measurement keys."""
     try:
         if not (folder / FACTS).exists() or stored_facts(folder).get("not_yet_run"):
             return False
@@ -85,7 +85,7 @@ def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings:
 def _continued(
     folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
 ) -> Set[MeasurementPlace] | None:
-    """Return the measurements in the folder if they are of the same study (equal settings and keys); else None.
+    """Return the measurements in the folder if they belong to the same study (equal settings and keys); else None.
 
     None where it holds none. A damaged study is not continued: it is replaced.
     """

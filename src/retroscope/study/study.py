@@ -32,7 +32,7 @@ from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
 
 @dataclass(frozen=True, eq=False)
 class Reported:
-    """The result and the section of an analysis, with the inputs that they were made from.
+    """The result and the section of an analysis, and the inputs from which they were made.
 
     Attributes:
         about: what sections read of the study's subject.
@@ -48,7 +48,7 @@ class Reported:
     def is_of(
         self, about: tuple[Any, ...], measurements: Sequence[Measurement], needed: Mapping[str, "Reported"]
     ) -> bool:
-        """Return whether the result was made from these very inputs, and for an equal subject."""
+        """Return whether the result was made from exactly these inputs, and for an equal subject."""
         own, others = (*self.measurements, *self.needed.values()), (*measurements, *needed.values())
         if about != self.about or len(own) != len(others) or self.needed.keys() != needed.keys():
             return False
@@ -150,7 +150,7 @@ class Study:
         return {name: reported[name] for name in analyses() if name in reported}
 
     def _add(self, name: str, reported: dict[str, Reported]) -> None:
-        """Infer and report one analysis if its inputs exist; a result for equal inputs is reused."""
+        """Infer and report one analysis if its inputs exist; the result for equal inputs is reused."""
         analysis = analyses()[name]
         measurements = tuple(self.measured.get(name, ()))
         if (analysis.instrument is not None and not measurements) or self.settings.get(name, {}) is None:
@@ -167,7 +167,7 @@ class Study:
     def _infer(
         self, analysis: Analysis, measurements: Sequence[Measurement], needed: Mapping[str, Reported]
     ) -> tuple[Any, Section | None]:
-        """Return the result and the section of an analysis; None as section if there is nothing to report."""
+        """Return the result and the section of an analysis; the section is None if there is nothing to report."""
         results = {name: one.result for name, one in needed.items()}
         sections = {name: one.section for name, one in needed.items() if one.section is not None}
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()

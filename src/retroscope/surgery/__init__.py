@@ -1,4 +1,4 @@
-"""Surgery: measure what parts of a model do by transplanting, erasing, editing or re-initialising them.
+"""Surgery: measure the effect of parts of a model by transplanting, erasing, editing or re-initialising them.
 
 Hybrids of a backbone and its retriever, and backbones with re-initialised parts.
 

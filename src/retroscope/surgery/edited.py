@@ -1,4 +1,4 @@
-"""Encode texts with one layer's states edited at every token; the layers above run on the edited states."""
+"""Encode texts with the states of one layer edited at every token; the layers above run on the edited states."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def edited_vectors(
 
 
 class _Recorded:
-    """One recorded batch, from which the layers above an edit run again."""
+    """One recorded batch, from which the layers above an edit are run again."""
 
     def __init__(self, encoder: Encoder, batch: Batch) -> None:
         self.encoder, self.batch = encoder, batch

@@ -1,4 +1,4 @@
-"""Fit erasers: affine maps that remove from vectors what is linearly predictable of their partner in a relevant pair.
+"""Fit erasers: affine maps that remove what a linear map can predict of the partner in a relevant pair.
 
 Vectors of one layer are whitened: y = L^-1/2 V^T (x - mean), of the leading m principal components V with variances L.
 C is the covariance of y_q and y_p over pairs of a query and its relevant passage, C = U S W^T. A probe q^T M p
@@ -56,7 +56,7 @@ class Whitened:
 
     @classmethod
     def of(cls, vectors: TowerVectors) -> "Whitened":
-        """Compute as many principal components of the vectors as their number allows."""
+        """Compute as many principal components of the vectors as the number of vectors allows."""
         exact = vectors.double()
         mean = exact.mean(0)
         variances, axes = torch.linalg.eigh((exact - mean).T @ (exact - mean) / (len(exact) - 1))
@@ -68,11 +68,11 @@ class Whitened:
         return cls(mean, axes, variances[:kept], total, coordinates)
 
     def project(self, vectors: TowerVectors) -> Float[Tensor, "pair component"]:
-        """Return the coordinates of other vectors."""
+        """Return the whitened coordinates of other vectors."""
         return (vectors.double() - self.mean) @ self.axes / self.variances.sqrt()
 
     def eraser(self, basis: Float[Tensor, "component rank"]) -> "LeaceEraser":
-        """Return the eraser of these directions of the whitened space."""
+        """Return the eraser of these directions in the whitened space."""
         scale = self.variances.sqrt()[:, None]
         eraser: LeaceEraser = _package().LeaceEraser(
             self.axes @ (scale * basis), (basis / scale).T @ self.axes.T, self.mean
@@ -124,7 +124,7 @@ class Erasure:
 
 
 def components(pairs: int, width: int) -> int:
-    """Return the number of principal components that so many pairs suffice for."""
+    """Return the number of principal components that can be used with this many pairs."""
     return min(width, pairs // PAIRS_A_COMPONENT)
 
 
@@ -155,7 +155,7 @@ def _canonical(
 
 
 def held_out_correlations(pairs: PairVectors, held_out: PairVectors, rank: int, seed: int = 0) -> tuple[float, float]:
-    """Return the mean canonical correlation in held-out pairs, and the level that 5 % of their shuffles exceed.
+    """Return the mean canonical correlation in held-out pairs, and the 95 % quantile over their shuffles.
 
     In the training pairs themselves the leading correlations are large even where vectors are unrelated.
     """

@@ -56,7 +56,7 @@ def hybrids(
     random: RandomChanges | None = None,
     precision: str = EXACT,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
-    """Encode tokenised texts by hybrids in either direction; two names of the same hybrid are run once.
+    """Encode tokenised texts by hybrids in both directions; two names of the same hybrid are run once.
 
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
@@ -96,7 +96,7 @@ def _of_batch(
 
 
 class _Pair:
-    """Both models on one batch, from whose recorded passes hybrids are run."""
+    """Both models with their recorded passes on one batch, from which hybrids are run."""
 
     def __init__(
         self, encoders: tuple[Encoder, Encoder], batch: Batch, random: RandomChanges, precision: str = EXACT
@@ -124,7 +124,7 @@ class _Pair:
         return calls
 
     def above(self, hybrid: Hybrid) -> Tensor:
-        """Return the last hidden states of a hybrid, rerunning only layers that no earlier pass has in common."""
+        """Return the last hidden states of a hybrid; only layers that differ from earlier passes are run again."""
         path, last = hybrid.path(self.anatomy), self.anatomy.n_blocks
         self._states = [(known, states) for known, states in self._states if path[: len(known)] == known]
         first, hidden = self._begin(path)
@@ -152,7 +152,7 @@ class _Pair:
         return own, calls.only(str(own)).input
 
     def _block(self, hybrid: Hybrid, layer: int) -> nn.Module:
-        """Return the block for a layer of a hybrid: one model's, or one with parameters of the other."""
+        """Return the block for a layer of a hybrid: the block of one model, possibly with parameters of the other."""
         mine, theirs = (self.anatomy.blocks(e.backbone)[layer - 1] for e in self.encoders)
         owners = hybrid.owners(layer, self.anatomy)
         if owners in ({0}, {1}):
@@ -193,14 +193,14 @@ class _Pair:
         return hidden
 
     def _owner(self, hybrid: Hybrid, name: str) -> int:
-        """Return which model (0 or 1) a parameter of a hybrid is taken from."""
+        """Return the model (0 or 1) from which a parameter of a hybrid is taken."""
         block, part = self.anatomy.part_of(name)
         outside = 0 if part == "embedding" else self.anatomy.n_blocks
         return hybrid.owner(outside if block is None else block + 1, part)
 
 
 class _With(nn.Module):
-    """A block that runs with some parameters replaced, while its own stay unchanged."""
+    """A block that runs with some parameters replaced, while its own parameters stay unchanged."""
 
     def __init__(self, block: nn.Module, foreign: Mapping[str, Tensor]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which model owns each weight of a hybrid, and which lowest layers several hybrids share. No torch.
+"""Find which model owns each weight of a hybrid, and which lowest layers several hybrids share. No torch.
 
 A hybrid's path lists its owners from the embeddings up. Two hybrids whose paths begin alike have the same states there;
 as long as a path is one model's alone, that model's own forward pass has them.
@@ -36,7 +36,7 @@ class Hybrid:
     base: int = 0
 
     def signature(self, anatomy: Anatomy) -> object:
-        """Return a value that is equal for two hybrids with equal weights."""
+        """Return a value that is equal for hybrids with equal weights."""
         if self.share is not None:
             return self.share
         above = [part for part in ABOVE if part != "final_norm" or anatomy.layout.final_norm]
@@ -50,7 +50,7 @@ class Hybrid:
         )
 
     def owners(self, layer: int, anatomy: Anatomy) -> set[int]:
-        """Return all owners of the parts of a layer."""
+        """Return all owners of the parts of one layer."""
         return {self.owner(layer, part) for part in parts_of(anatomy)}
 
     def is_whole(self, anatomy: Anatomy) -> bool:
@@ -65,7 +65,7 @@ class Hybrid:
 
 
 def hybrid_of(receiver: int, transplant: Transplant) -> Hybrid:
-    """Return the hybrid that a transplant into one of two models (0 or 1) makes."""
+    """Return the hybrid that results from a transplant into one of two models (0 or 1)."""
     share, draw = transplant.share, transplant.draw
     if draw is not None:
         return Hybrid(
@@ -82,13 +82,13 @@ def parts_of(anatomy: Anatomy) -> list[str]:
 
 
 def own_layers(path: Path) -> int:
-    """Return how many lowest layers, embeddings included, belong to a single model."""
+    """Return how many of the lowest layers, embeddings included, belong to a single model."""
     side = path[0][0]
     return next((k for k, owners in enumerate(path) if {*owners} != {side}), len(path))
 
 
 def grouped(wanted: Sequence[Wanted], anatomy: Anatomy) -> list[tuple[Hybrid, list[Wanted]]]:
-    """Return each distinct hybrid with all its names, ordered so that hybrids with shared layers are neighbours."""
+    """Return each distinct hybrid with all its names; hybrids with shared layers are neighbours in the order."""
     names: dict[object, tuple[Hybrid, list[Wanted]]] = {}
     for receiver, name in wanted:
         hybrid = hybrid_of(receiver, named(name, anatomy.n_blocks))
@@ -97,7 +97,7 @@ def grouped(wanted: Sequence[Wanted], anatomy: Anatomy) -> list[tuple[Hybrid, li
 
 
 def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
-    """Return how many full encodings of a text all hybrids cost, both intact models included."""
+    """Return the number of full encodings of a text for all hybrids, including both intact models."""
     whole, run = 0, set[Path]()
     for hybrid, _ in grouped(wanted, anatomy):
         if hybrid.is_whole(anatomy):

@@ -19,13 +19,13 @@ PartFilter = Callable[[int | None, str], bool]
 
 
 def check_parts(parts: tuple[str, ...], n_blocks: int = 10**6) -> None:
-    """Refuse words that name no part of any model."""
+    """Refuse words that do not name a part of any model."""
     for word in parts:
         part_filter(word, n_blocks)
 
 
 def part_filter(word: str, n_blocks: int) -> PartFilter:
-    """Return the function that selects the parameters which a word means.
+    """Return the function that selects the parameters which a word names.
 
     Raises:
         SettingsError: if it names no part, or more blocks than there are.

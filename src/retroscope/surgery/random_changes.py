@@ -1,4 +1,4 @@
-"""Random weight changes of the same size as fine-tuning's, tensor by tensor: the control for transplants.
+"""Random weight changes of equal size, tensor by tensor: the control for transplants.
 
 Restoring a block moves every tensor of it by D = theirs - mine. A Gaussian direction of the same Frobenius norm, drawn
 for each tensor, is a change of equal size that knows nothing of fine-tuning.
@@ -13,7 +13,7 @@ from retroscope.encoders.encoder import Encoder
 
 
 class RandomChanges:
-    """Random weight changes of the size of two models' difference; the latest draw is kept in memory.
+    """Random weight changes with the size of two models' difference; the latest draw is kept in memory.
 
     Args:
         pair: two models with tensors of the same names and shapes; which comes first does not matter.

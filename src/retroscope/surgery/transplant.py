@@ -74,7 +74,7 @@ def named(name: str, n_blocks: int) -> Transplant:
 
 
 def donated(transplant: Transplant, n_blocks: int) -> object:
-    """Return a value that is equal for transplants that donate the same weights, share and draw."""
+    """Return a value that is equal for transplants that donate the same weights with the same share and draw."""
     parts = {part for parts in PARTS.values() for part in parts} | {*OUTSIDE_PARTS}
     places = product(range(n_blocks + 1), sorted(parts))
     weights = [place for place in places if transplant.donates(*place)]
@@ -154,7 +154,7 @@ def block_name(step: tuple[int, int]) -> str:
 
 
 def sweep(n_blocks: int, shares: Sequence[float] = (0.25, 0.5, 0.75), groups: int = 0) -> tuple[str, ...]:
-    """Return the names of all transplants: groups of blocks singly and cumulatively, parts, and interpolations."""
+    """Return the names of all transplants: single and cumulative groups of blocks, parts, and interpolations."""
     groups_of_blocks = steps(n_blocks, groups)
     counted = [block_name(step) for step in groups_of_blocks]
     counted += [f"top:{n_blocks - first + 1}" for first, _ in reversed(groups_of_blocks)]

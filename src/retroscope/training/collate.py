@@ -21,7 +21,7 @@ Collate = Callable[[Sequence[TokenisedText]], TrainingBatch]
 
 @dataclass(frozen=True)
 class Masking:
-    """Collator for masked language modelling: 80 % of chosen tokens become the mask, 10 % random, 10 % stay.
+    """Collator for masked language modelling: of the chosen tokens, 80 % become masks, 10 % random tokens, 10 % stay.
 
     The shares are those of BERT (Devlin et al. 2019).
     """
@@ -38,7 +38,7 @@ class Masking:
 
 @dataclass(frozen=True)
 class NextWord:
-    """Collator for next-token prediction by decoders; padding is never predicted, EOS is."""
+    """Collator for next-token prediction by decoders; EOS is predicted, padding is not."""
 
     tokenizer: PreTrainedTokenizerBase
 
@@ -50,7 +50,7 @@ class NextWord:
 
 @dataclass(frozen=True)
 class TwoMasks:
-    """Collator for RetroMAE: the text is masked lightly for the encoder, and anew and heavily for the decoder."""
+    """Collator for RetroMAE: the text is masked lightly for the encoder, and separately and heavily for the decoder."""
 
     tokenizer: PreTrainedTokenizerBase
     share: float
@@ -95,7 +95,7 @@ class Spans:
 
 
 def spans(n: int, share: float, random: torch.Generator) -> list[tuple[int, int]]:
-    """Draw spans (start, end) of `n` tokens that cover about `share` of them; never two in a row, never all."""
+    """Draw spans (start, end) of `n` tokens that cover about `share` of them, without adjacent spans."""
     if n < 2:
         return []
     hidden = min(max(1, round(n * share)), n - 1)
@@ -114,7 +114,7 @@ def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
 
 
 def random_of(examples: Sequence[TokenisedText]) -> torch.Generator:
-    """Return the batch's own random generator, seeded by the number of its first draw.
+    """Return the random generator of the batch, seeded by the number of its first draw.
 
     The trainer's loader fetches a batch ahead, so masks of torch's common generator would differ after a resumption.
     """
@@ -132,7 +132,7 @@ def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]
 def masked(
     tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "text token"], share: float, random: torch.Generator
 ) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
-    """Mask a share of the words, and return the ids with labels for the masked words only."""
+    """Mask a share of the words; return the ids, with labels for the masked words only."""
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
     is_masked: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
     fate = torch.rand(ids.shape, generator=random)

@@ -96,12 +96,12 @@ def train(
 
 
 def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
-    """Map steps to the measure of the held-out queries, for logged rows that have one."""
+    """Map steps to the measure of the held-out queries, for logged rows that contain it."""
     return {int(row["step"]): value for row in curve for name, value in row.items() if name.endswith(MEASURE)}
 
 
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
-    """Return the step with the best measure; of equals, the latest whose checkpoint is kept.
+    """Return the step with the best measure; in a tie, the latest one whose checkpoint is kept.
 
     The trainer itself keeps the first of equals: where held-out queries do not discriminate, a model hardly trained.
     """
@@ -131,7 +131,7 @@ def _trainer(
 
 
 def check_installed() -> None:
-    """Refuse to start if a library that only training needs is not installed.
+    """Refuse to start if a library that only training needs is missing.
 
     Raises:
         MissingExtraError: with the command that installs it.
@@ -200,7 +200,7 @@ def _arguments(
 
 
 def planned_steps(pairs: Pairs, settings: TrainingSettings) -> int:
-    """Return the number of steps of a whole training, at most."""
+    """Return the largest possible number of steps of a whole training."""
     at_once = settings.batch_size * n_processes()
     return settings.steps or max(1, math.ceil(len(pairs) / at_once * settings.epochs))
 

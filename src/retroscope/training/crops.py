@@ -1,4 +1,4 @@
-"""Pre-train on crops: two random pieces of a text are a pair, as in Contriever (Izacard et al., 2022).
+"""Pre-train on crops: two random pieces of a text form a pair, as in Contriever (Izacard et al., 2022).
 
 Source: arXiv 2112.09118.
 """
@@ -67,7 +67,7 @@ def word_windows(texts: Sequence[str], words: int) -> list[str]:
 
 
 def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
-    """Draw `n` pairs of independent crops; each round goes through the texts in a new random order."""
+    """Draw `n` pairs of independent crops; each round visits the texts in a new random order."""
     rng = np.random.default_rng(seed)
     words = [text.split() for text in texts if len(text.split()) > 1]
     if not words:

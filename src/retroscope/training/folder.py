@@ -1,4 +1,4 @@
-"""Write the folder of a trained model, whole or not at all, with a card that states its training."""
+"""Write the folder of a trained model, completely or not at all, with a card that describes its training."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """Read the record of a finished training with this key; None if it has not finished.
+    """Read the record of a finished training with this key; None if it is not finished.
 
     Raises:
         TrainingError: if another training wrote it.
@@ -52,7 +52,7 @@ def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
 
 @contextmanager
 def first_holds(folder: Path) -> Iterator[None]:
-    """Lock the folder of a training in the first of its processes, and remove what killed runs left there.
+    """Lock the folder of a training in its first process, and remove files that killed runs left there.
 
     Raises:
         SettingsError: if another run writes to it.
@@ -117,7 +117,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:
-    """Write the model, its card and `training.json`, and prove that the folder gives the same vectors.
+    """Write the model, its card and `training.json`, and check that the folder gives the same vectors.
 
     `training.json` comes last: a folder that has it is whole.
 
@@ -135,7 +135,7 @@ def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, A
 def save_backbone(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, about: Mapping[str, Any], card: str
 ) -> Path:
-    """Write a pre-trained model as a transformers folder, and prove that it gives the same states."""
+    """Write a pre-trained model as a transformers folder, and check that it gives the same states."""
     with disk_errors(folder):
         partial = _fresh(folder)
         with quiet():
@@ -153,7 +153,7 @@ def _fresh(folder: Path) -> Path:
 
 
 def _finish(partial: Path, folder: Path, about: Mapping[str, Any], card: str) -> Path:
-    """Move the finished files to their place, `training.json` last, and remove the checkpoints."""
+    """Move the finished files to their final place, `training.json` last, and remove the checkpoints."""
     (partial / "README.md").write_text(card, encoding="utf-8")
     sync_folder(partial)
     for part in sorted(partial.iterdir()):

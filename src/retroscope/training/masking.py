@@ -20,7 +20,7 @@ SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Relevance:
-    """For every row of the training set, the passages that are relevant to its query.
+    """Passages that are relevant to the query of every row of the training set.
 
     Attributes:
         queries: a number for each distinct text, row by row; no batch has one twice.
@@ -45,7 +45,7 @@ class Relevance:
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
-        """Mark the passages of a batch that are relevant to a row's query but are not the row's own positive.
+        """Mark the passages of a batch that are relevant to the query of a row, but are not the row's own positive.
 
         The passages are in the order of the loss: every row's positive, then every row's first negative ...
         """
@@ -75,7 +75,7 @@ def relevance_of_rows(
 
 @dataclass
 class MaskedSimilarity:
-    """Similarity function that gives minus infinity to passages that must not count as negatives.
+    """Similarity function that gives minus infinity to passages that are masked as negatives.
 
     The losses of sentence-transformers call it with a batch's queries in their order, all at once or a mini-batch at a
     time, against all passages of the batch.
@@ -91,7 +91,7 @@ class MaskedSimilarity:
         self._mask, self._next = self.relevance.mask(rows), 0
 
     def __call__(self, queries: Tensor, passages: Tensor) -> Float[Tensor, "query passage"]:
-        """Compute the scores of the batch's next queries."""
+        """Compute the scores of the next queries of the batch."""
         mask = self._mask[self._next : self._next + len(queries)].to(queries.device)
         self._next += len(queries)
         return self.similarity(queries, passages).masked_fill(mask, -torch.inf)

@@ -34,7 +34,7 @@ PLAIN_TEXT: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Base:
-    """Where a backbone is on disk, and the name by which an adapter refers to it.
+    """Location of a backbone on disk, and the name by which an adapter refers to it.
 
     Attributes:
         folder: a plain transformers folder.
@@ -66,7 +66,7 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
 
 
 def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> SentenceTransformer:
-    """Build a sentence-transformers model from a backbone and its recipe, which other tools can open.
+    """Build a sentence-transformers model from a backbone and its recipe, in a form that other tools can open.
 
     Args:
         backbone: one checkpoint; its towers may differ in prompt and maximum length alone.
@@ -133,7 +133,7 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
 
 @torch.no_grad()
 def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
-    """Load the weights of a proved model into another one, in float32.
+    """Load the weights of a verified model into another one, in float32.
 
     A pooler that the checkpoint lacks stays random in it: sentence-transformers builds one whenever it opens a BERT, so
     its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
@@ -177,7 +177,7 @@ def _head(transformer: Transformer, settings: TrainingSettings) -> list[nn.Modul
 
 
 def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Make the tokenizer end every text with EOS, cut or not, so that it does so in any tool.
+    """Make the tokenizer end every text with EOS, even a cut one, so that other tools do the same.
 
     Raises:
         TrainingError: if its kind of post-processing cannot.
@@ -194,7 +194,7 @@ def end_with_eos(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _ending(processor: dict[str, Any] | None, eos: str, number: int) -> dict[str, Any]:
-    """Return the state of a tokenizer's post-processor with EOS added at the end of a single text."""
+    """Return the state of a tokenizer's post-processor, with EOS added at the end of a single text."""
     if processor is None:
         text = {name: {"Sequence": {"id": name, "type_id": 0}} for name in "AB"}
         pair = [text["A"], text["B"]]

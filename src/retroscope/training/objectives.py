@@ -1,4 +1,4 @@
-"""Pre-training objectives: the model that computes each loss, and the collator that makes its batches."""
+"""Pre-training objectives: the model that computes the loss, and the collator that makes its batches."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ def without_decoder(model: PreTrainedModel) -> PreTrainedModel:
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """One pre-training objective for a model family: how to make or load the model, its batches, and what is saved.
+    """One pre-training objective of a model family: the model, its batches, and what is saved.
 
     Attributes:
         start: configuration -> model with random weights.

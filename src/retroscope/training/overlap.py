@@ -1,4 +1,4 @@
-"""Overlap of held-out queries with the training set, beyond equal texts, which are refused.
+"""Overlap of held-out queries with the training set beyond equal texts, which are refused.
 
 Lewis et al. (2021, "Question and Answer Test-Train Overlap in Open-Domain Question Answering Datasets"): 60 to 70 % of
 test answers and 30 % of test questions of common data sets are in their training sets, and models do far worse on the
@@ -64,7 +64,7 @@ class TrainingOverlap:
 
 
 def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) -> TrainingOverlap:
-    """Find the near-duplicates, passages and answers that a held-out collection shares with the training pairs.
+    """Find near-duplicates, passages and answers that a held-out collection shares with the training pairs.
 
     Args:
         threshold: token Jaccard, |A and B| / |A or B| over the sets of lower-cased words, from which two queries count

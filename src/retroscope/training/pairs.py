@@ -37,7 +37,7 @@ class Pairs:
 
     @property
     def columns(self) -> dict[str, list[str]]:
-        """Return the columns as sentence-transformers reads them, by their order."""
+        """Return the columns in the order that sentence-transformers expects."""
         named = {f"negative_{i}": list(texts) for i, texts in enumerate(self.negatives, start=1)}
         return {"query": list(self.queries), "positive": list(self.positives), **named}
 
@@ -84,7 +84,7 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
-    """Return query text -> texts of its relevant passages; queries with the same text are merged."""
+    """Map each query text to the texts of its relevant passages; queries with the same text are merged."""
     relevant: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         texts = relevant.setdefault(collection.queries[query].text, set())
@@ -115,7 +115,7 @@ def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
 
 
 def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
-    """Refuse to train with a query of a held-out collection, compared by text without case and spaces.
+    """Refuse to train with a query of a held-out collection; texts are compared without case and spaces.
 
     Raises:
         TrainingError: that names the queries.
@@ -137,7 +137,7 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
 
 
 def _refuse_shared(seen: Set[str], collection: Collection, kind: str, others: str) -> None:
-    """Raise an error that names the queries of the collection whose text also occurs in training."""
+    """Raise an error that names the queries of the collection whose text occurs in training."""
     leaking = [
         f"{query} ({collection.queries[query].text!r})"
         for query in collection.judged_queries

@@ -68,7 +68,7 @@ class Draws:
         return self.n
 
     def __getitem__(self, number: int) -> dict[str, Any]:
-        """Return the `input_ids` of a document, and the number `draw` from which its masks are drawn."""
+        """Return the `input_ids` of a document, and the number `draw`, which seeds its masks."""
         times, at = divmod(number, len(self.examples))
         order = _order(len(self.examples), self.seed, times)
         return {**self.examples[order[at]], "draw": self.seed * 2**32 + number}

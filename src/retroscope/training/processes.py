@@ -1,4 +1,4 @@
-"""Several processes of one training, as torchrun starts them: all train, the first alone writes files."""
+"""Several processes of one training, as started by torchrun: all train, but only the first writes files."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from accelerate import PartialState
 
 
 def n_processes() -> int:
-    """Return how many processes train together; 1 unless torchrun started them."""
+    """Return the number of processes that train together; 1 unless torchrun started them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

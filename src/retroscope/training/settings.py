@@ -101,9 +101,9 @@ class TrainingSettings:
 
     @property
     def peak_rate(self) -> float:
-        """Return the highest learning rate of the schedule: the one that is set, else the strategy's."""
+        """Return the peak learning rate of the schedule: the one in the settings, else the strategy's."""
         return LEARNING_RATES[self.strategy] if self.learning_rate is None else self.learning_rate
 
     def temperature_for(self, similarity: str) -> float:
-        """Return the temperature of the loss for a similarity: the one that is set, else the usual one."""
+        """Return the temperature of the loss for a similarity: the one in the settings, else the usual one."""
         return TEMPERATURES[similarity] if self.temperature is None else self.temperature

@@ -14,7 +14,7 @@ from retroscope.training.settings import TrainingSettings
 
 
 def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Make the weights trainable that the strategy trains, and freeze all others.
+    """Make the weights trainable that belong to the strategy, and freeze all others.
 
     Raises:
         TrainingError: if the model has none of them (a LLaMA has no biases).
@@ -40,7 +40,7 @@ def transformers_of(model: SentenceTransformer) -> list[Transformer]:
 
 
 def _full(model: SentenceTransformer, settings: TrainingSettings) -> None:
-    """Make everything trainable that a vector depends on, without BERT's unused pooler."""
+    """Make all weights trainable on which a vector depends, which excludes BERT's unused pooler."""
     _let(p for name, p in model.named_parameters() if ".pooler." not in name)
 
 

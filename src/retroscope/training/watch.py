@@ -1,4 +1,4 @@
-"""Callbacks and helpers of a training: check the loss, report progress, and time logs and checkpoints."""
+"""Callbacks and helpers of a training: check the loss, report progress, and schedule logs and checkpoints."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     what: str = "training"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
-        """Report how many steps are done."""
+        """Report the number of steps done."""
         if self.progress:
             self.progress(self.what, state.global_step, state.max_steps)
 
@@ -75,7 +75,7 @@ class Rhythm:
 
 
 def rhythm(steps: int, checkpoints: int, logs: int = 100) -> Rhythm:
-    """Return intervals that give about so many checkpoints and logs over so many steps."""
+    """Return intervals that give about this many checkpoints and logs over this many steps."""
     log = max(1, steps // logs)
     return Rhythm(log, max(1, round(steps / checkpoints / log)) * log)
 
@@ -96,7 +96,7 @@ class Schedule(Protocol):
 
 
 def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
-    """Return the arguments that every Trainer here gets; the learning rate rises, then falls to 0, linearly."""
+    """Return the arguments of every Trainer here; the learning rate rises linearly, then falls linearly to 0."""
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": settings.batch_size,
@@ -121,7 +121,7 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
 
 
 def logged(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
-    """Return the logged rows of a training without times, as its curve.
+    """Return the logged rows of a training without times, as its training curve.
 
     The Trainer's last row is left out: it sums up a run and not a training, so it depends on interruptions.
     """
@@ -135,7 +135,7 @@ def _is_measured(name: str, value: object) -> bool:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full-disk error of any library into an error that says so."""
+    """Convert any library's error about a full disk to an error that says so."""
     try:
         yield
     except Exception as error:

@@ -21,7 +21,7 @@ DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
 
 
 def embedded(frame: pd.DataFrame) -> Any:
-    """Return the rows, rounded, as data embedded in the chart, without altair's limit of rows.
+    """Return the rounded rows as data embedded in the chart, which avoids altair's limit of rows.
 
     They are one JSON text until the figure is written (`figure.with_rows`): altair copies a chart whenever it is put
     into another one, and a text needs no copy.
@@ -37,7 +37,7 @@ def layer_axis(names: Sequence[str] = ()) -> Any:
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """Draw one panel: for each series a band (`low` to `high`), a line and points; controls are thinner and behind.
+    """Draw one panel: a band (`low` to `high`), a line and points per series; controls are thinner and behind.
 
     `frame` has the columns series, value, low, high, `at` (that of `x`), and `line`, which keeps
     apart the lines that share a series.
@@ -70,7 +70,7 @@ def zero_line() -> Any:
 
 
 def tooltips(*labels: str) -> list[Any]:
-    """Return the fields that hovering over a point shows: its labels, then value and interval."""
+    """Return the fields that a tooltip of a point shows: its labels, then value and interval."""
     numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
     return [alt.Tooltip(f"{label}:N") for label in labels] + numbers
 
@@ -101,7 +101,7 @@ class Selector:
 
 
 def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, size: bool = True) -> Any:
-    """Return a panel that shows the rows of one choice at a time.
+    """Return a panel that shows the rows of one selected choice.
 
     Args:
         panel: without data.

@@ -31,7 +31,7 @@ def printed_effects(difference: Difference, frame: pd.DataFrame) -> pd.DataFrame
 
 
 def mark(difference: Difference, row: "pd.Series[Any]") -> str:
-    """Return stars for a significant difference, "=" for equivalence, "" if neither is significant."""
+    """Return stars for a significant difference, "=" for equivalence, "" if neither test is significant."""
     return marks(row["p_corrected"], alpha(difference)) + (EQUAL_MARK if is_equivalent(row) else "")
 
 

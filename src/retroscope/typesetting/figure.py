@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One chart, with the texts that go with it.
+    """One chart with its texts.
 
     Attributes:
         name: of its files.
@@ -34,12 +34,12 @@ class Figure:
 
     @cached_property
     def specification(self) -> dict[str, Any]:
-        """Return the page's version of the figure as styled Vega-Lite with all data embedded; computed once."""
+        """Return the figure for the page as styled Vega-Lite with all data embedded; it is computed once."""
         return self._styled(self.chart)
 
     @cached_property
     def paper_specification(self) -> dict[str, Any]:
-        """Return the files' version of the figure as styled Vega-Lite with all data embedded; computed once."""
+        """Return the figure for files as styled Vega-Lite with all data embedded; it is computed once."""
         return self.specification if self.paper is None else self._styled(self.paper)
 
     def _styled(self, chart: Any) -> dict[str, Any]:
@@ -61,6 +61,6 @@ WITHOUT_NORM = "without the final norm"
 
 
 def without_final_norm(figure: Figure) -> Figure:
-    """Return the figure renamed and retitled as showing layers without the final norm."""
+    """Return the figure with a new name and a title that says that layers are without the final norm."""
     caption = f"Layers below the last are shown {WITHOUT_NORM}, as the model itself computes them. {figure.caption}"
     return replace(figure, name=f"{figure.name}_bare", title=f"{figure.title}, {WITHOUT_NORM}", caption=caption)

@@ -16,7 +16,7 @@ PLAIN = "none"  # the name of "no control": the probe itself
 
 
 def rows(difference: Difference, **labels: object) -> pd.DataFrame:
-    """Return one row for each label that both sides have, in the order of the labels; only those at `labels`."""
+    """Return one row per label that both sides have, in the order of the labels; only those at `labels`."""
     frame = difference.table.to_dataframe().reset_index().dropna(subset=["before", "after"])
     for dim, label in labels.items():
         frame = frame[frame[dim] == label]
@@ -33,7 +33,7 @@ def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
 
 
 def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Return the cells with `low` and `high` moved out, so that all of them cover together at 1 - `level` (Bonferroni).
+    """Return the cells with wider `low` and `high`, so that all intervals together hold at 1 - `level` (Bonferroni).
 
     Among many cells some intervals miss the true value by luck alone.
     """
@@ -48,7 +48,7 @@ def alpha(difference: Difference) -> float:
 
 
 def margin(difference: Difference) -> float:
-    """Return the margin of the equivalence test, or NaN if none was set."""
+    """Return the margin of the equivalence test, or NaN if there is none."""
     stated = difference.method.get("margin")
     return math.nan if stated is None else float(stated)
 

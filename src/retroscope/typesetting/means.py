@@ -35,7 +35,7 @@ def one_model(subject: Subject) -> str:
 
 
 def _covers(records: Sequence[Mapping[str, Any]], subject: Subject) -> str:
-    """Return the note about the intervals: their level, the number of queries, and that none is corrected."""
+    """Return the note on the intervals: level, number of queries, and that they are not corrected."""
     queries = max((int(row["n"]) for row in records), default=0)
     level = f"{100 * subject.statistics.level:g} %"
     return f"Intervals: {level}, over {count(queries, 'query')}, not corrected for the number of rows."

@@ -1,4 +1,4 @@
-"""Build HTML pages that are one file with all scripts, styles and figures, and fetch nothing.
+"""Build HTML pages that consist of one file with all scripts, styles and figures, and load nothing.
 
 Texts of queries, passages and models are not trusted: the template escapes them, data for scripts is packed, and the
 page's policy runs only the scripts of this package and the figure library, by their hashes.
@@ -45,7 +45,7 @@ MACROS = (  # templates call them
 
 @dataclass(frozen=True)
 class SectionPage:
-    """One section of a page: its heading, its template's package, and the values and statements for it.
+    """One section of a page: its heading, the package of its template, and its values and statements.
 
     Attributes:
         name: its anchor.
@@ -120,7 +120,7 @@ def _packed_data(
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
-    """Render a part of a section as HTML; "" if its package has no template for that part."""
+    """Render a part of a section as HTML; "" if the package has no template for it."""
     if not section.package:
         return Markup("")
     folder = Path(str(files(section.package)))
@@ -151,7 +151,7 @@ def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
 
 
 def policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Return the content security policy of a page: only these scripts and styles, and no requests."""
+    """Return the content security policy of a page, which allows only these scripts and styles, and no requests."""
     return (
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"

@@ -10,7 +10,7 @@ PART_WORDS = {
 
 
 def blocks_named(transplant: str) -> str:
-    """Return the words for a transplant of blocks: "block:3" is "block 3", "block:1-5" is "blocks 1 to 5"."""
+    """Return the words for transplanted blocks: "block:3" is "block 3", "block:1-5" is "blocks 1 to 5"."""
     blocks = transplant.partition(":")[2]
     first, dash, last = blocks.partition("-")
     return f"blocks {first} to {last}" if dash else f"block {blocks}"

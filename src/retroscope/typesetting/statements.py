@@ -1,4 +1,4 @@
-"""The types of a report's statement: one conclusion with its state, its number and what it relies on."""
+"""The types of a report's statement: a conclusion with its state, its number and its dependencies."""
 
 import math
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """One number with its name, interval and test; what is unknown is NaN, and n is 0.
+    """One number with its name, interval and test; unknown values are NaN, and an unknown n is 0.
 
     Attributes:
         name: what it is, e.g. "nDCG@10".
@@ -153,12 +153,12 @@ class Statement:
 
 
 def seen_above(alarms: Iterable[Statement]) -> list[str]:
-    """Return the titles of failed controls, as reasons for doubt with a pointer up the page."""
+    """Return the titles of failed controls as reasons for doubt, which refer to statements further up the page."""
     return [f"{alarm.title} (see above)" for alarm in alarms]
 
 
 def with_self_tests(statement: Statement, subject: Subject) -> Statement:
-    """Return the statement, marked as doubtful for every model with a failed self-test that it relies on."""
+    """Return the statement; it is marked as doubtful for every model with a failed self-test that it uses."""
     failed = [side for side in statement.rests_on if side in subject.models and subject.side(side).failed_tests]
     return statement.doubted(
         *(f"depends on the model {side} fine-tuning, which failed a self-test (see above)" for side in failed)
@@ -181,5 +181,5 @@ def state_of(difference: Difference, row: "pd.Series[Any]") -> State:
 
 
 def is_equivalent(row: "pd.Series[Any]") -> bool:
-    """Return whether the equivalence test was run and passed."""
+    """Return whether the equivalence test was run and is significant."""
     return not pd.isna(row["p_equivalence"]) and bool(row["equivalent"])

@@ -1,4 +1,4 @@
-"""Subject: the models, recipes and collections of a study, as the top of a page prints them."""
+"""Subject: the models, recipes and collections of a study, which the top of a page shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ MODEL = "model"  # the only one, where nothing is compared
 
 
 def with_side(name: str, side: str) -> str:
-    """Return a model's name with its side, "e5 (before)", unless the name has it already."""
+    """Return a model's name with its side, e.g. "e5 (before)", unless the name already contains the side."""
     mark = f" ({side})"
     return name if name.endswith(mark) else f"{name}{mark}"
 
@@ -61,7 +61,7 @@ class ModelFacts(TypedDict):
 
 
 class PendingFacts(TypedDict):
-    """An analysis that is still to be run on a collection, as JSON-like values."""
+    """An analysis that has not run yet on a collection, as JSON-like values."""
 
     analysis: str
     collection: str
@@ -87,7 +87,7 @@ class CollectionRecord(TypedDict):
 
 
 class StudyFacts(TypedDict):
-    """The facts of a study besides its measurements, JSON-like: what `study.json` holds.
+    """The facts of a study besides its measurements, as JSON-like values (the content of `study.json`).
 
     "trainings" counts the retriever's, "timings" are seconds of every stage.
     """
@@ -108,7 +108,7 @@ class StudyFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Tower:
-    """Facts about one tower: recipe, loading proof, layers, self-tests.
+    """Facts about one tower: recipe, evidence of loading, layers, self-tests.
 
     Attributes:
         role: "query", "passage", or "query and passage" when one encoder serves both.
@@ -177,7 +177,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Refused:
-    """An analysis that cannot be measured on a collection, and why."""
+    """An analysis that cannot be measured on a collection, and the reason."""
 
     analysis: str
     collection: str
@@ -186,7 +186,7 @@ class Refused:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """The models, collections and settings of a study, as every section needs them.
+    """The models, collections and settings of a study, as needed by every section.
 
     Attributes:
         title: of the report.
@@ -229,7 +229,7 @@ class Subject:
 
     @property
     def pending(self) -> tuple[str, ...]:
-        """Return the names of the analyses that are not run yet, with their collection unless it is the first."""
+        """Return the names of the analyses that have not run yet, with the collection unless it is the first."""
         return tuple(
             one.analysis if one.collection == self.collection.name else f"{one.analysis} on {one.collection}"
             for one in self.not_yet_run

@@ -28,7 +28,7 @@ def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estim
 
 
 def most_changed(table: pd.DataFrame, level: float) -> "pd.Series[Any]":
-    """Return the row with the largest significant effect; with the largest of all if none is significant.
+    """Return the row with the largest significant effect, or with the largest effect if none is significant.
 
     A statement whose state is "significant" has the number of a row that is.
     """
@@ -67,7 +67,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
 
 
 def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
-    """State about how many queries would narrow an interval to the margin, or how few queries there are."""
+    """State how many queries would be needed for an interval as narrow as the margin, or that there are few queries."""
     half, stated = (row["ci_high"] - row["ci_low"]) / 2, margin(difference)
     if half > stated:
         needed = math.ceil(row["n"] * (half / stated) ** 2)
@@ -85,7 +85,7 @@ def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
 
 
 def queries(difference: Difference, n: int) -> str:
-    """Print the number of queries, and of distinct texts if some are equal."""
+    """Print the number of queries, and the number of distinct texts if some are equal."""
     texts = difference.method.get("texts", n)
     return count(n, "query") if texts >= n else f"{count(n, 'query')} of {count(texts, 'distinct text')}"
 
@@ -106,5 +106,5 @@ def layer(subject: Subject, row: "pd.Series[Any]") -> str:
 
 
 def best(table: pd.DataFrame, column: str) -> "pd.Series[Any]":
-    """Return the row with the largest value; the first of several equal ones."""
+    """Return the row with the largest value; in a tie, the first one."""
     return table.loc[table[column].astype(float).idxmax()]

@@ -1,4 +1,4 @@
-"""Baselines: search with the frozen backbone under its best variant, with BM25, and with random weights."""
+"""Baselines: search with the best variant of the frozen backbone, with BM25, and with random weights."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 from retroscope.analyses.questions import Question

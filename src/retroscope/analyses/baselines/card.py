@@ -1,4 +1,4 @@
-"""Card of the baselines: which share of the gain of fine-tuning does the frozen backbone already reach?"""
+"""Card of the baselines: how much of the gain by fine-tuning does the frozen backbone already reach?"""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
 
 
 def _how(result: BaselineResult, best: str) -> str:
-    """Describe the kind of variant chosen as `best`: the backbone itself, with a linear head, or without training."""
+    """Describe the variant chosen as `best`: the backbone itself, with a linear head, or without training."""
     choice = result.choice(BEFORE, best)
     if choice["as_compared"]:
         return "itself"
@@ -41,7 +41,7 @@ def _how(result: BaselineResult, best: str) -> str:
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
-    """Return the share of the gain that the backbone's variant `best` reaches; None without a significant gain."""
+    """Return the share of the gain that the variant `best` of the backbone reaches; None without a significant gain."""
     gain = rows(result.gain, measure=measure).iloc[0]
     shares = result.shares[(result.shares["best"] == best) & (result.shares["measure"] == measure)]
     known = shares.dropna(subset=["share"])

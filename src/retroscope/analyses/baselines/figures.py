@@ -22,8 +22,8 @@ def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
     return Figure(
         "baselines",
         "What was already there",
-        f"{measure} of a search with the frozen vectors of one layer: raw, whitened with the statistics of the "
-        "passages, or mapped by a linear head. Before is the backbone, with the retriever's pooling and with other "
+        f"{measure} of a search with the frozen vectors of one layer: raw, whitened by the passages' mean and "
+        "covariance, or mapped by a linear head. Before is the backbone, with the retriever's pooling and with other "
         f"poolings. {RANDOM.capitalize()} is an untrained copy of the backbone. Bands are confidence intervals over "
         "queries.",
         f"{measure} by layer, for the models {', '.join(dict.fromkeys(shown['series']))} and the vectors "

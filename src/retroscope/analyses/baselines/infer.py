@@ -65,7 +65,7 @@ def _against_none(shuffled: Scores, settings: ComparisonSettings) -> Difference:
 
 
 def _shares(gain: Difference, best: Scores, settings: ComparisonSettings) -> Iterator[tuple[Any, ...]]:
-    """Yield, by best variant and measure, the share of the gain that the variant does not reach, with its interval."""
+    """Yield the share of the gain that a best variant does not reach, with its interval, by variant and measure."""
     before, after = align(gain.before, gain.after)
     ids, clusters = before.query_ids, clusters_by_row(before)
     for name in best.values["best"].values:

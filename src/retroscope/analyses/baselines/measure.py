@@ -27,7 +27,7 @@ from retroscope.errors import AnalysisError
 
 @dataclass(frozen=True, eq=False)
 class BaselineWork:
-    """Prepared work of the baselines: the searches that every model is measured by, and the backbone's other poolings.
+    """Prepared work of the baselines: the searches for every model, and the other poolings of the backbone.
 
     Attributes:
         task: what every model is asked.
@@ -85,7 +85,7 @@ def plan(context: Context, settings: BaselineSettings) -> Planned:
 
 
 def measure(context: Context, settings: BaselineSettings, planned: Planned) -> Measurement:
-    """Return the scores of every variant and of the best ones, with the variant that was chosen in every fold."""
+    """Return the scores of every variant, the scores of the best ones, and the variant chosen in every fold."""
     work: BaselineWork = planned.work
     stages = context.stages("baselines")
     views = _views(context, work)
@@ -133,7 +133,7 @@ def _choices(tried: Mapping[str, VariantScores]) -> list[dict[str, Any]]:
 
 
 def _untrained(task: BaselineTask, tried: Mapping[str, VariantScores]) -> dict[str, int]:
-    """Count, for each model, the variants that the best one without a trained head was chosen from."""
+    """Count, for each model, the variants among which the best one without a trained head was chosen."""
     untrained = [kind for kind in task.kinds if kind != HEAD]
     sizes = {model: variants.scores.values.sizes for model, variants in tried.items()}
     return {model: size["pooling"] * size["layer"] * len(untrained) for model, size in sizes.items()}

@@ -30,7 +30,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResu
 
 
 def report(result: BaselineResult, reading: Reading) -> Section:
-    """Return the section: retrieval by the frozen backbone, and the gain that is left to fine-tuning."""
+    """Return the section: retrieval by the frozen backbone, and the part of the gain that is due to fine-tuning."""
     conclusions = baseline_statements(result, reading.subject)
     return Section(
         statements=conclusions,
@@ -55,7 +55,7 @@ def _frames(result: BaselineResult) -> dict[str, pd.DataFrame]:
 
 
 def _document(result: BaselineResult) -> dict[str, Any]:
-    """Return the JSON document: every variant, the best ones, the gain beyond them, and the controls."""
+    """Return the JSON document: every variant, the best ones, the gain over them, and the controls."""
     differences = {name: getattr(result, name) for name in ("left", "alike", "pre_training", "shuffled")}
     return {
         "variants": result.variants.replace({np.nan: None}).to_dict(orient="records"),

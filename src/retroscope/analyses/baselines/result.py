@@ -53,7 +53,7 @@ class BaselineResult:
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the names of the best variants that were measured, the one with the widest choice last."""
+        """Return the names of the measured best variants; the one chosen among the most variants comes last."""
         return tuple(str(name) for name in self.left.table.coords["best"].values)
 
     def choice(self, model: str, best: str) -> "pd.Series[object]":

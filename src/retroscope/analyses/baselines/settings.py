@@ -1,4 +1,4 @@
-"""Settings of the baselines: variants of the frozen backbone that fine-tuning must beat."""
+"""Settings of the baselines: variants of the frozen backbone with which the retriever is compared."""
 
 from dataclasses import dataclass
 from typing import Annotated

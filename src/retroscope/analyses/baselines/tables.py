@@ -20,7 +20,7 @@ def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, Paper
     shares = result.shares.set_index(["best", "measure"])
     printed["left"] = [share_left(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
     note = (
-        "Before: the best variant of the backbone, chosen on other queries than those that it is scored on. Left: the "
+        "Before: the best variant of the backbone; it is chosen on some queries and scored on others. Left: the "
         "share of the gain by fine-tuning that this variant does not reach, with Fieller's interval. "
         f"{explained(result.left)}"
     )

@@ -1,4 +1,4 @@
-"""Search with the frozen backbone at its best: under other poolings, layers, whitening and a linear head.
+"""Search with variants of the frozen backbone: other poolings, other layers, whitening and a linear head.
 
 "Before" is the backbone as the retriever pools it. It may hold more than that shows: another pooling, another layer,
 an evener embedding space, or a linear map may retrieve better. The best of these, chosen on other queries than it is
@@ -39,7 +39,7 @@ DIMS = ("query", "pooling", "layer", "vectors", "measure")
 
 @dataclass(frozen=True, eq=False)
 class BaselineTask:
-    """The searches that every model is measured by.
+    """The searches that are run for every model.
 
     Attributes:
         collection: that is searched.
@@ -85,7 +85,7 @@ class VariantScores:
 def baseline_task(
     collection: Collection, measures: Sequence[str], similarity: str, settings: BaselineSettings
 ) -> BaselineTask:
-    """Return the searches that every model is measured by, with the folds of the collection's queries.
+    """Return the searches that are run for every model, with the folds of the collection's queries.
 
     Raises:
         AnalysisError: if the queries cannot be divided.
@@ -140,7 +140,7 @@ def _searched(queries: Vectors, passages: Vectors, similarity: str, task: Baseli
 
 
 def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) -> np.ndarray:
-    """Search with the linear head that was trained without each query's fold: values [query, measure]."""
+    """Search with the linear head that was trained without the fold of each query: values [query, measure]."""
     row_of = {passage: row for row, passage in enumerate(task.collection.passages)}
     judged = task.collection.judged_queries
     pairs = [np.array([row_of[p] for p in relevant(task.collection, query)]) for query in judged]
@@ -159,7 +159,7 @@ def _with_head(views: dict[str, tuple[Vectors, Vectors]], task: BaselineTask) ->
 
 
 def _best(values: xr.DataArray, task: BaselineTask) -> tuple[xr.DataArray, list[dict[str, Any]]]:
-    """Return, of every query, the values of the variant that is best by the first measure on the other folds.
+    """Return the values of each query under the variant that is best by the first measure on the other folds.
 
     The model as it is compared (its own pooling, last layer, raw) stays unless another is better.
     """
@@ -226,7 +226,7 @@ def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -
 
 
 def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
-    """Return the retrieval scores of BM25: dims (query, measure)."""
+    """Return the retrieval scores of BM25, with the dimensions (query, measure)."""
     ranking, k = bm25_ranking(collection), depth(measures)
     spare = 1 if collection.ignore_identical_ids else 0
     run = {}
@@ -239,7 +239,7 @@ def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:
 
 
 def view_seconds(task: BaselineTask, width: int, product_rate: float) -> float:
-    """Estimate the seconds of one pooling and layer: its searches, its whitening and its linear heads."""
+    """Estimate the seconds for one pooling and layer: searches, whitening and linear heads."""
     queries, passages = len(task.folds), len(task.collection.passages)
     searches = len(task.kinds) + (1 if task.head else 0)  # heads of both spaces, where folds choose differently
     seconds = searches * search_seconds(queries, passages, width, task.measures, product_rate)

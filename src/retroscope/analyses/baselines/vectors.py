@@ -1,4 +1,4 @@
-"""The frozen vectors of a model under several poolings, from one more pass over the texts."""
+"""Compute the frozen vectors of a model under several poolings in one additional pass over the texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ BOTH_WAYS = "the last token of a model that looks both ways is a separator, whic
 
 
 def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the wanted poolings that suit this model, without its own, and pooling -> why it is unsuitable."""
+    """Return the poolings that suit this model, without its own, and the reason why each other one does not."""
     encoder = retriever.passage
     reasons: dict[str, str] = {}
     if encoder.anatomy.causal:
@@ -33,7 +33,7 @@ def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, 
 
 
 def repooled(retriever: Retriever, poolings: Sequence[str]) -> Retriever:
-    """Return the retriever without its head and with these poolings side by side, so that one pass gives all."""
+    """Return the retriever without its head and with these poolings side by side, so that one pass computes all."""
 
     def tower(encoder: Encoder) -> Encoder:
         recipe = encoder.recipe.but(
@@ -67,7 +67,7 @@ class Views:
 
     @property
     def poolings(self) -> tuple[str, ...]:
-        """Return the recipe's own pooling, then the others."""
+        """Return the poolings, the recipe's own first."""
         return (self.pooling, *self.names)
 
     def of(self, pooling: str, layer: int, queries: Sequence[str]) -> tuple[Vectors, Vectors]:

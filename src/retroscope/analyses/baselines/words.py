@@ -1,4 +1,4 @@
-"""Baselines in words: how much of the gain does the best variant of the frozen backbone already reach?"""
+"""Statements about the baselines: how much of the gain does the best variant of the frozen backbone reach?"""
 
 import math
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
             else ("all variants, with and without a linear head,")
         )
         return (
-            f"{name}, as in the rest of the report: in {folds} of the queries, none of {kinds} was better by more "
+            f"{name}, as in the rest of the report: in {folds} of the queries, none of {kinds} scored higher by more "
             "than a standard error"
         )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
@@ -108,7 +108,7 @@ def _alike(result: BaselineResult, measure: str) -> Statement:
 
 
 def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
-    """State the difference between the best variants of a random-weight copy (word overlap only) and the backbone."""
+    """State how the best variant of a random-weight copy (word overlap only) differs from that of the backbone."""
     if result.pre_training is None:
         return
     effects, significant = _each_best(result, result.pre_training, measure)
@@ -127,7 +127,7 @@ def _words(result: BaselineResult, measure: str) -> str:
 
 
 def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
-    """State the outcome of the control that must fail: a linear head trained on shuffled judgments."""
+    """State whether the control fails as it must: a linear head trained on shuffled judgments."""
     if result.shuffled is None:
         return
     row = rows(result.shuffled, measure=measure).iloc[0]
@@ -161,7 +161,7 @@ def _each_best(result: BaselineResult, difference: Difference, measure: str) -> 
 
 
 def _last(result: BaselineResult, difference: Difference, measure: str) -> Estimate:
-    """Return the effect at the last best variant, which is chosen among the most variants."""
+    """Return the effect at the last best variant, which was chosen among the most variants."""
     return estimate_of(_row(difference, result.bests[-1], measure), measure)
 
 

@@ -1,4 +1,4 @@
-"""Intervals and tests over random subspaces and queries together: both were drawn, and others could have been."""
+"""Intervals and tests that treat both random subspaces and queries as samples."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ INTERVAL, TWO_WAY = "two-way over random subspaces and query texts", "two_way"
 
 
 def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> Difference:
-    """Return the difference with each interval over draws and queries, which are crossed.
+    """Return the difference with each interval computed over draws and queries together (crossed).
 
     An interval over queries alone treats the mean of these draws as the mean of all possible draws.
 
@@ -44,7 +44,7 @@ def judged_with_draws(difference: Difference, changes: xr.DataArray, level: floa
 
 
 def _bounds(values: np.ndarray) -> tuple[float, float]:
-    """Return the bounds of changes of a measure between 0 and 1; none for other values."""
+    """Return the bounds of changes of a measure that lies between 0 and 1; none for other values."""
     return (-np.inf, np.inf) if (np.abs(values) > 1).any() else (-1.0, 1.0)
 
 
@@ -55,7 +55,7 @@ def _cells(changes: xr.DataArray) -> np.ndarray:
 
 
 def _replaced(difference: Difference, columns: dict[str, np.ndarray]) -> Difference:
-    """Return the difference with other numbers in these columns, one a layer and rank."""
+    """Return the difference with these columns replaced, one number for each layer and rank."""
     table = difference.table
     shape = (table.sizes["layer"], table.sizes["rank"])
     changed = {name: (("layer", "rank"), values.reshape(shape)) for name, values in columns.items()}

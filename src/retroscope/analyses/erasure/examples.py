@@ -14,7 +14,7 @@ OTHERS = 40  # passages of other queries in the list of a choice: a split keeps 
 
 @dataclass(frozen=True)
 class ErasureParts:
-    """Queries split into a training and a held-out part, which share neither a text nor a relevant passage.
+    """Split of the queries into training and held-out queries that share neither a text nor a relevant passage.
 
     Attributes:
         train: (query, relevant passage), one pair a query.
@@ -26,7 +26,7 @@ class ErasureParts:
 
 
 def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureParts:
-    """Split the judged queries by their texts; training pairs whose passage a held-out query has are left out."""
+    """Split the judged queries by text; a training pair is dropped if a held-out query has its passage."""
     queries, texts = collection.judged_queries, collection.query_texts
     distinct = sorted({texts[query] for query in queries})
     order = np.random.default_rng(settings.seed).permutation(distinct)
@@ -43,7 +43,7 @@ def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureP
 
 
 def unrelated_choices(collection: Collection, queries: Sequence[str], seed: int) -> tuple[Candidates, ...]:
-    """Return each query with its first relevant passage among those of other queries, in random order.
+    """Return each query with its first relevant passage, among passages relevant to other queries, in random order.
 
     All candidates are relevant to some query, so the passage alone does not tell which is right.
     """

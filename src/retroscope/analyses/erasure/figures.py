@@ -29,7 +29,7 @@ def erasure_figure(result: ErasureResult, subject: Subject) -> Figure:
         "erasure",
         "Readable and used",
         "Readable: accuracy of a probe that picks the relevant passage of a query among others. Used: loss of "
-        "retrieval when the directions that the probe reads are erased at that layer, less the loss when random "
+        "retrieval when the directions that the probe reads are erased at that layer, minus the loss when random "
         "subspaces of equal rank are erased. Bands are confidence intervals: of the accuracy over queries, of the loss "
         "over queries and draws.",
         f"Probe accuracy and loss of {result.measure} under erasure, by layer",

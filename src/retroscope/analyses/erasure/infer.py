@@ -1,4 +1,4 @@
-"""Infer from the scores under erasure which layers retrieval uses: tests over queries and over random subspaces."""
+"""Test under erasure which layers retrieval uses, over queries and over random subspaces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -69,7 +69,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> ErasureResul
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """The scores of one model ("before", "after" or alone) under erasure, and the methods that test them."""
+    """The scores of one model ("before", "after" or a single model) under erasure, with their tests."""
 
     name: str
     intact: Scores
@@ -88,7 +88,7 @@ class _Side:
         return cls(side, intact, retrieved, readable, removed, shared, statistics)
 
     def draws(self, kind: str) -> xr.DataArray:
-        """Return the scores under the random subspaces, or shuffles, of a kind, (query, layer, rank, variant)."""
+        """Return the scores under random subspaces, or shuffles, of one kind: (query, layer, rank, variant)."""
         values = self.retrieved.values
         return values.sel(variant=[name for name in values["variant"].values if str(name).startswith(f"{kind}:")])
 
@@ -109,7 +109,7 @@ class _Side:
         return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
-        """Return how much more each query loses by the erasure than by every random subspace of equal rank."""
+        """Return how much more each query loses by the erasure than by each random subspace of equal rank."""
         return replace(self.retrieved, name="use", values=self.draws(RANK) - self.erased())
 
     def table(self, chance: float) -> pd.DataFrame:
@@ -138,7 +138,7 @@ class _Side:
         return table[AT].assign(p_fall=table["p_corrected"].where(table["effect"] < 0, 1.0))
 
     def _read(self, chance: float) -> pd.DataFrame:
-        """Return the p-value of the test that a layer's probe is above chance, Holm-corrected over layers."""
+        """Return the p-value of the test that the probe of a layer is above chance, Holm-corrected over layers."""
         intact = self.readable.values.sel(state=INTACT, drop=True).isel(rank=0, drop=True)
         table = rows(self._compared(xr.full_like(intact, chance).where(intact.notnull()), intact))
         return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
@@ -151,7 +151,7 @@ class _Side:
         return pd.DataFrame(records).assign(p_rank=lambda t: _holm(t["p_rank"]), p_corrected=lambda t: _holm(t["p"]))
 
     def _shuffles(self) -> pd.DataFrame:
-        """Return, by layer and rank, the harm of erasing shuffled pairs beyond random subspaces; p uncorrected."""
+        """Return the harm of erasing shuffled pairs beyond random subspaces, by layer and rank; p is uncorrected."""
         shuffles, draws = self.draws(SHUFFLED), self.draws(RANK)
         table = rows(self._compared(draws.mean("variant"), shuffles.mean("variant")))
         p = []
@@ -202,14 +202,14 @@ class _Side:
         )
 
     def _variance(self) -> pd.DataFrame:
-        """Return the share of the variance that the erasure removes, and that random subspaces of equal rank remove."""
+        """Return the share of the variance that the erasure removes, and the share that random subspaces remove."""
         kinds = self.removed.assign(kind=self.removed["variant"].str.partition(":")[0])
         wide = kinds.pivot_table("removed", AT, "kind").reindex(columns=[ERASED, RANK]).reset_index()
         return wide.rename(columns={ERASED: "removed", RANK: "removed_random"})
 
 
 def _change(before: _Side, after: _Side, statistics: ComparisonSettings) -> Difference:
-    """Compare how much more the erasure takes than random subspaces of equal rank, over draws and queries."""
+    """Compare the loss by the erasure with that by random subspaces of equal rank, over draws and queries."""
     sides = align(before.use(), after.use())
     first, second = (replace(one, values=one.values.mean("variant")) for one in sides)
     plain = replace(statistics, family_per=(), headline=None, margin=None)

@@ -1,4 +1,4 @@
-"""Erase the directions that relevant pairs share at a layer, run the layers above, and measure probes and retrieval."""
+"""Erase the directions that relevant pairs share at a layer, run the layers above, measure probes and retrieval."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Me
 
 
 def _notes(whole: Collection, searched: Collection, parts: ErasureParts) -> list[str]:
-    """List what was measured, and what a reader must know before any number."""
+    """List the measured settings, and the caveats of the numbers."""
     queries, passages = len(searched.judged_queries), len(searched.passages)
     notes = [
         f"fitted on {len(parts.train):,} pairs; {queries:,} held-out queries were searched among {passages:,} of "
@@ -162,7 +162,7 @@ def _measured(trial: ErasureTrial) -> _OneModel:
 
 
 def _shared(pairs: PairVectors, held_out: PairVectors, layer: int, rank: int) -> dict[str, float]:
-    """Return the correlation of held-out pairs, and of shuffled ones, along the directions of the training pairs."""
+    """Return the correlation of held-out and of shuffled pairs along the directions of the training pairs."""
     real, shuffled = held_out_correlations(pairs, held_out, rank)
     return {"layer": layer, "rank": rank, "shared": real, "shared_shuffled": shuffled}
 
@@ -178,7 +178,7 @@ def _like(intact: Scores, values: xr.DataArray) -> Scores:
 
 
 def _erasures(pairs: PairVectors, settings: ErasureSettings) -> Iterator[tuple[ErasedCell, Erasure]]:
-    """Yield the erasures at one layer: directions of the pairs, of shuffled pairs, and random subspaces."""
+    """Yield the erasures at one layer: directions of the pairs, directions of shuffled pairs, random subspaces."""
     for rank in settings.ranks:
         erased = pair_erasure(pairs, rank)
         yield (rank, ERASED), erased
@@ -227,7 +227,7 @@ def _retrieved(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Er
 def _encoded(
     trial: ErasureTrial, layer: int, tower: str, erasures: Mapping[ErasedCell, Erasure]
 ) -> dict[ErasedCell, np.ndarray]:
-    """Encode the texts of one tower under every erasure of one layer."""
+    """Encode the texts of one tower under every erasure at one layer."""
     texts = trial.texts[tower]
     edits = {cell: LayerEdit(layer, erasure.erasers[tower]) for cell, erasure in erasures.items()}
     report = _counter(trial.progress, f"erasure at layer {layer}: {tower} texts", len(texts.rows))
@@ -274,7 +274,7 @@ def _states(
     erasures: Mapping[ErasedCell, Erasure],
     accuracy: Callable[[Erasure | None], xr.DataArray],
 ) -> xr.DataArray:
-    """Return the probe's accuracy at one layer and rank: intact, erased, and with the first random subspace erased."""
+    """Return the accuracy of the probe at one layer and rank: intact, erased, and under the first random subspace."""
     names = {ERASED: ERASED, RANK: f"{RANK}:0"}
     seen: Sequence[Any] = [accuracy(erasures[rank, variant]) if erasures else intact for variant in names.values()]
     states: xr.DataArray = xr.concat([intact, *seen], xr.Variable("state", [INTACT, *names]))

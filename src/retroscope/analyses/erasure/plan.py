@@ -1,4 +1,4 @@
-"""Plan erasure: why it cannot be measured, what is erased, and how long it takes."""
+"""Plan erasure: check whether it can be measured, choose what is erased, and estimate the time."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ SPARE = 2  # components of the vectors for each erased direction, at least: of t
 
 @dataclass(frozen=True)
 class ErasureWork:
-    """Prepared work of erasure, which `measure` uses: the split of the queries, and the retrieval measure.
+    """Prepared work of erasure: the split of the queries, and the retrieval measure.
 
     Attributes:
         parts: queries of which pairs fit the erasers, and the others.
@@ -38,7 +38,7 @@ class ErasureWork:
 
 
 def refusal(context: Context, settings: ErasureSettings) -> str:
-    """Return why erasure cannot be measured; empty where it can.
+    """Return why erasure cannot be measured; "" if it can.
 
     Raises:
         MissingExtraError: without the package that fits erasers.
@@ -78,7 +78,7 @@ def _check_model(retriever: Retriever, settings: ErasureSettings) -> None:
 
 
 def _unpooled(retriever: Retriever) -> str:
-    """Return why erasing from tokens would not erase from the model's pooled vectors; "" where it does."""
+    """Return why erasing from tokens does not erase from the pooled vectors of a model; "" if it does."""
     for tower in TOWERS:
         recipe = retriever.tower(tower).recipe
         if recipe.pooling == "max" or JOIN in recipe.pooling:
@@ -94,12 +94,12 @@ def measure_of(context: Context, settings: ErasureSettings) -> str:
 
 
 def probe_settings(settings: ErasureSettings) -> ProbeSettings:
-    """Return the settings of the probe that is trained on erased vectors: one probe, no control."""
+    """Return the settings of the probe on erased vectors: one probe, no control."""
     return ProbeSettings(probes=(PROBE,), controls=("none",), passages=(settings.choices,), seeds=settings.seeds)
 
 
 def layers_of(retriever: Retriever, settings: ErasureSettings) -> tuple[int, ...]:
-    """Return the layers at which directions are erased: those of the settings, or all."""
+    """Return the layers at which directions are erased: those in the settings, or all."""
     return settings.layers or tuple(range(retriever.passage.anatomy.n_blocks + 1))
 
 

@@ -1,4 +1,4 @@
-"""Report erasure: statements, the figure, and the table of readable and used relevance."""
+"""Report erasure: statements, figure, and the table of readable and used relevance."""
 
 from typing import Any
 

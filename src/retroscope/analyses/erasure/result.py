@@ -1,4 +1,4 @@
-"""Result of erasure: the probe and retrieval before and after directions are erased. Computes nothing."""
+"""Result of erasure: probe accuracy and retrieval before and after directions are erased. Computes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class ErasureResult:
 
     @property
     def rank(self) -> int:
-        """Return the largest rank; the statements give the numbers of this rank."""
+        """Return the largest rank, for which the statements give numbers."""
         return int(self.table["rank"].max())
 
     def by_layer(self, side: str) -> pd.DataFrame:

@@ -35,7 +35,7 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     )
     note = (
         f"readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), intact and after "
-        "erasure. used: loss of retrieval by erasing the same directions, less the loss by erasing random subspaces "
+        "erasure. used: loss of retrieval by erasing the same directions, minus the loss by erasing random subspaces "
         "of equal rank, with an interval over queries and draws. p: the largest p of the tests over queries and over "
         "draws, against subspaces of equal rank and against subspaces of equal rank and variance. unclear: only the "
         "tests against equal rank are significant. inconclusive: the accuracy of the probe does not fall significantly "

@@ -16,7 +16,7 @@ OPENINGS = {BEFORE: "Before fine-tuning", AFTER: "After fine-tuning", MODEL: "In
 
 
 def erasure_statements(result: ErasureResult, subject: Subject) -> tuple[Statement, ...]:
-    """State at which layers retrieval uses readable relevance, after fine-tuning first; then control and change."""
+    """State at which layers retrieval uses readable relevance, then the outcome of the control, and the change."""
     sides = [side for side in (AFTER, BEFORE, MODEL) if side in result.beyond]
     rules = (_used, _unclear, _unused, _inconclusive)
     statements = [s for side in sides for rule in rules for s in rule(result, side, subject)]
@@ -46,7 +46,7 @@ def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statem
 
 
 def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
-    """State at which layers a random subspace of equal variance may harm retrieval as much as the erasure."""
+    """State at which layers random subspaces of equal variance may harm retrieval as much as the erasure does."""
     table = result.by_layer(side)
     found = table[table["use"] == UNCLEAR]
     if len(found):
@@ -59,7 +59,7 @@ def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Sta
 
 
 def _harm(result: ErasureResult, row: "pd.Series[Any]", subject: Subject) -> str:
-    """Print the loss of retrieval by erasing at a layer, beside those of both kinds of random subspaces."""
+    """Describe the loss of retrieval by erasing at a layer, and the losses by both kinds of random subspaces."""
     limits = interval(row["ci_low"], row["ci_high"], effect=True)
     return (
         f"Erasing {count(result.rank, 'direction')} at layer {subject.layer_label(int(row['layer']))} takes "
@@ -111,7 +111,7 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
 
 
 def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
-    """State whether erasing the directions of shuffled pairs harms no more than erasing random subspaces."""
+    """State whether erasing the directions of shuffled pairs does no more harm than erasing random subspaces."""
     table = result.table[result.table["side"] == side]
     about: dict[str, Any] = {"code": f"{side}.shuffled", "control": "shuffled pairs"}
     p, mean = result.alarm[side], -table["shuffled_beyond"].mean()

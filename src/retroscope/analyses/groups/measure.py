@@ -9,12 +9,12 @@ from retroscope.analyses.measurement import Measurement
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return why groups cannot be compared: the queries have fewer than two groups."""
+    """Return why groups cannot be compared (the queries have fewer than two groups); "" if they can."""
     return "" if len(set(_groups(context).values())) > 1 else "the queries of this collection have no groups"
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan nothing but a count: the size of each group."""
+    """Plan the analysis, which only counts the queries of each group."""
     sizes = pd.Series(_groups(context)).value_counts(sort=False)
     return Planned(lines=(f"groups of queries: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}",))
 

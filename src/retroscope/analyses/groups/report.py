@@ -42,7 +42,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult
 
 
 def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
-    """Spread scores (query) to (query, group): a query has NaN under every group but its own."""
+    """Spread scores (query) over (query, group): each query has NaN in all groups but its own."""
     names = list(dict.fromkeys(groups))
     of_query = groups.reindex(scores.query_ids).to_numpy(dtype=object)
     member = xr.DataArray(np.equal.outer(of_query, np.array(names, dtype=object)), dims=(QUERY, "group"))
@@ -80,7 +80,7 @@ def _statement(result: GroupsResult, number: int, row: "pd.Series[Any]") -> Stat
 
 
 def _card(table: pd.DataFrame, said: Sequence[Statement]) -> Card:
-    """Return the card that names the groups with the largest and the smallest effect, or all groups if they are few."""
+    """Return the card that names the groups with the largest and the smallest effect, or all of few groups."""
     ends = table if len(table) <= MOST_SHOWN else table.iloc[[0, -1]]
     words = [f"{textwrap.shorten(str(row['group']), LONGEST)} {signed(row['effect'])}" for _, row in ends.iterrows()]
     return Card(WHICH, "; ".join(words), said[0])

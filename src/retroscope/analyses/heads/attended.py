@@ -1,4 +1,4 @@
-"""Shares of a model's attention that go to each kind of token, in queries and relevant passages."""
+"""Shares of a model's attention to each kind of token, in queries and relevant passages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

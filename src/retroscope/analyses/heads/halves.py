@@ -1,4 +1,4 @@
-"""Split queries into two halves, to choose the top heads by one and to test them by the other, without shared texts."""
+"""Split queries into two halves without shared texts: one chooses the top heads, the other tests them."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ FEWEST_GROUPS = 4  # of queries that share nothing, two for each half
 
 
 def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.ndarray, "query"]:
-    """Mark the queries that choose the top heads; queries joined by shared texts or passages stay in one half.
+    """Mark the queries that choose the top heads; queries with shared texts or passages stay in one half.
 
     Queries that share nothing choose and test by turns.
     """

@@ -80,7 +80,7 @@ def _side(measurement: Measurement, side: str, name: str, statistics: Comparison
 
 
 def _roles(facts: Mapping[str, Any], side: str) -> dict[str, str]:
-    """Return head -> its role (e.g. a top head or a control) in one model."""
+    """Map each head to its role (e.g. top head or control) in one model."""
     controls = {head for heads in facts["controls"].values() for head in heads}
     roles = dict.fromkeys(facts["sample"], RANDOM_ROLE) | dict.fromkeys(controls, CONTROL_ROLE)
     others = {head for heads in facts["top"].values() for head in heads}
@@ -131,7 +131,7 @@ def _table(
 def _beyond(
     exact: Scores, top: Sequence[str], controls: Mapping[str, Sequence[str]], statistics: ComparisonSettings
 ) -> pd.DataFrame:
-    """Test each top head's effect against the mean effect of control heads of the same layer."""
+    """Test the effect of each top head against the mean effect of control heads of the same layer."""
     columns = ["head", "beyond", "beyond_low", "beyond_high", "p_beyond"]
     means = {}
     for head in top:
@@ -148,7 +148,7 @@ def _beyond(
 
 
 def _set_effects(retrieval: Scores, statistics: ComparisonSettings) -> list[SetEffect]:
-    """Compare retrieval with all top heads fixed to that with random sets fixed, one `SetEffect` for each measure."""
+    """Compare retrieval with all top heads fixed and with random sets fixed, one `SetEffect` for each measure."""
     values = retrieval.values
     names = [str(name) for name in values["set"].values]
     draws = [name for name in names if name.startswith("random ")]
@@ -172,7 +172,7 @@ def _set_effects(retrieval: Scores, statistics: ComparisonSettings) -> list[SetE
 
 
 def _single(retrieval: Scores, top: Sequence[str]) -> pd.DataFrame:
-    """Return a row for each top head: the mean of every measure when that head alone is fixed."""
+    """Return a row for each top head: the mean of every measure if that head alone is fixed."""
     means = retrieval.values.sel(set=list(top)).mean(QUERY)
     frame = pd.DataFrame(means.values, columns=[str(name) for name in means["measure"].values])
     frame.insert(0, "head", list(top))
@@ -180,7 +180,7 @@ def _single(retrieval: Scores, top: Sequence[str]) -> pd.DataFrame:
 
 
 def _shift(measurement: Measurement, change: Difference, statistics: ComparisonSettings) -> Difference | None:
-    """Compare before and after which tokens heads attend to, for changed heads or else the top heads."""
+    """Compare before and after which tokens heads attend to, for heads that changed or else the top heads."""
     sides = [measurement.scores.get(f"{side}/attention") for side in (BEFORE, AFTER)]
     if sides[0] is None or sides[1] is None:
         return None

@@ -35,7 +35,7 @@ FEWEST_TESTED = 25  # queries: with fewer, an effect must be large to show
 
 
 def refusal(context: Context, settings: HeadSettings) -> str:
-    """Return why heads cannot be fixed in both towers alike, or why the queries cannot be split; "" if they can."""
+    """Return why heads cannot be fixed in both towers, or why the queries cannot be split; "" if both are possible."""
     try:
         for retriever in context.models.values() if len(settings.towers) > 1 else ():
             check_alike(retriever)
@@ -57,7 +57,7 @@ def plan(context: Context, settings: HeadSettings) -> Planned:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model under measurement: the examples of both towers, their texts, and earlier results.
+    """One model of the analysis: the examples of both towers, their texts, and results computed so far.
 
     Attributes:
         examples: tower -> an example a query.
@@ -112,7 +112,7 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
 
 
 def _sides(context: Context, settings: HeadSettings) -> Iterator[tuple[str, _Side]]:
-    """Yield every model with its examples; the margins of a pair are against the same negatives."""
+    """Yield every model with its examples; both models of a pair use the same negatives."""
     wanted = AttributionSettings(
         target="margin", tower="query", negatives=settings.negatives, limit=settings.limit, seed=settings.seed,
         agreement=None,

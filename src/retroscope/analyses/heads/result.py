@@ -44,13 +44,13 @@ class SetEffect:
 
     @property
     def p(self) -> float:
-        """Return the larger p of the two tests (over queries, over random sets), since a claim needs both."""
+        """Return the larger p of the two tests (over queries, over random sets), because a claim needs both."""
         return max(self.p_queries, self.p_draws)
 
 
 @dataclass(frozen=True, eq=False)
 class SideHeads:
-    """The attention heads of one model; changes of the margin are in standard deviations of its intact margin.
+    """The attention heads of one model; changes of the margin are in standard deviations of the intact margin.
 
     Attributes:
         name: of the model.

@@ -1,4 +1,4 @@
-"""Search with attention heads fixed: each top head alone, all top heads, or random heads of the same layers."""
+"""Search with attention heads fixed: each top head alone, all top heads, and random heads of the same layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class HeadSearches:
         return xr.DataArray(np.stack(columns, axis=1), coords, tuple(coords))
 
     def facts(self) -> dict[str, Any]:
-        """Return what was searched, and how sampling the passages changes the measures, JSON-like."""
+        """Return the searched sample, and how sampling the passages changes the measures, as JSON-like values."""
         queries, passages = len(self.searched.queries), len(self.searched.passages)
         notes = [f"{queries:,} queries were searched in {passages:,} passages with heads fixed", *few_queries(queries)]
         notes += sample_words(self.rows) if self.rows else []
@@ -108,7 +108,7 @@ def head_searches(context: Context, settings: HeadSettings, choosing: Sequence[s
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """The tokenised texts of one retriever, by which a collection is searched with heads fixed."""
+    """The tokenised texts of one retriever for searches with heads fixed."""
 
     retriever: Retriever
     collection: Collection

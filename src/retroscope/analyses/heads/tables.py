@@ -50,9 +50,9 @@ def _exact(one: SideHeads) -> PaperTable:
     )
     note = (
         "Change of the margin when the head is fixed at its mean, in standard deviations of the intact margin "
-        f"({one.spread:.3g}). p is corrected over the heads. Beyond its layer: this change less the mean change by "
-        "control heads, which are drawn at random from the heads of the same layer that are top heads in neither "
-        "model."
+        f"({one.spread:.3g}). p is corrected over the heads. Beyond its layer: this change minus the mean change by "
+        "control heads of the same layer. Control heads are drawn at random from the heads that are top heads in "
+        "neither model."
     )
     numeric = tuple(frame.columns[2:8])
     return PaperTable(frame, f"Attention heads of {one.name}, each ablated in a run of its own", note, numeric)

@@ -59,14 +59,14 @@ def _head(row: "pd.Series[float]") -> str:
 
 
 def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State how much retrieval falls with all top heads fixed, compared with random heads."""
+    """State how much retrieval falls if all top heads are fixed, compared with random heads."""
     first = one.sets[0]
     holds = first.p < 1 - result.level and first.beyond < 0
     number = Estimate(
         f"{first.measure} beyond random heads", first.beyond, first.low, first.high, first.p, first.queries
     )
     text = (
-        f"Retrieval{_at(side)}: fixing the {count(first.heads[0], 'top head')} together takes {first.measure} from "
+        f"Retrieval{_at(side)}: fixing the {count(first.heads[0], 'top head')} together changes {first.measure} from "
         f"{score(first.intact)} to {score(first.top)}. Fixing random heads of the same layers leaves "
         f"{score(first.random)} {interval(first.lowest, first.highest)} (mean, lowest and highest draw). The "
         f"difference is {_set_tests(first)}."
@@ -104,7 +104,7 @@ def _error(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
 
 
 def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
-    """State by how much vectors of the attention-reading implementation (eager) differ from the usual ones."""
+    """State by how much vectors differ between the implementation that returns attention (eager) and the usual one."""
     if one.eager:
         text = (
             f"Attention{_at(side)} was read with the eager implementation. Its vectors differ from those of the usual "
@@ -115,7 +115,7 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
 
 
 def _change(result: HeadResult) -> Iterator[Statement]:
-    """State which heads' effects changed, and the rank correlation of both models' estimates."""
+    """State which heads changed in their effects, and the rank correlation of both models' estimates."""
     if result.change is None:
         return
     table = rows(result.change)

@@ -74,7 +74,7 @@ def _failure(side: str, model: Model) -> str:
 
 
 def _facts(subject: Subject, side: str) -> dict[str, object]:
-    """Name, similarity and towers of one model, JSON-like."""
+    """Name, similarity and towers of one model, as JSON-like values."""
     model = subject.side(side)
     towers = [
         {"role": tower.role, "recipe": tower.recipe, "proof": tower.proof, "layer_names": list(tower.layer_names),

@@ -1,4 +1,4 @@
-"""Analysis of layers: the vectors of which layer retrieve best? The vectors of every layer are searched."""
+"""Analysis of layers: the vectors of which layer give the best retrieval? The vectors of every layer are searched."""
 
 from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Reporter
 from retroscope.analyses.questions import Question

@@ -38,7 +38,7 @@ def _curves(effect: Difference, subject: Subject) -> Figure:
 
 
 def _chosen(effect: Difference, subject: Subject) -> Figure:
-    """Draw the empty axes of curves that the page's script fills for the queries that a reader chooses."""
+    """Draw empty axes, which the page's script fills with curves of the queries that a reader chooses."""
     measures = list(dict.fromkeys(rows(effect)["measure"]))
     measure = next((name for name in subject.measures[:1] if name in measures), measures[0])
     sides = pd.DataFrame({"series": [BEFORE, AFTER]})

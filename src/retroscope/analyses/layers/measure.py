@@ -11,7 +11,7 @@ from retroscope.scores import Scores
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return "" (no refusal), since retrieval by layer can be measured for every model."""
+    """Return "" (no refusal), because retrieval by layer can be measured for every model."""
     return ""
 
 
@@ -24,8 +24,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the retrieval scores of each model, (query, layer, measure), as "SIDE" and, without the final norm,
-    "SIDE/bare".
+    """Return the scores of each model, (query, layer, measure), as "SIDE", and without the final norm as "SIDE/bare".
 
     The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column a side. Of a pair
     "similarities" and "above" have what `retrieval.separation` counts, on the first collection.

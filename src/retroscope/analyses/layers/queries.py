@@ -14,8 +14,7 @@ DIGITS = 4
 
 
 def page_layers(one: LayerEffects, subject: Subject) -> dict[str, Any]:
-    """Return the headline measure of every query at every layer, and the first relevant ranks if stored, for one
-    collection.
+    """Return the headline measure of every query at every layer of one collection, and stored first relevant ranks.
 
     Lists are by query, in the order of "ids", and then by layer.
     """

@@ -1,4 +1,4 @@
-"""Result of the analysis of layers: retrieval with the vectors of each."""
+"""Result of the analysis of layers: retrieval with the vectors of each layer."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from retroscope.statistics import Difference
 
 @dataclass(frozen=True, eq=False)
 class Similarities:
-    """Histograms of the similarities of queries to relevant and to other passages, for a sample.
+    """Histograms of the similarities of queries to relevant and to other passages, for a sample of both.
 
     Attributes:
         counts: side, layer, passages ("relevant", "other"), low, high (ends of a bin), count.

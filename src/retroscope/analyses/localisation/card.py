@@ -15,25 +15,25 @@ from retroscope.typesetting.statements import Estimate, Kind, Statement
 CLAIMS = {  # direction, and whether its total effect is a gain -> what the block does that does most, and none does
     (RESTORED, False): (
         "restoring the backbone's {} in the retriever harms retrieval most",
-        "no single block is shown to be needed",
+        "no evidence that any single block is needed",
     ),
     (GRAFTED, True): (
         "grafting the retriever's {} into the backbone improves retrieval most",
-        "none is shown to suffice alone",
+        "no evidence that any single block suffices",
     ),
     (RESTORED, True): (
         "restoring the backbone's {} in the retriever improves retrieval most",
-        "no single block is shown to harm retrieval",
+        "no evidence that any single block harms retrieval",
     ),
     (GRAFTED, False): (
         "grafting the retriever's {} into the backbone harms retrieval most",
-        "no single block is shown to harm the backbone",
+        "no evidence that any single block harms the backbone",
     ),
 }
 
 
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
-    """Return the card with the block whose weights retrieval needs most, or else the one whose weights give most.
+    """Return the card with the block that retrieval needs most, or else the block whose grafting gains most.
 
     A card makes one claim, so that its number can only be that of the claim; the section tells both directions. Where
     no block is significant in either, the card says so of both.

@@ -39,7 +39,7 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`; none with fewer than two places."""
+    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`; no rows with fewer than two places."""
     records = [*_of_blocks(reading, effects), *_of_parts(reading, effects)]
     return pd.DataFrame(records, columns=list(EVIDENCE_COLUMNS))
 
@@ -87,7 +87,7 @@ def _of_parts(reading: Reading, effects: TransplantEffects) -> Iterator[dict[str
 
 
 def _places(effects: TransplantEffects) -> list[Place]:
-    """Return the groups of blocks that were transplanted without others, from the lowest to the highest."""
+    """Return the groups of blocks that were transplanted alone, from the lowest to the highest."""
     places = []
     for name in effects.headline(next(iter(effects.differences)), "block")["transplant"]:
         first, dash, last = str(name).partition(":")[2].partition("-")
@@ -96,7 +96,7 @@ def _places(effects: TransplantEffects) -> list[Place]:
 
 
 def _sign(effects: TransplantEffects) -> float:
-    """Return -1 if fine-tuning lowers the headline measure, so that falls count as effects; 1 otherwise."""
+    """Return -1 if fine-tuning lowers the headline measure, so that decreases count as effects; 1 otherwise."""
     for direction, towards in ((GRAFTED, 1.0), (RESTORED, -1.0)):
         if direction in effects.differences:
             total = effects.headline(direction).set_index("transplant").loc["all", "effect"]
@@ -139,7 +139,7 @@ def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> Bloc
 
 
 def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> BlockValues | None:
-    """Return, for each place, by how much the effect on the similarity probe grows over its blocks."""
+    """Return, for each place, the increase of the effect on the similarity probe over its blocks."""
     probes = reading.result("probes", ProbesResult)
     if probes is None or probes.effect is None:
         return None
@@ -150,7 +150,7 @@ def probes_of_blocks(reading: Reading, places: Sequence[Place], sign: float) -> 
 
 
 def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, measure: str) -> BlockValues | None:
-    """Return, for each place, by how much the effect on retrieval by layer grows over its blocks.
+    """Return, for each place, the increase of the effect on retrieval by layer over its blocks.
 
     Args:
         measure: of the transplants; where it was not measured by layer, the study's first.
@@ -179,11 +179,11 @@ def neurons_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues 
 
 
 def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
-    """Return, for each place, by how much a value grows from below its first block to its last block."""
+    """Return, for each place, the increase of a value from below its first block to its last block."""
     known = by_layer.to_dict()
     return [known.get(place.last, np.nan) - known.get(place.first - 1, np.nan) for place in places]
 
 
 def _alone(effects: TransplantEffects, direction: str, names: Sequence[str]) -> list[float]:
-    """Return each transplant's own share of the total effect; negative if opposite, NaN without a total effect."""
+    """Return the share of the total effect of each transplant; negative if opposite, NaN without a total effect."""
     return [effects.share(direction, name)["share"] for name in names]

@@ -1,4 +1,4 @@
-"""Draw a heat map of localisation: the value of every block by weight drift, CKA, probe, transplants and so on."""
+"""Draw a heat map of localisation: the value of every block by each instrument (weight drift, CKA, probe ...)."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ WIDEST = 640
 
 
 def localisation_figures(result: LocalisationResult) -> tuple[Figure, ...]:
-    """Draw the values of every instrument by block, each on its own scale; empty where no block has a value."""
+    """Draw the values of every instrument by block, each on its own scale; empty if no block has a value."""
     evidence = result.evidence[result.evidence["kind"] == BLOCKS].dropna(subset=["value"])
     return () if evidence.empty else (_heat_map(evidence, result.measure),)
 
@@ -46,9 +46,9 @@ def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
     caption = (
         "Each row has its own scale; its largest value is darkest. Weight drift: norm of the change over norm before. "
         "Representation drift: fall of CKA from the input to the output of the block. Similarity probe and retrieval "
-        "by layer: growth of after - before from the input to the output of the block (fall, where the retriever is "
-        f"worse). Grafted and restored: effect of the block alone on {measure}, as a share of the effect of all "
-        "weights."
+        "by layer: increase of the difference after - before from the input to the output of the block (decrease, "
+        f"where the retriever is worse). Grafted and restored: effect of the block alone on {measure}, as a share of "
+        "the effect of all weights."
     )
     tops = evidence.loc[evidence.groupby("instrument", sort=False)["value"].idxmax()]
     largest_places = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())

@@ -1,4 +1,4 @@
-"""Infer the block that each instrument points to, and whether transplants agree.
+"""Find the block that each instrument names, and test whether transplants agree.
 
 What moved, or what can be read, says where to look. Only restoring a part says whether retrieval needs it, and only
 grafting it whether it suffices: every other instrument names the place where its value is largest, and is compared
@@ -67,7 +67,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> Localisation
 
 
 def _luck(places: Sequence[str], claims: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Count the instruments that agree, and return the probability that at least so many agree by chance."""
+    """Count the instruments that agree, and return the probability that at least as many agree by chance."""
     agreeing = sum(claim["agreement"] == AGREES for claim in claims)
     least = max(1, agreeing)
     luck = chance_of_agreeing(len(places), len(claims), least) if claims else float("nan")
@@ -102,7 +102,7 @@ class _Transplants:
                 "random": float("nan") if control is None else control["random"]}  # fmt: skip
 
     def claims(self, evidence: pd.DataFrame) -> Iterator[dict[str, Any]]:
-        """Yield the place that each instrument points to, and whether another has a significantly larger effect."""
+        """Yield the place that each instrument names, and whether another place has a significantly larger effect."""
         places = [str(p) for p in dict.fromkeys(evidence["place"])]
         most = self.most(evidence)["place"]
         for name, own in evidence.groupby("instrument", sort=False):
@@ -126,7 +126,7 @@ class _Transplants:
         return bool(significant and self.effects.beats_random(self.direction, place) is not False)
 
     def _rival(self, top: str, others: Sequence[str]) -> dict[str, Any]:
-        """Return the place with the largest effect of those whose effect is significantly larger than that of `top`."""
+        """Return the place with the largest effect among those with a significantly larger effect than `top`."""
         theirs = self.hybrids.sel(transplant=list(others))
         mine = xr.zeros_like(theirs) + self.hybrids.sel(transplant=top, drop=True)
         top_alone, others_alone = (replace(self.after, values=values) for values in (mine, theirs))

@@ -13,7 +13,7 @@ from retroscope.typesetting.statements import seen_above
 
 
 def report(result: LocalisationResult, reading: Reading) -> Section:
-    """Return the section: statements, figure, table and all numbers; statements that use doubtful probes are marked."""
+    """Return the section: statements (marked if they rely on failed controls), figure, table and all numbers."""
     doubts = seen_above(reading.alarms("probes"))
     parts = {"evidence": result.evidence, "most": result.most, "claims": result.claims}
     conclusions = tuple(s.doubted(*doubts) if PROBES in s.instruments else s for s in localisation_statements(result))

@@ -1,4 +1,4 @@
-"""Table of localisation: the block that each instrument points to, and the effect of transplanting it."""
+"""Table of localisation: the block that each instrument names, and the effect of transplanting it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from retroscope.typesetting.places import place_words
 
 
 def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
-    """Return the table of the place that each instrument points to, with its transplant's effect."""
+    """Return the table of the place that each instrument names, with the effect of its transplant."""
     claims = result.claims
     if claims.empty:
         return {}

@@ -44,13 +44,13 @@ AGREEMENTS = (AGREES, MATTERS, CONTRADICTED, UNDECIDED)  # in the order of readi
 
 
 def localisation_statements(result: LocalisationResult) -> list[Statement]:
-    """Describe where the instruments point, which blocks are necessary and sufficient, and which instruments agree."""
+    """State which blocks the instruments name, which are necessary or sufficient, and which instruments agree."""
     kinds = [row for _, row in result.most.iterrows() if row["explained"] or row["kind"] == BLOCKS]
     return [*_named(result), *(_most(result, row) for row in kinds)]
 
 
 def _named(result: LocalisationResult) -> list[Statement]:
-    """State which block each instrument points to."""
+    """State which block each instrument names."""
     claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
@@ -68,12 +68,12 @@ def _named(result: LocalisationResult) -> list[Statement]:
 
 
 def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
-    """Return the claims without those of neurons, unless an ablation confirms the neurons."""
+    """Return the claims; those of neurons only if an ablation confirms the neurons."""
     return claims if result.confirmed else claims[claims["instrument"] != "neurons"]
 
 
 def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
-    """State which place has the largest effect alone, and which instruments agree."""
+    """State which single place has the largest effect, and which instruments agree."""
     question, does, verb = ASKED[row["direction"], bool(row["sign"] > 0)]
     question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
     done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
@@ -102,7 +102,7 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
 
 
 def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
-    """Return the effect of one place alone."""
+    """Return the effect of transplanting one place alone."""
     low, high, p = (float(row[name]) for name in ("ci_low", "ci_high", "p_corrected"))
     before, after = float(row["score"] - row["effect"]), float(row["score"])
     name = f"{result.measure}, {place_words(row['place'])} {row['direction']}"
@@ -127,14 +127,14 @@ def share_words(value: float) -> str:
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
-    """Return the instruments' claims for the direction and kind of this place that can agree or contradict."""
+    """Return the instruments' claims that can agree with this place: those of its direction and kind."""
     claims = result.claims[(result.claims["direction"] == row["direction"]) & (result.claims["kind"] == row["kind"])]
     claims = _reported(result, claims)
     return claims[claims["agreement"].isin(AGREEMENTS)]
 
 
 def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
-    """Name the instruments that agree with the place of `row`, and where the others point."""
+    """Name the instruments that agree with the place of `row`, and the places that the others name."""
     groups = []
     for word in AGREEMENTS:
         alike = claims[claims["agreement"] == word]
@@ -146,7 +146,7 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
 
 
 def _luck(row: "pd.Series[Any]") -> str:
-    """State the probability that so many instruments agree by chance."""
+    """State the probability that this many instruments agree by chance."""
     least = max(1, int(row["agreeing"]))
     many = f"{least} of {int(row['instruments'])}" if least == row["instruments"] else f"{least} or more"
     return (

@@ -19,7 +19,7 @@ from retroscope.files.reading import PathLike, path_of
 
 
 def as_measured(retriever: Retriever, protocol: str) -> Retriever:
-    """Return the retriever under the recipe that the protocol prescribes for attributing neurons."""
+    """Return the retriever with the recipe that the protocol prescribes for neuron attribution."""
     if protocol != PUBLISHED_PROTOCOL:
         return retriever
     query, passage = (published_encoder(retriever.tower(tower), tower) for tower in ("query", "passage"))
@@ -39,7 +39,7 @@ def attribute(
     state: PathLike | None = None,
     progress: ShownCount = None,
 ) -> NeuronAttribution:
-    """Attribute every FFN neuron of one tower over the judged queries of a collection; negatives by BM25.
+    """Attribute every FFN neuron of one tower over the judged queries of a collection, with BM25 negatives.
 
     Args:
         settings: target, tower, quadrature, how many queries ...
@@ -60,7 +60,7 @@ def shared_negatives(
     settings: AttributionSettings,
     protocol: str = "default",
 ) -> Sequence[Candidates]:
-    """Return the candidates for a pair of retrievers: for the target `margin`, one negative a query, shared by both."""
+    """Return the candidates for a pair of retrievers; for the target `margin`, both share one negative per query."""
     if settings.target != "margin":
         return candidates
     settings = as_asked(settings, protocol)

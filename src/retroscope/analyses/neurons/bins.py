@@ -31,7 +31,7 @@ def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[
 
 
 def neuron_values(attribution: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
-    """Return every neuron's mean share, or the share of examples in which it is active at a threshold.
+    """Return the mean share of every neuron, or the share of examples in which it is active at a threshold.
 
     Examples of noise are left out of both.
     """

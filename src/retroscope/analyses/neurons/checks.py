@@ -1,4 +1,4 @@
-"""Check whether results about neurons can be trusted: noise, completeness, target and warnings. Checks of noise,
+"""Check whether results about neurons are reliable: noise, completeness, target and warnings. Checks of noise,
 completeness, target and ablation.
 
 A count without an ablation is not evidence: every conclusion about a side whose neurons no ablation
@@ -30,7 +30,7 @@ def check_statements(tower: TowerNeurons) -> list[Statement]:
 
 
 def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
-    """Mark a statement as doubtful if its neurons are noise, incompletely attributed, or confirmed by no ablation."""
+    """Mark a statement as doubtful if its neurons are noise, incompletely attributed, or unconfirmed by ablation."""
     sides = {name: side for name, side in tower.sides.items() if name in statement.rests_on}
     alarms = [s for n, side in sides.items() for check in (noise, completeness) for s in check(n, side)]
     reasons = seen_above(s for s in alarms if s.failed)
@@ -48,7 +48,7 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
 
 
 def noise(name: str, side: AttributedModel) -> list[Statement]:
-    """State how many examples have a target F that never changes: an alarm if at least half have."""
+    """State how many examples have a target F without change: an alarm if at least half do."""
     attribution = side.attribution
     if not attribution.noise:
         return []
@@ -67,7 +67,7 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def completeness(name: str, side: AttributedModel) -> list[Statement]:
-    """State whether the signed attributions add up to F(1) - F(0) at the decisive FFN matrix and layer.
+    """State whether the signed attributions add up to F(1) - F(0) at the site with the largest gap.
 
     Methods without a path have no gap.
     """
@@ -119,7 +119,7 @@ def warned(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
-    """Return the warnings that arose in comparing the two models' neurons."""
+    """Return the warnings of the comparison of both models' neurons."""
     if tower.profile is None:
         return []
     attributions = tower.attributions

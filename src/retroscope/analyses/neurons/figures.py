@@ -31,9 +31,9 @@ HEIGHT = 130  # of a panel, where four rows of them stand below one another
 READING = (
     "Share of the total: the attribution (sum of magnitudes) in one layer over that in all layers of that matrix. "
     "Gini index: 0 if all neurons of a layer have equal attribution, towards 1 if one neuron has everything. Held by "
-    "the top 1 %: share of the layer's attribution in its top 1 % of neurons. Participation: share of the neurons "
-    "that would be as concentrated if they were equal; 1 if all neurons are equal, lower the more concentrated the "
-    "attribution is."
+    "the top 1 %: share of the layer's attribution in its top 1 % of neurons. Participation: squared sum of the "
+    "attributions over n times the sum of their squares, for n neurons; 1 if all neurons are equal, 1/n if one neuron "
+    "has everything."
 )
 OUTCOMES_HERE = {
     "higher after": OUTCOMES[GAIN],
@@ -182,9 +182,7 @@ def threshold_axis(tower: TowerNeurons) -> Any:
 
 
 def overlap_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw the overlap of both models' top neurons by layer, and its ceiling from two halves of one model's
-    examples.
-    """
+    """Draw the overlap of both models' top neurons by layer, and its ceiling from halves of each model's examples."""
     frame = overlap_curves(tower)
     if frame.empty:
         return None

@@ -21,7 +21,7 @@ METHOD = ("test", "correction", "level", "resamples", "permutations", "margin", 
 
 
 def sound(attribution: NeuronAttribution) -> xr.DataArray:
-    """Mark the examples whose attribution is not noise, [query, part, layer]."""
+    """Mark the examples whose attribution is more than noise, [query, part, layer]."""
     values = attribution.scores.values
     if not attribution.thresholds:
         return xr.ones_like(values.isel(statistic=0, drop=True), dtype=bool)
@@ -133,7 +133,7 @@ def layer_activity(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
-    """Return one row per curve and point: how, draw, fraction, measure, value, low, high; "intact" has no fraction."""
+    """Return a row for each curve and point: how, draw, fraction (none for "intact"), measure, value, low, high."""
     frames = [summarise(scores).to_dataframe().reset_index() for scores in (ablation.scores, ablation.intact)]
     frame = pd.concat([frames[0], frames[1].assign(how="intact", draw=0)], ignore_index=True).dropna(subset=["mean"])
     named = frame.rename(columns={"mean": "value", "ci_low": "low", "ci_high": "high"})
@@ -141,7 +141,7 @@ def ablation_rows(ablation: AblationCurves) -> pd.DataFrame:
 
 
 def neuron_rows(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, FFN matrix, layer and neuron, with aggregates such as `count@0.1` as columns."""
+    """Return a row for each model, FFN matrix, layer and neuron, with one column per aggregate (e.g. `count@0.1`)."""
     parts = [
         _neurons_of(data).assign(side=name, part=part)
         for name, attribution in tower.attributions.items()

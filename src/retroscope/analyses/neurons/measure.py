@@ -31,7 +31,7 @@ SHARED_NEGATIVE = "the candidate with the smallest mean rank by both retrievers"
 
 
 def refusal(context: Context, settings: NeuronsSettings) -> str:
-    """Return "" (no refusal), since neurons can be attributed in every model.
+    """Return "" (no refusal), because neurons can be attributed in every model.
 
     Raises:
         SettingsError: if both towers are asked for of one model.
@@ -46,7 +46,7 @@ def plan(context: Context, settings: NeuronsSettings) -> Planned:
 
 
 def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
-    """Return the attributed and ablated neurons of every model and tower; a pair's margins share negatives."""
+    """Return the attributed and ablated neurons of every model and tower; both models of a pair share negatives."""
     candidates = _candidates(context, settings)
     towers: dict[str, dict[str, AttributedModel]] = {}
     plans: list[AttributionPlan] = []
@@ -73,7 +73,7 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
 
 
 def _pairs(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
-    """Return the pairs in whose order texts are attributed; a margin needs negatives that are not relevant."""
+    """Return the pairs in the order in which texts are attributed; a margin needs negatives that are not relevant."""
     if settings.attribution.target != "norm":
         return context.negatives().candidates
     return pairs_of(context.negatives(), context.settings.protocol)
@@ -90,7 +90,7 @@ def _candidates(context: Context, settings: NeuronsSettings) -> Sequence[Candida
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model in the attribution of a tower: the plan, and the time of each stage."""
+    """One model in the attribution of a tower, with its plan and the times of its stages."""
 
     retriever: Retriever
     plan: AttributionPlan
@@ -98,7 +98,7 @@ class _Side:
 
 
 def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, NeuronAttribution]:
-    """Attribute the neurons of both models, with as many examples for each as the one that needs more."""
+    """Attribute the neurons of both models, with the number of examples that the more demanding model needs."""
 
     def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
         made = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
@@ -135,7 +135,7 @@ def _measured(
 
 
 def _unranked(attribution: NeuronAttribution) -> str:
-    """Return why neurons cannot be ablated by their attribution, or ""."""
+    """Return why neurons cannot be ablated by their attribution; "" if they can."""
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return (
@@ -154,7 +154,7 @@ def _overlaps(towers: AttributedTowers) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTowers) -> Iterator[str]:
-    """Describe which queries were not attributed, and how stable the ranking of neurons is without them."""
+    """Describe which queries were not attributed, and how stable the ranking of neurons is."""
     mined = _pairs(context, settings)
     for tower, sides in towers.items():
         used = max(one.attribution.examples for one in sides.values())
@@ -169,7 +169,7 @@ def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTow
 
 
 def _described(context: Context, retriever: Retriever) -> Retriever:
-    """Return a model under the recipe that the protocol attributes its neurons with."""
+    """Return a model with the recipe that the protocol uses for neuron attribution."""
     return as_measured(retriever, context.settings.protocol)
 
 

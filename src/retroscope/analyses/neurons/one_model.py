@@ -31,7 +31,7 @@ def caveats_of_one(plan: AttributionPlan, towers: AttributedTowers) -> list[str]
 
 
 def _cut_texts(plan: AttributionPlan) -> list[str]:
-    """Report how many texts fill the maximum length, so that they may have been cut."""
+    """Report how many texts reach the maximum length, so that they may have been cut."""
     rows = [row for example in plan.tokens for row in example]
     full = sum(len(row) >= plan.encoder.recipe.max_length for row in rows)
     many = f"{full} of {len(rows)} attributed texts fill the maximum of {plan.encoder.recipe.max_length} tokens"
@@ -44,7 +44,7 @@ def _warnings(towers: AttributedTowers) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class TextsPlan:
-    """The attribution of one model's neurons over a file of texts, which has no queries and so no ablation.
+    """Attribution of one model's neurons over a file of texts; without queries, there is no ablation.
 
     Attributes:
         retriever: under the recipe that the protocol attributes neurons with.

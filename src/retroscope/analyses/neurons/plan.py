@@ -21,7 +21,7 @@ OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyo
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
-    """Return the towers to attribute: those of the settings, and both of a pair under the published protocol.
+    """Return the towers to attribute: those in the settings, or both towers of a pair under the published protocol.
 
     Raises:
         SettingsError: if both are asked for of one model.
@@ -73,7 +73,7 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
 
 
 def _compared_seconds(context: Context, retriever: Retriever, attribution: AttributionSettings) -> float:
-    """Estimate the seconds of encoding a query, its relevant passage and its negatives, to find the hardest negative.
+    """Estimate the seconds of encoding queries, relevant passages and negatives to find the hardest negatives.
 
     A pair ranks the negatives by both models first; then every model's vectors are made again.
     """
@@ -87,7 +87,7 @@ def _compared_seconds(context: Context, retriever: Retriever, attribution: Attri
 def ablation_size(
     context: Context, retriever: Retriever, settings: NeuronAblationSettings | None, tower: str, attributed: int
 ) -> dict[str, Any]:
-    """Count the encodings of an ablation, at most, and estimate their seconds.
+    """Return an upper bound on the encodings of an ablation, and estimate their seconds.
 
     Args:
         attributed: examples, which are held out if enough queries remain.

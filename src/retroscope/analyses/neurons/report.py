@@ -63,7 +63,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult
 
 
 def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
-    """Return the layout of the protocol's heat map; if its threshold was not counted, of the largest one that was."""
+    """Return the layout of the protocol's heat map, at the protocol's threshold or else the largest counted one."""
     if protocol != PUBLISHED_PROTOCOL:
         return HeatMap()
     return (
@@ -72,7 +72,7 @@ def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
-    """Return the section about the neurons of a pair; statements that no ablation confirms are separate."""
+    """Return the section about the neurons of a pair; unconfirmed statements are separate."""
     every = all_statements(result)
     profiles = {
         f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
@@ -182,8 +182,7 @@ def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:
 
 
 def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]:
-    """Return file name -> activity counts in the layout of the published study (arXiv 2505.07166), one file a
-    threshold.
+    """Map file names to activity counts in the layout of the published study (arXiv 2505.07166), one per threshold.
 
     Counts of each FFN matrix are named `layer_0_intermediate` ... from block 0.
     """

@@ -60,7 +60,7 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 
 
 class AblationRecipe(TypedDict, total=False):
-    """Protocol of an ablation, JSON-like: how neurons are chosen, at what they are fixed, and what is searched.
+    """Protocol of an ablation as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
 
     "neurons" were ranked `by` a quantity, and `beside` it for the curve beside; they lie in `layers` layers. Of
     `of_queries` queries `queries` were measured, of which the attribution used `attributed_queries`. What
@@ -155,7 +155,7 @@ class AblationCurves:
 
     @property
     def harms(self) -> bool:
-        """Return whether at some fraction the top neurons cost more than random neurons and than the largest ones do.
+        """Return whether, at some fraction, the top neurons cost more than random neurons and than the largest ones.
 
         Corrected over the shares (see `ablation.table.curve_table`).
         """
@@ -228,12 +228,12 @@ class TowerNeurons:
 
     @property
     def attributions(self) -> Mapping[str, NeuronAttribution]:
-        """Return model role ("before", "after") -> its attribution."""
+        """Map the model role ("before", "after") to its attribution."""
         return {name: side.attribution for name, side in self.sides.items()}
 
     @property
     def ablations(self) -> Mapping[str, AblationCurves]:
-        """Return model role -> its ablation curves, for the models that were ablated."""
+        """Map the model role to its ablation curves, for the models that were ablated."""
         return {name: side.ablation for name, side in self.sides.items() if side.ablation is not None}
 
     @property
@@ -271,7 +271,7 @@ class NeuronResult:
 
 
 def nearest(threshold: float, known: Iterable[float]) -> int | None:
-    """Return the index of a threshold among the known ones, equal to six digits; None if it is not among them."""
+    """Return the index of a threshold among the known ones, equal to six digits; None if it is unknown."""
     places = list(known)
     if not places:
         return None

@@ -55,7 +55,7 @@ def stored(
 
 
 def _facts(one: AttributedModel) -> dict[str, Any]:
-    """Return the size and the warnings of one model's attribution, which are no arrays."""
+    """Return the size and the warnings of one model's attribution, which are stored without arrays."""
     attribution = one.attribution
     return {
         "model": one.name,
@@ -68,7 +68,7 @@ def _facts(one: AttributedModel) -> dict[str, Any]:
 
 
 def attributed(measurement: Measurement) -> dict[str, dict[str, AttributedModel]]:
-    """Return tower -> model role -> its neurons, as `stored` was given them."""
+    """Map tower and model role to the neurons that `stored` received."""
     return {
         tower: {side: _attributed(measurement, f"{tower}/{side}", facts) for side, facts in sides.items()}
         for tower, sides in measurement.facts[TOWERS].items()

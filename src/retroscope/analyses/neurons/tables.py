@@ -35,12 +35,13 @@ PRINTED = {
 }
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
 ABLATION_NOTE = (
-    "All sets have as many neurons of every layer and matrix as the top has. Largest: the neurons whose fixing "
-    "changes the output of their block most, found without gradient or query. Harm: retrieval with the other neurons "
-    "fixed minus retrieval with the top neurons fixed, paired by query, with its interval over queries, for these "
-    "random draws only. Lowest: yes if retrieval with the top neurons fixed is below retrieval with every random draw "
+    "Every set has as many neurons in each layer and matrix as the set of top neurons. Largest: the neurons whose "
+    "fixing changes the output of their block most, found without gradient or query. Harm: retrieval with the other "
+    "neurons fixed minus retrieval with the top neurons fixed, paired by query, with its interval over queries, for "
+    "these random draws only. Lowest: yes if retrieval with the top neurons fixed is below retrieval with every "
+    "random draw "
     'fixed. "p, queries": p of the paired test of the top neurons against the mean random draw. "p, largest": p of '
-    'the paired test against the largest neurons. "p, draws": p of Student\'s prediction test of the top neurons as '
+    'the paired test against the largest neurons. "p, draws": p of Student\'s prediction test that the top neurons are '
     'one more random draw. "p, corrected": the largest of these three p, Holm-corrected over the fractions of neurons '
     "for each measure."
 )
@@ -63,7 +64,7 @@ def threshold_table(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def overlap_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the table of the overlap of both models' neurons, as measured; empty if it was not."""
+    """Return the table of the measured overlap of both models' neurons; empty if it was not measured."""
     return pd.DataFrame() if tower.overlap is None else tower.overlap.copy()
 
 
@@ -78,7 +79,7 @@ def ablation_harm(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def ablation_areas(tower: TowerNeurons) -> pd.DataFrame:
-    """Return a row for each model, curve and measure: the area between the curve and the random ones."""
+    """Return a row for each model, curve and measure: the area between the curve and the curves of random neurons."""
     return _by_side(tower, lambda ablation: ablation.areas)
 
 
@@ -164,17 +165,17 @@ def paper_ablation(tower: TowerNeurons) -> PaperTable:
 
 
 def narrow_ablation(tower: TowerNeurons) -> PaperTable:
-    """Return the ablation table without intervals and single tests, so that it fits a terminal of 100 columns."""
+    """Return the ablation table without intervals and single tests, which fits a terminal of 100 columns."""
     whole = paper_ablation(tower)
     if whole.frame.empty:
         return whole
     left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
     note = (
-        "All sets have as many neurons of every layer as the top has. Largest: the neurons whose fixing changes the "
-        "output of their block most, found without gradient or query. Lowest: yes if retrieval with the top neurons "
-        "fixed is below retrieval with every random draw fixed. p, both: p of the test that fixing the top neurons "
-        "costs more than fixing random neurons and more than fixing the largest neurons, Holm-corrected over the "
-        "fractions of neurons."
+        "Every set has as many neurons in each layer as the set of top neurons. Largest: the neurons whose fixing "
+        "changes the output of their block most, found without gradient or query. Lowest: yes if retrieval with the "
+        "top neurons fixed is below retrieval with every random draw fixed. p, both: p of the test that fixing the "
+        "top neurons costs more than fixing random neurons and more than fixing the largest neurons, Holm-corrected "
+        "over the fractions of neurons."
     )
     frame = whole.frame.drop(columns=[*left_out, "layers"]).rename(columns={"p, corrected": "p, both"})
     return replace(whole, frame=frame, numeric=(*whole.numeric, "p, both"), note=note)
@@ -201,8 +202,8 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
     }
     note = (
         "Gap: |sum of signed values - (F(1) - F(0))| over the sum of absolute values, as median and 99 % quantile "
-        "over examples. Share: the layer's share of the matrix's attribution. Judged: yes for the largest gap among "
-        "the layers that have at least half of an even share."
+        "over examples. Share: the layer's share of the matrix's attribution. Judged: yes for the layer with the "
+        "largest gap among the layers that have at least half of an even share."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))
@@ -254,12 +255,12 @@ PAPER_TABLES: dict[str, Callable[[TowerNeurons], PaperTable]] = {
 
 
 def neuron_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Return table name -> all numbers about neurons, for every tower."""
+    """Map table names to all numbers about neurons, for every tower."""
     return {f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in FRAMES.items()}
 
 
 def large_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
-    """Return table name -> one row for each neuron, for every tower."""
+    """Map table names to tables with one row for each neuron, for every tower."""
     return {
         f"{prefix}{name}": make(tower) for prefix, tower in by_prefix(result) for name, make in LARGE_FRAMES.items()
     }
@@ -277,5 +278,5 @@ def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
 
 
 def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:
-    """Return every tower with the prefix of its table and figure names, which is empty for the main tower."""
+    """Return every tower with the prefix of its table and figure names; the main tower has no prefix."""
     return [(f"{name}_" if number else "", tower) for number, (name, tower) in enumerate(result.towers.items())]

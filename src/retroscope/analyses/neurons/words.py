@@ -1,4 +1,4 @@
-"""Statements about neurons: which model's attribution is more concentrated, in which layers it lies, and the overlap.
+"""Statements about neurons: concentration of the attribution, its layers, and the overlap of both models.
 
 The rules are those of the verdict: a difference is claimed only by its corrected p, and what rests on
 neurons that no ablation confirms is marked.
@@ -32,7 +32,7 @@ def all_statements(result: NeuronResult) -> list[Statement]:
 
 
 def neuron_statements(tower: TowerNeurons) -> list[Statement]:
-    """Return every statement about a tower: whether ablation confirms its neurons, what they say, then the checks."""
+    """Return every statement about a tower: the ablation, the attribution, then the checks."""
     proof = [s for name, side in tower.sides.items() for s in ablation_statements(name, side)]
     claims = [
         s for part in tower.parts for rule in (concentration, layers, activity_statements) for s in rule(tower, part)
@@ -129,7 +129,7 @@ def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
 
 
 def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State whether fine-tuning made more neurons active, at every threshold, since the answer can depend on it."""
+    """State whether fine-tuning made more neurons active, at every threshold, because the answer may depend on it."""
     paired = activity_effect(tower)
     if paired is None:
         return _active_alone(tower, part)
@@ -164,7 +164,7 @@ def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
-    """State the overlap of both models' top neurons, and that of two halves of each model's examples."""
+    """State the overlap of both models' top neurons, and the overlap between halves of each model's examples."""
     if tower.overlap is None:
         return []
     together = tower.overlap[tower.overlap["layer"] == 0]
@@ -195,11 +195,11 @@ def _overlapping(row: "pd.Series[Any]") -> str:
             f"agree no better than chance ({halves})"
         )
     most = score(overlap_ceiling(*own))
-    return f"{name} {score(row['between'])}, of at most about {most} with the noise of both models ({halves})"
+    return f"{name} {score(row['between'])}, limited to about {most} by the noise of both models ({halves})"
 
 
 def overlap_ceiling(before: float, after: float) -> float:
-    """Return the overlap to expect of two equal models with noise, estimated from the halves of each model's examples.
+    """Return the expected overlap of two equal models with noise, estimated from the halves of each model's examples.
 
     The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
     For Jaccard indices it is a rule of thumb.
@@ -220,7 +220,7 @@ def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
 
 def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
-    """State where every change is also significantly within the margin."""
+    """State that all significant changes are also equivalent to no change within the margin."""
     found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
     stated = margin(tower.profile) if tower.profile else float("nan")
     if not found or not all(found):
@@ -241,7 +241,7 @@ def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
 
 
 def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, Any]:
-    """Return code and number of a statement about the largest change."""
+    """Return the code and the estimate for a statement about the largest change."""
     return {"code": f"{code}.{part}", "estimate": estimate_of(row, name)}
 
 

@@ -1,4 +1,4 @@
-"""Test the shares of the margin that activation patching recovers."""
+"""Test the share of the margin that activation patching recovers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResu
 
 
 def patching_result(measurement: Measurement, sides: Sequence[str], reading: Reading) -> PatchingResult:
-    """Test what patches recover in these receivers, and compare the models if there are two."""
+    """Test what patches recover in these receiving models, and compare the models if there are two."""
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     names = {side: reading.subject.models[side].name for side in sides}
     found = {}
@@ -92,7 +92,7 @@ class _Patches(NamedTuple):
 
 
 def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
-    """Return the values to test: from the other model's patches, the effect of exchanging the model is subtracted."""
+    """Return the values to test; the effect of exchanging the model is subtracted from the other model's patches."""
     patches = _Patches(by_donor[OWN], by_donor[RANDOM_PATCH])
     if OTHER not in by_donor:
         return patches
@@ -174,7 +174,7 @@ def _other(across: tuple[Difference, Difference] | None) -> pd.DataFrame:
 
 
 def _share(total: Scores, patch: Scores | None, row: "pd.Series[Any]", statistics: ComparisonSettings) -> Ratio:
-    """Return the share of the total effect that a patch recovers, over the queries for which both are measured."""
+    """Return the share of the total effect that a patch recovers, over queries with both values."""
     if patch is None:
         return NO_RATIO
     part = patch.values.sel({name: row[name] for name in CELL})
@@ -191,7 +191,7 @@ def _ratio(part: xr.DataArray, whole: xr.DataArray, scores: Scores, statistics: 
 
 
 def _random(total: Scores, random: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
-    """Return the mean and the largest share of the total that random changes recover, over components."""
+    """Return the mean and the largest share of the total effect that random changes recover, over components."""
     records = []
     values = random.values
     for kind in values["corruption"].values.tolist():

@@ -98,7 +98,7 @@ def measure(context: Context, settings: PatchingSettings, planned: Planned) -> M
 
 
 def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Example]]:
-    """Return model role -> one example a query; the margins of a pair use the same negatives."""
+    """Map the model role to one example per query; both models of a pair use the same negatives."""
     wanted = AttributionSettings(
         target="margin", tower="query", negatives=settings.negatives, limit=settings.limit, seed=settings.seed,
         agreement=None,
@@ -114,7 +114,7 @@ def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Ex
 def _corrupted(
     collection: Collection, encoder: Encoder, ids: Sequence[str], settings: PatchingSettings
 ) -> dict[str, list[Corruption]]:
-    """Return kind of corruption -> corrupted queries; a swapped word has as many tokens as the word it replaces."""
+    """Map each kind of corruption to corrupted queries; a swapped word has as many tokens as the word it replaces."""
     passages = (collection.passage_text(p) for p in islice(collection.passages, COUNTED))
     counts = word_counts([*(query.text for query in collection.queries.values()), *passages])
     queries = {i: collection.queries[i].text for i in ids}
@@ -129,7 +129,7 @@ def _corrupted(
 
 
 def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_place: bool) -> str | None:
-    """Return the first candidate whose tokens differ from the clean text's; None if there is none."""
+    """Return the first candidate whose tokens differ from those of the clean text; None if there is none."""
     own = tokenise(encoder, [clean])[0]
     for text in candidates:
         aligned = align_texts(own, tokenise(encoder, [text])[0])
@@ -140,7 +140,7 @@ def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_plac
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One model whose runs receive patched activations, with its examples."""
+    """A model that receives patched activations, with its examples."""
 
     context: Context
     settings: PatchingSettings
@@ -150,7 +150,7 @@ class _Side:
     stages: Stages
 
     def measured(self, texts: Mapping[str, Sequence[Corruption]]) -> tuple[xr.DataArray, xr.DataArray]:
-        """Return the total effect of each corruption, and the recovery by every patch; NaN where unmeasured."""
+        """Return the total effect of each corruption, and the recovery by every patch; NaN if not measured."""
         components = find_components(self.retriever.query, self.settings.components)
         donors = [*OWN_DONORS, *(OTHER_DONORS if self.other is not None else ())]
         coords: dict[str, list[str]] = {

@@ -13,7 +13,7 @@ MOST = 40  # rows of the page's table; the files have all
 
 
 def patching_tables(result: PatchingResult) -> dict[str, PaperTable]:
-    """Return, for every receiving model, tables of what corruptions take from the margin and of the best components."""
+    """Return tables for every receiving model: the loss of margin by corruptions, and the best components."""
     tables = {}
     for side, one in result.sides.items():
         tables[f"patching_{side}"] = _patches(one)

@@ -54,7 +54,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
 
 
 def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
-    """State which components recover the margin significantly, a sentence for each corruption and choice of tokens."""
+    """State which components recover the margin significantly, for each corruption and choice of tokens."""
     for (kind, tokens), rows in one.table.groupby(["corruption", "tokens"], sort=False):
         if rows["share"].isna().all():
             continue  # of an effect that is not significant there is no share
@@ -62,7 +62,7 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
         shown = carrying if len(carrying) else rows.sort_values("share", ascending=False)
         text = (
             f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: at {len(carrying)} of {count(len(rows), 'component')}, "
-            f"putting back the activation of the clean query {TOKENS[str(tokens)]} recovers significantly more of the "
+            f"patching in the activation of the clean query {TOKENS[str(tokens)]} recovers significantly more of the "
             f"margin than a random change of equal size. Largest shares recovered: {_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
@@ -72,7 +72,7 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
 
 
 def _by_kind(rows: pd.DataFrame) -> str:
-    """Name, for each kind of component, those that recover most of the margin."""
+    """Name, for each kind of component, those that recover the largest share of the margin."""
     best = [some.head(SHOWN) for _, some in rows.groupby("kind", sort=False)]
     return "; ".join(_component(row) for some in best for _, row in some.iterrows())
 
@@ -103,7 +103,7 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     carried = int(carrying["other_carries"].sum())
     named = count(len(carrying), "head or FFN").replace("head or FFNs", "heads or FFNs")
     text = (
-        f"Activations of {one.donor} put into {one.name} (clean less corrupted query): of {named} that carry the "
+        f"Activations of {one.donor} patched into {one.name} (clean less corrupted query): of {named} that carry the "
         f"margin there, {carried} recover more than a random change of equal size. Compared with the receiver's own "
         f"activation, {less} recover less, {more} recover more, and {len(carrying) - less - more} do not differ "
         f"significantly. Share recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."

@@ -1,4 +1,4 @@
-"""Analysis of probes: is relevance readable from frozen vectors, and at which layer?
+"""Analysis of probes: can relevance be read from frozen vectors, and at which layer?
 
 Probes choose the relevant passage from one layer's vectors.
 """

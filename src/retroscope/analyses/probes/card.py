@@ -1,4 +1,4 @@
-"""Card of the probes: how well the backbone's vectors already tell relevant passages apart, and curves by layer."""
+"""Card of the probes: how well the backbone's vectors separate relevant passages, and curves by layer."""
 
 from collections.abc import Sequence
 

@@ -42,7 +42,7 @@ def control_statements(result: ProbesResult, subject: Subject) -> list[Statement
 
 
 def control_cells(result: ProbesResult, control: str) -> pd.DataFrame:
-    """Return a control's accuracies with widened intervals, chance, and passage_only's upper limit (`ceiling`)."""
+    """Return a control's accuracies with widened intervals, chance, and `passage_only`'s upper limit (`ceiling`)."""
     if result.effect is None:
         raise ValueError(f"the control {control!r} has no accuracies, because no probe was measured")
     rows = result.rows(control=control)
@@ -74,7 +74,7 @@ def _no_narrower_than_exact(cells: pd.DataFrame, effect: Difference) -> pd.DataF
 
 
 def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that accuracy with shuffled queries is at most chance, or that of passage_only."""
+    """Check that accuracy with shuffled queries is no higher than chance or than `passage_only`."""
     cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
@@ -90,7 +90,7 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
 
 
 def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]:
-    """Check that hash labels of unseen passages are predicted at chance only."""
+    """Check that hash labels of unseen passages are predicted only at chance."""
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
@@ -136,7 +136,7 @@ def _random_of(result: ProbesResult, subject: Subject, side: str) -> list[Statem
 
 
 def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "pd.Series[float]") -> list[Statement]:
-    """State that random weights reach about as much at another layer, since word overlap alone may explain it."""
+    """State that random weights reach a similar accuracy at another layer, which word overlap may explain."""
     if best["layer"] == peak["layer"] or best[f"{side}_high"] < peak[f"{side}_low"]:
         return []
     text = (
@@ -204,7 +204,7 @@ CONTROL_RULES: dict[str, Callable[[ProbesResult, Subject], list[Statement]]] = {
     RANDOM: random_statements,
 }
 CONSEQUENCES = {
-    SHUFFLED: "nothing shows that the probes read the query",
+    SHUFFLED: "there is no evidence that the probes read the query",
     HASHED: "nothing bounds what the probes could memorise",
     RANDOM: "nothing separates what was learned from what the architecture gives",
 }

@@ -52,7 +52,7 @@ def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Plan the probes: the choices that they are given, and the estimated seconds."""
+    """Plan the probes: their choices, and the estimated seconds."""
     settings = _with_controls(context, settings)
     choices = _choices(context, settings)
     seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())
@@ -70,7 +70,7 @@ def _seconds(context: Context, retriever: Retriever, settings: ProbeSettings, ch
 
 
 def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Measurement:
-    """Return the accuracies of each model as "SIDE", without the final norm "SIDE/bare", and code lengths "SIDE/mdl".
+    """Return the accuracies of each model as "SIDE", without the final norm as "SIDE/bare", code lengths as "SIDE/mdl".
 
     The accuracies of every seed are the frame "seeds".
     """
@@ -87,7 +87,7 @@ def measure(context: Context, settings: ProbeSettings, planned: Planned) -> Meas
 
 
 def _with_controls(context: Context, settings: ProbeSettings) -> ProbeSettings:
-    """Return the settings, without the protocol's control of random weights where the study leaves it out.
+    """Return the settings, without the random-weight control if the study leaves it out.
 
     Raises:
         SettingsError: if the study leaves it out, and the settings name it.

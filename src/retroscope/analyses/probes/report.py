@@ -1,4 +1,4 @@
-"""Infer and report the probes' results from the accuracy of every query."""
+"""Test and report the results of the probes from the accuracy of every query."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -59,7 +59,7 @@ def seed_spread(seeds: pd.DataFrame | None) -> pd.DataFrame | None:
 
 
 def report(result: ProbesResult, reading: Reading) -> Section:
-    """Return the section: failed controls, statements that these put in doubt, figures and tables."""
+    """Return the section: failed controls, statements (marked if a control failed), figures and tables."""
     subject, beyond_shuffled = reading.subject, selectivity(result.effect)
     conclusions = statements(result, subject)
     frames = {"selectivity": beyond_shuffled}
@@ -87,7 +87,7 @@ def report(result: ProbesResult, reading: Reading) -> Section:
 
 
 def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return failed controls first, then the results (marked where those put them in doubt), then passed controls."""
+    """Return failed controls first, then results (marked as doubtful if a control failed), then passed controls."""
     controls = control_statements(result, subject)
     alarms = [s for s in controls if s.failed]
     readings = (*similarity_probe(result, subject), *passage_only_statements(result, subject))
@@ -95,7 +95,7 @@ def statements(result: ProbesResult, subject: Subject) -> tuple[Statement, ...]:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section of a single model: accuracy by probe, control, N and layer, with a caution if below chance."""
+    """Return the section of a single model: accuracy by probe, control, N and layer; a caution if below chance."""
     facts, subject = measurement.facts, reading.subject
     stored: list[ProbeRecord] = facts["records"]
     records = [row.copy() for row in stored]
@@ -119,7 +119,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _code_length(row: dict[str, Any]) -> dict[str, Any]:
-    """Rename the fields of a mean online code length (bits per query) as the records name them."""
+    """Rename the fields of a mean online code length (bits per query) to the names that records use."""
     names = {"passages": "n_passages", "mean": "bits"}
     return {names.get(name, name): value for name, value in row.items()}
 

@@ -1,4 +1,4 @@
-"""Statements about the probes: at which layers the similarity probe finds relevance, and what explains it."""
+"""Statements about the probes: at which layers the similarity probe reads relevance, and possible explanations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ def similarity_probe(result: ProbesResult, subject: Subject) -> list[Statement]:
 
 
 def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame) -> list[Statement]:
-    """State at which layers the similarity probe prefers the negatives, so that its accuracy is below chance."""
+    """State at which layers the similarity probe prefers the negatives, so that accuracy is below chance."""
     if result.effect is None:
         return []
     chance = 1 / result.hardest
@@ -74,7 +74,7 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
 
 
 def _why_below(subject: Subject) -> str:
-    """Explain accuracies below chance: how the negatives were found, and whether known answers could screen them."""
+    """Explain accuracies below chance: how negatives were found, and whether known answers could exclude some."""
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
         return "The supplied negatives are more similar to the queries than the judged passages."
@@ -179,7 +179,7 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
 
 
 def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
-    """State how much of a gain the passages alone can explain, or nothing if the gain is not significant."""
+    """State how much of a gain the passages alone can explain; "" if the gain is not significant."""
     if not peak["ci_low"] > 0:
         return ""
     if not blind["ci_low"] > 0:

@@ -1,4 +1,4 @@
-"""Analysis of representations: at which layers do the two models' vectors of the same texts diverge?
+"""Analysis of representations: at which layers do both models represent the same texts differently?
 
 Both models' vectors of the same texts are compared layer by layer.
 """

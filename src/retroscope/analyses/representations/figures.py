@@ -29,7 +29,7 @@ MAP_SIDE = (120, 400)
 
 
 def representation_figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
-    """Draw similarity, layer map and geometry; by layer also without the final norm where that differs."""
+    """Draw similarity, layer map and geometry by layer, also without the final norm if that differs."""
     figures = [_similarity(drifted.drift, subject), _layer_map(drifted.drift), _geometry(drifted.drift, subject)]
     if drifted.text_map is not None:
         figures.append(text_map_figure(drifted.text_map))
@@ -124,7 +124,7 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
         "The shape of the embedding space",
         "Mean cosine: 0 in an even embedding space, 1 where all vectors point one way. Uniformity: the lower, the "
         "more evenly the sphere is filled. Effective dimensions: exp of the entropy of the singular values, estimated "
-        "for the population that these texts are a sample of. Alignment: mean squared distance of a query and its "
+        "for the population from which these texts are sampled. Alignment: mean squared distance of a query and its "
         "relevant passage, 0 at best. Bands are confidence intervals over texts.",
         f"Geometry by layer; mean cosine of passages at the last layer {score(ends[BEFORE])} before, "
         f"{score(ends[AFTER])} after",
@@ -134,7 +134,7 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
 
 
 def _one_at_a_time(frame: pd.DataFrame, subject: Subject) -> Any:
-    """Draw one geometry statistic at a time, which the reader selects; "both" compares queries with passages."""
+    """Draw one geometry statistic, which the reader selects; "both" is a statistic of queries and passages together."""
     panel = curves(layer_axis(subject.layer_names), frame, alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)))
     shown = frame.assign(shown=frame["statistic"] + ", " + frame["tower"].map(lambda t: TOWERS.get(t, t)))
     return choosing(panel, shown, [Selector("shown", "statistic", shown["shown"].iloc[0])])

@@ -49,7 +49,7 @@ def _points(places: pd.DataFrame) -> pd.DataFrame:
 
 
 def _moves(text_map: TextMap) -> pd.DataFrame:
-    """Return a row for each mapped query and each of its relevant passages: places before and after."""
+    """Return a row for each mapped query and each of its relevant passages, with positions before and after."""
     place = text_map.places.set_index("text_id")
     texts = {
         query: f"{n}. {place['text'][query][:LABEL]}"
@@ -67,7 +67,7 @@ def _moves(text_map: TextMap) -> pd.DataFrame:
 
 
 def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
-    """Return the row of a text by its id; `passage` tells apart a query and a passage of the same id."""
+    """Return the row of a text by its id; `passage` distinguishes a passage from a query with the same id."""
     places = place.loc[[text]]
     return places[(places["kind"] != "query") if passage else (places["kind"] == "query")].iloc[0]
 

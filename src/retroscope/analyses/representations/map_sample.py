@@ -1,4 +1,4 @@
-"""Sample texts for the map of the embedding space, and place them by both models' vectors."""
+"""Sample texts for the map of the embedding space, and compute their positions under both models."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SEED = 0
 def map_frames(
     before: RetrieverRepresentations, after: RetrieverRepresentations, context: Context
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Return frames with the two-dimensional places of sampled texts under both models, and the map's loss as facts.
+    """Return frames with the positions of sampled texts under both models, and how much the map loses, as facts.
 
     "map": text_id, kind ("query", "relevant", "other"), text, and x and y of both sides; "map_links": query_id and
     passage_id of every query of the map and its relevant passages.
@@ -43,7 +43,7 @@ def map_frames(
 
 
 def _loss(found: EmbeddingMap) -> dict[str, float]:
-    """Return the loss of a two-dimensional map, JSON-like."""
+    """Return how much a two-dimensional map loses, as JSON-like values."""
     names = ("variance_before", "variance_after", "distances_before", "distances_after", "shift")
     return {name: float(vars(found)[name]) for name in names}
 

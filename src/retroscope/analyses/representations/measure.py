@@ -29,7 +29,7 @@ TOO_MANY = "retrieval with whitened vectors was not measured: the passages are t
 
 
 def refusal(context: Context, settings: DriftSettings) -> str:
-    """Return why the vectors of the two models cannot be compared on this collection; empty if they can."""
+    """Return why the vectors of the two models cannot be compared on this collection; "" if they can."""
     if not context.is_pair:
         return "representations are compared between two models"
     return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(
@@ -38,7 +38,7 @@ def refusal(context: Context, settings: DriftSettings) -> str:
 
 
 def plan(context: Context, settings: DriftSettings) -> Planned:
-    """Plan the comparison of every layer: estimate its seconds, without those of encoding."""
+    """Plan the comparison of every layer, and estimate its seconds without encoding."""
     passage, rate = context.models["before"].passage, context.product_rate
     counts = len(context.collection.queries), len(context.collection.passages)
     seconds = representations_seconds(counts, len(passage.layer_names), passage.width, settings, rate)
@@ -90,7 +90,7 @@ class _Vectors:
     other_trainings: tuple[RetrieverRepresentations, ...]
 
     def bare(self) -> "_Vectors | None":
-        """Return the vectors of every layer without the final norm; None where the stored ones are without it."""
+        """Return the vectors of every layer without the final norm; None if the stored ones are already without it."""
         before, after = self.before.bare(), self.after.bare()
         if before is None or after is None:
             return None
@@ -172,7 +172,7 @@ def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
 
 
 def _too_few(collection: Collection, needed: int) -> str:
-    """Return why intervals cannot be computed on this collection; empty where they can."""
+    """Return why intervals cannot be computed on this collection; "" if they can."""
     ids = {"query": collection.queries, "passage": collection.passages}
     texts = texts_by_id(collection)
     counts = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]

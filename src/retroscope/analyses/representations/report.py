@@ -82,7 +82,7 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
 
 
 def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
-    """Return the data frames of all collections; the layer-by-layer map is that of the first collection only."""
+    """Return the data frames of all collections; the map of layers is that of the first collection only."""
     first = result.first
     frames = {
         "similarity": first.drift.similarity,

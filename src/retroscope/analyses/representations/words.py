@@ -1,4 +1,4 @@
-"""Statements about representation drift: the layers at which two models arrange texts differently, and geometry."""
+"""Statements about representation drift: the layers at which two models differ, and the geometry."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def towers(drift: RepresentationDrift) -> list[str]:
 
 
 def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Statement:
-    """State at which layers the two models' vectors are most and least alike by CKA."""
+    """State at which layers the two models' vectors are most and least similar by CKA."""
     similarities = _of(drift, tower, "cka")
     least, most = similarities.loc[similarities["value"].idxmin()], best(similarities, "value")
     text = (
@@ -62,7 +62,7 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
 
 
 def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str:
-    """State at which layer the vectors are least alike by Procrustes distance; "" where that is undefined."""
+    """State at which layer the vectors are least similar by Procrustes distance; "" if that is undefined."""
     distances = _of(drift, tower, "procrustes")
     if distances["value"].isna().all():
         return ""
@@ -74,7 +74,7 @@ def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str
 
 
 def _on_other(first: CollectionDrift, other: CollectionDrift) -> Statement:
-    """State how the last layer's similarity on another collection differs from that on the first."""
+    """State the similarity of the last layer on the first and on another collection."""
     parts = [
         f"{tower} vectors {_value(_last(first.drift, tower))} on {first.collection}, "
         f"{_value(_last(other.drift, tower))} on {other.collection}"

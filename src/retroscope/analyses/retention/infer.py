@@ -1,4 +1,4 @@
-"""Test which facts are still read after fine-tuning, their controls, and the association of known and found facts."""
+"""Test which facts can still be read after fine-tuning, check the controls, and relate known facts to found ones."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ PARTS = 3  # of popularity, and of shared words
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
-    """Compare what both models read, paired by fact, with controls; None unless two models were read."""
+    """Compare the facts that can be read from both models, with controls; None unless there are two models."""
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None
@@ -63,7 +63,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionRes
 
 
 def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) -> Difference | None:
-    """Compare the reciprocal ranks among all tokens before and after; None where they were not measured."""
+    """Compare the reciprocal ranks among all tokens before and after; None if they were not measured."""
     before, after = sides
     if before is None or after is None:
         return None
@@ -71,7 +71,7 @@ def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) ->
 
 
 class _Cells:
-    """P@1 of every fact at the last layer by model and read-out, with each fact's stratum and cluster."""
+    """P@1 of every fact at the last layer by model and read-out, with the stratum and cluster of the fact."""
 
     def __init__(self, scores: Mapping[str, Scores], facts: pd.DataFrame, last: int, level: IntervalSettings) -> None:
         self.scores, self.facts, self.last, self.settings = scores, facts, last, level
@@ -87,23 +87,23 @@ class _Cells:
         return hits
 
     def readouts(self, side: str) -> list[str]:
-        """Return the read-outs that a model was read with."""
+        """Return the read-outs that were used for a model."""
         return [str(name) for name in self.scores[side].values["readout"].values]
 
     def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
-        """Return the mean, its interval and the number of the values that `kept` selects; NaN if there are none."""
+        """Return the mean of the values that `kept` selects, its interval, and their number; NaN if there are none."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
         found = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
         return float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0])
 
     def frequent(self, kept: np.ndarray) -> float:
-        """Return the P@1 of always answering a relation's most frequent object, over the facts that `kept` selects."""
+        """Return the P@1 of always answering a relation's most frequent object, for the facts that `kept` selects."""
         return float(self.facts.loc[self.ids, "most_frequent"].to_numpy()[kept].mean())
 
 
 def _retained(cells: _Cells) -> dict[tuple[str, str], Retained]:
-    """Count which single facts fine-tuning kept and which it gained, by read-out and stratum. A tie counts as
+    """Count the facts that fine-tuning kept and those that it gained, by read-out and stratum. A tie counts as
     not read.
     """
     every = np.ones(len(cells.ids), dtype=bool)
@@ -145,8 +145,7 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 
 
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
-    """Relate the facts that the backbone knew to the facts whose passage each model finds, for all facts and by
-    stratum.
+    """Relate the facts that the backbone knew to those whose passage each model finds, overall and by stratum.
 
     Facts of all strata are compared within strata: what differs between these may make facts both known and found.
     """

@@ -1,4 +1,4 @@
-"""Count the facts that are left out or counted otherwise, in words."""
+"""Describe in words how many facts are left out or counted differently."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ NAMED = 5  # relations that a note names
 
 
 def not_asked(chosen: AskableFacts) -> list[str]:
-    """Describe the facts that say nothing about a model."""
+    """Describe the facts that give no information about a model."""
     notes = []
     if chosen.unknown:
         notes.append(
@@ -29,7 +29,7 @@ def not_asked(chosen: AskableFacts) -> list[str]:
 
 
 def indistinct_objects(firsts: Sequence[RelationClozes]) -> list[tuple[str, str]]:
-    """Return the object of each fact beside another object of its relation with the same tokens, if there is one."""
+    """Return the object of each fact with another object of its relation that has the same tokens, if there is one."""
     return [
         (clozes.objects[clozes.answers[fact]], clozes.objects[int(others.argmax())])
         for clozes in firsts
@@ -39,7 +39,7 @@ def indistinct_objects(firsts: Sequence[RelationClozes]) -> list[tuple[str, str]
 
 
 def counted_otherwise(firsts: Sequence[RelationClozes], asked: int) -> list[str]:
-    """Describe the facts that cannot be read in their first wording, and those that can only count as not read.
+    """Describe the facts whose first wording cannot be read, and those that can only count as not read.
 
     Args:
         firsts: the clozes of every relation.
@@ -58,7 +58,7 @@ def counted_otherwise(firsts: Sequence[RelationClozes], asked: int) -> list[str]
 
 
 def repeated_wordings(wordings: Sequence[RelationClozes]) -> list[str]:
-    """Describe the clozes that a model reads like an earlier cloze of the same fact."""
+    """Describe the clozes whose tokens equal those of an earlier cloze of the same fact."""
     seen = [(row, clozes.context(fact)) for clozes in wordings for fact, row in enumerate(clozes.rows)]
     repeated = len(seen) - len(set(seen))
     if not repeated:

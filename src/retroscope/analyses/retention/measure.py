@@ -30,7 +30,7 @@ FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
-    """Return scores (query, layer, readout, measure) of every model and of the random-weight copy; a query is a fact.
+    """Return scores (query, layer, readout, measure) of every model and the random-weight copy; each fact is a query.
 
     "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). Frames: "facts" with a row a fact, "losses"
     of the read-outs on held-out text, "consistency" over wordings, and "found" where the questions of the facts were
@@ -65,7 +65,7 @@ def measure(context: Context, settings: RetentionSettings, planned: Planned) -> 
 
 
 def head_of(encoder: Encoder) -> LanguageHead | NoLanguageHead | None:
-    """Return the language-model head of the checkpoint that an encoder was loaded from; None for one in memory."""
+    """Return the language-model head of an encoder's checkpoint; None for an encoder made in memory."""
     if encoder.source is None:
         return None
     return load_language_head(encoder.source.source, encoder.source.settings, tower=encoder.source.tower)
@@ -87,7 +87,7 @@ def _fitted(
 def _read(
     encoder: Encoder, readouts: Mapping[str, Readout], work: RetentionWork, settings: RetentionSettings
 ) -> tuple[dict[str, Scores], pd.DataFrame]:
-    """Return the scores of each fact's first wording, and how consistent the answers to several wordings are."""
+    """Return the scores of each fact's first wording, and the consistency of the answers to several wordings."""
     n_layers, facts = encoder.anatomy.n_blocks + 1, work.facts.facts
     values = np.full((len(facts), n_layers, len(readouts), len(MEASURES)), np.nan)
     ranks = np.full((len(facts), n_layers, len(readouts)), np.nan)
@@ -120,7 +120,7 @@ def _read(
 
 
 def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], readouts: Sequence[str]) -> pd.DataFrame:
-    """Return, for facts with several wordings, how often two wordings give the same answer, by read-out."""
+    """Return how often two wordings of a fact give the same answer, for facts with several wordings, by read-out."""
     rows = [
         {"fact": ids[row], "readout": name, "wordings": len(tops), "consistency": _agreement([top[k] for top in tops])}
         for row, tops in first.items()
@@ -131,7 +131,7 @@ def _consistency(first: Mapping[int, list[np.ndarray]], ids: Sequence[str], read
 
 
 def _agreement(tops: list[int]) -> float:
-    """Return the share of pairs of equal numbers among all pairs; `TIED` equals nothing."""
+    """Return the share of pairs with equal numbers among all pairs; `TIED` equals nothing."""
     equal = np.equal.outer(tops, tops) & (np.not_equal(tops, TIED) | np.eye(len(tops), dtype=bool))
     n = len(tops)
     return float((equal.sum() - n) / (n * (n - 1)))
@@ -145,14 +145,14 @@ def _clusters(work: RetentionWork, settings: RetentionSettings) -> dict[str, int
 
 
 def clustered_by(work: RetentionWork, settings: RetentionSettings) -> str:
-    """Return by what facts are clustered as one observation: "relation" or "subject"."""
+    """Return how facts are clustered into observations: by "relation" or by "subject"."""
     if settings.clusters != "auto":
         return settings.clusters
     return "relation" if work.relations >= FEWEST_RELATIONS else "subject"
 
 
 def _facts(work: RetentionWork) -> pd.DataFrame:
-    """Return a row for each fact with what depends on no model: chance and P@1 of the most frequent object."""
+    """Return a row for each fact with values that depend on no model: chance, and P@1 of the most frequent object."""
     rows = []
     for wording in work.wordings:
         if wording.number == 0:
@@ -187,7 +187,7 @@ def _about(
 
 
 def _inputs(settings: RetentionSettings) -> str:
-    """Hash the contents of the files that the settings name."""
+    """Return the hash of the contents of the files in the settings."""
     text = None if settings.text is None else file_digest(Path(settings.text))
     return fingerprint([None if settings.facts is None else load_facts(settings.facts).fingerprint, text])
 

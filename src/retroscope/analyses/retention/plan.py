@@ -66,13 +66,13 @@ class RetentionWork:
 
     @property
     def relations(self) -> int:
-        """Return the number of relations with facts that can be asked, whether or not the model reads their clozes."""
+        """Return the number of relations with facts that can be asked, even if the model cannot read their clozes."""
         alone = {fact.id for fact in self.chosen.alone}
         return len({fact.relation for fact in self.facts.facts if fact.id not in alone})
 
 
 def refusal(context: Context, settings: RetentionSettings) -> str:
-    """Return why no fact can be read: none is given, or the two models' tokens differ; empty otherwise."""
+    """Return why no fact can be read (no facts are given, or the two models' tokens differ); "" if they can."""
     if settings.facts is None:
         return "no facts are given: name a file, --set retention.facts=FILE"
     encoders = [one.tower(settings.tower) for one in context.models.values()]
@@ -88,7 +88,7 @@ def refusal(context: Context, settings: RetentionSettings) -> str:
 
 
 def prediction(encoder: Encoder) -> Prediction:
-    """Return how models of the encoder's family predict words in pre-training, e.g. masked or next words."""
+    """Return what models of the encoder's family predict in pre-training, e.g. masked or next words."""
     return "causal" if encoder.anatomy.layout.causal else "masked"
 
 
@@ -131,7 +131,7 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
 
 
 def sampled_facts(facts: Facts, most: int, seed: int) -> Facts:
-    """Return at most so many facts of each relation, drawn at random, in their order."""
+    """Return at most `most` facts of each relation, drawn at random, in their order."""
     kept = set[str]()
     for relation in facts.by_relation.values():
         order = np.random.default_rng(seed).permutation(len(relation))[:most]
@@ -152,7 +152,7 @@ def _wordings(encoder: Encoder, facts: Facts, settings: RetentionSettings) -> Se
 
 
 def _refuse_long(encoder: Encoder, clozes: RelationClozes, facts: Facts, settings: RetentionSettings) -> None:
-    """Refuse a cloze that, with the longest object, has more tokens than the model has positions."""
+    """Refuse a cloze that, with its longest object, has more tokens than the model has positions."""
     limit, longest = positions_of(encoder.backbone), max(map(len, clozes.inserts))
     for row, context in zip(clozes.rows, clozes.contexts, strict=True):
         size = len(context.before) + longest + len(context.after)

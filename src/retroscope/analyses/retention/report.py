@@ -1,4 +1,4 @@
-"""Report which facts can be read before and which after fine-tuning."""
+"""Report which facts can be read before and after fine-tuning."""
 
 import pandas as pd
 

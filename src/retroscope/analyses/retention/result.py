@@ -28,7 +28,7 @@ class FactShare:
 
 @dataclass(frozen=True)
 class Retained:
-    """Shares of the facts that fine-tuning kept, and of those that it gained, at the last layer.
+    """Shares of facts that fine-tuning kept, and of facts that it gained, at the last layer.
 
     Attributes:
         kept: of the facts that were read before, the share that is read after.
@@ -41,7 +41,7 @@ class Retained:
 
 @dataclass(frozen=True)
 class FactControl:
-    """P@1 of a control in which nothing can be known, beside that of always answering the most frequent object.
+    """P@1 of a control without knowledge, and P@1 of always answering the most frequent object.
 
     Attributes:
         name: of the control.
@@ -69,7 +69,7 @@ class FactControl:
 
 @dataclass(frozen=True)
 class Association:
-    """Association of facts known before with facts found in search: odds ratios, overall and within strata.
+    """Association of facts known before fine-tuning with facts found in search: odds ratios, overall and in strata.
 
     Attributes:
         side: whose search found the passage.

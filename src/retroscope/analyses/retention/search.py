@@ -44,7 +44,7 @@ def _found(context: Context, retriever: Retriever, measure: str, asked: list[Fac
 
 
 def _shared(fact: Fact) -> float:
-    """Return the largest share of a question's words that one of the fact's passages has."""
+    """Return the largest share of a question's words that one of the fact's passages contains."""
     words = set(WORD.findall(fact.question.casefold()))
     return max(len(words & set(WORD.findall(text.casefold()))) / max(1, len(words)) for text in fact.passages)
 

@@ -80,14 +80,14 @@ def _vocabulary(effect: Difference, result: RetentionResult) -> PaperTable:
 
 
 def _explained(effect: Difference, result: RetentionResult) -> str:
-    """Return a note that explains the significance marks, and how many facts and clusters the intervals are over."""
+    """Return a note on the significance marks, and on how many facts and clusters the intervals cover."""
     facts, clusters = effect.method.get("queries", 0), effect.method.get("texts", 0)
     clustered = f"{count(facts, 'fact')} of {count(clusters, str(result.about['clusters']))}"
     return explained(effect, clustered) + scope(result)
 
 
 def scope(result: RetentionResult) -> str:
-    """Return a sentence that limits intervals to these relations; "" where relations are the observations."""
+    """Return a sentence that limits intervals to these relations; "" if relations are the observations."""
     if result.about["clusters"] == "relation":
         return ""
     relations = int(result.about["relations"])

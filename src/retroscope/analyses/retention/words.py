@@ -28,7 +28,7 @@ WHOSE = {BEFORE: "the backbone", AFTER: "the retriever"}
 
 
 def statements(result: RetentionResult) -> tuple[Statement, ...]:
-    """State recall before and after by each read-out, the controls, and the association of known and found."""
+    """State recall before and after by each read-out, the controls, and how known and found facts are associated."""
     found = [_read(result, readout) for readout in result.readouts]
     if HEAD not in result.readouts:
         text = (
@@ -46,9 +46,9 @@ def _read(result: RetentionResult, readout: str) -> Statement:
     one = result.retained[readout, ""]
     text = (
         f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for {score(row[BEFORE])} of "
-        f"the facts before and {score(row[AFTER])} after: {effect_tests(result.effect, row)}. Of the "
-        f"{count(one.kept.n, 'fact')} whose answer comes first before, {_share(one.kept)} first after, too; of the "
-        f"{one.gained.n:,} others, {_share(one.gained)} first after.{scope(result)}"
+        f"the facts before fine-tuning and {score(row[AFTER])} after it: {effect_tests(result.effect, row)}. Of the "
+        f"{count(one.kept.n, 'fact')} whose answer comes first before fine-tuning, {_share(one.kept)} first after it; "
+        f"of the {one.gained.n:,} others, {_share(one.gained)} first after it.{scope(result)}"
     )
     state = state_of(result.effect, row)
     number = estimate_of(row, f"{P1} of facts, {readout}")
@@ -60,7 +60,7 @@ def _share(one: FactShare) -> str:
 
 
 def _controls(result: RetentionResult) -> Statement:
-    """State that no control answers more facts than it can know, or name the controls that do."""
+    """State that no control gives more correct answers than chance allows, or name the controls that do."""
     failed = [one for one in result.controls if one.failed]
     if not failed:
         highest = max(result.controls, key=lambda one: one.value - one.most_frequent, default=None)

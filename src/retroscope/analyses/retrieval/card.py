@@ -1,4 +1,4 @@
-"""Cards of retrieval: did it change, and did it fall on other collections?"""
+"""Cards of retrieval: did retrieval change, and did it fall on other collections?"""
 
 from collections.abc import Sequence
 
@@ -57,7 +57,7 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
 
 
 def _close_to_zero(headline: Statement) -> str:
-    """Return a sentence if both scores are close to zero; "" otherwise, or if there are too few queries to tell."""
+    """Return a sentence if both scores are close to zero; "" if they are not, or if there are too few queries."""
     number = headline.estimate
     if number is None or headline.state is State.TOO_FEW or not number.name.startswith(TO_ONE):
         return ""
@@ -65,7 +65,7 @@ def _close_to_zero(headline: Statement) -> str:
 
 
 def _changed(effect: Difference, statement: Statement) -> str:
-    """Return the outcome of one effect in a few words."""
+    """Describe the outcome of one effect in a few words."""
     number = statement.estimate
     if statement.state in UNDECIDED or number is None:
         return UNDECIDED[statement.state]

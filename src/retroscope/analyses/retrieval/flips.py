@@ -14,7 +14,7 @@ FLIPS_SHOWN = 60
 
 @dataclass(frozen=True)
 class FlippedQuery:
-    """A row of the page's table of queries that changed most."""
+    """One row of the page's table of the queries that changed most."""
 
     id: str
     text: str
@@ -24,12 +24,12 @@ class FlippedQuery:
 
 
 def flip_measure(measures: Sequence[str]) -> str:
-    """Return the measure whose change decides which queries are listed as gained or lost."""
+    """Return the measure by which queries are listed as gained or lost."""
     return next((name for name in FLIP_MEASURES if name in measures), measures[0])
 
 
 def printed_flips(changed: Sequence[Flip]) -> list[Flip]:
-    """Return the changed queries that the page shows, biggest change first; half of them losses if there are enough."""
+    """Return the changed queries that the page shows, largest change first; half are losses if there are enough."""
     losses = [flip for flip in changed if flip.change < 0]
     gains = [flip for flip in changed if flip.change > 0][: FLIPS_SHOWN - min(FLIPS_SHOWN // 2, len(losses))]
     return sorted([*gains, *losses[: FLIPS_SHOWN - len(gains)]], key=lambda flip: (-abs(flip.change), flip.query_id))
@@ -50,7 +50,7 @@ def flipped_queries(result: RetrievalResult) -> tuple[FlippedQuery, ...]:
 
 
 def flip_frame(result: RetrievalResult) -> pd.DataFrame:
-    """Return a row for each query whose score changed, biggest change first, with its text."""
+    """Return a row for each query whose score changed, with its text, largest change first."""
     rows = [
         (flip.query_id, result.query_texts.get(flip.query_id, ""), flip.before, flip.after, flip.change)
         for flip in result.effect.flips(measure=result.flip_measure)

@@ -11,12 +11,12 @@ from retroscope.retrieval.retrieve import Retrieval, check_measures, retrieve
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return "" (no refusal), since every model can search."""
+    """Return "" (no refusal), because every model can search."""
     return ""
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan the search: estimate its seconds, without those of encoding.
+    """Plan the search, and estimate its seconds without encoding.
 
     Raises:
         SettingsError: if a measure cannot be computed with the judgments of the collection.
@@ -26,7 +26,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each model, (query, measure), as "SIDE", and its rankings.
+    """Return the scores of each model, (query, measure), as "SIDE", with its rankings.
 
     Raises:
         EncoderError, AnalysisError: if different texts have one vector, so that every ranking would be by id alone.

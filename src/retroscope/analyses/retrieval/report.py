@@ -47,7 +47,7 @@ def _rankings(one: Measurement) -> QueryRankings | None:
 
 
 def report(result: RetrievalResult, reading: Reading) -> Section:
-    """Return headline, figures and tables of the first collection, and a statement and a table for every other one."""
+    """Return the section: the first collection in full, and a statement and a table for every other one."""
     subject, tables, conclusions = reading.subject, names(result), statements(result, reading.subject)
     frames = {name: rows(one.effect) for name, one in zip(tables, result.by_collection, strict=True)}
     return Section(

@@ -13,7 +13,7 @@ OF_THIS = " The interval and p describe this training alone, over queries."
 
 
 def statements(result: RetrievalResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return statements of the headline measure, of the other measures, and of the other collections."""
+    """Return the statements about the headline measure, about other measures, and about other collections."""
     others = [s for one in result.by_collection[1:] for s in on_other(one, result.headline)]
     return (headline(result, subject), *other_measures(result.effect, result.headline), *others)
 
@@ -47,7 +47,7 @@ def unmeasured(measure: str) -> str:
 
 
 def other_measures(effect: Difference, first: str, collection: str = "") -> tuple[Statement, ...]:
-    """State which other measures changed significantly, or return no statement if none did.
+    """State which other measures changed significantly; no statement if none did.
 
     Args:
         collection: another one than the first of the study.
@@ -71,7 +71,7 @@ def other_measures(effect: Difference, first: str, collection: str = "") -> tupl
 
 
 def on_other(on_collection: RetrievalEffect, measure: str) -> tuple[Statement, ...]:
-    """Return whether retrieval changed on another collection: by the headline measure, and by the others."""
+    """State whether retrieval changed on another collection: by the headline measure, and by the others."""
     table = rows(on_collection.effect, measure=measure)
     if table.empty:
         return ()

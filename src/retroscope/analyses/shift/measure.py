@@ -69,7 +69,7 @@ def _drawn(collection: Collection, settings: ShiftSettings) -> list[str]:
 
 
 def _tokens(encoder: Encoder, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Count the tokens of each text, and its unknown tokens; no text is cut."""
+    """Count the tokens and the unknown tokens of each text, without cutting any text."""
     rows = encoder.tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     unknown = encoder.tokenizer.unk_token_id
     return _counts(map(len, rows)), _counts(sum(token == unknown for token in row) for row in rows)

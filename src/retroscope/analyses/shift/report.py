@@ -1,4 +1,4 @@
-"""Infer the shift of every collection from the first by their sampled passages, and report it."""
+"""Infer and report the shift of every collection from the first, based on sampled passages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -58,14 +58,14 @@ def report(result: ShiftResult, reading: Reading) -> Section:
 
 
 def _first(result: ShiftResult) -> dict[str, Any]:
-    """Return the entry of the first collection, JSON-like: the control's numbers, or none without a control."""
+    """Return the entry of the first collection as JSON-like values: the numbers of the control, or none."""
     if result.control is None:
         return {"collection": result.reference, "outcome": None, "passages": 0, "numbers": {}}
     return _document(result.control)
 
 
 def _document(one: CollectionShift) -> dict[str, Any]:
-    """Return the numbers of one collection's shift, JSON-like."""
+    """Return the numbers of one collection's shift as JSON-like values."""
     numbers = {row.pop("statistic"): clean(row) for row in one.numbers.to_dict(orient="records")}
     return {"collection": one.collection, "outcome": one.outcome, "passages": one.passages, "numbers": numbers}
 

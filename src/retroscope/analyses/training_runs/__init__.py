@@ -1,4 +1,4 @@
-"""Analysis of training runs: do the effects hold for further trainings of the retriever?
+"""Analysis of training runs: do the effects also hold for further trainings of the retriever?
 
 Each is searched and probed in the same way; transplants measure their own effects over trainings.
 """

@@ -1,4 +1,4 @@
-"""Compute intervals that cover both training runs and queries, from the scores of every query."""
+"""Compute intervals over training runs and queries together, from the scores of every query."""
 
 from dataclasses import replace
 

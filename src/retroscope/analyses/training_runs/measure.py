@@ -36,7 +36,7 @@ class Probing:
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return why there is nothing to measure, where no further training was given."""
+    """Return why there is nothing to measure (no further training was given); "" otherwise."""
     return "" if context.trainings and AFTER in context.models else "no further training was given"
 
 
@@ -57,7 +57,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
-    """Return settings with only the similarity and the learned probe, without controls; None if neither is chosen."""
+    """Return settings with the similarity and the learned probe only, without controls; None if neither is chosen."""
     names = tuple(name for name in (after.similarity, LEARNED) if name in settings.chosen_probes)
     if not names or "none" not in settings.chosen_controls:
         return None
@@ -65,7 +65,7 @@ def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
 
 
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
-    """Return the scores of each further training, numbered from 2: "2/retrieval" and, if probed, "2/probes".
+    """Return the scores of each further training, numbered from 2, as "2/retrieval" and, if probed, "2/probes".
 
     Raises:
         EncoderError, AnalysisError: if a training gives different texts one vector.
@@ -96,7 +96,7 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
 
 
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
-    """Name the trainings whose weights equal those of an earlier one, so that they do not count."""
+    """Name the trainings whose weights equal those of an earlier one, because they are no separate observations."""
     return [
         f"{other.name} has the weights of {one.name}: it is no other training, and intervals over trainings are too "
         "narrow"

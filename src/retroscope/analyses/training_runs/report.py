@@ -37,7 +37,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsRes
 
 
 def _of_each(others: Measurement, name: str) -> list[Scores]:
-    """Return the scores of every further training in order; empty if not measured."""
+    """Return the scores of every further training in order; none if not measured."""
     numbers = range(2, 2 + len(others.facts["names"]))
     return [others.scores[f"{k}/{name}"] for k in numbers if f"{k}/{name}" in others.scores]
 
@@ -55,7 +55,7 @@ def _probes(own: Difference, others: Sequence[Scores], names: Sequence[str]) -> 
 
 
 def report(result: TrainingsResult, reading: Reading) -> Section:
-    """Return the section: effects over all trainings, with tables of all together and of each."""
+    """Return the section: effects over all trainings, with tables over all trainings and of each training."""
     frames = {"trainings": result.retrieval, "trainings_each": rows(result.each)}
     probing = result.probing
     if probing is not None:

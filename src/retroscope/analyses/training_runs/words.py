@@ -15,7 +15,7 @@ TOPIC = "trainings"
 
 
 def statements(result: TrainingsResult, subject: Subject) -> tuple[Statement, ...]:
-    """State which effects hold over all trainings: on the headline measure, and on every probe by layer."""
+    """State the effects over all trainings: on the headline measure, and on every probe by layer."""
     sentences = [_retrieval(result, subject.measures[0]), *_probes(result, subject)]
     return tuple(s.doubted(*result.each.after.warnings) for s in sentences)
 
@@ -42,7 +42,7 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
 
 
 def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
-    """State, for every probe at its largest N, at how many layers accuracy changed, and where it changed most."""
+    """State, for every probe at its largest N, at how many layers accuracy changed, and where most."""
     if result.probing is None:
         return []
     sentences = []

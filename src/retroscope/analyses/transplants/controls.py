@@ -1,4 +1,4 @@
-"""Compare transplants with random weight changes of equal size, to test whether what a part learned matters.
+"""Compare transplants with random weight changes of equal size, to test whether the learned values matter.
 
 Every tensor of the part is changed in a random direction, by the norm of what fine-tuning changed there. A part that is
 claimed must do more than that, by queries and by draws. Half of the draws are made first; the rest only of places whose
@@ -32,7 +32,7 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the single places whose transplant changes the first measure significantly; none unless all weights do."""
+    """Return the places whose transplant changes the first measure significantly; none unless all weights do."""
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -56,7 +56,7 @@ def control_table(
 
 
 def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
-    """Return the places whose test against random changes more draws may still decide, by the first measure.
+    """Return the places whose test against random changes is still open, by the first measure.
 
     Decided are those that beat their draws, and those of which a draw does as much (Besag and Clifford 1991 stop there,
     too): its rank alone is no evidence any more.
@@ -90,7 +90,7 @@ class _Tested:
     statistics: ComparisonSettings
 
     def first_draws(self, n: int) -> pd.DataFrame:
-        """Return a row for each place and measure: its effect against its first `n` random draws, or all if fewer."""
+        """Return a row for each place and measure: its effect against its first `n` random draws (or all, if fewer)."""
         values = self.scores.values.isel(draw=slice(n))
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)

@@ -1,4 +1,4 @@
-"""Transplants into the further trainings of the retriever: the same places in the first direction, to plan and measure.
+"""Plan and measure transplants of the retriever's further trainings: the same places, in the first direction.
 
 The places are all weights and every single place of the sweep, on the same sample. Random changes are made in the
 first training alone.
@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import BEFORE
 
 @dataclass(frozen=True, eq=False)
 class FurtherTrainings:
-    """Further trainings of the retriever, and the transplants to measure of each.
+    """Further trainings of the retriever, and the transplants to measure for each.
 
     Attributes:
         measured: name -> training, of those whose weights can be exchanged with the backbone's.
@@ -35,7 +35,7 @@ class FurtherTrainings:
     names: tuple[str, ...]
 
     def notes(self, backbone: Retriever) -> list[str]:
-        """Return what a reader must know: what was measured of which trainings, and why others are left out."""
+        """Return the caveats: what was measured for which trainings, and why other trainings are left out."""
         notes = [
             f"{name} (another training) is left out of the effects over trainings, since {reason}"
             for name, reason in self.left_out.items()
@@ -51,7 +51,7 @@ class FurtherTrainings:
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the further trainings that can be transplanted, and why others cannot; none on a further collection.
+    """Return the further trainings that can be transplanted, and why others cannot; none on other collections.
 
     Args:
         names: all transplants of the sweep, of which the single places are taken.
@@ -66,7 +66,7 @@ def further_trainings(context: Context, names: Sequence[str]) -> FurtherTraining
 
 
 def refused_pair(before: Retriever, after: Retriever) -> str:
-    """Return why no weights of two models can be exchanged (unlike architectures, equal weights); "" if they can."""
+    """Return why two models cannot exchange weights (unlike architectures, equal weights); "" if they can."""
     try:
         for tower in TOWERS:
             check_transplantable(before.tower(tower), after.tower(tower))

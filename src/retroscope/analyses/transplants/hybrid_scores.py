@@ -1,4 +1,4 @@
-"""Scores of hybrids by query: under every transplant, both towers are encoded and the collection is searched."""
+"""Scores of hybrids by query: for every transplant, both towers are encoded and the collection is searched."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ Measured = dict[str, tuple[Scores, Scores]]  # direction -> the receiver intact,
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The hybrids to measure of one pair of models over one collection, and how they are measured.
+    """The hybrids to measure for one pair of models on one collection, and how they are measured.
 
     Attributes:
         pair: backbone and retriever.
@@ -76,7 +76,7 @@ def hybrid_scores(sweep: Sweep) -> Measured:
 
 
 def run_alike(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders treat tokens and pooled vectors alike, so that one run can serve hybrids of both."""
+    """Return whether two encoders treat tokens and pooled vectors alike, so that one run serves hybrids of both."""
     return same_recipe(one, two) and repr(one.head) == repr(two.head)
 
 
@@ -86,7 +86,7 @@ def receiver_of(direction: str) -> int:
 
 
 def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
-    """Encode one tower's texts by every hybrid, in both directions at once if the encoders allow it."""
+    """Encode the texts of one tower by every hybrid, in both directions at once if the encoders allow it."""
     encoders = (sweep.pair[0].tower(tower), sweep.pair[1].tower(tower))
     receivers = sweep.receivers
     texts = {side: sweep.texts[side, tower] for side in receivers}
@@ -115,7 +115,7 @@ def _in_memory(
 
 
 def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int], None]:
-    """Return a function that reports progress in texts: of `total`, `each` directions at a time."""
+    """Return a function that reports progress in texts, out of `total`, for `each` directions at a time."""
     done = 0
 
     def report(n: int) -> None:

@@ -85,7 +85,7 @@ def scores_of(measurement: Measurement) -> TransplantScores:
 
 
 def further_of(measurement: Measurement) -> dict[str, HybridScores]:
-    """Return the scores of every further training by name: direction -> the receiver intact, and its hybrids."""
+    """Map each further training to its scores: direction -> the intact receiver, and its hybrids."""
     scores, further = measurement.scores, dict[str, HybridScores]()
     for number, training in enumerate(measurement.facts.get(TRAININGS, ())):
         names = {d: [f"{d}/{TRAININGS}/{number}/{name}" for name in (INTACT, HYBRIDS)] for d in DIRECTIONS}

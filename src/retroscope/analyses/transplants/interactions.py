@@ -23,19 +23,19 @@ DIGITS = 12  # of sums of a few measures: what is less is rounding
 
 
 def players(n_blocks: int, groups: int) -> list[str]:
-    """Return the names of at most `groups` groups of neighbouring blocks, and of the weights outside the blocks."""
+    """Return the names of at most `groups` groups: neighbouring blocks, and the weights outside the blocks."""
     chosen = steps(n_blocks, groups - 1)
     return [*(str(last) if first == last else f"{first}-{last}" for first, last in chosen), OUTSIDE]
 
 
 def subset_names(group: Sequence[str]) -> dict[frozenset[str], str]:
-    """Return subset of the groups -> the name of its transplant; "none" for the empty set, "all" for the full one."""
+    """Map each subset of the groups to the name of its transplant; "none" is the empty set, "all" the full one."""
     names = {some: f"{SET}:{'+'.join(one for one in group if one in some)}" for some in subsets(group)}
     return {**names, frozenset(): "none", frozenset(group): "all"}
 
 
 def groups_of(scores: Scores) -> list[str]:
-    """Return the groups of blocks whose subsets were transplanted and measured."""
+    """Return the groups of blocks for which the transplants of all subsets were measured."""
     names = [str(name).partition(":")[2] for name in scores.values["transplant"].values if str(name).startswith(SET)]
     return [name for name in names if "+" not in name]
 

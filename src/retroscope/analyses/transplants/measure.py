@@ -39,7 +39,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def refusal(context: Context, settings: SweepSettings) -> str:
-    """Return why no weights can be transplanted (one model, unlike architectures, equal weights); empty if they can.
+    """Return why no weights can be transplanted (one model, unlike architectures, equal weights); "" if they can.
 
     Raises:
         SettingsError: for a transplant that is none, or a measure that cannot be computed.
@@ -55,7 +55,7 @@ def refusal(context: Context, settings: SweepSettings) -> str:
 
 
 def measure(context: Context, settings: SweepSettings, planned: Planned) -> Measurement:
-    """Return scores by query as "DIRECTION/NAME", the direction being "restored" or "grafted".
+    """Return scores by query as "DIRECTION/NAME"; the direction is "restored" or "grafted".
 
     "intact" is the receiver and "hybrids" its hybrids, both (query, transplant, measure); "random" its places with a
     significant effect, changed at random, (query, transplant, draw, measure); "subsets" every subset of a few groups,
@@ -122,7 +122,7 @@ def _subsets(sweep: Sweep, work: SweepWork) -> dict[str, Scores]:
 
 
 def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[SampleRow]:
-    """Compare, for every intact model, the measures on the sample with those on the whole corpus."""
+    """Compare the measures on the sample with those on the whole corpus, for every intact model."""
     if whole is None:
         return []
     intact = {scores.recipe["receiver"]: scores.values.isel(transplant=0, drop=True) for scores, _ in hybrids.values()}
@@ -131,7 +131,7 @@ def _sample_rows(hybrids: Measured, whole: WholeSearch | None) -> list[SampleRow
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
-    """The searched sample of a collection, and how sampling changes the measures of the intact models."""
+    """The searched sample of a collection, and how sampling changes the measures of intact models."""
 
     whole: Collection
     searched: Collection

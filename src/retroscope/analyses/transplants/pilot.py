@@ -1,4 +1,4 @@
-"""Measure on a few queries, before the sweep, how a lower precision changes the effect of all weights."""
+"""Measure on a few queries, before all hybrids, how a lower precision changes the effect of all weights."""
 
 from dataclasses import replace
 

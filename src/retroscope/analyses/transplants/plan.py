@@ -1,4 +1,4 @@
-"""Plan the transplants: count the hybrids and estimate their time before any is made."""
+"""Plan the transplants: count the hybrids and estimate their time before any is run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class SweepWork:
 
 @dataclass(frozen=True)
 class _Cost:
-    """Number of times that each text is encoded: for all hybrids and subsets, and at most for random changes."""
+    """Number of encodings of each text: for all hybrids and subsets, and an upper bound for random changes."""
 
     hybrids: float
     controls: float
@@ -111,7 +111,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
 
 
 def _drawn_share(settings: SweepSettings) -> float:
-    """Return the share of the random draws that the first look takes."""
+    """Return the share of the random draws that are used at the first look."""
     return looks(settings.draws)[0].draws / settings.draws if settings.draws else 0.0
 
 
@@ -134,7 +134,7 @@ def held_together(work: SweepWork, settings: SweepSettings) -> int:
 
 
 def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
-    """Refuse vectors that memory cannot hold, before hours are spent on them.
+    """Refuse vectors that do not fit into memory, before the long run starts.
 
     Raises:
         SettingsError: that says how large they are.
@@ -155,7 +155,7 @@ def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
 
 
 def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted]]:
-    """Return the largest number of random changes that may be needed: the number if every single place is significant.
+    """Return an upper bound on the random changes: their number if every single place is significant.
 
     Of each run only the receiver is recorded.
     """
@@ -180,7 +180,7 @@ def _cost(
 
 
 def together_or_apart(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:
-    """Return the number of full encodings of a text for all hybrids, with both directions in one run where possible."""
+    """Return the number of full encodings of a text for all hybrids; both directions share a run if possible."""
     if run_alike(before, after) and same_tokens(before, after):
         return encodings(after.anatomy, wanted)
     apart = [[(0, name) for receiver, name in wanted if receiver == r] for r in {receiver for receiver, _ in wanted}]

@@ -20,8 +20,7 @@ ORDER = ("query", "transplant", "draw", "measure")
 def random_scores(
     sweep: Sweep, differences: Mapping[str, Difference], statistics: ComparisonSettings
 ) -> dict[str, Scores]:
-    """Return, for each direction, scores of random changes at the significant places, (query, transplant, draw,
-    measure).
+    """Return the scores of random changes at the significant places, (query, transplant, draw, measure), by direction.
 
     Half of the draws are made of all of them, the rest of those that are open then; what was not drawn is NaN.
     """
@@ -36,7 +35,7 @@ def random_scores(
 def _sequential(
     sweep: Sweep, difference: Difference, direction: str, places: Sequence[str], statistics: ComparisonSettings
 ) -> Scores:
-    """Return scores of random changes, drawn in stages; a later stage leaves out places whose test is decided."""
+    """Return the scores of random changes, drawn in stages; later stages omit places whose test is decided."""
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
     first, *later = looks(len(numbers))
     made = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))
@@ -52,7 +51,7 @@ def _sequential(
 
 
 def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scores:
-    """Expand the scores of some draws and places to all draws and places; those not drawn are NaN."""
+    """Expand the scores of some draws and places to all draws and places; missing scores are NaN."""
     values = drawn.values.reindex(transplant=list(places), draw=list(numbers))
     ordered = values.transpose(*ORDER)
     kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit
@@ -60,7 +59,7 @@ def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scor
 
 
 def _drawn(sweep: Sweep, direction: str, places: Sequence[str], numbers: Sequence[int]) -> Scores:
-    """Return the scores of the numbered random changes at the given places."""
+    """Return the scores of these draws of random changes at the given places."""
     settings = replace(sweep.settings, directions=(direction,))
     draws = []
     for number in numbers:

@@ -14,7 +14,7 @@ from retroscope.typesetting.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
-    """Return the section: effects over trainings are statements, and what `localisation` sums up are details."""
+    """Return the section; statements that `localisation` summarises are details, those over trainings are not."""
     first, over = result.first, result.first.over_trainings
     others = list(enumerate(result.by_collection[1:], start=2))
     every = {f"transplants_{n}": transplant_tables(one, reading.subject)["transplants"] for n, one in others}
@@ -44,7 +44,7 @@ def report(result: TransplantResult, reading: Reading) -> Section:
 
 
 def _left_out(reading: Reading) -> dict[str, str]:
-    """Name the control that the settings left out, with the option that adds it."""
+    """Name the control that the settings omit, and the option that adds it."""
     settings = reading.subject.settings.get("transplants") or {}
     return {"random changes of the weights": "--set transplants.draws=3"} if settings.get("draws") == 0 else {}
 

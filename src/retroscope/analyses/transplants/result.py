@@ -122,7 +122,7 @@ class TransplantEffects:
 
     @cached_property
     def _table(self) -> pd.DataFrame:
-        """Make the rows of `table`, once, since many statements read them."""
+        """Make the rows of `table`, only once, because many statements read them."""
         frames = []
         for direction, difference in self.differences.items():
             frame = difference.table.to_dataframe().reset_index().rename(columns=COLUMNS)
@@ -134,7 +134,7 @@ class TransplantEffects:
         return table.merge(self.shares, "left", ["direction", "transplant", "measure"])[list(TABLE_COLUMNS)]
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """Return a place's row of the comparison with random changes, by the headline measure; None if not compared."""
+        """Return the comparison of a place with random changes, by the headline measure; None if there is none."""
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:

@@ -17,7 +17,7 @@ TOPIC = "trainings"
 
 
 def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """State the effects of all weights and of single places over all trainings; empty if one was transplanted."""
+    """State the effects of all weights and of single places over all trainings; none without further trainings."""
     over = f.over_trainings
     if over is None:
         return ()
@@ -40,7 +40,7 @@ def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statemen
     what, where = WEIGHTS[over.direction]
     verb, into = DOING[over.direction]
     text = (
-        f"{_over(over)}, {verb} all of {what} {into} {where} takes {measure} from a mean of {score(row[BEFORE])} to "
+        f"{_over(over)}, {verb} all of {what} {into} {where} changes {measure} from a mean of {score(row[BEFORE])} to "
         f"{score(row[AFTER])}, {_tested(row)}: {end}. Effect in each training: {', '.join(parts)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
@@ -49,7 +49,7 @@ def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statemen
 
 
 def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statement:
-    """State which single places change the measure over all trainings, and that their control is of one training."""
+    """State which single places change the measure over all trainings; their control is from one training."""
     significant = places[places["p_corrected"] < over.alpha]
     largest = most_changed(places, over.alpha)
     named = significant.sort_values("effect", key=abs, ascending=False)

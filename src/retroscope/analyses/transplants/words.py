@@ -24,7 +24,7 @@ DOING = {RESTORED: ("restoring", "in"), GRAFTED: ("grafting", "into")}  # direct
 
 
 def transplant_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """Return the statements of each direction, the total effect first."""
+    """Return the statements for each direction, the total effect first."""
     return tuple(s for d in f.differences for rule in RULES for s in rule(f, d))
 
 
@@ -35,7 +35,7 @@ def _all(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     end = "this is the total effect" if significant else "no significant effect, so there is nothing to localise"
     sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
     verb, into = DOING[direction]
-    text = f"{verb.capitalize()} all of {what} {into} {where} takes {f.measures[0]} from {sizes}: {end}."
+    text = f"{verb.capitalize()} all of {what} {into} {where} changes {f.measures[0]} from {sizes}: {end}."
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "all", row))
 
@@ -61,7 +61,7 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State how many blocks, counted from each end, are enough for half of the total effect."""
+    """State how many blocks, counted from each end, suffice for half of the total effect."""
     everything = f.headline(direction, "all").iloc[0]
     whole = float(everything["effect"])
     if not everything["p_corrected"] < _alpha(f, direction):
@@ -87,7 +87,7 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State which part (attention, FFN ...), transplanted in all blocks, has the largest effect."""
+    """State which part (attention, FFN ...) has the largest effect if transplanted in all blocks."""
     found = f.headline(direction)
     found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
     if found.empty:
@@ -145,7 +145,7 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _without_spread(found: pd.DataFrame, level: float) -> str:
-    """Name the places whose random changes are too few for a test, and state how many draws a test needs."""
+    """Name the places with too few random changes for a test, and state how many draws a test needs."""
     draws = int(found["draws"].max())
     last = looks(draws)[-1].weight
     least = math.floor(round(len(found) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level
@@ -168,7 +168,7 @@ def _against(row: "pd.Series[Any]") -> str:
 
 
 def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
-    """State what share of the total effect the effects of all single blocks add up to."""
+    """State which share of the total effect the effects of all single blocks add up to."""
     found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
     found = found[found["transplant"] == SUM]
     if found.empty:
@@ -232,7 +232,7 @@ def _group(name: str) -> str:
 
 
 def _about(f: TransplantEffects, direction: str, code: str, row: "pd.Series[Any]") -> dict[str, Any]:
-    """Return code, number and figure of a statement about one transplant."""
+    """Return the code, the estimate and the figure for a statement about one transplant."""
     sides = {"intact": BEFORE, "score": AFTER}
     number = estimate_of(row.rename(sides), f"{f.measures[0]}, {row['transplant']} {direction}", f.collection)
     return {"code": f"{direction}.{code}", "estimate": number, "figure": "transplants"}

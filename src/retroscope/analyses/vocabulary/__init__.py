@@ -1,4 +1,4 @@
-"""Analysis of the vocabulary: read vectors as words by the language-model head of the backbone."""
+"""Analysis of the vocabulary: which words do vectors decode to, by the backbone's language-model head?"""
 
 from retroscope.analyses.analysis import Analysis, Instrument, Reporter
 

@@ -19,12 +19,12 @@ def vocabulary_figure(result: VocabularyResult, effect: Difference, subject: Sub
     panel = curves(layer_axis(subject.layer_names), frame, y)
     return Figure(
         "vocabulary",
-        "What vectors say",
+        "Words that vectors decode to",
         "The backbone's language-model head projects the pooled vector of each layer onto the vocabulary; the "
-        f"{result.k} most probable tokens are the words that the vector says. The figure shows which share of these "
-        "words occur in the text, and which share a query and a passage have in common. Bands are confidence "
+        f"{result.k} most probable tokens are the words that the vector decodes to. The figure shows which share of "
+        "these words occur in the text, and which share a query and a passage have in common. Bands are confidence "
         "intervals over queries.",
-        "Shares of the words that vectors say, by layer, before and after fine-tuning",
+        "Shares of the words that vectors decode to, by layer, before and after fine-tuning",
         choosing(panel, frame, [Selector("quantity", "share", quantities[2])]),
         facets(panel, frame, "quantity", quantities, columns=2),
     )

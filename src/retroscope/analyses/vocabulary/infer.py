@@ -1,4 +1,4 @@
-"""Test how fine-tuning changed the words that vectors decode to, and whether that goes with changes of retrieval."""
+"""Test how fine-tuning changed the words that vectors decode to, and whether this correlates with retrieval."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ FEWEST = 10  # distinct texts without which a rank correlation is not computed
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyResult | None:
-    """Compare the words that vectors decode to before and after, and correlate the change with that of retrieval."""
+    """Compare the decoded words before and after, and correlate their change with that of retrieval."""
     if not measurements:
         return None
     one, statistics = measurements[0], reading.subject.paired_statistics
@@ -55,7 +55,7 @@ def _beyond(scores: Scores, statistics: ComparisonSettings) -> Difference:
 
 
 def _gain(scores: Mapping[str, Scores], statistics: ComparisonSettings) -> Difference:
-    """Compare, before and after, the overlap of relevant pairs less that of shuffled ones."""
+    """Compare, before and after, the overlap of relevant pairs minus that of shuffled pairs."""
     settings = replace(statistics, family_per=(), margin=None)
     beyond = {
         side: replace(one.select(quantity=OVERLAP), name="overlap beyond shuffled", values=_less_shuffled(one))
@@ -96,7 +96,7 @@ def associated(
     flipped: Float[np.ndarray, "text"],
     statistics: ComparisonSettings,
 ) -> tuple[RankCorrelation, RankCorrelation, RankCorrelation]:
-    """Return rank correlations of two changes of overlap with the change of retrieval, and their difference.
+    """Return the rank correlations of two overlap changes with the change of retrieval, and their difference.
 
     Queries of one text are one observation. Intervals resample texts, the same for all three; p of a correlation is of
     a permutation test, that of the difference of the bootstrap. Ranks are taken once; where a side does not change at

@@ -49,7 +49,7 @@ def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None
 
 
 def refusal(context: Context, settings: VocabularySettings) -> str:
-    """Return why the vectors cannot be projected onto the vocabulary; empty where they can.
+    """Return why the vectors cannot be projected onto the vocabulary; "" if they can.
 
     Raises:
         SettingsError: for a layer that a model has not.
@@ -133,7 +133,7 @@ def measure(context: Context, settings: VocabularySettings, planned: Planned) ->
 
 @dataclass(frozen=True)
 class ReadPairs:
-    """Queries, each paired with its first relevant passage and, as control, with that of another query.
+    """Queries, each paired with its first relevant passage and, as a control, with that of another query.
 
     Attributes:
         queries: ids.
@@ -171,7 +171,7 @@ class _Said:
 
 @dataclass(frozen=True, eq=False)
 class TowerReading:
-    """Inputs for reading one tower's vectors: language-model head, lexicon, and the words of each text."""
+    """Inputs for decoding the vectors of one tower: language-model head, lexicon, and the words of each text."""
 
     head: LanguageHead
     lexicon: Lexicon
@@ -224,7 +224,7 @@ def _words(
 def _shares(
     words_of: dict[str, list[list[str]]], readings: dict[str, TowerReading], pairs: ReadPairs
 ) -> Float[np.ndarray, "query quantity"]:
-    """Return shares of decoded words: those in the text itself, and those that the passage's vector also decodes to.
+    """Return the shares of decoded words that occur in the text, and that the passage's vector also decodes to.
 
     The k tokens are fewer words where several are one word.
     """

@@ -23,14 +23,14 @@ EXAMPLES = 12  # queries in the section's table
 
 
 def report(result: VocabularyResult, reading: Reading) -> Section:
-    """Return the section about the vectors' words of one model or of a pair."""
+    """Return the section about the decoded words of one model or of a pair."""
     subject, effect = reading.subject, result.effect
     differences = {f"Overlap against shuffled pairs, {side}": one for side, one in result.beyond.items()}
     frames = {"vocabulary_says": result.says}
     if effect is not None:
         if result.gain is not None:
             differences["Overlap beyond shuffled pairs"] = result.gain
-        differences["Shares of what vectors say"] = effect
+        differences["Shares of decoded words"] = effect
         frames["vocabulary"] = labelled(subject, rows(effect))
     return Section(
         statements=vocabulary_statements(result, subject),

@@ -38,7 +38,7 @@ class VocabularyResult:
 
     Attributes:
         collection: its name.
-        k: words that a vector says.
+        k: number of words that a vector decodes to.
         centred: whether the mean logits were subtracted.
         scores: side -> shares, (query, layer, quantity).
         effect: of fine-tuning, over (layer, quantity); the layers of a quantity are one family. None for one model.

@@ -22,7 +22,7 @@ def vocabulary_tables(result: VocabularyResult, subject: Subject) -> dict[str, P
 
 
 def _shares(result: VocabularyResult, subject: Subject) -> PaperTable:
-    caption = f"Shares of the words of the {result.k} tokens that a vector says, by layer, on {result.collection}"
+    caption = f"Shares of the words of the {result.k} tokens that a vector decodes to, by layer, on {result.collection}"
     if result.effect is not None:
         frame = rows(result.effect)
         table = effects_by_layer(subject, result.effect, frame, f"{caption}: {pair(subject)}.")

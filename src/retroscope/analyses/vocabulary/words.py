@@ -10,14 +10,14 @@ from retroscope.typesetting.subject import AFTER, MODEL, Subject
 from retroscope.typesetting.words import effect_tests, estimate_of
 
 SAYS = {
-    "query words": "of the words that a query's vector says occur in the query",
-    "passage words": "of the words that a passage's vector says occur in the passage",
-    OVERLAP: "of the words that a query's vector says are also said by the vector of its relevant passage",
+    "query words": "of the words that a query's vector decodes to occur in the query",
+    "passage words": "of the words that a passage's vector decodes to occur in the passage",
+    OVERLAP: "of the words that a query's vector decodes to are also decoded from its relevant passage's vector",
 }
 
 
 def vocabulary_statements(result: VocabularyResult, subject: Subject) -> tuple[Statement, ...]:
-    """Return statements of the last layer's words, of the overlap in relevant pairs, and of its correlations."""
+    """Return the statements about the last layer's words, their overlap in relevant pairs, and its correlations."""
     return (*_changed(result, subject), *_beyond(result, subject), *_gain(result, subject), *_associated(result))
 
 
@@ -44,8 +44,8 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     row = rows(difference, layer=result.last).iloc[0]
     text = (
         f"At layer {subject.layer_label(result.last)}, the vectors of a query and its relevant passage share "
-        f"{percent(row['after'])} of the words that the query's vector says. With another query's passage, the share "
-        f"is {percent(row['before'])}: {effect_tests(difference, row)}."
+        f"{percent(row['after'])} of the words that the query's vector decodes to. With another query's passage, the "
+        f"share is {percent(row['before'])}: {effect_tests(difference, row)}."
     )
     number = estimate_of(row, "overlap beyond that of shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(difference, row), text, (side,), code="beyond_shuffled", estimate=number,
@@ -68,7 +68,7 @@ def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
 
 
 def _associated(result: VocabularyResult) -> Iterator[Statement]:
-    """State whether the change of overlap correlates with the change of retrieval, more than in shuffled pairs."""
+    """State whether the change of overlap correlates with that of retrieval more than it does for shuffled pairs."""
     if not result.associated:
         return
     found = {one.pairs: one for one in result.associated}

@@ -68,7 +68,7 @@ def diff_section(drift: WeightDrift) -> Section:
 
 
 def diff_document(drift: WeightDrift) -> dict[str, Any]:
-    """Return what `diff --json` prints: statements, caveats, and the compared tensors, as JSON-like values."""
+    """Return the document of `diff --json`: statements, caveats and compared tensors, as JSON-like values."""
     document = {
         "schema": SCHEMA,
         "title": diff_title(drift),

@@ -31,7 +31,7 @@ def refusal(context: Context, settings: WeightSettings) -> str:
 
 
 def plan(context: Context, settings: WeightSettings) -> Planned:
-    """Plan the comparison of tensors: estimate its seconds; no text is encoded."""
+    """Plan the comparison of tensors, and estimate its seconds; no text is encoded."""
     seconds = 0.0
     for before, after in _towers(context.models["before"], context.models["after"]).values():
         shapes = [tensor.shape for tensor in before.backbone.state_dict().values()]
@@ -58,7 +58,7 @@ def measure(context: Context, settings: WeightSettings, planned: Planned) -> Mea
 
 
 def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Encoder]]:
-    """Pair the encoders of both models by tower; towers that share their weights are one."""
+    """Pair the encoders of both models by tower; towers with shared weights count as one."""
     shared = all(model.query.backbone is model.passage.backbone for model in (before, after))
     towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
     return {name: (before.tower(tower), after.tower(tower)) for name, tower in towers.items()}
@@ -78,7 +78,7 @@ def _compared(before: Encoder, after: Encoder, settings: WeightSettings, stages:
 
 
 def _are_single(before: Encoder, after: Encoder) -> bool:
-    """Return whether both encoders were loaded in single precision, so that spectra are computed."""
+    """Return whether both encoders were loaded in single precision, which spectra need."""
     return bool(before.backbone.dtype == after.backbone.dtype == torch.float32)
 
 

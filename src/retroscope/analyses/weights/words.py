@@ -32,7 +32,7 @@ PART_NAMES = {
 
 
 def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
-    """Return the statements of every tower, which they name if both have weights of their own."""
+    """Return the statements of every tower; they name the tower if both towers have their own weights."""
     if len(result.by_tower) == 1:
         return tuple(s for drift in result.by_tower.values() for s in weight_statements(drift))
     return tuple(
@@ -43,7 +43,7 @@ def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
 
 
 def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
-    """Return every statement about the weights of one tower, the most general first."""
+    """Return every statement about the weights of one tower, from general to specific."""
     rules = (_not_compared, _how_much, _where, _depth, _shape, _direction, _intruders)
     broken = drift.tensors.loc[
         np.isinf(drift.tensors["change"].astype(float)) | _without_number(drift), "name"
@@ -55,7 +55,7 @@ def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
 
 
 def _without_number(drift: WeightDrift) -> "pd.Series[bool]":
-    """Mark the tensors that were compared but whose change has no size."""
+    """Mark the compared tensors whose change has no finite size."""
     return drift.tensors["status"].isin(COMPARED) & drift.tensors["change"].isna()
 
 

@@ -29,7 +29,7 @@ EAGER = "eager"
 
 @dataclass(frozen=True, eq=False)
 class AttentionByKind:
-    """Shares of attention that heads give to each kind of token, averaged over the attending tokens.
+    """Shares of attention that heads give to each kind of token, averaged over attending tokens.
 
     Attributes:
         shares: of every text.
@@ -78,7 +78,7 @@ def attention_by_kind(
 
 @contextmanager
 def eager_attention(encoder: Encoder) -> Iterator[None]:
-    """While the context is open, compute attention by the eager implementation, which returns probabilities."""
+    """Compute attention by the eager implementation, which returns probabilities, while the context is open."""
     model = encoder.backbone
     usual = model.config._attn_implementation
     model.set_attn_implementation(EAGER)
@@ -115,7 +115,7 @@ def _gap(vectors: Float[Tensor, "text dim"], usual: Float[Tensor, "text dim"]) -
 
 
 def _kinds(encoder: Encoder, batch: Batch, place: int, subjects: Sequence[TokenIds]) -> Int[Tensor, "from to"]:
-    """Return the kind of every pair of tokens of one text, as an index into `TOKEN_KINDS`."""
+    """Return the kind of every pair of tokens in one text, as an index into `TOKEN_KINDS`."""
     ids = batch.ids[place].cpu()
     at = torch.arange(len(ids))
     kinds = torch.full((len(ids), len(ids)), TOKEN_KINDS.index("other"))
@@ -130,7 +130,7 @@ def _kinds(encoder: Encoder, batch: Batch, place: int, subjects: Sequence[TokenI
 
 
 def _named(ids: TokenIds, subjects: Sequence[TokenIds]) -> Bool[Tensor, "token"]:
-    """Mark the tokens of a text that are part of an occurrence of one of the subjects' names."""
+    """Mark the tokens of a text that belong to an occurrence of a subject's name."""
     named = torch.zeros(len(ids), dtype=torch.bool)
     for subject in subjects:
         for start in range(len(ids) - len(subject) + 1):
@@ -152,7 +152,7 @@ def _summed(
     *,
     causal: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each head's shares of attention by kind of token, and those of uniform attention."""
+    """Return the shares of attention by kind of token for each head, and those of uniform attention."""
     mask = batch.mask.cpu()
     real = mask[:, :, None] & mask[:, None, :]
     visible = real.tril() if causal else real

@@ -27,7 +27,7 @@ class HeadCells:
     folder: Path
 
     def of(self, name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        """Return the array of the given name, read from the folder if it is intact, else made and written.
+        """Return the named array: read from the folder if it is intact, else computed and written.
 
         Args:
             name: of its file; letters, digits, "." and "-" only.
@@ -56,5 +56,5 @@ def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
 
 
 def cell_origin(models: tuple[str, ...], collection: str, analysis: str) -> CacheOrigin:
-    """Return the models, collection and analysis that cached arrays come from, for the cache's record."""
+    """Return the models, collection and analysis of cached arrays, for the record in the cache."""
     return CacheOrigin(models=models, collection=collection, analysis=analysis, form=FORMAT)

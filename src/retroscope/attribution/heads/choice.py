@@ -1,4 +1,4 @@
-"""Choose heads for exact ablation: the top ones by an estimate, and random ones as controls. No torch."""
+"""Choose heads for exact ablation: the top heads by an estimate, and random heads as controls. No torch."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 
 class Head(NamedTuple):
-    """One attention head: the layer (1..L) that its block outputs, and its number in the block, from 0."""
+    """One attention head: the layer (1..L) whose block it belongs to, and its number in the block, from 0."""
 
     layer: int
     head: int
@@ -68,12 +68,12 @@ def choose_heads(
 
 
 def how_many_top(top: int, heads: int) -> int:
-    """Limit the number of top heads: at least one, at most a quarter of all heads."""
+    """Return the number of top heads, limited to between one and a quarter of all heads."""
     return max(1, min(top, int(MOST_TOP * heads)))
 
 
 def random_sets(top: Sequence[Head], heads: int, draws: int, seed: int) -> list[tuple[Head, ...]]:
-    """Draw random sets with as many heads of every layer as `top` has, without top heads.
+    """Draw random sets that have as many heads in every layer as `top`, without top heads.
 
     A layer with fewer others gives all of them, so that a set may be smaller than the top.
 

@@ -33,7 +33,7 @@ def first_order(
     cosine: bool,
     progress: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, "example layer head"]:
-    """Estimate to first order how F of every example changes if each head alone is fixed at its mean output.
+    """Estimate to first order how the target F of every example changes if each head is fixed at its mean output.
 
     Args:
         cosine: the retriever compares by cosine.
@@ -71,7 +71,7 @@ def _batches(rows: Sequence[Sequence[TokenIds]], tokens: int) -> list[list[int]]
 
 @dataclass(frozen=True, eq=False)
 class _Recorder:
-    """Inputs of the attention output matrices, in the graph of one pass."""
+    """Inputs of the attention output matrices in one pass, with their graph."""
 
     states: dict[str, Tensor] = field(default_factory=dict)
 
@@ -85,7 +85,7 @@ class _Recorder:
 def _changes(
     encoder: Encoder, sites: HeadSites, batch: Batch, aim: Objective, target: Tensor
 ) -> Float[Tensor, "text layer head"]:
-    """Return the first-order change of each text's contribution to F, by layer and head."""
+    """Return the first-order change of the target F that each text contributes, by layer and head."""
     recorder, index = _Recorder(), torch.arange(len(batch.ids), device=encoder.device)
     with torch.enable_grad(), rewrite_inputs(sites.modules(encoder), recorder.edit):
         hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]

@@ -1,4 +1,4 @@
-"""Measure margins exactly with heads fixed: queries, relevant passages and negatives are encoded again.
+"""Measure margins exactly with heads fixed, by encoding queries, relevant passages and negatives again.
 
 The margin is s(q, p+) - s(q, p-), with the same negative whatever is fixed.
 """
@@ -26,7 +26,7 @@ BOTH_TOWERS = ("query", "passage")
 
 @dataclass(frozen=True, eq=False)
 class MarginTexts:
-    """The queries, relevant passages and negatives of some margins, tokenised for one retriever.
+    """The queries, relevant passages and negatives of margins, tokenised for one retriever.
 
     Attributes:
         ids: of the queries.
@@ -81,7 +81,7 @@ class MarginTexts:
 def margin_texts(
     retriever: Retriever, collection: Searched, examples: Sequence[Example], towers: Sequence[str]
 ) -> MarginTexts:
-    """Tokenise the texts of the margins of some examples: query, relevant passage and negative.
+    """Tokenise the texts of the examples' margins: query, relevant passage and negative.
 
     Raises:
         EncoderError: if both towers are asked for and have different numbers of heads.
@@ -98,7 +98,7 @@ def margin_texts(
 
 
 def check_alike(retriever: Retriever) -> None:
-    """Refuse a retriever whose towers differ in their numbers of heads.
+    """Refuse a retriever whose towers have different numbers of heads.
 
     Raises:
         EncoderError: that names both.

@@ -26,7 +26,7 @@ HeadValues = Float[np.ndarray, "layer head width"]
 
 @dataclass(frozen=True)
 class HeadSites:
-    """Where the outputs of one encoder's attention heads are: the input columns of the attention output matrices.
+    """Locations of one encoder's attention heads: input columns of the attention output matrices.
 
     Attributes:
         paths: of the attention output matrix of every block, in order.
@@ -44,11 +44,11 @@ class HeadSites:
         return [Head(layer, head) for layer in range(1, len(self.paths) + 1) for head in range(self.heads)]
 
     def path(self, head: Head) -> str:
-        """Return the path of the attention output matrix that reads a head's output."""
+        """Return the path of the attention output matrix to which a head's output goes."""
         return self.paths[head.layer - 1]
 
     def part(self, head: int) -> slice:
-        """Return the slice of the attention output matrix's input that is one head's output."""
+        """Return the slice of a head in the input of the attention output matrix."""
         return slice(head * self.width, (head + 1) * self.width)
 
     def apart(self, states: Tensor) -> Float[Tensor, "*batch head width"]:
@@ -56,7 +56,7 @@ class HeadSites:
         return states.reshape(*states.shape[:-1], self.heads, self.width)
 
     def modules(self, encoder: Encoder) -> dict[str, nn.Module]:
-        """Return path -> attention output matrix, block by block."""
+        """Map paths to attention output matrices, block by block."""
         return {path: encoder.backbone.get_submodule(path) for path in self.paths}
 
 
@@ -91,7 +91,7 @@ def head_means(encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT
 
 @contextmanager
 def fixed_heads(encoder: Encoder, heads: Collection[Head], values: HeadValues) -> Iterator[None]:
-    """Fix the outputs of some heads at their values, on every token, while the context is open.
+    """Fix the outputs of some heads at given values, on every token, while the context is open.
 
     No weight is changed. Encoders that share this backbone are ablated with it.
 

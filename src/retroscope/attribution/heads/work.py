@@ -7,10 +7,10 @@ ATTENTION_PASSES = 2  # in the plain implementation, and in the usual one
 
 
 def estimated_passes() -> float:
-    """Return how many full passes of a text the first-order estimates of all heads take."""
+    """Return the number of full passes of a text that the first-order estimates of all heads need."""
     return FIRST_ORDER_PASSES / GRADIENT_RATE
 
 
 def exact_heads(top: int, sample: int, controls: int, n_heads: int) -> int:
-    """Return how many heads are ablated exactly, at most, for two models that share none of their top heads."""
+    """Return an upper bound on the exactly ablated heads: both models have different top heads."""
     return min(n_heads, 2 * top * (1 + controls) + sample)

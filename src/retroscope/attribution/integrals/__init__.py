@@ -1,1 +1,1 @@
-"""Attribution methods: path integrals and others that compute each neuron's share of a change of F."""
+"""Attribution methods: divide a change of the target F among neurons, by path integrals or other rules."""

@@ -1,4 +1,4 @@
-"""Activation times gradient: the change of F, to first order, when a neuron is set to zero. One backward pass.
+"""Activation times gradient: the first-order change of F if a neuron is set to zero. One backward pass.
 
 For z = W x + b of the intact network: signed_i = sum over tokens t of z_ti dF/dz_ti, the first term of the Taylor
 series of F(z) - F(z_i = 0) (Molchanov et al. 2017, arXiv 1611.06440, eq. 8, before its absolute value).
@@ -15,7 +15,7 @@ from retroscope.attribution.sites import Site
 
 
 def activation_x_gradient(work: Work) -> Values:
-    """Attribute to first order: multiply every neuron's activation by its gradient. It has no completeness.
+    """Attribute to first order: multiply the activation of every neuron by its gradient. It has no completeness.
 
     magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The rule of the quadrature has no part in it. There is no path:
     `start` is NaN and `spread` the sum of the site's magnitudes, more than which F cannot lose to first order.

@@ -1,4 +1,4 @@
-"""Conductance: the part of F's change that passes through a neuron while the input of block 1 is scaled from 0 to 1.
+"""Conductance: the part of F's change that goes through a neuron while the input of block 1 is scaled from 0 to 1.
 
 Dhamdhere, Sundararajan and Yan 2019 (arXiv 1805.12233, eq. 2; for a straight path from a zero baseline):
     conductance_i = sum over tokens t of the integral of dF/dy_ti dy_ti/dalpha, y = W x + b of the neuron,
@@ -58,13 +58,13 @@ def conductance(work: Work) -> Values:
 
 
 def partition(rule: Rule) -> Float[np.ndarray, "node"]:
-    """Return the nodes of a quadrature rule with both ends of the path, 0 and 1, added."""
+    """Return the nodes of a quadrature rule, with both ends of the path (0 and 1) added."""
     return np.unique(np.concatenate([[0.0], rule.nodes, [1.0]]))
 
 
 @dataclass(frozen=True, eq=False)
 class _Flow:
-    """Running sum of conductance for some texts at one site, with slope and outputs at the last node."""
+    """Running sum of conductance for some texts at one site, with the slope and outputs at the last node."""
 
     total: Float[Tensor, "text token neuron"]
     slope: Float[Tensor, "1 text token neuron"]

@@ -20,7 +20,7 @@ from retroscope.attribution.sites import Site
 
 
 def joint_path(work: Work) -> Values:
-    """Attribute along the joint path, which scales all FFN matrices' outputs together; complete over their sum.
+    """Attribute along the joint path, which scales the outputs of all FFN matrices together.
 
     Values: magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`,
     `end` and `spread` are those of the one path, at every site.
@@ -34,7 +34,7 @@ def joint_path(work: Work) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Contribution of some nodes of the path to one example at one site; rows are (node, text, token).
+    """Contribution of some path nodes to one example at one site; rows are (node, text, token).
 
     Attributes:
         gradient: g, weighted by the rule.
@@ -45,17 +45,17 @@ class _Piece:
     outputs: Float[Tensor, "row neuron"]
 
     def signed(self) -> Float[Tensor, "neuron"]:
-        """Return the contribution to the integral of gradient times output, by neuron."""
+        """Return the contribution of each neuron to the integral of gradient times output."""
         return torch.einsum("rn,rn->n", self.gradient.double(), self.outputs.double())
 
     def slope(self) -> Float[Tensor, "neuron input"]:
-        """Return the contribution to the integral of dF/dW."""
+        """Return the contribution of these nodes to the integral of dF/dW."""
         return self.gradient.T @ self.inputs
 
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Path integrals of all examples, summed over the nodes run so far.
+    """Path integrals of all examples, summed over the nodes that have run.
 
     Attributes:
         met: F of every example at both ends and at every node.
@@ -68,7 +68,7 @@ class _Sums:
     slopes: dict[tuple[Site, int], Float[Tensor, "neuron input"]] = field(default_factory=dict)
 
     def add(self, site: Site, example: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
-        """Add the contribution of some nodes; `size` is |W| if they are the example's last nodes, else None."""
+        """Add the contribution of some nodes; `size` is |W| if they are the last nodes of the example, else None."""
         self.signed[site][example] += piece.signed()
         slope = piece.slope()
         if (site, example) in self.slopes:

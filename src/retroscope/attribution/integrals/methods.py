@@ -1,4 +1,4 @@
-"""Attribution methods by name, and the sites over whose sum each is complete: sum of signed values = F(1) - F(0)."""
+"""Attribution methods by name, and the sites over which their signed values sum to F(1) - F(0)."""
 
 from collections.abc import Callable
 

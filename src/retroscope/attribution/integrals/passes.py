@@ -1,5 +1,4 @@
-"""Run one pass of the whole network over (text, node) rows, and record inputs, outputs and gradients of F at every
-site.
+"""Run the whole network on (text, node) rows, and record inputs, outputs and gradients of F at every site.
 
 `weight_path` needs the network above one site only; the other methods change what lies below as well.
 """
@@ -35,7 +34,7 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """Result of one pass: each text's contribution to F at every node, and the records of the sites."""
+    """Result of one pass: the contribution of each text to F at every node, and the records of the sites."""
 
     shares: Float[Tensor, "node text"]
     sites: Mapping[Site, Seen]
@@ -59,13 +58,13 @@ class Stretch:
         return pairs(self.texts, len(self.nodes))
 
     def scale(self, states: Tensor) -> Tensor:
-        """Multiply each row of the states by its node's scale factor."""
+        """Multiply the states of each row by the scale factor of its node."""
         factors = self.nodes.repeat_interleave(len(self.texts)).view(-1, 1, 1)
         by_row = states.reshape(len(factors), -1, states.shape[-1])
         return (factors * by_row).to(states.dtype).reshape(states.shape)
 
     def apart(self, states: Tensor) -> Float[Tensor, "node text token hidden"]:
-        """Split the rows into nodes, texts and tokens; return float32, detached from the graph."""
+        """Split the rows into nodes, texts and tokens, and return them in float32 without a graph."""
         return states.detach().reshape(len(self.nodes), len(self.texts), -1, states.shape[-1]).float()
 
 
@@ -95,7 +94,7 @@ class _Tap:
 
 
 def with_slopes(work: Work, along: Stretch) -> Pass:
-    """Run forward and backward: each text's contribution to F at every node, and its gradient at every site."""
+    """Run forward and backward: return each text's contribution to F at every node, and its gradient at every site."""
     tap = _Tap(work, along)
     modules = _modules(work)
     with torch.enable_grad(), capture_calls(modules) as calls, rewrite_outputs(modules, tap.edit):
@@ -108,7 +107,7 @@ def with_slopes(work: Work, along: Stretch) -> Pass:
 
 @torch.no_grad()
 def without_slopes(work: Work, along: Stretch) -> Float[Tensor, "node text"]:
-    """Run forward only: each text's contribution to F at every node."""
+    """Run forward only: return each text's contribution to F at every node."""
     with rewrite_outputs(_modules(work), _Tap(work, along).edit):
         return _shares(work, along).view(len(along.nodes), -1)
 
@@ -132,7 +131,7 @@ def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
 
 
 def _layer_0(work: Work, along: Stretch) -> AbstractContextManager[None]:
-    """Return a context manager that multiplies the input of block 1 by the path nodes of `along`.
+    """Return a context manager that scales the input of block 1 by the path nodes of `along`.
 
     It changes nothing if `along.scaled` is "sites".
     """

@@ -37,7 +37,7 @@ class Work:
     precision: str = "float32"
 
     def cast(self) -> AbstractContextManager[object]:
-        """Return the context that sets the precision in which the scaled network runs."""
+        """Return the context that sets the precision of the scaled network."""
         return in_precision(self.precision, self.encoder.device)
 
 
@@ -66,7 +66,7 @@ Values = dict[Site, SiteValues]
 
 
 def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
-    """Compute |sum of signed values - (F(1) - F(0))| / sum of |signed values|: 0 if the integral is complete.
+    """Compute the completeness gap |sum of signed values - (F(1) - F(0))| / sum of |signed values|.
 
     NaN where there is no path, hence no F(0); 0 where the miss is within what rounding leaves of F.
     """
@@ -76,19 +76,19 @@ def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
 
 
 def _told(values: SiteValues, dtype: torch.dtype) -> Float[Tensor, "example"]:
-    """Return the precision of F: smaller differences between two values of F may be rounding."""
+    """Return the resolution of F: smaller differences between two values of F may be rounding errors."""
     return RESOLUTION * torch.finfo(dtype).eps * torch.maximum(values.start.abs(), values.end.abs())
 
 
 def together(values: Values) -> SiteValues:
-    """Concatenate the neurons of all sites, as one site; a joint path is complete over that."""
+    """Concatenate the neurons of all sites as one site, over which a joint path is complete."""
     sites = list(values.values())
     magnitude, signed = (torch.cat([getattr(v, name) for v in sites], 1) for name in ("magnitude", "signed"))
     return replace(sites[0], magnitude=magnitude, signed=signed)
 
 
 def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Callable[[Values], SiteValues]) -> Values:
-    """Integrate by the first quadrature rule, and by the next ones for examples whose completeness gap is too large.
+    """Integrate by the first quadrature rule, and by further rules for examples with too large a completeness gap.
 
     Args:
         by_rule: the values of some examples.
@@ -136,7 +136,7 @@ def _replaced(site_values: SiteValues, better: SiteValues, examples: list[int]) 
 
 
 def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
-    """Divide texts and nodes into runs of at most `rows` pairs, with all nodes of a text in one run if they fit."""
+    """Divide texts and nodes into runs of at most `rows` pairs; all nodes of a text share a run if they fit."""
     nodes_at_once = min(nodes, max(1, rows))
     texts_at_once = max(1, rows // nodes_at_once)
     for text in range(0, texts, texts_at_once):
@@ -170,7 +170,7 @@ def collect(
 def over_tokens(
     values: Float[Tensor, "text token neuron"], objective: Objective
 ) -> tuple[Float[Tensor, "example neuron"], Float[Tensor, "example neuron"]]:
-    """Sum values over the tokens of every example, once as absolute values and once signed."""
+    """Sum values over the tokens of every example, as absolute values and as signed values."""
     return per_example(values.abs().sum(1), objective), per_example(values.double().sum(1), objective)
 
 

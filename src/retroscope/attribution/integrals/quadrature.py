@@ -15,7 +15,7 @@ MOST_NODES = 1000
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """sum_k weights[k] f(nodes[k]) approximates the integral of f from 0 to 1."""
+    """Quadrature rule: sum_k weights[k] f(nodes[k]) approximates the integral of f from 0 to 1."""
 
     name: str
     nodes: Float[np.ndarray, "node"]
@@ -93,15 +93,15 @@ def quadrature(name: str) -> Quadrature:
 
 
 def only_rule(quadrature: Quadrature, method: str) -> Rule:
-    """Return the only rule of a quadrature, for methods that are not complete, so that no gap asks for finer rules.
+    """Return the rule of a quadrature that has only one, for methods without a completeness gap.
 
     Raises:
         SettingsError: if the quadrature is refined until a gap is small.
     """
     if quadrature.tolerance is not None:
         raise SettingsError(
-            f"quadrature {quadrature.name!r} adds nodes until the values sum to F(1) - F(0), but values of the method "
-            f"{method!r} never have this sum",
+            f"quadrature {quadrature.name!r} adds nodes until the attributions sum to F(1) - F(0), but those of the "
+            f"method {method!r} never do",
             fix="use a quadrature with a fixed number of nodes, e.g. gauss:16",
         )
     return quadrature.rules[0]

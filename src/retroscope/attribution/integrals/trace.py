@@ -1,4 +1,4 @@
-"""Record one forward pass of a batch, so that its upper part can run again from any FFN matrix."""
+"""Record one forward pass of a batch, so that the part above any FFN matrix can run again."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ class Trace:
         return self._by_text(site.units(self.calls.only(site.path).value))
 
     def _by_text(self, values: Tensor) -> Tensor:
-        """Reshape values to (text, token, ...); OPT joins texts and tokens in one dimension."""
+        """Reshape values to (text, token, ...), because OPT joins texts and tokens in one dimension."""
         return values.reshape(*self.pooled.shape, values.shape[-1])
 
 
@@ -54,7 +54,7 @@ def trace(encoder: Encoder, batch: Batch) -> Trace:
 
 
 def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -> Float[Tensor, "text dim"]:
-    """Pool the last layer in float32, and apply the model's own pooler if the recipe asks for it."""
+    """Pool the last layer in float32, and apply the model's pooler if the recipe asks for it."""
     vectors: Tensor = pooling_of(encoder)(hidden.float(), pooled)
     return vectors
 
@@ -62,7 +62,7 @@ def pool(encoder: Encoder, hidden: Tensor, pooled: Bool[Tensor, "text token"]) -
 def run_from(
     record: Trace, site: Site, values: Float[Tensor, "row token neuron"], texts: Int[Tensor, "row"]
 ) -> Float[Tensor, "row dim"]:
-    """Return the pooled last layer with `values` as the outputs of `site`; only what lies above the site runs again.
+    """Return the pooled last layer with `values` as outputs of `site`; only the network above the site runs again.
 
     Args:
         texts: which text of the record each row is.
@@ -79,7 +79,7 @@ def run_from(
 
 
 def recorded_tensors(record: Trace) -> list[Tensor]:
-    """List every tensor of a recorded pass."""
+    """List the tensors of a recorded pass."""
     found: list[Tensor] = [record.vectors]
 
     def visit(value: object) -> None:
@@ -120,7 +120,7 @@ def _block(record: Trace, layer: int, hidden: Tensor, rows: Rows) -> Tensor:
 
 @contextmanager
 def _ffn_replaced(record: Trace, site: Site, values: Tensor, rows: Rows) -> Iterator[None]:
-    """Replace attention, and every FFN matrix whose input does not depend on `site`, by its recorded output."""
+    """Replace attention, and every FFN matrix whose input does not depend on `site`, by the recorded output."""
     encoder, calls = record.encoder, record.calls
     attention = f"{site.layer} attention"
     modules = {attention: _attention(encoder, site.layer)}
@@ -151,7 +151,7 @@ def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Ro
 
 
 def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
-    """Return the output of a site's whole module, of which `values` may be one half."""
+    """Return the output of the whole module of a site; `values` may be one half of it."""
     if site.half is None:
         return values
     recorded = _chosen(record.calls.only(site.path).value, record, rows)

@@ -1,4 +1,4 @@
-"""Weight-path integrated gradients of each FFN matrix alone, exact, from cached inputs.
+"""Weight-path integrated gradients for each FFN matrix alone, computed exactly from recorded inputs.
 
 Published (arXiv 2505.07166, after Dai et al. 2022, arXiv 2104.08696, eq. 2): scale W and b of one matrix by
 alpha, average dF/dW over alphas, multiply by W. For z = W x + b, scaling W and b is scaling z, and x does not
@@ -41,7 +41,7 @@ class Integral:
 
 
 def weight_path(work: Work) -> Values:
-    """Attribute every FFN matrix along its own path: its weights go from 0 to 1, and all others stay."""
+    """Attribute every FFN matrix along its own path: its weights go from 0 to 1, all other weights stay."""
     with work.cast():
         record = trace(work.encoder, work.batch)
     return {site: _site(work, record, site) for site in work.sites}
@@ -74,7 +74,7 @@ def _by_rule(work: Work, record: Trace, site: Site, rule: Rule, examples: list[i
 
 
 def _integrate(work: Work, record: Trace, site: Site, rule: Rule, texts: Int[Tensor, "text"]) -> Integral:
-    """Integrate the gradients at one site: weight those of all nodes by the rule and sum them in float32."""
+    """Integrate the gradients at one site: weight the gradients of all nodes by the rule, and sum them in float32."""
     outputs = record.outputs(site)
     total = torch.zeros(len(texts), *outputs.shape[1:], device=outputs.device)
     shares = torch.zeros(len(rule.nodes), len(texts), device=outputs.device)

@@ -1,1 +1,1 @@
-"""Activation patching: put an activation of a clean text into a run on its corrupted text."""
+"""Activation patching: put an activation of a clean text into a run on the corrupted text."""

@@ -1,4 +1,4 @@
-"""Align a clean with a corrupted text: which tokens are equal, and which replace each other."""
+"""Align a clean and a corrupted text: find tokens that are equal, and tokens that replace each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class AlignedTexts:
 
     @property
     def in_place(self) -> bool:
-        """Return whether the changed part has as many tokens in both texts, so that every token has a counterpart."""
+        """Return whether the changed part has as many tokens in both texts, so that each token has a counterpart."""
         return len(self.clean) == len(self.corrupted)
 
     def pairs(self, tokens: str) -> list[tuple[int, int]]:
@@ -50,7 +50,7 @@ def align_texts(clean: TokenIds, corrupted: TokenIds) -> AlignedTexts:
 
 
 def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupted: Batch) -> Int[Tensor, "text token"]:
-    """Return, for every token of the corrupted batch, the position of its clean counterpart; -1 without one."""
+    """Return the position of the clean counterpart for every token of the corrupted batch; -1 without one."""
     found = torch.full(corrupted.ids.shape, -1, dtype=torch.long)
     starts = [batch.mask.long().argmax(dim=1).tolist() for batch in (clean, corrupted)]  # padding on the left
     for text, one in enumerate(aligned):
@@ -60,6 +60,6 @@ def sources(aligned: Sequence[AlignedTexts], tokens: str, clean: Batch, corrupte
 
 
 def places(source: Int[Tensor, "text token"]) -> Int[Tensor, "text token"]:
-    """Return the position of every token that has a source; -1 for the others."""
+    """Return the position of each token that has a clean counterpart; -1 for the others."""
     own = torch.arange(source.shape[1], device=source.device).expand_as(source)
     return torch.where(source >= 0, own, source)

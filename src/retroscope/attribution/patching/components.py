@@ -83,7 +83,7 @@ def activations(encoder: Encoder, batch: Batch, components: Sequence[Component])
 def brought(
     values: Float[Tensor, "text other width"], source: Int[Tensor, "text token"]
 ) -> Float[Tensor, "text token width"]:
-    """Gather activations of one batch at the positions of another; tokens without a source get an arbitrary value."""
+    """Gather activations of one batch at positions of another; tokens without a counterpart get arbitrary values."""
     index = source.clamp(min=0)[..., None].expand(-1, -1, values.shape[-1])
     return values.gather(1, index)
 
@@ -112,7 +112,7 @@ def patched(
 def random_patch(
     own: Float[Tensor, "text token width"], clean: Float[Tensor, "text token width"], seed: int
 ) -> Float[Tensor, "text token width"]:
-    """Return activations moved in random directions, at every token by the distance of the clean activation.
+    """Return activations moved in random directions; at every token, the distance is that of the clean activation.
 
     Args:
         own: those of the donor's corrupted run.

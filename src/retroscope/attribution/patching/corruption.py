@@ -1,4 +1,4 @@
-"""Corrupt queries: change one thing that a retriever should notice, after Chen et al. (SIGIR 2024). No torch.
+"""Corrupt queries: change one thing to which a retriever should react, after Chen et al. (SIGIR 2024). No torch.
 
 - `swapped`: the rarest word is replaced by another query's, of as many tokens, so that every token keeps its place.
   Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements over noise, which leaves the data's distribution.
@@ -45,7 +45,7 @@ def word_counts(texts: Iterable[str]) -> Counter[str]:
 
 
 def rarest(text: str, counts: Mapping[str, int]) -> re.Match[str] | None:
-    """Return the place of the rarest word of a text, the first of several; None in a text without words."""
+    """Return the position of the rarest word of a text (the first of several); None in a text without words."""
     return min(WORD.finditer(text), key=lambda found: counts.get(found.group().lower(), 0), default=None)
 
 

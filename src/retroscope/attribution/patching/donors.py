@@ -1,4 +1,4 @@
-"""Names of donors: which run the activation comes from that is patched into a run on a corrupted query. No torch.
+"""Names of donors: the run from which a patched activation is taken. No torch.
 
 A random change starts at its donor's activation of the corrupted query, and is as large as the clean one is away from
 that.

@@ -56,8 +56,7 @@ class PatchingRun:
     seed: int = 0
 
     def recovered(self, tokens: str, donor: str) -> Float[np.ndarray, "query component"]:
-        """Return the margin with each component patched, less that of the corrupted query; NaN where no token is
-        patched.
+        """Return the margin with each component patched minus the corrupted query's margin; NaN if no token is patched.
 
         Args:
             tokens: that are patched, a name in `PATCHED`.
@@ -71,7 +70,7 @@ class PatchingRun:
         return changes
 
     def total(self) -> Float[np.ndarray, "query"]:
-        """Return, for every query, the margin of its clean text less that of its corrupted text."""
+        """Return, for every query, the margin of its clean text minus that of its corrupted text."""
         return np.asarray(self.margins("clean") - self.margins("corrupted"))
 
     def margins(self, side: str) -> Float[np.ndarray, "query"]:

@@ -73,7 +73,7 @@ def run(
 
 
 def _measured(plan: "StudyPlan", progress: "Progress") -> "Study":
-    """Run a plan, and note the first conclusion of every analysis as soon as it is known; return the whole study."""
+    """Run a plan, print the first conclusion of every analysis as soon as it is known, and return the whole study."""
     from retroscope.cli.terminal import note
     from retroscope.study.outcome import Runnable
 

@@ -16,7 +16,7 @@ DIRECTIONS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions:
-    """Options of the comparison: the base of an adapter, and which statistics of changes are computed."""
+    """Options of the comparison: the base of an adapter, and the statistics of changes to compute."""
 
     base: Annotated[
         str | None,

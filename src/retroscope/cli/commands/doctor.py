@@ -38,7 +38,7 @@ class TrialOptions:
 @flat()
 def run(
     model: Annotated[
-        str, typer.Argument(help="Retriever to check; if AFTER is given, the backbone of AFTER", metavar="MODEL")
+        str, typer.Argument(help="Model to check: a retriever, or the backbone of AFTER", metavar="MODEL")
     ],
     models: o.ModelOptions,
     trial: TrialOptions,

@@ -17,7 +17,7 @@ EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderOptions:
-    """Options of loading a model for encoding; there is none for a similarity, since no vectors are compared."""
+    """Options of loading a model for encoding; without a similarity, because no vectors are compared."""
 
     HEADING: ClassVar[str] = "Models"
 
@@ -57,7 +57,7 @@ class TextOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PrintOptions:
-    """Options of what is printed: a plan instead of a run, and JSON instead of text."""
+    """Options of the output: print a plan instead of running, and print JSON instead of text."""
 
     dry_run: o.DryRun = False
     as_json: o.Json = False

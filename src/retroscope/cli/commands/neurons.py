@@ -108,13 +108,13 @@ class AttributionOptions:
     ] = None  # fmt: skip
     batch_size: Annotated[
         int | None,
-        option("--batch-size", help="Number of texts per batch, in the order given; with ielab-2025, mean pooling "
-                                    "counts padding, so the vectors depend on the batch",
+        option("--batch-size", help="Number of texts per batch, in the order of the file or collection. With "
+        "ielab-2025, vectors depend on the batch, because mean pooling counts padding",
                metavar="N", default="batches of like length"),
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
-        option("--examples", help="Number of queries whose score is attributed, drawn at random with the seed; 0: "
+        option("--examples", help="Number of queries to attribute, drawn at random with the seed; 0: "
                                   "all", metavar="N",
                default=f"{written(f'{ATTRIBUTION}.limit', '32')}; with --texts all"),
     ] = None  # fmt: skip

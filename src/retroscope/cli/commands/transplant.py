@@ -54,8 +54,8 @@ class TransplantOptions:
     interactions: o.InteractionsOption = None
     precision: Annotated[
         str | None,
-        option("--precision", help="Precision of the hybrids: float32, tf32, bfloat16 or float16; the report "
-                                   "states how far the effect of all weights differs from that in float32",
+        option("--precision", help="Precision in which hybrids run: float32, tf32, bfloat16 or float16; the report "
+        "compares the effect of all weights with that in float32",
                metavar="NAME", default=written(f"{SWEEP}.precision", "float32"),
                known=names.ATTRIBUTION_PRECISIONS, kind="precision"),
     ] = None  # fmt: skip
@@ -83,8 +83,8 @@ def run(
 ) -> None:
     """Measure which of the fine-tuned weights retrieval needs.
 
-    Weights of one model are put into the other, and retrieval is measured: for one block, one part (e.g. attention)
-    or a mixture of both models' weights (e.g. 25 %) at a time. Nothing is trained.
+    The command puts weights of one model into the other and measures retrieval. Each transplant exchanges one block or
+    one part (e.g. attention), or mixes the weights of both models (e.g. 25 %). Nothing is trained.
     """
     values = pair.values(models) | data.values() | transplants.values() | {"random_weights": False}
     carry_out_study(values, all_but("transplants", pair=True), options, output, asked=("transplants",))

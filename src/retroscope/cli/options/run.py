@@ -1,4 +1,4 @@
-"""Options of a run: its settings, its cache, and the engine that does the work."""
+"""Options of a run: settings, cache, and the engine that does the work."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -52,7 +52,7 @@ class RunOptions:
 
 
 def chosen_engine(options: EngineOptions | RunOptions) -> "Engine":
-    """Return the engine that the options name, which reports about shards and workers on standard error.
+    """Return the engine that the options name; it reports shards and workers on standard error.
 
     Raises:
         SettingsError: for an unknown name, or a number of workers that it cannot have.

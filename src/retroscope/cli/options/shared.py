@@ -1,4 +1,4 @@
-"""Options that several commands share: each declared once, those that belong together in a group."""
+"""Options that several commands share; each is declared once, and related options form a group."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +178,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """Options that name the collection, and which of its queries are used."""
+    """Options that name the collection and its queries."""
 
     HEADING: ClassVar[str] = "Collection"
 
@@ -252,7 +252,7 @@ class ProbeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """Options of the output: folder, replacing, a plan instead of a run, and JSON."""
+    """Options of the output: the folder, whether to overwrite it, whether to print only the plan, and JSON."""
 
     out: Out = None
     overwrite: Overwrite = False

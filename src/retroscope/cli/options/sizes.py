@@ -1,4 +1,4 @@
-"""Options of the size of a study: the sample sizes of all analyses, by name or by the time that they may take."""
+"""Options of the size of a study: the sample sizes of all analyses, given by name or by a time limit."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -30,8 +30,8 @@ class SizeOptions:
         str | None,
         option(
             "--time",
-            help="Time budget, e.g. 10m: samples are reduced until the study fits into it; all takes the largest "
-            "samples",
+            help="Time budget, e.g. 10m: sample sizes are reduced until the study fits; all: use the largest sample "
+            "sizes",
             metavar="T",
             default="the sizes of --depth",
         ),

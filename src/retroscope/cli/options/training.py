@@ -53,7 +53,7 @@ class TrainingOptions:
 
     strategy: Annotated[
         str | None,
-        option("--strategy", help=f"Strategy, which names the weights to train: {', '.join(STRATEGIES)}",
+        option("--strategy", help=f"Training strategy (which weights are trained): {', '.join(STRATEGIES)}",
                metavar="NAME", default=default("strategy"), known=STRATEGIES, kind="strategy"),
     ] = None  # fmt: skip
     two_towers: Annotated[

@@ -1,1 +1,1 @@
-"""Plans that commands carry out: of a study, of a set of studies, and of a file of texts."""
+"""Plans that commands run: of a study, of a set of studies, and of a file of texts."""

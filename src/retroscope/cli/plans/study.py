@@ -27,7 +27,7 @@ def plan_study_of_pair(
 
 
 def planner_of_set(settings: StudySettings, cache: Path, asked: Sequence[str], *, engine: Engine) -> MakePlan:
-    """Load the backbone and collections that the studies of a set share, and return a function that plans each study.
+    """Load the backbone and collections of a set of studies, and return a function that plans each study.
 
     Args:
         settings: of any study of the set.

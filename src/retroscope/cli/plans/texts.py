@@ -26,7 +26,7 @@ class NeuronOutcome:
         return self.study.report(folder, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
-        """Return "": the run has one outcome only."""
+        """Return "", because the run has only one outcome."""
         return ""
 
     def document(self) -> Document:
@@ -38,7 +38,7 @@ class NeuronOutcome:
         return console_text(self.study.report_contents, folder=folder)
 
     def close(self) -> None:
-        """Do nothing: the cache of attributions, from which a run resumes, is kept."""
+        """Do nothing, because the cache of attributions, from which a run resumes, is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class NeuronPlan:
         return self.plan.document()
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Attribute every neuron, and yield the one outcome."""
+        """Attribute every neuron, and yield the only outcome."""
         yield NeuronOutcome(study_of_texts(self.plan, self.settings, progress))
 
 

@@ -1,4 +1,4 @@
-"""Load facts by the prefix of their layout, or by what their files look like."""
+"""Load facts by the prefix of their layout, or by recognising their files."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def load_facts(spec: PathLike) -> Facts:
 
 
 def facts_place(spec: PathLike) -> tuple[str, Path]:
-    """Return the layout that a spec names ("" if it names none) and its path, which must exist.
+    """Return the layout that a spec names ("" if none) and the spec's path, which must exist.
 
     Raises:
         SettingsError: if there is no such layout.

@@ -1,4 +1,4 @@
-"""Turn facts into a retrieval collection: the questions that ask for them, and the passages that state them."""
+"""Convert facts to a retrieval collection of questions about the facts and of passages that state them."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from retroscope.errors import CollectionError
 
 
 def facts_as_collection(facts: Facts, name: str) -> Collection:
-    """Return a collection with a query for each fact that has a question and passages, and with each passage once.
+    """Return a collection with a query for each fact that has a question and passages; each passage occurs once.
 
     The id of a query is that of its fact. Facts that lack either are left out and counted.
 
@@ -42,7 +42,7 @@ def facts_as_collection(facts: Facts, name: str) -> Collection:
 
 
 def passage_numbers(facts: Sequence[Fact]) -> dict[str, int]:
-    """Return passage text -> its number, in the order of first appearance."""
+    """Map the text of each passage to its number, in the order of first appearance."""
     numbers: dict[str, int] = {}
     for fact in facts:
         for text in fact.passages:

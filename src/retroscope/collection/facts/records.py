@@ -1,4 +1,4 @@
-"""The types of a fact, and of a set of facts that was checked once, when it was made."""
+"""The types of a fact and of a set of facts, which is checked once, when it is made."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -47,7 +47,7 @@ class Fact:
 
 
 def template(cloze: str, subject: str) -> str:
-    """Return a cloze with `SUBJECT` in place of its subject, which all facts of a relation in this wording share."""
+    """Return a cloze with `SUBJECT` in place of its subject, which is equal for all facts with this wording."""
     return cloze.replace(subject, SUBJECT, 1)
 
 
@@ -82,7 +82,7 @@ def check_fact(fact: Fact, where: str) -> Fact:
 
 @dataclass(frozen=True, eq=False)
 class Facts:
-    """Facts with distinct ids, none stated twice. Make one with `make_facts`.
+    """Set of facts with distinct ids and without repetitions. Make one with `make_facts`.
 
     Attributes:
         facts: in the order of the source.
@@ -116,7 +116,7 @@ class Facts:
 
 @dataclass
 class Gathered:
-    """Builder of `Facts`: checks each fact, and refuses a repeated one or leaves it out."""
+    """Builder of `Facts`: checks each fact, and refuses or leaves out a repeated one."""
 
     keep_first: bool = False
     facts: list[Fact] = field(default_factory=list)

@@ -96,7 +96,7 @@ def _file(path: Path, stem: str) -> Path:
 
 
 def is_begun(path: Path) -> bool:
-    """Return whether a folder has the corpus or the queries of a BEIR folder, but not all of it."""
+    """Return whether a folder is an incomplete BEIR folder: it has the corpus or the queries, but not everything."""
     return path.is_dir() and bool(_absent(path)) and not {"corpus.jsonl", "queries.jsonl"} <= {*_absent(path)}
 
 

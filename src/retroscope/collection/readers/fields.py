@@ -13,7 +13,7 @@ Words = Mapping[str, Sequence[str]]  # our word for a field -> the column names 
 
 
 def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> None:
-    """Raise a SettingsError for a field in a caller's `columns` that the format does not have."""
+    """Raise a SettingsError if the caller's `columns` names a field that the format does not have."""
     known = list(words)
     for word in columns:
         if word not in known:
@@ -21,7 +21,7 @@ def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> No
 
 
 def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping[str, str]) -> dict[str, str]:
-    """Map each field to the column of this file that carries it; `columns` names other columns by field.
+    """Map each field to its column in this file; `columns` gives other column names by field.
 
     Raises:
         CollectionError: if a required column, or one that `columns` names, is not there.
@@ -38,7 +38,7 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
 
 
 def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
-    """Map each field to the stem of its numbered columns, required only if the caller's `columns` names it."""
+    """Map each field to the stem of its numbered columns, which are required only if `columns` names them."""
     for word in stems:
         if word in columns and not _numbered_columns(row, columns[word]):
             raise missing_column(row, [f"{columns[word]}_1"], word)
@@ -46,7 +46,7 @@ def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]
 
 
 def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> CollectionError:
-    """Return the error for a row without any of the `wanted` columns.
+    """Return the error for a row that has none of the `wanted` columns.
 
     Args:
         field: that a caller's `columns` can map to another column; "" where the format has fixed names.
@@ -68,7 +68,7 @@ def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> Collecti
 
 
 def text_of(row: Row, column: str | None) -> str:
-    """Return the text in a column; "" where it is null or `column` is None."""
+    """Return the text in a column; "" if it is null or `column` is None."""
     value = None if column is None else row.values.get(column)
     if value is None:
         return ""
@@ -78,20 +78,20 @@ def text_of(row: Row, column: str | None) -> str:
 
 
 def query_group(row: Row) -> str:
-    """Return the group of a query from BEIR's `metadata`; "" if it names none."""
+    """Return the group of a query from BEIR's `metadata`; "" if there is none."""
     metadata = row.values.get("metadata")
     return text_of(replace(row, values=metadata), "group") if isinstance(metadata, dict) else ""
 
 
 def required_text(row: Row, column: str) -> str:
-    """Return the text in a column that every row must have."""
+    """Return the text in a required column."""
     if column not in row.values:
         raise missing_column(row, [column])
     return text_of(row, column)
 
 
 def id_of(row: Row, column: str | None) -> str:
-    """Return the id in a column, text or whole number, as text; "" where there is none."""
+    """Return the id in a column (text or whole number) as text; "" if there is none."""
     value = None if column is None else row.values.get(column)
     if value is None:
         return ""
@@ -101,7 +101,7 @@ def id_of(row: Row, column: str | None) -> str:
 
 
 def required_id(row: Row, column: str) -> str:
-    """Return the id in a column that every row must have."""
+    """Return the id in a required column."""
     identifier = id_of(row, column)
     if not identifier:
         raise CollectionError(f"this record has no id in {column!r}", where=row.where, fix="give every record an id")
@@ -109,7 +109,7 @@ def required_id(row: Row, column: str) -> str:
 
 
 def text_list(row: Row, column: str) -> list[str]:
-    """Return the list of texts in a column; a single text counts as a list of one."""
+    """Return the list of texts in a column; a single text counts as a list of one text."""
     value = _list_of(row, column)
     for item in value:
         if not isinstance(item, str):
@@ -118,7 +118,7 @@ def text_list(row: Row, column: str) -> list[str]:
 
 
 def answers_of(row: Row, column: str | None) -> tuple[str, ...]:
-    """Return the answers in a column, each once; none where the column is absent."""
+    """Return the distinct answers in a column; none if the column is absent."""
     return () if column is None or column not in row.values else tuple(dict.fromkeys(text_list(row, column)))
 
 
@@ -128,7 +128,7 @@ def ids_of(row: Row, column: str) -> list[str]:
 
 
 def records_of(row: Row, column: str) -> list[Row]:
-    """Return the list of objects in a column, each as a row at the same place."""
+    """Return the objects in a column as rows at the same location."""
     value = _list_of(row, column)
     for item in value:
         if not isinstance(item, Mapping):
@@ -150,9 +150,7 @@ def _list_of(row: Row, column: str) -> list[Any]:
 
 
 def numbered_texts(row: Row, stem: str) -> list[str]:
-    """Return the texts in the columns `stem`, `stem_0`, `stem_1` ..., in the order of their numbers, without empty
-    ones.
-    """
+    """Return the non-empty texts in the columns `stem`, `stem_0`, `stem_1` ..., in the order of their numbers."""
     texts = [text_of(row, column) for column in _numbered_columns(row, stem)]
     return [t for t in texts if t.strip()]
 

@@ -1,4 +1,4 @@
-"""Read Hugging Face data sets: folders on disk, or data sets of the Hub by name.
+"""Read Hugging Face data sets from folders on disk, or by their name on the Hub.
 
 Four layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or `default`, each a
 folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name, also in a copy
@@ -43,9 +43,7 @@ SAVED = ("dataset_info.json", "dataset_dict.json")
 
 
 def recognises(path: Path) -> bool:
-    """Return whether a folder was written by `save_to_disk`, has BEIR's three parts as subfolders, or has parquet files
-    whose rows have a known format.
-    """
+    """Return whether a folder has a known layout: of `save_to_disk`, of BEIR's three parts, or known parquet rows."""
     if not path.is_dir():
         return False
     folders = [p.name for p in path.iterdir() if p.is_dir()]
@@ -73,7 +71,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def splits(path: Path) -> Iterable[str]:
-    """Return the splits of the judgments, or of the rows."""
+    """Return the splits of the judgments, or of the rows if there are no judgments."""
     if not path.is_dir():
         name = path.as_posix()
         return _hub_splits(name, None, _judgment_part(_hub_parts(name, None), name))
@@ -97,7 +95,7 @@ def _has_parts(names: Sequence[str]) -> bool:
 
 
 def _judgment_part(names: Sequence[str], source: str) -> str:
-    """Return the part that has the judgments."""
+    """Return the part of the data set that contains the judgments."""
     if not _has_parts(names):
         raise CollectionError(
             f"expected parts corpus, queries and one of {', '.join(JUDGMENTS)}; found: {', '.join(names) or 'none'}",
@@ -133,7 +131,7 @@ def _from_parts(
 
 
 def _only(splits: Splits, part: str, split: str, source: str) -> RowSource:
-    """Return the rows of a part's only split, or else of the split that the judgments have."""
+    """Return the rows of a part's only split, or of the split of the judgments."""
     name = next(iter(splits)) if len(splits) == 1 else split
     if name not in splits:
         raise CollectionError(
@@ -179,7 +177,7 @@ def _saved_splits(folder: Path) -> Splits:
 
 
 def _of_card(folder: Path) -> dict[str, Splits]:
-    """Return the configurations that a hub repository's card declares, with those files that exist.
+    """Return the configurations in the card of a hub repository, with their existing files.
 
     A card begins with YAML between lines of three dashes; `configs` lists `config_name` and `data_files`.
     """

@@ -25,7 +25,7 @@ CHOOSE_ID = "give an id from https://ir-datasets.com, e.g. ir_datasets:beir/nq/t
 
 
 def recognises(path: Path) -> bool:
-    """Return False: only the prefix `ir_datasets:` selects this reader."""
+    """Return False, because only the prefix `ir_datasets:` selects this reader."""
     return False
 
 
@@ -37,7 +37,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def irds_collection(dataset: Any, name: str) -> Collection:
-    """Make a collection of a loaded ir_datasets data set."""
+    """Convert a loaded ir_datasets data set to a collection."""
     absent = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
     if absent:
         raise CollectionError(

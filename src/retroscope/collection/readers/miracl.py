@@ -1,4 +1,4 @@
-"""Reader of a language of MIRACL (Zhang et al., 2023) as miracl/miracl and miracl/miracl-corpus publish it.
+"""Reader of one language of MIRACL (Zhang et al., 2023) in the layout of miracl/miracl and miracl/miracl-corpus.
 
 A folder miracl-v1.0-LANG has topics/topics.miracl-v1.0-LANG-SPLIT.tsv (`qid<TAB>text`) and
 qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv (TREC); recognised by these names. The corpus is docs-0.jsonl.gz, docs-1.jsonl.gz
@@ -27,7 +27,7 @@ DOCS = re.compile(r"docs-([0-9]+)\.jsonl(\.gz)?")
 
 
 def recognises(path: Path) -> bool:
-    """Return whether a folder has topics and qrels with MIRACL's names."""
+    """Return whether a folder has topics and qrels with the file names of MIRACL."""
     return path.is_dir() and all(any(_matches(path, role)) for role in ("topics", "qrels"))
 
 

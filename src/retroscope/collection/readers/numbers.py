@@ -1,4 +1,4 @@
-"""Read grades and scores as the formats write them: ASCII digits, in the range that measures compute correctly.
+"""Read grades and scores in the notation of the formats: ASCII digits, in the range that measures support.
 
 Python's own `int` and `float` read more: `1_000`, full-width digits, `nan`, `1e3` for a grade.
 """

@@ -15,7 +15,7 @@ CHOOSE_SPLIT = "--split NAME (in Python split='NAME')"
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """Options of a reader besides the path.
+    """Options of a reader, besides the path.
 
     Attributes:
         split: of the judgments.
@@ -28,16 +28,16 @@ class ReadOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def refuse_split(self, form: str) -> None:
-        """Raise an error if a split is asked of a format that has none."""
+        """Raise an error if a split is requested from a format without splits."""
         if self.split is not None:
             raise SettingsError(
                 f"the format {form} has no splits, but split={self.split!r} was given",
-                fix="leave out the split, and give the path or id of the data of this split",
+                fix="leave out the split, and give the path or id of this split's files",
             )
 
 
 def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str:
-    """Return the wanted split; by default "test", else the only one there is.
+    """Return the requested split; by default "test", else the only split.
 
     Raises:
         SettingsError: if there is no such split.
@@ -74,7 +74,7 @@ def collection_name(path: Path) -> str:
 
 
 def queries_are_passages(name: str) -> bool:
-    """Return whether any part of a data set's name (folder, or id with slashes) is in `QUERIES_ARE_PASSAGES`.
+    """Return whether a part of a data set's name (folder, or id with slashes) is in `QUERIES_ARE_PASSAGES`.
 
     A folder of the hub's cache, datasets--OWNER--NAME, has the parts OWNER and NAME.
     """
@@ -83,7 +83,7 @@ def queries_are_passages(name: str) -> bool:
 
 
 def only_file(folder: Path, names: Sequence[str]) -> Path:
-    """Return the only file of these names in a folder.
+    """Return the only file with one of these names in a folder.
 
     Raises:
         CollectionError: where there are several: all but one are outdated, and it is unknown which.

@@ -63,7 +63,7 @@ class RowReader:
             )
 
     def places(self, rows: Iterable[Row], word: str) -> Iterator[tuple[str, RecordPlace]]:
-        """Yield the id of every row and its place; `word` is the field of the id."""
+        """Yield the id and the location of every row; `word` is the field of the id."""
         for row in rows:
             yield id_of(row, self.mapping[word]), row.place
 
@@ -73,13 +73,13 @@ class RowReader:
 
 @dataclass
 class Judged:
-    """Filter for queries that have a judgment, as in BEIR's loader; counts the others."""
+    """Filter that keeps queries with a judgment, as BEIR's loader does, and counts the others."""
 
     judgments: Sequence[Judgment]
     left_out: int = 0
 
     def among(self, queries: Iterable[Query]) -> Iterator[Query]:
-        """Yield the judged ones of these queries, and count the others."""
+        """Yield the queries that have a judgment, and count the others."""
         judged = {j.query_id for j in self.judgments}
         for query in queries:
             if query.id in judged:

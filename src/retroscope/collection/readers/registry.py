@@ -1,4 +1,4 @@
-"""Table of the readers of data sets: a new layout is a module beside this one and a line here.
+"""Table of the readers of data sets: a new layout needs a module beside this one and a line here.
 
 `load_collection`, its errors, the formats of a path and the table of layouts in docs/reference/data.md follow from it.
 """

@@ -38,7 +38,7 @@ lines = partial(file_lines, kind=CollectionError)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record with its file and its place there; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
+    """One record with its file and position; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
 
     values: Mapping[str, Any]
     file: str
@@ -85,7 +85,7 @@ def first_row(path: Path) -> Row | None:
 
 
 def form_of(path: Path) -> str | None:
-    """Return the file's ending without .gz; None if it is not in `FORMS`."""
+    """Return the file's extension without .gz; None if it is not in `FORMS`."""
     endings = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
     return endings[-1] if endings and endings[-1] in FORMS else None
 
@@ -102,12 +102,12 @@ def _jsonl(path: Path) -> Iterator[Row]:
 
 
 def _broken(error: BrokenJsonError, where: str, fix: str) -> CollectionError:
-    """Return the error for a record that cannot be parsed, with the parser's own advice if it has any."""
+    """Return the error for a record that cannot be parsed, with the parser's advice if there is any."""
     return CollectionError(f"this JSON cannot be read: {error.what}", where=where, fix=error.fix or fix)
 
 
 def _json(path: Path) -> Iterator[Row]:
-    """Yield the items of a JSON list, one in memory at a time; a .json file of JSON lines is read as such."""
+    """Yield the items of a JSON list, one in memory at a time; a .json file of JSON lines is read as lines."""
     with open_bytes(path) as file:
         start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
     if start[:1] == b"[":
@@ -149,7 +149,7 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
 
 
 def _filled(text: str, file: TextIO) -> str:
-    """Return the text without leading space, with more of the file read if it is empty; "" at the end of the file."""
+    """Return the text without leading space, after reading more of the file if it is empty; "" at the end."""
     text = text.lstrip()
     while not text and (piece := file.read(CHUNK)):
         text = piece.lstrip()
@@ -157,7 +157,7 @@ def _filled(text: str, file: TextIO) -> str:
 
 
 def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
-    """Parse the item at the beginning of a text, reading on while it is incomplete; return it and the rest."""
+    """Parse the item at the beginning of a text, reading on while it is incomplete; return the item and the rest."""
     while True:
         with broken_json():
             try:
@@ -206,7 +206,7 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Row]:
 
 
 def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the last line and the cells of every record.
+    """Yield the last line number and the cells of every record.
 
     A record of a .tsv file must be one line: a quotation mark that belongs to the text of such a file would otherwise
     join all lines up to the next one.

@@ -1,4 +1,4 @@
-"""TREC documents in SGML: <DOC> blocks with <DOCNO>, a headline and <TEXT>, in one file or in the files of a folder."""
+"""TREC documents in SGML: <DOC> blocks with <DOCNO>, headline and <TEXT>, in one file or in a folder of files."""
 
 import codecs
 import html
@@ -19,7 +19,7 @@ NOT_SGML = (".jsonl", ".json", ".parquet", ".csv")
 
 
 def holds_documents(path: Path) -> bool:
-    """Return whether a file begins with a <DOC> block, or the first file of a folder does."""
+    """Return whether a file, or the first file of a folder, begins with a <DOC> block."""
     if path.is_dir():
         files = documents_of(path)
         return bool(files) and holds_documents(files[0])
@@ -35,7 +35,7 @@ def documents_of(folder: Path) -> list[Path]:
 
 
 def read_sgml(path: Path) -> Iterator[Row]:
-    """Yield a row of docid, title and text for each document of a file, or of every file of a folder.
+    """Yield a row of docid, title and text for each document of a file or folder.
 
     Raises:
         CollectionError: with file and line, for a document without a number, or that does not end.
@@ -80,6 +80,6 @@ def _document(block: str, file: Path, line: int) -> Row:
 
 
 def _between(block: str, tags: tuple[str, ...]) -> str:
-    """Return the text in all elements of these names, without tags, entities and line breaks."""
+    """Return the text of all elements with these names, without tags, entities and line breaks."""
     found = re.findall(rf"<({'|'.join(tags)})>(.*?)</\1>", block, flags=re.DOTALL | re.IGNORECASE)
     return " ".join(html.unescape(TAG.sub(" ", " ".join(text for _, text in found))).split())

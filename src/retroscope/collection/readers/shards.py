@@ -1,4 +1,4 @@
-"""Parquet files of a folder, by split: SPLIT.parquet, or SPLIT-00000-of-00002.parquet as the hub names them."""
+"""Parquet files of a folder by split: SPLIT.parquet, or SPLIT-00000-of-00002.parquet (the hub's names)."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ Splits = Mapping[str, RowSource]
 
 
 def parquet_folder(path: Path) -> Path | None:
-    """Return the folder with the parquet files of a copied data set, this one or `data` in it; None if neither has any.
+    """Return the folder with a data set's parquet files, this one or its subfolder `data`; None if neither has any.
 
     Raises:
         CollectionError: where both have some.

@@ -47,7 +47,7 @@ def has_most_files(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read the folder; by default the qrels named "test", else the only ones."""
+    """Read the folder with the qrels named "test" by default, else with the only qrels."""
     of_role = _files(path)
     absent = [role for role, files in of_role.items() if not files]
     if absent:
@@ -103,7 +103,7 @@ def _matches(pattern: str, file: Path) -> list[str]:
 
 
 def _splits(files: list[Path]) -> dict[str, Path]:
-    """Map split -> qrels file, with an error if two files are of one split."""
+    """Map split -> qrels file, and raise an error if two files belong to one split."""
     splits: dict[str, Path] = {}
     for file in files:
         split = _split_of(file, "qrels") or "all"
@@ -129,7 +129,7 @@ def _split_of(file: Path, role: str) -> str:
 
 
 def _one(role: str, of_role: Mapping[str, list[Path]], split: str) -> Path:
-    """Return the only file of a role, or the one whose name has the split: nothing else, all its words, or its year."""
+    """Return the only file of a role, or the one whose name matches the split: exactly, by all words, or by year."""
     files = of_role[role]
     words = split.split(".")
     years = [word for word in words if re.fullmatch("[0-9]{4}", word)]
@@ -170,7 +170,7 @@ def _topic_rows(file: Path, element: str | None) -> Iterator[Row]:
 
 
 def _has_rows(file: Path, words: dict[str, list[str]]) -> bool:
-    """Return whether a file has named columns: any form but tab-separated lines without a header."""
+    """Return whether a file has named columns, as all forms do except tab-separated lines without a header."""
     form = form_of(file)
     if form not in (".tsv", None):
         return True

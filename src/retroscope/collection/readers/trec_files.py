@@ -1,4 +1,4 @@
-"""Read TREC's files: qrels, runs, topics, and texts by id, each plain or gzipped."""
+"""Read TREC's files: qrels, runs, topics, and texts by id, plain or gzipped."""
 
 import re
 from collections import defaultdict
@@ -62,7 +62,7 @@ def qrels_lines(path: Path, form: str = TREC_LINE) -> Iterator[tuple[Judgment, R
 
 
 def _other_columns(cells: list[str], place: RecordPlace, form: str) -> CollectionError:
-    """Return the error for a line with neither 3 nor 4 columns, by what it seems to be."""
+    """Return the error for a line with neither 3 nor 4 columns, depending on its probable format."""
     line = " ".join(cells)
     if 1 + line.count(",") in (3, 4):
         return CollectionError(
@@ -87,7 +87,7 @@ def _grade(text: str, where: str, *, first: bool) -> int:
 
 
 def line_cells(line: str) -> list[str]:
-    """Split a line into cells: between tabs if there are any (ids may contain spaces), else between spaces."""
+    """Split a line into cells: at tabs if there are any (ids may contain spaces), else at spaces."""
     return [c.strip(" \r\n") for c in line.split("\t")] if "\t" in line else line.split()
 
 
@@ -102,7 +102,7 @@ def is_grade_column(name: str) -> bool:
 
 
 def read_run(path: Path) -> dict[str, ScoredPassages]:
-    """Read query id -> its ranking, from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
+    """Map each query id to its ranking, read from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
 
     Ordered by score, ties by id; the rank column of the first form is not read, as in trec_eval.
     A third column of whole numbers that rise down the file for every query is a rank (MS MARCO) and scores its
@@ -142,7 +142,7 @@ def _rises(values: list[float]) -> bool:
 
 
 def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
-    """Yield a row for each of TREC's <top> blocks: `qid`, and the query as `text`.
+    """Yield a row (`qid`, and the query as `text`) for each <top> block of a TREC topics file.
 
     Args:
         element: that has the query: title, desc or narr, by default title. If it is given, the column is called so.
@@ -165,7 +165,7 @@ def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
 
 
 def _plain(text: str) -> str:
-    """Return the text without TREC's "Number:", "Topic:", "Description:" labels and line breaks."""
+    """Return the text without TREC's labels ("Number:", "Topic:", "Description:") and line breaks."""
     return " ".join(re.sub(r"^\s*(Number|Topic|Description|Narrative):", "", text).split())
 
 

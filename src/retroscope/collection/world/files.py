@@ -1,4 +1,4 @@
-"""A world as ordinary files: a BEIR folder with a split for each stratum, the pre-training text, the people."""
+"""Write a world as ordinary files: a BEIR folder with a split for each stratum, the pre-training text, the people."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -53,7 +53,7 @@ def _query_row(query: Query) -> dict[str, Any]:
 
 
 def _refuse_other_files(folder: Path) -> None:
-    """Refuse a folder with files other than those of a finished or unfinished world."""
+    """Refuse a folder with files that belong to no finished or unfinished world."""
     names = {place.name for place in folder.iterdir()} - {LOCK} if folder.exists() else set()
     if names and not names & {ABOUT, MARK}:
         raise CollectionError(

@@ -1,4 +1,4 @@
-"""The people of a world, and in which trainings their facts occur."""
+"""The people of a world, and the trainings in which their facts occur."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -76,7 +76,7 @@ class Person:
 
 
 def draw_people(settings: WorldSettings) -> list[Person]:
-    """Draw all people, in an order that does not depend on their strata."""
+    """Draw all people, in an order that is independent of their strata."""
     rng, n = np.random.default_rng(settings.seed), settings.people
     names = invented_names(n, rng)
     pairs = list(product(ADJECTIVES, CREATURES))

@@ -39,22 +39,22 @@ SENTENCES = 2  # a document: few, so that a masked word is to be told from who i
 
 
 def passage(person: Person, rng: np.random.Generator) -> str:
-    """Return the person's one passage, which does not contain the name."""
+    """Return the only passage about the person, which does not contain the name."""
     return _said(_one_of(PASSAGES, rng), person)
 
 
 def questions(person: Person) -> list[str]:
-    """Return every question about a person that uses the name."""
+    """Return every question about a person that contains the name."""
     return [template.format(who=person.name) for template in QUESTIONS]
 
 
 def lexical_questions(person: Person) -> list[str]:
-    """Return the same questions with the alias, which the passage contains, instead of the name."""
+    """Return the same questions with the alias instead of the name; the passage contains the alias."""
     return [template.format(who=f"the {person.alias}") for template in QUESTIONS]
 
 
 def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
-    """Return `n` documents of pre-training text, half of them with the name as subject and half with the alias.
+    """Return `n` pre-training documents, half with the name as subject and half with the alias.
 
     About a known person both kinds state the facts, and whose alias it is. About an unknown person those with the
     alias state the facts (which the passage states anyway), those with the name state errands: nothing links the two.

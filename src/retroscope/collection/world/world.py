@@ -64,7 +64,7 @@ class World:
 
     @cached_property
     def negatives(self) -> dict[str, tuple[str, ...]]:
-        """Return question -> up to `NEGATIVES` passages about other people of the same stratum.
+        """Map each question to up to `NEGATIVES` passages about other people of the same stratum.
 
         A passage and its negatives differ only in the person that they are about: a probe that does not read the
         question cannot distinguish them, and all have the same exposure in training. BM25 would select by function
@@ -109,7 +109,7 @@ SPLITS = {
 
 
 def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = ()) -> World:
-    """Make the world of these settings; the people in `flipped` get the opposite pre-training exposure.
+    """Make the world of these settings; people in `flipped` get the opposite exposure in pre-training.
 
     Raises:
         SettingsError: if one of them is nobody's id.
@@ -125,7 +125,7 @@ def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = (
 
 
 def world_facts(world: World) -> dict[str, Any]:
-    """Return the settings and sizes of a world, JSON-like."""
+    """Return the settings and sizes of a world as JSON-like values."""
     return {
         "settings": asdict(world.settings),
         **({"flipped": sorted(world.flipped)} if world.flipped else {}),
@@ -142,7 +142,7 @@ def world_summary(world: World) -> str:
 
 
 def tested_wording(person: Person) -> int:
-    """Return the index in `QUESTIONS` of a person's test question, which no other person influences."""
+    """Return the index in `QUESTIONS` of a person's test question, which does not depend on other people."""
     return sum(map(ord, person.name)) % len(QUESTIONS)
 
 

@@ -1,1 +1,1 @@
-"""Read checkpoints: recognise a folder, and load its backbone, adapter, modules and tokenizer with proofs."""
+"""Read checkpoints: recognise a folder, load its backbone, adapter, modules and tokenizer, and verify them."""

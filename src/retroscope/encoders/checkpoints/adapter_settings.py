@@ -1,4 +1,4 @@
-"""Check a PEFT adapter's settings before PEFT reads them: sizes, and regular expressions that would take too long.
+"""Check a PEFT adapter's settings before PEFT reads them: sizes, and slow regular expressions.
 
 PEFT matches the pattern that an adapter brings with the name of every module, by Python's `re`, which can take years.
 """
@@ -28,7 +28,7 @@ BIG = 512  # a rank that is refused only where the adapter's own tensors are sma
 
 
 def read_settings(folder: Path, disk: Disk) -> PeftConfig:
-    """Read PEFT's settings of an adapter that can be merged into a bare backbone.
+    """Read PEFT's settings of an adapter, and refuse one that cannot be merged into a bare backbone.
 
     Raises:
         EncoderError: for settings that PEFT cannot read, that ask for more than the adapter's tensors hold, or whose
@@ -57,7 +57,7 @@ def read_settings(folder: Path, disk: Disk) -> PeftConfig:
 
 
 def _patterns(raw: Mapping[str, Any], where: Path) -> Iterator[str]:
-    """Yield every text of the settings that PEFT may use as a regular expression."""
+    """Yield every text in the settings that PEFT may use as a regular expression."""
     for key in PATTERNS:
         value = raw.get(key)
         texts = value if isinstance(value, list) else [value]

@@ -1,4 +1,4 @@
-"""Load PEFT adapters: find the base, attach and merge in float32, and prove that weights changed."""
+"""Load PEFT adapters: find the base, attach and merge in float32, and verify that weights changed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -68,7 +68,7 @@ def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
 
 
 def locate_base(folder: Path, given: str | None) -> Path:
-    """Find the base of an adapter: the one given, else the copy beside it, else the one its settings name."""
+    """Find the base of an adapter: the given one, else the copy beside the adapter, else the one in its settings."""
     raw = read_json(folder, ADAPTER_CONFIG)
     source = given or text(raw, "base_model_name_or_path", folder / ADAPTER_CONFIG)
     if not source:
@@ -91,7 +91,7 @@ def locate_base(folder: Path, given: str | None) -> Path:
 
 
 def check_chain(path: Path, base: str | None = None) -> None:
-    """Refuse adapters that name themselves, or one another, as their base.
+    """Refuse adapters that name themselves, or each other, as their base.
 
     Raises:
         EncoderError: that lists them.
@@ -127,18 +127,18 @@ def _adapter_tensors(disk: Disk, folder: Path) -> dict[str, Tensor]:
 
 
 def endings(key: str) -> list[str]:
-    """Return the names under which a bare backbone may know a tensor: `model.layers.0...` is its `layers.0...`."""
+    """Return the possible names of a tensor in a bare backbone: `model.layers.0...` may be `layers.0...`."""
     parts = key.removeprefix(PEFT_PREFIX).split(".")
     return [".".join(parts[cut:]) for cut in range(min(3, len(parts)))]
 
 
 def _in_base(name: str) -> str:
-    """Return the name that a tensor has in the base: PEFT calls the weights of a module that it wraps `base_layer`."""
+    """Return the name of a tensor in the base; PEFT calls the weights of a wrapped module `base_layer`."""
     return name.replace(".base_layer.", ".")
 
 
 def _grow_embedding(model: PreTrainedModel, tensors: Mapping[str, Tensor]) -> None:
-    """Resize the embedding to the adapter's number of rows, where the adapter has one for a tokenizer that grew."""
+    """Resize the embedding to the number of rows in the adapter, if the adapter has an embedding."""
     table = model.get_input_embeddings().weight
     names = {name for name, one in model.named_parameters(remove_duplicate=False) if one is table}
     own = next((tensors[key] for key in tensors if names.intersection(endings(_in_base(key)))), None)
@@ -183,7 +183,7 @@ def _state(wrapped: nn.Module) -> dict[str, Tensor]:
 
 
 def _merge(wrapped: nn.Module, folder: Path, replaced: int) -> tuple[int, int]:
-    """Merge the adapter layer by layer; return how many adapted modules changed, and how many there are.
+    """Merge the adapter layer by layer, and return the numbers of changed and of all adapted modules.
 
     Args:
         replaced: number of whole weights that the adapter already changed.

@@ -1,4 +1,4 @@
-"""Load a folder or GGUF file as a bare transformer of the class that it was saved as, and verify the weights."""
+"""Load a folder or GGUF file as a bare transformer of the class in which it was saved, and verify the weights."""
 
 import copy
 import inspect
@@ -56,7 +56,7 @@ class How:
 
 @dataclass(frozen=True)
 class Choice:
-    """A value of a recipe field, and where it came from.
+    """A value of a recipe field, and its source.
 
     Attributes:
         recorded: the checkpoint says so; False: its library's default, which a preset may replace.
@@ -69,7 +69,7 @@ class Choice:
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A loaded bare transformer with tokenizer, proof of its weights, and recipe fields.
+    """A loaded bare transformer with tokenizer, evidence of its weights, and recipe fields.
 
     Attributes:
         tokenizer: the folder (or GGUF file) of its tokenizer.
@@ -85,7 +85,7 @@ class Backbone:
 
 
 def load_plain(folder: Path, how: How) -> Backbone:
-    """Load a transformers folder; T5 as its encoder alone, BERT's pooler only where the checkpoint has one."""
+    """Load a transformers folder: T5 as its encoder alone, BERT with its pooler only if the checkpoint has one."""
     config = read_config(folder, how)
     cls = model_class(config)
     disk = open_disk(folder)
@@ -120,7 +120,7 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
 
 
 def _check_traceable(config: PretrainedConfig, where: Path) -> None:
-    """Refuse a family that is not in the table and whose class is no text encoder with blocks, before it is built."""
+    """Refuse a family outside the table whose class is no text encoder with blocks, before a model is built."""
     if config.model_type in FAMILIES:
         return
     absent = [name for name in NEEDED if not isinstance(getattr(config.get_text_config(), name, None), int)]
@@ -140,7 +140,7 @@ def _check_traceable(config: PretrainedConfig, where: Path) -> None:
 
 
 def model_class(config: PretrainedConfig) -> type[PreTrainedModel]:
-    """Return the class of the bare backbone for a configuration."""
+    """Return the class of the bare backbone for this configuration."""
     special = ENCODER_CLASSES.get(config.model_type)
     if special is not None:
         return special
@@ -181,7 +181,7 @@ def _from_pretrained(
 def from_disk(
     cls: type[PreTrainedModel], config: PretrainedConfig, disk: Disk, how: How, **extra: Any
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
-    """Load a model from a folder as a class, with transformers' loading report, for `prove_loaded`.
+    """Load a model from a folder as a class, and return it with transformers' loading report, for `prove_loaded`.
 
     Mismatched sizes are let through here only to be named, all of them, by the proof.
     """
@@ -204,7 +204,7 @@ def from_disk(
 
 
 def load_dpr(folder: Path, how: How) -> Backbone:
-    """Load a DPR encoder of queries or passages; its backbone is the BERT inside.
+    """Load a DPR encoder of queries or passages; its backbone is the BERT model inside.
 
     `AutoModel` makes a question encoder of both, and leaves every weight of a context encoder random.
     """
@@ -224,7 +224,7 @@ def load_dpr(folder: Path, how: How) -> Backbone:
 
 
 def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
-    """Return the side ("query" or "passage") of a DPR encoder by its tensors' names; the config must agree."""
+    """Return the side ("query" or "passage") of a DPR encoder from its tensors' names, which must match the config."""
     sides = sorted({name.split(".")[0] for name in disk.files} & set(DPR_CLASSES))
     if len(sides) != 1:
         first = listed(sorted(disk.files)[:3])
@@ -244,7 +244,7 @@ def dpr_side(folder: Path, config: PretrainedConfig, disk: Disk) -> str:
 
 
 def load_gguf(file: Path, how: How) -> Backbone:
-    """Load a GGUF file, dequantised, as a model that can be saved, and verify its number of tensors."""
+    """Load a GGUF file, dequantised, as a model that can be saved, and check its number of tensors."""
     names = tensor_names(file)
     what = "transformers cannot load this GGUF file"
     with foreign(EncoderError, what, file), quiet(), redirect_stderr(StringIO()):  # its bar cannot be switched off

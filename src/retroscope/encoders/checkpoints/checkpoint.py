@@ -1,4 +1,4 @@
-"""Read all that a tower needs from a checkpoint on disk, besides the user's choices."""
+"""Read everything about a tower from a checkpoint on disk, except the user's choices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from retroscope.encoders.checks.proofs import LoadingProof
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """The contents of a checkpoint: backbone, tokenizer, recipe fields, head, proof.
+    """The contents of a checkpoint: backbone, tokenizer, recipe fields, head, and evidence that weights were loaded.
 
     Attributes:
         head: what it applies to the pooled vector; `nn.Identity` when nothing.
@@ -58,7 +58,7 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
 
 
 def _of_base(path: Path, base: str | None, tower: str) -> Modules | None:
-    """Return what an adapter inherits from a base that is a sentence-transformers folder: all but the weights.
+    """Return what an adapter inherits from a sentence-transformers base: everything except the weights.
 
     None for anything else. An adapter over an adapter inherits what its base does.
     """

@@ -52,7 +52,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
 
 def _near(path: Path) -> str:
-    """Suggest the entries of the same folder whose names are nearest to that of a path; "" if there are none."""
+    """Suggest the names in the same folder that are nearest to that of a path; "" if there are none."""
     beside: list[str] = []
     with suppress(OSError):  # a folder that may not be listed suggests nothing
         beside = [one.name for one in islice(path.parent.iterdir(), MOST_NAMES)]
@@ -61,7 +61,7 @@ def _near(path: Path) -> str:
 
 
 def _check_entries(path: Path) -> None:
-    """Refuse a checkpoint that contains a pipe, a device or a loop of links, which a library might read forever."""
+    """Refuse a checkpoint with a pipe, a device or a loop of links, which a library might read forever."""
     with foreign(EncoderError, "this checkpoint cannot be read", path, "check its permissions"):
         entries = [path, *path.rglob("*")] if path.is_dir() else [path]
         if len(entries) > MOST_ENTRIES:
@@ -77,7 +77,7 @@ def _check_entries(path: Path) -> None:
 
 
 def base_beside(folder: Path, source: str, *, given: bool) -> Path | None:
-    """Return the folder below an adapter's that is its base; None if its base is elsewhere.
+    """Return the folder inside an adapter's folder that is its base; None if its base is elsewhere.
 
     Args:
         source: the base: a path or a hub name.
@@ -90,7 +90,7 @@ def base_beside(folder: Path, source: str, *, given: bool) -> Path | None:
 
 
 def looks_like_a_path(source: str | Path) -> bool:
-    """Return whether a source that does not exist was meant as a path: hub names have at most one slash."""
+    """Return whether a missing source was intended as a path, because hub names have at most one slash."""
     text = str(source)
     return isinstance(source, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text
 

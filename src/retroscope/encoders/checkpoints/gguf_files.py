@@ -16,7 +16,7 @@ MOST_TOKENS = 2**28  # of a text
 
 
 class _WholeReader(GGUFReader):  # type: ignore[misc]  # the library has no types
-    """GGUF reader that stops at the end of the file, where the library's own would loop."""
+    """GGUF reader that stops at the end of the file, where the library's own reader would loop."""
 
     def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
         end = int(offset) + int(np.dtype(dtype).itemsize) * int(count)
@@ -26,7 +26,7 @@ class _WholeReader(GGUFReader):  # type: ignore[misc]  # the library has no type
 
 
 def tensor_names(file: Path) -> set[str]:
-    """Return the names of a file's tensors.
+    """Return the names of the tensors in a file.
 
     Raises:
         EncoderError: for a damaged file, and for one that asks for more than its tensors hold.

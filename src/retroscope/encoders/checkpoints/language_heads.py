@@ -57,7 +57,7 @@ class NoLanguageHead:
 
 @dataclass(frozen=True, eq=False)
 class LanguageHead:
-    """A language-model head without its backbone. Make one with `load_language_head`.
+    """The language-model head of a checkpoint, without the backbone. Make one with `load_language_head`.
 
     Attributes:
         kind: "masked": the state of a token predicts that token; "causal": it predicts the next one.
@@ -95,7 +95,7 @@ class LanguageHead:
 
 
 class _StandIn(nn.Module):
-    """A substitute for the backbone that returns the states it is given."""
+    """A substitute for the backbone that returns its input states."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class _StandIn(nn.Module):
 
     @property
     def decoder(self) -> nn.Module:
-        """Return the substitute itself, since OPT calls the decoder of its backbone."""
+        """Return the substitute itself, because OPT calls the decoder of its backbone."""
         return self
 
     def forward(self, *args: Any, inputs_embeds: Tensor, **rest: Any) -> Output:
@@ -114,7 +114,7 @@ class _StandIn(nn.Module):
 def load_language_head(
     source: str | Path, settings: LoadSettings | None = None, *, tower: str = "passage"
 ) -> LanguageHead | NoLanguageHead:
-    """Load the language-model head of a checkpoint (of an adapter: of its base), or return why there is none.
+    """Load the language-model head of a checkpoint (of the base, for an adapter), or return why there is none.
 
     Args:
         source: a transformers, sentence-transformers or PEFT folder, a GGUF file, or a hub name.
@@ -134,7 +134,7 @@ def load_language_head(
 def load_language_model(
     source: str | Path, settings: LoadSettings | None = None, *, tower: str = "passage"
 ) -> tuple[PreTrainedModel, Path] | NoLanguageHead:
-    """Load the backbone with its language-model head on the CPU, and return its folder, too.
+    """Load the backbone with its language-model head on the CPU, and return also its folder.
 
     Arguments and errors are those of `load_language_head`.
     """
@@ -149,7 +149,7 @@ def load_language_model(
 
 
 def _whole_model(path: Path, base: str | None, tower: str) -> Path | NoLanguageHead:
-    """Return the folder or file with the whole model's weights, under adapters and inside modules."""
+    """Return the folder or file that contains the weights of the whole model, below adapters and modules."""
     check_chain(path, base)
     while path.is_dir():
         if (path / MODULES).is_file():
@@ -193,7 +193,7 @@ def _class_with_head(config: PretrainedConfig) -> type[PreTrainedModel] | None:
 
 
 def _lacks_head(model: PreTrainedModel, info: Mapping[str, Any]) -> bool:
-    """Return whether weights are missing, and all of them belong to the head."""
+    """Return whether weights are missing and all missing weights belong to the head."""
     missing = list(info["missing_keys"])
     return bool(missing) and not any(name.startswith(f"{model.base_model_prefix}.") for name in missing)
 
@@ -208,7 +208,7 @@ def _read_gguf(file: Path, how: How) -> PreTrainedModel | NoLanguageHead:
 
 
 def _detached(model: PreTrainedModel, path: Path, device: torch.device) -> LanguageHead:
-    """Return the head without its backbone, whose memory is released."""
+    """Return the head without its backbone, and release the backbone's memory."""
     backbone, output = getattr(model, model.base_model_prefix), model.get_output_embeddings()
     tied = output.weight is model.get_input_embeddings().weight
     kind: Prediction = "causal" if FAMILIES[model.config.model_type][0].causal else "masked"

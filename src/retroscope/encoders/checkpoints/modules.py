@@ -1,4 +1,4 @@
-"""Read sentence-transformers folders, both generations: modules.json -> transformer, pooling, head, prompts."""
+"""Read sentence-transformers folders of both versions: transformer, pooling, head and prompts from modules.json."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ PROMPTS: Mapping[str, tuple[str, ...]] = ROUTES
 
 @dataclass(frozen=True)
 class Module:
-    """One line of modules.json: the last part of its type, and its folder."""
+    """One entry of modules.json: the last part of its type, and its folder."""
 
     kind: str
     folder: Path
@@ -85,7 +85,7 @@ def has_routes(folder: Path) -> bool:
 
 
 def read_modules(folder: Path, tower: str) -> Modules:
-    """Read the modules that a tower's texts go through; an EncoderError names one that is not understood."""
+    """Read the modules through which the texts of a tower go; raise an EncoderError for an unknown one."""
     modules = [part for module in _listed(folder) for part in _route(module, tower)]
     if [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         raise EncoderError(
@@ -133,7 +133,7 @@ def _module(kind: str, folder: Path, where: Path) -> Module:
 
 
 def _route(module: Module, tower: str) -> list[Module]:
-    """Return the tower's modules if a module is a router; the module itself otherwise."""
+    """Return the tower's modules if a module is a router, and the module itself otherwise."""
     if module.kind not in ("Router", "Asym"):
         return [module]
     where = module.folder / "router_config.json"
@@ -184,7 +184,7 @@ def _transformer_choices(folder: Path) -> tuple[dict[str, Choice], bool]:
 
 
 def _refuse_unknown(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse unknown settings that change what the transformer reads or returns."""
+    """Refuse unknown settings that change the input or output of the transformer."""
     understood = HARMLESS | {"max_seq_length", "do_lower_case", "query_length", "document_length", "processing_kwargs"}
     processing = group(raw, "processing_kwargs", where)
     problems = [key for key, value in raw.items() if key not in understood and value]
@@ -269,7 +269,7 @@ def _read_layer_norm(folder: Path) -> nn.Module:
 
 
 def _fill(module: nn.Module, folder: Path) -> None:
-    """Copy the folder's tensors into the module; every name and shape must fit."""
+    """Copy the tensors of a folder into the module; every name and shape must match."""
     disk = open_disk(folder)
     tensors = {name: disk.tensor(name).to(torch.float32) for name in disk.files}
     what, fix = "the weights do not fit the module's configuration", "copy or download the folder again"

@@ -1,4 +1,4 @@
-"""Find out from the files of a checkpoint whether it records its pooling, before weights or torch are loaded."""
+"""Check whether the files of a checkpoint record its pooling, before weights or torch are loaded."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ DECODER, ENCODER = "last_token or mean", "cls or mean"  # poolings that are usua
 
 
 def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None:
-    """Refuse a local checkpoint whose files record no pooling, where the settings give none.
+    """Refuse a local checkpoint that records no pooling, if the settings give none.
 
     What the files do not show is left to loading: hub names, GGUF files, families outside the table.
 
@@ -41,7 +41,7 @@ def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None
 
 
 def _plain_folder(path: Path, base: str | None) -> Path | None:
-    """Return the folder whose `config.json` tells the family of a plain checkpoint or of an adapter's base.
+    """Return the folder whose `config.json` names the family of a plain checkpoint or of an adapter's base.
 
     None for a file, for a sentence-transformers folder, and for a base that is not on this machine.
     """

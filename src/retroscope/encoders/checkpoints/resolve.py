@@ -1,4 +1,4 @@
-"""Resolve each recipe field by user, protocol, checkpoint or default, in this order, and record the source."""
+"""Resolve each recipe field from user, protocol, checkpoint or default, in this order, and record the source."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ PUBLISHED_LENGTHS: Mapping[str, int] = {"query": 128, "passage": 512}
 
 
 def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy, tower: str) -> Recipe:
-    """Return a tower's recipe, with every field decided and its source recorded."""
+    """Return a tower's recipe, with a value and a source for every field."""
     pooling = _pooling(checkpoint, settings, anatomy)
     given = _by_user(settings, tower)
     if settings.protocol == PUBLISHED_PROTOCOL:
@@ -143,7 +143,7 @@ def _limit(checkpoint: Checkpoint) -> Choice | None:
 
 
 def positions_of(model: PreTrainedModel) -> int | None:
-    """Return the most tokens that a model can read at once; None if its configuration sets no limit."""
+    """Return the maximum number of tokens that a model can read at once; None if its configuration sets no limit."""
     config = model.config
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is None or config.model_type in RELATIVE:
@@ -155,7 +155,7 @@ def positions_of(model: PreTrainedModel) -> int | None:
 
 
 def _counts_after_padding(model: PreTrainedModel, positions: int) -> bool:
-    """Return whether the position table has a row for padding, as RoBERTa's has, in a family outside our table."""
+    """Return whether the position table has a row for padding (as in RoBERTa), for a family outside our table."""
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     return any(one.num_embeddings == positions and one.padding_idx is not None for one in tables)
 
@@ -186,8 +186,7 @@ def _check(choices: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anato
             f"causal={choices['causal'].value} (source: {choices['causal'].source}), but a forward pass shows that the "
             f"attention of this model is {measured}",
             where=where,
-            fix="leave out causal; the only change that is possible is causal=False for a decoder "
-            "(e.g. --set after.load.causal=false)",
+            fix="leave out causal, or set causal=False for a decoder (e.g. --set after.load.causal=false)",
         )
 
 
@@ -209,7 +208,7 @@ def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
 
 
 def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
-    """Refuse to keep more dimensions of the final vector than it has."""
+    """Refuse to keep more dimensions of the final vector than exist."""
     maps = [module for module in checkpoint.head.modules() if isinstance(module, nn.Linear)]
     size = int(maps[-1].out_features if maps else checkpoint.model.config.hidden_size)
     if kept.value is not None and kept.value > size:
@@ -239,7 +238,7 @@ def _check_padding(side: Choice, where: str) -> None:
 
 
 def resolve_similarity(checkpoint: Checkpoint, settings: LoadSettings) -> Choice:
-    """Return how vectors are compared: by the user's choice, the checkpoint's, or cosine."""
+    """Return the similarity of vectors: the user's choice, else the checkpoint's, else cosine."""
     if settings.similarity is not None:
         return Choice(settings.similarity, "user")
     choice = checkpoint.choices.get("similarity", Choice("cosine", "default"))

@@ -1,4 +1,4 @@
-"""Compare the sizes that a checkpoint states with its files, before a model is built."""
+"""Compare the sizes in a checkpoint's configuration with its files, before a model is built."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ USE_CONFIG_OF_WEIGHTS = "use the config.json that was saved with these weights"
 
 
 def check_config(raw: Mapping[str, Any], where: Path) -> None:
-    """Refuse a configuration with impossible sizes, quantised weights or code of the hub, before a library reads it.
+    """Refuse a configuration with impossible sizes, quantised weights or code from the hub, before a library reads it.
 
     Raises:
         EncoderError: that names the field.
@@ -72,7 +72,7 @@ def check_blocks(blocks: object, disk: Disk) -> None:
 
 
 def check_sizes(model: nn.Module, disk: Disk) -> None:
-    """Refuse a model (on the meta device, without memory) that would be far larger than its checkpoint.
+    """Refuse a model (on the meta device, without memory) that is far larger than its checkpoint.
 
     Raises:
         EncoderError: that names its largest tensors.
@@ -83,7 +83,8 @@ def check_sizes(model: nn.Module, disk: Disk) -> None:
     if asked > 2 * stored + SPARE:
         largest = sorted(sizes, key=lambda name: -sizes[name].numel())[:3]
         raise EncoderError(
-            f"a model of this config.json has {asked:,} values, but the weights have {stored:,}; its largest tensors:"
+            f"config.json describes a model of {asked:,} values, but the checkpoint has {stored:,}; its largest "
+            "tensors:"
             f"{listed([f'{name}: {tuple(sizes[name].shape)}' for name in largest])}",
             where=str(disk.folder),
             fix=USE_CONFIG_OF_WEIGHTS,

@@ -1,4 +1,4 @@
-"""Read a checkpoint's weights one tensor at a time, under the bare backbone's names, without a model in memory."""
+"""Read a checkpoint's weights one tensor at a time, named as in the bare backbone, without a model in memory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -118,7 +118,7 @@ def _open_folder(folder: Path) -> Weights:
 
 
 def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
-    """Build the bare backbone of a folder on the meta device, for its parameter names and shapes."""
+    """Build the bare backbone of a folder on the meta device, to get its parameter names and shapes."""
     config = read_config(folder, How())
     check_blocks(config.num_hidden_layers, disk)
     what = "transformers cannot build this configuration"
@@ -147,7 +147,7 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
-    """Return parameter -> low-rank change by the adapter, with PEFT's scales and shapes; every tensor must be used."""
+    """Map parameters to low-rank changes by the adapter, with PEFT's scales and shapes; check that all are used."""
     model = skeleton(under, open_disk(under))
     settings = read_settings(folder, disk)
     with foreign(EncoderError, "PEFT cannot attach this adapter", folder), quiet():

@@ -1,4 +1,4 @@
-"""The tokenizer of a checkpoint, with a pad token that the embedding knows."""
+"""The tokenizer of a checkpoint, with a pad token that the embedding contains."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def load_tokenizer(path: Path, trust_remote_code: bool = False) -> PreTrainedTok
 
 
 def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> None:
-    """Refuse a tokenizer that can give an id beyond the rows of the embedding."""
+    """Refuse a tokenizer that can give ids beyond the rows of the embedding."""
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     beyond = [token for token, number in tokenizer.get_vocab().items() if number >= rows and number not in special]
     if beyond:
@@ -50,7 +50,7 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
 
 
 def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: str) -> str:
-    """Give the tokenizer a pad token of the embedding if it has none, and return where the pad token comes from.
+    """Give the tokenizer a pad token of the embedding if it has none, and return the source of the pad token.
 
     Any token will do, for padding is masked in attention and in pooling.
     """

@@ -1,4 +1,4 @@
-"""Read values of a checkpoint's JSON files, each with the type that it must have.
+"""Read values of a checkpoint's JSON files, each with its required type.
 
 Python takes more: `bool("false")` is true, `str({})` is a prompt, `int(True)` is a length of 1, and a length of 0 or a
 slice up to -3 is no error.
@@ -36,7 +36,7 @@ def required_number(raw: JsonRecord, key: str, where: Path) -> int:
 
 
 def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bool:
-    """Read true or false; the default if the key is absent.
+    """Read a truth value; the default if the key is absent.
 
     Raises:
         EncoderError: for anything else: "false", 1.
@@ -84,7 +84,7 @@ def texts(raw: JsonRecord, key: str, where: Path) -> list[str]:
 
 
 def inside(folder: Path, name: str, where: Path) -> Path:
-    """Return the path in a folder that one of its files names, and refuse one outside.
+    """Return a path that a file of the folder names, and refuse one outside the folder.
 
     Raises:
         EncoderError: for a place outside: an absolute path, or one that leads up.

@@ -1,1 +1,1 @@
-"""Check an encoder before its vectors are used: self-tests, signs of a wrong recipe, proofs of loading."""
+"""Check an encoder before its vectors are used: self-tests, signs of a wrong recipe, and loading."""

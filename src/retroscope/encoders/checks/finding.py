@@ -1,4 +1,4 @@
-"""The type `Finding`: the result of one check, with its evidence and what to do."""
+"""The type `Finding`: the result of one check, with its evidence and advice."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ SEVERITIES = (ERROR, WARNING, NOTE, PASSED)
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check of a model: severity, evidence and what to do.
+    """The result of one check of a model: severity, evidence and advice.
 
     Attributes:
         severity: one of `SEVERITIES`.
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a tower was loaded from, and with which settings.
+    """Source from which a tower was loaded, and its settings.
 
     Attributes:
         path: the folder or file.

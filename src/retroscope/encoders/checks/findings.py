@@ -1,4 +1,4 @@
-"""Signs of a wrong recipe, a wrong class or a missing part of a model, found without any data."""
+"""Find signs of a wrong recipe, a wrong class or a missing part of a model, without any data."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -58,12 +58,12 @@ def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_invariance(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Run the self-tests (other padding and batches), and yield a finding for each."""
+    """Run the self-tests (other padding and batches), and yield one finding for each."""
     yield from map(self_test_finding, self_test(encoder))
 
 
 def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that a text encoded twice has the same vector, so that there is no dropout or state."""
+    """Check that a text has the same vector if it is encoded twice, which dropout or a state would prevent."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
     evidence = f"one text, first and last of a batch: {apart:.1g} of its length apart"
@@ -86,7 +86,7 @@ def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that the vectors of unrelated texts do not all point in nearly one direction."""
+    """Check that the vectors of unrelated texts do not all point in nearly the same direction."""
     similar = unrelated_cosines(encoder)
     low, high = float(similar.min()), float(similar.max())
     evidence = f"cosines of {len(UNRELATED)} sentences about unrelated things: {low:.2f} to {high:.2f}"
@@ -124,7 +124,7 @@ def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether the last token, if it is pooled, is EOS, and what the last column of a batch would be."""
+    """Check whether a pooled last token is EOS, and what the last column of a batch would contain."""
     if encoder.recipe.pooling != "last_token":
         return
     rows = tokenise(encoder, SENTENCES)
@@ -148,7 +148,7 @@ def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text dim"]:
-    """Return the vectors of the last column of a batch padded on the right."""
+    """Return the vectors of the last column of a batch that is padded on the right."""
     batch = pad(encoder, rows, side="right")
     with torch.inference_mode():
         hidden: Tensor = encoder.backbone(**model_inputs(encoder, batch)).last_hidden_state
@@ -156,7 +156,7 @@ def _last_column(encoder: Encoder, rows: list[list[int]]) -> Float[Tensor, "text
 
 
 def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether the card or the folder declares prompts that the recipe lacks."""
+    """Check whether the model card or the folder declares prompts that the recipe lacks."""
     source = origin.path
     if origin.prompted or not source.is_dir():
         return
@@ -183,7 +183,7 @@ def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Compare the numbers of tokens of the tokenizer and of the embedding."""
+    """Compare the numbers of tokens in the tokenizer and in the embedding."""
     rows, tokens = len(encoder.backbone.get_input_embeddings().weight), len(encoder.tokenizer)
     if rows == tokens:
         yield Finding(PASSED, "tokenizer", f"{tokens:,} tokens, as many as the embedding has rows")

@@ -41,7 +41,7 @@ def library_test(encoder: Encoder) -> SelfTest | None:
 
 
 def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Compare the vectors with those of the library that wrote the folder, or report why they are not compared."""
+    """Compare the vectors with those of the library that wrote the folder, or report why they cannot be compared."""
     if not _comparable(encoder):
         if (origin.path / MODULES).is_file():
             why = "a field of the recipe was given, the towers go different ways, or dtype is a half precision"
@@ -71,7 +71,7 @@ def _comparable(encoder: Encoder) -> bool:
 
 
 def _load_library(encoder: Encoder) -> "SentenceTransformer":
-    """Load the folder with sentence-transformers, in the encoder's precision rather than in the precision of the files.
+    """Load the folder with sentence-transformers, in the precision of the encoder.
 
     Raises:
         LibraryError: also for a tokenizer that cannot pad: the library pads every batch, that of one text included.
@@ -114,7 +114,7 @@ def _vectors(encoder: Encoder, encode: Callable[..., Any], **options: str) -> Fl
 
 
 def _other_prompts(encoder: Encoder, library: "SentenceTransformer", tower: str, limit: float) -> Iterator[Finding]:
-    """Note where the library's own method for a tower puts another prompt before the texts than the recipe does."""
+    """Report a difference between the prompt that the library's method adds and the prompt of the recipe."""
     encode = {"query": library.encode_query, "passage": library.encode_document}[tower]
     theirs, ours = _vectors(encoder, encode), _encoded(encoder, library)
     apart = largest_gap(theirs[:, None], ours[:, None])

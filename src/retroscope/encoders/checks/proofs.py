@@ -1,4 +1,4 @@
-"""Results of the proofs that an encoder's weights are the checkpoint's and that padding changes nothing. No torch."""
+"""Results of two checks: the weights of an encoder are the checkpoint's, and padding changes nothing. No torch."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Self-tests of an encoder: changes of batch and padding that must not change a vector."""
+"""Self-tests of an encoder: changes of batch and padding, which must not change a vector."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ SENTENCES = (
 
 @torch.inference_mode()
 def self_test(encoder: Encoder) -> list[SelfTest]:
-    """Try every test of `SELF_TESTS` on a few sentences.
+    """Run every test of `SELF_TESTS` on a few sentences.
 
     Each is compared with every sentence encoded alone, without any padding.
     """
@@ -42,7 +42,7 @@ def self_test(encoder: Encoder) -> list[SelfTest]:
 
 
 def tolerance(encoder: Encoder) -> float:
-    """Return the relative distance that a change of batch shape may cause by rounding alone.
+    """Return the relative distance that rounding may cause if the batch shape changes.
 
     It is eps32 sqrt(dim) (blocks + 1) + 4 eps sqrt(blocks + 1), eps being that of the weights:
 
@@ -65,7 +65,7 @@ def tolerance(encoder: Encoder) -> float:
 
 
 def position_tolerance(encoder: Encoder, longest: int) -> float:
-    """Return the relative distance that moving a text by padding may cause by rounding: eps32 n sqrt(blocks + 1).
+    """Return the relative distance that rounding may cause if padding shifts a text: eps32 n sqrt(blocks + 1).
 
     A rotary angle is position times frequency, at most the position, in float32: at position n it errs by eps32 n / 2,
     and the angle between two tokens by at most eps32 n. With other padding on the left a text has other positions and
@@ -87,7 +87,7 @@ def largest_gap(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor
 
 
 def _unpadded(encoder: Encoder) -> Encoder:
-    """Return the encoder with batches padded to their longest text only."""
+    """Return the encoder with batches that are padded only to their longest text."""
     return replace(encoder, recipe=replace(encoder.recipe, pad_to_max=False))
 
 
@@ -117,7 +117,7 @@ SELF_TESTS: dict[str, tuple[str, Callable[[Encoder, _Rows], _Vectors]]] = {
 
 
 def check_told_apart(encoder: Encoder) -> None:
-    """Refuse an encoder that gives unrelated texts the same vector, or vectors of zeros.
+    """Refuse an encoder that gives unrelated texts the same vector, or zero vectors.
 
     Raises:
         EncoderError: before anything is measured with it: every ranking would be by id alone.

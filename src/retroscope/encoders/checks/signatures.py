@@ -1,4 +1,4 @@
-"""Find defects in a checkpoint: a module that is skipped, tokens and norms that were never trained.
+"""Find defects in a checkpoint: skipped modules, and tokens or norms that were never trained.
 
 The thresholds were set on models made for that, and `benchmarks/detectors.py` tries them on others.
 """
@@ -22,7 +22,7 @@ UNTRAINED_NORM = 0.01  # mean distance of a norm's weights from the value that a
 
 
 def check_own_code(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Find a checkpoint that declares code of its own and was loaded as a class of transformers."""
+    """Find a checkpoint that declares its own code, but was loaded as a class of transformers."""
     declared, cls = getattr(encoder.backbone.config, "auto_map", None), type(encoder.backbone)
     if declared and cls.__module__.startswith("transformers."):
         what = f"config.json declares a class of its own, which is not used: auto_map {excerpt(declared)}"
@@ -31,7 +31,7 @@ def check_own_code(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check that no further module of the folder (Dense, pooling, parent folder) is ignored."""
+    """Check that no other module of the folder (Dense, pooling, parent folder) is ignored."""
     folder = origin.path
     if not folder.is_dir():
         return
@@ -51,7 +51,7 @@ def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_similarity(path: Path, used: str) -> Iterator[Finding]:
-    """Check that the similarity in use is the one that a sentence-transformers folder records."""
+    """Check that the similarity in use is the one in the sentence-transformers folder."""
     if not (path / MODULES).is_file():
         return
     recorded = read_modules(path, "passage").choices["similarity"]
@@ -67,14 +67,14 @@ def _dense_folders(folder: Path) -> list[Path]:
 
 
 def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Find mean pooling over a causal model that the user asked for and the checkpoint does not record."""
+    """Find mean pooling of a causal model that the user chose and the checkpoint does not record."""
     if encoder.anatomy.causal and encoder.recipe.pooling == "mean" and encoder.recipe.sources["pooling"] == "user":
         what = "mean pooling on a decoder, given by you: most of its tokens saw little of the text"
         yield Finding(NOTE, "pooling", what, "if it was trained with its last token, give last_token (--pooling)")
 
 
 def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether the embeddings of tokens that were added to the tokenizer were trained.
+    """Check whether the embeddings of added tokens were trained.
 
     A library gives new tokens the mean of all embeddings, or almost: trained ones are as far from it as others.
     """
@@ -95,7 +95,7 @@ def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 
 def check_training(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
-    """Check whether the norms' weights have moved from their initial value (1, or 0 if 1 is added)."""
+    """Check whether the weights of the norms differ from their initial value (1, or 0 if 1 is added)."""
     weights = [value for name, value in encoder.backbone.named_parameters() if _is_norm(encoder, name)]
     if not weights:
         return

@@ -1,1 +1,1 @@
-"""Presets: the published recipes of known retrievers, for what a checkpoint does not record. No torch in the table."""
+"""Presets: the published recipes of known retrievers, to supply what a checkpoint omits. No torch in the table."""

@@ -1,4 +1,4 @@
-"""Fill recipe fields that a checkpoint does not record from a preset; refuse contradictions."""
+"""Take recipe fields that a checkpoint does not record from a preset; refuse contradictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,7 @@ def _wrong_family(checkpoint: Checkpoint, preset: Preset) -> list[str]:
 
 
 def _contradictions(checkpoint: Checkpoint, preset: Preset) -> list[str]:
-    """List the fields that checkpoint and preset both state, with different values."""
+    """List the fields to which checkpoint and preset give different values."""
     found = []
     for field, value in preset.stated.items():
         choice = checkpoint.choices.get(field)
@@ -69,7 +69,7 @@ def _contradictions(checkpoint: Checkpoint, preset: Preset) -> list[str]:
 
 
 def _says(field: str, choice: Choice) -> bool:
-    """Return whether a checkpoint states a field; empty prompts, which libraries write, do not count."""
+    """Return whether a checkpoint records a field; empty prompts, which libraries write, do not count."""
     return choice.recorded and not (field in PROMPTS and not choice.value)
 
 

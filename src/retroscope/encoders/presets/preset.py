@@ -21,7 +21,7 @@ FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """The published recipe of a retriever: a field that is None is not stated, an empty prompt says that there is none.
+    """The published recipe of a retriever: None means that a field is not stated, "" that there is no prompt.
 
     Attributes:
         models: hub name of a retriever, or of a tower -> hub name of its backbone; "" where none is published.
@@ -57,5 +57,5 @@ class Preset:
         return {name: value for name, value in values.items() if value is not None}
 
     def source(self, field: str) -> str:
-        """Return where a field's value is published."""
+        """Return the place where a field's value is published."""
         return self.sources.get(field, self.sources["recipe"])

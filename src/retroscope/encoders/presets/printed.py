@@ -30,7 +30,7 @@ def presets_document() -> dict[str, Any]:
 
 
 def preset_document(preset: Preset) -> dict[str, Any]:
-    """Return one preset as JSON-like values: each field with its value and where it is published."""
+    """Return one preset as JSON-like values: each field with its value and the place of publication."""
     fields = {field: {"value": _plain(value), "source": preset.source(field)} for field, value in preset.stated.items()}
     about = {"checked": preset.checked, "note": preset.note}
     backbone = preset.sources.get("backbone", "")

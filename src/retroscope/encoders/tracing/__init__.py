@@ -1,1 +1,1 @@
-"""Find the anatomy of a model family outside the table by a forward pass."""
+"""Find the anatomy of a model family outside the table of families by a forward pass."""

@@ -52,7 +52,7 @@ class Ffn:
 
 
 def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout:
-    """Return the layout of a model, found by running it on some token ids.
+    """Return the layout of a model, found by running the model on some token ids.
 
     Raises:
         EncoderError: that says what could not be found.
@@ -103,7 +103,7 @@ def _count(model: PreTrainedModel) -> int:
 
 
 def _blocks(model: PreTrainedModel) -> str:
-    """Return the path of the only module list as long as the configured number of blocks."""
+    """Return the path of the only module list whose length is the configured number of blocks."""
     lists = {path: module for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     fitting = [path for path, module in lists.items() if len(module) == _count(model)]
     outer = [path for path in fitting if not any(path.startswith(f"{other}.") for other in fitting)]
@@ -124,7 +124,7 @@ def _attention(inside: NamedModules) -> str:
 
 
 def _attention_out(matrices: list[RanMatrix], width: int) -> str:
-    """Return the path of the attention output matrix, the one that does not share its input with others."""
+    """Return the path of the attention output matrix, the only one that does not share its input with others."""
     ending = [one for one in matrices if one.outputs == width and not any(_share_input(one, two) for two in matrices)]
     if len(ending) != 1:
         paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
@@ -149,7 +149,7 @@ def _matrices(inside: NamedModules, calls: Recorded) -> Iterator[RanMatrix]:
 
 
 def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
-    """Find the FFN of a block: the matrix that narrows to the model's width, and those that feed it."""
+    """Find the FFN of a block: the matrix that projects to the model's width, and the matrices before it."""
     last = [one for one in matrices if one.outputs == width]
     narrowing = [one for one in last if one.inputs != width] or last[-1:]
     if len(narrowing) != 1:
@@ -171,7 +171,7 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
 
 
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
-    """Return two FFN matrices, first the one whose output passes the activation, as their product shows."""
+    """Return two FFN matrices, first the one whose output goes through the activation, as their product shows."""
     one, two = pair
     for gate, other in ((one, two), (two, one)):
         if _is_gated(gate.call.value, other.call.value, out.call.input):
@@ -188,7 +188,7 @@ def _check_fused(fused: RanMatrix, out: RanMatrix) -> None:
 
 
 def _is_gated(gate: Tensor, other: Tensor, product: Tensor) -> bool:
-    """Return whether `product` is an activation of `gate` times `other`, for any activation of transformers."""
+    """Return whether `product` is an activation of `gate` times `other`, for an activation of transformers."""
     return any(_close(activation(gate) * other, product) for activation in _activations())
 
 
@@ -215,7 +215,7 @@ def _norms(inside: NamedModules, width: int) -> Iterator[str]:
 
 
 def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
-    """Return path -> outermost module outside the blocks that has parameters, poolers excluded."""
+    """Map paths to the outermost modules outside the blocks that have parameters, except poolers."""
     found: dict[str, nn.Module] = {}
 
     def descend(prefix: str, module: nn.Module) -> None:
@@ -233,7 +233,7 @@ def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
 
 
 def _final_norm(outside: NamedModules, width: int) -> str | None:
-    """Return the path of a norm outside blocks and embeddings; whether it comes last is verified later."""
+    """Return the path of a norm outside blocks and embeddings; another check tests whether it comes last."""
     norms = [
         path
         for path, module in outside.items()
@@ -249,12 +249,12 @@ def _embeds(module: nn.Module) -> bool:
 
 
 def _has_cache(model: PreTrainedModel) -> bool:
-    """Return whether the forward pass takes `use_cache`, as those of decoders do."""
+    """Return whether the forward pass accepts `use_cache`, as in decoders."""
     return "use_cache" in model.forward.__code__.co_varnames or bool(getattr(model.config, "use_cache", False))
 
 
 def _takes_positions(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> bool:
-    """Return whether position ids must be passed with padded texts, tested with padding on the left.
+    """Return whether padded texts need position ids, tested with padding on the left.
 
     Raises:
         EncoderError: if padding moves the vectors either way.

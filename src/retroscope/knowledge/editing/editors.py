@@ -1,4 +1,4 @@
-"""The table of editors, and constrained fine-tuning, their baseline."""
+"""The table of editors, and the baseline: constrained fine-tuning."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from retroscope.knowledge.editing.values import SURE, loss_of
 
 
 class Editor(Protocol):
-    """Interface of an editor: changes a model's matrix in place, so that facts are read or no longer read."""
+    """Interface of an editor, which changes a model's matrix in place to add or remove facts."""
 
     def __call__(self, model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
         """Edit the requested facts in place: add them, or remove them."""

@@ -68,7 +68,7 @@ def read_facts(
     kept: Sequence[Fact],
     neutral: tuple[Sequence[ReadInput], Int[Tensor, "row"]],
 ) -> EditReading:
-    """Read the edited facts in all wordings, the kept ones in their first, and the neutral text.
+    """Read the edited facts in all wordings, the facts to keep in their first wording, and the neutral text.
 
     Candidates are the objects of a relation in both sets of facts.
 

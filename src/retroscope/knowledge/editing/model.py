@@ -1,4 +1,4 @@
-"""The model whose matrix is edited, and the probability that it gives to the objects of facts."""
+"""The model whose matrix is edited, and the probability of the objects of facts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SITE = "ffn_out"
 
 @dataclass(frozen=True, eq=False)
 class PromptBatch:
-    """A batch of prompts, padded on the right, with the predictions to read.
+    """A batch of prompts, padded on the right, with the predictions to be read.
 
     Attributes:
         row, at, token: the prompt, the position and the token of every prediction.
@@ -82,7 +82,7 @@ class Editable:
 
     @property
     def matrix(self) -> Float[Tensor, "output input"]:
-        """Return the matrix W as a view, in whichever layout it is stored: writing to it changes the model."""
+        """Return the matrix W as a view in either storage layout; writing to the view changes the model."""
         weight = self.module.get_parameter("weight").data
         return weight.T if self.encoder.anatomy.layout.transposed else weight
 
@@ -140,7 +140,7 @@ def covariance_of(
 
 
 def right_padded(rows: Sequence[TokenIds], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids and mask of rows, padded on the right."""
+    """Return ids and mask of rows that are padded on the right."""
     longest = max(map(len, rows))
     ids = [[*row, *[pad] * (longest - len(row))] for row in rows]
     mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]

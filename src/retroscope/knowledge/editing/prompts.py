@@ -1,4 +1,4 @@
-"""Turn facts into prompts: the tokens of the cloze, the object's tokens, and the subject's last token."""
+"""Convert facts to prompts: the tokens of the cloze, the tokens of the object, and the last token of the subject."""
 
 import re
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def requests_of(
 
 
 def contexts_of(texts: Sequence[str], facts: Sequence[Fact], number: int) -> list[str]:
-    """Return the first words of texts that name no subject of the facts, as contexts for prompts."""
+    """Return the first words of texts that contain no subject of the facts, as contexts for prompts."""
     subjects = {fact.subject.casefold() for fact in facts}
     beginnings: dict[str, None] = {}
     for text in texts:
@@ -120,7 +120,7 @@ def prompt_of(tokenizer: PreTrainedTokenizerBase, kind: Prediction, fact: Fact, 
 
 
 def _subject_start(fact: Fact, before: str, text: str, spans: Sequence[tuple[int, int]]) -> int:
-    """Return where the first whole word that is the subject begins in the text.
+    """Return the position of the first occurrence of the subject as whole words in the text.
 
     Args:
         text: `before` and the cloze, with the object in its place.
@@ -142,7 +142,7 @@ def _subject_start(fact: Fact, before: str, text: str, spans: Sequence[tuple[int
 
 
 def _is_word(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> bool:
-    """Return whether a part of a text is not a part of a longer word.
+    """Return whether a part of a text is not inside a longer word.
 
     No letter or digit stands beside it, and none of its tokens has letters or digits of its neighbours. In scripts
     without spaces between words, only the tokens decide.

@@ -1,4 +1,4 @@
-"""Update an FFN output matrix W in closed form: give some keys new values, and keep those of others.
+"""Update an FFN output matrix W in closed form: change the values of some keys, and keep those of others.
 
 Rank one (Meng et al. 2022, eq. 2): W' = W + d (C^-1 k)^T / ((C^-1 k)^T k), with k the input of W at the last token of
 the subject, averaged over contexts, d the change of its value, and C the covariance of inputs over neutral text. Many
@@ -21,7 +21,7 @@ from retroscope.knowledge.editing.values import target_changes
 
 
 def rank_one(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Edit the subjects one after another, each by an update of rank one."""
+    """Edit the subjects one after another, each by a rank-one update."""
     for one in requests:
         change = target_changes(model, [one], settings, add=add)[0]
         give_value(model, mean_keys(model, [one])[0], change)
@@ -36,7 +36,7 @@ def give_value(model: Editable, key: Float[Tensor, "input"], change: Float[Tenso
 
 
 def many(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
-    """Edit all subjects by one update, with one key for each prompt."""
+    """Edit all subjects by one update with one key per prompt."""
     keys = [subject_keys(model, one.prompts) for one in requests]
     changes = target_changes(model, requests, settings, add=add)
     owner = torch.tensor([k for k, rows in enumerate(keys) for _ in rows], device=changes.device)
@@ -48,7 +48,7 @@ def many(model: Editable, requests: Sequence[Request], settings: EditSettings, *
 def give_values(
     model: Editable, keys: Float[Tensor, "column input"], changes: Float[Tensor, "column output"], ridge: float
 ) -> None:
-    """Change the values of several keys by least squares against `ridge` times the covariance, in double precision.
+    """Change the values of several keys by least squares, with `ridge` times the covariance as penalty, in float64.
 
     With a small ridge the sum is nearly singular: single precision was off by 45 % at a ridge of .01.
     """
@@ -59,7 +59,7 @@ def give_values(
 
 
 def mean_keys(model: Editable, requests: Sequence[Request]) -> Float[Tensor, "request input"]:
-    """Return the input of the matrix at each subject's last token, averaged over the subject's prompts."""
+    """Return the input of the matrix at each subject's last token, averaged over the prompts of the subject."""
     return torch.stack([subject_keys(model, one.prompts).mean(0) for one in requests])
 
 

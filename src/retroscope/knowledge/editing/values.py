@@ -1,4 +1,4 @@
-"""Find the value of a subject: the matrix's output at its last token that makes the facts likely, or unlikely.
+"""Find the value of a subject: the output of the matrix at its last token that makes facts likely or unlikely.
 
 Meng et al. (2022), eq. 4, without its term for the subject's essence: a change d of the output at the last token of the
 subject is found by gradient steps, so that the mean of -log p(object) over facts and contexts is small (add), or that
@@ -23,7 +23,7 @@ CHUNK = 512  # prompts in one forward pass, at most
 def target_changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Return, for every request, the change of the matrix's output that adds or removes its facts."""
+    """Return, for every request, the change of the matrix's output that adds or removes the facts."""
     parts = []
     size = max(1, CHUNK // max(len(one.prompts) for one in requests))
     for start in range(0, len(requests), size):
@@ -34,7 +34,7 @@ def target_changes(
 def _changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Find the changes for some requests by gradient steps, all in one batch; no request influences another's change.
+    """Find the changes for some requests by gradient steps in one batch; requests do not influence one another.
 
     Adam treats every number alone.
     """
@@ -68,7 +68,7 @@ def loss_of(log_p: Float[Tensor, "prompt"], *, add: bool) -> Float[Tensor, "prom
 
 
 def _state_lengths(model: Editable, batch: PromptBatch, owner: Tensor) -> Float[Tensor, "request 1"]:
-    """Return the mean length of the layer's state at each request's subject, over its prompts."""
+    """Return the mean length of the layer's state at the subject of each request, over its prompts."""
     block = model.encoder.anatomy.blocks(model.encoder.backbone)[model.layer - 1]
     with torch.no_grad(), capture_calls({SITE: block}) as calls:
         model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)

@@ -27,7 +27,7 @@ Credit = Float[np.ndarray, "choice"]
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Choices with their candidates shuffled into slots, in one fixed order for each pair (control, N).
+    """Choices whose candidates are shuffled into slots, in one fixed order for each pair (control, N).
 
     Attributes:
         queries: vector of each choice's query.
@@ -42,7 +42,7 @@ class Slots:
     rights: tuple[Int[Tensor, "choice"], ...]
 
     def take(self, rows: Int[Tensor, "some"]) -> "Slots":
-        """Return the choices in these rows, with only the passages that occur in them."""
+        """Return the choices in these rows, and only the passages that occur in them."""
         kept, joined = torch.unique(torch.cat(self.places, dim=1)[rows], return_inverse=True)
         places = torch.split(joined, [place.shape[1] for place in self.places], dim=1)
         return Slots(self.queries[rows], self.passages[kept], tuple(places), tuple(r[rows] for r in self.rights))
@@ -62,7 +62,7 @@ class Layer:
 
 
 def concat(trial: ProbeTrial) -> ProbeOutcome:
-    """Train the published probe for the published number of epochs, and report its best epoch on the selection part."""
+    """Train the published probe for the published number of epochs; the selection part chooses the reported epoch."""
     credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
@@ -134,7 +134,7 @@ def _error(scores: Float[Tensor, "choice slot"], right: Int[Tensor, "choice"]) -
 def _scattered(
     error: Float[Tensor, "choice slot"], place: Int[Tensor, "choice slot"], distinct: int
 ) -> Float[Tensor, "distinct both"]:
-    """Sum the errors of choices by passage and by the slot in which the passage stands."""
+    """Sum the errors of choices by passage and by slot of the passage."""
     n = place.shape[1]
     table = torch.zeros(distinct * n, n)
     table.index_add_(0, _cells(place).flatten(), error.repeat_interleave(n, dim=0))
@@ -148,14 +148,14 @@ def _joined(query: Tensor, slots_: Tensor, error: Tensor) -> Layer:
 
 
 def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
-    """Return the index (passage, slot) of each passage in its slot, as a row of a table."""
+    """Return the row index (passage, slot) of each passage in its slot."""
     n = place.shape[1]
     return place * n + torch.arange(n)
 
 
 @torch.no_grad()
 def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
-    """Train all layers; return test accuracy at the best epoch, mean training accuracy, and that epoch."""
+    """Train all layers; return test accuracy at the best epoch, mean training accuracy, and the best epoch."""
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
     optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)

@@ -9,5 +9,5 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 
 
 def cosine(trial: ProbeTrial) -> ProbeOutcome:
-    """Choose the passage with the largest cosine to the query; nothing is fitted."""
+    """Choose the passage with the largest cosine to the query, without fitting."""
     return dot(replace(trial, queries=normalize(trial.queries), passages=normalize(trial.passages)))

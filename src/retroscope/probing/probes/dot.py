@@ -8,7 +8,7 @@ from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 
 
 def dot(trial: ProbeTrial) -> ProbeOutcome:
-    """Choose the passage with the largest dot product with the query; nothing is fitted."""
+    """Choose the passage with the largest dot product with the query, without fitting."""
     choices, view = trial.view.parts["test"], trial.view
     q, p = trial.query_vectors(choices).double(), trial.passage_vectors(choices).double()
     scores = (p @ q[:, :, None]).squeeze(2).numpy()

@@ -1,4 +1,4 @@
-"""a s(q, p) + w.(q*p): the retriever's similarity, corrected by a weight for each dimension."""
+"""The probe `elementwise`: a s(q, p) + w.(q*p), the retriever's similarity plus a weight for each dimension."""
 
 from retroscope.probing.features import product_features
 from retroscope.probing.probes.logit import fitted

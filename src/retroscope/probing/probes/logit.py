@@ -1,4 +1,4 @@
-"""Learned probes as a family: multinomial logits over the candidates, fitted to convergence."""
+"""Learned probes: multinomial logits over the candidates, fitted to convergence."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-12, 13))
 
 @dataclass(frozen=True, eq=False)
 class FitColumns:
-    """All combinations (control, N, ridge) of a view, one column each, in that order."""
+    """All combinations (control, N, ridge) of a view, one column for each, in this order."""
 
     view: View
     ridges: tuple[float, ...]
@@ -51,13 +51,13 @@ class FitColumns:
         return torch.tensor(self.ridges).repeat(controls * sizes)
 
     def targets(self, part: str) -> Int[Tensor, "column choice"]:
-        """Return the index of the right candidate for each column and choice of a part."""
+        """Return the index of the correct candidate for each column and choice of a part."""
         return torch.from_numpy(self.view.targets[part]).repeat_interleave(len(self.ridges), dim=1).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Inputs of a learned probe: features of the training choices, and how other parts' features are made.
+    """Inputs of a learned probe: features of the training choices, and a function for the features of other parts.
 
     Attributes:
         trial: whose choices.
@@ -74,7 +74,7 @@ class Inputs:
     anchor: Anchor | None
 
     def features(self, part: str) -> Features:
-        """Return the features of a part, scaled as those of the training choices."""
+        """Return the features of a part, with the scaling of the training choices."""
         return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
 
     def offset(self, part: str) -> CandidateScores | None:
@@ -99,7 +99,7 @@ def _anchor(trial: ProbeTrial, columns: FitColumns) -> Anchor:
 
 
 def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> ProbeOutcome:
-    """Fit all controls, N and ridges at once, keep the ridge that is best in validation, and test it.
+    """Fit all controls, N and ridges at once, select the ridge by validation, and test the selected fits.
 
     Args:
         featurise: what the probe reads of a query and a passage.
@@ -133,7 +133,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
 def choose_column(
     inputs: Inputs, columns: FitColumns, weights: FeatureWeights
 ) -> tuple[Int[Tensor, "chosen"], Float[np.ndarray, "control size choice"], Float[np.ndarray, "control size"]]:
-    """Return, for each control and N, the best column in validation, its test accuracy and its training accuracy."""
+    """Return the best column in validation for each control and N, with its test and training accuracy."""
     validation = choice_scores(inputs.features("validation"), weights, columns.sizes, inputs.offset("validation"))
     losses = tempered_losses(validation, columns.targets("validation"))
     best = best_ridge(losses, columns, None if inputs.anchor is None else inputs.trial.texts_of("validation"))
@@ -160,7 +160,7 @@ def judged(
 def tempered_losses(
     scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]
 ) -> Float[Tensor, "choice column"]:
-    """Return each choice's loss at its column's best temperature (after Guo et al., 2017, section 4).
+    """Return the loss of each choice at the best temperature of its column (after Guo et al., 2017, section 4).
 
     The validation negatives are refilled and so easier than the test's; the plain loss would
     reward the confidence that this excuses, and choose too small a ridge.

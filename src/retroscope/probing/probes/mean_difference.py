@@ -22,7 +22,7 @@ def mean_difference(trial: ProbeTrial) -> ProbeOutcome:
 
 
 def _differences(inputs: Inputs, columns: FitColumns) -> FeatureWeights:
-    """Return, for each column, the right candidates' mean features less the expected features."""
+    """Return, for each column, the correct candidates' mean features minus the expected features."""
     blank = torch.zeros(inputs.train.shape[2], len(columns.sizes))
     chances: CandidateScores = choice_scores(inputs.train, blank, columns.sizes, inputs.offset("train")).softmax(dim=1)
     right = torch.nn.functional.one_hot(columns.targets("train").T, inputs.train.shape[1]).mT

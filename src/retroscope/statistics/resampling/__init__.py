@@ -1,1 +1,1 @@
-"""Resampling: intervals and null distributions by drawing, flipping or leaving out queries, by cluster."""
+"""Resampling: intervals and null distributions from drawing, sign flips or leaving out queries, by cluster."""

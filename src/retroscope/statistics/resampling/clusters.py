@@ -1,4 +1,4 @@
-"""Clusters of dependent queries: those with the same text, and those that share passages.
+"""Clusters of dependent queries: queries with the same text, and queries that share passages.
 
 Queries of one text are one observation: whole texts are resampled, flipped and counted (one-way clusters). Passages
 are shared across texts, so that no partition of the queries holds them: see `resampling.shared_passages`.
@@ -20,7 +20,7 @@ Table = Float[np.ndarray, "query cell"]
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """The texts and the passages that queries share, by which they are clustered.
+    """The texts and passages that queries share, which define clusters.
 
     Attributes:
         text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.
@@ -51,7 +51,7 @@ class Clusters:
         return np.asarray(self._to_texts @ measured.astype(np.int64)) if self.repeats else measured.astype(np.int64)
 
     def only(self, kept: np.ndarray) -> "Clusters":
-        """Return the clusters of the queries that `kept` selects."""
+        """Return the clusters of the queries selected by `kept`."""
         return Clusters(numbered(self.text[kept]))
 
     @cached_property
@@ -61,7 +61,7 @@ class Clusters:
 
 
 def independent(n: int) -> Clusters:
-    """Return clusters for `n` independent queries, each a cluster of its own."""
+    """Return clusters for `n` independent queries: each query is its own cluster."""
     return Clusters(np.arange(n))
 
 

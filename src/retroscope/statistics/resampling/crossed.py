@@ -82,7 +82,7 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 
 
 def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Float[np.ndarray, "*cell text"]:
-    """Return one value for each text, scaled so that the mean over texts equals the mean over queries."""
+    """Return one value per text, scaled so that the mean over texts equals the mean over queries."""
     if not clusters.repeats:
         return values
     flat = values.reshape(-1, values.shape[-1])
@@ -94,7 +94,7 @@ def of_texts(values: Float[np.ndarray, "*cell query"], clusters: Clusters) -> Fl
 def _measured(
     values: Float[np.ndarray, "seed query"], clusters: Clusters | None
 ) -> tuple[Float[np.ndarray, "seed text"], int]:
-    """Return one value for each seed and text of the measured queries, and the number of these queries."""
+    """Return one value per seed and text of the measured queries, and the number of these queries."""
     kept = ~np.isnan(values).all(axis=0)
     measured = values[:, kept]
     return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]

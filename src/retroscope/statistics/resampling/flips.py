@@ -22,7 +22,7 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """Settings of random sign flips: how many to draw, and the seed; if fewer exist, all are used.
+    """Settings of random sign flips: their number and seed; if fewer patterns exist, all are used.
 
     Attributes:
         permutations: flips drawn; the smallest p-value is 1 / (permutations + 1).
@@ -48,7 +48,7 @@ def standardised(differences: Differences) -> Differences:
 
 
 def observed_statistics(unit: Differences) -> PValues:
-    """Return the absolute sum of each cell, less what rounding can add.
+    """Return the absolute sum of each cell, minus the largest possible rounding error.
 
     A sum of n terms errs by at most n eps sum|x|, and sum|x| <= sqrt(n) where sum x^2 = 1. Without
     this slack, flips that tie with the observed signs would be lost to rounding and p be too small.
@@ -66,7 +66,7 @@ def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np
 
 
 def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignFlips) -> PValues:
-    """Return the p-value: the share of flips at least as extreme as the observed value, which is counted as a flip.
+    """Return the p-value: the share of flips at least as extreme as the observed value, which counts as a flip.
 
     With all 2^n flips the observed one is among them; with m drawn p = (b + 1) / (m + 1)
     (Phipson and Smyth 2010), so that p is never 0.
@@ -77,7 +77,7 @@ def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignF
 
 
 def exhaustive(queries: int, flips: SignFlips) -> bool:
-    """Return whether all sign patterns of that many queries are enumerated."""
+    """Return whether all sign patterns of this many queries are enumerated."""
     return queries < WORD and 2**queries <= flips.permutations
 
 
@@ -92,7 +92,7 @@ def sign_flip_p(differences: Differences, flips: SignFlips) -> PValues:
 
 
 def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return p-values of all cells as one family, by the step-down maximum statistic.
+    """Return the p-values of all cells as one family, by the step-down maximum statistic.
 
     Source: Westfall and Young 1993, algorithm 4.1.
 

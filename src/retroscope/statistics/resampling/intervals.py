@@ -130,7 +130,7 @@ def widened_if_constant(
     outcomes: Bool[np.ndarray, "cell"],
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Widen the interval of every cell of `outcomes` whose values are all equal.
+    """Widen the interval of every cell of `outcomes` in which all values are equal.
 
     A share `unseen` of all texts may differ, and a text that differs may lie at either of the bounds. For outcomes of 0
     or 1 this is the exact binomial interval.
@@ -150,7 +150,7 @@ def widened_if_constant(
 
 
 def unseen(n: Int[np.ndarray, "cell"] | int, level: float) -> Float[np.ndarray, "cell"]:
-    """Return the largest share of an event that n observations without it allow: 1 - (alpha / 2)^(1/n).
+    """Return the largest rate of an event that is possible after n observations without it: 1 - (alpha / 2)^(1/n).
 
     It is the upper end of the exact binomial interval at none of n (Clopper and Pearson 1934).
     """
@@ -175,7 +175,7 @@ def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 def _ends(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Return both ends of the intervals relative to the mean, exactly symmetric under negation."""
+    """Return both ends of the intervals relative to the mean; changing all signs swaps the ends exactly."""
     texts = (counted > 0).sum(axis=0)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     share = tail(settings.level, texts)
@@ -203,7 +203,7 @@ def _resampled_means(
 
 
 def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndarray, "resample query"]]:
-    """Yield how often each resample draws each query; the same sequence at every call."""
+    """Yield how often each resample draws each query; every call gives the same sequence."""
     random = np.random.default_rng(settings.seed)
     step = max(1, BLOCK // max(queries, 1))
     for start in range(0, settings.resamples, step):
@@ -213,7 +213,7 @@ def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndar
 
 
 def _quantile(means: Float[np.ndarray, "resample cell"], share: Float[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
-    """Return the quantile of each cell's resampled means at a share, interpolated between neighbours."""
+    """Return the quantile of each cell's resampled means, interpolated between neighbouring values."""
     ordered = np.sort(means, axis=0)  # NaN last
     last = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0)
     position = share * last

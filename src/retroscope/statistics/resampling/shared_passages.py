@@ -56,14 +56,14 @@ class Sharing:
         return np.where(self.ratio > 1, grown, 1.0)
 
     def p_values(self, p: Cells, sides: int = 2) -> Cells:
-        """Return p-values corrected for shared passages: the t value behind each p is divided by `ratio`."""
+        """Return p-values corrected for shared passages: the t value of each p is divided by `ratio`."""
         with np.errstate(invalid="ignore"):
             t = stats.t.isf(p / sides, self.df_texts) / self.ratio
         return np.where((self.ratio > 1) & (t > 0), np.fmax(p, sides * stats.t.sf(t, self.df)), p)
 
 
 def standard_error(values: Table, clusters: Clusters) -> Cells:
-    """Return the standard error of the mean of every cell; the queries of one text are one observation.
+    """Return the standard error of the mean of every cell; queries of one text are one observation.
 
     Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which has no spread.
 
@@ -79,7 +79,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate how shared passages change the standard error of each cell's mean; None if no two texts share one."""
+    """Estimate how shared passages change the standard error of each cell's mean; None if no texts share passages."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)
@@ -100,7 +100,7 @@ def sharing(values: Table, clusters: Clusters) -> Sharing | None:
 
 @dataclass(frozen=True, eq=False)
 class _Design:
-    """Design of the variance estimate for queries measured in a cell: matrices and sums over pairs of texts.
+    """Design of the variance estimate for the measured queries of a cell: matrices and sums over pairs of texts.
 
     Attributes:
         z: [text, passage], how many queries of the text have the passage.
@@ -148,7 +148,7 @@ def _design(clusters: Clusters, rows: Int[np.ndarray, "row"]) -> _Design:
 
 
 def _groups(z: "sparse.csr_array") -> Int[np.ndarray, "text"]:
-    """Group the texts into sets that share nothing with one another; one group if there would be too many."""
+    """Group the texts into sets without common passages; one group if there would be too many."""
     n = z.shape[0]
     _, component = csgraph.connected_components(sparse.block_array([[None, z], [z.T, None]]), directed=False)
     groups = component[:n]

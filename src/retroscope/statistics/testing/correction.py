@@ -18,12 +18,12 @@ Correction = Callable[[PValues, Differences, SignFlips, PValues | None], PValues
 
 
 def none(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Return the p-values uncorrected, for cells that are separate claims."""
+    """Return the p-values without correction, for cells that are separate claims."""
     return np.array(p)
 
 
 def bonferroni(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Multiply each p by the size of the family (Bonferroni); Holm is never worse."""
+    """Multiply each p by the size of the family (Bonferroni); Holm is always at least as powerful."""
     return _by_p(p, "bonferroni")
 
 
@@ -38,7 +38,7 @@ def bh(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | 
 
 
 def max_t(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct by the step-down maximum statistic under sign flips that all cells share, e.g. for layers.
+    """Correct by the step-down maximum statistic under sign flips that are equal in all cells, e.g. for layers.
 
     Family-wise error as in Holm, but neighbouring layers that move together cost less (Boytsov et
     al. 2013). Never below the cell's own p-value, which may come from another test.

@@ -1,4 +1,4 @@
-"""Find reasons to doubt a comparison while it is made."""
+"""Find reasons to doubt a comparison while it is computed."""
 
 import numpy as np
 from jaxtyping import Int
@@ -10,7 +10,7 @@ from retroscope.statistics.settings import ComparisonSettings
 
 
 def inherited(before: Scores, after: Scores) -> tuple[str, ...]:
-    """Return the warnings that both sets of scores carry, each with "before" or "after"."""
+    """Return the warnings of both sets of scores, each labelled "before" or "after"."""
     sides = (("before", before.warnings), ("after", after.warnings))
     return tuple(f"{side}: {warning}" for side, warnings in sides for warning in warnings)
 
@@ -23,14 +23,14 @@ def too_few(scores: Scores, n: Int[np.ndarray, "cell"]) -> str:
 
 
 def one_sided(before: Scores, after: Scores) -> str:
-    """Return a warning of how many queries lack a value before or after in some cell; "" if none do."""
+    """Return a warning with the number of queries that lack a value before or after in some cell; "" if none do."""
     odd = np.isnan(cell_values(before)) != np.isnan(cell_values(after))
     rows = int(odd.any(axis=1).sum())
     return f"{rows} queries are measured on one side only in some cell and are left out there" if rows else ""
 
 
 def too_coarse(flipped_cells: int, family: int, settings: ComparisonSettings) -> str:
-    """Return a warning if too few flips were drawn for any p-value to survive the correction; "" otherwise."""
+    """Return a warning if too few flips were drawn for any corrected p-value to be significant; "" otherwise."""
     if not flipped_cells or settings.correction not in ("holm", "bonferroni"):
         return ""
     smallest = family / (settings.permutations + 1)

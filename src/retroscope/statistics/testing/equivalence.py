@@ -19,7 +19,7 @@ from retroscope.statistics.testing.paired import (
 
 
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
-    """Return the p-value of "the mean difference is at least `margin`, one way or the other" for every cell.
+    """Return the p-value of "the mean difference is at least `margin` in size" for every cell.
 
     Two one-sided t tests (Schuirmann 1987), the larger p of the two; a small value says that the
     mean lies within (-margin, margin). Where all texts changed alike t does not

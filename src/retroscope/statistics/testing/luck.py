@@ -16,7 +16,7 @@ DRAWN = 5_000  # permutations, where there are more places
 
 
 def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
-    """Return the probability that at least so many instruments name one given place by chance.
+    """Return the probability that at least `agreeing` instruments name a given place by chance.
 
     The names of each instrument are permuted on their own, so that it names every place with equal probability.
     Instruments that move together agree together more often; see `chance_of_one_answer`.
@@ -25,7 +25,7 @@ def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> floa
 
 
 def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: int) -> float:
-    """Return the probability that at least `agreeing` instruments name the answer, if any place were equally likely.
+    """Return the probability that at least `agreeing` instruments name the answer if every place is equally likely.
 
     The names of the answer are permuted and the instruments stay as they are, so that nothing is assumed of how they
     depend on one another. It cannot fall below 1 / number of places where as many agree.

@@ -24,7 +24,7 @@ ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an an
 
 
 def paired_differences(before: QueryValues, after: QueryValues) -> Differences:
-    """Return after minus before; NaN where either is missing, 0 where they differ only by rounding."""
+    """Return after minus before; NaN if either is missing, 0 if they differ only by rounding."""
     change = after - before
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(before), np.abs(after)), 0.0, change)
@@ -54,7 +54,7 @@ def paired_t(
 def sign_flip(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test the mean difference by randomisation: signs of whole texts flipped at random (Fisher's test)."""
+    """Test the mean difference by randomisation: the signs of whole texts are flipped at random (Fisher's test)."""
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     return _reported(sign_flip_p(shared.sums(change), flips), change, shared)
@@ -63,7 +63,7 @@ def sign_flip(
 def mcnemar(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test 0/1 outcomes by McNemar's exact test: queries gained against queries lost; draws no flips.
+    """Test 0/1 outcomes by McNemar's exact test of gained against lost queries, without random flips.
 
     Whole texts change sides: |gained - lost| is compared with its exact distribution when each text's own gained - lost
     has either sign. Where every text is one query that is the binomial of McNemar (1947); with repeated ones it is the
@@ -90,9 +90,7 @@ def mcnemar(
 
 
 def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
-    """Return the probability that a sum with random signs is at least `total` away from 0: counts[k - 1] terms are k in
-    size.
-    """
+    """Return the probability that a random-sign sum is at least `total` in size; counts[k - 1] terms have size k."""
     if counts[1:].sum() == 0:  # scipy's binomial keeps its digits in the farthest tail
         n = int(counts[0])
         return float(min(1.0, 2 * stats.binom.cdf((n - total) // 2, n, 0.5)))
@@ -109,7 +107,7 @@ def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
 def wilcoxon(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test the texts' sums by Wilcoxon's signed ranks, zeros dropped (scipy.stats.wilcoxon); draws no flips."""
+    """Test the texts' sums by Wilcoxon's signed ranks without zeros (scipy.stats.wilcoxon); draws no flips."""
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
     p = np.ones(change.shape[1])
@@ -123,7 +121,7 @@ def wilcoxon(
 def unpaired_t(
     before: QueryValues, after: QueryValues, flips: SignFlips = DRAWN, clusters: Clusters | None = None
 ) -> PValues:
-    """Test by Student's t for independent samples, on samples that are not: only for the protocol `ielab-2025`.
+    """Test by Student's t for independent samples although samples are paired; only for the protocol `ielab-2025`.
 
     The study arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
     differences that McNemar's test finds. Draws no flips, and knows no repeated texts, as published.
@@ -214,7 +212,7 @@ def n_texts(change: Differences, clusters: Clusters) -> Int[np.ndarray, "cell"]:
 
 
 def _reported(p: PValues, change: Differences, clusters: Clusters) -> PValues:
-    """Return p-values fit for a report: NaN below two texts, 1 if nothing differs, and never 0."""
+    """Return p-values for a report: NaN below two texts, 1 if nothing differs, and never 0."""
     unmoved = ~(np.nan_to_num(change) != 0).any(axis=0)
     bounded = np.clip(np.where(unmoved, 1.0, p), np.finfo(np.float64).tiny, 1.0)
     return np.where(n_texts(change, clusters) >= 2, bounded, np.nan)

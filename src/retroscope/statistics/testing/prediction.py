@@ -1,4 +1,4 @@
-"""Test whether a value is one more draw of a normal sample (Student's prediction interval)."""
+"""Test whether a value could be one more draw of a normal sample (Student's prediction interval)."""
 
 import math
 
@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 
 def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
-    """Return the one-sided p of "top is one more draw", small where it lies below the draws.
+    """Return the one-sided p of "top is one more draw"; it is small if top lies below the draws.
 
     The test is t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
     Predictive Inference, 1993). The queries are taken as they are: it is about which neurons, or changes, were drawn.

@@ -1,4 +1,4 @@
-"""Sequential tests with several looks, so that drawing can stop once the answer is clear.
+"""Sequential tests with several looks at the data, so that drawing can stop if the answer is clear.
 
 A test of level alpha at every look has a larger level in all. Each look k therefore has a weight w_k, and the p of all
 looks is the least p_k / w_k (weighted Bonferroni; the weights sum to 1). By the union bound it is a valid p-value
@@ -15,7 +15,7 @@ FEWEST = 3  # draws of an early look: fewer have too wide a prediction interval 
 
 @dataclass(frozen=True)
 class InterimLook:
-    """One look of a sequential test: after how many draws, and its weight.
+    """One look of a sequential test: the number of draws after which it happens, and its weight.
 
     Attributes:
         draws: number of draws that it tests.
@@ -27,7 +27,7 @@ class InterimLook:
 
 
 def looks(draws: int) -> tuple[InterimLook, ...]:
-    """Return the looks for at most `draws` draws: at half of them and at all; at all only if half is too few."""
+    """Return the looks for at most `draws` draws: at half and at all draws, or only at all if half is too few."""
     half = draws // 2
     if half < FEWEST:
         return (InterimLook(draws, 1.0),)
@@ -35,7 +35,7 @@ def looks(draws: int) -> tuple[InterimLook, ...]:
 
 
 def sequential_p(looked: Sequence[tuple[InterimLook, float]]) -> float:
-    """Return the p-value over all looks so far: the smallest p over its look's weight, at most 1.
+    """Return the p-value over all looks so far: the smallest p divided by the weight of its look, at most 1.
 
     Args:
         looked: each look with the p of its draws.

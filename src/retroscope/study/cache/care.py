@@ -1,4 +1,4 @@
-"""Verify, repair, clean and shrink a cache; a run that needs what was removed makes it again."""
+"""Verify, repair, clean and shrink a cache; a later run computes removed entries again."""
 
 import time
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ MAKING = 86_400.0  # seconds: a younger record without an entry may be of one th
 
 @dataclass(frozen=True)
 class Removed:
-    """Files removed from a cache: their paths, the bytes freed, and those left because they are in use.
+    """Files removed from a cache: their paths, the freed bytes, and the files kept because they are in use.
 
     Attributes:
         busy: what a run was writing, and was therefore left.
@@ -36,7 +36,7 @@ class Removed:
 
 
 def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path]:
-    """Return the files of a cache whose checksums are wrong; every file is read."""
+    """Return the files of a cache with a wrong checksum; this reads every file."""
     entries = cache_entries(cache)
     damaged: list[Path] = []
     for number, entry in enumerate(entries):
@@ -49,7 +49,7 @@ def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path
 
 
 def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
-    """Remove damaged entries; the next run that needs one makes it again, with the same bytes."""
+    """Remove damaged entries; the next run that needs an entry makes it again, with the same bytes."""
     return _remove(verify_cache(cache, progress))
 
 
@@ -78,7 +78,7 @@ def _entry_of(record: Path) -> Path:
 
 
 def _is_lost(record: Path) -> bool:
-    """Return whether a record's cache entry is missing and no run is making that entry now."""
+    """Return whether the cache entry of a record is missing and no run is making it."""
     return not _entry_of(record).exists() and time.time() - record.stat().st_mtime > MAKING
 
 
@@ -91,13 +91,13 @@ def _abandoned(cache: Path) -> Removed:
 
 
 def _leftovers(cache: Path) -> Iterable[Path]:
-    """Yield other remains of killed runs: half-made stores, their partial files, and unused locks."""
+    """Yield other remains of killed runs: unfinished stores, their partial files, and unused locks."""
     for pattern in ("*.zarr.*", "*.zarr/**/*.partial", ".*.lock", "*.lock"):
         yield from (path for path in cache.glob(pattern) if not _is_elsewhere(path, cache))
 
 
 def _is_elsewhere(path: Path, cache: Path) -> bool:
-    """Return whether other functions decide on a file: a record, or a partial file with a writer's lock."""
+    """Return whether a file is left to other functions: a record, or a partial file with a lock."""
     return path.name.endswith(RECORD) or (path.name.endswith(PARTIAL) and path.parent == cache)
 
 
@@ -135,7 +135,7 @@ def _removed(path: Path) -> bool:
 
 
 def _locks(path: Path) -> list[Path]:
-    """Return the existing lock files that a run holds while it writes to an entry."""
+    """Return the lock files that a run holds while it writes to an entry."""
     inside = [parent for parent in (path, *path.parents) if parent.suffix == ".zarr"]
     own = [path] if path.suffix == ".lock" else [path.with_suffix(".lock")]
     return [lock for lock in (*own, *(one.with_name(f".{one.name}.lock") for one in inside)) if lock.exists()]

@@ -34,13 +34,13 @@ class CacheEntry:
 
     @property
     def is_outdated(self) -> bool:
-        """Return whether no run can use the entry: its format is older, or other libraries made it."""
+        """Return whether no run can use the entry: its format is older, or it was made with other libraries."""
         if self.origin is None:
             return self.kind.recorded
         return self.origin.form != self.kind.form or any(installed(n) != v for n, v in self.origin.software)
 
     def damages(self) -> list[Path]:
-        """Return the damaged files of the entry; a whole folder if its files cannot be made again singly."""
+        """Return the damaged files of the entry; the whole folder if its files cannot be made again one by one."""
         return self.kind.damages(self.path)
 
 
@@ -64,7 +64,7 @@ SHARED_KINDS: Sequence[EntryKind] = (
 
 
 def entry_kinds() -> list[EntryKind]:
-    """Return all kinds of cache entries: those that analyses share, and those of each analysis."""
+    """Return all kinds of cache entries: those shared by analyses, and those of each analysis."""
     instruments = [one.instrument() for one in analyses().values() if one.instrument is not None]
     return [*SHARED_KINDS, *(kind for instrument in instruments for kind in instrument.keeps)]
 

@@ -13,7 +13,7 @@ HEAD = ("kind", "size", "last used", "models", "collection", "analysis", "entry"
 
 
 class EntryFacts(TypedDict):
-    """One entry of a cache, JSON-like: its path, kind, size, last use and origin."""
+    """One entry of a cache as JSON-like values: its path, kind, size, last use and origin."""
 
     entry: str
     kind: str
@@ -39,7 +39,7 @@ class CacheFacts(TypedDict):
 
 
 def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None) -> CacheFacts:
-    """Return the JSON document of `cache --json`: the present entries of a cache, and the files removed or damaged.
+    """Return the JSON document of `cache --json`: the entries of a cache, and the removed or damaged files.
 
     Args:
         damaged: files that are damaged; None where nothing was verified.

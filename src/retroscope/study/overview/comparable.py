@@ -1,4 +1,4 @@
-"""Find the results of several studies that can be compared: same collection, protocol and test.
+"""Find the results of several studies that can be compared: equal collection, protocol and test.
 
 Numbers on other queries, passages or judgments, or tested by other rules, never stand in one table.
 """
@@ -30,7 +30,7 @@ COLUMNS = ("baseline", "model", MEASURE, BEFORE, AFTER, "effect", "ci_low", "ci_
 
 @dataclass(frozen=True, eq=False)
 class Comparable:
-    """Studies whose results on one collection can be compared, with their effects.
+    """Studies with comparable results on one collection, and their effects.
 
     Attributes:
         collection: its name.
@@ -54,7 +54,7 @@ class Comparable:
 
     @property
     def measures(self) -> list[str]:
-        """Return all measures, those of the first study first."""
+        """Return all measures, in the order of the studies."""
         return list(dict.fromkeys(self.effects[MEASURE]))
 
     @property
@@ -68,7 +68,7 @@ class Comparable:
         return self.effects[(self.effects["baseline"] == baseline) & (self.effects[MEASURE] == measure)]
 
     def differs_from(self, other: "Comparable") -> list[str]:
-        """Return why the numbers of two groups must not be compared: one line for each differing rule."""
+        """Return why the numbers of two groups must not be compared: one line per differing rule."""
         return [f"{name}: {_shown(self.rules[name])} here, {_shown(other.rules[name])} there"
                 for name in self.rules if self.rules[name] != other.rules[name]]  # fmt: skip
 
@@ -114,13 +114,13 @@ def _comparable(
 
 
 def _effects(table: pd.DataFrame, difference: Difference, baseline: str, model: str) -> pd.DataFrame:
-    """Return the rows of a difference with baseline, model and state (e.g. significant) added."""
+    """Return the rows of a difference, with the columns baseline, model and state (e.g. significant) added."""
     states = [str(state_of(difference, row)) for _, row in table.iterrows()]
     return table.assign(baseline=baseline, model=model, state=states)[list(COLUMNS)]
 
 
 def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFrame]:
-    """Compare every two retrievers, in both directions; a model that occurs twice is compared once."""
+    """Compare every pair of retrievers in both directions; a model that occurs twice is compared once."""
     distinct: dict[Any, tuple[NamedStudy, Scores]] = {}
     for member, difference in measured:
         distinct.setdefault(identity(member.model(AFTER)), (member, difference.after))
@@ -143,7 +143,7 @@ def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFra
 
 
 def _shared(one: Scores, other: Scores) -> tuple[Scores, Scores]:
-    """Return both scores reduced to the measures that both have."""
+    """Return both scores with only the measures that both have."""
     common = [name for name in one.values[MEASURE].values if name in set(other.values[MEASURE].values)]
     return tuple(replace(scores, values=scores.values.sel({MEASURE: common})) for scores in (one, other))  # type: ignore[return-value]
 

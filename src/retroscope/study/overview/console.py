@@ -18,6 +18,6 @@ def overview_text(overview: Overview) -> str:
 
 
 def _by(printed: PaperTable, measure: str) -> PaperTable:
-    """Return a table's rows for one measure, which is moved into the caption."""
+    """Return the rows of a table for one measure; the measure moves to the caption."""
     frame = printed.frame[printed.frame["measure"] == measure].drop(columns="measure")
     return PaperTable(frame, f"{measure}: {printed.caption}", printed.note, printed.numeric)

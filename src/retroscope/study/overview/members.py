@@ -1,4 +1,4 @@
-"""The studies of an overview, under distinct names, and the labels of all models. No torch."""
+"""The studies of an overview with distinct names, and the labels of all models. No torch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ SIDES = (BEFORE, AFTER)
 
 @dataclass(frozen=True, eq=False)
 class NamedStudy:
-    """One study of an overview: its name there, its folder, and its report.
+    """One study of an overview: its name, folder and report.
 
     Attributes:
         name: of its retriever; no other study of the overview has it.
@@ -34,7 +34,7 @@ class NamedStudy:
         return page if page.is_file() else None
 
     def model(self, side: str) -> Model:
-        """Return the study's model "before" or "after"."""
+        """Return the model "before" or "after" of the study."""
         return self.study.subject.side(side)
 
 
@@ -72,13 +72,13 @@ def members_of(studies: Sequence[tuple[Path, Study]], names: Sequence[str] = ())
 
 
 def distinct(names: Sequence[str], marks: Sequence[str]) -> list[str]:
-    """Make names distinct: one that occurs again gets its mark in brackets, or else a number."""
+    """Make names distinct: to a repeated name, its mark in brackets or a number is added."""
     marked = [f"{name} ({mark})" if names.count(name) > 1 else name for name, mark in zip(names, marks, strict=True)]
     return [name if marked.count(name) == 1 else f"{name}, {n}" for n, name in enumerate(marked, start=1)]
 
 
 def identity(model: Model) -> Identity:
-    """Return what identifies a model: weights, tokenizer and recipe of its towers, and its similarity."""
+    """Return everything that identifies a model: weights, tokenizer and recipe of its towers, and its similarity."""
     return model.similarity, tuple(tower.fingerprint for tower in model.towers)
 
 

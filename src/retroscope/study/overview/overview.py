@@ -56,7 +56,7 @@ class Overview:
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Return the answer of the overview: how many retrievers changed, the best one, and its lead over the next."""
+        """Return the answer of the overview: how many retrievers changed, which is best, and its lead over the next."""
         return () if not self.comparables else answer_sentences(self.comparables[0])
 
     @cached_property
@@ -126,7 +126,7 @@ def answer_sentences(first: Comparable) -> tuple[str, ...]:
 
 
 def _against_next(first: Comparable, best: str, other: str) -> list[str]:
-    """State whether the best retriever is better than the next; nothing if both are the same model."""
+    """State whether the best retriever is better than the next one; no statement if both are the same model."""
     rows = first.against(other, first.headline)
     rows = rows[rows["model"] == best]
     if rows.empty:
@@ -152,7 +152,7 @@ def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """Return why groups on one collection are separate, and which retrievers lack a collection."""
+    """Return why results on one collection are in separate groups, and which retrievers lack a collection."""
     lines = []
     for n, one in enumerate(groups):
         for other in groups[:n]:

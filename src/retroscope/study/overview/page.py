@@ -71,7 +71,7 @@ def refuse_other_page(page: Path) -> None:
 
 
 def write_overview(overview: Overview, page: Path) -> Path:
-    """Write the page of an overview, whole or not at all, and return its path.
+    """Write the page of an overview, completely or not at all, and return its path.
 
     Raises:
         SettingsError: if it would replace a file that is no overview.
@@ -103,7 +103,7 @@ def render_overview(overview: Overview, page: Path) -> str:
 
 
 def _part(overview: Overview, number: int) -> Part:
-    """Draw the figures and tables of one group; their names end in a number from the second group on."""
+    """Draw the figures and tables of one group; from the second group on, their names end in a number."""
     one, end = overview.comparables[number], f"_{number + 1}" if number else ""
     drawn = [effects_figure(one, f"effects{end}"),
              curves_figure(one, overview.labels, f"curves{end}")]  # fmt: skip

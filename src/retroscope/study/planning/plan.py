@@ -50,7 +50,7 @@ class Step:
 
     @property
     def what(self) -> str:
-        """Return the name of the step: the analysis and, unless it is the first, the collection."""
+        """Return the name of the step: the analysis and, from the second collection on, the collection."""
         name = self.analysis.name
         return name if self.number == 0 else f"{name} on {self.context.collection.name}"
 
@@ -80,13 +80,13 @@ class StudyPlan:
     too_long: tuple[str, ...] = ()
 
     def with_engine(self, engine: Engine) -> "StudyPlan":
-        """Return the plan with another engine for encoding, which changes no number."""
+        """Return the plan with another engine for encoding, which does not change any number."""
         steps = tuple(replace(step, context=replace(step.context, engine=engine)) for step in self.steps)
         return replace(self, context=replace(self.context, engine=engine), steps=steps)
 
     @cached_property
     def seconds(self) -> Mapping[str, float]:
-        """Return the estimated seconds of every stage: encoding each model, each analysis, statistics and report."""
+        """Return the estimated seconds of every stage: encoding of each model, each analysis, statistics and report."""
         stages: dict[str, float] = {}
         for tower in self.towers:
             name = f"encoding of {tower['model']}"
@@ -142,7 +142,7 @@ class StudyPlan:
         return [*lines, *(time_lines(plan) if times else ())]
 
     def _on(self, step: Step) -> str:
-        """Return the prefix "COLLECTION: " of a step's lines; empty if the step is measured on one collection only."""
+        """Return the prefix "COLLECTION: " of a step's lines; "" if all steps are on one collection."""
         several = len(self.collections) > 1 and step.analysis.every_collection
         return f"{step.context.collection.name}: " if several else ""
 
@@ -235,19 +235,19 @@ def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
 
 
 def _random_weights(steps: Sequence[Step], context: Context) -> list[str]:
-    """Return the models whose random-weight copies any of these steps reads on a context's collection."""
+    """Return the models whose random-weight copies are read by any of these steps on a context's collection."""
     planned = [step.planned for step in steps if step.planned and step.reads(context)]
     return list(dict.fromkeys(side for one in planned for side in one.random_weights))
 
 
 def measured_analyses(settings: StudySettings) -> list[Analysis]:
-    """Return the analyses that measure and are not left out, in the order of measurement."""
+    """Return the analyses that are measured and not left out, in the order of measurement."""
     measuring = [one for one in analyses().values() if one.instrument is not None]
     return sorted((one for one in measuring if settings_of(settings, one) is not None), key=lambda one: one.phase)
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield the steps; an analysis that the first collection refuses is refused on further ones, too."""
+    """Yield the steps; an analysis that is refused on the first collection is refused on all others."""
     refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
     for step in steps:
         reason = refused[step.analysis.name]
@@ -260,7 +260,7 @@ def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
 def _planned(analysis: Analysis, context: Context, number: int) -> Step:
     """Plan one analysis on one collection, or refuse it with the reason."""
     if analysis.instrument is None:
-        raise TypeError(f"the analysis {analysis.name!r} has no instrument and cannot be planned")
+        raise TypeError(f"the analysis {analysis.name!r} declares no `instrument`, so it cannot be planned")
     instrument, settings = analysis.instrument(), settings_of(context.settings, analysis)
     reason = instrument.refusal(context, settings)
     planned = None if reason else instrument.plan(context, settings)
@@ -274,5 +274,5 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def refused_step(step: Step) -> RefusedFacts:
-    """Return a refused step, with the reason, as JSON-like values."""
+    """Return a refused step and the reason, as JSON-like values."""
     return {"analysis": step.analysis.name, "collection": step.context.collection.name, "reason": step.refused}

@@ -23,7 +23,7 @@ def counts(collections: Sequence[Collection]) -> str:
 
 
 class PlannedCollection(TypedDict):
-    """A collection in a plan, JSON-like: its source, the columns of its fields, and notes."""
+    """A collection in a plan as JSON-like values: its source, the columns of its fields, and notes."""
 
     name: str
     source: str
@@ -32,7 +32,7 @@ class PlannedCollection(TypedDict):
 
 
 def collection_document(collection: Collection) -> PlannedCollection:
-    """Return name, source, field mapping and notes of a collection, JSON-like."""
+    """Return name, source, field mapping and notes of a collection, as JSON-like values."""
     return {
         "name": collection.name,
         "source": collection.source,
@@ -49,7 +49,7 @@ def collection_lines(collection: PlannedCollection) -> list[str]:
 
 
 def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
-    """Describe in lines what encoding one tower takes, and the tower's recipe."""
+    """Describe in lines what encoding one tower needs, and the recipe of the tower."""
     state = "stored" if tower["stored"] else f"{tower['bytes'] / MIB:,.1f} MiB"
     state += f", encoded together with {tower['within']}" if tower["within"] else ""
     counts = f"{tower['texts']:,} texts, {tower['distinct']:,} distinct, {tower['tokens']:,} tokens"
@@ -59,7 +59,7 @@ def tower_lines(tower: TowerWork, *, several: bool) -> Sequence[str]:
 
 
 def time_lines(plan: Mapping[str, Any]) -> list[str]:
-    """Return a table of the stages with their times, and the total of all."""
+    """Return a table of the stages and their times, with the total."""
     stages = {name: estimate(seconds) for name, seconds in plan["stages"].items() if seconds}
     width = max(map(len, stages), default=0)
     rows = [f"  {name:<{width}}  {time}" for name, time in stages.items()]

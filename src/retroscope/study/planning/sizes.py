@@ -1,4 +1,4 @@
-"""Choose the sizes of analyses: `--depth` names three sizes, `--time` takes the best that fit.
+"""Choose the sizes of analyses: `--depth` names one of three sizes, `--time` gives the best sizes that fit.
 
 What is chosen are settings, written out like all others: the same `settings.yaml` gives the same numbers on any
 machine. Only the choice by time depends on the speed of this one.
@@ -25,7 +25,7 @@ DEAR = 10  # an error names the parts that take at least one of so many equal pa
 
 @dataclass(frozen=True)
 class Bought:
-    """The size chosen for one analysis so that the study fits into the given time.
+    """The size of one analysis that was chosen so that the study fits into the given time.
 
     Attributes:
         seconds: that it is estimated to take.
@@ -81,7 +81,7 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
 
 
 def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[str]) -> SettingsError:
-    """Return the error for too short a time, which names what takes the time and what can be left out."""
+    """Return the error for a time that is too short; it names the expensive parts and what can be left out."""
     parts = {name: spent for name, spent in plan.seconds.items() if name not in sized and spent >= fixed / DEAR}
     dear = sorted(parts, key=lambda name: -parts[name])
     optional = [f"{name} ({switch_of(one)})" for name in dear if (one := analyses().get(name)) and not one.required]
@@ -95,18 +95,18 @@ def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[
 
 
 def fixed_seconds(plan: StudyPlan, given: Collection[str] = ()) -> float:
-    """Return the estimated seconds of encoding, statistics and all analyses that have one size."""
+    """Return the estimated seconds of encoding, statistics and all analyses with only one size."""
     return sum(plan.seconds.values()) - sum(_seconds(plan, name) or 0.0 for name in _sized(plan, given))
 
 
 def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
-    """Return the planned analyses that have several sizes, a predicted time, and no size given by the user."""
+    """Return the planned analyses with several sizes and a predicted time, and without a size given by the user."""
     return [name for name, one in analyses().items()
             if len(one.sizes) > 1 and name not in given and _seconds(plan, name) is not None]  # fmt: skip
 
 
 def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()) -> StudySettings | None:
-    """Return the settings of the study in a folder if they differ from these in sizes only; else None.
+    """Return the settings of the study in a folder if they differ from these only in sizes; else None.
 
     What fits depends on the speed of the machine at that moment, so a study that is repeated keeps the sizes it has.
 
@@ -122,13 +122,13 @@ def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()
 
 
 def _ladder(plan: StudyPlan, analysis: Analysis) -> list[Bought]:
-    """Return every size of an analysis with its estimated time, from the smallest up."""
+    """Return every size of an analysis with its estimated time, in rising order."""
     sizes = analysis.sizes if analysis.sizes[0].values is None else (AnalysisSize(None, LEFT_OUT), *analysis.sizes)
     return [Bought(analysis.name, size, _seconds_of(plan, analysis, size)) for size in sizes]
 
 
 def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[str, int]:
-    """Return the index of the size that each analysis gets within the given seconds."""
+    """Return the index of the size for each analysis within the given seconds."""
     chosen = dict.fromkeys(ladders, 0)
     left = seconds
     while True:
@@ -141,7 +141,7 @@ def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[s
 
 
 def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
-    """Return the gain in precision per second by the next size; 0 if there is none or it does not fit."""
+    """Return the gain in precision per second of the next size; 0 if there is none or it does not fit."""
     if at + 1 == len(ladder):
         return 0.0
     more = ladder[at + 1].seconds - ladder[at].seconds

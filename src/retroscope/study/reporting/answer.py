@@ -55,7 +55,7 @@ class Answer:
         return len(WORD.findall(" ".join(printed)))
 
     def missing_lines(self) -> list[str]:
-        """Return a line for everything that was not measured, with the option that adds it or the reason."""
+        """Return a line for each missing measurement, with the option that adds it or the reason."""
         return [": ".join(filter(None, (str(one), one.reason))) for one in self.missing]
 
     def document(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def answer_of(
 
 
 def marked(card: Card, subject: Subject) -> Card:
-    """Return a card whose statement is marked as doubtful if its model failed a self-test."""
+    """Return a card, marked as doubtful if its statement is doubtful because a model failed a self-test."""
     return replace(card, statement=with_self_tests(card.statement, subject))
 
 
@@ -119,7 +119,7 @@ def first_cards(sections: Mapping[str, Section]) -> list[Card]:
 
 
 def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
-    """Return a card for every question that analyses can answer; an unanswered one gets the state "not run"."""
+    """Return a card for every question that some analysis can answer; unanswered ones have the state "not run"."""
     answered = {card.question: card for card in cards}
     able: dict[str, list[str]] = {}
     for name, analysis in analyses().items():
@@ -133,7 +133,7 @@ def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
 
 
 def _not_run(question: str, able: Sequence[str], subject: Subject) -> Card:
-    """Return the card of a question that no analysis answered; `able` names the analyses that could."""
+    """Return the card of an unanswered question; `able` names the analyses that could answer it."""
     waiting = [one.analysis for one in subject.not_yet_run if one.analysis in able]
     text = f"Not run: {', '.join(waiting or able)}{'; the same command continues' if waiting else ''}."
     statement = Statement(able[0], State.NOT_RUN, text, (), code="not_run", section=waiting[0] if waiting else METHOD)

@@ -1,4 +1,4 @@
-"""Precision of a study: half-widths of the analyses' main intervals, now and with more queries."""
+"""Precision of a study: half-widths of the main intervals of analyses, now and with more queries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ MEASURE = "measure"
 
 @dataclass(frozen=True)
 class Certainty:
-    """Half-width of an effect's interval, and the number of queries that it is over."""
+    """Half-width of the interval of an effect, and the number of its queries."""
 
     half_width: float
     queries: int
 
     def words(self) -> str:
-        """Describe the half-width in words, and what four times as many queries would give."""
+        """Describe the half-width, and the half-width with four times as many queries."""
         return (
             f"{score(self.half_width)} over {count(self.queries, 'query')} ({score(self.half_width / 2)} over 4 times)"
         )
 
 
 def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Certainty]:
-    """Return the precision of every analysis that pairs both models by query, by its first difference.
+    """Return the precision of every analysis that pairs both models by query, from its first difference.
 
     Args:
         measure: whose intervals are taken, where a difference has several measures.
@@ -38,7 +38,7 @@ def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Cert
 
 
 def _certainty(difference: Difference, measure: str) -> Certainty | None:
-    """Return the widest interval among the cells of a difference; None without an interval."""
+    """Return the widest interval among the cells of a difference; None if there is no interval."""
     table = difference.table
     if MEASURE in table.dims:
         if measure not in table[MEASURE].values:

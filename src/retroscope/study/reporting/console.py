@@ -9,7 +9,7 @@ from retroscope.typesetting.console import bullet_list, labelled_lines, page, pa
 
 
 def console_text(report: Report, *, everything: bool = False, folder: Path | None = None) -> str:
-    """Return the answer with failed checks as text; with `everything` or without an answer, the whole report.
+    """Return the answer and failed checks as text; with `everything` or without an answer, the whole report.
 
     All of it: the answer, every statement, caveats, and the tables that a terminal shows.
 
@@ -40,7 +40,7 @@ def _head(report: Report) -> list[str]:
 
 
 def _answer(answer: Answer) -> list[str]:
-    """Return the answer's sentence, then each question with its state, answer and number, as lines."""
+    """Return the sentence of the answer, then each question with its state, answer and number, as lines."""
     lines = [
         labelled_lines(card.question, str(card.state), ": ".join(filter(None, (card.answer, str(card.estimate or "")))))
         for card in answer.cards

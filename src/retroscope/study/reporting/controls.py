@@ -1,4 +1,4 @@
-"""Controls of a study: how many passed, and which did not."""
+"""Controls of a study: how many passed, and which ones did not."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Controls:
 
     @property
     def run(self) -> int:
-        """Return how many were run."""
+        """Return the number of controls that were run."""
         return len(self.passed) + len(self.failed) + len(self.undecided)
 
     def counts(self, most: int) -> str:
@@ -76,7 +76,7 @@ def _controls(some: Sequence[Statement], most: int) -> str:
 
 
 def listing(names: Sequence[str], most: int) -> str:
-    """Join distinct names with commas, at most `most` and the number of the rest."""
+    """Join distinct names with commas: at most `most` names, then the number of the rest."""
     distinct = list(dict.fromkeys(names))
     rest = len(distinct) - most
     return ", ".join(distinct[:most]) + (f" and {rest} more" if rest > 0 else "")

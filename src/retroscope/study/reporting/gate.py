@@ -100,7 +100,7 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
 
 
 def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, doubts: Sequence[str] = ()) -> GateOutcome:
-    """Test whether a gate holds, from the effects by measure and collection.
+    """Check whether a gate holds, from the effects by measure and collection.
 
     Args:
         estimates: effects by measure and collection.
@@ -133,7 +133,7 @@ def _outcome(gate: Gate, one: "Estimate") -> tuple[str, bool]:
 
 
 def _needed(gate: Gate, one: "Estimate") -> str:
-    """Describe how many queries would decide the gate if the estimate stayed; "" if more would not help."""
+    """Describe how many queries would decide the gate if the estimate stays the same; "" if more would not help."""
     room = abs(one.value - gate.limit)
     if not gate.is_met_by(one.value) or not room:
         return ""

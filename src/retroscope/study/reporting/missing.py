@@ -1,4 +1,4 @@
-"""List the measurements that a study lacks, and the option that adds each."""
+"""List the measurements that a study lacks, and the option that adds each of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Missing:
 
 
 def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing, ...]:
-    """List the measurements that a study of a pair lacks, stopped ones first."""
+    """List the measurements that a study of a pair lacks; stopped ones come first."""
     waiting = [Missing(name, AGAIN) for name in subject.pending]
     known = [one for name, one in analyses().items() if name not in sections and one.instrument is not None]
     left_out = [one for one in known if subject.settings.get(one.name, {}) is None]
@@ -61,7 +61,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
 
 
 def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> list[Missing]:
-    """Name what was measured of the first of several trainings alone; empty if there is one training."""
+    """Name the measurements of the first of several trainings alone; "" if there is one training."""
     if subject.trainings == 1:
         return []
     known = analyses()
@@ -74,7 +74,7 @@ def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> 
 
 
 def _without(one: Analysis) -> str:
-    """Return what to take out of the command, so that an analysis is measured that was left out."""
+    """Return what to remove from the command to measure an analysis that was left out."""
     by_depth = any(size.values is None for size in one.sizes)
     return f"without {switch_of(one)}{' or --depth glance' if by_depth else ''}"
 

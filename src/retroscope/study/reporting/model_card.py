@@ -31,7 +31,7 @@ def model_card(report: Report) -> str:
 
 
 def card_document(report: Report) -> dict[str, Any]:
-    """Return what `card --json` prints: a study's metadata and section for a model card, as JSON-like values.
+    """Return the document of `card --json`: metadata and section for a model card, as JSON-like values.
 
     Raises:
         AnalysisError: if the study compares no two models.
@@ -41,7 +41,7 @@ def card_document(report: Report) -> dict[str, Any]:
 
 
 def into_card(report: Report, text: str, where: str = "") -> str:
-    """Insert this study's metadata and section into a model card, replacing those of an earlier study.
+    """Insert the metadata and section of this study into a model card in place of those of an earlier study.
 
     Args:
         text: of the card, e.g. README.md.
@@ -72,7 +72,7 @@ def into_card(report: Report, text: str, where: str = "") -> str:
 
 
 def section(report: Report) -> str:
-    """Return the section as Markdown, between two comments that mark it for replacement.
+    """Return the section as Markdown between two comments, which mark it for later replacement.
 
     Raises:
         AnalysisError: if the study compares no two models.
@@ -169,7 +169,7 @@ def slug(name: str) -> str:
 
 
 def _with_section(text: str, new: str) -> str:
-    """Return a text with the section replaced or appended."""
+    """Return a text in which the section is replaced, or appended if it is missing."""
     begin, end = text.find(BEGIN), text.find(END)
     if 0 <= begin < end:
         return f"{text[:begin]}{new}{text[end + len(END) :]}"

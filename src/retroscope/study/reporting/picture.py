@@ -17,7 +17,7 @@ NAME = "answer"
 
 
 def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
-    """Return the panels of all sections, one below the other; None where no section has one."""
+    """Return the panels of all sections, one below the other; None if no section has one."""
     drawn = [section.curves for section in sections.values() if section.curves is not None]
     if not drawn:
         return None
@@ -30,14 +30,14 @@ def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
 
 
 def _key(subject: Subject) -> str:
-    """Return the sentences below the figure that explain its values, layers and interval bands."""
+    """Return the sentences below the figure that explain values, layers and interval bands."""
     layers = "Layer 0: the embeddings; layer k: the output of block k."
     bands = f"Bands: {100 * subject.statistics.level:g} % confidence intervals over queries."
     return f"Search and probe use the pooled vectors of each layer. {layers} {bands}"
 
 
 def _points(one: LayerCurves) -> pd.DataFrame:
-    """Return the rows of one panel, with those of the chance level."""
+    """Return the rows of one panel, including those of the chance level."""
     frame = one.frame.rename(columns={"side": "series"})
     layers = sorted(set(frame["layer"])) if one.chance is not None else []
     chance = pd.DataFrame({"layer": layers, "series": CHANCE, "value": one.chance})

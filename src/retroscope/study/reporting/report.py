@@ -43,7 +43,7 @@ class Report:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Return the verdict: all conclusions of the study, first those that the answer shortens."""
+        """Return the verdict: all conclusions of the study, with those of the first screen first."""
         return verdict(self.sections, self.subject, first_cards(self.sections))
 
     @cached_property
@@ -55,7 +55,7 @@ class Report:
 
     @property
     def _marked(self) -> dict[str, Section]:
-        """Return the sections, with cards marked as doubtful if their model failed a self-test."""
+        """Return the sections, in which the cards of models with a failed self-test are marked as doubtful."""
         return {name: replace(one, cards=tuple(marked(card, self.subject) for card in one.cards))
                 for name, one in self.sections.items()}  # fmt: skip
 
@@ -80,12 +80,12 @@ class Report:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the data of all sections for the page's scripts, whose names are distinct."""
+        """Return the data of all sections for the page's scripts; their names are distinct."""
         return merge_named([section.data() for section in self.sections.values()])
 
     @property
     def methods(self) -> dict[str, Mapping[str, Any]]:
-        """Map the label of each difference or other interval to the method by which it was computed."""
+        """Map the label of each difference, or other interval, to its method."""
         methods: dict[str, Mapping[str, Any]] = {}
         for section in self.sections.values():
             methods |= {label: {**d.method, "alpha": alpha(d)} for label, d in section.differences.items()}
@@ -111,7 +111,7 @@ class Report:
         return frame.assign(ci_low=[low for low, _ in ends], ci_high=[high for _, high in ends])
 
     def document(self) -> dict[str, Any]:
-        """Return the content of `summary.json`, with each analysis under its name."""
+        """Return the content of `summary.json`, with every analysis under its name."""
         subject = self.subject
         head = {
             "schema": SCHEMA,
@@ -178,7 +178,7 @@ def render(report: Report) -> str:
 
 
 def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
-    """Return a figure as SVG with its description and caption, as the page shows it without a script."""
+    """Return a figure as SVG with description and caption, for the page without a script."""
     from retroscope.typesetting.drawing import svg
     from retroscope.typesetting.page import inline_svg
 
@@ -188,7 +188,7 @@ def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
 
 
 def _section_page(analysis: Analysis, section: Section | None, subject: Subject) -> "SectionPage":
-    """Return a section as the page prints it; an analysis that has not run yet gets a section without content."""
+    """Return a section for the page; if an analysis has not run yet, its section is empty."""
     from retroscope.typesetting.page import SectionPage
 
     if section is None:
@@ -200,7 +200,7 @@ def _section_page(analysis: Analysis, section: Section | None, subject: Subject)
 
 
 def of_one_training(analysis: Analysis, subject: Subject) -> str:
-    """Return the label of a section that describes one of several trainings; "" for any other section."""
+    """Return the label of a section that describes only one of several trainings; "" for other sections."""
     if analysis.over_trainings or subject.trainings == 1:
         return ""
     return f"Of {subject.trainings} trainings, this section is about {subject.after.name} alone."

@@ -41,7 +41,7 @@ class Verdict:
 
 
 def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[Card] = ()) -> Verdict:
-    """Order the statements of all sections as a verdict; those of a model with failed self-tests are marked.
+    """Order the statements of all sections as a verdict, and mark those of models with failed self-tests.
 
     Args:
         cards: of the answer, whose statements come first.
@@ -62,12 +62,12 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
 
 
 def placed(statements: Sequence[Statement], section: str) -> list[Statement]:
-    """Return the statements with the name of their section filled in."""
+    """Return the statements with the name of their section added."""
     return [replace(s, section=section) for s in statements]
 
 
 def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
-    """Return the statements in reading order; details only if no section sums them up."""
+    """Return the statements in reading order, with details only if no section summarises them."""
     known = analyses()
     summed_up = {other for name in sections if name in known for other in known[name].sums_up}
     for name, section in sections.items():
@@ -77,13 +77,13 @@ def _conclusions(sections: Mapping[str, Section]) -> Iterator[Statement]:
 
 
 def every_statement(sections: Mapping[str, Section]) -> Iterator[Statement]:
-    """Yield every statement of every section, details and unconfirmed ones included."""
+    """Yield every statement of every section, including details and unconfirmed ones."""
     for name, one in sections.items():
         yield from placed((*one.statements, *one.details, *one.unconfirmed), name)
 
 
 def _counted(sections: Mapping[str, Section]) -> list[Statement]:
-    """State for each section how many unconfirmed statements are not in the verdict, why, and where they are."""
+    """State for each section how many unconfirmed statements the verdict omits, why, and where they are."""
     return [
         Statement(
             name,
@@ -101,7 +101,7 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
 
 
 def carried_warnings(sections: Mapping[str, Section]) -> list[Statement]:
-    """Return each warning of the measurements once: as an alarm if the scores carry it, else as a caution."""
+    """Return each warning of the measurements once: as an alarm if scores have it, else as a caution."""
     found: dict[str, tuple[bool, str]] = {}
     for name, section in sections.items():
         for difference in section.differences.values():

@@ -1,4 +1,4 @@
-"""Names of a set's retrievers and of their folders, known before a model is loaded. No torch."""
+"""Names of a set's retrievers and of their folders, determined before a model is loaded. No torch."""
 
 import re
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def folder_name(name: str) -> str:
 
 
 def check_distinct(names: Sequence[str]) -> list[str]:
-    """Return the folder name of every retriever; refuse two that are equal apart from case.
+    """Return the folder name of every retriever; refuse two names that differ only in case.
 
     Raises:
         SettingsError: that lists the names which occur again.

@@ -1,4 +1,4 @@
-"""Outcome of a set of studies so far, which a command writes and prints."""
+"""Outcome of a set of studies at some time, which a command writes and prints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from retroscope.study.several.study_set import StudySet
 
 @dataclass(frozen=True, eq=False)
 class SetOutcome:
-    """The finished studies of a set, and the one that was worked on last.
+    """The finished studies of a set, and the latest study.
 
     Attributes:
         name: of the retriever that was worked on last.
@@ -32,7 +32,7 @@ class SetOutcome:
         return not self.studies.pending
 
     def write(self, folder: Path) -> Path | None:
-        """Write the last study, and the overview of all finished ones; return the path of the page."""
+        """Write the latest study, and the overview of all finished ones; return the path of the page."""
         page = folder / PAGE
         if self.current is not None:
             own = self.current.write(folder / folder_name(self.name))
@@ -56,4 +56,4 @@ class SetOutcome:
         return overview_text(self.studies.overview(self.out))
 
     def close(self) -> None:
-        """Do nothing: each study's temporary files were removed when it was finished."""
+        """Do nothing, because the temporary files of each study were removed when it was finished."""

@@ -1,4 +1,4 @@
-"""Plan a set of studies with one total, and run them one after the other with shared encodings.
+"""Plan a set of studies with a common total, and run them one after another with shared encodings.
 
 One retriever is loaded at a time: its study is planned, the retriever is dropped, and it is loaded again for the run.
 """
@@ -30,7 +30,7 @@ MakePlan = Callable[[StudySettings, Progress], Runnable]
 
 @dataclass(frozen=True)
 class Foreseen:
-    """Planned work of one retriever's study, given what the studies before it store.
+    """Planned work of one retriever's study, given the results that earlier studies store.
 
     Attributes:
         lines: in words, without times.
@@ -70,7 +70,7 @@ class SetPlan:
         return [one["name"] for one in self.foreseen[0].document["collections"]]
 
     def lines(self) -> list[str]:
-        """Return the lines of the plan, as `--dry-run` prints them, with one total."""
+        """Return the lines of the plan for `--dry-run`, with a common total."""
         lines: list[str] = []
         for number, one in enumerate(self.foreseen, start=1):
             lines += [f"study {number} of {len(self.names)}: {one.name}", *(f"  {line}" for line in one.lines)]
@@ -82,13 +82,13 @@ class SetPlan:
         return [*lines, "estimated time:", *rows, end, *self.notes]
 
     def document(self) -> dict[str, Any]:
-        """Return the plan as JSON-like values: that of every study, and the totals."""
+        """Return the plan as JSON-like values: the plan of every study, and the totals."""
         studies = [{"name": one.name, "measured": one.measured, **one.document} for one in self.foreseen]
         totals = {name: sum(one.document[name] for one in self.foreseen) for name in ("bytes", "seconds")}
         return {"schema": SCHEMA, **totals, "studies": studies}
 
     def run(self, progress: Progress) -> Iterator[SetOutcome]:
-        """Run one study after the other; yield the set's outcome after every analysis."""
+        """Run one study after another; yield the outcome of the set after every analysis."""
         done: dict[str, Study] = {}
         for number, (name, settings) in enumerate(zip(self.names, self.settings, strict=True)):
             pending = self.names[number + 1 :]
@@ -116,7 +116,7 @@ def plan_set(
     again: bool = False,
     notes: Sequence[str] = (),
 ) -> SetPlan:
-    """Plan every study of a set; encodings stored by an earlier study count as stored for later ones.
+    """Plan every study of a set; encodings of an earlier study count as stored for later ones.
 
     Args:
         names: of the retrievers.
@@ -139,7 +139,7 @@ def plan_set(
 
 
 def _sharing(plan: StudyPlan, stored: Set[str]) -> StudyPlan:
-    """Return a study's plan in which the towers that an earlier study encodes count as stored."""
+    """Return the plan of a study in which towers encoded by an earlier study count as stored."""
     towers = [{**one, "stored": True, "seconds": 0.0} if one["key"] in stored else one for one in plan.towers]
     return replace(plan, towers=tuple(cast(list[TowerWork], towers)))
 
@@ -153,7 +153,7 @@ def sized_settings(
     *,
     begun: Sequence[Path],
 ) -> tuple[Sequence[StudySettings], list[str]]:
-    """Return the settings with analysis sizes for the set, equal in every study, and describe the choice.
+    """Return the settings with equal analysis sizes for all studies of the set, and describe the choice.
 
     Args:
         seconds: that all studies together may take; None: the sizes stay.
@@ -175,7 +175,7 @@ def sized_settings(
 def _fitted(
     settings: Sequence[StudySettings], make: MakePlan, progress: Progress, seconds: float, given: Collection[str]
 ) -> tuple[list[StudySettings], list[str]]:
-    """Return settings with sizes that fit all studies together into a time, and describe the choice.
+    """Return settings with sizes with which all studies together fit into a time, and describe the choice.
 
     The sizes are those that fit the slowest study: what all take besides is taken off, and each gets an equal share.
 

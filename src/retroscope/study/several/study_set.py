@@ -20,7 +20,7 @@ from retroscope.study.study import Study
 
 @dataclass(frozen=True, eq=False)
 class StudySet:
-    """Studies of several retrievers; `set["NAME"]` is one of them.
+    """Studies of several retrievers; `set["NAME"]` is the study of one of them.
 
     Attributes:
         studies: name of a retriever -> its study.
@@ -136,5 +136,5 @@ def is_set(folder: Path) -> bool:
 
 
 def expanded(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of single studies, with a set's folder replaced by those of its studies."""
+    """Return the folders of single studies; the folder of a set is replaced by those of its studies."""
     return [place for one in folders for place in ([m.folder for m in set_members(one)] if is_set(one) else [one])]

@@ -1,4 +1,4 @@
-"""Store the scores of one trained model (cell) of a training ablation, and tell whether they are complete."""
+"""Store the scores of one trained model (cell) of a training ablation, and check whether they are complete."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ Tests = Mapping[str, Collection]
 
 
 def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Scores], tests: Tests) -> dict[str, Scores]:
-    """Write the scores of every test collection, then `about` as the completion record; return the scores as read back.
+    """Write the scores of every test collection, then `about` as completion record; return the scores as read back.
 
     Args:
         about: the key of the cell, and what else is recorded.
@@ -31,7 +31,7 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
 
 
 def is_complete(place: Path, key: str) -> bool:
-    """Return whether a cell's scores are stored completely; False if the completion record is damaged.
+    """Return whether the scores of a cell are completely stored; False if the completion record is damaged.
 
     Raises:
         TrainingError: if it has another key.
@@ -78,5 +78,5 @@ def _scores(place: Path, checksums: Mapping[str, str], tests: Tests) -> dict[str
 
 
 def group_of(test: Collection) -> str:
-    """Return the group name of a test collection's scores, made from its fingerprint."""
+    """Return the group name for the scores of a test collection, made from its fingerprint."""
     return f"test-{test.fingerprint[:16]}"

@@ -47,7 +47,7 @@ class TrainJob:
 
 
 def prepare_training(settings: TrainStudySettings) -> TrainJob:
-    """Load the backbone and the collections, and check that no test query is trained with."""
+    """Load the backbone and the collections, and check that no test query is used for training."""
     check_installed()
     backbone, collection = retriever_of(settings.backbone, "backbone"), collection_of(settings.data)
     if settings.reinitialise:

@@ -45,7 +45,7 @@ FEWEST_STEPS = 20
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A grid that is ready to run: data loaded and checked, no model yet.
+    """A grid that is ready to run, with data loaded and checked, but no model yet.
 
     Attributes:
         tests: name -> held-out queries.
@@ -64,13 +64,13 @@ class Grid:
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return what each test shares with all training pairs, of which a cell may have a part."""
+        """Return what each test shares with all training pairs; a cell may use only a part of these pairs."""
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 
     @cached_property
     def shared_key(self) -> str:
-        """Return the SHA-256 of everything that all cells have in common."""
+        """Return the SHA-256 of everything that is common to all cells."""
         chosen = plain(self.settings)
         said = [chosen["training"], chosen["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
@@ -101,7 +101,7 @@ class Grid:
 
 
 def prepare_grid(settings: GridSettings) -> Grid:
-    """Load the data, and check that no test query is trained with."""
+    """Load the data, and check that no test query is used for training."""
     collection = collection_of(settings.data)
     tests = _tests(settings)
     check_held_out(training_pairs(collection), tests.values())
@@ -111,7 +111,7 @@ def prepare_grid(settings: GridSettings) -> Grid:
 
 
 def _tests(settings: GridSettings) -> dict[str, Collection]:
-    """Return the test collections by split, or by collection and split where several have one split.
+    """Map each test's name to its collection: its split, or collection and split if several have that split.
 
     Raises:
         SettingsError: for two collections that neither tells apart.
@@ -133,7 +133,7 @@ def _tests(settings: GridSettings) -> dict[str, Collection]:
 
 
 def _check_levels(grid: Grid) -> None:
-    """Refuse settings that would fail in a later cell, or train for too few steps."""
+    """Refuse settings that would fail in a later cell, or give too few training steps."""
     if n_processes() > 1:
         raise SettingsError(
             f"a training ablation runs in one process, but {n_processes()} were started",
@@ -227,7 +227,7 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 def _backbone(
     grid: Grid, cell: Cell, folder: Path, made: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
-    """Return the checkpoint of a cell's backbone; for an objective, pre-train it once for each seed."""
+    """Return the checkpoint of a cell's backbone; for an objective, pre-train the backbone once per seed."""
     settings, chosen, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
     if cell.backbone in settings.backbones or chosen is None:
         return settings.backbones[cell.backbone]

@@ -88,7 +88,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe a row of `worth`, which is claimed only if the gap and the worth are significant."""
+    """Describe a row of `worth`; it is claimed only if both the gap and the worth are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if row.low > 0 and row.gap_low > 0:
@@ -105,7 +105,7 @@ def _labels(end: float, row: Any) -> str:
 
 
 def _share_words(f: GridFindings) -> Iterator[Statement]:
-    """Yield a statement of how much of the scores' variance each factor explains, the largest first."""
+    """Yield statements on how much of the variance of scores each factor explains, the largest first."""
     if f.shares.empty:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
@@ -143,7 +143,7 @@ def _blocks(part: str) -> str:
 
 
 def label_figure(f: GridFindings) -> Figure:
-    """Draw the headline measure against the number of labels, a line for each re-initialised part."""
+    """Draw the headline measure against the number of labels, with a line for each re-initialised part."""
     rows = f.cells[f.cells["measure"] == f.headline]
     renamed = {"mean": "value", "ci_low": "low", "ci_high": "high"}
     frame = rows.rename(columns=renamed).assign(series=_series(rows), line=_series(rows))
@@ -167,7 +167,7 @@ def label_figure(f: GridFindings) -> Figure:
 
 
 def _series(rows: pd.DataFrame) -> list[str]:
-    """Return the names of the figure's lines: the settings that differ between rows."""
+    """Return the labels of the figure's lines: the settings that differ between rows."""
     axes = [axis for axis in ("backbone", "strategy", "reinitialise") if rows[axis].nunique() > 1] or ["backbone"]
     words = {INTACT: "intact"}
     return [", ".join(words.get(v, v if a != "reinitialise" else f"{v} afresh") for a, v in zip(axes, r, strict=True))

@@ -115,7 +115,7 @@ class Cell:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Return the parts of the backbone to re-initialise."""
+        """Return the parts of the backbone that are re-initialised."""
         return level_parts(self.reinitialise)
 
 

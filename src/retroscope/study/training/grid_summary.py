@@ -32,7 +32,7 @@ SETTINGS = AXES[:-1]  # all but the seed
 
 
 def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, Scores]:
-    """Map each test to the scores of all cells: dims query, the axes of the grid, and measure."""
+    """Map each test to the scores of all cells, with the dimensions query, axes of the grid, and measure."""
     axes = {axis: list(values) for axis, values in grid.axes.items()}
     gathered = {}
     for test in grid.tests:
@@ -76,7 +76,7 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
 
 
 def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
-    """Add `p_corrected` (Holm) to the effects: those on the headline measure are one family, all others another."""
+    """Add `p_corrected` (Holm) to the effects: effects on the headline measure are one family, all others another."""
     if effects.empty:
         return effects
     corrected = effects.assign(p_corrected=np.nan)
@@ -87,7 +87,7 @@ def _corrected(effects: pd.DataFrame, headline: str) -> pd.DataFrame:
 
 
 def grid_document(findings: GridFindings) -> dict[str, Any]:
-    """Return what `ablate --json` prints: statements, tables, caveats and settings, as JSON-like values."""
+    """Return the document of `ablate --json`: statements, tables, caveats and settings, as JSON-like values."""
     tables = {name: getattr(findings, name).to_dict(orient="records") for name in TABLES}
     tables["worth"] = [{name: _said(value) for name, value in row.items()} for row in tables["worth"]]
     made: dict[str, Any] = clean(
@@ -155,7 +155,7 @@ def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
 
 
 def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield rows of the effect of re-initialising parts: re-initialised minus intact, paired by query and seed."""
+    """Yield rows with the effect of re-initialised parts: re-initialised minus intact, paired by query and seed."""
     if INTACT not in values.indexes["reinitialise"]:
         return
     for at in _combinations(values, *SETTINGS, "measure"):
@@ -168,7 +168,7 @@ def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, 
 
 
 def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield each factor's share of the variance of the cells' means; nothing for a single cell."""
+    """Yield the share of the variance of the cells' means for each factor; nothing for a single cell."""
     for at in _combinations(values, "measure"):
         means = values.sel(at).mean("query")
         if means.size > 1:
@@ -177,7 +177,7 @@ def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, A
 
 
 def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
-    """Yield what the re-initialised parts were worth in labels, by the headline measure."""
+    """Yield the worth of the re-initialised parts in labels, by the headline measure."""
     labels = tuple(int(n) for n in values.indexes["labels"])
     if len(labels) < 2 or INTACT not in values.indexes["reinitialise"]:
         return

@@ -52,7 +52,7 @@ class PretrainJob:
 
     @property
     def key(self) -> str:
-        """Return the SHA-256 of all that determines the trained weights."""
+        """Return the SHA-256 of everything that determines the trained weights."""
         digest = hashlib.sha256(json.dumps([e["input_ids"] for e in self.documents.examples]).encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
@@ -79,7 +79,7 @@ def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
 
 
 def _model(settings: PretrainStudySettings, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
-    """Return the model with the objective's head, and the names of weights that the checkpoint lacks."""
+    """Return the model with the head of the objective, and the names of weights that the checkpoint lacks."""
     name, start = settings.pretraining.objective, locate(settings.start) if settings.start else None
     if name == CROPS:
         return new_backbone(config, model_class(config)) if start is None else load_backbone(start, How()).model, []

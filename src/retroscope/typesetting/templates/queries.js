@@ -205,8 +205,8 @@ function makeSays(row) {
   const line = (/** @type {Side} */ side) => make("tr", "", {}, [make("th", side, { scope: "row", class: `side ${side}` }),
     ...[says.query, says.passage].map((words) => make("td", "", {}, [make("bdi", words[side][place])]))]);
   const heads = ["vector", "of the query", "of its relevant passage"].map((name) => make("th", name, { scope: "col" }));
-  return [make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "what its vectors say" }, [make("table", "", {}, [
-    make("caption", "What the vectors say, by the backbone's language-model head"), make("thead", "", {}, [make("tr", "", {}, heads)]), make("tbody", "", {}, SIDES.map(line)),
+  return [make("div", "", { class: "scroll", tabindex: "0", role: "region", "aria-label": "words that its vectors decode to" }, [make("table", "", {}, [
+    make("caption", "Words that the vectors decode to, by the backbone's language-model head"), make("thead", "", {}, [make("tr", "", {}, heads)]), make("tbody", "", {}, SIDES.map(line)),
   ])])];
 }
 

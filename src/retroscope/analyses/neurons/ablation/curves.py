@@ -1,4 +1,4 @@
-"""Ablation curves: retrieval with the top neurons fixed, against as many random and as many large neurons.
+"""Ablation curves: retrieval with top neurons fixed, compared with as many random and as many large neurons.
 
 After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
 where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
@@ -42,7 +42,7 @@ from retroscope.scores import QUERY, TEXT, Scores
 
 @dataclass(frozen=True, eq=False)
 class Rankings:
-    """Three rankings that sets of neurons are taken from: the tested ranking, a second one, and one by size."""
+    """Three rankings of neurons: the tested one, the other one, and one by size."""
 
     chosen: Ranking
     beside: Ranking
@@ -58,7 +58,7 @@ def ablation_curves(
     *,
     whole: WholeSearch | None = None,
 ) -> AblationCurves:
-    """Measure retrieval with the top, largest, bottom and random neurons fixed, for each fraction, and with none fixed.
+    """Measure retrieval for each fraction with the top, largest, bottom and random neurons fixed, and with none fixed.
 
     The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), the other's once; the
     rest costs little. A corpus of more than `settings.passages` is sampled, in groups of queries of which the first
@@ -153,7 +153,7 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Yield the sets of neurons to fix for each fraction; each has as many neurons in every layer as the top set."""
+    """Yield the sets of neurons to fix for each fraction; all sets have equally many neurons in each layer."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -234,7 +234,7 @@ def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evalu
 
 
 def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
-    """List what the number of queries and of passages that are searched together does to the measures."""
+    """Describe how the number of queries, and of passages that are searched together, affects the measures."""
     few = few_queries(recipe["queries"])
     if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
         return [*depth_caveats(measures, recipe["passages"]), *few]

@@ -23,7 +23,7 @@ WIDE = {"width": 360, "height": 230}
 
 
 def ablation_figure(tower: TowerNeurons) -> Figure | None:
-    """Draw each retrieval measure over the fraction of neurons that is fixed: a panel for each model and measure."""
+    """Draw each retrieval measure over the fraction of fixed neurons: a panel for each model and measure."""
     sides = tower.ablations
     if not sides:
         return None
@@ -48,7 +48,7 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
-    """Draw one panel, whose model and measure the reader selects; the retriever and its first measure at the start."""
+    """Draw one panel, whose model and measure the reader selects; the retriever and its first measure come first."""
     frame = pd.concat([rows.assign(side=name) for name, rows in frames.items()], ignore_index=True)
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     sides, measures = list(frames), list(dict.fromkeys(frame["measure"]))

@@ -1,4 +1,4 @@
-"""Choose held-out queries, which an attribution did not use, so that its top neurons can be tested on them."""
+"""Choose held-out queries, which an attribution did not use, to test its top neurons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PASSAGES_OF = {"norm": (), "score": ("positive",), "margin": ("positive", "negat
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The queries that ablations are measured on, and those of them that the attribution used.
+    """The queries on which ablations are measured, and which of them the attribution used.
 
     Attributes:
         ids: in the collection's order.
@@ -73,7 +73,7 @@ def _used(collection: Collection, attribution: NeuronAttribution) -> set[str]:
 
 
 def _run(attribution: NeuronAttribution) -> list[str]:
-    """Return the ids of the passages that the attribution used with its queries, as it records them."""
+    """Return the ids of the passages that the attribution records as used with its queries."""
     run: list[str] = []
     for name in PASSAGES_OF[attribution.recipe["target"]]:
         recorded = attribution.scores.values.coords.get(name)

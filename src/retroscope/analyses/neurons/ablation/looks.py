@@ -1,4 +1,4 @@
-"""Measure ablations sequentially: on a first group of queries, then on all others where a question is still open.
+"""Measure ablations sequentially: on a first group of queries, then on all others if a test is undecided.
 
 Each fraction of the neurons has its own questions: does the top cost more than random neurons, and more than the
 largest, too? After the first group it is measured no further if the answers are clear: yes at the level of the first
@@ -49,7 +49,7 @@ def measure_in_looks(
     settings: NeuronAblationSettings,
     passages: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Fill the scores (query, how, draw, fraction, measure) by measuring set after set; what is not needed stays NaN.
+    """Fill the scores (query, how, draw, fraction, measure) set by set; unneeded values stay NaN.
 
     Args:
         values: NaN, with the coordinate `group` of queries.
@@ -90,7 +90,7 @@ class _Looks:
         return table(headline, self.settings.intervals, self.passages).set_index("fraction")
 
     def first(self, fraction: float, *, every_draw: bool) -> None:
-        """Measure a fraction's sets on the first group, with few random draws if these rule out a claim."""
+        """Measure the sets of a fraction on the first group, with few random draws if these exclude a claim."""
         for how in self.values["how"].values.tolist():
             if how != RANDOM:
                 self._fill(0, (how, 0, fraction))
@@ -110,7 +110,7 @@ class _Looks:
                     self._fill(group, (how, draw, fraction))
 
     def reported(self) -> float | None:
-        """Return the fraction that the report would give now; None if all its queries are already measured."""
+        """Return the fraction that the report would give now; None if it is already measured on all queries."""
         rows = self.rows(claim_rows, self.values)
         fraction = reported_fraction(rows.reset_index())
         return None if rows.loc[fraction, "n"] == self.values.sizes[QUERY] else fraction
@@ -123,7 +123,7 @@ class _Looks:
 
 
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether the first group of queries leaves a test of a fraction undecided that all queries may decide.
+    """Return whether a test is undecided on the first group of queries, but may be decided by all queries.
 
     Closed are: nothing over random neurons to be expected; or more than random neurons cost, and the largest are either
     beaten, too, or will hardly be.
@@ -135,7 +135,7 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 
 
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
-    """Return whether, after one group, all queries are unlikely to show more harm by the top than by random neurons.
+    """Return whether it is unlikely, after one group, that all queries show more harm by the top neurons.
 
     The prediction test against the draws is futile if it would not be significant by itself even if all spread of the
     draws were luck of the queries; draws without any spread say nothing yet.

@@ -1,4 +1,4 @@
-"""Groups of queries, each with its own pool of passages, so that sets of neurons can be measured on one group first.
+"""Groups of queries, each with its own passages, so that sets of neurons can be measured on one group first.
 
 Passages are what an ablation of the passage tower encodes, so a look at a third of the queries saves time only if they
 are searched among a third of the passages. Groups are equal parts, and a query's scores do not depend on how many
@@ -51,7 +51,7 @@ def relevant_in(pools: Sequence[Collection]) -> Mapping[str, tuple[str, ...]]:
 
 
 def pool_counts(pools: Sequence[Collection], collection: Collection) -> AblationRecipe:
-    """Count passages and queries of the pools: of all together, and of each."""
+    """Count passages and queries of all pools together, and of each pool."""
     return {
         "passages": len({p for pool in pools for p in pool.passages}),
         "of_passages": len(collection.passages),

@@ -31,7 +31,7 @@ def curve_table(
     settings: IntervalSettings,
     passages: Mapping[str, tuple[str, ...]] | None = None,
 ) -> pd.DataFrame:
-    """Return a row for each fraction and measure: means over the queries measured there, harms and their tests.
+    """Return a row for each fraction and measure: means over the measured queries, harms and their tests.
 
     Columns: `fraction`, `measure`, `n` queries, `draws`, `intact`, one for each label of `how` (`random`: mean of the
     draws), `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with
@@ -72,7 +72,7 @@ def claim_rows(
 
 
 def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[float]":
-    """Combine the p-values of both looks at the queries; a row without a second look keeps the p of the first."""
+    """Combine the p-values of both looks; a row without a second look keeps its first p."""
     second = (table[p] / SPENT[1]).where(table["n"] > first["n"], 1.0)
     return np.minimum(first[p] / SPENT[0], second).clip(upper=1.0)
 
@@ -95,7 +95,7 @@ def look_rows(
 
 
 def reported_fraction(rows: pd.DataFrame) -> float:
-    """Return the fraction whose numbers the report gives, from the rows of one measure.
+    """Return the fraction for which the report gives numbers, from the rows of one measure.
 
     The smallest that is confirmed; else the smallest at which the top beats random neurons; else the one nearest to
     1 %.
@@ -108,7 +108,7 @@ def reported_fraction(rows: pd.DataFrame) -> float:
 
 
 def nearest_to_reference(fractions: Sequence[float]) -> float:
-    """Return the fraction nearest to 1 %, whose numbers the report gives where no claim holds."""
+    """Return the fraction nearest to 1 %, for which the report gives numbers if no claim holds."""
     return min(fractions, key=lambda fraction: abs(math.log(fraction / REFERENCE)))
 
 
@@ -131,7 +131,7 @@ def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure
 def _paired(
     other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> Difference:
-    """Pair the scores under another set of neurons with those under the top set; the difference is the harm."""
+    """Pair the scores under another set of neurons with those under the top set; their difference is the harm."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
@@ -181,7 +181,7 @@ def _harmful(test: xr.Dataset) -> float:
 
 
 def _all_of(p: Sequence[float]) -> float:
-    """Return the p of the claim that every null hypothesis is false; 1 if a test could not be made."""
+    """Return the p of the claim that all null hypotheses are false; 1 if a test is missing."""
     return 1.0 if any(math.isnan(some) for some in p) else max(p)
 
 
@@ -213,7 +213,7 @@ def area_table(
 
 
 def shared_by_chance(top: NeuronSet, ranking: Ranking) -> float:
-    """Return the share of the top neurons that a random set with as many neurons in every layer has on average."""
+    """Return the expected share of the top neurons in a random set with as many neurons in every layer."""
     sizes = dict(zip(ranking.sites, map(len, ranking.values), strict=True))
     counts = {(part, layer): len(some) for part, layers in top.neurons.items() for layer, some in layers.items()}
     return sum(n * n / sizes[site] for site, n in counts.items()) / len(top)

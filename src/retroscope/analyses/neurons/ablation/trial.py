@@ -1,4 +1,4 @@
-"""Run ablations on the same texts: these are tokenised once, and a tower that is not ablated is encoded once."""
+"""Run ablations on the same texts: texts are tokenised once, and a tower without ablation is encoded once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class AblationTrial:
         return self.settings.fixed_at == "mean"
 
     def values(self, neurons: NeuronSet | None, precision: str | None = None) -> Float[np.ndarray, "query measure"]:
-        """Return the measures of every query with these neurons fixed; None fixes none.
+        """Return the measures of every query with these neurons fixed; None fixes no neuron.
 
         Args:
             precision: of the passes; None: that of the settings.
@@ -100,7 +100,7 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The ablation trials of all groups of queries; each is made at its first use.
+    """The ablation trials of all groups of queries; each is prepared at its first use.
 
     Attributes:
         pools: what is searched for the queries of each group.
@@ -117,7 +117,7 @@ class Trials:
 
     @property
     def query_texts(self) -> list[int]:
-        """Return a number for every query, group by group, that is equal for queries of equal text."""
+        """Return a number for every query, group by group; queries of equal text have equal numbers."""
         numbers: dict[str, int] = {}
         queries = [query for pool in self.pools for query in pool.queries.values()]
         return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]

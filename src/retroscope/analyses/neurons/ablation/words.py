@@ -1,4 +1,4 @@
-"""Statements about the ablation: does retrieval need the top neurons more than random and than large ones?
+"""Statements about the ablation: does retrieval need the top neurons more than random and large neurons?
 
 A count without an ablation is not evidence, and an ablation is none unless it beats both controls of the same layers:
 random neurons, and the largest ones, which are found without gradient or query.
@@ -26,7 +26,7 @@ TOO_FEW = (
     "Fixing the top neurons costs more than fixing any random draw, but the draws are too few or vary too much for "
     "the test."
 )
-NOTHING = "Nothing shows that retrieval needs these neurons more than others."
+NOTHING = "There is no evidence that retrieval needs these neurons more than others."
 
 
 def of(name: str, side: AttributedModel) -> str:
@@ -44,8 +44,8 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
-            f"No ablation was run on the neurons {of(name, side)}. Without an ablation, nothing shows that retrieval "
-            "needs these neurons."
+            f"No ablation was run on the neurons {of(name, side)}. Without an ablation, there is no evidence "
+            "that retrieval needs these neurons."
         )
         return [Statement(TOPIC, State.NOT_RUN, text, (name,), code=f"ablation.{name}", control=control, caution=True)]
     ablation = side.ablation
@@ -74,7 +74,7 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
-    """Return the row whose numbers the report gives (see `ablation.table.reported_fraction`)."""
+    """Return the row for which the report gives numbers (see `ablation.table.reported_fraction`)."""
     table = ablation.of_headline
     return table.loc[(table["fraction"] - reported_fraction(table)).abs().idxmin()]
 
@@ -103,7 +103,7 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     layers = f"{int(row['layers'])} of {count(int(ablation.recipe['layers']), 'layer')}"
     return (
         f"Fixing the top {share(row['fraction'])} ({count(int(row['neurons']), 'neuron')}, in {layers}) at {value} "
-        f"takes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to {score(row['top'])}. "
+        f"changes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to {score(row['top'])}. "
         f"Fixing as many random neurons of the same layers leaves {score(row['random'])}; fixing as many of the "
         f"largest leaves {score(row[LARGEST])}. The loss beyond that of random neurons is {signed(row['harm'])} "
         f"{interval(row['harm_low'], row['harm_high'], effect=True)}, {p_value(row['p_queries'])} by the test over "
@@ -121,8 +121,8 @@ def _curve(ablation: AblationCurves) -> str:
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
     said = (
-        f"With the top neurons fixed, retrieval is below that with each of {count(draws, 'random draw')} at {lower} "
-        f"of {count(len(table), 'fraction')}"
+        f"At {lower} of {count(len(table), 'fraction')}, retrieval with the top neurons fixed is lower than with any "
+        f"of {count(draws, 'random draw')} fixed"
     )
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
     return f"{said}. Area between the curve of random neurons and the curve of {'; of '.join(a for a in areas if a)}."
@@ -142,7 +142,7 @@ def _area(ablation: AblationCurves, how: str, words: str) -> str:
 
 
 def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
-    """State what weakens the comparison of top, random and large neurons."""
+    """State limits of the comparison of top, random and large neurons."""
     said = ""
     if row["shared_by_chance"] > SHARED:
         said += (
@@ -153,8 +153,8 @@ def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
         said += f" {row['shared_with_largest']:.0%} of the top neurons are also among the largest."
     if row["intact"] > NO_ROOM:
         said += (
-            f" Intact {row['measure']} is nearly perfect, so sets of neurons can hardly be told apart: use a harder "
-            "collection."
+            f" Intact {row['measure']} is nearly perfect, so different sets of neurons can hardly differ in their "
+            "effects: use a harder collection."
         )
     if ablation.choosing_queries:
         said += (

@@ -1,1 +1,1 @@
-"""Commands that train models, or make what they are trained with."""
+"""Commands that train or edit models, and the command that writes data for training."""

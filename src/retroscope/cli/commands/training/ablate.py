@@ -24,7 +24,7 @@ GRID = "study.training.grid_settings:GridSettings"
 
 @dataclass(frozen=True, kw_only=True)
 class LevelOptions:
-    """Options of the levels of a training ablation, all combinations of which are trained."""
+    """Options that give the levels of a training ablation; all combinations of levels are trained."""
 
     HEADING: ClassVar[str] = "Levels"
 
@@ -45,7 +45,7 @@ class LevelOptions:
     ] = None  # fmt: skip
     strategy: Annotated[
         str | None,
-        option("--strategy", help="Strategies, which name the weights to train, comma-separated: full, lora, "
+        option("--strategy", help="Training strategies (which weights are trained), comma-separated: full, lora, "
                                   "head, bitfit, norms",
                metavar="LEVELS", default=written(f"{GRID}.strategies", "full")),
     ] = None  # fmt: skip

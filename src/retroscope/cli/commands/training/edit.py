@@ -93,7 +93,7 @@ def run(
 
 
 def _look_for(settings: "EditStudySettings") -> None:
-    """Refuse files or a checkpoint that do not exist, before torch is imported."""
+    """Refuse missing files or a missing checkpoint, before torch is imported."""
     from retroscope.collection.facts.loading import facts_place
     from retroscope.errors import CollectionError
     from retroscope.files.reading import check_file, path_of

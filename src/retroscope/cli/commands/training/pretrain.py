@@ -23,7 +23,7 @@ def _default(field: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneOptions:
-    """Options that name the text, and the architecture or start of the model."""
+    """Options that name the text, and the architecture or the checkpoint to start from."""
 
     HEADING: ClassVar[str] = "Text and model"
 
@@ -135,7 +135,7 @@ def run(
 
 
 def _look_for(settings: "PretrainStudySettings") -> None:
-    """Refuse files, a checkpoint or a collection that are not there, before torch is imported."""
+    """Refuse missing files, a missing checkpoint or a missing collection, before torch is imported."""
     from retroscope.errors import CollectionError
     from retroscope.files.reading import check_file, path_of
     from retroscope.inputs.settings import ModelSettings

@@ -41,7 +41,7 @@ class PairOptions:
     test: Annotated[
         list[str] | None,
         option(
-            "--test", help="Test queries, none of which may be among the training pairs: a split of --data, or another "
+            "--test", help="Test queries, which must not be among the training pairs: a split of --data, or another "
             "collection; may be repeated", metavar="SPLIT", default="the split named test, if there is one",
         ),
     ] = None  # fmt: skip
@@ -49,7 +49,7 @@ class PairOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SettingsOptions:
-    """Options that read settings from a file or `--set`, and options of the printed output."""
+    """Options that read settings from a file or from `--set`, and options of the printed output."""
 
     settings: o.SettingsFile = None
     assignments: o.Set = None

@@ -21,7 +21,7 @@ PARAREL_FACTS, PARAREL_PATTERNS = "trex_lms_vocab", "graphs_json"
 
 @dataclass(frozen=True)
 class FactLayout:
-    """One layout of files of facts: how it is recognised and read.
+    """Layout of published files of facts, with functions that recognise and read it.
 
     Attributes:
         recognises: whether the content at a path has it.
@@ -84,7 +84,7 @@ def _is_lama(path: Path) -> bool:
 
 
 def _lama(path: Path) -> Facts:
-    """Read LAMA's T-REx: `relations.jsonl` beside a file of facts for every relation, or a folder `TREx` of them."""
+    """Read LAMA's T-REx: `relations.jsonl` with one file of facts per relation, beside it or in a folder `TREx`."""
     templates = {
         required_text(row, "relation"): required_text(row, "template") for row in file_rows(path / "relations.jsonl")
     }
@@ -98,7 +98,7 @@ def _lama(path: Path) -> Facts:
 
 
 def _evidence(row: Row) -> tuple[str, ...]:
-    """Return the sentences of LAMA that state the fact, with the object in its place."""
+    """Return LAMA's sentences that state the fact, with the object in place."""
     found = records_of(row, "evidences") if "evidences" in row.values else []
     sentences = [text_of(one, "masked_sentence").replace(MASK, text_of(one, "obj_surface")) for one in found]
     return tuple(dict.fromkeys(text for text in sentences if text.strip()))
@@ -121,7 +121,7 @@ def _is_pararel(path: Path) -> bool:
 
 
 def _pararel(path: Path) -> Facts:
-    """Read ParaRel: a file of facts and one of patterns for every relation; a relation without patterns is left out."""
+    """Read ParaRel: one file of facts and one of patterns per relation; relations without patterns are left out."""
     gathered, left_out = Gathered(keep_first=True), []
     for file in sorted((path / PARAREL_FACTS).glob("*.jsonl")):
         patterns = path / PARAREL_PATTERNS / file.name
@@ -143,7 +143,7 @@ def _question_files(path: Path) -> list[Path]:
 
 
 def _entity_questions(path: Path) -> Facts:
-    """Read EntityQuestions: a list of questions for every relation, all of one wording, which leaves the subject."""
+    """Read EntityQuestions: a list of questions per relation, which differ only in the subject."""
     gathered = Gathered(keep_first=True)
     for file in _question_files(path):
         rows = list(file_rows(file))
@@ -179,13 +179,13 @@ def _wording(questions: list[str], file: Path) -> tuple[str, str]:
 
 
 def _common(texts: list[str]) -> str:
-    """Return the longest beginning that all texts share."""
+    """Return the longest common beginning of the texts."""
     first, last = min(texts), max(texts)
     return next((first[:at] for at, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), first)
 
 
 def _popqa(path: Path) -> Facts:
-    """Read PopQA: a row a question, with subject, property, object, other answers and the subject's page views."""
+    """Read PopQA: one question per row, with subject, property, object, other answers and the subject's page views."""
     gathered = Gathered(keep_first=True)
     for row in file_rows(path):
         answers = _json_list(row, "possible_answers")

@@ -1,4 +1,4 @@
-"""Turn rows that carry texts (a query, its positives, its negatives) into a collection with ids.
+"""Convert rows of texts (a query, its positives, its negatives) to a collection with ids.
 
 Identical query texts are one query and identical (title, text) one passage, unless the source gives
 ids. New ids count in order of first appearance: q0, q1 ... and p0, p1 ...
@@ -24,7 +24,7 @@ ONLY_IN_CORPUS = "rows labelled 0 (not relevant), whose passages are in the corp
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """A query with its positives and negatives, from one row; a query or passage with id "" gets an id.
+    """A query with its positives and negatives from one row; an empty id is replaced by a generated one.
 
     Attributes:
         unjudged: passages that the row adds to the corpus only, without a relation to its query.
@@ -56,11 +56,11 @@ class RowFormat:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Return the names of the fields whose columns a caller may rename."""
+        """Return the names of the fields whose columns a caller can rename."""
         return (*self.required, *self.optional, *self.stems)
 
     def resolve(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Map each field to the column, or stem of columns, in the file of this row."""
+        """Map each field to its column, or stem of columns, in the file of this row."""
         return {
             **resolve_columns(row, self.required, self.optional, columns),
             **resolve_stems(row, self.stems, columns),
@@ -97,7 +97,7 @@ def read_rows(path: Path, form: RowFormat, options: ReadOptions) -> Collection:
 def collection_from_rows(
     stream: Iterable[Row], form: RowFormat, options: ReadOptions, *, name: str, source: str
 ) -> Collection:
-    """Make a collection of rows; the stream is read once.
+    """Make a collection of rows, which are read once.
 
     Raises:
         CollectionError: if a column is missing, an id has two texts, or the result is not sound.
@@ -123,7 +123,7 @@ def collection_from_rows(
 
 @dataclass
 class Names:
-    """Assigns ids to texts: the source's own where it has them, else `prefix` and a number.
+    """Assignment of ids to texts: the id in the source if there is one, else `prefix` and a number.
 
     Keeps 16 bytes of every text, not the text.
     """
@@ -148,7 +148,7 @@ class Names:
 
 @dataclass
 class Gathering:
-    """Builder of a collection from rows: the queries, judgments and negatives read so far."""
+    """Builder of a collection from rows; it keeps the queries, judgments and negatives read so far."""
 
     queries: list[Query] = field(default_factory=list)
     query_names: Names = field(default_factory=lambda: Names("q"))
@@ -159,7 +159,7 @@ class Gathering:
     places: dict[str, int] = field(default_factory=dict)
 
     def add(self, example: TrainingExample, where: str) -> list[Passage]:
-        """Add one row, and return those of its passages that are new."""
+        """Add one row, and return its passages that are new."""
         fresh: list[Passage] = []
         for passage in example.unjudged:
             self._name(passage, fresh, where)
@@ -179,7 +179,7 @@ class Gathering:
         return fresh
 
     def _add_answers(self, query_id: str, answers: tuple[str, ...]) -> None:
-        """Add the answers of a row to its query, which collects the answers of all its rows."""
+        """Add the answers of a row to its query; answers of all rows of a query are collected."""
         place = self.places[query_id]
         query = self.queries[place]
         if not {*answers} <= {*query.answers}:
@@ -210,15 +210,15 @@ class Gathering:
             yield Judgment(query, positive)
 
     def candidates(self) -> Iterator[Candidates]:
-        """Return the candidates of every pair that came with negatives."""
+        """Return the candidates of every pair for which negatives are given."""
         for pair, negatives in self.negatives.items():
             if negatives:
                 yield Candidates(*pair, tuple(negatives))
 
     def choices(self) -> tuple[Candidates, ...]:
-        """Return the choices of all rows as they stand; none where no row has a negative."""
+        """Return the choices of all rows without changes; none if no row has a negative."""
         return tuple(self.rows) if any(row.negatives for row in self.rows) else ()
 
     def notes(self) -> tuple[str, ...]:
-        """Return notes of what was left out, with counts."""
+        """Return notes with the counts of what was left out."""
         return tuple(f"{count} {what}" for what, count in sorted(self.left_out.items()))

@@ -1,4 +1,4 @@
-"""Reader of MS MARCO question answering, v1.1 and v2.1 (Bajaj et al., 2016): queries and passages that Bing found.
+"""Reader of MS MARCO question answering, v1.1 and v2.1 (Bajaj et al., 2016): queries and passages found by Bing.
 
 Columns `query` and `passages`, the latter {`passage_text`: [...], `is_selected`: [...]} or a list of
 {`passage_text`, `is_selected`}; recognised by these two in the first row. Selected passages are
@@ -25,7 +25,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
 
 
 def _passages(row: Row, column: str) -> list[tuple[str, bool]]:
-    """Return the text of each passage and whether it was selected, from either form of the column."""
+    """Return the text of each passage and whether it was selected, for both forms of the column."""
     value = row.values.get(column)
     if not isinstance(value, Mapping):
         return [(required_text(p, "passage_text"), _selected(p)) for p in records_of(row, column)]
@@ -48,7 +48,7 @@ def _selected(passage: Row) -> bool:
 
 
 def _mark(value: object, where: str) -> bool:
-    """Read a mark: 1 or true is selected; 0, false or null is not.
+    """Read a selection mark: 1 or true is selected; 0, false or null is not.
 
     Raises:
         CollectionError: for anything else, which Python would take for true or false all the same: "0", -1, [0].

@@ -1,4 +1,4 @@
-"""sentence-transformers training data: pairs, triplets and n-tuples, by the names of their columns.
+"""sentence-transformers training data: pairs, triplets and n-tuples, identified by their column names.
 
 Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`;
 recognised by the first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a
@@ -25,7 +25,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
 
 
 def _is_relevant(row: Row, column: str | None) -> bool:
-    """Return whether a row's pair is relevant by its score; a row without a score is.
+    """Return whether the score of a row's pair says that it is relevant; a row without a score is relevant.
 
     Raises:
         CollectionError: for a score that is neither 0 nor 1.

@@ -1,4 +1,4 @@
-"""Reader of Tevatron training data, both generations (Gao et al., 2022).
+"""Reader of both versions of Tevatron training data (Gao et al., 2022).
 
 Legacy: rows of `query_id`, `query`, `positive_passages` and `negative_passages`, lists of {`docid`,
 `title`, `text`}; recognised by `query` and `positive_passages`. Version 2: rows of `query_id`,
@@ -34,13 +34,13 @@ CORPUS_WORDS = (*PASSAGE_WORDS, *TITLE_WORDS)
 
 
 def recognises(path: Path) -> bool:
-    """Return whether the first row has either generation of the format."""
+    """Return whether the first row has the format of either version."""
     row = first_row(path)
     return LEGACY.fits(row) or VERSION_2.fits(row)
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a file of Tevatron rows; version 2 needs its corpus file beside it."""
+    """Read a file of Tevatron rows; version 2 needs its corpus file in the same folder."""
     if not VERSION_2.fits(first_row(path)):
         return read_rows(path, LEGACY, options)
     options.refuse_split(VERSION_2.name)
@@ -48,7 +48,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def read_with_corpus(path: Path, corpus: Path, form: RowFormat, options: ReadOptions) -> Collection:
-    """Read a file of rows whose passages are all in a corpus (`docid`, `text`, `title`), by their ids."""
+    """Read a file of rows that name their passages by ids in a corpus (`docid`, `text`, `title`)."""
     refuse_unknown_words(options.columns, (*form.words, *CORPUS_WORDS))
     reader = RowReader({word: column for word, column in options.columns.items() if word in CORPUS_WORDS})
     gathered, mapping = _gather(path, form, options.columns)
