@@ -94,9 +94,10 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
         AnalysisError: if there are too few passages for the intervals.
     """
     n = sample_size(len(reference), None if other is None else len(other), settings.texts)
-    if n < fewest_texts(settings.neighbours):
+    needed = fewest_texts(settings.neighbours)
+    if n < needed:
         raise AnalysisError(
-            f"an interval needs samples of at least {fewest_texts(settings.neighbours)} passages, but these samples have {n}",
+            f"an interval needs samples of at least {needed} passages, but these samples have {n}",
             where="domain shift",
             fix="give collections with more passages, or a larger shift.texts",
         )
