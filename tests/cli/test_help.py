@@ -50,16 +50,16 @@ def test_every_command_is_summed_up_whole(cli: Cli) -> None:
     ("line", "message"),
     [
         ("comprae", "No such command 'comprae'. Did you mean 'compare'?"),
-        ("compare", "Missing argument 'BEFORE'"),
-        ("compare a", "Missing argument 'AFTER'"),
-        ("compare a b --out x", "Missing option '--data'"),
-        ("compare a b --data x", "Missing option '--out'"),
+        ("compare", "BEFORE, AFTER, --data and --out are missing"),
+        ("compare a", "fix: add AFTER, --data SPEC and --out DIR; `retroscope compare --help` ends with an example"),
+        ("compare a b --out x", "--data is missing"),
+        ("compare a b --data x", "fix: add --out DIR; "),
         ("retrieve a b --data x", "Got unexpected extra argument(s) (b)"),
         ("compare a b --data x --out x --poolin mean", "unknown option --poolin"),
         ("compare a b --data x --out x --max-length many", "Invalid value for '--max-length'"),
-        ("retrieve", "Missing argument 'MODEL'"),
-        ("embed a --out x", "Missing option '--texts'"),
-        ("report", "Missing argument 'DIR'"),
+        ("retrieve", "MODEL and --data are missing"),
+        ("embed a --out x", "fix: add --texts FILE; "),
+        ("report", "DIR is missing"),
     ],
 )
 def test_a_mistake_in_the_command_line(cli: Cli, line: str, message: str) -> None:

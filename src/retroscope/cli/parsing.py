@@ -51,10 +51,10 @@ def _heading(parameter: Any) -> str:
 
 
 def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str]) -> None:
-    """Refuse an unknown option, a repeated option that takes one value, and an empty path.
+    """Refuse an unknown option, a repeated option that takes one value, an empty path, and what is missing.
 
     Raises:
-        SettingsError: with the nearest option that exists.
+        SettingsError: with the nearest option that exists, or all arguments and options to add.
     """
     parser: Any = command.make_parser(ctx)
     parser.ignore_unknown_options = True
@@ -71,6 +71,27 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
         if order.count(option) > 1 and _takes_one(option):
             spelled = "/".join((*option.opts, *option.secondary_opts))
             raise SettingsError(f"{spelled} is given more than once", where=place, fix=f"give {spelled} once")
+    if not {*ctx.help_option_names} & {*args}:
+        _refuse_missing(command, ctx, values)
+
+
+def _refuse_missing(command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any]) -> None:
+    """Refuse a command line that lacks required arguments or options, and name all of them."""
+    absent = [one for one in command.get_params(ctx) if one.required and not values.get(one.name)]
+    if not absent:
+        return
+    names = [one.metavar or one.name.upper() for one in absent]
+    words = [one.opts[-1] if one.param_type_name == "option" else name for one, name in zip(absent, names, strict=True)]
+    wanted = [word if word == name else f"{word} {name}" for word, name in zip(words, names, strict=True)]
+    raise SettingsError(
+        f"{_all_of(words)} {'is' if len(words) == 1 else 'are'} missing",
+        where=ctx.command_path,
+        fix=f"add {_all_of(wanted)}; `{ctx.command_path} --help` ends with an example",
+    )
+
+
+def _all_of(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _unknown(
