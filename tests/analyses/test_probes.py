@@ -194,6 +194,7 @@ def test_code_lengths_are_kept_and_compared(context: Context) -> None:
     result, section = reported(ANALYSIS, [both], subject_of(context))
     assert result.mdl.table.sizes == {"control": 1, "passages": 1, "layer": 3}
     assert len(section.document["mdl"]) == 3
+    assert section.differences["Online code length"] is result.mdl, "the report names how it was tested"
     alone = measure(context, replace(LEAST, probes=("mdl",)))
     assert set(alone.scores) == {"before/mdl", "after/mdl"}
     result, section = reported(ANALYSIS, [alone], subject_of(context))

@@ -74,7 +74,11 @@ def report(result: ProbesResult, reading: Reading) -> Section:
         draw=lambda: _figures(result, subject, beyond_shuffled),
         tables=probe_tables(result, subject),
         frames=frames,
-        differences={} if result.effect is None else {"Probes": result.effect},
+        differences={
+            label: difference
+            for label, difference in (("Probes", result.effect), ("Online code length", result.mdl))
+            if difference is not None
+        },
         document={
             "records": list(result.records),
             "effects": effect_records(result.effect),
