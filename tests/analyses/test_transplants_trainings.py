@@ -114,7 +114,7 @@ def test_the_block_that_every_training_learned_is_found(planted: Swept) -> None:
     assert places.loc["block:2", "p_corrected"] > 0.05
     total, single = planted.section.statements
     assert total.text.startswith(
-        "Over 3 trainings and their queries together, restoring all of the backbone's weights in the retriever takes "
+        "Over 3 trainings and their queries together, restoring all of the backbone's weights in the retriever changes "
     )
     assert "Effect in each training: seed 0 -" in total.text
     assert " changes RR@10 significantly at 1 of 2 places: block 1 -" in single.text

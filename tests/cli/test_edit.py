@@ -93,7 +93,7 @@ def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
         ),
         (shipped().backbone, facts, f"--add --keep {keep} --editor rank", "unknown editor"),
         (shipped().backbone, facts, f"--add --keep {keep} --layer 3", "layer 3 of 3 cannot be edited"),
-        (shipped().backbone, tmp_path / "one.jsonl", "--add", "always ranks first: all objects"),
+        (shipped().backbone, tmp_path / "one.jsonl", "--add", "always ranks first, because all objects"),
         (shipped().backbone, tmp_path / "two.jsonl", "--add", "two objects are to be added for the relation 'alias'"),
         (tmp_path / "model.gguf", facts, "--add", "GGUF"),
     ):

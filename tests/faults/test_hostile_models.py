@@ -41,7 +41,7 @@ def test_hostile_checkpoints_are_refused(start: int) -> None:
             "num_hidden_layers must be from 1 to .*, the number of tensors in the weights; found 100000",
         ),
         ({"hidden_size": 10**9}, "hidden_size is 1000000000"),
-        ({"vocab_size": LARGEST}, "a model of this config.json has .* values, but the weights have"),
+        ({"vocab_size": LARGEST}, "config.json describes a model of .* values, but the checkpoint has"),
         ({"num_labels": 10**9}, "num_labels is 1000000000"),
         ({"hidden_size": "abc"}, "transformers cannot read this configuration"),
         (
