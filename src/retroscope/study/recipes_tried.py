@@ -29,6 +29,7 @@ QUERIES, OTHERS = 200, 1000
 FEWEST = 20  # queries: fewer say nothing about a recipe
 LEVEL = 0.95
 DEPTH = 10  # of the reciprocal rank
+ROUNDING = 1e-6  # of two float32 scores of equal texts, relative to them
 PROMPTS: Mapping[str, tuple[str, str]] = {
     "no prompts": ("", ""),
     "'query: ' and 'passage: '": ("query: ", "passage: "),
@@ -148,7 +149,7 @@ def reciprocal_ranks(retriever: Retriever, sample: Sample) -> QueryScores:
 
 def _rank(scores: Float[np.ndarray, "passage"], relevant: frozenset[int]) -> int:
     best = max(float(scores[place]) for place in relevant)
-    ahead = np.flatnonzero(scores >= best)
+    ahead = np.flatnonzero(scores >= best - ROUNDING * abs(best))
     return 1 + sum(int(place) not in relevant for place in ahead)
 
 
