@@ -2,10 +2,10 @@
 
     python benchmarks/audit/grid_claims.py [--grids 300]
 
-Null: score = .4 + query + training + noise, whatever was re-initialised; 3 seeds, 100 queries a test. A grid states one
-effect for each part and test. Before: an effect was called a change where
-its interval, uncorrected, excludes 0. After: as the report states it. Shares of grids with at least one false change,
-with their exact interval (Clopper and Pearson 1934).
+Null: score = .4 + query + training + noise, whatever was re-initialised; 3 seeds, 100 queries per test. A grid states
+one effect for each part and test. Before: an effect was called a change if its uncorrected interval excluded 0. After:
+as the report states it. The table gives the share of grids with at least one false change, with its exact interval
+(Clopper and Pearson 1934).
 """
 
 import argparse

@@ -34,9 +34,14 @@ class DriftSettings:
             fewest_texts,  # takes seconds to import, and reading defaults needs none
         )
 
-        for name, fewest in (("texts", fewest_texts(self.neighbours)), ("cross_texts", 4)):
-            if getattr(self, name) < fewest:
-                raise SettingsError(f"representations.{name} is {getattr(self, name)}", fix=f"give {fewest} or more")
+        few = fewest_texts(self.neighbours)
+        if self.texts < few:
+            raise SettingsError(
+                f"representations.texts is {self.texts}, too few for intervals with {self.neighbours} neighbours",
+                fix=f"give {few} or more, or a smaller representations.neighbours",
+            )
+        if self.cross_texts < 4:
+            raise SettingsError(f"representations.cross_texts is {self.cross_texts}", fix="give 4 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
