@@ -434,6 +434,20 @@ def test_the_text_of_a_dry_run(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     golden.check("dry-run", golden.without_numbers(changed))
 
 
+def test_a_dry_run_needs_no_output_folder(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    words = ("compare", tiny.backbone, tiny.retriever, "--data", tiny.data, "--cache", tmp_path / "cache")
+    line = "--pooling mean --depth glance --dry-run --json"
+    with_folder, without = (document(cli(*words, *out, line=line)) for out in (("--out", tmp_path / "out"), ()))
+    assert without["settings"] == with_folder["settings"]
+    assert [tower["key"] for tower in without["towers"]] == [tower["key"] for tower in with_folder["towers"]]
+    refused = cli(*words, line="--pooling mean")
+    assert (refused.code, "--out is missing" in refused.err) == (2, True)
+    texts = tmp_path / "texts"
+    texts.write_text("one\n")
+    embedded = document(cli("embed", tiny.retriever, "--texts", texts, line="--pooling mean --dry-run --json"))
+    assert (embedded["out"], embedded["texts"]) == (None, 1)
+
+
 def test_baselines_are_left_out_where_that_is_asked(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     planned = []
     for option in ("", "--no-baselines"):

@@ -154,6 +154,9 @@ def test_names_that_are_alike_are_refused_before_anything_is_loaded(
     assert (trained.code, "--training needs exactly one retriever" in trained.err) == (2, True)
     planned = cli(*base, "--name-after", "a", "--name-after", "b", "--dry-run", line=FEW)
     assert (planned.code, "study 2 of 2: b" in planned.out) == (0, True)
+    without_folder = [one for one in base if one not in ("--out", tmp_path / "set")]
+    planned = cli(*without_folder, "--name-after", "a", "--name-after", "b", "--dry-run", line=FEW)
+    assert (planned.code, "study 2 of 2: b" in planned.out) == (0, True)
     assert os.listdir(tmp_path) == []
 
 

@@ -63,6 +63,10 @@ def test_ablate(cli: Cli, world: Path, backbone: Path, tmp_path: Path) -> None:
     line = "--reinitialise none,all --labels 10,20 --seeds 0,1 --steps 2 --batch-size 4 --pooling mean --max-length 32"
     planned = ok(cli(*words, line=f"{line} --dry-run"))
     assert "8 cells, 0 of them done" in planned.out
+    without_folder = ok(cli(*words[:-2], line=f"{line} --dry-run"))
+    assert without_folder.out == planned.out
+    plan = json.loads(ok(cli(*words[:-2], line=f"{line} --dry-run --json")).out)
+    assert (plan["cells"], plan["done"], plan["axes"]["labels"]) == (8, 0, [10, 20])
     assert not (tmp_path / "g").exists()
     document = json.loads(ok(cli(*words, line=f"{line} --json --measures RR@10")).out)
     assert {row["backbone"] for row in document["cells"]} == {"backbone"}

@@ -11,6 +11,7 @@ from retroscope.errors import SettingsError
 
 # Contexts, parameters and parsers are `Any`: their classes are private to typer.
 ARGUMENTS, OPTIONS = "Arguments", "Options"
+DRY_RUN = "--dry-run"
 
 
 class Command(TyperCommand):
@@ -18,6 +19,8 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Check the arguments of the command line, then parse them as typer does."""
+        if DRY_RUN in args:
+            _without_folder(self, ctx)
         check_words(self, ctx, args)
         return super().parse_args(ctx, args)
 
@@ -42,6 +45,13 @@ class Commands(TyperGroup):
         """Check the arguments of the command line, then parse them as typer does."""
         check_words(self, ctx, args)
         return super().parse_args(ctx, args)
+
+
+def _without_folder(command: TyperCommand, ctx: Any) -> None:
+    """Let a command do without `--out`: a dry run writes nothing."""
+    for parameter in command.get_params(ctx):
+        if parameter.name == "out":
+            parameter.required = False
 
 
 def _heading(parameter: Any) -> str:

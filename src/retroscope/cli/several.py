@@ -46,11 +46,13 @@ def carry_out_set(
 
     names = [name_of(one.after) for one in wanted if one.after is not None]
     places = check_distinct(names)
-    for one in wanted:
-        refuse_source_as_output(one, output.out)
-    guarded = not (output.overwrite or output.dry_run)
-    if seconds is None and guarded:
-        _refuse_others(output.out, places, wanted)
+    there = None if output.overwrite else output.out
+    guarded = None if output.dry_run else there
+    if output.out is not None:
+        for one in wanted:
+            refuse_source_as_output(one, output.out)
+    if guarded is not None and seconds is None:
+        _refuse_others(guarded, places, wanted)
     given = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()
     cache = options.cache or default_cache()
     place = Destination(out=output.out, cache=cache, replaced=(), owner=SET, parts=tuple(places))
@@ -61,10 +63,10 @@ def carry_out_set(
         from retroscope.study.several.plan import plan_set, sized_settings
 
         make = planner_of_set(wanted[0], cache, asked, engine=chosen_engine(options))
-        begun = [] if output.overwrite else [output.out / place for place in places]
+        begun = [] if there is None else [there / place for place in places]
         settings, notes = sized_settings(wanted, make, progress, seconds, given, begun=begun)
-        if seconds is not None and guarded:
-            _refuse_others(output.out, places, settings)
+        if seconds is not None and guarded is not None:
+            _refuse_others(guarded, places, settings)
         plan = plan_set(names, settings, make, progress, out=output.out, again=output.overwrite, notes=notes)
         refuse_unknown(gates, wanted[0].measures, plan.collections)
         return plan

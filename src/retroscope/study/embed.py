@@ -39,12 +39,12 @@ class Embedding:
         """Return the encoder of the tower."""
         return self.plan.encoder
 
-    def document(self, out: Location) -> dict[str, Any]:
+    def document(self, out: Location | None) -> dict[str, Any]:
         """Return the document of `embed --json`: folder, tower, and sizes of texts and vectors, as JSON-like values."""
         inventory = self.plan.inventory
         return {
             "schema": SCHEMA,
-            "out": str(out),
+            "out": None if out is None else str(out),
             "model": self.encoder.name,
             "tower": tower_facts(self.tower, self.encoder, self.self_tests),
             "texts": len(self.texts),
@@ -84,18 +84,18 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
     return Embedding(plan_extraction(encoder, texts, extraction), texts, tower, tower_tests(encoder))
 
 
-def describe_embedding(embedding: Embedding, out: Location) -> str:
-    """Describe the plan of the encoding in a few lines."""
+def describe_embedding(embedding: Embedding, out: Location | None) -> str:
+    """Describe the plan of the encoding in a few lines; `out` is None where a dry run names no folder."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = embedding.plan.operations / measured_rate(encoder, inventory.lengths)
     recipe = ", ".join(f"{k}={v!r}" for k, v in encoder.recipe.identity().items() if v not in (None, "", [], False))
     caveats = [f"caveat: {doubt}" for doubt in doubts({embedding.tower: embedding.self_tests})]
-    size = embedding.plan.n_bytes / 2**20
+    size, place = embedding.plan.n_bytes / 2**20, "" if out is None else f" in {out}"
     return "\n".join(
         [
             f"{encoder.name}, {embedding.tower} tower: {recipe}",
             f"{len(embedding.texts):,} texts, {inventory.n_distinct:,} distinct, {inventory.truncated:,} that fill the "
-            f"maximum length; about {estimate(seconds)} and {size:,.1f} MiB in {out}",
+            f"maximum length; about {estimate(seconds)} and {size:,.1f} MiB{place}",
             *caveats,
         ]
     )

@@ -41,10 +41,11 @@ class TextOptions:
         Path, option("--texts", help="File of the texts to embed: one text per line, UTF-8", metavar="FILE")
     ]
     out: Annotated[
-        str,
+        str | None,
         option(
             "--out",
-            help="Folder to write the vectors to, or URL of an object store (s3://bucket/prefix)",
+            help="Folder to write the vectors to, or URL of an object store (s3://bucket/prefix); may be left out with "
+            "--dry-run",
             metavar="DIR",
         ),
     ]
@@ -91,10 +92,10 @@ def run(
     load_libraries()
     from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 
-    out = source.out if is_url(source.out) else as_new_folder(Path(source.out))
+    out = source.out if source.out is None or is_url(source.out) else as_new_folder(Path(source.out))
     place = chosen_engine(engine)
     planned = plan_embedding(study_settings, read_lines(source.texts), source.tower)
-    if printed.dry_run:
+    if printed.dry_run or out is None:
         emit(planned.document(out)) if printed.as_json else say(describe_embedding(planned, out))
         return
     note(describe_embedding(planned, out))

@@ -31,6 +31,9 @@ AnyData = Annotated[
 ]
 Out = Annotated[Path | None, option("--out", help="Folder to write to", metavar="DIR", default="nothing is written")]
 RequiredOut = Annotated[Path, option("--out", help="Folder to write to", metavar="DIR")]
+OutUnlessDryRun = Annotated[  # None only in a dry run
+    Path | None, option("--out", help="Folder to write to; may be left out with --dry-run", metavar="DIR")
+]
 PoolingOption = Annotated[
     str | None,
     option(
@@ -264,7 +267,7 @@ class OutputOptions:
 class ReportOptions:
     """Options of the output for a command that always writes a report."""
 
-    out: RequiredOut
+    out: OutUnlessDryRun
     overwrite: Overwrite = False
     dry_run: DryRun = False
     as_json: Json = False

@@ -53,7 +53,7 @@ class SetPlan:
         settings: of the study of each.
         foreseen: what each takes.
         make: loads a retriever and plans its study.
-        out: folder of the set, whose finished studies are read instead of measured.
+        out: folder of the set, whose finished studies are read instead of measured; None: none is read.
         notes: lines printed below the plan.
     """
 
@@ -61,7 +61,7 @@ class SetPlan:
     settings: tuple[StudySettings, ...]
     foreseen: tuple[Foreseen, ...]
     make: MakePlan
-    out: Path
+    out: Path | None
     notes: tuple[str, ...] = ()
 
     @property
@@ -90,18 +90,19 @@ class SetPlan:
     def run(self, progress: Progress) -> Iterator[SetOutcome]:
         """Run one study after another; yield the outcome of the set after every analysis."""
         done: dict[str, Study] = {}
+        folder = self.out or Path()
         for number, (name, settings) in enumerate(zip(self.names, self.settings, strict=True)):
             pending = self.names[number + 1 :]
             if self.foreseen[number].measured:
-                done[name] = load_study(self.out / folder_name(name))
-                yield SetOutcome(StudySet(dict(done), pending), name, self.out)
+                done[name] = load_study(folder / folder_name(name))
+                yield SetOutcome(StudySet(dict(done), pending), name, folder)
                 continue
             outcome = None
             for outcome in self.make(settings, progress).run(progress):
                 if outcome.is_final:
                     done[name] = outcome.study
                 waiting = pending if outcome.is_final else (name, *pending)
-                yield SetOutcome(StudySet(dict(done), waiting), name, self.out, outcome)
+                yield SetOutcome(StudySet(dict(done), waiting), name, folder, outcome)
             if outcome is not None:
                 outcome.close()  # it is written by now
 
@@ -112,7 +113,7 @@ def plan_set(
     make: MakePlan,
     progress: Progress,
     *,
-    out: Path,
+    out: Path | None,
     again: bool = False,
     notes: Sequence[str] = (),
 ) -> SetPlan:
@@ -122,7 +123,7 @@ def plan_set(
         names: of the retrievers.
         settings: of the study of each; they differ in the retriever alone.
         make: loads a retriever and plans its study.
-        out: folder of the set.
+        out: folder of the set; None: no study is finished.
         again: measure studies, too, that are finished there.
         notes: lines printed below the plan.
     """
@@ -130,7 +131,7 @@ def plan_set(
     stored: set[str] = set()
     for name, one in zip(names, settings, strict=True):
         plan = _sharing(make(one, progress).plan, stored)
-        if not again and is_measured(plan, out / folder_name(name)):
+        if out is not None and not again and is_measured(plan, out / folder_name(name)):
             foreseen.append(Foreseen(name, (MEASURED_BEFORE,), plan.document() | NOTHING_TO_DO, measured=True))
             continue
         stored |= {tower["key"] for tower in plan.towers}

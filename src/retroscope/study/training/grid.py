@@ -18,6 +18,7 @@ from retroscope.encoders.checkpoints.folders import locate
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import SettingsError
+from retroscope.files.documents import SCHEMA
 from retroscope.files.locks import held
 from retroscope.files.partials import remove_abandoned
 from retroscope.files.whole import file_digest, refuse_other_report, remove_whole
@@ -273,10 +274,22 @@ def _hash(said: object) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def describe_grid(grid: Grid, folder: Path) -> str:
-    """Describe the training ablation in a few lines."""
-    done = finished_cells(grid, folder)
-    lines = [f"{len(grid.cells)} cells, {done} of them done; {len(grid.collection.judged_queries):,} training queries"]
-    lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in grid.axes.items()]
-    lines += [f"  measured on {name}: {len(test.judged_queries):,} queries" for name, test in grid.tests.items()]
+def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
+    """Return the plan of the training ablation as JSON-like values; without a folder no cell is done."""
+    return {
+        "schema": SCHEMA,
+        "cells": len(grid.cells),
+        "done": 0 if folder is None else finished_cells(grid, folder),
+        "training_queries": len(grid.collection.judged_queries),
+        "axes": {axis: list(values) for axis, values in grid.axes.items()},
+        "tests": {name: len(test.judged_queries) for name, test in grid.tests.items()},
+    }
+
+
+def describe_grid(grid: Grid, folder: Path | None) -> str:
+    """Describe the plan of the training ablation in a few lines."""
+    plan = plan_of_grid(grid, folder)
+    lines = [f"{plan['cells']} cells, {plan['done']} of them done; {plan['training_queries']:,} training queries"]
+    lines += [f"  {axis}: {', '.join(map(str, values))}" for axis, values in plan["axes"].items()]
+    lines += [f"  measured on {name}: {queries:,} queries" for name, queries in plan["tests"].items()]
     return "\n".join(lines)

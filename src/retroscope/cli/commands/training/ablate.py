@@ -109,7 +109,7 @@ class GridOptions:
 
 @flat()
 def run(
-    out: o.RequiredOut,
+    out: o.OutUnlessDryRun,
     source: TestedOptions,
     levels: LevelOptions,
     models: o.ModelOptions,
@@ -174,12 +174,12 @@ def _collections(source: TestedOptions, options: GridOptions) -> o.SettingValues
     return {"tests": tests or None, **chosen}
 
 
-def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool) -> None:
+def _ablate(settings: "GridSettings", out: Path | None, *, dry_run: bool, as_json: bool) -> None:
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
     from retroscope.files.whole import refuse_other_report
     from retroscope.study.folder import GRID, REPORTED
-    from retroscope.study.training.grid import describe_grid, prepare_grid, run_grid
+    from retroscope.study.training.grid import describe_grid, plan_of_grid, prepare_grid, run_grid
     from retroscope.study.training.grid_report import grid_text
     from retroscope.study.training.grid_summary import (
         gather,
@@ -190,8 +190,8 @@ def _ablate(settings: "GridSettings", out: Path, *, dry_run: bool, as_json: bool
     )
 
     grid = prepare_grid(settings)
-    if dry_run:
-        say(describe_grid(grid, out))
+    if dry_run or out is None:
+        emit(plan_of_grid(grid, out)) if as_json else say(describe_grid(grid, out))
         return
     note(describe_grid(grid, out))
     refuse_other_report(out, GRID, REPORTED)
