@@ -62,6 +62,21 @@ def test_the_head_is_the_minimum_of_the_stated_loss() -> None:
     assert np.abs(gradient).max() < 1e-8 * len(train)
 
 
+@pytest.mark.parametrize("dim", [20, 149, 150, 400])
+def test_with_fewer_queries_than_dimensions_the_head_is_the_same_ridge_regression(dim: int) -> None:
+    """The normal equations, solved by numpy, with 150 training queries."""
+    rng = np.random.default_rng(dim)
+    passages = rng.standard_normal((N, dim))
+    noisy = space(passages[:, ::-1] + rng.standard_normal((N, dim)), passages)
+    (head, *_) = cross_fitted({"raw": noisy}, FOLDS, penalties=(0.3,))
+    train, _ = training_rows(FOLDS, 0, 1)
+    q, p = noisy.queries[train], noisy.passages[train]
+    penalty = 0.3 * np.trace(q.T @ q) / dim
+    shift = np.linalg.solve(q.T @ q + penalty * np.eye(dim), q.T @ (p - q))
+    wanted = noisy.queries[head.rows] @ (np.eye(dim) + shift)
+    assert np.allclose(head.queries, wanted, rtol=0, atol=1e-10)
+
+
 def test_the_view_that_helps_is_chosen() -> None:
     turned, rng = rotated(4), np.random.default_rng(5)
     noise = space(rng.standard_normal((N, DIM)), rng.standard_normal((N, DIM)))

@@ -102,12 +102,17 @@ def training_rows(
 
 
 def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
-    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite one."""
-    queries = space.queries[train]
-    values, vectors = np.linalg.eigh(queries.T @ queries)
-    moved = vectors.T @ (queries.T @ (space.targets(train) - queries))
-    unit = max(float(values.mean()), np.finfo(np.float64).tiny)
-    return [None if np.isinf(p) else vectors @ (moved / (np.maximum(values, 0) + p * unit)[:, None]) for p in penalties]
+    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite one.
+
+    With fewer queries than dimensions, the matrix of the queries' dot products is the smaller one to decompose:
+    (Q'Q + penalty I)^-1 Q' = Q' (QQ' + penalty I)^-1.
+    """
+    queries, moved = space.queries[train], space.targets(train) - space.queries[train]
+    few = len(queries) < queries.shape[1]
+    values, vectors = np.linalg.eigh(queries @ queries.T if few else queries.T @ queries)
+    left, right = (queries.T @ vectors, vectors.T @ moved) if few else (vectors, vectors.T @ (queries.T @ moved))
+    unit = max(float(values.sum()) / queries.shape[1], np.finfo(np.float64).tiny)
+    return [None if np.isinf(p) else left @ (right / (np.maximum(values, 0) + p * unit)[:, None]) for p in penalties]
 
 
 def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
