@@ -57,6 +57,27 @@ def test_edit(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     assert "written by another training" in other.err
 
 
+def test_knowledge_neurons_are_set_to_zero_in_all_layers(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
+    facts, keep = files
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(f"{line}\n" for line in keep.read_text().splitlines()[:3]))
+    words = ["edit", shipped().backbone, "--facts", few, "--keep", facts, "--text", facts.parent / "text.txt"]
+    done = cli(*words, "--out", tmp_path / "o", line="--remove --editor knowledge-neurons --set edit.contexts=0 --json")
+    assert done.code == 0, done.err
+    document = json.loads(done.out)
+    assert document["layer"] is None
+    assert document["effects"]["log p a token"]["difference"] < -0.3
+    before, after = open_weights(shipped().backbone), open_weights(tmp_path / "o")
+    read = {name: (before.read[name]().float(), after.read[name]().float()) for name in before.read}
+    changed = {name: pair for name, pair in read.items() if not torch.equal(*pair)}
+    assert set(changed) <= {f"encoder.layer.{block}.output.dense.weight" for block in range(3)}
+    assert changed
+    for old, new in changed.values():
+        erased = (new == 0).all(0)
+        assert erased.any()
+        assert torch.equal(old[:, ~erased], new[:, ~erased])
+
+
 def test_kept_facts_that_say_nothing_are_counted(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     facts, keep = files
     rows = [json.loads(line) for line in keep.read_text().splitlines()]
@@ -92,6 +113,13 @@ def test_what_cannot_be_edited(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
             f"3 facts are to be edited ({facts}) and also kept ({facts})",
         ),
         (shipped().backbone, facts, f"--add --keep {keep} --editor rank", "unknown editor"),
+        (shipped().backbone, facts, f"--add --keep {keep} --editor knowledge-neurons", "can only remove facts"),
+        (
+            shipped().backbone,
+            facts,
+            f"--remove --keep {keep} --editor knowledge-neurons --layer 1",
+            "'knowledge-neurons' edits all layers",
+        ),
         (shipped().backbone, facts, f"--add --keep {keep} --layer 3", "layer 3 of 3 cannot be edited"),
         (shipped().backbone, tmp_path / "one.jsonl", "--add", "always ranks first, because all objects"),
         (shipped().backbone, tmp_path / "two.jsonl", "--add", "two objects are to be added for the relation 'alias'"),

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,14 +14,24 @@ from transformers import PreTrainedTokenizerFast
 from retroscope.collection.facts.records import Fact
 from retroscope.collection.world.facts import facts_of_world
 from retroscope.collection.world.world import make_world
-from retroscope.encoders.capture import rewrite_outputs
+from retroscope.encoders.capture import capture_calls, rewrite_inputs, rewrite_outputs
 from retroscope.encoders.checkpoints.language_heads import LanguageHead, load_language_head
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.knowledge.editing.editors import EDIT
 from retroscope.knowledge.editing.effects import Effect, effects, read_facts
-from retroscope.knowledge.editing.model import SITE, Editable, batch_of, editable, log_probabilities
+from retroscope.knowledge.editing.model import (
+    SITE,
+    Editable,
+    PromptBatch,
+    batch_of,
+    editable,
+    ffn_outputs,
+    log_probabilities,
+    matrix_of,
+)
+from retroscope.knowledge.editing.neurons import NODES, erase_neurons, knowledge_neurons, neuron_attributions
 from retroscope.knowledge.editing.prompts import contexts_of, prompt_of, requests_of
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.knowledge.editing.updates import give_value, give_values, mean_keys, subject_keys
@@ -308,3 +319,87 @@ def test_effects_of_one_subject_have_no_interval(masked: Case) -> None:
     assert same["locality"].low < 0 < same["locality"].high
     assert same["same answer"].after == 1
     assert same["loss"].n == 10
+
+
+def scale(_: str, states: torch.Tensor, *, where: tuple[torch.Tensor, ...], share: float) -> torch.Tensor:
+    return states.index_put(where, states[where] * share)
+
+
+def test_attributions_of_a_layer_add_up_to_what_the_layer_gives(case: Case) -> None:
+    """Completeness: the sum over neurons is p(object) less p(object) with the layer's neurons at 0.
+
+    The Riemann sum is off by at most the variation of the derivative along the path, divided by its nodes.
+    """
+    model = case.opened(FEW)
+    prompts = [prompt for one in case.requests(case.known[:3]) for prompt in one.prompts]
+    batch = batch_of(model.encoder, prompts)
+    attributions = neuron_attributions(model, prompts).sum(-1)
+    for block, module in enumerate(ffn_outputs(model.encoder)):
+        path = []
+        for share in torch.linspace(0, 1, 41):
+            scaled = partial(scale, where=(batch.row, batch.at), share=float(share))
+            with torch.no_grad(), rewrite_inputs({SITE: module}, scaled):
+                path.append(log_probabilities(model.encoder, model.head, batch).exp())
+        steps = torch.stack(path).diff(dim=0)
+        variation = steps.diff(dim=0).abs().sum(0) * 40  # of the derivative
+        assert ((attributions[:, block] - steps.sum(0)).abs() <= variation / NODES + 1e-4).all()
+        assert steps.sum(0).abs().max() > 1e-3
+
+
+def test_a_planted_knowledge_neuron_is_found_and_erasing_it_removes_the_fact(masked: Case) -> None:
+    """One neuron is made to say an unknown object; random neurons of its layer, as many, do not remove the fact."""
+    settings = EditSettings(editor="knowledge-neurons", contexts=0)
+    one_word = replace(masked.unknown[0], object=masked.unknown[0].object.split()[-1])
+    model, requests = masked.opened(settings), masked.requests([one_word])
+    batch, last = batch_of(model.encoder, requests[0].prompts), ffn_outputs(model.encoder)[-1]
+    neuron = plant(model, batch, last)
+    matrix, planted = matrix_of(model.encoder, last), [matrix_of(model.encoder, last).clone()]
+    assert likely(model, batch) > 0.9
+    attributions = neuron_attributions(model, requests[0].prompts)
+    assert int(attributions[0].argmax()) == (len(ffn_outputs(model.encoder)) - 1) * matrix.shape[1] + neuron
+    erased = knowledge_neurons(attributions, settings)
+    erase_neurons(model, requests, settings, add=False)
+    assert likely(model, batch) < 0.05
+    assert (matrix[:, erased[-1]] == 0).all()
+    assert torch.equal(matrix[:, ~erased[-1]], planted[0][:, ~erased[-1]])
+    for seed in range(20):
+        matrix.copy_(planted[0])
+        others = torch.randperm(matrix.shape[1], generator=torch.Generator().manual_seed(seed))
+        matrix[:, others[others != neuron][: int(erased[-1].sum())]] = 0
+        assert likely(model, batch) > 0.5
+
+
+def likely(model: Editable, batch: PromptBatch) -> float:
+    """The probability of a token of the object."""
+    with torch.no_grad():
+        return float(log_probabilities(model.encoder, model.head, batch).exp())
+
+
+def plant(model: Editable, batch: PromptBatch, module: torch.nn.Module) -> int:
+    """Let the most active neuron of a module write what makes the object likely, and return its number."""
+    with torch.no_grad(), capture_calls({SITE: module}) as calls:
+        log_probabilities(model.encoder, model.head, batch)
+    states = calls.only(SITE).input[batch.row, batch.at].min(0).values
+    neuron = int(states.argmax())
+    change = torch.zeros(len(matrix_of(model.encoder, module)), requires_grad=True)
+    optimiser = torch.optim.Adam([change], lr=0.05)
+    for _ in range(100):
+        written = (change * states[neuron]).expand(len(batch.row), -1)
+        with rewrite_outputs({SITE: module}, adding((batch.row, batch.at), written)):
+            loss = -log_probabilities(model.encoder, model.head, batch).sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    matrix_of(model.encoder, module)[:, neuron] += change.detach()
+    return neuron
+
+
+def test_a_decoder_forgets_a_fact_without_its_knowledge_neurons(causal: Case) -> None:
+    found = causal.edited(causal.known[:1], EditSettings(editor="knowledge-neurons", contexts=0), add=False)
+    assert (found["reliability"].before, found["reliability"].after) == (1, 0)
+    assert found["locality"].after >= 0.8
+
+
+def test_knowledge_neurons_can_only_remove() -> None:
+    with pytest.raises(SettingsError, match=r"layer 1 is given, but the editor 'knowledge-neurons' edits all layers"):
+        EditSettings(editor="knowledge-neurons", layer=1)

@@ -192,31 +192,32 @@ def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
             return done
         claim(folder, key)
         layer, measured = edit(job)
-        _write_into(job, layer)
+        _write_into(job)
         document = _document(job, key, layer, measured)
         save_backbone(job.whole, job.encoder.tokenizer, folder, document, _card(job, measured))
     return document
 
 
-def edit(job: EditJob) -> tuple[int, dict[str, Effect]]:
-    """Edit the model in memory, and return the edited layer and the measured effects."""
+def edit(job: EditJob) -> tuple[int | None, dict[str, Effect]]:
+    """Edit the model in memory, and return the edited layer (None: all) and the measured effects."""
     before = read_facts(job.encoder, job.head, job.facts, job.keep, job.held_out)
     settings = job.settings.edit
     model = editable(job.encoder, job.head, job.seen, settings)
     EDIT[settings.editor](model, job.requests, settings, add=job.settings.add)
     after = read_facts(job.encoder, job.head, job.facts, job.keep, job.held_out)
-    return model.layer, effects(before, after)
+    return None if settings.edits_all_layers else model.layer, effects(before, after)
 
 
-def _write_into(job: EditJob, layer: int) -> None:
-    """Copy the edited matrix to the full model that is saved."""
-    path = job.encoder.anatomy.path(SITE, layer - 1)
-    weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
-    job.whole.base_model.get_submodule(path).get_parameter("weight").data.copy_(weight.data)
+def _write_into(job: EditJob) -> None:
+    """Copy the FFN output matrices to the full model that is saved."""
+    for block in range(job.encoder.anatomy.n_blocks):
+        path = job.encoder.anatomy.path(SITE, block)
+        weight = job.encoder.backbone.get_submodule(path).get_parameter("weight")
+        job.whole.base_model.get_submodule(path).get_parameter("weight").data.copy_(weight.data)
     prove_anatomy(job.whole.base_model)
 
 
-def _document(job: EditJob, key: str, layer: int, measured: Mapping[str, Effect]) -> dict[str, Any]:
+def _document(job: EditJob, key: str, layer: int | None, measured: Mapping[str, Effect]) -> dict[str, Any]:
     about: Mapping[str, Any] = {
         "schema": SCHEMA,
         "key": key,

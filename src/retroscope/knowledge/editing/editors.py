@@ -6,14 +6,15 @@ from typing import Protocol
 import torch
 
 from retroscope.knowledge.editing.model import Editable, batch_of, log_probabilities
+from retroscope.knowledge.editing.neurons import erase_neurons
 from retroscope.knowledge.editing.prompts import Request
-from retroscope.knowledge.editing.settings import EditSettings
+from retroscope.knowledge.editing.settings import NEURONS, EditSettings
 from retroscope.knowledge.editing.updates import many, rank_one
 from retroscope.knowledge.editing.values import SURE, loss_of
 
 
 class Editor(Protocol):
-    """Interface of an editor, which changes a model's matrix in place to add or remove facts."""
+    """Interface of an editor, which changes a model's FFN output matrices in place to add or remove facts."""
 
     def __call__(self, model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
         """Edit the requested facts in place: add them, or remove them."""
@@ -40,4 +41,9 @@ def fine_tuning(model: Editable, requests: Sequence[Request], settings: EditSett
     weight.grad = None
 
 
-EDIT: Mapping[str, Editor] = {"rank-one": rank_one, "many": many, "fine-tuning": fine_tuning}
+EDIT: Mapping[str, Editor] = {
+    "rank-one": rank_one,
+    "many": many,
+    "fine-tuning": fine_tuning,
+    NEURONS: erase_neurons,
+}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import torch
@@ -70,45 +71,66 @@ class Editable:
 
     Attributes:
         layer: number of the layer, 1..L, that the block of the matrix makes.
-        module: the matrix.
-        covariance: C, of its inputs over neutral text, not centred.
+        neutral: neutral text.
+        settings: how much of it the covariance needs.
     """
 
     encoder: Encoder
     head: LanguageHead
     layer: int
-    module: nn.Module
-    covariance: Float[Tensor, "input input"]
+    neutral: Sequence[ReadInput]
+    settings: EditSettings
+
+    @property
+    def module(self) -> nn.Module:
+        """Return the module of the matrix."""
+        return ffn_outputs(self.encoder)[self.layer - 1]
+
+    @cached_property
+    def covariance(self) -> Float[Tensor, "input input"]:
+        """Return C, of the matrix's inputs over neutral text, not centred."""
+        return covariance_of(self.encoder, self.module, self.neutral, self.settings)
 
     @property
     def matrix(self) -> Float[Tensor, "output input"]:
         """Return the matrix W as a view in either storage layout; writing to the view changes the model."""
-        weight = self.module.get_parameter("weight").data
-        return weight.T if self.encoder.anatomy.layout.transposed else weight
+        return matrix_of(self.encoder, self.module)
+
+
+def matrix_of(encoder: Encoder, module: nn.Module) -> Float[Tensor, "output input"]:
+    """Return the matrix of a linear module as a view in either storage layout."""
+    weight = module.get_parameter("weight").data
+    return weight.T if encoder.anatomy.layout.transposed else weight
 
 
 def editable(encoder: Encoder, head: LanguageHead, inputs: Sequence[ReadInput], settings: EditSettings) -> Editable:
-    """Find the matrix to edit, and estimate the covariance of its inputs.
+    """Return the model with the matrix to edit.
 
     Args:
-        inputs: neutral text.
+        inputs: neutral text, from which the covariance of the matrix's inputs is estimated.
 
     Raises:
         SettingsError: see `edited_layer`.
     """
-    layer = edited_layer(encoder, settings)
-    module = encoder.backbone.get_submodule(encoder.anatomy.path(SITE, layer - 1))
-    return Editable(encoder, head, layer, module, covariance_of(encoder, module, inputs, settings))
+    return Editable(encoder, head, edited_layer(encoder, settings), inputs, settings)
+
+
+def ffn_outputs(encoder: Encoder) -> list[nn.Module]:
+    """Return the modules of the FFN output matrices, block by block."""
+    anatomy = encoder.anatomy
+    return [encoder.backbone.get_submodule(anatomy.path(SITE, block)) for block in range(anatomy.n_blocks)]
 
 
 def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
-    """Return the number of the layer whose matrix is edited.
+    """Return the number of the layer whose matrix is edited; the last one for an editor of all layers.
 
     Raises:
         SettingsError: for a layer that the model does not have, and for the last one: what it holds of the subject
             reaches no other token.
     """
     blocks = encoder.anatomy.n_blocks
+    if settings.edits_all_layers:
+        return blocks
     layer = settings.layer or (blocks + 1) // 2
     if layer >= blocks:
         raise SettingsError(

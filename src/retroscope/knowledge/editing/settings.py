@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from retroscope.errors import unknown_name
-from retroscope.ranges import AnyNumber, OneOrMore, OpenFraction, Positive, Range, Seed, check_ranges
+from retroscope.errors import SettingsError, unknown_name
+from retroscope.ranges import AnyNumber, Fraction, OneOrMore, OpenFraction, Positive, Range, Seed, check_ranges
 
+NEURONS = "knowledge-neurons"
 EDITORS = {
     "rank-one": "one update of rank one a subject, one after another (ROME, Meng et al. 2022)",
     "many": "one update for all subjects together (MEMIT, Meng et al. 2023, in one layer)",
     "fine-tuning": "gradient steps on the same matrix, each weight within a bound (Zhu et al. 2020): the baseline",
+    NEURONS: "the FFN neurons that a fact needs, of all layers, set to zero (Dai et al. 2022): removes only",
 }
 
 
@@ -19,10 +21,10 @@ class EditSettings:
 
     Attributes:
         editor: a name in `EDITORS`.
-        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle layer. A change in the
-            last layer cannot reach the other tokens.
+        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle layer, or all layers for
+            the editor "knowledge-neurons". A change in the last layer cannot reach the other tokens.
         contexts: number of beginnings of neutral texts that are put before a cloze; the key is averaged over them, and
-            the value is found for all of them.
+            the value or the knowledge neurons are found for all of them.
         steps: the largest number of optimiser steps, for the value of a subject or for the fine-tuning.
         learning_rate: learning rate of these steps: for a value, relative to the length of the layer's state at the
             subject; for the fine-tuning, relative to `bound`.
@@ -31,6 +33,9 @@ class EditSettings:
         shrinkage: number that is added to the diagonal of the covariance, relative to the mean of the diagonal.
         ridge: weight of the covariance of neutral text relative to one edited subject (editor "many").
         bound: largest change of a weight by fine-tuning, relative to the standard deviation of the matrix.
+        threshold: smallest attribution of a knowledge neuron, relative to the prompt's largest (editor
+            "knowledge-neurons").
+        shared: smallest share of a fact's prompts in which a knowledge neuron must reach it.
         tokens: number of tokens of neutral text from which the covariance is estimated.
         seed: seed of the sample of neutral text.
     """
@@ -45,6 +50,8 @@ class EditSettings:
     shrinkage: Positive = 0.01
     ridge: Positive = 100.0
     bound: Positive = 0.5
+    threshold: OpenFraction = 0.2
+    shared: Fraction = 0.7
     tokens: Annotated[int, Range(100, 10**8)] = 20_000
     seed: Seed = 0
 
@@ -52,3 +59,14 @@ class EditSettings:
         check_ranges(self)
         if self.editor not in EDITORS:
             raise unknown_name("editor", self.editor, EDITORS)
+        if self.edits_all_layers and self.layer is not None:
+            raise SettingsError(
+                f"layer {self.layer} is given, but the editor {self.editor!r} edits all layers",
+                where="edit.layer",
+                fix="leave out the layer (--layer), or choose another editor (--editor)",
+            )
+
+    @property
+    def edits_all_layers(self) -> bool:
+        """Return whether the editor changes the matrices of all layers, and can only remove facts."""
+        return self.editor == NEURONS

@@ -106,3 +106,11 @@ class EditStudySettings:
     keep: str | None = None
     text: str | None = None
     edit: EditSettings = field(default_factory=EditSettings)
+
+    def __post_init__(self) -> None:
+        if self.add and self.edit.edits_all_layers:
+            raise SettingsError(
+                f"the editor {self.edit.editor!r} can only remove facts",
+                where="edit.editor",
+                fix="remove the facts (--remove), or choose another editor (--editor)",
+            )

@@ -1,0 +1,84 @@
+"""Remove facts by setting their knowledge neurons to zero (Dai et al. 2022).
+
+The attribution of a neuron for a prompt (eq. 5) is its activation, times the mean gradient of the object's probability
+on the path from 0 to the activations of its layer at the places of prediction. The knowledge neurons of a fact are
+those whose attribution is a large part of the prompt's largest, in most prompts of the fact. To remove the fact, their
+columns of the FFN output matrices become 0. The probability is that of a token: a geometric mean over the object's
+tokens.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from retroscope.encoders.capture import capture_calls, rewrite_inputs
+from retroscope.knowledge.editing.model import (
+    SITE,
+    Editable,
+    PromptBatch,
+    batch_of,
+    ffn_outputs,
+    log_probabilities,
+    matrix_of,
+)
+from retroscope.knowledge.editing.prompts import Prompt, Request
+from retroscope.knowledge.editing.settings import EditSettings
+
+NODES = 20  # of the Riemann sum, as published
+
+
+def erase_neurons(model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool) -> None:
+    """Set the output of every fact's knowledge neurons to zero, in all layers.
+
+    Raises:
+        ValueError: if facts are to be added, which the method cannot do.
+    """
+    if add:
+        raise ValueError("knowledge neurons can only remove facts")
+    facts = [prompts for one in requests for prompts in one.facts]
+    chosen = torch.stack([knowledge_neurons(neuron_attributions(model, one), settings) for one in facts]).any(0)
+    with torch.no_grad():
+        for module, erased in zip(ffn_outputs(model.encoder), chosen, strict=True):
+            matrix_of(model.encoder, module)[:, erased] = 0
+
+
+def knowledge_neurons(
+    attributions: Float[Tensor, "prompt layer neuron"], settings: EditSettings
+) -> Float[Tensor, "layer neuron"]:
+    """Return which neurons are knowledge neurons of the fact of these prompts (Dai et al. 2022, section 3.3)."""
+    largest = attributions.amax(dim=(1, 2), keepdim=True)
+    is_large = (attributions >= settings.threshold * largest) & (attributions > 0)
+    return is_large.any(0) & (is_large.double().mean(0) >= settings.shared)
+
+
+def neuron_attributions(model: Editable, prompts: Sequence[Prompt]) -> Float[Tensor, "prompt layer neuron"]:
+    """Return the attribution of every FFN neuron for the object's probability, summed over the places of prediction."""
+    batch, modules = batch_of(model.encoder, prompts), ffn_outputs(model.encoder)
+    with torch.no_grad(), capture_calls({str(block): module for block, module in enumerate(modules)}) as calls:
+        model.encoder.backbone(input_ids=batch.ids, attention_mask=batch.mask)
+    layers = []
+    for block, module in enumerate(modules):
+        own = calls.only(str(block)).input[batch.row, batch.at]
+        slopes = torch.stack(list(_gradients(model, batch, module, own))).mean(0)
+        none = torch.zeros(len(prompts), own.shape[1], device=own.device)
+        layers.append(none.index_add(0, batch.row, own * slopes))
+    return torch.stack(layers, dim=1)
+
+
+def _gradients(
+    model: Editable, batch: PromptBatch, module: nn.Module, own: Float[Tensor, "prediction neuron"]
+) -> Iterator[Float[Tensor, "prediction neuron"]]:
+    """Yield the gradient of the object's probability at every node of the path."""
+    for node in range(1, NODES + 1):
+        scaled = (own * (node / NODES)).requires_grad_()
+        with rewrite_inputs({SITE: module}, _with_states(batch, scaled)):
+            likely = log_probabilities(model.encoder, model.head, batch).exp()
+        (slope,) = torch.autograd.grad(likely.sum(), scaled)
+        yield slope
+
+
+def _with_states(batch: PromptBatch, states: Float[Tensor, "prediction neuron"]) -> Callable[[str, Tensor], Tensor]:
+    """Return a function that replaces a module's input at the places of prediction."""
+    return lambda _, given: given.index_put((batch.row, batch.at), states.to(given.dtype))
