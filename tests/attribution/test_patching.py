@@ -227,6 +227,24 @@ def test_queries_are_corrupted_as_their_names_say() -> None:
     assert all(sorted(text.split()) == ["cat", "rare", "the"] and text != queries["a"] for text in orders["a"])
 
 
+@pytest.mark.parametrize(
+    ("text", "negated"),
+    [
+        ("who IS the king of zembla", "who IS not the king of zembla"),
+        ("who wrote zembla", "who wrote not zembla"),
+        ("does it rain, and is it cold in zembla", "does not it rain, and is it cold in zembla"),
+        ("this island of zembla", "not this island of zembla"),  # "is" within a word is no verb
+        ("who was not king of zembla", None),
+        ("why isn\u2019t zembla a king", None),
+        ("who never wrote", None),
+        ("?", None),
+    ],
+)
+def test_a_negated_query_has_one_negation_more(text: str, negated: str | None) -> None:
+    ((_, found),) = corruptions({"a": text}, word_counts(["who is the king", "who wrote it of"]), "negated", seed=0)
+    assert found == (() if negated is None else (negated,))
+
+
 @pytest.mark.filterwarnings("ignore:Module .* has a submodule named:UserWarning")  # nnsight renames BERT's "output"
 @pytest.mark.parametrize("name", ["bert", "llama"])
 def test_nnsight_patches_a_head_to_the_same_numbers(name: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from retroscope.attribution.patching.corruption import CORRUPTIONS
+from retroscope.attribution.patching.corruption import CORRUPTIONS, USUAL
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.ranges import AnyNumber, Distinct, Range, Seed, check_ranges
 
@@ -18,7 +18,8 @@ class PatchingSettings:
 
     Attributes:
         corruptions: how queries are corrupted: "swapped" (the rarest word is replaced by that of another query with as
-            many tokens), "removed" (the rarest word is left out), "order" (the words are shuffled).
+            many tokens), "removed" (the rarest word is left out), "order" (the words are shuffled); on request "negated"
+            ("not" is added; English only).
         components: components that are patched: every "head", "ffn" or "block".
         tokens: tokens at which they are patched: the tokens that were "changed" (if the corrupted text has as many),
             the "rest", or "all".
@@ -27,7 +28,7 @@ class PatchingSettings:
         seed: seed of the draw, of swapped words and orders, and of the random patches.
     """
 
-    corruptions: Annotated[tuple[str, ...], Distinct()] = CORRUPTIONS
+    corruptions: Annotated[tuple[str, ...], Distinct()] = USUAL
     components: Annotated[tuple[str, ...], Distinct()] = COMPONENT_NAMES
     tokens: Annotated[tuple[str, ...], Distinct()] = ("changed", "rest")
     limit: AnyNumber = 64

@@ -19,6 +19,7 @@ CORRUPTED = {
     "swapped": "the rarest word swapped",
     "removed": "the rarest word removed",
     "order": "the words in another order",
+    "negated": "the query negated",
 }
 TOKENS = {"changed": "at the changed tokens", "rest": "at the other tokens", "all": "at all tokens"}
 

@@ -4,6 +4,8 @@
   Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements over noise, which leaves the data's distribution.
 - `removed`: the rarest word is removed. The axiom: a text without a query term is less relevant.
 - `order`: the words are put into another order, which should change little for a bag of words.
+- `negated`: "not" is put behind the first auxiliary verb, else before the rarest word. English only. The axiom: what
+  answers a question does not answer its negation. A query that is negated already is left out.
 
 Rarity is counted over the words of the collection's queries and passages.
 """
@@ -15,7 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CORRUPTIONS = ("swapped", "removed", "order")
+USUAL = ("swapped", "removed", "order")
+CORRUPTIONS = (*USUAL, "negated")
+AUXILIARY = re.compile(
+    r"\b(?:am|is|are|was|were|do|does|did|has|have|had|can|could|will|would|shall|should|may|might|must)\b",
+    re.IGNORECASE,
+)
+NEGATION = re.compile(
+    r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|cannot)\b|n['\u2019]t\b", re.IGNORECASE
+)
 WORD = re.compile(r"\w+")
 COUNTED = 20_000  # passages whose words are counted, at most
 
@@ -70,6 +80,8 @@ def corruptions(
             yield i, _reordered(text, rng)
         elif kind == "removed":
             yield i, tuple(t for t in [_spliced(text, word, "")] if WORD.search(t))
+        elif kind == "negated":
+            yield i, () if NEGATION.search(text) else (_negated(text, word),)
         else:
             others = [w for j, w in words.items() if j != i and w.lower() != word.group().lower()]
             yield i, tuple(_spliced(text, word, others[k]) for k in rng.permutation(len(others)))
@@ -79,6 +91,14 @@ def _spliced(text: str, word: re.Match[str], other: str) -> str:
     """Return the text with the matched word replaced; an empty `other` removes the word and its space."""
     before, after = text[: word.start()], text[word.end() :]
     return f"{before}{other}{after}" if other else f"{before.rstrip()} {after.lstrip()}".strip()
+
+
+def _negated(text: str, word: re.Match[str]) -> str:
+    """Return the text with "not" behind its first auxiliary verb; without one, before the matched word."""
+    verb = AUXILIARY.search(text)
+    if verb is None:
+        return f"{text[: word.start()]}not {text[word.start() :]}"
+    return f"{text[: verb.end()]} not{text[verb.end() :]}"
 
 
 def _reordered(text: str, rng: np.random.Generator) -> tuple[str, ...]:
