@@ -18,8 +18,8 @@ class PatchingSettings:
 
     Attributes:
         corruptions: how queries are corrupted: "swapped" (the rarest word is replaced by that of another query with as
-            many tokens), "removed" (the rarest word is left out), "order" (the words are shuffled); on request "negated"
-            ("not" is added; English only).
+            many tokens), "removed" (the rarest word is left out), "order" (the words are shuffled); and, not by
+            default, "negated" ("not" is added; English only).
         components: components that are patched: every "head", "ffn" or "block".
         tokens: tokens at which they are patched: the tokens that were "changed" (if the corrupted text has as many),
             the "rest", or "all".
