@@ -20,7 +20,7 @@ from retroscope.representations.extraction import extract, plan_extraction
 from retroscope.representations.settings import ExtractionSettings
 from toys import TEXTS, TOYS, save_toy
 
-POOLED = ("mean", "cls", "last_token", "max", "weighted_mean")
+POOLED = ("mean", "cls", "last_token", "max", "weighted_mean", "mean_sqrt_len")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 

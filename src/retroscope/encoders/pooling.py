@@ -44,6 +44,12 @@ def mean(hidden: Hidden, mask: Mask) -> Pooled:
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
 
 
+def mean_sqrt_len(hidden: Hidden, mask: Mask) -> Pooled:
+    """Return the sum of the states of real tokens, divided by the square root of their number."""
+    weights = mask.to(hidden.dtype)
+    return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True).sqrt()
+
+
 def weighted_mean(hidden: Hidden, mask: Mask, skipped: int = 0) -> Pooled:
     """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2).
 
@@ -78,6 +84,7 @@ POOLINGS: dict[str, Pooling] = {
     "last_column": last_column,
     "max": maximum,
     "weighted_mean": weighted_mean,
+    "mean_sqrt_len": mean_sqrt_len,
 }
 
 ONE_TOKEN = frozenset({"cls", "pooler", "last_token", "last_column"})  # poolings that read one token

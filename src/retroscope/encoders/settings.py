@@ -16,7 +16,7 @@ from retroscope.ranges import OneOrMore, check_ranges
 
 PUBLISHED_PROTOCOL = "ielab-2025"  # of arXiv 2505.07166, quirks included
 PROTOCOLS = ("default", PUBLISHED_PROTOCOL)
-POOLING_NAMES = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean")
+POOLING_NAMES = ("cls", "pooler", "mean", "last_token", "last_column", "max", "weighted_mean", "mean_sqrt_len")
 SIMILARITY_NAMES = ("cosine", "dot")
 DEVICE, DEVICES = re.compile(r"(cpu|cuda|mps)(:\d{1,4})?"), "use 'cpu', 'cuda', 'cuda:1', 'mps' ..."
 DTYPES = ("float32", "bfloat16", "float16", "float64")  # as torch calls them

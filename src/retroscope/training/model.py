@@ -111,7 +111,7 @@ def _check(backbone: Retriever) -> None:
         raise TrainingError(
             f"a sentence-transformers folder cannot store this recipe: {'; '.join(problems)}",
             where=backbone.name,
-            fix="start from the plain backbone, with pooling cls, mean, last_token, max or weighted_mean",
+            fix="start from the plain backbone, with pooling cls, mean, last_token, max, weighted_mean or mean_sqrt_len",
         )
 
 

@@ -38,6 +38,7 @@ OUR_POOLINGS: Mapping[str, str] = {
     "max": "max",
     "lasttoken": "last_token",
     "weightedmean": "weighted_mean",
+    "mean_sqrt_len_tokens": "mean_sqrt_len",
 }
 POOLING_KEYS: Mapping[str, str] = {  # first generation: one boolean per mode
     "pooling_mode_cls_token": "cls",
