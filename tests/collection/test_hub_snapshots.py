@@ -40,8 +40,9 @@ def save_pairs(folder: Path, names: Iterable[str], columns: tuple[str, ...]) -> 
         ["train-00000-of-00001"],
         ["train"],
         [HASHED],
+        ["train/0000", "train/0001"],
     ],
-    ids=["data", "beside the card", "whole", "with a hash"],
+    ids=["data", "beside the card", "whole", "with a hash", "converted by the hub"],
 )
 @pytest.mark.parametrize("columns", [("anchor", "positive", "negative"), ("query", "answer", "negative_1")])
 def test_parquet_of_a_snapshot_is_read_back(columns: tuple[str, ...], names: list[str], tmp_path: Path) -> None:
@@ -90,6 +91,32 @@ def test_parquet_files_in_two_places_are_refused(tmp_path: Path) -> None:
     folder = save_pairs(tmp_path, ["train", "data/train"], ("anchor", "positive"))
     with pytest.raises(CollectionError, match=r"this folder and the folder data in it both have parquet files"):
         load_collection(folder)
+
+
+@pytest.mark.parametrize(
+    "names", [["train/0000", "train/0002"], ["train/0001"], ["train/0000", "train"]], ids=["gap", "no first", "twice"]
+)
+def test_files_of_a_conversion_that_lacks_some_are_refused(names: list[str], tmp_path: Path) -> None:
+    folder = save_pairs(tmp_path, names, ("anchor", "positive"))
+    with pytest.raises(CollectionError, match=r"'train' are not all parts of one set(.|\n)*train/0000\.parquet"):
+        load_collection(folder)
+
+
+def test_splits_and_configurations_converted_by_the_hub(tmp_path: Path) -> None:
+    for split, row in zip(("train", "test"), PAIRS[:2], strict=True):
+        save(tmp_path / "pair" / split / "0000.parquet", [{"anchor": row[0], "positive": row[1]}])
+    assert [q.text for q in load_collection(tmp_path / "pair", split="test").queries.values()] == [PAIRS[1][0]]
+    passages, queries, judgments = TOY
+    beir = tmp_path / "beir"
+    save(
+        beir / "corpus" / "corpus" / "0000.parquet", [{"_id": p.id, "title": p.title, "text": p.text} for p in passages]
+    )
+    save(beir / "queries" / "queries" / "0000.parquet", [{"_id": q.id, "text": q.text} for q in queries])
+    rows = [dict(zip(NAMES, (j.query_id, j.passage_id, j.relevance), strict=True)) for j in judgments]
+    save(beir / "default" / "test" / "0000.parquet", rows)
+    read = load_collection(beir)
+    assert_same(read, TOY)
+    assert (read.mapping["judgments"], read.mapping["split"]) == ("default", "test")
 
 
 def write_nano(folder: Path, qrels: Iterable[Mapping[str, object]]) -> Path:

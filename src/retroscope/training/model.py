@@ -111,7 +111,7 @@ def _check(backbone: Retriever) -> None:
         raise TrainingError(
             f"a sentence-transformers folder cannot store this recipe: {'; '.join(problems)}",
             where=backbone.name,
-            fix="start from the plain backbone, with pooling cls, mean, last_token, max, weighted_mean or mean_sqrt_len",
+            fix=f"start from the plain backbone, with one of the poolings {', '.join(OUR_POOLINGS.values())}",
         )
 
 

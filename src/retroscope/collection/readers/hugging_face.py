@@ -4,9 +4,9 @@ Four layouts. BEIR's (as MTEB publishes it): `corpus`, `queries` and `qrels` or 
 folder of parquet files or a data set saved with `save_to_disk`; or the configurations of a Hub name, also in a copy
 of its repository, whose card (README.md) says which files each one has.
 Or one data set saved with `save_to_disk`, or a folder of parquet files SPLIT-00000-of-00002.parquet, as downloaded
-from the Hub (its files may be in `data`), whose rows are of one of `ROW_FORMATS`. Recognised by the three folders, by
-the files that `save_to_disk` leaves, or by the columns of the first parquet file. Everything but parquet needs the
-extra `datasets`. No loading script is ever run.
+from the Hub (its files may be in `data`; the Hub's own conversion has SPLIT/0000.parquet), whose rows are of one of
+`ROW_FORMATS`. Recognised by the three folders, by the files that `save_to_disk` leaves, or by the columns of the first
+parquet file. Everything but parquet needs the extra `datasets`. No loading script is ever run.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""Parquet files of a folder by split: SPLIT.parquet, or SPLIT-00000-of-00002.parquet (the hub's names)."""
+"""Parquet files of a folder by split: SPLIT.parquet, or the hub's names.
+
+These are SPLIT-00000-of-00002.parquet in a repository, and SPLIT/0000.parquet in the hub's own conversion to parquet.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,21 +12,23 @@ from retroscope.collection.readers.rows import Row, RowSource, file_rows, first_
 from retroscope.errors import CollectionError
 
 SHARD = re.compile(r"-(\d+)-of-(\d+)(-[0-9a-f]{16})?$")  # older uploads end in a hash
+NUMBER = re.compile(r"\d{4}")
+DATA = "data"
 Splits = Mapping[str, RowSource]
 
 
 def parquet_folder(path: Path) -> Path | None:
-    """Return the folder with a data set's parquet files, this one or its subfolder `data`; None if neither has any.
+    """Return the folder with a data set's parquet files, this one or its subfolder "data"; None if neither has any.
 
     Raises:
         CollectionError: where both have some.
     """
-    folders = [folder for folder in (path, path / "data") if any(folder.glob("*.parquet"))]
+    folders = [folder for folder in (path, path / DATA) if _files(folder)]
     if len(folders) > 1:
         raise CollectionError(
             "this folder and the folder data in it both have parquet files, so it is unclear which of them to read",
             where=str(path),
-            fix=f"give the one that is meant, e.g. {path / 'data'}, or remove the files of the other",
+            fix=f"give the one that is meant, e.g. {path / DATA}, or remove the files of the other",
         )
     return folders[0] if folders else None
 
@@ -31,7 +36,7 @@ def parquet_folder(path: Path) -> Path | None:
 def first_of_parquet(path: Path) -> Row | None:
     """Return the first row of the first parquet file that `parquet_folder` finds; None if there is none."""
     folder = parquet_folder(path) if path.is_dir() else None
-    return None if folder is None else first_row(min(folder.glob("*.parquet")))
+    return None if folder is None else first_row(min(file for files in _files(folder).values() for file in files))
 
 
 def parquet_splits(folder: Path) -> Splits:
@@ -40,12 +45,21 @@ def parquet_splits(folder: Path) -> Splits:
     Raises:
         CollectionError: for a split that lacks parts, or that exists both whole and in parts.
     """
-    shards: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob("*.parquet")):
-        shards.setdefault(SHARD.sub("", file.stem), []).append(file)
+    shards = _files(folder)
     for name, files in shards.items():
         _check_complete(name, files, folder)
     return {name: partial(chained_rows, files) for name, files in shards.items()}
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """Map split -> its parquet files, in the order of their names."""
+    shards: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob("*.parquet")):
+        shards.setdefault(SHARD.sub("", file.stem), []).append(file)
+    for file in sorted(folder.glob("*/*.parquet")):
+        if NUMBER.fullmatch(file.stem) and file.parent.name != DATA:
+            shards.setdefault(file.parent.name, []).append(file)
+    return shards
 
 
 def chained_rows(files: Sequence[Path]) -> Iterator[Row]:
@@ -56,8 +70,16 @@ def chained_rows(files: Sequence[Path]) -> Iterator[Row]:
 
 def _check_complete(split: str, files: Sequence[Path], folder: Path) -> None:
     parts = [(int(match[1]), int(match[2])) for file in files if (match := SHARD.search(file.stem))]
-    whole = len(files) == 1 and not parts
-    if not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
+    whole = len(files) == 1 and not parts and files[0].parent == folder
+    numbered = [file for file in files if file.parent != folder]
+    if numbered and (numbered != files or [int(file.stem) for file in files] != [*range(len(files))]):
+        raise CollectionError(
+            f"the files of the split {split!r} are not all parts of one set: "
+            f"{', '.join(str(file.relative_to(folder)) for file in files)}",
+            where=str(folder),
+            fix=f"download all of {split}/0000.parquet, {split}/0001.parquet ..., and remove other files of the split",
+        )
+    if not numbered and not whole and sorted(parts) != [(k, len(files)) for k in range(len(files))]:
         raise CollectionError(
             f"the files of the split {split!r} are not all parts of one set: {', '.join(file.name for file in files)}",
             where=str(folder),
