@@ -1,9 +1,10 @@
 """Effective number of dimensions of an embedding space, estimated for the population from a sample of texts.
 
 The effective rank of n texts themselves is too low: their covariance has a wider spectrum than the population's, the
-more so the nearer the number of dimensions comes to n (132 for 152 with 768 dimensions and 1,000 texts). The
-population's spectrum is therefore estimated by inverting the law of Marchenko and Pastur (El Karoui 2008, Annals of
-Statistics 36), and its effective rank is reported.
+more so the nearer the number of dimensions comes to n (132 for 152 with 768 dimensions and 1,000 texts), and the more
+the vectors differ in length. The population's spectrum is therefore estimated by inverting the law of Marchenko and
+Pastur (El Karoui 2008, Annals of Statistics 36) in its form for vectors of different lengths (El Karoui 2009, Annals of
+Applied Probability 19), and its effective rank is reported.
 """
 
 import numpy as np
@@ -15,7 +16,8 @@ from retroscope.representations.store import Vectors
 ROUNDING = 1e-10  # of the largest variance: what is below is rounding
 EQUATIONS = 60  # points at which the law is demanded
 GRID = 100  # variances that the population may have
-TOLERANCE = 1e-12  # of the interior method
+TOLERANCE = 1e-12  # of the interior method, and of Newton's
+STEPS = 200  # of Newton's method, at most; it doubles the digits in each
 LOWEST = 0.05  # of the sample's least variance: the population's may be lower where dimensions outnumber texts
 
 Eigenvalues = Float[np.ndarray, "value"]
@@ -37,26 +39,65 @@ def effective_rank(x: Vectors) -> float:
 def population_spectrum(x: Vectors) -> tuple[Eigenvalues, Eigenvalues]:
     """Estimate the variances of the population, and the number of directions with each (not a whole number).
 
-    The sample's companion Stieltjes transform v at z < 0 obeys, with population variances t of counts c over n - 1
-    degrees of freedom, z + 1 / v = sum of c t / (1 + t v) / (n - 1) (Marchenko and Pastur 1967; Silverstein 1995). At
-    many z this is a linear system in c >= 0, solved by least squares. The sum of c is at most the dimensions that vary.
+    A text's centred vector is taken as sqrt(w) times a vector with population variances t of counts c, w of mean 1. At
+    z < 0, with n - 1 degrees of freedom and the sample's eigenvalues l, there are e and v with
+
+        mean of w e / (1 + w e) = sum of l / (l - z) / (n - 1) = -z e v,
+        -z e = sum of c t / (1 + t v) / (n - 1).
+
+    The first line gives e and v, and the second at many z is a linear system in c >= 0, solved by least squares. The
+    sum of c is at most the dimensions that vary. With w = 1, v is the sample's companion Stieltjes transform.
     """
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     free = len(x) - 1
     gram = centred.T @ centred if x.shape[1] <= len(x) else centred @ centred.T
-    sample = np.maximum(np.linalg.eigvalsh(gram), 0) / free
-    sample = sample[sample > ROUNDING * sample.max()]
+    energies = np.maximum(np.linalg.eigvalsh(gram), 0)
+    sample = energies[energies > ROUNDING * energies.max()] / free
     if not len(sample):
         return np.zeros(1), np.ones(1)
     z = -np.geomspace(sample.min(), sample.max(), EQUATIONS)
-    v = (1 / (sample - z[:, None])).sum(axis=1) / free - (1 - len(sample) / free) / z
+    share = (sample / (sample - z[:, None])).sum(axis=1) / free
+    e = _shared_out(share, squared_lengths(centred, energies))
     variances = np.geomspace(LOWEST * sample.min(), sample.max(), GRID)
-    law = variances / (1 + variances * v[:, None]) / free
-    given = z + 1 / v
+    law = variances / (1 + variances * (share / (-z * e))[:, None]) / free
     most = int((np.ptp(x, axis=0) > 0).sum())
     # one more unknown takes up the dimensions without variance
-    system = np.vstack([np.hstack([law / given[:, None], np.zeros((len(z), 1))]), np.full(GRID + 1, 1 / most)])
+    scaled = np.hstack([law / (-z * e)[:, None], np.zeros((len(z), 1))])
+    system = np.vstack([scaled, np.full(GRID + 1, 1 / most)])
     return variances, nonnegative_least_squares(system, np.ones(len(z) + 1))[:GRID]
+
+
+def squared_lengths(centred: Float[np.ndarray, "text dim"], energies: Eigenvalues) -> Float[np.ndarray, "text"]:
+    """Estimate the factor w of mean 1 by which the squared length of each text differs from that of other texts.
+
+    Squared lengths r of mean 1 vary without it, too: by 2 p if the vectors are normal, p the mean squared cosine of two
+    texts. As 1 + var r = (1 + var w)(1 + 2 p), r is shrunk towards 1 until its variance is that of w.
+
+    Args:
+        energies: eigenvalues of the matrix of all dot products of texts, whose squares sum to that of its entries.
+    """
+    lengths = np.vecdot(centred, centred)
+    r, n = lengths / lengths.mean(), len(lengths)
+    pairs = (np.square(energies).sum() - np.square(lengths).sum()) / (n * (n - 1)) / lengths.mean() ** 2
+    spread = float(r.var())
+    beyond = max((1 + spread) / (1 + 2 * max(pairs, 0)) - 1, 0)
+    return np.asarray(1 + np.sqrt(beyond / spread) * (r - 1)) if beyond > 0 else np.ones(n)
+
+
+def _shared_out(share: Float[np.ndarray, "equation"], w: Float[np.ndarray, "text"]) -> Float[np.ndarray, "equation"]:
+    """Return the e whose mean of w e / (1 + w e) is the share.
+
+    Newton's method from the e of equal w, which is at most the solution (Jensen): the mean is concave in e, so that no
+    step goes beyond it.
+    """
+    e = np.asarray(share / (1 - share))
+    for _ in range(STEPS):
+        part = w * e[:, None]
+        step = (share - (part / (1 + part)).mean(axis=1)) / (w / np.square(1 + part)).mean(axis=1)
+        e = e + np.maximum(step, 0)
+        if (step <= TOLERANCE * e).all():
+            break
+    return e
 
 
 def nonnegative_least_squares(
