@@ -13,22 +13,24 @@ from retroscope.analyses.neurons.ablation.table import area_table
 from retroscope.analyses.training_runs.infer import over_trainings
 from retroscope.analyses.transplants.interactions import interaction_tables, subset_names
 from retroscope.scores import Scores
+from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.statistics.settings import ComparisonSettings
-from retroscope.statistics.trainings import TRAINING
+from retroscope.statistics.trainings import TRAINING, effects_over_trainings, stack_trainings
 
 TRAININGS, QUERIES, ALPHA, MEASURE = 3, 60, 0.05, "RR@10"
 EFFECT, OF_TRAINING = 0.12, 0.03  # of fine-tuning, and the standard deviation of it over trainings
 GROUPS = ("1-2", "3-4", "5-6")
 ALONE, BOTH = np.array([-0.05, -0.1, 0.0]), -0.1  # of a group, and of the first two beyond what each does
 SHAPLEY = ALONE + np.array([BOTH / 2, BOTH / 2, 0.0])
+PLACES = ("block:1", "block:2", "block:3", "block:4")
 FRACTIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 FEW = ComparisonSettings(resamples=500)
 
 
 def proofs(studies: int) -> list[Proof]:
     """Return the rows of several trainings, of Shapley values and of areas between ablation curves."""
-    return [trainings(studies), shapley(studies), area(studies)]
+    return [trainings(studies), places_of_trainings(studies), shapley(studies), area(studies)]
 
 
 def trainings(studies: int) -> Proof:
@@ -64,6 +66,57 @@ def drawn(seed: int, effect: float) -> dict[str, float]:
     over = over_trainings((backbone, trained), None, MEASURE, FEW)
     alone = over.each.table["p_corrected"].isel({TRAINING: 0}).item()
     return {**dict(over.retrieval.iloc[0]), "one_training": alone < ALPHA}
+
+
+def places_of_trainings(studies: int) -> Proof:
+    """Return the row of transplants over trainings; the test of the first training over queries is its control.
+
+    Without an effect of any place on average, a training still moves every place by its own amount. The weights as a
+    whole matter in all studies, else no place would be claimed.
+    """
+    null = [restored(seed, np.zeros(len(PLACES))) for seed in range(studies)]
+    truth = np.array([-EFFECT, *np.zeros(len(PLACES) - 1)])
+    planted = [restored(seed, truth) for seed in range(studies, 2 * studies)]
+    own = rate(bool((frame["p_corrected"] < ALPHA).any()) for frame, _ in null)
+    one = float(np.mean([alone for _, alone in null]))
+    covered = [
+        low <= effect <= high
+        for frame, _ in planted
+        for low, high, effect in zip(frame["ci_low"], frame["ci_high"], truth, strict=True)
+    ]
+    return Proof(
+        instrument="Several trainings (`--training`): restoring a place changes retrieval in all trainings",
+        control="the tests of one training over queries alone, taken as those of all trainings",
+        reads=f"some of {len(PLACES)} places in {short(one)} of the studies; over trainings as well {short(own.value)}",
+        failed=one > 2 * own.value,
+        false=own,
+        power=rate(bool((frame["p_corrected"] < ALPHA).iloc[0]) for frame, _ in planted),
+        planted=f"{MEASURE} {-EFFECT:+.3f} at one of {len(PLACES)} places, {TRAININGS} trainings, {QUERIES} queries",
+        coverage=rate(covered),
+        held_against="two-way analysis of variance by hand (tests/statistics/test_crossed.py)",
+    )
+
+
+def restored(seed: int, truth: np.ndarray) -> tuple[pd.DataFrame, bool]:
+    """Return the rows of single places over all trainings, and whether the first training alone claims any."""
+    random = np.random.default_rng(seed)
+    n = len(truth)
+    intact = 0.5 + 0.2 * random.standard_normal((QUERIES, 1, 1))
+    of_training = OF_TRAINING * random.standard_normal((1, TRAININGS, n))
+    effects = truth + of_training + 0.05 * random.standard_normal((QUERIES, 1, n))
+    after = intact + effects + 0.1 * random.standard_normal((QUERIES, TRAININGS, n))
+    names = [f"t{k}" for k in range(TRAININGS)]
+    labels = {"query": [f"q{i}" for i in range(QUERIES)], "transplant": list(PLACES), "measure": [MEASURE]}
+    made = [
+        tuple(
+            Scores("transplants", xr.DataArray(values[..., None], labels, tuple(labels)))
+            for values in (np.repeat(intact[:, 0], n, axis=1), after[:, k])
+        )
+        for k in range(TRAININGS)
+    ]
+    before, hybrids = (stack_trainings(name, [one[k] for one in made], names) for k, name in enumerate(("a", "b")))
+    alone = compare_scores(*made[0], FEW).table["p_corrected"]
+    return effects_over_trainings(before, hybrids, 0.95, "measure"), bool((alone < ALPHA).any())
 
 
 def shapley(studies: int) -> Proof:
