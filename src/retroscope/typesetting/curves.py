@@ -56,7 +56,7 @@ def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
         without_chance = f"({kept}) && datum.series !== {json.dumps(CHANCE)}"
         return [line.transform_filter(kept), points.transform_filter(without_chance)]
 
-    return alt.layer(*lines(1.1, 20, controls=True), band, *lines(2, 40, controls=False)).properties(**PANEL)
+    return alt.layer(*lines(1.1, 20, controls=True), band, *lines(2, 40, controls=False), **PANEL)
 
 
 def _is_control(*, controls: bool) -> str:
@@ -79,8 +79,11 @@ def facets(panel: Any, frame: pd.DataFrame, by: str, labels: Sequence[Any], colu
     """Repeat a panel for each value of the column `by`, in the order of `labels`."""
     fitting = 2 if len(labels) == 4 else min(3, max(1, len(labels)))
     return panel.facet(
-        facet=alt.Facet(f"{by}:N", sort=list(labels), title=None), data=embedded(frame), columns=columns or fitting
-    ).resolve_axis(x="independent", y="independent")
+        facet=alt.Facet(f"{by}:N", sort=list(labels), title=None),
+        data=embedded(frame),
+        columns=columns or fitting,
+        resolve=alt.Resolve(axis=alt.AxisResolveMap(x="independent", y="independent")),
+    )
 
 
 @dataclass(frozen=True)
@@ -109,28 +112,36 @@ def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, si
         choices: of columns of the rows.
         size: let the panel take the width of its place.
     """
-    chart = panel.properties(data=embedded(frame), **(SIZE if size else {}))
-    for choice in choices:
-        options = list(dict.fromkeys(frame[choice.column].tolist()))
-        if len(options) > 1:
-            chart = with_choice(chart, choice, options)
+    offered = [(choice, list(dict.fromkeys(frame[choice.column].tolist()))) for choice in choices]
+    controls = [_choice(choice, options) for choice, options in offered if len(options) > 1]
     series = set(frame["series"]) if "series" in frame else set()
-    return _with_switch(chart) if series & set(CONTROL_SERIES) and series - set(CONTROL_SERIES) else chart
+    if series & set(CONTROL_SERIES) and series - set(CONTROL_SERIES):
+        controls.append(_switch())
+    return _controlled(panel, controls, data=embedded(frame), **(SIZE if size else {}))
 
 
-def with_choice(chart: Any, choice: Selector, options: Sequence[Any]) -> Any:
-    """Return a chart of one panel with a selector of these options."""
+def _controlled(panel: Any, controls: Sequence[tuple[Any, str]], **properties: Any) -> Any:
+    """Return a panel whose rows are filtered by parameters; in one step, since altair copies the chart at each."""
+    if controls:
+        earlier = [] if isinstance(panel.transform, alt.utils.schemapi.UndefinedType) else panel.transform
+        filters = [alt.FilterTransform(filter=condition) for _, condition in controls]
+        properties |= {"params": [one.param for one, _ in controls], "transform": [*earlier, *filters]}
+    return panel.properties(**properties)
+
+
+def _choice(choice: Selector, options: Sequence[Any]) -> tuple[Any, str]:
+    """Return a parameter with a selector of these options, and the condition of the rows that are shown."""
     known = dict(choice.names)
     bind = alt.binding_select(
         options=list(options), labels=[known.get(one, str(one)) for one in options], name=f"{choice.label} "
     )
     default = choice.default if choice.default in options else options[0]
     parameter = alt.param(name=f"chosen_{choice.column}", value=default, bind=bind)
-    return chart.add_params(parameter).transform_filter(f"datum[{json.dumps(choice.column)}] === {parameter.name}")
+    return parameter, f"datum[{json.dumps(choice.column)}] === {parameter.name}"
 
 
-def _with_switch(chart: Any) -> Any:
-    """Return a chart with a checkbox that hides its controls."""
+def _switch() -> tuple[Any, str]:
+    """Return a parameter with a checkbox that hides controls, and the condition of the rows that are shown."""
     shown = alt.param(name="with_controls", value=True, bind=alt.binding_checkbox(name="controls "))
     series = json.dumps(list(CONTROL_SERIES))
-    return chart.add_params(shown).transform_filter(f"with_controls || indexof({series}, datum.series) < 0")
+    return shown, f"with_controls || indexof({series}, datum.series) < 0"

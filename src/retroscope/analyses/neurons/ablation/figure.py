@@ -20,6 +20,7 @@ LINES = {TOP: "top", "signed": "top by signed value", "magnitude": "top by magni
 DASHES = {BOTTOM: [5, 3], INTACT: [2, 3], LARGEST: [7, 2, 2, 2], "signed": [4, 1], "magnitude": [4, 1]}
 GREY, PALE, OTHER = "#6f6f6f", "#9a9a9a", "#B04A9E"
 WIDE = {"width": 360, "height": 230}
+OWN_LEGENDS = alt.Resolve(scale=alt.ScaleResolveMap(color="independent", strokeDash="independent"))
 
 
 def ablation_figure(tower: TowerNeurons) -> Figure | None:
@@ -31,7 +32,7 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
     measures = list(dict.fromkeys(measure for ablation in sides.values() for measure in ablation.measures))
     panels = [[_ablated(name, frame, measure) for name, frame in frames.items()] for measure in measures]
     grid = panels if len(sides) > 1 else [[panel for (panel,) in panels]]  # the measures of one side stand side by side
-    rows = [alt.hconcat(*panel).resolve_scale(color="independent", strokeDash="independent") for panel in grid]
+    rows = [alt.hconcat(*panel, resolve=OWN_LEGENDS) for panel in grid]
     return Figure(
         "neuron_ablation",
         "Retrieval without these neurons",
@@ -43,7 +44,7 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
         "where fixing them costs more than fixing any random draw and more than fixing the largest.",
         "; ".join(_words(name, frame, measure) for measure in measures for name, frame in frames.items()) + ".",
         _one_at_a_time(frames),
-        alt.vconcat(*rows).resolve_scale(color="independent", strokeDash="independent"),
+        alt.vconcat(*rows, resolve=OWN_LEGENDS),
     )
 
 
