@@ -42,6 +42,7 @@ SMALLER = {  # what would take the demo over a minute
         "attribution": {"tower": "passage", "limit": 30},
         "ablation": {"fractions": [0.01, 0.1], "draws": 5, "passages": 150},
     },
+    "probes": {"passages": [2, 5]},
     "transplants": {"passages": 150, "draws": 4, "shares": []},
 }
 TITLE = "The shipped pair in a world of invented people"
