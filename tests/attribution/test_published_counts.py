@@ -176,6 +176,15 @@ def test_query_and_passage_texts_are_counted_as_published(encoder_type: str, tow
     assert (different, total) == (0, 2 * 2 * (24 + 16))
 
 
+@pytest.mark.parametrize(("name", "encoder_type"), [("bert", "CLS"), ("bert", "mean"), ("roberta", "CLS")])
+def test_padding_on_the_left_is_counted_as_published(name: str, encoder_type: str, tmp_path: Path) -> None:
+    """The published CLS is the first column, and no positions are given: up to 90 of 160 counts differed."""
+    folder = _checkpoint(name, tmp_path / "model", padding_side="left")
+    expected = published_loop(folder, QUERIES[:5], "positive_context", encoder_type, batch_size=4, thresholds=(0.1,))
+    different, total = different_counts(ours(folder, QUERIES[:5], "passage", encoder_type, 4), expected)
+    assert (different, total) == (0, 2 * (24 + 16))
+
+
 def test_the_wrapping_is_part_of_the_published_count(tmp_path: Path) -> None:
     """The parity test above can fail: query texts wrapped as passages are counted otherwise."""
     folder = _checkpoint("llama", tmp_path / "model")
@@ -206,10 +215,10 @@ def test_a_tower_is_told_by_its_recipe_or_by_name(tmp_path: Path) -> None:
         published_encoder(towers["query"], "querry")
 
 
-def _checkpoint(name: str, folder: Path) -> Path:
-    """A toy that reads 256 tokens, as published, where toys read 48."""
+def _checkpoint(name: str, folder: Path, **tokens: str) -> Path:
+    """A toy that reads 512 tokens, as published, where toys read 48; RoBERTa has two more positions."""
     toy = TOYS[name]
-    replace(toy, config={**toy.config, "max_position_embeddings": 512}).save(folder)
+    replace(toy, config={**toy.config, "max_position_embeddings": 514}).save(folder)
     file = folder / "tokenizer_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"model_max_length": 512}), "utf-8")
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"model_max_length": 512, **tokens}), "utf-8")
     return folder

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from retroscope.encoders.encode import encode_layers
+from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.random_weights import with_random_weights
 from retroscope.encoders.settings import LoadSettings
@@ -36,6 +38,31 @@ def test_the_seed_is_all_that_decides(tmp_path: Path) -> None:
     assert with_random_weights(encoder, 1).fingerprint == first.fingerprint
     assert with_random_weights(encoder, 2).fingerprint != first.fingerprint
     assert first.anatomy.causal is False
+
+
+def _correlation(one: Encoder, other: Encoder) -> float:
+    """Correlation of the largest matrix of two models."""
+    matrices = [dict(encoder.backbone.named_parameters()) for encoder in (one, other)]
+    name = max(matrices[0], key=lambda n: matrices[0][n].numel())
+    first, second = (m[name].detach().flatten() for m in matrices)
+    return float(torch.nn.functional.cosine_similarity(first, second, dim=0))
+
+
+def test_a_copy_is_not_the_model_before_its_own_training(tmp_path: Path) -> None:
+    """A seed that seeded the model's training gave the control the model's first weights, which resemble it."""
+    folder = save_toy("bert", tmp_path / "bert")
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
+        for parameter in model.parameters():  # in the place of a training
+            parameter.data += 0.02 * torch.randn_like(parameter)
+    model.save_pretrained(folder)
+    encoder = load_encoder(folder, LoadSettings(pooling="mean"))
+    copies = {seed: with_random_weights(encoder, seed) for seed in (5, 6)}
+    assert {seed: abs(_correlation(encoder, copy)) < 0.1 for seed, copy in copies.items()} == {5: True, 6: True}
+    assert [len(copies[seed].proof.notes) for seed in (5, 6)] == [2, 1]
+    assert "seed 5 gives the weights with which this model's training began" in copies[5].proof.notes[1]
+    assert with_random_weights(encoder, 5).fingerprint == copies[5].fingerprint
 
 
 def test_shared_towers_stay_shared_and_separate_ones_separate(tmp_path: Path) -> None:

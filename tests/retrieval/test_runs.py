@@ -1,5 +1,8 @@
 """Anyone who reads our run file computes our numbers."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import ir_measures
@@ -80,6 +83,21 @@ def test_a_query_without_results_scores_zero_and_is_there() -> None:
     assert scores.dims == ("query", "measure")
     assert scores.coords["query"].values.tolist() == ["a", "b", "c"]
     assert scores.values.tolist() == [[1, 1], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("grade", [0, -1, -2, -1000])
+def test_a_query_without_a_relevant_passage_scores_0(grade: int) -> None:
+    """In a process of its own: where all grades of a query are below -1, trec_eval ends the process."""
+    code = f"""
+from retroscope.retrieval.measures import measure_queries
+run = {{"a": [("x", 1.0)], "b": [("x", 2.0), ("y", 1.0)]}}
+qrels = {{"a": {{"x": 1}}, "b": {{"x": {grade}, "y": {grade}}}}}
+names = ["nDCG@10", "AP", "RR", "RR@10", "R@1", "Bpref", "infAP", "Judged@10"]
+print(measure_queries(run, qrels, names).values.tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[1] == [0, 0, 0, 0, 0, 0, 0, 1]
 
 
 def test_the_order_of_the_run_decides_and_not_its_scores() -> None:

@@ -6,6 +6,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from retroscope.errors import SettingsError
 from retroscope.statistics import tost
+from retroscope.statistics.resampling.clusters import Clusters
 
 MARGIN = 0.02
 
@@ -50,6 +51,16 @@ def test_outcomes_that_all_stayed_equal_are_equivalent_only_if_a_change_would_ha
     for queries in (8, 100, 400):
         same = np.ones((queries, 1))
         assert tost(same, same, MARGIN)[0] == pytest.approx((1 - MARGIN) ** queries)
+
+
+@pytest.mark.parametrize(("gained", "margin"), [(0, 0.02), (1, 0.3)])
+def test_outcomes_that_changed_alike_in_every_text_are_no_more_certain_than_equal_ones(gained, margin):
+    """In each of six texts one query was lost and one, or two, gained: called equivalent within .02 with p = .016."""
+    before, after = np.array([0, 1, 0, 1.0]), np.array([1, 0, gained, 1.0])
+    text = np.repeat(np.arange(6), 4)
+    found = tost(np.tile(before, 6)[:, None], np.tile(after, 6)[:, None], margin, Clusters(text))
+    mean = gained / 4
+    assert found[0] == pytest.approx((1 - (margin - mean) / (1 - mean)) ** 6)
 
 
 def test_equivalence_of_rare_changes_is_claimed_at_its_level():

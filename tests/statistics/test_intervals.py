@@ -157,6 +157,21 @@ def test_equal_outcomes_are_counted_by_text():
     assert estimate.high[0] == pytest.approx(1 - 0.025**0.1)
 
 
+@pytest.mark.parametrize("outcomes", [(0.0, 1.0), (1.0, 0.0, 0.0)])
+def test_outcomes_that_differ_within_texts_only_have_an_interval(outcomes):
+    """No resample of texts differs, so that the bootstrap was certain of a share of one half on six texts."""
+    estimate = outcome_mean(np.tile(outcomes, 6)[:, None], clusters=Clusters(np.repeat(np.arange(6), len(outcomes))))
+    mean, share = np.mean(outcomes), 1 - 0.025 ** (1 / 6)
+    assert (estimate.low[0], estimate.high[0]) == pytest.approx((mean - share * mean, mean + share * (1 - mean)))
+
+
+def test_outcomes_that_differ_between_texts_keep_the_bootstrap():
+    outcomes = np.array([1, 0, 1, 0, 1, 0, 1, 1.0])[:, None]
+    clusters = Clusters(np.repeat(np.arange(4), 2))
+    exact, bare = outcome_mean(outcomes, clusters=clusters), bootstrap_mean(outcomes, clusters=clusters)
+    assert (exact.low[0], exact.high[0]) == (bare.low[0], bare.high[0])
+
+
 def test_rare_outcomes_are_covered_although_most_samples_have_none():
     outcomes = (np.random.default_rng(3).random((50, 2000)) < 0.01).astype(float)
     exact, bare = outcome_mean(outcomes), bootstrap_mean(outcomes)

@@ -51,7 +51,7 @@ def plan_attribution(
 
     Args:
         cosine: the retriever compares by cosine.
-        padding_pooled: mean pooling reads padding, as published.
+        padding_pooled: the pooling reads padding, as published.
 
     Raises:
         AnalysisError: if there is no example.

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from retroscope.attribution.examples import Example, objective
 from retroscope.attribution.integrals.paths import Work
 from retroscope.attribution.integrals.quadrature import quadrature
-from retroscope.attribution.published import with_padding_pooled
+from retroscope.attribution.published import with_padding_read
 from retroscope.attribution.result import AttributionCounts
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
@@ -21,7 +21,7 @@ from retroscope.encoders.token_budgets import ATTRIBUTION
 from retroscope.files.cache_records import CacheOrigin, versions
 
 SOFTWARE = ("retroscope", "torch", "transformers")
-FORMAT = 4  # of states; raised when the same plan would give other numbers or other arrays
+FORMAT = 5  # of states; raised when the same plan would give other numbers or other arrays
 PADDING = 0.1  # share of a batch that may be padding
 
 
@@ -35,7 +35,7 @@ class AttributionPlan:
         row_tokens: padded tokens of the scaled network that run at once.
         bytes_per_token: that they take, measured on the longest text.
         record_bytes: that the recorded pass of the largest batch takes, measured likewise.
-        padding_pooled: mean pooling reads padding, as published.
+        padding_pooled: the pooling reads padding, as published.
         collection: its name.
         stages: numbers of examples after which the attribution may stop (see `stability`); the last is all.
     """
@@ -121,7 +121,7 @@ def work_of(plan: AttributionPlan, batch: Sequence[int], row_tokens: int) -> Wor
 
 def _padded(plan: AttributionPlan, batch: Sequence[int]) -> Batch:
     padded = pad(plan.encoder, [row for i in batch for row in plan.tokens[i]])
-    return with_padding_pooled(plan.encoder, padded) if plan.padding_pooled else padded
+    return with_padding_read(plan.encoder, padded) if plan.padding_pooled else padded
 
 
 def make_batches(

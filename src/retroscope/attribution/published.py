@@ -49,8 +49,11 @@ def _by_user(recipe: Recipe, field: str) -> bool:
     return recipe.sources.get(field, "").startswith("user")
 
 
-def with_padding_pooled(encoder: Encoder, batch: Batch) -> Batch:
-    """Return the batch with padding tokens included in the mean, as published; vectors then depend on the batch."""
-    if encoder.recipe.pooling != "mean":
-        return batch
-    return replace(batch, pooled=torch.ones_like(batch.pooled))
+def with_padding_read(encoder: Encoder, batch: Batch) -> Batch:
+    """Return the batch as published, where vectors depend on the padding, and so on the batch.
+
+    Padding enters the mean. CLS is the first column, and positions are counted by column: where a tokenizer pads on the
+    left, CLS is padding in all but the longest texts, and padding shifts the positions of BERT.
+    """
+    reads = encoder.recipe.pooling in ("mean", "cls", "pooler")
+    return replace(batch, pooled=torch.ones_like(batch.pooled) if reads else batch.pooled, padding_counts=True)

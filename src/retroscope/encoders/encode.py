@@ -40,11 +40,13 @@ class Batch:
     Attributes:
         mask: True for real tokens, which are all that attention sees.
         pooled: True for the tokens that the pooling reads.
+        padding_counts: positions are those of the columns, padding on the left included, as published.
     """
 
     ids: Int[Tensor, "text token"]
     mask: Bool[Tensor, "text token"]
     pooled: Bool[Tensor, "text token"]
+    padding_counts: bool = False
 
 
 def tokenise(encoder: Encoder, texts: Sequence[str]) -> list[TokenIds]:
@@ -123,7 +125,8 @@ def pad(encoder: Encoder, rows: Sequence[TokenIds], *, side: str | None = None, 
         ids[i, span] = torch.tensor(row)
         mask[i, span] = True
     pooled = mask & (mask.cumsum(1) > skipped_tokens(encoder, rows))
-    return Batch(*(_sent(tensor, encoder.device) for tensor in (ids, mask, pooled)))
+    ids, mask, pooled = (_sent(tensor, encoder.device) for tensor in (ids, mask, pooled))
+    return Batch(ids, mask, pooled)
 
 
 def _sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -178,11 +181,11 @@ def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
     """Return the keyword arguments of the backbone's forward pass.
 
     Positions are counted from the first real token, so that padding on the left changes nothing
-    in models with absolute positions.
+    in models with absolute positions; in a batch whose `padding_counts`, the model counts columns.
     """
     inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
     padded_left = not bool(batch.mask[:, 0].all())
-    if padded_left and encoder.anatomy.layout.takes_positions:
+    if padded_left and encoder.anatomy.layout.takes_positions and not batch.padding_counts:
         inputs["position_ids"] = (batch.mask.cumsum(1) - 1).clamp(min=0)
     if encoder.anatomy.layout.causal:
         inputs["use_cache"] = False  # keys and values are for generation; here they would only fill the memory

@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from typing import overload
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -15,6 +16,12 @@ from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.loading import freeze, load_encoder, look_both_ways
 from retroscope.encoders.settings import EncoderSource
+
+# The seed of a training often seeds the first weights, too: under the same bare seed the copy would be the model before
+# its training, which is no control. It is then drawn from a stream of its own.
+STREAM = 0xC0
+ENTRIES = 2**16  # of a matrix that are compared
+UNRELATED = 5.0  # standard errors by which the correlation of unrelated weights may differ from 0
 
 
 @overload
@@ -28,7 +35,8 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
 
     Args:
         of: an encoder, or a retriever with both its towers.
-        seed: of the draw; a second tower with weights of its own is drawn with `seed + 1`.
+        seed: of the draw; a second tower with weights of its own is drawn with `seed + 1`. If these are the weights
+            with which the training of the model began, others are drawn, and the proof of loading says so.
     """
     if isinstance(of, Encoder):
         return _copy(of, seed)
@@ -50,19 +58,39 @@ def load_again(source: EncoderSource) -> Encoder:
 
 
 def _copy(encoder: Encoder, seed: int) -> Encoder:
-    with torch.random.fork_rng(), quiet():
-        torch.manual_seed(seed)
-        backbone = _rebuilt(encoder.backbone)
-        head = _reinitialised(encoder.head)
+    backbone, head = _drawn(encoder, seed)
+    notes = [f"random-weight copy of {encoder.proof.source}"]
+    if _related(encoder.backbone, backbone):
+        backbone, head = _drawn(encoder, int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
+        notes.append(f"seed {seed} gives the weights with which this model's training began; others were drawn")
     if encoder.recipe.causal is False:
         look_both_ways(backbone)
     freeze(backbone).to(encoder.device)
-    note = f"random-weight copy of {encoder.proof.source}"
-    proof = LoadingProof(f"random weights, seed {seed}", loaded=0, notes=(note,))
+    proof = LoadingProof(f"random weights, seed {seed}", loaded=0, notes=tuple(notes))
     name = _name(encoder.name, seed)
     anatomy = prove_anatomy(backbone)
     source = None if encoder.source is None else encoder.source.randomised(seed)
     return replace(encoder, name=name, backbone=backbone, head=head, proof=proof, anatomy=anatomy, source=source)
+
+
+def _drawn(encoder: Encoder, seed: int) -> tuple[PreTrainedModel, nn.Module]:
+    """Return an encoder's backbone and head with random weights; the global random state is not touched."""
+    with torch.random.fork_rng(), quiet():
+        torch.manual_seed(seed)
+        return _rebuilt(encoder.backbone), _reinitialised(encoder.head)
+
+
+@torch.no_grad()
+def _related(trained: PreTrainedModel, drawn: PreTrainedModel) -> bool:
+    """Return whether the matrices of two models of one architecture correlate more than unrelated weights do."""
+    own, scores = dict(trained.named_parameters()), []
+    for name, matrix in drawn.named_parameters():
+        if matrix.dim() > 1:
+            one, two = (m.flatten()[:ENTRIES].double().cpu() for m in (matrix, own[name]))
+            length = torch.linalg.vector_norm(one) * torch.linalg.vector_norm(two)
+            if length > 0:
+                scores.append(float(one @ two / length) * len(one) ** 0.5)
+    return bool(scores) and sum(scores) / len(scores) ** 0.5 > UNRELATED
 
 
 def _rebuilt(backbone: PreTrainedModel) -> PreTrainedModel:

@@ -95,7 +95,8 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
 
     The order of the run decides, not its scores: tied scores are ranked as the run ranks them,
     whatever the provider of a measure would do with a tie (from a file, ir-measures breaks them as trec_eval
-    does, but RR@k, which it computes itself, by the lesser id). A query without results scores 0.
+    does, but RR@k, which it computes itself, by the lesser id). A query without results scores 0, and one whose grades
+    are all 0 or less has what a measure says of a query without a relevant passage: 0, but for the share of judged.
     """
     measures = {parse_measure(name): name for name in names}
     query_ids = list(qrels)
@@ -104,8 +105,16 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
     place = {q: i for i, q in enumerate(query_ids)}
     column = {measure: i for i, measure in enumerate(measures)}
     values = np.zeros((len(query_ids), len(measures)))
-    for metric in ir_measures.iter_calc(list(measures), qrels, ranked):
+    for metric in ir_measures.iter_calc(list(measures), {q: _readable(qrels[q]) for q in query_ids}, ranked):
         values[place[metric.query_id], column[metric.measure]] = metric.value
     return xr.DataArray(
         values, dims=("query", "measure"), coords={"query": query_ids, "measure": list(measures.values())}
     )
+
+
+def _readable(grades: dict[str, int]) -> dict[str, int]:
+    """Return the grades of a query as trec_eval can read them: it ends the process if all of them are below -1.
+
+    It counts a query's grades in a table from 0 up to the largest. Grades of -1 are as irrelevant, in every measure.
+    """
+    return dict.fromkeys(grades, -1) if grades and max(grades.values()) < -1 else grades

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -15,7 +15,7 @@ from retroscope.attribution.integrals.paths import Work, pairs
 from retroscope.attribution.integrals.trace import pool
 from retroscope.attribution.sites import Site
 from retroscope.encoders.capture import Calls, capture_calls, rewrite_inputs, rewrite_outputs
-from retroscope.encoders.encode import Batch, model_inputs
+from retroscope.encoders.encode import model_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +124,8 @@ def _modules(work: Work) -> dict[str, nn.Module]:
 def _shares(work: Work, along: Stretch) -> Float[Tensor, "row"]:
     """Run the network on the (text, node) rows and return each row's contribution to F of its example."""
     encoder, index = work.encoder, along.index
-    batch = Batch(work.batch.ids[index], work.batch.mask[index], work.batch.pooled[index])
+    whole = work.batch
+    batch = replace(whole, ids=whole.ids[index], mask=whole.mask[index], pooled=whole.pooled[index])
     with work.cast(), _layer_0(work, along):
         hidden = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True).hidden_states[-1]
         return work.objective.of_texts(encoder, pool(encoder, hidden, batch.pooled), index)

@@ -6,7 +6,8 @@ plain percentile interval is too short by about sqrt((n-1)/n) z/t, and is taken 
 percentiles to make up for it. docs/methods/statistics.md has the measured coverage.
 
 A bootstrap of values that are all equal has no width, however few they are. Where outcomes of 0 or 1 are all equal the
-exact binomial interval replaces it (`outcome_mean`, `widened_if_constant`).
+exact binomial interval replaces it (`outcome_mean`, `widened_if_constant`). So it does where outcomes differ within
+texts only.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from retroscope.statistics.resampling.shared_passages import sharing
 
 BLOCK = 2**23  # doubles held at a time: 64 MB of weights and as many of resampled means
 FEWEST_RESAMPLES = 100
-ROUNDING = 1e-9  # by which a share may miss 0 or 1
+ROUNDING = 1e-9  # by which a share may miss 0 or 1, and the mean of a text's outcomes that of all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,8 @@ def outcome_mean(
 ) -> Interval:
     """Return the mean over queries of scores between 0 and 1 and its interval; NaN marks an unmeasured query.
 
-    The interval is that of `bootstrap_mean`. A cell whose scores are all 0, or all 1, has the exact binomial interval.
+    The interval is that of `bootstrap_mean`. A cell whose scores are all 0, or all 1, has the exact binomial interval;
+    so has, around its mean, one of outcomes 0 or 1 in which all texts have the same mean.
     """
     plain = bootstrap_mean(values, settings, clusters)
     return widened_if_constant(plain, values, (0.0, 1.0), outcome_cells(values), clusters)
@@ -130,20 +132,20 @@ def widened_if_constant(
     outcomes: Bool[np.ndarray, "cell"],
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Widen the interval of every cell of `outcomes` in which all values are equal.
+    """Widen the interval of every cell of `outcomes` in which the values of all texts have the same mean.
 
     A share `unseen` of all texts may differ, and a text that differs may lie at either of the bounds. For outcomes of 0
-    or 1 this is the exact binomial interval.
+    or 1 that are all equal this is the exact binomial interval. Where each text has several queries, with one outcome
+    of 1 in two, say, no resample of texts differs either.
 
     Args:
         bounds: the smallest and the largest possible value.
         outcomes: the cells to treat so; the others keep their interval.
     """
-    measured = np.isfinite(values)
-    top = np.where(measured, values, -np.inf).max(axis=0, initial=-np.inf)
-    bottom = np.where(measured, values, np.inf).min(axis=0, initial=np.inf)
-    texts = ((clusters or independent(len(values))).sizes(values) > 0).sum(axis=0)
-    equal = outcomes & (texts >= 2) & (top == bottom)
+    what = clusters or independent(len(values))
+    sizes, apart = what.sizes(values), np.abs(what.sums(values - interval.mean))
+    texts = (sizes > 0).sum(axis=0)
+    equal = outcomes & (texts >= 2) & (apart <= ROUNDING * sizes).all(axis=0)
     share = unseen(np.maximum(texts, 1), interval.level)
     low, high = (interval.mean + share * (bound - interval.mean) for bound in bounds)
     return replace(interval, low=np.where(equal, low, interval.low), high=np.where(equal, high, interval.high))

@@ -25,7 +25,9 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
     mean lies within (-margin, margin). Where all texts changed alike t does not
     exist: the cell gets the exact one-sided sign-flip value 1 / 2^n inside the margin, 1 outside. Where n outcomes of 0
     or 1 all stayed equal the value is (1 - margin)^n, the probability to see none of them change although a share of
-    `margin` does. n counts texts; shared passages (`clusters`) enlarge the standard error.
+    `margin` does. Where the outcomes of every text changed by the same mean m, it is (1 - share)^n: so many texts would
+    have to change by 1 to bring the mean from m to the margin. n counts texts; shared passages (`clusters`) enlarge the
+    standard error.
 
     Raises:
         SettingsError: if the margin is not above 0.
@@ -46,7 +48,8 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
     filled = np.nan_to_num(change)
     mean = np.abs(filled.sum(axis=0)) / np.maximum(n_pairs(change), 1)
     inside = np.where(flat, np.abs(filled).max(axis=0, initial=0.0), mean) < margin
-    unchanged = flat & outcome_cells(before, after)  # a margin up to 1 holds no change but 0
-    stayed = np.where(unchanged, max(0.0, 1 - margin), 0.5)
+    rest = np.maximum(1 - mean, np.finfo(np.float64).eps)
+    unmoved = np.clip((1 - margin) / rest, 0.0, 1.0)  # 1 - share, where mean + share (1 - mean) = margin
+    stayed = np.where(outcome_cells(before, after), unmoved, 0.5)
     p[same] = np.where(inside, stayed**n, 1.0)[same]
     return np.where(n >= 2, np.clip(p, np.finfo(np.float64).tiny, 1.0), np.nan)
