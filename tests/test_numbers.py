@@ -42,3 +42,11 @@ def test_a_score_that_rounds_to_zero_has_no_sign() -> None:
 )
 def test_shares_have_two_digits(part: float, said: str) -> None:
     assert numbers.percent(part) == said
+
+
+@pytest.mark.parametrize("p", [1e-9, 0.0123, math.nan])
+def test_a_tied_p_value_is_one_word_and_has_the_same_characters(p: float) -> None:
+    tied = numbers.tied_p(p)
+    assert " " not in tied
+    assert tied != numbers.p_value(p)
+    assert numbers.plain(tied) == numbers.p_value(p)

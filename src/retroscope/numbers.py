@@ -4,6 +4,7 @@ import math
 
 MISSING = "n/a"
 SMALLEST_P = 0.001
+TIE = "\u00a0"  # a space at which a page breaks no line
 PLURALS = {"y": "ies", "ix": "ices"}
 
 
@@ -27,6 +28,16 @@ def p_value(p: float) -> str:
     """Print a p-value with its relation: "p = 0.012", "p < 0.001"; never "p = 0"."""
     number = p_number(p)
     return f"p = {number}" if number[0].isdigit() else f"p {number}"
+
+
+def tied_p(p: float) -> str:
+    """Print a p-value as `p_value` does, for a statement: with ties, so that a page keeps it on one line."""
+    return p_value(p).replace(" ", TIE)
+
+
+def plain(text: str) -> str:
+    """Return a text with spaces in the place of its ties, as terminals and files have it."""
+    return text.replace(TIE, " ")
 
 
 def p_number(p: float) -> str:

@@ -13,7 +13,7 @@ from retroscope.analyses.localisation.result import (
     UNDECIDED,
     LocalisationResult,
 )
-from retroscope.numbers import interval, p_value, percent, score, signed
+from retroscope.numbers import interval, percent, score, signed, tied_p
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement
@@ -159,5 +159,5 @@ def _effect(result: LocalisationResult, row: "pd.Series[Any]") -> str:
     return (
         f"{result.measure} {score(row['score'] - row['effect'])} to {score(row['score'])} ({signed(row['effect'])} "
         f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {result.correction}-corrected "
-        f"{p_value(row['p_corrected'])})"
+        f"{tied_p(row['p_corrected'])})"
     )

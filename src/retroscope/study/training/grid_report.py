@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.files.whole import write_whole
-from retroscope.numbers import interval, p_value, score, signed
+from retroscope.numbers import interval, score, signed, tied_p
 from retroscope.study.training.grid_settings import INTACT
 from retroscope.typesetting import console
 from retroscope.typesetting.curves import curves, facets
@@ -69,7 +69,7 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         text = (
             f"{_where(row)} with {row.labels:,} labels: drawing {_parts(row.reinitialise)} afresh before {what} "
             f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
-            f"{p_value(row.p)}, holm-corrected {p_value(row.p_corrected)} over the grid's effects."
+            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects."
         )
         number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
         state = State.SIGNIFICANT if sure else State.NOT_SIGNIFICANT

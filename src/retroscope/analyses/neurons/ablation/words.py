@@ -10,7 +10,7 @@ import pandas as pd
 
 from retroscope.analyses.neurons.ablation.table import reported_fraction
 from retroscope.analyses.neurons.result import LARGEST, TOP, AblationCurves, AttributedModel
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, score, signed, tied_p
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import MODEL
 
@@ -106,12 +106,12 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
         f"changes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to {score(row['top'])}. "
         f"Fixing as many random neurons of the same layers leaves {score(row['random'])}; fixing as many of the "
         f"largest leaves {score(row[LARGEST])}. The loss beyond that of random neurons is {signed(row['harm'])} "
-        f"{interval(row['harm_low'], row['harm_high'], effect=True)}, {p_value(row['p_queries'])} by the test over "
-        f"queries and {p_value(row['p_draws'])} by the test over draws. The loss beyond that of the largest neurons "
+        f"{interval(row['harm_low'], row['harm_high'], effect=True)}, {tied_p(row['p_queries'])} by the test over "
+        f"queries and {tied_p(row['p_draws'])} by the test over draws. The loss beyond that of the largest neurons "
         f"is {signed(row['harm_over_largest'])} "
         f"{interval(row['harm_over_largest_low'], row['harm_over_largest_high'], effect=True)}, "
-        f"{p_value(row['p_largest'])} by the test over queries. The largest p of these three tests, Holm-corrected "
-        f"over the fractions: {p_value(row['p_confirmed'])}."
+        f"{tied_p(row['p_largest'])} by the test over queries. The largest p of these three tests, Holm-corrected "
+        f"over the fractions: {tied_p(row['p_confirmed'])}."
     )
 
 
