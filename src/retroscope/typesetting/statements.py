@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.files.documents import clean
-from retroscope.numbers import interval, percent, plain, score, signed
+from retroscope.numbers import interval, percent, percent_interval, plain, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, margin
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -65,8 +65,8 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.kind is Kind.SHARE:
-            ends = f" [{100 * self.low:z.0f}, {100 * self.high:z.0f}]" if self.has_interval else ""
-            return f"{percent(self.value) if self.value >= 0 else f'-{percent(-self.value)}'}{ends} {self.name}"
+            limits = (self.value, self.low, self.high)
+            return f"{percent_interval(*limits) if self.has_interval else percent(self.value)} {self.name}"
         difference = self.kind is Kind.DIFFERENCE
         ends = f" {interval(self.low, self.high, effect=difference)}" if self.has_interval else ""
         return f"{self.name} {(signed if difference else score)(self.value)}{ends}"

@@ -117,13 +117,8 @@ def _random(row: "pd.Series[Any]") -> str:
 def _share(row: "pd.Series[Any]") -> str:
     if math.isnan(row["share"]):
         return ""
-    ends = " to ".join(share_words(row[name]) for name in ("share_low", "share_high"))
-    return f"; share of the effect of all weights: {share_words(row['share'])} (interval {ends})"
-
-
-def share_words(value: float) -> str:
-    """Format a share in per cent; a negative one keeps its sign."""
-    return percent(value) if value >= 0 else f"-{percent(-value)}"
+    ends = " to ".join(percent(row[name]) for name in ("share_low", "share_high"))
+    return f"; share of the effect of all weights: {percent(row['share'])} (interval {ends})"
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:

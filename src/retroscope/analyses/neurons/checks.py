@@ -13,7 +13,7 @@ import numpy as np
 from retroscope.analyses.neurons.ablation.words import TOPIC, named_control, of
 from retroscope.analyses.neurons.frames import gaps_of
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
-from retroscope.numbers import count
+from retroscope.numbers import count, exact_percent, percent
 from retroscope.statistics.completeness import WORST
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, seen_above
 
@@ -85,9 +85,10 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
         f"the attributions {of(name, side)} differ most from the change of the target, F(1) - F(0), at layer "
-        f"{layers[layer]} ({parts[part]}; {gaps.weight[part, layer]:.0%} of the attribution of that matrix). The "
-        f"median gap there is {median:.2g} of the sum of their absolute values; {WORST:.0%} of the examples are below "
-        f"{gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} ({how})."
+        f"{layers[layer]} ({parts[part]}; {percent(gaps.weight[part, layer])} of the attribution of that matrix). The "
+        f"median gap there is {median:.2g} of the sum of their absolute values; {exact_percent(WORST)} of the examples "
+        f"are below {gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} "
+        f"({how})."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
     about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}

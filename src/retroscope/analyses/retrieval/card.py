@@ -6,7 +6,7 @@ from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.retrieval.words import TOPIC, unmeasured
-from retroscope.numbers import count, interval, score, signed, tied_p
+from retroscope.numbers import count, exact_percent, interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import margin, rows
 from retroscope.typesetting.statements import Estimate, State, Statement
@@ -40,7 +40,7 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
     if number is None:
         return unmeasured(result.headline)
     sides = f"{score(number.before)} to {score(number.after)}"
-    level = f"{100 * subject.statistics.level:g} %"
+    level = exact_percent(subject.statistics.level)
     change = f"{signed(number.value)}, {level} interval {interval(number.low, number.high, effect=True)}"
     tests = f"{change}, {tied_p(number.p)}, {count(number.n, 'query')}"
     if headline.state is State.SIGNIFICANT:

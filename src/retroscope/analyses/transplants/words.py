@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
-from retroscope.numbers import count, interval, score, signed, tied_p
+from retroscope.numbers import count, exact_percent, interval, score, signed, tied_p
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
@@ -115,7 +115,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         else "No interpolation is significantly better than the retriever."
     )
     text = (
-        f"Of the interpolations of both models' weights, the best is {100 * top['number']:.0f} % of the way back to "
+        f"Of the interpolations of both models' weights, the best is {exact_percent(top['number'])} of the way back to "
         f"the backbone: {_effect(f, direction, top)}. {found_better}"
     )
     state = State.SIGNIFICANT if better else State.MEASURED
