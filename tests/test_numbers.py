@@ -60,7 +60,7 @@ def test_a_tied_p_value_is_one_word_and_has_the_same_characters(p: float) -> Non
     tied = numbers.tied_p(p)
     assert " " not in tied
     assert tied != numbers.p_value(p)
-    assert numbers.plain(tied) == numbers.p_value(p)
+    assert numbers.without_ties(tied) == numbers.p_value(p)
 
 
 def test_chosen_fractions_have_all_digits_and_intervals_whole_per_cents() -> None:

@@ -35,7 +35,7 @@ def tied_p(p: float) -> str:
     return p_value(p).replace(" ", TIE)
 
 
-def plain(text: str) -> str:
+def without_ties(text: str) -> str:
     """Return a text with spaces in the place of its ties, as terminals and files have it."""
     return text.replace(TIE, " ")
 

@@ -13,7 +13,7 @@ from retroscope.analyses import analyses
 from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
-from retroscope.numbers import plain
+from retroscope.numbers import without_ties
 from retroscope.study.reporting.controls import METHOD, Controls, trust
 from retroscope.study.reporting.missing import Missing, lacking
 from retroscope.typesetting.statements import State, Statement, with_self_tests
@@ -45,7 +45,7 @@ class Answer:
     @property
     def sentence(self) -> str:
         """Return the sentence without ties."""
-        return plain(self.tied)
+        return without_ties(self.tied)
 
     @property
     def state(self) -> State:
