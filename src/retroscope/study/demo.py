@@ -154,7 +154,7 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
     return rows
 
 
-def about(rows: Sequence[StratumScore]) -> list[str]:
+def demo_caveats(rows: Sequence[StratumScore]) -> list[str]:
     """Return the notes that a reader of the demo's report needs first."""
     found = {(row.retriever, row.stratum): row for row in rows}
 

@@ -117,8 +117,8 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         seconds += once * cost.hybrids
         control_seconds += once * cost.controls
     each = _search_seconds(context, searched, settings)
-    hybrids, controls = len(work.names) * len(settings.directions) + len(work.subsets), sum(map(len, control))
-    seconds += hybrids * each
+    searches, controls = len(work.names) * len(settings.directions) + len(work.subsets), sum(map(len, control))
+    seconds += searches * each
     control_seconds += controls * each
     of_trainings = further_seconds(context, work.further, sizes, each, settings)
     size = SweepSize(

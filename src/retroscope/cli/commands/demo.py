@@ -61,7 +61,7 @@ def run(
         plan = plan_study(pair, texts, settings, cache=cache, progress=progress)
         study = _measured(plan, progress)
         rows = demo.exposures(models, world, cache, progress)
-        caveats = [*demo.about(rows), *study.facts["caveats"]]
+        caveats = [*demo.demo_caveats(rows), *study.facts["caveats"]]
         study = replace(study, facts={**study.facts, "title": demo.TITLE, "caveats": caveats})
         note("statistics, tables and figures ...")
         page = study.report(out, overwrite=True)

@@ -29,7 +29,7 @@ TOO_FEW = (
 NOTHING = "There is no evidence that retrieval needs these neurons more than others."
 
 
-def of(name: str, side: AttributedModel) -> str:
+def of_model(name: str, side: AttributedModel) -> str:
     """Return the end of a phrase that names a model: "of the model after fine-tuning", or "of MODEL"."""
     return f"of {side.name}" if name == MODEL else f"of the model {name} fine-tuning"
 
@@ -44,7 +44,7 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
-            f"No ablation was run on the neurons {of(name, side)}. Without an ablation, there is no evidence "
+            f"No ablation was run on the neurons {of_model(name, side)}. Without an ablation, there is no evidence "
             "that retrieval needs these neurons."
         )
         return [Statement(TOPIC, State.NOT_RUN, text, (name,), code=f"ablation.{name}", control=control, caution=True)]
@@ -56,19 +56,19 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     about: Any = {"code": f"ablation.{name}", "control": control, "estimate": number, "figure": "neuron_ablation"}
     if ablation.confirms:
         text = (
-            f"Retrieval needs the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs "
+            f"Retrieval needs the top neurons {of_model(name, side)}: at {_where(ablation)}, fixing them costs "
             f"significantly more than fixing as many random neurons or as many of the largest. {measured}"
         )
         return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
         text = (
-            f"Retrieval may need the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs more than "
-            "fixing as many random neurons or as many of the largest, but these queries are not independent of the "
-            f"choice of the neurons. {measured}"
+            f"Retrieval may need the top neurons {of_model(name, side)}: at {_where(ablation)}, fixing them costs more "
+            "than fixing as many random neurons or as many of the largest, but these queries are not independent of "
+            f"the choice of the neurons. {measured}"
         )
         return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
     why = _why_not(ablation, row)
-    text = f"Ablation does not confirm the neurons {of(name, side)}. {measured} {why}"
+    text = f"Ablation does not confirm the neurons {of_model(name, side)}. {measured} {why}"
     state = State.TOO_FEW if why == TOO_FEW else State.NOT_SIGNIFICANT
     return [Statement(TOPIC, state, text, (name,), caution=True, **about)]
 
