@@ -33,7 +33,8 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.pooling import pooling
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
-from retroscope.representations.extraction import extract, plan_extraction
+from retroscope.representations.extraction import extract
+from retroscope.representations.plan import plan_extraction
 from retroscope.representations.settings import ExtractionSettings
 
 BATCH = 32  # of the published code

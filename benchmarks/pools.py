@@ -36,7 +36,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.sampled import HARD, sampled
 from retroscope.inputs.texts import texts_of
 from retroscope.inputs.whole_search import whole_search
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 
 RESTORED, GRAFTED = "none,block:2,block:4,block:6,ffn_out", "none,bottom:4,block:5"
 QUERIES = (60, 120, 250, 500)

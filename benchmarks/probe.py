@@ -31,7 +31,7 @@ from retroscope.probing.splits import published_split
 from retroscope.probing.tasks import Task, build_task
 from retroscope.probing.trial import ProbeTrial
 from retroscope.representations.represent import represent
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 
 SIZES = (2, 3, 4, 5)
 

@@ -32,7 +32,7 @@ from retroscope.probing import grid
 from retroscope.probing.mdl import code_length
 from retroscope.probing.probes import PROBES
 from retroscope.probing.settings import ProbeSettings
-from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
 
 HERE = Path(__file__).resolve().parents[1] / "src"
 NEGATIVES = 100

@@ -86,7 +86,7 @@ DEVICES = (
     Device("A100, bfloat16", 312e12, 0.40),
     Device("H100, bfloat16", 989e12, 0.40),
 )
-WINDOW_BYTES, WINDOW_TEXTS, ON_GPU = 64 * 2**20, (32, 256), 8  # as representations/extraction.py
+WINDOW_BYTES, WINDOW_TEXTS, ON_GPU = 64 * 2**20, (32, 256), 8  # as representations/plan.py
 
 
 def window(model: Model, *, all_layers: bool, itemsize: int, gpu: bool) -> int:
@@ -237,8 +237,9 @@ def driver(model: str, texts: int = 40_000) -> None:
 
     from retroscope.encoders.loading import load_encoder
     from retroscope.encoders.settings import LoadSettings
-    from retroscope.representations.extraction import ExtractionSettings, plan_inventory
     from retroscope.representations.inventory import take_inventory
+    from retroscope.representations.plan import plan_inventory
+    from retroscope.representations.settings import ExtractionSettings
     from retroscope.representations.windows import window_shards
 
     draw = random.Random(0)
@@ -274,7 +275,7 @@ def measure(model: str, texts: int, rounds: int) -> None:
 
     from retroscope.encoders.loading import load_encoder
     from retroscope.encoders.settings import LoadSettings
-    from retroscope.representations.extraction import plan_extraction
+    from retroscope.representations.plan import plan_extraction
     from retroscope.representations.settings import ExtractionSettings
 
     torch.set_num_threads(1)  # a worker has as many threads as this process

@@ -23,7 +23,8 @@ import faiss
 import numpy as np
 
 from retroscope.representations.layout import create_arrays
-from retroscope.representations.store import Representations, open_store
+from retroscope.representations.store import open_store
+from retroscope.representations.vectors import Representations
 from retroscope.retrieval.search import search_layers
 
 WINDOW = 256  # texts of a shard, the most that an extraction takes

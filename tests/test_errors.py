@@ -1,9 +1,20 @@
 """Messages say what is wrong, where, and what to do."""
 
+import pandas as pd
 import pytest
 
 from retroscope import errors
-from retroscope.errors import SHOWN, CollectionError, RetroscopeError, SettingsError, did_you_mean, listed, unknown_name
+from retroscope.errors import (
+    SHOWN,
+    AnalysisError,
+    CollectionError,
+    RetroscopeError,
+    SettingsError,
+    demand_columns,
+    did_you_mean,
+    listed,
+    unknown_name,
+)
 
 
 def test_a_message_has_place_problem_and_fix() -> None:
@@ -47,3 +58,13 @@ def test_long_lists_are_counted_and_not_cut_in_silence() -> None:
     many = listed([str(i) for i in range(SHOWN + 3)])
     assert many.count("\n") == SHOWN + 1
     assert many.endswith("... and 3 more")
+
+
+def test_a_table_that_lacks_columns_is_named_with_the_result_that_has_it() -> None:
+    with pytest.raises(AnalysisError) as raised:
+        demand_columns("shares", pd.DataFrame({"low": []}), ("share", "low", "high"), where="BaselineResult")
+    assert str(raised.value) == (
+        "BaselineResult: the table 'shares' lacks the columns share, high\n"
+        "  fix: give a table with the columns share, low, high"
+    )
+    demand_columns("shares", pd.DataFrame({"share": [], "low": []}), ("low", "share"), where="BaselineResult")

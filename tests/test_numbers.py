@@ -38,7 +38,34 @@ def test_a_score_that_rounds_to_zero_has_no_sign() -> None:
 
 @pytest.mark.parametrize(
     ("part", "said"),
-    [(0, "0 %"), (0.00034, "0.034 %"), (0.003, "0.30 %"), (0.0904, "9.0 %"), (0.0999, "10 %"), (1, "100 %")],
+    [
+        (0, "0 %"),
+        (0.00034, "0.034 %"),
+        (0.003, "0.30 %"),
+        (0.0904, "9.0 %"),
+        (0.0999, "10 %"),
+        (1, "100 %"),
+        (-0.003, "-0.30 %"),
+        (-1.5, "-150 %"),
+        (-0.0, "0 %"),
+        (math.nan, "n/a"),
+    ],
 )
 def test_shares_have_two_digits(part: float, said: str) -> None:
     assert numbers.percent(part) == said
+
+
+@pytest.mark.parametrize("p", [1e-9, 0.0123, math.nan])
+def test_a_tied_p_value_is_one_word_and_has_the_same_characters(p: float) -> None:
+    tied = numbers.tied_p(p)
+    assert " " not in tied
+    assert tied != numbers.p_value(p)
+    assert numbers.without_ties(tied) == numbers.p_value(p)
+
+
+def test_chosen_fractions_have_all_digits_and_intervals_whole_per_cents() -> None:
+    chosen = {0.95: "95 %", 1 - 0.05: "95 %", 0.9995: "99.95 %", 0.001: "0.1 %"}
+    assert {part: numbers.exact_percent(part) for part in chosen} == chosen
+    assert numbers.percent_interval(0.0904, -0.004, 0.31) == "9 % [0, 31]"
+    assert numbers.percent(0.12, effect=True) == "+12 %"
+    assert numbers.percent(-0.12, effect=True) == "-12 %"

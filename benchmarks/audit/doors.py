@@ -23,7 +23,7 @@ from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import RetroscopeError
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.measures import measure_queries
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.study.demo import shipped

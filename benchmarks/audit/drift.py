@@ -28,7 +28,7 @@ from retroscope.drift.weights import whole_tensor
 from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.encoders.loading import load_retriever
 from retroscope.representations.represent import represent
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve_layers
 
 RANKS = (1, 8, 32, 128)

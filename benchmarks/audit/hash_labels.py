@@ -26,7 +26,7 @@ from retroscope.probing.settings import ProbeSettings
 from retroscope.probing.splits import Choices, Split, disjoint_split
 from retroscope.probing.tasks import Task
 from retroscope.representations.represent import represent
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.statistics.resampling.intervals import outcome_mean
 
 PROBES = ("passage_only", "elementwise", "bilinear")

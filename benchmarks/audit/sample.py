@@ -24,7 +24,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.sampled import sampled
 from retroscope.inputs.whole_search import whole_search
 from retroscope.representations.represent import represent
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 
 MEASURES = ("nDCG@10", "RR@10", "R@100")

@@ -29,7 +29,7 @@ from retroscope.analyses.baselines.variants import (
 from retroscope.analyses.baselines.vectors import Views
 from retroscope.analyses.baselines.words import LEAK
 from retroscope.analyses.measurement import Measurement
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.retrieval import linear_head
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores

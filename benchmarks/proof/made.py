@@ -9,7 +9,7 @@ import xarray as xr
 from retroscope.analyses.section import Reading
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, CollectionFacts, Model, Subject

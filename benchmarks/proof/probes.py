@@ -14,7 +14,7 @@ from proof.proof import Proof, rate, short
 from retroscope.probing.grid import probe
 from retroscope.probing.result import ProbeResult
 from retroscope.probing.settings import ProbeSettings
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.scores import Scores
 from retroscope.statistics import compare_scores, summarise
 

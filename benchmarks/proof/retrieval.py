@@ -10,7 +10,7 @@ from scipy import stats
 
 from proof.made import DIM, collection, retriever
 from proof.proof import Proof, Rate, rate, short
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.retrieval.retrieve import retrieve, retrieve_layers
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores

@@ -108,8 +108,11 @@ def listed(problems: Sequence[str]) -> str:
     return "".join(lines)
 
 
-def demand_columns(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> None:
-    """Raise an error if a table lacks any of these columns.
+def demand_columns(name: str, frame: "pd.DataFrame", columns: Sequence[str], *, where: str) -> None:
+    """Raise an error if the table `name` of a result lacks any of these columns.
+
+    Args:
+        where: the type of the result, which the error names.
 
     Raises:
         AnalysisError: that names them.
@@ -117,7 +120,7 @@ def demand_columns(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> 
     lost = [c for c in columns if c not in frame.columns]
     if lost:
         raise AnalysisError(
-            f"the {what} lacks the columns {', '.join(lost)}",
-            where="findings",
+            f"the table {name!r} lacks the columns {', '.join(lost)}",
+            where=where,
             fix=f"give a table with the columns {', '.join(columns)}",
         )

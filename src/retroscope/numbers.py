@@ -4,6 +4,7 @@ import math
 
 MISSING = "n/a"
 SMALLEST_P = 0.001
+TIE = "\u00a0"  # a space at which a page breaks no line
 PLURALS = {"y": "ies", "ix": "ices"}
 
 
@@ -29,6 +30,16 @@ def p_value(p: float) -> str:
     return f"p = {number}" if number[0].isdigit() else f"p {number}"
 
 
+def tied_p(p: float) -> str:
+    """Print a p-value as `p_value` does, for a statement: with ties, so that a page keeps it on one line."""
+    return p_value(p).replace(" ", TIE)
+
+
+def without_ties(text: str) -> str:
+    """Return a text with spaces in the place of its ties, as terminals and files have it."""
+    return text.replace(TIE, " ")
+
+
 def p_number(p: float) -> str:
     """Format a p-value for a column headed "p": "0.012", "< 0.001", "n/a"."""
     if math.isnan(p):
@@ -41,11 +52,23 @@ def marks(p: float, alpha: float) -> str:
     return "*" * sum(p < alpha / part for part in (1, 5, 50))
 
 
-def percent(part: float) -> str:
-    """Print a share with two significant digits: "0.034 %", "9.0 %", "12 %", "100 %"."""
-    value = 100 * part
-    digits = f"{value:.0f}" if value >= 9.95 or not value else f"{value:#.2g}"
+def percent(part: float, *, effect: bool = False) -> str:
+    """Print a measured share with two significant digits: "0.034 %", "9.0 %", "-12 %"; with "+" if it is an effect."""
+    if math.isnan(part):
+        return MISSING
+    value, sign = 100 * part, "+" if effect else ""
+    digits = f"{value:{sign}z.0f}" if abs(value) >= 9.95 or not value else f"{value:{sign}#.2g}"
     return f"{digits} %"
+
+
+def exact_percent(part: float) -> str:
+    """Print a chosen fraction, such as a confidence level, with all of its digits: "95 %", "0.1 %"."""
+    return f"{100 * part:g} %"
+
+
+def percent_interval(part: float, low: float, high: float) -> str:
+    """Print a share and its interval in whole per cents: "34 % [-5, 71]"."""
+    return f"{100 * part:z.0f} % [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 
 def count(number: int, thing: str) -> str:

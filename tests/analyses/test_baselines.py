@@ -43,7 +43,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.encoders.pooling import POOLINGS, pooling
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval import linear_head
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.settings import ComparisonSettings

@@ -280,7 +280,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
         warnings=("some fractions are one neuron",),
     )
     tower = alone(neuron_side(ablation=weak))
-    weak = "By chance, a random set contains 80% of the top neurons, so the comparison is weak."
+    weak = "By chance, a random set contains 80 % of the top neurons, so the comparison is weak."
     assert weak in ablation_statement(tower).text
     assert "The neurons were chosen on 60 of these 240 queries" in ablation_statement(tower).text
     assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
@@ -400,7 +400,7 @@ def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -
 
 
 def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:
-    assert "80% of the top neurons are also among the largest." in judged(ablation(), shared_with_largest=0.8).text
+    assert "80 % of the top neurons are also among the largest." in judged(ablation(), shared_with_largest=0.8).text
     assert "also among the largest" not in judged(ablation()).text
 
 

@@ -28,7 +28,7 @@ from retroscope.errors import AnalysisError
 from retroscope.files.documents import packed_json
 from retroscope.inputs.settings import StudySettings
 from retroscope.numbers import percent
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.statistics.resampling.jackknife import GROUPS
 from retroscope.statistics.settings import ComparisonSettings

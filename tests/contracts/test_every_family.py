@@ -16,7 +16,8 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
-from retroscope.representations.extraction import extract, plan_extraction
+from retroscope.representations.extraction import extract
+from retroscope.representations.plan import plan_extraction
 from retroscope.representations.settings import ExtractionSettings
 from toys import TEXTS, TOYS, save_toy
 

@@ -11,7 +11,7 @@ from retroscope.drift.by_layer import representation_drift
 from retroscope.drift.result import RepresentationDrift
 from retroscope.drift.settings import DriftSettings
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 
 N, LAYERS, DIM = 80, 4, 10
 QUICK = DriftSettings(texts=60, cross_texts=30, neighbours=5)

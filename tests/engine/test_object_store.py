@@ -20,10 +20,11 @@ from retroscope.engine.choice import Engine
 from retroscope.engine.ledger import Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import EngineError, RepresentationError
-from retroscope.representations import extraction
-from retroscope.representations.extraction import extract, plan_extraction
+from retroscope.representations.extraction import extract
+from retroscope.representations.plan import plan_extraction
 from retroscope.representations.settings import ExtractionSettings
-from retroscope.representations.store import Representations, is_finished, open_store
+from retroscope.representations.store import is_finished, open_store
+from retroscope.representations.vectors import Representations
 from toys import save_toy
 
 for package in ("obstore", "moto", "flask_cors"):
@@ -91,7 +92,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (8, 8))
 
 
 def objects(url: str) -> dict[str, bytes | None]:

@@ -24,8 +24,8 @@ from retroscope.engine.choice import LOCAL, Engine
 from retroscope.engine.ledger import Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import EngineError
-from retroscope.representations import extraction
-from retroscope.representations.extraction import extract, plan_extraction, window_job
+from retroscope.representations.extraction import extract, window_job
+from retroscope.representations.plan import plan_extraction
 from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import open_store
 from toys import save_toy
@@ -99,7 +99,7 @@ def test_a_process_of_one_cluster_is_not_taken_for_one_of_another(cluster: Any, 
 def test_the_vectors_are_those_of_one_process(
     nodes: Callable[[], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (8, 8))
     nodes()
     encoder = load_encoder(save_toy("bert", tmp_path / "bert"), LoadSettings(pooling="mean"))
     texts = [*TEXTS, *TEXTS[:12], *TEXTS]  # windows that need others

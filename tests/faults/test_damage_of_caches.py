@@ -20,9 +20,10 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.encoders.token_memory import TokenMemory
 from retroscope.errors import RepresentationError
 from retroscope.inputs.texts import TowerTexts
-from retroscope.representations import extraction
-from retroscope.representations.extraction import ExtractionSettings, extract, plan_extraction
-from retroscope.representations.store import Representations
+from retroscope.representations.extraction import extract
+from retroscope.representations.plan import plan_extraction
+from retroscope.representations.settings import ExtractionSettings
+from retroscope.representations.vectors import Representations
 from retroscope.study.cache.care import clean_cache, repair_cache, shrink_cache, verify_cache
 from retroscope.study.cache.entries import cache_entries
 from retroscope.study.embed import Embedding, embed
@@ -43,7 +44,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Encoder, Encoder]:
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (8, 8))
     monkeypatch.setattr(transplants, "WINDOW", 8)
 
 

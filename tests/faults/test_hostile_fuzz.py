@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from retroscope.collection.readers.numbers import relevance_of, score_of
 from retroscope.collection.readers.trec_files import line_cells
 from retroscope.errors import CollectionError, SettingsError
-from retroscope.files.reading import BrokenJsonError, parse_json
+from retroscope.files.strict_json import BrokenJsonError, parse_json
 from retroscope.inputs.settings_files import changed
 from retroscope.retrieval.measures import parse_measure
 from retroscope.surgery.transplant import named

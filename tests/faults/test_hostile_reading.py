@@ -13,16 +13,8 @@ from hostile_models import ODD, odd
 
 from retroscope.errors import LONGEST_FIX, LONGEST_VALUE, CollectionError, RetroscopeError, SettingsError, excerpt
 from retroscope.files import reading
-from retroscope.files.reading import (
-    BrokenJsonError,
-    check_file,
-    file_lines,
-    foreign,
-    open_bytes,
-    parse_json,
-    path_of,
-    read_whole,
-)
+from retroscope.files.reading import check_file, file_lines, foreign, open_bytes, path_of, read_whole
+from retroscope.files.strict_json import BrokenJsonError, parse_json
 
 
 class PanicException(BaseException):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from retroscope.collection.records import Candidates
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 
 DIM = 16
 N_QUERIES = 300

@@ -11,7 +11,7 @@ from retroscope.probing.controls import View
 from retroscope.probing.grid import probe
 from retroscope.probing.probes.logit import FitColumns, best_ridge
 from retroscope.probing.settings import ProbeSettings
-from retroscope.representations.store import representations_in_memory
+from retroscope.representations.vectors import representations_in_memory
 from retroscope.statistics.resampling.clusters import Clusters, independent
 
 ANCHORED = ("elementwise", "bilinear", "mean_difference")

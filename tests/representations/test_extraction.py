@@ -22,12 +22,9 @@ from retroscope.engine.ledger import Ledger
 from retroscope.engine.storage import Storage
 from retroscope.errors import RepresentationError
 from retroscope.representations import extraction, own_store, windows
-from retroscope.representations.extraction import (
-    ExtractionPlan,
-    extract,
-    plan_extraction,
-)
+from retroscope.representations.extraction import extract
 from retroscope.representations.inventory import take_inventory
+from retroscope.representations.plan import ExtractionPlan, plan_extraction
 from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import is_finished, open_store
 from retroscope.representations.windows import WindowWorker
@@ -50,7 +47,7 @@ def encoder(folder: Path) -> Encoder:
 
 @pytest.fixture
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (8, 8))
 
 
 def planned(encoder: Encoder, texts: Iterable[str] = CORPUS, **settings: object) -> ExtractionPlan:
@@ -142,10 +139,10 @@ def test_batches_suit_the_device_unless_they_are_given(encoder: Encoder) -> None
 
 def test_windows_hold_bounded_bytes(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     row = (3 * 16 + 16) * 4
-    monkeypatch.setattr(extraction, "WINDOW_BYTES", 10 * row)
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (2, 20))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_BYTES", 10 * row)
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (2, 20))
     assert planned(encoder).window == 10
-    monkeypatch.setattr(extraction, "WINDOW_BYTES", 0)
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_BYTES", 0)
     assert planned(encoder).window == 2
     assert planned(encoder, CORPUS[:1]).window == 1
 
@@ -369,9 +366,9 @@ def test_a_key_changes_with_all_that_makes_a_vector(
         "dtype": planned(encoder, dtype="float16").key,
         "batches": planned(encoder, batch_tokens=64).key,
     }
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (8, 8))
     other["window"] = planned(encoder).key
-    monkeypatch.setattr(extraction, "VERSION", 0)
+    monkeypatch.setattr("retroscope.representations.plan.VERSION", 0)
     other["code"] = planned(encoder).key
     assert len({*other.values(), base}) == len(other) + 1
 
@@ -402,7 +399,7 @@ def test_memory_does_not_grow_with_the_corpus(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beyond two windows, a corpus costs the inventory: at most the 70 bytes a text that it states."""
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (256, 256))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (256, 256))
     monkeypatch.setattr("retroscope.representations.inventory.CHUNK", 256)
     peak(encoder, 256, tmp_path / "warm")  # what is allocated once and kept
     n = 512

@@ -13,9 +13,11 @@ from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError, RepresentationError
-from retroscope.representations.extraction import extract, plan_extraction
+from retroscope.representations.extraction import extract
+from retroscope.representations.plan import plan_extraction
 from retroscope.representations.settings import ExtractionSettings
-from retroscope.representations.store import Representations, RetrieverRepresentations, open_store
+from retroscope.representations.store import open_store
+from retroscope.representations.vectors import Representations, RetrieverRepresentations
 from toys import TEXTS, TOYS, save_toy
 
 POST_NORM = [name for name, toy in TOYS.items() if toy.post_norm]

@@ -12,9 +12,9 @@ from retroscope.encoders import encode
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
-from retroscope.representations import extraction
-from retroscope.representations.extraction import ExtractionPlan, extract, extract_in_one_pass, plan_extraction
+from retroscope.representations.extraction import extract, extract_in_one_pass
 from retroscope.representations.one_pass import shares_pass
+from retroscope.representations.plan import ExtractionPlan, plan_extraction
 from retroscope.representations.repair import lock_of
 from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import is_finished
@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extraction, "WINDOW_TEXTS", (8, 8))
+    monkeypatch.setattr("retroscope.representations.plan.WINDOW_TEXTS", (8, 8))
 
 
 @pytest.fixture

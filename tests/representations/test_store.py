@@ -12,12 +12,8 @@ from zarr.storage import LocalStore
 
 from retroscope.errors import AnalysisError, RepresentationError
 from retroscope.representations.layout import create_arrays
-from retroscope.representations.store import (
-    Representations,
-    is_finished,
-    open_store,
-    representations_in_memory,
-)
+from retroscope.representations.store import is_finished, open_store
+from retroscope.representations.vectors import Representations, representations_in_memory
 
 ATTRS = {"key": "k", "done": 0, "layer_names": ["0", "1", "2 (post-norm)"], "recipe": {}}
 VALUES = np.random.default_rng(0).normal(size=(10, 3, 4)).astype(np.float32)
@@ -56,11 +52,11 @@ def test_vectors_come_back(folder: Path) -> None:
 def test_blocks_are_the_whole_in_order_in_whole_shards(
     folder: Path, texts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", texts * 5 * 4)
+    monkeypatch.setattr("retroscope.representations.vectors.BLOCK_BYTES", texts * 5 * 4)
     final = list(Representations(IDS, open_store(folder)).final_blocks())
     np.testing.assert_array_equal(np.concatenate(final), FINAL)
     assert [len(b) for b in final] == {1: [4, 4, 2], 4: [4, 4, 2], 9: [8, 2], 99: [10]}[texts]
-    monkeypatch.setattr("retroscope.representations.store.BLOCK_BYTES", texts * 3 * 4 * 4)
+    monkeypatch.setattr("retroscope.representations.vectors.BLOCK_BYTES", texts * 3 * 4 * 4)
     layers = list(Representations(IDS, open_store(folder)).layer_blocks())
     assert [[len(layer) for layer in block] for block in layers] == [[len(b)] * 3 for b in final]
     for k in range(3):

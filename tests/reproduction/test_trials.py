@@ -23,7 +23,7 @@ def settings_typed(words: list[str]) -> StudySettings:
         caught.append(settings)
         raise InterruptedError
 
-    with patch("retroscope.inputs.sources.found", catch), pytest.raises(InterruptedError):
+    with patch("retroscope.inputs.sources.check_sources", catch), pytest.raises(InterruptedError):
         get_command(make_app())(words[1:], standalone_mode=False)
     return caught[0]
 

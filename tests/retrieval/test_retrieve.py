@@ -12,7 +12,7 @@ from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, RepresentationError, SettingsError
 from retroscope.representations.represent import represent
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import LayerRetrieval, check_measures, rank_by_layers, retrieve, retrieve_layers
 from retroscope.scores import load_scores

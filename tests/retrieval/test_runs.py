@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.representations.store import representations_in_memory
+from retroscope.representations.vectors import representations_in_memory
 from retroscope.retrieval.measures import DEFAULT_MEASURES, depth, measure_queries, parse_measure
 from retroscope.retrieval.runs import run_of, write_run
 from retroscope.retrieval.search import as_run, search

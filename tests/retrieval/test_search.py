@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.representations.store import Representations, representations_in_memory
+from retroscope.representations.vectors import Representations, representations_in_memory
 from retroscope.retrieval import search as module
 from retroscope.retrieval.ranking import id_order, key_scores, keys_of
 from retroscope.retrieval.search import as_run, search, search_layers

@@ -1,8 +1,10 @@
 """The answer of a study: one sentence and a card a question, in 120 words, and what is made of it."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from retroscope.analyses.retrieval.result import RetrievalEffect, RetrievalResul
 from retroscope.analyses.retrieval.words import headline
 from retroscope.analyses.section import Reading, Section
 from retroscope.errors import AnalysisError, SettingsError
-from retroscope.numbers import p_value
+from retroscope.numbers import TIE, p_value, tied_p
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
 from retroscope.study.reporting.answer import MOST_WORDS, Answer
@@ -120,6 +122,16 @@ def test_the_sentence_of_an_equivalent_effect_has_the_p_of_its_equivalence_test(
     sentence = answer_of(report_of(result, about)).sentence
     assert f"equivalent within 0.01 (equivalence test, {equivalence}): " in sentence
     assert difference not in sentence
+
+
+def test_a_page_keeps_a_p_value_on_one_line_and_a_terminal_has_plain_spaces() -> None:
+    report = report_of(retrieval(effect(0.1 + 0.1 * NOISE)))
+    number = answer_of(report).cards[0].estimate
+    assert number is not None
+    assert escape(tied_p(number.p)) in render(report)
+    for written in (console_text(report, everything=True), json.dumps(report.document(), ensure_ascii=False)):
+        assert TIE not in written
+        assert p_value(number.p) in " ".join(written.split())
 
 
 def test_a_failed_self_test_is_in_the_sentence_and_on_the_card() -> None:

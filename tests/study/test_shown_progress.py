@@ -17,7 +17,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.probing.settings import ProbeSettings
 from retroscope.progress import listens
 from retroscope.representations.represent import represent
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from tiny_study import Tiny
 
 PROBES = ProbeSettings(probes=("cosine",), controls=("none",), passages=(2,), seeds=1)

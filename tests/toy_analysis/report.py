@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from retroscope.analyses.analysis import Reporter
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.numbers import interval, p_value
+from retroscope.numbers import interval, tied_p
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.typesetting.documents import effect_records, mean_records
@@ -31,7 +31,7 @@ def report(result: Difference, reading: Reading) -> Section:
     limits = interval(row["ci_low"], row["ci_high"], effect=True)
     text = (
         f"A query has {row[BEFORE]:.1f} tokens before and {row[AFTER]:.1f} after: "
-        f"{row['effect']:+.1f} {limits}, {p_value(row['p_corrected'])}."
+        f"{row['effect']:+.1f} {limits}, {tied_p(row['p_corrected'])}."
     )
     state = State.SIGNIFICANT if row["p_corrected"] < alpha(result) else State.NOT_SIGNIFICANT
     return Section(

@@ -16,7 +16,7 @@ class Card:
         answer: a few words; a study has room for 120 words in all.
         statement: the conclusion that the card shortens: its state and section are the card's.
         number: the one number of the card; None: that of the statement.
-        sentence: the answer of the whole study in one sentence, if this analysis can give it.
+        sentence: the answer of the whole study in one sentence, with ties, if this analysis can give it.
     """
 
     question: str

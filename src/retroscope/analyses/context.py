@@ -25,7 +25,7 @@ from retroscope.inputs.whole_search import DEPTH, WholeSearch, whole_search
 from retroscope.progress import Progress, Stages
 from retroscope.representations.inventory import Inventory
 from retroscope.representations.represent import InventoryKey, TowerPlan, extract_towers, plan_towers
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.retrieval.measures import depth
 from retroscope.retrieval.work import search_seconds
 

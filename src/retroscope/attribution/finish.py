@@ -11,6 +11,7 @@ from retroscope.attribution import result as r
 from retroscope.attribution.aggregate import Aggregates, quantiles_of
 from retroscope.attribution.integrals.quadrature import LAST_GAUSS
 from retroscope.attribution.plan import AttributionPlan
+from retroscope.numbers import percent
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.completeness import SiteGaps, site_gaps
 
@@ -190,7 +191,7 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecip
     if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
         found.append(
             f"the integral is not complete at {facts['gap_site']}: half the examples miss F(1) - F(0) there by more "
-            f"than {facts['gap_judged']:.1%} of the sum of the signed values' sizes; use more nodes than "
+            f"than {percent(facts['gap_judged'])} of the sum of the signed values' sizes; use more nodes than "
             f"{plan.settings.rule} allows, e.g. auto:0.01:{LAST_GAUSS}"
         )
     return found

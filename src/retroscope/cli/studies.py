@@ -126,13 +126,13 @@ def checked_settings(
     """
     refuse_without_effect(values, options.assignments, left_out)
     from retroscope.cli.resolve import resolve
-    from retroscope.inputs.sources import found_with_pooling
+    from retroscope.inputs.sources import check_sources_and_pooling
     from retroscope.study.planning.depths import depth_values
     from retroscope.study.reporting.gate import refuse_unknown
 
     defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
     given = (values, options.settings, options.assignments)
-    settings = found_with_pooling(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
+    settings = check_sources_and_pooling(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
     refuse_unknown(gates, settings.measures)
     return settings
 

@@ -14,7 +14,7 @@ from retroscope.drift.settings import DriftSettings
 from retroscope.drift.similarity import u_centred
 from retroscope.drift.statistics import SHAPES, Prepare, similarity_measures
 from retroscope.errors import AnalysisError
-from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, Vectors
 from retroscope.statistics.resampling.jackknife import GROUPS, fewest_texts, jackknife
 
 TOWERS = ("query", "passage")

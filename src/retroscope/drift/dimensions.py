@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize
 
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 
 ROUNDING = 1e-10  # of the largest variance: what is below is rounding
 EQUATIONS = 60  # points at which the law is demanded

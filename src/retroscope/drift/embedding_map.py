@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import pdist
 
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 
 Plane = Float[np.ndarray, "text 2"]
 

@@ -5,7 +5,7 @@ from jaxtyping import Float
 
 from retroscope.drift.pairs import unit
 from retroscope.errors import AnalysisError
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 
 EVENNESS = 2.0  # t of uniformity
 PAIRS_AT_ONCE = 2048  # texts whose distances to all others are held

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 from retroscope.statistics.resampling.jackknife import KeptRows
 
 TIE = 1e-12  # of two cosines in float64: less is rounding

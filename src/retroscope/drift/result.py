@@ -75,6 +75,6 @@ class RepresentationDrift:
     texts: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        demand_columns("similarity", self.similarity, SIMILARITY_COLUMNS)
-        demand_columns("geometry", self.geometry, GEOMETRY_COLUMNS)
-        demand_columns("layer map", self.layer_map, LAYER_MAP_COLUMNS)
+        demand_columns("similarity", self.similarity, SIMILARITY_COLUMNS, where="RepresentationDrift")
+        demand_columns("geometry", self.geometry, GEOMETRY_COLUMNS, where="RepresentationDrift")
+        demand_columns("layer_map", self.layer_map, LAYER_MAP_COLUMNS, where="RepresentationDrift")

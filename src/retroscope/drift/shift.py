@@ -20,7 +20,7 @@ from scipy import sparse
 from retroscope.drift.pairs import OfRows, neighbour_overlap
 from retroscope.drift.settings import ShiftSettings
 from retroscope.errors import AnalysisError
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 from retroscope.statistics.resampling.jackknife import KeptRows, fewest_texts, jackknife
 
 WORDS, EMBEDDINGS, NEIGHBOURS = "words", "embeddings", "neighbours"

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from retroscope.errors import AnalysisError
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 
 SHUFFLES = 3  # pairings at random: of 1,000 texts they differ by less than .01
 FEWEST = 4  # texts, below which the unbiased estimate does not exist

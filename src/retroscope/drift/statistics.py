@@ -11,7 +11,7 @@ from retroscope.drift.dimensions import effective_rank
 from retroscope.drift.geometry import anisotropy, uniformity
 from retroscope.drift.pairs import OfRows, neighbour_overlap_of_rows, rsa_of_rows
 from retroscope.drift.similarity import cka, procrustes, procrustes_chance
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 
 OfOne = Callable[[Vectors], float]
 Prepare = Callable[[Vectors, Vectors], OfRows]  # the vectors of both models -> the statistic of some of their rows

@@ -1,18 +1,16 @@
 """Read files of others: only regular files, within limits, and with libraries' errors converted to our own.
 
-A file may be a pipe that never ends, a device, a folder, a loop of links, 10 KB that unpack to 10 GB, or JSON that no
-parser survives. Who made it may be careless, or hostile.
+A file may be a pipe that never ends, a device, a folder, a loop of links, or 10 KB that unpack to 10 GB. Who
+made it may be careless, or hostile.
 """
 
 import codecs
 import errno
 import gzip
 import io
-import json
 import os
 import stat
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -252,49 +250,3 @@ def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) ->
             what = f"this file is larger than {largest / 2**20:g} MiB, the limit for a file of this kind"
             raise kind(what, where=str(path), fix=DOWNLOAD_AGAIN)
         return content.decode()
-
-
-class BrokenJsonError(Exception):
-    """Error of JSON that is invalid or ambiguous: `what` is wrong, and the `fix`."""
-
-    def __init__(self, what: str, fix: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.fix = fix
-
-
-def parse_json(text: str) -> Any:
-    """Parse a JSON text and return its value.
-
-    Raises:
-        BrokenJsonError: for anything but JSON; repeated keys, numbers of thousands of digits and deep nesting, too.
-    """
-    with broken_json():
-        return json.loads(text, object_pairs_hook=each_once)
-
-
-@contextmanager
-def broken_json() -> Iterator[None]:
-    """Convert a JSON parser's errors to a BrokenJsonError, except the JSONDecodeError of an incomplete text."""
-    try:
-        yield
-    except json.JSONDecodeError as error:
-        raise BrokenJsonError(f"{error.msg} (column {error.colno})") from error
-    except RecursionError as error:
-        raise BrokenJsonError("lists or objects are nested too deeply") from error
-    except ValueError as error:  # Python reads no whole number of more than 4,300 digits
-        raise BrokenJsonError(cut(str(error).partition(";")[0], LONGEST_REASON)) from error
-
-
-def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a JSON object from pairs, and refuse a key that occurs twice."""
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        names = ", ".join(map(excerpt, names_twice([name for name, _ in pairs])))
-        raise BrokenJsonError(f"keys that occur more than once: {names}", "keep one entry for each key")
-    return values
-
-
-def names_twice(names: list[str]) -> list[str]:
-    """Return the names that occur more than once."""
-    return [name for name, count in Counter(names).items() if count > 1]

@@ -10,7 +10,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings, ModelSettings, StudySettings
 
 
-def found(settings: StudySettings) -> StudySettings:
+def check_sources(settings: StudySettings) -> StudySettings:
     """Return the settings after checking that every path in them exists; hub names are not checked.
 
     Raises:
@@ -24,14 +24,14 @@ def found(settings: StudySettings) -> StudySettings:
     return settings
 
 
-def found_with_pooling(settings: StudySettings) -> StudySettings:
-    """Return the settings after the checks of `found`, and after checking that each local model has a known pooling.
+def check_sources_and_pooling(settings: StudySettings) -> StudySettings:
+    """Return the settings after `check_sources`, and after checking that each local model has a known pooling.
 
     Raises:
         UnknownPoolingError: for the first model whose files record no pooling if the settings give none.
-        EncoderError, CollectionError, SettingsError: as `found`.
+        EncoderError, CollectionError, SettingsError: as `check_sources`.
     """
-    for model in (found(settings).before, settings.after, *settings.trainings):
+    for model in (check_sources(settings).before, settings.after, *settings.trainings):
         look_for_pooling(model)
     return settings
 

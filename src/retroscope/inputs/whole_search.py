@@ -10,7 +10,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run
 from retroscope.inputs.sampled import ENOUGH, Ranked, SampleRow
 from retroscope.numbers import score
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.retrieval.measures import depth, measure_queries
 from retroscope.retrieval.search import as_run, search
 

@@ -19,7 +19,7 @@ from retroscope.probing.splits import Choices, Split
 from retroscope.probing.tally import ProbePlan, ProbeTally
 from retroscope.probing.tasks import Task, build_task
 from retroscope.probing.trial import ProbeTrial
-from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, Vectors
 
 
 def probe(

@@ -11,7 +11,7 @@ import xarray as xr
 
 from retroscope.probing.records import ProbeRecord
 from retroscope.probing.tally import MDL, ProbeTally
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.scores import Scores
 from retroscope.statistics import IntervalSettings, summarise
 

@@ -8,34 +8,27 @@ of the corpus: one is written while the model runs on the next.
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from retroscope.encoders.checks.selftest import SENTENCES
-from retroscope.encoders.encode import encode_rows, tokenise
-from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.token_budgets import encoding_budget
-from retroscope.encoders.work import operations
 from retroscope.engine.choice import LOCAL, Engine
 from retroscope.engine.ledger import RECORDS, Ledger
 from retroscope.engine.local import run_here
 from retroscope.engine.shards import Job
 from retroscope.engine.storage import Location, Storage, is_url
 from retroscope.errors import RepresentationError
-from retroscope.files.cache_records import versions
-from retroscope.files.documents import fingerprint
 from retroscope.progress import Count
-from retroscope.representations.inventory import Inventory, take_inventory
 from retroscope.representations.one_pass import OnePassWorker, StoreBeside, can_follow
 from retroscope.representations.own_store import create_store, open_own, own_store
 from retroscope.representations.place import refuse_other_files, remove_unfinished
+from retroscope.representations.plan import ExtractionPlan
 from retroscope.representations.repair import Remake, lock_of
-from retroscope.representations.settings import ExtractionSettings
-from retroscope.representations.store import Representations, VectorStore, open_store, store_exists
+from retroscope.representations.store import VectorStore, open_store, store_exists
+from retroscope.representations.vectors import Representations
 from retroscope.representations.windows import (
     WindowFormat,
     WindowRecruit,
@@ -44,78 +37,6 @@ from retroscope.representations.windows import (
     other_texts,
     window_shards,
 )
-
-VERSION = 1  # raise it when a change here changes a vector
-SOFTWARE = ("torch", "transformers", "tokenizers")  # whose versions are in the key
-WINDOW_BYTES = 64 * 2**20  # vectors held in memory at a time
-WINDOW_TEXTS = (32, 256)  # the least and the most texts of a window
-ON_ACCELERATOR = 8  # times as many, where a batch takes more texts
-
-
-@dataclass(frozen=True, eq=False)
-class ExtractionPlan:
-    """Plan of an extraction: its key, size and batches, which are known before it starts.
-
-    Attributes:
-        key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
-        n_bytes: size of the vectors on disk before compression.
-        shape: (layers, dim, out) of one text's vectors; layers below the last count twice where they are normed, too.
-        window: texts in one shard.
-        tokens: padded tokens of one forward pass.
-    """
-
-    encoder: Encoder
-    inventory: Inventory
-    settings: ExtractionSettings
-    key: str
-    n_bytes: int
-    shape: tuple[int, int, int]
-    window: int
-    tokens: int
-
-    @property
-    def normed(self) -> bool:
-        """Return whether the layers below the last are stored with the final norm, too."""
-        return _normed(self.encoder, self.settings)
-
-    @property
-    def operations(self) -> float:
-        """Count the floating point operations of encoding every distinct text."""
-        return operations(self.encoder, self.inventory.distinct_lengths)
-
-    @property
-    def operations_each(self) -> float:
-        """Return the mean floating point operations for one text, repeated texts included."""
-        lengths = self.inventory.lengths
-        return operations(self.encoder, lengths) / len(lengths)
-
-
-def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: ExtractionSettings) -> ExtractionPlan:
-    """Read the texts once, and plan their extraction."""
-    return plan_inventory(encoder, take_inventory(encoder, texts), settings)
-
-
-def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionSettings) -> ExtractionPlan:
-    """Plan the extraction of texts that are already tokenised as an inventory."""
-    normed = _normed(encoder, settings)
-    shape = depth, dim, out = _shape(encoder, normed)
-    row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
-    n = len(inventory.first)
-    tokens = settings.batch_tokens or encoding_budget(encoder.device)
-    most = WINDOW_TEXTS[1] * (1 if encoder.device.type == "cpu" else ON_ACCELERATOR)
-    window = min(int(np.clip(WINDOW_BYTES // row, WINDOW_TEXTS[0], most)), n)
-    made_of: dict[str, object] = {
-        "encoder": encoder.fingerprint,
-        "texts": inventory.fingerprint,
-        "dtype": settings.dtype,
-        "batches": [tokens, window],  # float rounding depends on the batch
-        "code": [VERSION, *(number for _, number in versions(SOFTWARE))],
-        "device": encoder.device.type,
-    }
-    if normed:  # nothing else changes for models without a final norm: their stores stay what they are
-        made_of["norm_each_layer"] = True
-    key = fingerprint(made_of)
-    return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, window, tokens)
 
 
 def extract(
@@ -287,13 +208,3 @@ def _worker(plan: ExtractionPlan, store: VectorStore) -> WindowWorker:
 
 def _ledger(plan: ExtractionPlan, place: Location) -> Ledger:
     return Ledger(Storage(place), equipment(str(plan.encoder.device)))
-
-
-def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:
-    return settings.norm_each_layer and encoder.anatomy.post_norm
-
-
-def _shape(encoder: Encoder, normed: bool) -> tuple[int, int, int]:
-    """Return (layers, dim, out) of one text's vectors, from one short forward pass."""
-    probe = encode_rows(encoder, tokenise(encoder, SENTENCES[:1]), norm_each_layer=normed)
-    return probe.layers.shape[1], probe.layers.shape[2], probe.final.shape[1]

@@ -6,19 +6,16 @@ extraction, which finds its windows done. Every store has the bytes that it woul
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from retroscope.encoders.encode import encode_rows_by
 from retroscope.encoders.encoder import Encoder
 from retroscope.engine.ledger import Ledger, Standing
 from retroscope.engine.shards import Job
+from retroscope.representations.plan import ExtractionPlan
 from retroscope.representations.windows import Window, WindowVectors, WindowWorker, window_key, window_name
 
-if TYPE_CHECKING:
-    from retroscope.representations.extraction import ExtractionPlan
 
-
-def shares_pass(one: "ExtractionPlan", other: "ExtractionPlan") -> bool:
+def shares_pass(one: ExtractionPlan, other: ExtractionPlan) -> bool:
     """Return whether one pass over the texts can compute the vectors of both plans: same states, same batches."""
     batches = ((each.inventory.fingerprint, each.window, each.tokens, each.normed) for each in (one, other))
     first, second = batches
@@ -43,7 +40,7 @@ class StoreBeside:
         ledger: of this store, where its own extraction looks for what is done.
     """
 
-    plan: "ExtractionPlan"
+    plan: ExtractionPlan
     worker: WindowWorker
     ledger: Ledger
 

@@ -1,7 +1,7 @@
 """Create and open the store of an extraction plan, and repair its metadata."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from filelock import FileLock
 
@@ -12,14 +12,12 @@ from retroscope.files.partials import new_beside
 from retroscope.files.whole import sync_folder
 from retroscope.representations.layout import ROOT, create_arrays
 from retroscope.representations.place import is_free
+from retroscope.representations.plan import ExtractionPlan
 from retroscope.representations.repair import is_of_key, lock_of, renew_description
 from retroscope.representations.store import VectorStore, open_store
 
-if TYPE_CHECKING:
-    from retroscope.representations.extraction import ExtractionPlan
 
-
-def create_store(plan: "ExtractionPlan", place: Location) -> None:
+def create_store(plan: ExtractionPlan, place: Location) -> None:
     """Create the empty store of a plan so that nobody ever sees a part of it.
 
     A folder is made beside its place and renamed. If another run was quicker, its store stands (they are the same) and
@@ -40,7 +38,7 @@ def create_store(plan: "ExtractionPlan", place: Location) -> None:
                 raise
 
 
-def _write_empty(plan: "ExtractionPlan", place: Location) -> None:
+def _write_empty(plan: ExtractionPlan, place: Location) -> None:
     n, (depth, dim, out) = len(plan.inventory.first), plan.shape
     attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
     if plan.normed:
@@ -50,7 +48,7 @@ def _write_empty(plan: "ExtractionPlan", place: Location) -> None:
     create_arrays(place, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)
 
 
-def own_store(plan: "ExtractionPlan", place: Location) -> VectorStore:
+def own_store(plan: ExtractionPlan, place: Location) -> VectorStore:
     """Open the store of this plan; damaged metadata are written again, and the windows are kept."""
     try:
         return open_own(plan, place)
@@ -66,7 +64,7 @@ def own_store(plan: "ExtractionPlan", place: Location) -> VectorStore:
     return open_own(plan, folder)
 
 
-def open_own(plan: "ExtractionPlan", place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
+def open_own(plan: ExtractionPlan, place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
     """Open the store of this plan; refuse a store of another plan.
 
     Raises:

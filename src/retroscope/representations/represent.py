@@ -11,18 +11,13 @@ from retroscope.engine.choice import LOCAL, Engine
 from retroscope.files.cache_records import CacheOrigin, used, versions
 from retroscope.files.reading import PathLike, path_of
 from retroscope.progress import Progress, counted
-from retroscope.representations.extraction import (
-    SOFTWARE,
-    VERSION,
-    ExtractionPlan,
-    extract,
-    extract_in_one_pass,
-    plan_inventory,
-)
+from retroscope.representations.extraction import extract, extract_in_one_pass
 from retroscope.representations.inventory import Inventory, take_inventory
 from retroscope.representations.one_pass import shares_pass
+from retroscope.representations.plan import SOFTWARE, VERSION, ExtractionPlan, plan_inventory
 from retroscope.representations.settings import ExtractionSettings
-from retroscope.representations.store import Representations, RetrieverRepresentations, is_finished
+from retroscope.representations.store import is_finished
+from retroscope.representations.vectors import Representations, RetrieverRepresentations
 
 InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`
 

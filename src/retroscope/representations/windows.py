@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +17,8 @@ from retroscope.errors import RepresentationError
 from retroscope.files.cache_records import versions
 from retroscope.files.documents import fingerprint
 from retroscope.representations.inventory import windows
+from retroscope.representations.plan import ExtractionPlan
 from retroscope.representations.store import VectorStore, open_store
-
-if TYPE_CHECKING:
-    from retroscope.representations.extraction import ExtractionPlan
 
 WindowVectors = tuple[Float[np.ndarray, "text layer dim"], Float[np.ndarray, "text out"]]
 
@@ -64,7 +61,7 @@ class WindowFormat:
     normed: bool
 
 
-def window_shards(plan: "ExtractionPlan", texts: Iterable[str], place: Location) -> Iterator[Shard]:
+def window_shards(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Iterator[Shard]:
     """Yield the windows of a corpus as shards; a shard depends on those in which its texts occur first.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from retroscope.numbers import percent
 from retroscope.reproduction.document import RulingFacts
 from retroscope.reproduction.neuron_counts import example_shares
 from retroscope.reproduction.places import MeasuredTrial
@@ -177,7 +178,7 @@ def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbe
     higher, lower = mean - half > 0, mean + half < 0
     wanted = {"higher": (higher, lower), "lower": (lower, higher)}[claim.expects]
     return Ruling(numbers=numbers, outcome=_outcome(*wanted), value=mean, low=mean - half, high=mean + half,
-                  what=f"{relative:+.0%} of the backbone's, over {len(kept):,} examples")  # fmt: skip
+                  what=f"{percent(relative, effect=True)} of the backbone's, over {len(kept):,} examples")  # fmt: skip
 
 
 def _outcome(holds: bool, fails: bool) -> ClaimOutcome:

@@ -11,7 +11,7 @@ from retroscope.collection.collection import Collection
 from retroscope.collection.records import Run
 from retroscope.display import ShownCount, shown_count
 from retroscope.errors import AnalysisError
-from retroscope.representations.store import RetrieverRepresentations, Vectors
+from retroscope.representations.vectors import RetrieverRepresentations, Vectors
 from retroscope.retrieval.measures import DEFAULT_MEASURES, check_computed, depth, measure_queries
 from retroscope.retrieval.ranking import RankedPassages
 from retroscope.retrieval.runs import first_relevant_ranks

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from retroscope.encoders.similarity import SIMILARITIES
 from retroscope.errors import AnalysisError, unknown_name
 from retroscope.progress import Count
-from retroscope.representations.store import Representations, Vectors
+from retroscope.representations.vectors import Representations, Vectors
 from retroscope.retrieval.ranking import (
     NO_HIT,
     Keys,

@@ -8,7 +8,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from retroscope.collection.collection import Collection
-from retroscope.representations.store import RetrieverRepresentations, Vectors
+from retroscope.representations.vectors import RetrieverRepresentations, Vectors
 
 QUERIES, OTHERS = 300, 700  # that are drawn
 EACH = 5  # relevant passages of a query, at most

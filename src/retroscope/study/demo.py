@@ -5,10 +5,10 @@ training questions. The three were made by `retroscope demo --retrain`.
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file, save_file
 
@@ -21,6 +21,7 @@ from retroscope.errors import AnalysisError
 from retroscope.inputs.load import collection_of
 from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
+from retroscope.numbers import interval, score
 from retroscope.progress import Progress
 from retroscope.statistics.resampling.crossed import crossed_mean
 from retroscope.study.training.fine_tuning import prepare_training, run_training
@@ -126,7 +127,20 @@ def halve(single: Path, folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
-def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class StratumScore:
+    """Mean score of one retriever on the questions about one stratum of the world, with its interval."""
+
+    retriever: str
+    stratum: str
+    measure: str
+    mean: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | None = None) -> list[StratumScore]:
     """Measure each retriever on each stratum of the world: facts seen in pre-training, and facts not seen."""
     rows = []
     for name, place in (("pre-trained", models.retriever), ("from scratch", models.scratch)):
@@ -136,18 +150,18 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
             scores = searched(retriever, collection, (MEASURE,), cache, progress)
             values = scores.select(measure=MEASURE).values.values
             mean = crossed_mean(values[None], bounds=(0, 1))
-            rows.append({"retriever": name, "stratum": stratum, "measure": MEASURE, "mean": float(mean.mean),
-                         "ci_low": float(mean.low), "ci_high": float(mean.high), "n": int(mean.n)})  # fmt: skip
+            rows.append(StratumScore(name, stratum, MEASURE, float(mean.mean), float(mean.low), float(mean.high),
+                                     int(mean.n)))  # fmt: skip
     return rows
 
 
-def about(rows: list[dict[str, Any]]) -> list[str]:
+def demo_caveats(rows: Sequence[StratumScore]) -> list[str]:
     """Return the notes that a reader of the demo's report needs first."""
-    found = {(row["retriever"], row["stratum"]): row for row in rows}
+    found = {(row.retriever, row.stratum): row for row in rows}
 
     def said(stratum: str, retriever: str = "pre-trained") -> str:
         row = found[retriever, stratum]
-        return f"{row['mean']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
+        return f"{score(row.mean)} {interval(row.ci_low, row.ci_high)}"
 
     return [
         "This is the demo: invented people, whose passages never have their name. Half of the test questions are about "
@@ -159,11 +173,10 @@ def about(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def exposures_table(rows: list[dict[str, Any]]) -> str:
+def exposures_table(rows: Sequence[StratumScore]) -> str:
     """Return the scores by stratum as a table of text."""
     lines = [f"{MEASURE} by what was seen when ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
     lines += [
-        f"  {row['retriever']:<13}{row['stratum']:<18}{row['mean']:.3f} [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
-        for row in rows
+        f"  {row.retriever:<13}{row.stratum:<18}{score(row.mean)} {interval(row.ci_low, row.ci_high)}" for row in rows
     ]
     return "\n".join(lines)

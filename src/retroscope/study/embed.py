@@ -18,8 +18,9 @@ from retroscope.inputs.provenance import software, tower_facts
 from retroscope.inputs.settings import StudySettings
 from retroscope.numbers import estimate
 from retroscope.progress import Progress
-from retroscope.representations.extraction import ExtractionPlan, extract, plan_extraction
+from retroscope.representations.extraction import extract
 from retroscope.representations.place import refuse_other_files
+from retroscope.representations.plan import ExtractionPlan, plan_extraction
 from retroscope.representations.repair import remake_damaged
 
 TOWERS = ("query", "passage")

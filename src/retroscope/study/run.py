@@ -31,9 +31,10 @@ from retroscope.study.folder import FACTS
 from retroscope.study.overwriting import refuse_foreign_files, refuse_other_study
 from retroscope.study.planning.plan import Step, StudyPlan, plan_study
 from retroscope.study.record import recorded_facts
+from retroscope.study.reporting.reported import Reported
 from retroscope.study.settings import as_values
 from retroscope.study.stored import is_finished_as
-from retroscope.study.study import Reported, Study
+from retroscope.study.study import Study
 from retroscope.typesetting.subject import AFTER, BEFORE, PendingFacts, StudyFacts
 
 KEPT = "measurements"  # folder of the cache where a stopped study goes on from

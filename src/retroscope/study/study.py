@@ -26,33 +26,9 @@ from retroscope.study.overwriting import (
 )
 from retroscope.study.reporting.facts import collection_from_facts, model_from_facts
 from retroscope.study.reporting.report import Report, write_report
+from retroscope.study.reporting.reported import Reported, SectionSubject
 from retroscope.study.stored import MeasurementPlace, is_ahead, write_facts, write_measured
 from retroscope.typesetting.subject import Pending, Refused, StudyFacts, Subject
-
-
-@dataclass(frozen=True, eq=False)
-class Reported:
-    """The result and the section of an analysis, and the inputs from which they were made.
-
-    Attributes:
-        about: what sections read of the study's subject.
-        section: None where there is nothing to say.
-    """
-
-    about: tuple[Any, ...]
-    measurements: tuple[Measurement, ...]
-    needed: Mapping[str, "Reported"]
-    result: Any
-    section: Section | None
-
-    def is_of(
-        self, about: tuple[Any, ...], measurements: Sequence[Measurement], needed: Mapping[str, "Reported"]
-    ) -> bool:
-        """Return whether the result was made from exactly these inputs, and for an equal subject."""
-        own, others = (*self.measurements, *self.needed.values()), (*measurements, *needed.values())
-        if about != self.about or len(own) != len(others) or self.needed.keys() != needed.keys():
-            return False
-        return all(one is other for one, other in zip(own, others, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,12 +102,6 @@ class Study:
         )
 
     @property
-    def _about(self) -> tuple[Any, ...]:
-        """Return the parts of the subject that sections depend on, without caveats and times."""
-        one = self.subject
-        return one.title, one.models, one.collections, one.trainings, one.settings
-
-    @property
     def results(self) -> Mapping[str, Any]:
         """Return the result of every analysis that has one, in reading order."""
         return {name: one.result for name, one in self._reported.items()}
@@ -157,7 +127,7 @@ class Study:
             return
         needed = {other: reported[other] for other in analysis.needs if other in reported}
         known = self.reported_before.get(name)
-        about = self._about
+        about = SectionSubject.of(self.subject)
         if known is None or not known.is_of(about, measurements, needed):
             known = Reported(about, measurements, needed, *self._infer(analysis, measurements, needed))
             self.reported_before[name] = known

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.numbers import marks, p_number, score, signed
+from retroscope.numbers import exact_percent, marks, p_number, score, signed
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, margin
 from retroscope.typesetting.latex import PaperTable
@@ -42,7 +42,7 @@ def explained(difference: Difference, over: str = "") -> str:
         over: what the intervals are over, where that is not queries.
     """
     a = alpha(difference)
-    level = f"{100 * (1 - a):g} %"
+    level = exact_percent(1 - a)
     stars = f"*, **, ***: {correction(difference)}-corrected p below {a:g}, {a / 5:g}, {a / 50:g}"
     stated = margin(difference)
     equal = "equivalence was not tested" if pd.isna(stated) else f"{EQUAL_MARK}: equivalent within {stated:g}"

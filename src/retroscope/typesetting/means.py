@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.numbers import count, interval, score
+from retroscope.numbers import count, exact_percent, interval, score
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import MODEL, Subject
 
@@ -37,5 +37,5 @@ def one_model(subject: Subject) -> str:
 def _covers(records: Sequence[Mapping[str, Any]], subject: Subject) -> str:
     """Return the note on the intervals: level, number of queries, and that they are not corrected."""
     queries = max((int(row["n"]) for row in records), default=0)
-    level = f"{100 * subject.statistics.level:g} %"
+    level = exact_percent(subject.statistics.level)
     return f"Intervals: {level}, over {count(queries, 'query')}, not corrected for the number of rows."

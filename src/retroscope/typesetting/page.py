@@ -68,8 +68,8 @@ class SectionPage:
 
     @property
     def answer(self) -> str:
-        """Return the section's first statement that is neither a failed control nor a caution; "" without one."""
-        return next((s.text for s in self.statements if not (s.failed or s.caution)), "")
+        """Return the first statement that is neither a failed control nor a caution, with its ties; "" without one."""
+        return next((s.tied for s in self.statements if not (s.failed or s.caution)), "")
 
 
 def fill(
@@ -187,11 +187,6 @@ def _shallow(value: Mapping[str, object]) -> dict[str, object]:
     return {key: value[key] for key in sorted(value) if not isinstance(value[key], Mapping)}
 
 
-def _tied(text: str) -> str:
-    """Replace spaces in the p-values of a text by non-breaking ones."""
-    return text.replace("p < ", "p\u00a0<\u00a0").replace("p = ", "p\u00a0=\u00a0")
-
-
 def _picture(figure: Figure) -> Markup:
     """Draw a figure as SVG, for readers without JavaScript."""
     return inline_svg(svg(figure.paper_specification), figure.alt, scaled=False)
@@ -213,7 +208,6 @@ def _environment() -> jinja2.Environment:
         pretty=_pretty,
         plain=_plain,
         shallow=_shallow,
-        tied=_tied,
         picture=_picture,
     )
     return environment

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.files.documents import clean
-from retroscope.numbers import interval, percent, score, signed
+from retroscope.numbers import interval, percent, percent_interval, score, signed, without_ties
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, margin
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -65,8 +65,8 @@ class Estimate:
 
     def __str__(self) -> str:
         if self.kind is Kind.SHARE:
-            ends = f" [{100 * self.low:z.0f}, {100 * self.high:z.0f}]" if self.has_interval else ""
-            return f"{percent(self.value) if self.value >= 0 else f'-{percent(-self.value)}'}{ends} {self.name}"
+            limits = (self.value, self.low, self.high)
+            return f"{percent_interval(*limits) if self.has_interval else percent(self.value)} {self.name}"
         difference = self.kind is Kind.DIFFERENCE
         ends = f" {interval(self.low, self.high, effect=difference)}" if self.has_interval else ""
         return f"{self.name} {(signed if difference else score)(self.value)}{ends}"
@@ -96,7 +96,7 @@ class Statement:
     Attributes:
         topic: what it is about, e.g. "retrieval".
         state: what is known.
-        text: short sentences with numbers.
+        tied: short sentences with numbers; some have ties (`numbers.TIE`), which only a page keeps.
         rests_on: the sides whose numbers it uses.
         code: its name within its section, e.g. "headline"; the same in every study.
         estimate: its main number.
@@ -112,7 +112,7 @@ class Statement:
 
     topic: str
     state: State
-    text: str
+    tied: str
     rests_on: tuple[str, ...] = (BEFORE, AFTER)
     code: str = ""
     estimate: Estimate | None = None
@@ -124,6 +124,11 @@ class Statement:
     headline: bool = False
     figure: str = ""
     section: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the sentences without ties."""
+        return without_ties(self.tied)
 
     @property
     def name(self) -> str:

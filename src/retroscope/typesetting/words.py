@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import correction, margin
 from retroscope.typesetting.statements import Estimate, Kind, State, is_equivalent, state_of
@@ -47,7 +47,7 @@ def effect_words(difference: Difference, row: "pd.Series[Any]", measure: str) ->
     """Describe one effect and its tests, and return its state too."""
     tests = effect_tests(difference, row)
     sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
-    within = f"within a margin of {margin(difference):g} (equivalence test, {p_value(row['p_equivalence_corrected'])})"
+    within = f"within a margin of {margin(difference):g} (equivalence test, {tied_p(row['p_equivalence_corrected'])})"
     state = state_of(difference, row)
     if state is State.SIGNIFICANT:
         verb = "raised" if row["effect"] > 0 else "lowered"
@@ -77,11 +77,11 @@ def queries_needed(difference: Difference, row: "pd.Series[Any]") -> str:
 
 def effect_tests(difference: Difference, row: "pd.Series[Any]") -> str:
     """Print an effect with interval and p-value, both uncorrected, then the corrected p unless it is tested alone."""
-    alone = f"{signed(row['effect'])} {effect_limits(row)}, {p_value(row['p'])}"
+    alone = f"{signed(row['effect'])} {effect_limits(row)}, {tied_p(row['p'])}"
     headline = difference.method.get("headline")
     if headline and list(difference.table.dims) == [headline[0]] and row[headline[0]] == headline[1]:
         return alone  # a family of one
-    return f"{alone}, {correction(difference)}-corrected {p_value(row['p_corrected'])}"
+    return f"{alone}, {correction(difference)}-corrected {tied_p(row['p_corrected'])}"
 
 
 def queries(difference: Difference, n: int) -> str:

@@ -47,9 +47,9 @@ class BaselineResult:
     tried: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        demand_columns("variants", self.variants, VARIANT_COLUMNS)
-        demand_columns("shares", self.shares, SHARE_COLUMNS)
-        demand_columns("choices", self.choices, CHOICE_COLUMNS)
+        demand_columns("variants", self.variants, VARIANT_COLUMNS, where="BaselineResult")
+        demand_columns("shares", self.shares, SHARE_COLUMNS, where="BaselineResult")
+        demand_columns("choices", self.choices, CHOICE_COLUMNS, where="BaselineResult")
 
     @property
     def bests(self) -> tuple[str, ...]:

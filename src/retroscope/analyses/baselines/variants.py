@@ -21,7 +21,7 @@ from retroscope.collection.records import Judgment
 from retroscope.drift.geometry import whitened_pair
 from retroscope.drift.work import whitening_seconds
 from retroscope.progress import Count
-from retroscope.representations.store import RetrieverRepresentations, Vectors, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, Vectors, representations_in_memory
 from retroscope.retrieval.folds import Folds, folded_text, query_folds, relevant
 from retroscope.retrieval.linear_head import Space, cross_fitted, unit_rows
 from retroscope.retrieval.measures import depth, measure_queries

@@ -10,7 +10,7 @@ from retroscope.encoders.checks.selftest import SENTENCES
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.pooling import JOIN
-from retroscope.representations.store import Representations, RetrieverRepresentations, Vectors
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, Vectors
 
 SOURCE = "baselines"
 CAUSAL_CLS = "the first token of a causal model sees no other token"

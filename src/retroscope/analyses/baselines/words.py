@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.baselines.result import BM25, RANDOM, TRAINED, UNTRAINED, BaselineResult
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, percent_interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, rows
 from retroscope.typesetting.statements import Estimate, State, Statement
@@ -91,7 +91,7 @@ def share_left(row: Any) -> str:
     """Format a share with its interval, in per cent."""
     if math.isnan(row["share"]):
         return "undefined (the gain may be 0)"
-    return f"{100 * row['share']:z.0f} % [{100 * row['low']:z.0f}, {100 * row['high']:z.0f}]"
+    return percent_interval(row["share"], row["low"], row["high"])
 
 
 def _alike(result: BaselineResult, measure: str) -> Statement:
@@ -170,5 +170,5 @@ def _row(difference: Difference, best: str, measure: str) -> "pd.Series[Any]":
 
 
 def _tested(difference: Difference, row: "pd.Series[Any]") -> str:
-    corrected = f"{correction(difference)}-corrected {p_value(row['p_corrected'])}"
+    corrected = f"{correction(difference)}-corrected {tied_p(row['p_corrected'])}"
     return f"{signed(row['effect'])} {effect_limits(row)}, {corrected}"

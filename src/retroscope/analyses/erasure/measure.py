@@ -30,7 +30,7 @@ from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.inputs.whole_search import few_queries
 from retroscope.probing.grid import probe
 from retroscope.progress import Progress
-from retroscope.representations.store import RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.surgery.edited import LayerEdit, edited_vectors

@@ -28,7 +28,7 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
             "erased": [score(value) for value in found["erased"]],
             "random": [score(value) for value in found["random"]],
             "equal variance": [score(value) for value in found["variance"]],
-            "removed": [percent(value) if value == value else "n/a" for value in found["removed"]],
+            "removed": [percent(value) for value in found["removed"]],
             "held-out correlation": [_shared(row) for row in _each(found)],
             "shuffled": [signed(-value) for value in found["shuffled_beyond"]],
         }

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.erasure.result import INCONCLUSIVE, UNCLEAR, UNUSED, USED, ErasureResult
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, score, signed, tied_p
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
@@ -66,7 +66,7 @@ def _harm(result: ErasureResult, row: "pd.Series[Any]", subject: Subject) -> str
         f"{result.measure} from {score(row['intact'])} to {score(row['erased'])}. Erasing random subspaces of equal "
         f"rank leaves {score(row['random'])}, and of equal rank and variance {score(row['variance'])}. The difference "
         f"from random subspaces of equal rank is {signed(row['beyond'])} {limits}, Holm-corrected "
-        f"{p_value(row['p_corrected'])}."
+        f"{tied_p(row['p_corrected'])}."
     )
 
 
@@ -119,14 +119,14 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
         text = (
             f"{OPENINGS[side]}, erasing what shuffled pairs share does not harm retrieval significantly more than "
             f"erasing random subspaces. The mean loss beyond random subspaces is {signed(mean)} over "
-            f"{count(len(table), 'combination')} of layer and rank ({p_value(p)})."
+            f"{count(len(table), 'combination')} of layer and rank ({tied_p(p)})."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), **about)
         return
     title = "Erasing shuffled pairs harms retrieval"
     text = (
         f"{title} more than erasing random subspaces does. The mean loss beyond random subspaces is {signed(mean)} "
-        f"over {count(len(table), 'combination')} of layer and rank ({p_value(p)}), so the loss by erasure does not "
+        f"over {count(len(table), 'combination')} of layer and rank ({tied_p(p)}), so the loss by erasure does not "
         "depend on relevant pairs."
     )
     yield Statement("erasure", State.FAILED, text, (side,), title=title, **about)
@@ -151,7 +151,7 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
         f"Fine-tuning {verb}. At layer {subject.layer_label(int(most['layer']))}, the loss of {result.measure} beyond "
         f"that of random subspaces goes from {score(most['before'])} to {score(most['after'])}, "
         f"{signed(most['effect'])} {interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected "
-        f"{p_value(most['p_corrected'])}. A model that retrieves better has more to lose: intact {result.measure} is "
+        f"{tied_p(most['p_corrected'])}. A model that retrieves better has more to lose: intact {result.measure} is "
         f"{score(intact[BEFORE])} before and {score(intact[AFTER])} after."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT

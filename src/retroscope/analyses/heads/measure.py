@@ -16,13 +16,13 @@ from retroscope.analyses.heads.halves import FEWEST_GROUPS, choosing_half, shari
 from retroscope.analyses.heads.plan import plan_heads
 from retroscope.analyses.heads.searches import HeadSearches, head_searches
 from retroscope.analyses.heads.settings import HeadSettings
+from retroscope.analyses.margins import chosen_margins
 from retroscope.analyses.measurement import Measurement
-from retroscope.attribution.examples import Example, collection_examples, with_shared_negatives
+from retroscope.attribution.examples import Example, collection_examples
 from retroscope.attribution.heads.cells import FOLDER, FORMAT, HeadCells, cell_origin, head_cells
 from retroscope.attribution.heads.choice import HeadChoice, choose_heads
 from retroscope.attribution.heads.first_order import first_order
 from retroscope.attribution.heads.margins import MarginTexts, check_alike, margin_texts
-from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.pooling import JOIN, ONE_TOKEN
 from retroscope.errors import EncoderError
@@ -113,13 +113,7 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
 
 def _sides(context: Context, settings: HeadSettings) -> Iterator[tuple[str, _Side]]:
     """Yield every model with its examples; both models of a pair use the same negatives."""
-    wanted = AttributionSettings(
-        target="margin", tower="query", negatives=settings.negatives, limit=settings.limit, seed=settings.seed,
-        agreement=None,
-    )  # fmt: skip
-    candidates: Sequence[Any] = context.negatives().candidates
-    if context.is_pair:
-        candidates = with_shared_negatives(list(context.models.values()), context.collection, candidates, wanted)
+    wanted, candidates = chosen_margins(context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed)
     for side, retriever in context.models.items():
         stages = context.stages(retriever.name)
         examples = {

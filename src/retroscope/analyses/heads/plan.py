@@ -1,6 +1,6 @@
 """Plan the analysis of heads: count its passes and searches before it starts."""
 
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
@@ -16,22 +16,42 @@ from retroscope.retrieval.work import search_seconds
 TEXTS_EACH = {"query": 1, "passage": 2}  # of a margin, by tower
 
 
+@dataclass(frozen=True)
+class HeadSize:
+    """Expected work on the heads of one model.
+
+    Attributes:
+        heads: that are estimated to first order.
+        queries: over which they are.
+        exact: heads that are ablated exactly, at most.
+        searches: with heads fixed at their means.
+        seconds: of all that.
+    """
+
+    heads: int
+    queries: int
+    exact: int
+    searches: int
+    seconds: float
+
+
 def plan_heads(context: Context, settings: HeadSettings) -> Planned:
     """Plan the ablation of heads: the work of each model, with its seconds."""
     sizes = {side: _size(context, one, settings) for side, one in context.models.items()}
     lines = [f"attention heads fixed at their means, {' and '.join(settings.towers)} tower"]
     lines += [f"  {side}: {_line(size)}" for side, size in sizes.items()]
-    return Planned(tuple(lines), sum(size["seconds"] for size in sizes.values()), {"heads": sizes})
+    return Planned(tuple(lines), sum(size.seconds for size in sizes.values()),
+                   {"heads": {side: asdict(size) for side, size in sizes.items()}})  # fmt: skip
 
 
-def _line(size: dict[str, Any]) -> str:
+def _line(size: HeadSize) -> str:
     return (
-        f"{count(size['heads'], 'head')} to first order over {count(size['queries'], 'query')}, up to {size['exact']} "
-        f"exactly, {count(size['searches'], 'search')} with heads fixed; about {estimate(size['seconds'])}"
+        f"{count(size.heads, 'head')} to first order over {count(size.queries, 'query')}, up to {size.exact} exactly, "
+        f"{count(size.searches, 'search')} with heads fixed; about {estimate(size.seconds)}"
     )
 
 
-def _size(context: Context, retriever: Retriever, settings: HeadSettings) -> dict[str, Any]:
+def _size(context: Context, retriever: Retriever, settings: HeadSettings) -> HeadSize:
     """Count heads, queries and searches of one model, and estimate their seconds."""
     judged = len(context.collection.judged_queries)
     sites = find_heads(retriever.tower(settings.towers[0]))
@@ -50,6 +70,4 @@ def _size(context: Context, retriever: Retriever, settings: HeadSettings) -> dic
     measures = settings.measures or context.settings.measures
     search += search_seconds(judged, numbers["passage"], retriever.passage.width, measures, context.product_rate)
     seconds = queries * passes * margin + searches * search
-    return {
-        "heads": n_heads, "queries": queries, "exact": exact, "searches": searches, "seconds": round(seconds, 3)
-    }  # fmt: skip
+    return HeadSize(n_heads, queries, exact, searches, round(seconds, 3))

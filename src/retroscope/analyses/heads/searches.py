@@ -20,7 +20,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.sampled import is_sampled, sampled
 from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
-from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import QUERY, Scores
 

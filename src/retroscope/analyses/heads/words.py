@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from retroscope.analyses.heads.result import HeadResult, SetEffect, SideHeads
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
@@ -54,7 +54,7 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
 def _head(row: "pd.Series[float]") -> str:
     beyond = "no other head of its layer was measured"
     if not math.isnan(row["beyond"]):
-        beyond = f"beyond random heads of its layer {signed(row['beyond'])}, corrected {p_value(row['p_beyond'])}"
+        beyond = f"beyond random heads of its layer {signed(row['beyond'])}, corrected {tied_p(row['p_beyond'])}"
     return f"{row['head']} {signed(row['effect'])} SD {effect_limits(row)}, {beyond}"
 
 
@@ -78,7 +78,7 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
 
 def _set_tests(effect: SetEffect) -> str:
     limits = interval(effect.low, effect.high, effect=True)
-    tests = f"{p_value(effect.p_queries)} over queries, {p_value(effect.p_draws)} over draws"
+    tests = f"{tied_p(effect.p_queries)} over queries, {tied_p(effect.p_draws)} over draws"
     few = f" (random sets have {effect.heads[1]} heads)" if effect.heads[1] < effect.heads[0] else ""
     return f"{signed(effect.beyond)} {limits}, {tests}{few}"
 
@@ -140,9 +140,7 @@ def _change(result: HeadResult) -> Iterator[Statement]:
 
 
 def _changed(row: "pd.Series[float]") -> str:
-    return (
-        f"{row['head']} {signed(row['before'])} to {signed(row['after'])} SD, corrected {p_value(row['p_corrected'])}"
-    )
+    return f"{row['head']} {signed(row['before'])} to {signed(row['after'])} SD, corrected {tied_p(row['p_corrected'])}"
 
 
 def _shift(result: HeadResult) -> Iterator[Statement]:
@@ -176,7 +174,7 @@ def _largest(shift: Difference) -> pd.DataFrame:
 def _attends(row: "pd.Series[float]") -> str:
     return (
         f"{row['head']} to {row['kind']} tokens {row['before']:.2f} to {row['after']:.2f}, "
-        f"corrected {p_value(row['p_corrected'])}"
+        f"corrected {tied_p(row['p_corrected'])}"
     )
 
 

@@ -6,7 +6,8 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
-from retroscope.analyses.localisation.words import ROWS, share_words
+from retroscope.analyses.localisation.words import ROWS
+from retroscope.numbers import percent
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.curves import embedded
 from retroscope.typesetting.figure import Figure
@@ -59,5 +60,5 @@ def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
 def _label(row: "pd.Series[Any]") -> str:
     value = float(row["value"])
     if row["instrument"] in PERCENT:
-        return share_words(value)
+        return percent(value)
     return f"{value:+.2f}"

@@ -58,6 +58,6 @@ class LocalisationResult:
     confirmed: bool | None = None
 
     def __post_init__(self) -> None:
-        demand_columns("evidence", self.evidence, EVIDENCE_COLUMNS)
-        demand_columns("most", self.most, MOST_COLUMNS)
-        demand_columns("claims", self.claims, CLAIM_COLUMNS)
+        demand_columns("evidence", self.evidence, EVIDENCE_COLUMNS, where="LocalisationResult")
+        demand_columns("most", self.most, MOST_COLUMNS, where="LocalisationResult")
+        demand_columns("claims", self.claims, CLAIM_COLUMNS, where="LocalisationResult")

@@ -13,7 +13,7 @@ from retroscope.analyses.localisation.result import (
     UNDECIDED,
     LocalisationResult,
 )
-from retroscope.numbers import interval, p_value, percent, score, signed
+from retroscope.numbers import interval, percent, score, signed, tied_p
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement
@@ -117,13 +117,8 @@ def _random(row: "pd.Series[Any]") -> str:
 def _share(row: "pd.Series[Any]") -> str:
     if math.isnan(row["share"]):
         return ""
-    ends = " to ".join(share_words(row[name]) for name in ("share_low", "share_high"))
-    return f"; share of the effect of all weights: {share_words(row['share'])} (interval {ends})"
-
-
-def share_words(value: float) -> str:
-    """Format a share in per cent; a negative one keeps its sign."""
-    return percent(value) if value >= 0 else f"-{percent(-value)}"
+    ends = " to ".join(percent(row[name]) for name in ("share_low", "share_high"))
+    return f"; share of the effect of all weights: {percent(row['share'])} (interval {ends})"
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
@@ -159,5 +154,5 @@ def _effect(result: LocalisationResult, row: "pd.Series[Any]") -> str:
     return (
         f"{result.measure} {score(row['score'] - row['effect'])} to {score(row['score'])} ({signed(row['effect'])} "
         f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {result.correction}-corrected "
-        f"{p_value(row['p_corrected'])})"
+        f"{tied_p(row['p_corrected'])})"
     )

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from retroscope.analyses.neurons.ablation.words import TOPIC, named_control, of
+from retroscope.analyses.neurons.ablation.words import TOPIC, named_control, of_model
 from retroscope.analyses.neurons.frames import gaps_of
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
-from retroscope.numbers import count
+from retroscope.numbers import count, exact_percent, percent
 from retroscope.statistics.completeness import WORST
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, seen_above
 
@@ -34,10 +34,10 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
     sides = {name: side for name, side in tower.sides.items() if name in statement.rests_on}
     alarms = [s for n, side in sides.items() for check in (noise, completeness) for s in check(n, side)]
     reasons = seen_above(s for s in alarms if s.failed)
-    without = [of(name, side) for name, side in sides.items() if side.ablation is None]
+    without = [of_model(name, side) for name, side in sides.items() if side.ablation is None]
     if without:
         reasons.append(f"no ablation says whether the neurons {' and '.join(without)} matter")
-    ablations = [(of(name, side), side.ablation) for name, side in sides.items() if side.ablation is not None]
+    ablations = [(of_model(name, side), side.ablation) for name, side in sides.items() if side.ablation is not None]
     failed = [who for who, ablation in ablations if not ablation.harms]
     if failed:
         reasons.append(f"ablation does not confirm the neurons {' and '.join(failed)}")
@@ -54,9 +54,9 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
         return []
     number = Estimate("of the examples are noise", attribution.noise / attribution.examples, kind=Kind.SHARE)
     about: Any = {"code": f"noise.{name}", "estimate": number}
-    part = f"in {attribution.noise} of {count(attribution.examples, 'example')} {of(name, side)}"
+    part = f"in {attribution.noise} of {count(attribution.examples, 'example')} {of_model(name, side)}"
     if attribution.noise >= MUCH_NOISE * attribution.examples:
-        title = f"NEURONS ARE NOISE {of(name, side)}"
+        title = f"NEURONS ARE NOISE {of_model(name, side)}"
         text = (
             f"{title}: {part} the target changes by no more than rounding. Shares and counts describe the other "
             "examples only, not the model."
@@ -75,8 +75,8 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     gaps = gaps_of(side.attribution)
     if gaps.judged is None:
         text = (
-            f"Completeness: by this method, the attributions {of(name, side)} need not add up to the change of the "
-            f"target ({how})."
+            f"Completeness: by this method, the attributions {of_model(name, side)} need not add up to the change of "
+            f"the target ({how})."
         )
         return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"completeness.{name}")]
     parts, layers = (side.attribution.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
@@ -84,15 +84,16 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     median = float(gaps.median[part, layer])
     weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
-        f"the attributions {of(name, side)} differ most from the change of the target, F(1) - F(0), at layer "
-        f"{layers[layer]} ({parts[part]}; {gaps.weight[part, layer]:.0%} of the attribution of that matrix). The "
-        f"median gap there is {median:.2g} of the sum of their absolute values; {WORST:.0%} of the examples are below "
-        f"{gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} ({how})."
+        f"the attributions {of_model(name, side)} differ most from the change of the target, F(1) - F(0), at layer "
+        f"{layers[layer]} ({parts[part]}; {percent(gaps.weight[part, layer])} of the attribution of that matrix). The "
+        f"median gap there is {median:.2g} of the sum of their absolute values; {exact_percent(WORST)} of the examples "
+        f"are below {gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} "
+        f"({how})."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
     about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}
     if median > WRONG:
-        title = f"ATTRIBUTION INCOMPLETE {of(name, side)}"
+        title = f"ATTRIBUTION INCOMPLETE {of_model(name, side)}"
         text = f"{title}: {sizes} Use more nodes, e.g. quadrature auto:0.01."
         return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
     caution = median > INCOMPLETE
@@ -104,7 +105,7 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
     if side.recipe.get("target") != "norm":
         return []
     text = (
-        f"The target {of(name, side)} is the norm of an embedding, which does not measure retrieval. The targets "
+        f"The target {of_model(name, side)} is the norm of an embedding, which does not measure retrieval. The targets "
         "score and margin do."
     )
     return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"target.{name}", caution=True)]
@@ -114,7 +115,7 @@ def warned(name: str, side: AttributedModel) -> list[Statement]:
     """Return the warnings of the attribution and of the ablation, once each."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
-    texts = [f"Warning of the neurons {of(name, side)}: {w}" for w in every]
+    texts = [f"Warning of the neurons {of_model(name, side)}: {w}" for w in every]
     return [Statement(TOPIC, State.MEASURED, text, (name,), code="warning", caution=True) for text in texts]
 
 

@@ -1,8 +1,6 @@
 """Plan attributions and ablations of neurons: count their work before it starts."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
@@ -18,6 +16,28 @@ from retroscope.numbers import count, estimate
 from retroscope.retrieval.work import search_seconds
 
 OPEN = 0.5  # share of the sets of neurons that are expected to be measured beyond the first group of queries
+
+
+@dataclass(frozen=True)
+class AblationSize:
+    """Upper bound on the work of an ablation: how often its texts are encoded, how many they are, and the seconds."""
+
+    ablations: int = 0
+    ablation_texts: int = 0
+    ablation_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TowerSize:
+    """Expected work on the neurons of one tower: examples that are attributed, the seconds, and the ablation."""
+
+    examples: int
+    seconds: float
+    ablation: AblationSize
+
+    def document(self) -> dict[str, float]:
+        """Return the sizes as JSON-like values, those of the ablation beside the others."""
+        return {"examples": self.examples, "seconds": self.seconds, **asdict(self.ablation)}
 
 
 def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
@@ -41,23 +61,24 @@ def plan_neurons(context: Context, settings: NeuronsSettings) -> Planned:
         for side, retriever in context.models.items()
         for tower in towers_of(context, settings)
     }
-    seconds = sum(size["seconds"] + size["ablation_seconds"] for size in sizes.values())
+    seconds = sum(size.seconds + size.ablation.ablation_seconds for size in sizes.values())
     attribution = settings.attribution
     how = f"neurons by {attribution.method} of {attribution.target}, {attribution.rule}"
     lines = (how, *(f"  {role}: {_line(size)}" for role, size in sizes.items()))
-    return Planned(lines, seconds, {"neurons": sizes})
+    return Planned(lines, seconds, {"neurons": {role: size.document() for role, size in sizes.items()}})
 
 
-def _line(size: Mapping[str, Any]) -> str:
+def _line(size: TowerSize) -> str:
+    ablation = size.ablation
     again = (
-        f"; ablation: {count(size['ablation_texts'], 'text')} encoded up to {size['ablations']} times more, "
-        f"about {estimate(size['ablation_seconds'])}"
+        f"; ablation: {count(ablation.ablation_texts, 'text')} encoded up to {ablation.ablations} times more, "
+        f"about {estimate(ablation.ablation_seconds)}"
     )
-    attributed = f"{count(size['examples'], 'example')} at most, about {estimate(size['seconds'])}"
-    return f"{attributed}{again if size['ablations'] else ''}"
+    attributed = f"{count(size.examples, 'example')} at most, about {estimate(size.seconds)}"
+    return f"{attributed}{again if ablation.ablations else ''}"
 
 
-def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings, tower: str) -> dict[str, Any]:
+def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings, tower: str) -> TowerSize:
     """Count the examples of one attribution and the texts of its ablation, and estimate the seconds of both."""
     attribution, collection = replace(settings.attribution, tower=tower), context.collection
     size = attribution_size(retriever.tower(tower), attribution, len(collection.judged_queries))
@@ -65,11 +86,8 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
     seconds = size.expected * size.texts * size.passes * once / RELATIVE_RATE
     if attribution.target != "norm":
         seconds += size.examples * _compared_seconds(context, retriever, attribution)
-    return {
-        "examples": size.examples,
-        "seconds": round(seconds, 3),
-        **ablation_size(context, retriever, settings.ablation, tower, size.expected),
-    }
+    ablation = _ablation_size(context, retriever, settings.ablation, tower, size.expected)
+    return TowerSize(size.examples, round(seconds, 3), ablation)
 
 
 def _compared_seconds(context: Context, retriever: Retriever, attribution: AttributionSettings) -> float:
@@ -84,16 +102,16 @@ def _compared_seconds(context: Context, retriever: Retriever, attribution: Attri
     return times * (each["query"] + passages * each["passage"])
 
 
-def ablation_size(
+def _ablation_size(
     context: Context, retriever: Retriever, settings: NeuronAblationSettings | None, tower: str, attributed: int
-) -> dict[str, Any]:
+) -> AblationSize:
     """Return an upper bound on the encodings of an ablation, and estimate their seconds.
 
     Args:
         attributed: examples, which are held out if enough queries remain.
     """
     if settings is None:
-        return {"ablations": 0, "ablation_texts": 0, "ablation_seconds": 0.0}
+        return AblationSize()
     collection, runs = context.collection, settings.ablations + 2
     queries = collection.judged_queries
     if settings.held_out is not False and len(queries) - attributed >= ENOUGH:
@@ -109,7 +127,7 @@ def ablation_size(
     once += search_seconds(numbers["query"], numbers["passage"], width, settings.measures, context.product_rate)
     texts = sum(numbers[one] for one in towers)
     share = 1 / len(pools) + OPEN * (1 - 1 / len(pools))
-    return {"ablations": runs, "ablation_texts": texts, "ablation_seconds": round(share * runs * once, 3)}
+    return AblationSize(runs, texts, round(share * runs * once, 3))
 
 
 def planned(work: AttributionPlan) -> Planned:

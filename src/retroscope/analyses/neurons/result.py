@@ -129,9 +129,9 @@ class AblationCurves:
                 where=self.scores.name,
                 fix=f"transpose the array of scores: values.transpose{ABLATED}",
             )
-        demand_columns("table of an ablation", self.table, TABLE_COLUMNS)
+        demand_columns("table", self.table, TABLE_COLUMNS, where="AblationCurves")
         _demand_recipe("ablation", self.recipe, ("beside", "layers", "level"))
-        demand_columns("table of areas between ablation curves", self.areas, AREA_COLUMNS)
+        demand_columns("areas", self.areas, AREA_COLUMNS, where="AblationCurves")
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -217,11 +217,11 @@ class TowerNeurons:
         if self.profile is None and len(self.sides) != 1:
             raise AnalysisError(
                 f"`sides` has {len(self.sides)} models, but their paired difference (`profile`) is None",
-                where="neuron findings",
+                where="TowerNeurons",
                 fix="give the paired difference of their scores as `profile`, or a single model in `sides`",
             )
         if self.overlap is not None:
-            demand_columns("overlap of neurons", self.overlap, OVERLAP_COLUMNS)
+            demand_columns("overlap", self.overlap, OVERLAP_COLUMNS, where="TowerNeurons")
         value = self.heat_map.value
         if not isinstance(value, str) and nearest(value, self.thresholds) is None:
             raise unknown_name("threshold of the heat map", f"{value:g}", [f"{t:g}" for t in self.thresholds])
@@ -284,6 +284,6 @@ def _demand_recipe(what: str, recipe: Mapping[str, object], names: Sequence[str]
     if lost:
         raise AnalysisError(
             f"the recipe of the {what} lacks the fields {', '.join(lost)}",
-            where="findings",
+            where="AblationCurves",
             fix="run the neuron ablation again",
         )

@@ -20,7 +20,7 @@ from retroscope.analyses.neurons.frames import (
 )
 from retroscope.analyses.neurons.result import LARGEST, AblationCurves, NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
-from retroscope.numbers import MISSING, interval, p_number, score
+from retroscope.numbers import MISSING, exact_percent, interval, p_number, score
 from retroscope.typesetting.effect_tables import NUMERIC, explained, printed_effects
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
@@ -146,7 +146,7 @@ def paper_ablation(tower: TowerNeurons) -> PaperTable:
     tests = {"p_queries": "p, queries", "p_draws": "p, draws", "p_largest": "p, largest", "p_confirmed": "p, corrected"}
     columns |= {
         "measure": losses["measure"].astype(str),
-        "ablated": [f"{100 * f:.3g} %" for f in losses["fraction"]],
+        "ablated": [exact_percent(f) for f in losses["fraction"]],
         "neurons": [f"{n:,.0f}" for n in losses["neurons"]],
         "layers": [f"{n:.0f}" for n in losses["layers"]],
         **numbers,

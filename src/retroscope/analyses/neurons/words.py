@@ -16,7 +16,7 @@ from retroscope.analyses.neurons.checks import check_statements, doubted
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, activity_rows, effect_rows, profile_rows
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, score, signed, tied_p
 from retroscope.typesetting.frames import alpha, correction, margin, widened
 from retroscope.typesetting.statements import State, Statement, is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
@@ -42,7 +42,7 @@ def neuron_statements(tower: TowerNeurons) -> list[Statement]:
     every = [*proof, *claims, *check_statements(tower)]
     if not tower.label:
         return every
-    return [replace(s, text=f"{tower.label.capitalize()} tower: {s.text}") for s in every]
+    return [replace(s, tied=f"{tower.label.capitalize()} tower: {s.tied}") for s in every]
 
 
 def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
@@ -257,7 +257,7 @@ def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
 
 def _effect(tower: TowerNeurons, row: "pd.Series[Any]") -> str:
     """Format the values of both models, the effect with its interval, and its corrected p."""
-    corrected = f"{correction(tower.profile)}-corrected {p_value(row['p_corrected'])}" if tower.profile else ""
+    corrected = f"{correction(tower.profile)}-corrected {tied_p(row['p_corrected'])}" if tower.profile else ""
     return f"{score(row[BEFORE])} to {score(row[AFTER])}, {signed(row['effect'])} {effect_limits(row)}, {corrected}"
 
 

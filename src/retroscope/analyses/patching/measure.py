@@ -13,9 +13,10 @@ import xarray as xr
 
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
+from retroscope.analyses.margins import chosen_margins
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.patching.settings import PatchingSettings
-from retroscope.attribution.examples import Example, collection_examples, with_shared_negatives
+from retroscope.attribution.examples import Example, collection_examples
 from retroscope.attribution.heads.cells import HeadCells, cell_origin, head_cells
 from retroscope.attribution.heads.sites import find_heads
 from retroscope.attribution.patching.alignment import align_texts
@@ -23,7 +24,6 @@ from retroscope.attribution.patching.components import find_components
 from retroscope.attribution.patching.corruption import COUNTED, Corruption, corruptions, word_counts
 from retroscope.attribution.patching.donors import OTHER_DONORS, OWN_DONORS
 from retroscope.attribution.patching.recovery import PatchingRun
-from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import tokenise
 from retroscope.encoders.encoder import Encoder, Retriever
@@ -99,13 +99,7 @@ def measure(context: Context, settings: PatchingSettings, planned: Planned) -> M
 
 def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Example]]:
     """Map the model role to one example per query; both models of a pair use the same negatives."""
-    wanted = AttributionSettings(
-        target="margin", tower="query", negatives=settings.negatives, limit=settings.limit, seed=settings.seed,
-        agreement=None,
-    )  # fmt: skip
-    candidates: Sequence[Any] = context.negatives().candidates
-    if context.is_pair:
-        candidates = with_shared_negatives(list(context.models.values()), context.collection, candidates, wanted)
+    wanted, candidates = chosen_margins(context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed)
     return {
         side: collection_examples(one, context.collection, candidates, wanted) for side, one in context.models.items()
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
-from retroscope.numbers import count, interval, p_value, signed
+from retroscope.numbers import count, interval, signed, tied_p
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import MODEL
@@ -39,7 +39,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     level = 1 - result.level
     said = "; ".join(
         f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
-        f"{interval(-row['high'], -row['low'], effect=True)}, corrected {p_value(row['p'])}"
+        f"{interval(-row['high'], -row['low'], effect=True)}, corrected {tied_p(row['p'])}"
         for _, row in one.totals.iterrows()
     )
     shown = one.totals[one.totals["p"] < level]

@@ -42,7 +42,7 @@ class ProbesResult:
 
     def __post_init__(self) -> None:
         if self.seed_spread is not None:
-            demand_columns("seed spread", self.seed_spread, SEED_COLUMNS)
+            demand_columns("seed_spread", self.seed_spread, SEED_COLUMNS, where="ProbesResult")
 
     @property
     def hardest(self) -> int:

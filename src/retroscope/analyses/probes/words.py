@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.probes.result import ROUNDING, ProbesResult
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, interval, score, signed, tied_p
 from retroscope.probing.records import ProbeRecord
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, widened
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, is_equivalent
@@ -131,7 +131,7 @@ def _onset(subject: Subject, gains: pd.DataFrame) -> str:
 
 def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
     sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
-    effect = f"{signed(row['effect'])} {effect_limits(row)}, corrected {p_value(row['p_corrected'])}"
+    effect = f"{signed(row['effect'])} {effect_limits(row)}, corrected {tied_p(row['p_corrected'])}"
     return f"{layer(subject, row)} ({sides}, {effect})"
 
 

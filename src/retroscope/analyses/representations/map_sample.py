@@ -8,7 +8,7 @@ import pandas as pd
 from retroscope.analyses.context import Context
 from retroscope.collection.collection import Collection
 from retroscope.drift.embedding_map import EmbeddingMap, embedding_map
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 
 QUERIES, EACH, PASSAGES = 40, 2, 260  # queries drawn, relevant passages of each, and passages in all
 CHARACTERS = 120  # of a text

@@ -20,7 +20,7 @@ from retroscope.drift.settings import DriftSettings
 from retroscope.drift.weights import incomparable_towers
 from retroscope.drift.work import representations_seconds, whitening_seconds
 from retroscope.progress import Count
-from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.statistics.resampling.jackknife import fewest_texts

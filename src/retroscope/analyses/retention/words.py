@@ -12,7 +12,7 @@ from retroscope.analyses.retention.result import (
     RetentionResult,
 )
 from retroscope.analyses.retention.tables import scope
-from retroscope.numbers import count, interval, p_value, score
+from retroscope.numbers import count, interval, score, tied_p
 from retroscope.statistics.association import OddsRatio
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
@@ -102,4 +102,4 @@ def _association(one: Association, result: RetentionResult) -> Statement:
 def _odds(one: OddsRatio) -> str:
     if math.isnan(one.value):
         return f"no odds ratio can be estimated ({count(one.n, 'fact')})"
-    return f"odds ratio {one.value:.2f} [{one.low:.2f}, {one.high:.2f}], {p_value(one.p)} ({count(one.n, 'fact')})"
+    return f"odds ratio {one.value:.2f} [{one.low:.2f}, {one.high:.2f}], {tied_p(one.p)} ({count(one.n, 'fact')})"

@@ -6,7 +6,7 @@ from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.retrieval.words import TOPIC, unmeasured
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, exact_percent, interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import margin, rows
 from retroscope.typesetting.statements import Estimate, State, Statement
@@ -40,13 +40,13 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
     if number is None:
         return unmeasured(result.headline)
     sides = f"{score(number.before)} to {score(number.after)}"
-    level = f"{100 * subject.statistics.level:g} %"
+    level = exact_percent(subject.statistics.level)
     change = f"{signed(number.value)}, {level} interval {interval(number.low, number.high, effect=True)}"
-    tests = f"{change}, {p_value(number.p)}, {count(number.n, 'query')}"
+    tests = f"{change}, {tied_p(number.p)}, {count(number.n, 'query')}"
     if headline.state is State.SIGNIFICANT:
         return f"Fine-tuning {'raised' if number.value > 0 else 'lowered'} {number.name} from {sides}: {tests}."
     if headline.state is State.EQUIVALENT:
-        p = p_value(rows(result.effect, measure=result.headline).iloc[0]["p_equivalence_corrected"])
+        p = tied_p(rows(result.effect, measure=result.headline).iloc[0]["p_equivalence_corrected"])
         within = f"within {margin(result.effect):g} (equivalence test, {p})"
         return (
             f"After fine-tuning, {number.name} is equivalent {within}: {sides}, {change}, {count(number.n, 'query')}."

@@ -15,7 +15,7 @@ from retroscope.collection.records import first_of_each
 from retroscope.drift.settings import ShiftSettings
 from retroscope.drift.shift import count_words
 from retroscope.encoders.encoder import Encoder
-from retroscope.representations.store import Vectors
+from retroscope.representations.vectors import Vectors
 from retroscope.statistics.resampling.jackknife import fewest_texts
 from retroscope.typesetting.subject import BEFORE
 

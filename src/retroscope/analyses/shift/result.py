@@ -26,7 +26,7 @@ class CollectionShift:
     retrieval: Difference | None = None
 
     def __post_init__(self) -> None:
-        demand_columns("shift", self.numbers, SHIFT_COLUMNS)
+        demand_columns("numbers", self.numbers, SHIFT_COLUMNS, where="CollectionShift")
 
     def number(self, statistic: str) -> "pd.Series[float] | None":
         """Return the row of a statistic; None if the statistic was not measured."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from retroscope.analyses.shift.result import CollectionShift, ShiftResult
-from retroscope.numbers import MISSING, interval, score, signed
+from retroscope.numbers import MISSING, exact_percent, interval, score, signed
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import Subject
@@ -21,7 +21,7 @@ def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
     frame = {"collection": names, "rule": [one.outcome for one in every], **columns}
     frame[f"change of {measure}"] = [_effect(one, measure) for one in every]
     note = (
-        f"Intervals ({100 * result.level:g} %) are over passages; the interval of {measure} is over queries. The "
+        f"Intervals ({exact_percent(result.level)}) are over passages; the interval of {measure} is over queries. The "
         "value between two halves of one collection is subtracted from the divergence of words (0 to 1) and from the "
         "squared MMD of embeddings (before fine-tuning). Words per passage and tokens per word are given as ratios to "
         "the first collection. For unknown tokens, and for nearest neighbours that stay the same after fine-tuning, "

@@ -30,9 +30,9 @@ class TrainingsResult:
     level: float
 
     def __post_init__(self) -> None:
-        demand_columns("trainings", self.retrieval, EFFECT_COLUMNS)
+        demand_columns("retrieval", self.retrieval, EFFECT_COLUMNS, where="TrainingsResult")
         if self.probing is not None:
-            demand_columns("probes of trainings", self.probing, EFFECT_COLUMNS)
+            demand_columns("probing", self.probing, EFFECT_COLUMNS, where="TrainingsResult")
 
     @property
     def alpha(self) -> float:

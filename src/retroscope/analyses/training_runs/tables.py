@@ -3,7 +3,7 @@
 import pandas as pd
 
 from retroscope.analyses.training_runs.result import TrainingsResult
-from retroscope.numbers import count, interval, marks, p_number, score, signed
+from retroscope.numbers import count, exact_percent, interval, marks, p_number, score, signed
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -16,7 +16,7 @@ def training_tables(result: TrainingsResult, subject: Subject) -> dict[str, Pape
     """Return tables of retrieval over all trainings, of each training, and of the probes by layer."""
     n = len(result.names)
     note = (
-        f"Intervals ({100 * result.level:g} %) are over {count(n, 'training')} and their queries, and are not "
+        f"Intervals ({exact_percent(result.level)}) are over {count(n, 'training')} and their queries, and are not "
         "corrected. p is Holm-corrected; the headline measure is a family of its own. *, **, ***: p below "
         f"{result.alpha:g}, {result.alpha / 5:g}, {result.alpha / 50:g}."
     )
@@ -62,5 +62,5 @@ def _each(result: TrainingsResult) -> PaperTable:
         },
         dtype=object,
     )
-    note = f"Intervals: {100 * result.level:g} %, for each training alone, over queries."
+    note = f"Intervals: {exact_percent(result.level)}, for each training alone, over queries."
     return PaperTable(printed, "Retrieval of each training", note, ("mean", "effect"))

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.training_runs.result import TrainingsResult
-from retroscope.numbers import count, p_value, score, signed
+from retroscope.numbers import count, score, signed, tied_p
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -24,7 +24,7 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
     row = _row(result.retrieval, measure=measure)
     each = rows(result.each, measure=measure).set_index("training")
     parts = [f"{name} {score(each[AFTER][name])} ({signed(each['effect'][name])})" for name in result.names]
-    tested = f"{signed(row['effect'])} {effect_limits(row)}, corrected {p_value(row['p_corrected'])}"
+    tested = f"{signed(row['effect'])} {effect_limits(row)}, corrected {tied_p(row['p_corrected'])}"
     sides = f"{measure} from {score(row[BEFORE])} to a mean of {score(row[AFTER])}"
     significant = row["p_corrected"] < result.alpha
     verb = "raised" if row["effect"] > 0 else "lowered"
@@ -57,7 +57,7 @@ def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
             f"{int(most['passages'])}) gains accuracy significantly at {gains} of {count(len(by_layer), 'layer')} and "
             f"loses accuracy significantly at {len(changed) - gains}. The largest change is at layer "
             f"{subject.layer_label(int(most['layer']))}: {signed(most['effect'])} {effect_limits(most)}, "
-            f"Holm-corrected {p_value(most['p_corrected'])}."
+            f"Holm-corrected {tied_p(most['p_corrected'])}."
         )
         state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
         number = estimate_of(most, f"accuracy of {probe}")

@@ -13,7 +13,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.inputs.pairing import same_recipe
 from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.progress import Progress
-from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.surgery.ownership import Wanted

@@ -1,8 +1,7 @@
 """Plan the transplants: count the hybrids and estimate their time before any is run."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
@@ -51,6 +50,34 @@ class _Cost:
     controls: float
 
 
+@dataclass(frozen=True)
+class SweepSize:
+    """Expected work of the transplants.
+
+    Attributes:
+        hybrids: of all directions; a receiver as it is counts as none.
+        bytes: of all hybrids' vectors, which are held together.
+        passages, queries: that every hybrid encodes.
+        seconds: for the hybrids and subsets.
+        controls: random changes of equal size, at most.
+        control_seconds: for them.
+        subsets: of the groups whose interactions are measured, but the empty one.
+        trainings: further trainings whose single places are transplanted, too.
+        training_seconds: for them.
+    """
+
+    hybrids: int
+    bytes: int
+    passages: int
+    queries: int
+    seconds: float
+    controls: int
+    control_seconds: float
+    subsets: int
+    trainings: int
+    training_seconds: float
+
+
 def check_names(n_blocks: int, settings: SweepSettings) -> None:
     """Refuse unknown names of transplants before anything is encoded.
 
@@ -90,24 +117,24 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
         seconds += once * cost.hybrids
         control_seconds += once * cost.controls
     each = _search_seconds(context, searched, settings)
-    hybrids, controls = len(work.names) * len(settings.directions) + len(work.subsets), sum(map(len, control))
-    seconds += hybrids * each
+    searches, controls = len(work.names) * len(settings.directions) + len(work.subsets), sum(map(len, control))
+    seconds += searches * each
     control_seconds += controls * each
     of_trainings = further_seconds(context, work.further, sizes, each, settings)
-    document = {
-        "hybrids": (len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
-        "bytes": 4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
-        "passages": len(searched.passages),
-        "queries": len(searched.queries),
-        "seconds": round(seconds, 3),
-        "controls": controls,
-        "control_seconds": round(control_seconds, 3),
-        "subsets": len(work.subsets) - 1 if work.subsets else 0,
-        "trainings": len(work.further.measured),
-        "training_seconds": round(of_trainings, 3),
-    }
+    size = SweepSize(
+        hybrids=(len(work.names) - 1) * len(settings.directions),  # "none" is the receiver
+        bytes=4 * _numbers(searched, len(work.names) * len(settings.directions), pair[0]),
+        passages=len(searched.passages),
+        queries=len(searched.queries),
+        seconds=round(seconds, 3),
+        controls=controls,
+        control_seconds=round(control_seconds, 3),
+        subsets=len(work.subsets) - 1 if work.subsets else 0,
+        trainings=len(work.further.measured),
+        training_seconds=round(of_trainings, 3),
+    )
     total = seconds + SIGNIFICANT * control_seconds * _drawn_share(settings) + of_trainings
-    return Planned((transplants_line(document),), total, document, work=work)
+    return Planned((_line(size),), total, asdict(size), work=work)
 
 
 def _drawn_share(settings: SweepSettings) -> float:
@@ -187,20 +214,20 @@ def together_or_apart(before: Encoder, after: Encoder, wanted: Sequence[Wanted])
     return sum(encodings(after.anatomy, alone) for alone in apart)
 
 
-def transplants_line(planned: Mapping[str, Any]) -> str:
+def _line(size: SweepSize) -> str:
     """Describe the planned transplants in one line."""
     controls = (
-        f"; up to {planned['controls']:,} random changes of equal size besides, of places with a significant effect, "
-        f"at most about {estimate(planned['control_seconds'])}"
+        f"; up to {size.controls:,} random changes of equal size besides, of places with a significant effect, "
+        f"at most about {estimate(size.control_seconds)}"
     )
-    subsets = f" and {planned['subsets']:,} subsets of groups" if planned["subsets"] else ""
+    subsets = f" and {size.subsets:,} subsets of groups" if size.subsets else ""
     trainings = (
-        f"; single places and all weights of {count(planned['trainings'], 'other training')}, about "
-        f"{estimate(planned['training_seconds'])}"
+        f"; single places and all weights of {count(size.trainings, 'other training')}, about "
+        f"{estimate(size.training_seconds)}"
     )
     return (
-        f"transplants: {planned['hybrids']:,} hybrids{subsets} over {planned['passages']:,} passages and "
-        f"{planned['queries']:,} queries, each encoded from its first change up, about {estimate(planned['seconds'])} "
-        f"(less what an earlier sweep left); {planned['bytes'] / MIB:,.0f} MiB of vectors"
-        f"{controls if planned['controls'] else ''}{trainings if planned['trainings'] else ''}"
+        f"transplants: {size.hybrids:,} hybrids{subsets} over {size.passages:,} passages and "
+        f"{size.queries:,} queries, each encoded from its first change up, about {estimate(size.seconds)} "
+        f"(less what an earlier sweep left); {size.bytes / MIB:,.0f} MiB of vectors"
+        f"{controls if size.controls else ''}{trainings if size.trainings else ''}"
     )

@@ -61,7 +61,7 @@ class OverTrainings:
     level: float
 
     def __post_init__(self) -> None:
-        demand_columns("transplants over trainings", self.places, ("transplant", "measure", *EFFECT_COLUMNS))
+        demand_columns("places", self.places, ("transplant", "measure", *EFFECT_COLUMNS), where="OverTrainings")
 
     @property
     def alpha(self) -> float:

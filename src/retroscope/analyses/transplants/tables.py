@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
-from retroscope.numbers import MISSING, count, interval, marks, p_number, p_value, score, signed
+from retroscope.numbers import MISSING, count, exact_percent, interval, marks, p_number, p_value, score, signed
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -97,8 +97,8 @@ def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
         dtype=object,
     )
     note = (
-        f"Weights are {over.direction}. Trainings: {', '.join(over.names)}. Means and intervals "
-        f"({100 * over.level:g} %) are over the trainings and their queries together; p is corrected over the rows "
+        f"Weights are {over.direction}. Trainings: {', '.join(over.names)}. Means and intervals ("
+        f"{exact_percent(over.level)}) are over the trainings and their queries together; p is corrected over the rows "
         f"(Holm). Random changes of equal size were made in {over.names[0]} alone. *, **, ***: p below {over.alpha:g}, "
         f"{over.alpha / 5:g}, {over.alpha / 50:g}."
     )

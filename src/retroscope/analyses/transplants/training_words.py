@@ -7,7 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.transplants.result import OverTrainings, TransplantEffects
 from retroscope.analyses.transplants.words import DOING, WEIGHTS
-from retroscope.numbers import count, p_value, score, signed
+from retroscope.numbers import count, score, signed, tied_p
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import State, Statement
 from retroscope.typesetting.subject import AFTER, BEFORE
@@ -72,4 +72,4 @@ def _over(over: OverTrainings) -> str:
 
 
 def _tested(row: "pd.Series[Any]") -> str:
-    return f"{signed(row['effect'])} {effect_limits(row)}, Holm-corrected {p_value(row['p_corrected'])}"
+    return f"{signed(row['effect'])} {effect_limits(row)}, Holm-corrected {tied_p(row['p_corrected'])}"

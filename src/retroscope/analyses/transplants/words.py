@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, exact_percent, interval, score, signed, tied_p
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
@@ -115,7 +115,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         else "No interpolation is significantly better than the retriever."
     )
     text = (
-        f"Of the interpolations of both models' weights, the best is {100 * top['number']:.0f} % of the way back to "
+        f"Of the interpolations of both models' weights, the best is {exact_percent(top['number'])} of the way back to "
         f"the backbone: {_effect(f, direction, top)}. {found_better}"
     )
     state = State.SIGNIFICANT if better else State.MEASURED
@@ -163,7 +163,7 @@ def _against(row: "pd.Series[Any]") -> str:
     name = place_words(row["transplant"])
     return (
         f"{name} {signed(row['effect'])} against {signed(row['random'])}, difference {signed(row['extra'])} "
-        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, Holm-corrected {p_value(row['p_corrected'])}"
+        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, Holm-corrected {tied_p(row['p_corrected'])}"
     )
 
 
@@ -214,7 +214,7 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 
 def _tested(row: "pd.Series[Any]") -> str:
-    return f"{signed(row['effect'])} {effect_limits(row)}, corrected {p_value(row['p_corrected'])}"
+    return f"{signed(row['effect'])} {effect_limits(row)}, corrected {tied_p(row['p_corrected'])}"
 
 
 def _share(row: "pd.Series[Any]") -> str:

@@ -19,7 +19,7 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.errors import SettingsError
 from retroscope.inputs.sampled import stratified
 from retroscope.representations.projection import Lexicon, lexicon_of, mean_logits, own_words, top_tokens
-from retroscope.representations.store import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations
 from retroscope.scores import Scores
 
 QUANTITIES = ("query words", "passage words", "overlap", "shuffled overlap")

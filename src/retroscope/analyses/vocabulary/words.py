@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from retroscope.analyses.vocabulary.result import DIFFERENCE, OVERLAP, SHUFFLED, RankCorrelation, VocabularyResult
-from retroscope.numbers import interval, p_number, p_value, percent, signed
+from retroscope.numbers import interval, p_number, percent, signed, tied_p
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, state_of
 from retroscope.typesetting.subject import AFTER, MODEL, Subject
@@ -78,7 +78,7 @@ def _associated(result: VocabularyResult) -> Iterator[Statement]:
     verb = "is associated" if significant else "is not significantly associated"
     text = (
         f"The change of the overlap {verb} with the change of {result.measure} of a query: the rank correlation is "
-        f"{_rho(real)}, {p_value(real.p)}. With shuffled pairs, it is {_rho(control)}; the difference is "
+        f"{_rho(real)}, {tied_p(real.p)}. With shuffled pairs, it is {_rho(control)}; the difference is "
         f"{_rho(difference)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT

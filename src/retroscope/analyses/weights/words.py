@@ -36,7 +36,7 @@ def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
     if len(result.by_tower) == 1:
         return tuple(s for drift in result.by_tower.values() for s in weight_statements(drift))
     return tuple(
-        replace(s, text=f"{tower.capitalize()} tower: {s.text}")
+        replace(s, tied=f"{tower.capitalize()} tower: {s.tied}")
         for tower, drift in result.by_tower.items()
         for s in weight_statements(drift)
     )

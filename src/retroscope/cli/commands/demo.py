@@ -1,6 +1,6 @@
 """`retroscope demo`: compare the two small models that come with Retroscope."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,11 +61,11 @@ def run(
         plan = plan_study(pair, texts, settings, cache=cache, progress=progress)
         study = _measured(plan, progress)
         rows = demo.exposures(models, world, cache, progress)
-        caveats = [*demo.about(rows), *study.facts["caveats"]]
+        caveats = [*demo.demo_caveats(rows), *study.facts["caveats"]]
         study = replace(study, facts={**study.facts, "title": demo.TITLE, "caveats": caveats})
         note("statistics, tables and figures ...")
         page = study.report(out, overwrite=True)
-        write_text(out / EXPOSURES, in_json(rows))
+        write_text(out / EXPOSURES, in_json([asdict(row) for row in rows]))
         forget(plan)
     text = console_text(study.report_contents, folder=out)
     emit(study.summary()) if as_json else say(f"{text}\n\n{demo.exposures_table(rows)}")

@@ -68,9 +68,9 @@ def run(
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import emit, say
-    from retroscope.inputs.sources import found
+    from retroscope.inputs.sources import check_sources
 
-    sides = found(resolve(values, settings, assignments))
+    sides = check_sources(resolve(values, settings, assignments))
     load_libraries()
     from retroscope.study.doctor import diagnose, doctor_document, doctor_words
 

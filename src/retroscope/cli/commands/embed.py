@@ -86,9 +86,9 @@ def run(
     from retroscope.cli.terminal import claimed, emit, note, say
     from retroscope.display import progress_bars
     from retroscope.engine.storage import is_url
-    from retroscope.inputs.sources import found_with_pooling
+    from retroscope.inputs.sources import check_sources_and_pooling
 
-    study_settings = found_with_pooling(resolve(values, settings, assignments))
+    study_settings = check_sources_and_pooling(resolve(values, settings, assignments))
     load_libraries()
     from retroscope.study.embed import as_new_folder, describe_embedding, embed, plan_embedding, read_lines
 

@@ -215,13 +215,13 @@ def _of_texts(
     from retroscope.cli.resolve import resolve
     from retroscope.cli.running import Destination, carry_out
     from retroscope.inputs.cache import default_cache
-    from retroscope.inputs.sources import found_with_pooling
+    from retroscope.inputs.sources import check_sources_and_pooling
     from retroscope.study.folder import SETTINGS, WRITTEN
 
     off = {"neurons.ablation": "--texts", **left_out}
     refuse_without_effect(values, options.assignments, off)
     cache = options.cache or default_cache()
-    settings = found_with_pooling(
+    settings = check_sources_and_pooling(
         resolve(values, options.settings, options.assignments, unless_given=OF_TEXTS, left_out=[*off])
     )
 

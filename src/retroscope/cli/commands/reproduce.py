@@ -41,11 +41,7 @@ class PaperOptions:
                                "minutes) or full (the paper's models and data, from the hub)",
                metavar="NAME", default="full", known=("smoke", "full"), kind="scale"),
     ] = "full"  # fmt: skip
-    limit_queries: Annotated[
-        int | None,
-        option("--limit-queries", help="Number of questions of each data set to read, drawn at random", metavar="N",
-               default="all"),
-    ] = None  # fmt: skip
+    limit_queries: o.LimitQueries = None
     device: o.Device = None
     cache: o.Cache = None
 

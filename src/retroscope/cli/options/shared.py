@@ -29,6 +29,15 @@ Data = Annotated[str, option("--data", help="Collection: a path or FORMAT:PATH, 
 AnyData = Annotated[
     str | None, option("--data", help="Collection: a path or FORMAT:PATH, e.g. beir:data/nq", metavar="SPEC")
 ]
+LimitQueries = Annotated[
+    int | None,
+    option(
+        "--limit-queries",
+        help="Number of judged queries of a collection to keep, drawn at random",
+        metavar="N",
+        default="all",
+    ),
+]
 Out = Annotated[Path | None, option("--out", help="Folder to write to", metavar="DIR", default="nothing is written")]
 RequiredOut = Annotated[Path, option("--out", help="Folder to write to", metavar="DIR")]
 OutUnlessDryRun = Annotated[  # None only in a dry run
@@ -189,12 +198,7 @@ class DataOptions:
     split: Annotated[
         str | None, option("--split", help="Qrels split to use", metavar="NAME", default="test, else the only one")
     ] = None
-    limit_queries: Annotated[
-        int | None,
-        option("--limit-queries", help="Number of judged queries of the collection to keep, drawn at random by "
-                                       "--set data.seed",
-               metavar="N", default="all"),
-    ] = None  # fmt: skip
+    limit_queries: LimitQueries = None
 
     def values(self) -> SettingValues:
         """Return the collection options that were given, as settings."""

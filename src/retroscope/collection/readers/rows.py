@@ -18,18 +18,9 @@ import pyarrow.parquet as pq
 
 from retroscope.collection.places import RecordPlace
 from retroscope.errors import CollectionError, excerpt
-from retroscope.files.reading import (
-    DOWNLOAD_AGAIN,
-    LONGEST_LINE,
-    BrokenJsonError,
-    broken_json,
-    each_once,
-    file_lines,
-    foreign,
-    names_twice,
-    parse_json,
-)
+from retroscope.files.reading import DOWNLOAD_AGAIN, LONGEST_LINE, file_lines, foreign
 from retroscope.files.reading import open_bytes as open_file
+from retroscope.files.strict_json import BrokenJsonError, broken_json, each_once, names_twice, parse_json
 
 CHUNK = 2**16
 open_bytes = partial(open_file, kind=CollectionError)

@@ -11,15 +11,8 @@ from typing import Any
 from huggingface_hub import snapshot_download
 
 from retroscope.errors import EncoderError, excerpt
-from retroscope.files.reading import (
-    DOWNLOAD_AGAIN,
-    BrokenJsonError,
-    check_file,
-    foreign,
-    parse_json,
-    path_of,
-    read_whole,
-)
+from retroscope.files.reading import DOWNLOAD_AGAIN, check_file, foreign, path_of, read_whole
+from retroscope.files.strict_json import BrokenJsonError, parse_json
 
 # Everything but pickles: a checkpoint that has only those is refused, so there is no need to fetch them.
 WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")

@@ -1,7 +1,7 @@
 """Print presets as text and as JSON. No torch."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from retroscope.encoders.presets.preset import Preset
@@ -97,10 +97,3 @@ def _said(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return repr(value) if isinstance(value, str) and (not value or " " in value or "\n" in value) else str(value)
-
-
-def table_rows() -> Iterator[Mapping[str, str]]:
-    """Yield a row for each model, for the documentation page of presets."""
-    for name, preset in PRESETS.items():
-        for model, backbone in preset.models.items():
-            yield {"preset": name, "model": model, "backbone": backbone}

@@ -11,7 +11,7 @@ from retroscope.files.cache_records import RECORD, CacheOrigin, EntryKind, insta
 from retroscope.files.checksums import open_sealed
 from retroscope.files.documents import SCHEMA
 from retroscope.files.reading import PathLike, path_of
-from retroscope.representations.extraction import VERSION
+from retroscope.representations.plan import VERSION
 from retroscope.representations.repair import damaged_files
 from retroscope.study.run import KEPT as MEASUREMENTS
 

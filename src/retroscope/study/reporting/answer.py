@@ -13,6 +13,7 @@ from retroscope.analyses import analyses
 from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
 from retroscope.analyses.section import Section
+from retroscope.numbers import without_ties
 from retroscope.study.reporting.controls import METHOD, Controls, trust
 from retroscope.study.reporting.missing import Missing, lacking
 from retroscope.typesetting.statements import State, Statement, with_self_tests
@@ -30,16 +31,21 @@ class Answer:
     """Summary of a study: one sentence, and one card for each question.
 
     Attributes:
-        sentence: what fine-tuning did, with its interval and how sure that is.
+        tied: a sentence: what fine-tuning did, with its interval and how sure that is; with ties (`numbers.TIE`).
         cards: one a question, in the order of reading.
         missing: what was not measured, and what the command needs for that.
         command: that made the study.
     """
 
-    sentence: str
+    tied: str
     cards: tuple[Card, ...]
     missing: tuple[Missing, ...] = ()
     command: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Return the sentence without ties."""
+        return without_ties(self.tied)
 
     @property
     def state(self) -> State:

@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.files.documents import SCHEMA, clean
-from retroscope.numbers import interval, p_value, score, signed
+from retroscope.numbers import exact_percent, interval, p_value, score, signed
 from retroscope.study.reporting.answer import Answer
 from retroscope.study.reporting.report import Report
 from retroscope.typesetting.statements import Estimate
@@ -95,7 +95,7 @@ def section(report: Report) -> str:
         "|---|---|---|---|---|---|---|",
         *map(_row, measured),
         "",
-        f"Intervals: {100 * subject.statistics.level:g} %, over queries; p is corrected. Measured with "
+        f"Intervals: {exact_percent(subject.statistics.level)}, over queries; p is corrected. Measured with "
         f"Retroscope {escaped(version)}.",
         END,
     ]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from retroscope.analyses.card import LayerCurves
 from retroscope.analyses.section import Section
+from retroscope.numbers import exact_percent
 from retroscope.typesetting.curves import curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.palette import CHANCE
@@ -32,7 +33,7 @@ def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
 def _key(subject: Subject) -> str:
     """Return the sentences below the figure that explain values, layers and interval bands."""
     layers = "Layer 0: the embeddings; layer k: the output of block k."
-    bands = f"Bands: {100 * subject.statistics.level:g} % confidence intervals over queries."
+    bands = f"Bands: {exact_percent(subject.statistics.level)} confidence intervals over queries."
     return f"Search and probe use the pooled vectors of each layer. {layers} {bands}"
 
 

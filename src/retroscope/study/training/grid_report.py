@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.files.whole import write_whole
-from retroscope.numbers import interval, p_value, score, signed
+from retroscope.numbers import exact_percent, interval, percent, score, signed, tied_p
 from retroscope.study.training.grid_settings import INTACT
 from retroscope.typesetting import console
 from retroscope.typesetting.curves import curves, facets
@@ -69,7 +69,7 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         text = (
             f"{_where(row)} with {row.labels:,} labels: drawing {_parts(row.reinitialise)} afresh before {what} "
             f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
-            f"{p_value(row.p)}, holm-corrected {p_value(row.p_corrected)} over the grid's effects."
+            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects."
         )
         number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
         state = State.SIGNIFICANT if sure else State.NOT_SIGNIFICANT
@@ -122,8 +122,8 @@ def _share_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def _share_in_words(row: Any) -> str:
-    beside = "" if np.isnan(row.noise) else f" (noise alone shows {100 * row.noise:.0f} %)"
-    return f"{row.effect} {100 * row.share:.0f} %{beside}"
+    beside = "" if np.isnan(row.noise) else f" (noise alone shows {percent(row.noise)})"
+    return f"{row.effect} {percent(row.share)}{beside}"
 
 
 def _where(row: Any) -> str:
@@ -160,7 +160,7 @@ def label_figure(f: GridFindings) -> Figure:
     return Figure(
         "labels",
         f"{f.headline} by training labels",
-        f"Mean over {f.seeds} seeds and the queries of a test; bands are {100 * f.level:.0f} % intervals over both.",
+        f"Mean over {f.seeds} seeds and the queries of a test; bands are {exact_percent(f.level)} intervals over both.",
         f"{f.headline} of every combination of settings against the number of training queries",
         chart,
     )
@@ -181,7 +181,7 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
     cells = rows[keep].assign(**{f.headline: [
         f"{score(r.mean)} {interval(r.ci_low, r.ci_high)}" for r in rows.itertuples()
     ]})  # fmt: skip
-    caption = f"{f.headline}, mean over {f.seeds} seeds and queries, {100 * f.level:.0f} % interval over both"
+    caption = f"{f.headline}, mean over {f.seeds} seeds and queries, {exact_percent(f.level)} interval over both"
     found = {"cells": PaperTable(cells, caption, numeric=("labels",))}
     if not f.worth.empty:
         said = f.worth[["test", "backbone", "strategy", "reinitialise", "labels"]].assign(

@@ -35,6 +35,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effect
 from retroscope.inputs.sampled import is_sampled
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words, whole_search
+from retroscope.numbers import exact_percent
 from retroscope.progress import Progress
 from retroscope.retrieval.measures import depth_caveats
 from retroscope.scores import QUERY, TEXT, Scores
@@ -181,7 +182,7 @@ def _precision_effect(
         trial.values(sets[RANDOM, 0, fraction], precision) - trial.values(sets[TOP, 0, fraction], precision)
         for precision in (EXACT, settings.precision)
     )
-    quantity = f"harm of the top {100 * fraction:g} % over a random draw ({settings.measures[0]})"
+    quantity = f"harm of the top {exact_percent(fraction)} over a random draw ({settings.measures[0]})"
     where = trial.retriever.name
     return precision_effect(settings.precision, quantity, exact[:, 0], reduced[:, 0], where=where)
 

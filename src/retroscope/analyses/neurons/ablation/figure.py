@@ -8,7 +8,7 @@ import pandas as pd
 
 from retroscope.analyses.neurons.frames import ablation_rows
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, TowerNeurons
-from retroscope.numbers import score
+from retroscope.numbers import exact_percent, score
 from retroscope.typesetting.curves import Selector, choosing, embedded, tooltips
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.palette import LOOKS, NEURON_LOOKS
@@ -114,4 +114,4 @@ def _words(name: str, frame: pd.DataFrame, measure: str) -> str:
     ends = [f"{how} {score(float(rows['value'].mean()))}" for how, rows in last.groupby("how", sort=False)]
     intact = float(frame.loc[frame["how"] == INTACT, "value"].iloc[0])
     where = measure if name == MODEL else f"{measure}, {name}"
-    return f"{where}: intact {score(intact)}; with {last['fraction'].max():.1%} ablated {', '.join(ends)}"
+    return f"{where}: intact {score(intact)}; with {exact_percent(last['fraction'].max())} ablated {', '.join(ends)}"

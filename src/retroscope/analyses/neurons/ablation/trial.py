@@ -19,7 +19,7 @@ from retroscope.errors import SettingsError
 from retroscope.inputs.pairing import same_weights
 from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.progress import Progress
-from retroscope.representations.store import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 
 BOTH = ("query", "passage")

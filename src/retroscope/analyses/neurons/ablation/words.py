@@ -10,7 +10,7 @@ import pandas as pd
 
 from retroscope.analyses.neurons.ablation.table import reported_fraction
 from retroscope.analyses.neurons.result import LARGEST, TOP, AblationCurves, AttributedModel
-from retroscope.numbers import count, interval, p_value, score, signed
+from retroscope.numbers import count, exact_percent, interval, percent, score, signed, tied_p
 from retroscope.typesetting.statements import Estimate, State, Statement
 from retroscope.typesetting.subject import MODEL
 
@@ -29,7 +29,7 @@ TOO_FEW = (
 NOTHING = "There is no evidence that retrieval needs these neurons more than others."
 
 
-def of(name: str, side: AttributedModel) -> str:
+def of_model(name: str, side: AttributedModel) -> str:
     """Return the end of a phrase that names a model: "of the model after fine-tuning", or "of MODEL"."""
     return f"of {side.name}" if name == MODEL else f"of the model {name} fine-tuning"
 
@@ -44,7 +44,7 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     control = named_control("neuron ablation", name)
     if side.ablation is None:
         text = (
-            f"No ablation was run on the neurons {of(name, side)}. Without an ablation, there is no evidence "
+            f"No ablation was run on the neurons {of_model(name, side)}. Without an ablation, there is no evidence "
             "that retrieval needs these neurons."
         )
         return [Statement(TOPIC, State.NOT_RUN, text, (name,), code=f"ablation.{name}", control=control, caution=True)]
@@ -56,19 +56,19 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     about: Any = {"code": f"ablation.{name}", "control": control, "estimate": number, "figure": "neuron_ablation"}
     if ablation.confirms:
         text = (
-            f"Retrieval needs the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs "
+            f"Retrieval needs the top neurons {of_model(name, side)}: at {_where(ablation)}, fixing them costs "
             f"significantly more than fixing as many random neurons or as many of the largest. {measured}"
         )
         return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
         text = (
-            f"Retrieval may need the top neurons {of(name, side)}: at {_where(ablation)}, fixing them costs more than "
-            "fixing as many random neurons or as many of the largest, but these queries are not independent of the "
-            f"choice of the neurons. {measured}"
+            f"Retrieval may need the top neurons {of_model(name, side)}: at {_where(ablation)}, fixing them costs more "
+            "than fixing as many random neurons or as many of the largest, but these queries are not independent of "
+            f"the choice of the neurons. {measured}"
         )
         return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
     why = _why_not(ablation, row)
-    text = f"Ablation does not confirm the neurons {of(name, side)}. {measured} {why}"
+    text = f"Ablation does not confirm the neurons {of_model(name, side)}. {measured} {why}"
     state = State.TOO_FEW if why == TOO_FEW else State.NOT_SIGNIFICANT
     return [Statement(TOPIC, state, text, (name,), caution=True, **about)]
 
@@ -81,14 +81,9 @@ def reported_row(ablation: AblationCurves) -> "pd.Series[Any]":
 
 def _where(ablation: AblationCurves) -> str:
     """Name every fraction at which ablation confirms the top neurons, and how many fractions there are."""
-    shares = [share(f) for f in ablation.fractions_where("confirmed")]
+    shares = [exact_percent(f) for f in ablation.fractions_where("confirmed")]
     listed = shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
     return f"{listed} of the neurons ({len(shares)} of {count(len(ablation.fractions), 'fraction')})"
-
-
-def share(fraction: float) -> str:
-    """Format a fraction of the neurons in per cent, with all of its digits."""
-    return f"{100 * fraction:.3g} %"
 
 
 def _why_not(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
@@ -101,17 +96,19 @@ def _why_not(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
 def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     value, measure = VALUES.get(ablation.recipe.get("fixed_at", ""), "one value"), row["measure"]
     layers = f"{int(row['layers'])} of {count(int(ablation.recipe['layers']), 'layer')}"
+    top = f"top {exact_percent(row['fraction'])} ({count(int(row['neurons']), 'neuron')}, in {layers})"
+    over_random, over_largest = (
+        f"{signed(row[harm])} {interval(row[f'{harm}_low'], row[f'{harm}_high'], effect=True)}"
+        for harm in ("harm", "harm_over_largest")
+    )
     return (
-        f"Fixing the top {share(row['fraction'])} ({count(int(row['neurons']), 'neuron')}, in {layers}) at {value} "
-        f"changes {measure} of {count(int(row['n']), 'query')} from {score(row['intact'])} to {score(row['top'])}. "
-        f"Fixing as many random neurons of the same layers leaves {score(row['random'])}; fixing as many of the "
-        f"largest leaves {score(row[LARGEST])}. The loss beyond that of random neurons is {signed(row['harm'])} "
-        f"{interval(row['harm_low'], row['harm_high'], effect=True)}, {p_value(row['p_queries'])} by the test over "
-        f"queries and {p_value(row['p_draws'])} by the test over draws. The loss beyond that of the largest neurons "
-        f"is {signed(row['harm_over_largest'])} "
-        f"{interval(row['harm_over_largest_low'], row['harm_over_largest_high'], effect=True)}, "
-        f"{p_value(row['p_largest'])} by the test over queries. The largest p of these three tests, Holm-corrected "
-        f"over the fractions: {p_value(row['p_confirmed'])}."
+        f"Fixing the {top} at {value} changes {measure} of {count(int(row['n']), 'query')} from "
+        f"{score(row['intact'])} to {score(row['top'])}. Fixing as many random neurons of the same layers leaves "
+        f"{score(row['random'])}; fixing as many of the largest leaves {score(row[LARGEST])}. The loss beyond that of "
+        f"random neurons is {over_random}, {tied_p(row['p_queries'])} by the test over queries and "
+        f"{tied_p(row['p_draws'])} by the test over draws. The loss beyond that of the largest neurons is "
+        f"{over_largest}, {tied_p(row['p_largest'])} by the test over queries. The largest p of these three tests, "
+        f"Holm-corrected over the fractions: {tied_p(row['p_confirmed'])}."
     )
 
 
@@ -146,11 +143,11 @@ def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     said = ""
     if row["shared_by_chance"] > SHARED:
         said += (
-            f" By chance, a random set contains {row['shared_by_chance']:.0%} of the top neurons, so the comparison "
-            "is weak."
+            f" By chance, a random set contains {percent(row['shared_by_chance'])} of the top neurons, so the "
+            "comparison is weak."
         )
     if row["shared_with_largest"] > SHARED:
-        said += f" {row['shared_with_largest']:.0%} of the top neurons are also among the largest."
+        said += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
     if row["intact"] > NO_ROOM:
         said += (
             f" Intact {row['measure']} is nearly perfect, so different sets of neurons can hardly differ in their "

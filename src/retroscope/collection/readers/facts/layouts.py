@@ -11,7 +11,8 @@ from retroscope.collection.facts.records import MASK, Fact, Facts, Gathered
 from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list, text_of
 from retroscope.collection.readers.rows import Row, file_rows, first_row
 from retroscope.errors import CollectionError, excerpt
-from retroscope.files.reading import DOWNLOAD_AGAIN, BrokenJsonError, parse_json
+from retroscope.files.reading import DOWNLOAD_AGAIN
+from retroscope.files.strict_json import BrokenJsonError, parse_json
 
 X, Y = "[X]", "[Y]"  # of the templates of LAMA and ParaRel
 OWN_FIELDS = ("id", "relation", "subject", "object", "cloze")
