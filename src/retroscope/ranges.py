@@ -19,7 +19,7 @@ class Range:
     """Allowed range of a number from `low` to `high`, both included; with `open`, both excluded.
 
     Attributes:
-        special: what may be given besides, such as 0 for "all".
+        special: value that is allowed in addition, such as 0 for "all".
         why: what the number is, or why it has this range, for the advice of an error.
     """
 

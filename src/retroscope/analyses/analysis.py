@@ -31,8 +31,8 @@ class AnalysisSize:
 
     Attributes:
         values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
-        half_width: of the analysis's main interval, as a multiple of that with the defaults; estimated from the
-            numbers of queries (1 / sqrt(n)) and only used to choose between sizes.
+        half_width: half-width of the interval of the analysis's main result, as a multiple of that with the defaults.
+            It is estimated from the numbers of queries (1 / sqrt(n)), and used only to choose between sizes.
     """
 
     values: Mapping[str, Any] | None
@@ -103,7 +103,7 @@ class Instrument:
             own. A study of this analysis alone describes its models so.
         inputs: settings -> a hash of the files that they name: a stored measurement of other files is not taken for
             this one. None where the settings name no file.
-        keeps: what it keeps in the cache besides its measurements, for `retroscope cache`.
+        keeps: what it stores in the cache in addition to its measurements, for `retroscope cache`.
     """
 
     refusal: Callable[["Context", Any], str]
@@ -136,14 +136,15 @@ class Analysis:
     """One question that a study asks, with its settings and the functions that measure and report the answer.
 
     Attributes:
-        name: of its folder, settings, `--no-NAME`, section of the page and key of `summary.json`.
+        name: name of its folder, its settings, the option `--no-NAME`, its section of the page and its key in
+            `summary.json`.
         title: heading of its section.
-        question: that it answers; the help text of its option.
+        question: the question that it answers, which is the help text of its option.
         package: where its templates `section.html.j2` and `sources.html.j2` are.
         settings: -> the class of its settings, a frozen dataclass with defaults for everything.
         reporter: -> how it reports.
         instrument: -> how it measures; None for one that only reads the results of others.
-        sizes: from the smallest to the largest, `STANDARD` among them.
+        sizes: its sizes, from the smallest to the largest, `STANDARD` among them.
         phase: when it is measured; within a phase, in reading order.
         needs: names of the analyses whose results or sections its reporter reads, where they are there.
         every_collection: whether it is measured on every collection, not only on the first.

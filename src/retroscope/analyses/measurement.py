@@ -50,7 +50,7 @@ class Measurement:
         """Write the measurement into `folder`, which is replaced as a whole.
 
         Args:
-            folder: to write.
+            folder: the folder to write.
             write_run: writes a ranking under a path and a tag; without it rankings are left out.
 
         Raises:

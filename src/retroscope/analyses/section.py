@@ -39,7 +39,7 @@ class Section:
         differences: label -> paired difference; how it was computed is printed, and its warnings are.
         methods: label -> how numbers that are no paired difference were computed, JSON-like.
         document: JSON-like, what `summary.json` has under the name of the analysis.
-        values: name -> what its template reads besides `figures`, `tables` and `subject`.
+        values: name -> what its template reads, in addition to `figures`, `tables` and `subject`.
         printed: names of the tables that a terminal shows, too.
         head: lines that a terminal shows below the names of models and collections.
         data: -> name -> JSON-like value that the page's scripts read; called only where a page is made.
@@ -81,7 +81,7 @@ class Reading:
     Attributes:
         subject: models, collections, statistics.
         results: analysis -> its result, of those that are needed and there.
-        sections: analysis -> what it said, likewise.
+        sections: analysis -> its section, for the same analyses.
     """
 
     subject: Subject

@@ -34,7 +34,7 @@ class Aggregates:
     """Sums over the attributed examples, from which means, histograms and counts are computed.
 
     Attributes:
-        settings: which thresholds and quantiles.
+        settings: the settings that name thresholds and quantiles.
         arrays: name -> sums; a part's are "PART/mean" ... [layer, neuron], one row an example has `stats`
             [example, statistic, part, layer], `value` (F of the intact network) and `noise`.
         half: which random half an example belongs to.

@@ -87,9 +87,9 @@ def attribute_neurons(
         folder: where the state of every stage is kept, made if it is not there; after an interruption the same plan
             goes on from its last batch and ends with the same numbers, to the last bit. Plans of more examples, or of
             a higher agreement, go on from there, too.
-        progress: told (examples done, examples at most).
-        stop_at: the end of a stage at which to stop whatever the agreement: that of a model that this one is compared
-            with, which must have the same examples.
+        progress: called with (examples done, examples at most).
+        stop_at: the end of a stage at which to stop whatever the agreement is. It is the number of examples of a model
+            that this one is compared with; both must have the same examples.
 
     Raises:
         AnalysisError: if the memory does not suffice for a single example.

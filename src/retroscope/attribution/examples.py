@@ -28,7 +28,7 @@ class Example:
     """One example of an attribution: a text (`norm`), or a query with its passages (`score`, `margin`).
 
     Attributes:
-        id: of the text or the query.
+        id: id of the text or of the query.
         texts: the texts whose network is scaled, without prompt.
         signs: +1, or -1 for a text whose score is subtracted.
         others: the vector that each text's own is compared with; empty for `norm`.

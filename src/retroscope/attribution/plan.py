@@ -33,8 +33,8 @@ class AttributionPlan:
         batches: the examples of each batch; none reaches over the end of a stage.
         tokens: the token ids of each example's texts.
         row_tokens: padded tokens of the scaled network that run at once.
-        bytes_per_token: that they take, measured on the longest text.
-        record_bytes: that the recorded pass of the largest batch takes, measured likewise.
+        bytes_per_token: bytes that a padded token takes, measured on the longest text.
+        record_bytes: bytes that the recorded pass of the largest batch takes, measured on the longest text, too.
         padding_pooled: mean pooling reads padding, as published.
         collection: its name.
         stages: numbers of examples after which the attribution may stop (see `stability`); the last is all.

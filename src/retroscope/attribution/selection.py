@@ -29,7 +29,7 @@ class Ranking:
     Attributes:
         by: a name in `BY`.
         sites: the (part, layer) of the neurons, in order.
-        values: of each site's neurons.
+        values: values of each site's neurons.
     """
 
     by: str

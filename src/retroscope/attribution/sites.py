@@ -25,7 +25,7 @@ class Site:
         layer: number of the layer that its block makes, 1..L.
         part: a name in `PARTS`.
         role: its name in `Layout` ("ffn_in", "ffn_gate", "ffn_out").
-        path: of the module, from the backbone.
+        path: path of the module, from the backbone.
         half: 0 or 1 where the module holds two matrices and this is its first or second half; else None.
     """
 

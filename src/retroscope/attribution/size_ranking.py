@@ -26,7 +26,7 @@ def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, at_
     zero.
 
     Args:
-        moments: of this encoder, over the texts that are encoded under ablation.
+        moments: moments of this encoder's neurons, over the texts that are encoded under ablation.
         like: gives parts and layers.
     """
     norms = {site.layer: _column_norms(site.weight(encoder)) for site in find_sites(encoder, (OUTPUT,))}

@@ -25,7 +25,7 @@ class AttributionSize:
     Attributes:
         examples: queries, or texts if the target is `norm`, at most.
         expected: examples that are expected to be attributed.
-        texts: of an example, whose network is scaled.
+        texts: number of texts of an example whose network is scaled.
         passes: forward and backward passes of the whole network for each text.
     """
 

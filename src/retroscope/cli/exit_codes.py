@@ -31,7 +31,7 @@ class Stop:
     """The signal that stopped a run, and its time; empty if there was none.
 
     Attributes:
-        number: of the first signal; 0: none came.
+        number: number of the first signal; 0 if none came.
         at: when the last one came.
     """
 

@@ -58,7 +58,7 @@ def refuse_without_effect(
 
     Args:
         values: dotted name of a setting -> value of its option; None where it was not given.
-        assignments: of `--set`.
+        assignments: assignments of `--set`.
         left_out: analysis, or part of one -> the option that leaves it out; empty where the command does.
 
     Raises:

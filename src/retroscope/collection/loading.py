@@ -40,7 +40,7 @@ def load_collection(
         columns: field -> the file's column, where it differs from the format's own.
         title_separator: joins title and text; a space unless given, as BEIR and the ielab set do.
         limit_queries: keep so many queries with a relevant passage, drawn at random; the corpus stays whole.
-        seed: of that draw.
+        seed: seed of that draw.
         ignore_identical_ids: drop a passage whose id is the query's; by default for arguana and quora only.
         name: the collection's name in tables; by default that of the file or folder.
 

@@ -22,13 +22,13 @@ class Named:
     """One published collection that can be read by its name.
 
     Attributes:
-        name: as it is typed after `named:`.
-        source: what is read, `hf:NAME`; "" where its published layout is not one that is read.
+        name: the name after `named:`.
+        source: the source that is read, `hf:NAME`; "" if its published layout cannot be read.
         revision: commit of the hub repository; "" where it is not known.
         licence: as published; "" where it is not stated.
-        split: of the judgments, as its benchmark reports it.
+        split: split of the judgments that its benchmark reports.
         title: how title and text are joined; "" where there is no title.
-        measure: that its benchmark reports.
+        measure: the measure that its benchmark reports.
         stated_by: where these facts are from.
         get: what its published files contain, for converting them, where `source` is "".
     """

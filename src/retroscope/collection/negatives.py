@@ -38,7 +38,7 @@ class MinedNegatives:
         short: how many pairs have fewer than the `n` asked for.
         left_out: number of ranked passages that were skipped because they may be relevant.
         recipe: how they were found (JSON-like).
-        rows: of the source's own negatives, the choices of its rows as they stand (`Collection.rows`).
+        rows: if the negatives are the source's own: the choices of the rows, unchanged (`Collection.rows`).
     """
 
     candidates: tuple[Candidates, ...]

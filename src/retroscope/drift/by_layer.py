@@ -35,12 +35,12 @@ def representation_drift(
     """Compare the stored vectors of two retrievers, tower by tower and layer by layer.
 
     Args:
-        before: of the backbone.
-        after: of the retriever, over the same collection.
+        before: vectors of the backbone.
+        after: vectors of the retriever over the same collection.
         pairs: query and relevant passage, for alignment.
-        random_weights: of a copy of the backbone with random weights, over the same collection.
-        other_trainings: of other trainings of the retriever (other seeds), over the same collection: the ceiling, the
-            similarity of two models that differ by chance alone.
+        random_weights: vectors of a copy of the backbone with random weights, over the same collection.
+        other_trainings: vectors of other trainings of the retriever (other seeds), over the same collection. Their
+            similarity is the ceiling: that of two models which differ by chance alone.
         text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
             the first of every query text. None: all are distinct.
         settings: sample and intervals.

@@ -42,7 +42,7 @@ def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], 
     Args:
         before: the matrix, a row an output.
         change: what was added to it.
-        name: of the tensor; seeds the random change.
+        name: name of the tensor, which seeds the random change.
     """
     w, d = before.double(), change.double()
     known = _vectors(w, min(w.shape))

@@ -31,7 +31,7 @@ class WeightDrift:
         notes: facts that a reader must know before any number, in words.
         before: name of the backbone.
         after: name of what was fine-tuned from it.
-        n_blocks: of both.
+        n_blocks: number of blocks of both models.
     """
 
     tensors: pd.DataFrame

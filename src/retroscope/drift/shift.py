@@ -86,8 +86,8 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
     Args:
         reference: passages in random order.
-        other: those of the other collection, likewise; None: the reference is compared with itself, passages of it with
-            other passages of it. This is the control, in which there is no shift.
+        other: passages of the other collection in random order. None: passages of the reference are compared with other
+            passages of the reference. This is the control, in which there is no shift.
         settings: size of the samples, neighbours and intervals.
 
     Raises:

@@ -232,7 +232,7 @@ def encode_rows_by(
     """Encode tokenised texts by several encoders at once; return each encoder's pooled vectors, in the order given.
 
     Args:
-        encoders: that share a network and differ in pooling and what follows it only.
+        encoders: encoders that share a network and differ only in pooling and in what follows the pooling.
         tokens: padded tokens of one forward pass; `norm_each_layer` as in `forward`.
 
     Raises:

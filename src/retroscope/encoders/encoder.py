@@ -23,7 +23,7 @@ class Encoder:
     """One tower, which maps a text to a vector. Make one with `load_encoder`.
 
     Attributes:
-        name: for tables.
+        name: name in tables.
         backbone: the bare transformer (no LM or classification head), in eval mode, no parameter requires grad.
         tokenizer: its tokenizer, with a pad token.
         recipe: how a text becomes a vector.
@@ -110,7 +110,7 @@ class Retriever:
     """Two towers (possibly the same encoder) and how their vectors are compared.
 
     Attributes:
-        name: for tables.
+        name: name in tables.
         query, passage: the towers.
         similarity: "dot" or "cosine".
         similarity_source: where the similarity comes from.

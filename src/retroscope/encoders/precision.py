@@ -46,10 +46,10 @@ class PrecisionEffect:
     Attributes:
         precision: its name.
         quantity: what was measured, e.g. "harm of the top 1 % over random neurons (RR@10)".
-        queries: of the pilot.
+        queries: number of queries in the pilot.
         exact: the mean in float32.
         reduced: the mean in this precision.
-        standard_error: of their difference, paired by query.
+        standard_error: standard error of the difference, paired by query.
     """
 
     precision: str

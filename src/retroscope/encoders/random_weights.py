@@ -28,7 +28,7 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
 
     Args:
         of: an encoder, or a retriever with both its towers.
-        seed: of the draw; a second tower with weights of its own is drawn with `seed + 1`.
+        seed: seed of the draw; a second tower that does not share its weights is drawn with `seed + 1`.
     """
     if isinstance(of, Encoder):
         return _copy(of, seed)

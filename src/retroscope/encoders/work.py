@@ -50,7 +50,7 @@ def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "te
 
     Args:
         lengths: tokens of the texts that will be encoded; their median, weighted by tokens, is the typical one.
-        precision: of the pass, a name in `encoders.precision.PRECISION_NAMES`.
+        precision: precision of the pass, a name in `encoders.precision.PRECISION_NAMES`.
     """
     length = _typical(np.asarray(lengths))
     batch = encoding_budget(encoder.device)

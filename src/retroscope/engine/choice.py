@@ -17,7 +17,7 @@ class Engine:
 
     Attributes:
         name: "local", this process; "ray", actors of a Ray cluster.
-        address: of the cluster; None: one is started on this machine for the run.
+        address: address of the cluster; None: one is started on this machine for the run.
         workers: number of actors; None: as many as the cluster has room for.
         told: receives what happened, in sentences: shards that were done again, workers that were lost.
     """

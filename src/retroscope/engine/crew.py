@@ -50,7 +50,7 @@ class Crew:
     """All workers of one run on Ray.
 
     Attributes:
-        members: by name.
+        members: members by name.
         dismissed: why places of the crew stay empty.
     """
 

@@ -56,13 +56,13 @@ class Job:
 
     Attributes:
         ledger: where completion is recorded.
-        shards: in an order in which each comes after those that it needs; read once.
+        shards: the shards, each after those that it needs; read once.
         total: items of all shards.
         count: number of shards.
-        worker: at hand in this process.
+        worker: the worker of this process.
         recruit: makes such a worker in another process; None: only this process can do the work.
         accelerators: number of GPUs that a worker takes.
-        threads: of a worker on a processor.
+        threads: number of threads of a worker on a CPU.
     """
 
     ledger: Ledger
@@ -82,7 +82,7 @@ class RunTally:
     Attributes:
         done: items of shards that were computed.
         kept: items of shards that an earlier run did.
-        seconds: of the whole run.
+        seconds: seconds of the whole run.
         arrived: seconds until the first worker was ready.
         computing, writing: seconds of all workers together.
         by_worker: worker -> items that it computed.

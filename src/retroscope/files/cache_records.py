@@ -27,7 +27,7 @@ class CacheOrigin:
     Attributes:
         models: their names.
         collection: its name.
-        analysis: that it is of; "" where several share it.
+        analysis: name of its analysis; "" if several share it.
         software: library -> version, of those whose change makes the entry useless.
         form: number of its format; entries of an earlier one are useless.
     """
@@ -44,8 +44,8 @@ class EntryKind:
     """One kind of cache entry, and the function that finds damage to it.
 
     Attributes:
-        name: as it is printed.
-        pattern: of the paths of its entries below the cache.
+        name: name that is printed.
+        pattern: pattern of the paths of its entries below the cache.
         form: number of the format that this version writes.
         recorded: whether every entry of today's format has a record of its origin.
         damages: lists the files of an entry that are not what was written.

@@ -43,7 +43,7 @@ def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
     A folder that such a run had moved away, to replace it, comes back.
 
     Args:
-        name: of the places that they are beside; a pattern.
+        name: pattern of the files or folders beside which partial ones are looked for.
     """
     removed = []
     for partial in (found for folder in folders for found in folder.glob(f".{name}.????????{PARTIAL}")):

@@ -81,7 +81,7 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
     """Refuse to replace a report that belongs to another document, or folders that Retroscope did not write.
 
     Args:
-        document: that a report of this kind has beside its page.
+        document: the document that such a report has beside its page.
         replaced: folders below `folder` that the report replaces as a whole.
 
     Raises:

@@ -60,9 +60,9 @@ def sampled(
 
     Args:
         queries: those that may be drawn.
-        passages: of the sample, at most, but for the first queries; 0: the whole corpus.
-        seed: of the order of queries, and of passages that nobody ranks.
-        rankings: over the whole corpus; a query that one does not rank has none there.
+        passages: number of passages of the sample, at most (the first queries may exceed it); 0: the whole corpus.
+        seed: seed of the order of the queries, and of the passages that no ranking contains.
+        rankings: rankings over the whole corpus; a ranking may lack some queries.
         hard: passages that compete, for each judged passage.
     """
     if not is_sampled(collection, passages):

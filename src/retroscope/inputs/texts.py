@@ -14,10 +14,10 @@ class TowerTexts:
     """The tokenised texts of one tower, and how they are encoded.
 
     Attributes:
-        ids: of the texts.
+        ids: ids of the texts.
         rows: token ids of each text.
         tokens: padded tokens of a batch, at most.
-        precision: of the passes (see `encoders.precision`).
+        precision: precision of the passes (see `encoders.precision`).
         collection: its name.
     """
 

@@ -22,7 +22,7 @@ class WholeSearch:
     """Rankings and scores of every judged query over the whole corpus, by every unmodified model and BM25.
 
     Attributes:
-        rankings: of every model, and of BM25: the best `DEPTH` passages of each query.
+        rankings: the best `DEPTH` passages of each query, by every model and by BM25.
         runs: model -> query id -> (passage id, score), best first, as deep as was asked for.
         qrels: query id -> judged passage -> grade.
         depth: passages a query that `runs` hold.
@@ -37,7 +37,7 @@ class WholeSearch:
         """Compare each measure's mean on a sample with that on the whole corpus, over the same queries.
 
         Args:
-            model: whose measures; one that was not searched with has no row.
+            model: the model whose measures are compared; no row for a model that was not searched with.
             sample: (query, measure), of the intact model over the sample.
 
         Raises:

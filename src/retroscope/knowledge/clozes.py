@@ -54,10 +54,10 @@ class RelationClozes:
 
     Attributes:
         rows: places of the facts in their set.
-        subjects: of each fact.
-        contexts: of each fact, with its own object.
+        subjects: subject of each fact.
+        contexts: contexts of each fact, with its own object.
         objects: the distinct objects of the relation, which are its candidates.
-        tokens: of each object.
+        tokens: tokens of each object.
         answers: place of each fact's object in `objects`.
         right: [fact, object], True for other right answers, which are no competitors.
         kind: how the model predicts.

@@ -39,7 +39,7 @@ class LinearReadout:
     """Read-out with a fitted linear map for every layer.
 
     Attributes:
-        mean, scale: of the states of each layer over the neutral text.
+        mean, scale: mean and scale of the states of each layer, over the neutral text.
         weight, bias: A and b of each layer.
         prior: c of each layer.
         output: U, a row a word.

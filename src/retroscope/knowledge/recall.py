@@ -47,7 +47,7 @@ def recall(
 
     Args:
         readouts: name -> read-out of this encoder.
-        seed: of the draw of other subjects.
+        seed: seed of the draw of other subjects.
         on_facts: receives the number of facts of each part that is done.
     """
     n_layers, n_facts = encoder.anatomy.n_blocks + 1, len(clozes.rows)

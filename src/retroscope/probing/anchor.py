@@ -56,7 +56,7 @@ def fit_anchor(
     """Fit the scale of the similarity, without other features, on training choices.
 
     Args:
-        similarity: of the training choices.
+        similarity: similarities of the training choices.
         targets: place of the right candidate of each.
         sizes: N of each column.
     """

@@ -68,8 +68,8 @@ class Control:
     """One control of a probe: what it changes of queries, labels or weights.
 
     Attributes:
-        queries: which query each choice reads.
-        labels: which candidate counts as right.
+        queries: function that gives the query that each choice reads.
+        labels: function that gives the candidate that counts as right.
         random_weights: probe the vectors of the random-weight copy instead of the retriever's.
     """
 

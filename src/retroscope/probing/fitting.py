@@ -40,7 +40,7 @@ class Problems:
         features: x, best centred within each choice (a shift common to its candidates changes nothing).
         targets: place of the right candidate.
         ridge: > 0, weight of |w|^2 / 2 beside the mean loss of a choice.
-        offset: what is added to w.x before any weight is fitted; 0 everywhere by default.
+        offset: number that is added to w.x before any weight is fitted; 0 everywhere by default.
     """
 
     features: Float[Tensor, "choice candidate feature"]

@@ -74,7 +74,7 @@ class ProbeOutcome:
         train_accuracy: mean credit of the training choices under the fit that is reported; NaN
             where nothing is fitted.
         ridge: chosen on the validation queries; NaN where the probe has none.
-        iterations: of the solver; epochs for `concat`; 0 where nothing is fitted.
+        iterations: iterations of the solver; epochs for `concat`; 0 if nothing is fitted.
         gradient: length of the gradient at the end, as a share of its length at the start.
         excess: bound on the loss above its minimum, in nats.
         converged: whether `excess` met the tolerance.

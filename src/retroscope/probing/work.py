@@ -21,7 +21,7 @@ def probes_seconds(settings: ProbeSettings, choices: int, width: int, layers: in
     Args:
         choices: candidates lists that are split.
         width: numbers of a vector.
-        layers: that are probed.
+        layers: number of layers that are probed.
     """
     features = {"passage_only": width, "elementwise": width, "bilinear": width + settings.rank**2}
     sizes = len(settings.passages) * len(settings.ridge)

@@ -59,7 +59,7 @@ def take_inventory(encoder: Encoder, texts: Iterable[str], progress: Callable[[i
     texts that differ only beyond the cut get the very same vector, hence exact ties.
 
     Args:
-        progress: told how many texts are tokenised, and 0 before the first.
+        progress: called with the number of texts tokenised so far, and with 0 before the first.
     """
     digest = hashlib.sha256()
     keys = bytearray()  # a list of digests would take 60 bytes a text more

@@ -38,9 +38,9 @@ class StoreBeside:
     """The store of another plan that is filled in the same pass.
 
     Attributes:
-        plan: of this store.
+        plan: plan of this store.
         worker: writes into it.
-        ledger: of this store, where its own extraction looks for what is done.
+        ledger: ledger of this store, in which its own extraction looks up finished shards.
     """
 
     plan: "ExtractionPlan"

@@ -26,7 +26,7 @@ class Lexicon:
     """The vocabulary of a tokenizer as words: the word of every token, and which tokens are words.
 
     Attributes:
-        words: of every token, folded.
+        words: word of every token, folded.
         says: whether a token is a word.
     """
 

@@ -25,7 +25,7 @@ class Remake:
     """Repair of a store: computes damaged windows again, given the positions of their first texts.
 
     Attributes:
-        place: of the store.
+        place: folder or URL of the store.
         sources: start of a window -> starts of the earlier windows from which repeated texts are copied.
         write: computes and writes the windows of a store with these starts, in order.
     """

@@ -170,8 +170,8 @@ class WindowRecruit:
     Attributes:
         source: where the encoder is loaded from.
         encoder: fingerprint that the loaded encoder must have.
-        place: of the store.
-        threads: of a forward pass on a processor.
+        place: folder or URL of the store.
+        threads: number of threads of a forward pass on a CPU.
     """
 
     source: EncoderSource

@@ -45,9 +45,9 @@ class Ruling:
 
     Attributes:
         numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
-        outcome: of the rule.
+        outcome: outcome of the rule.
         value, low, high: the statistic with its interval; None: it has none.
-        what: which cell or numbers it is of, or why there is none.
+        what: the cell or numbers that it is about, or the reason why there are none.
     """
 
     numbers: str

@@ -29,7 +29,7 @@ class Exhibit:
     Attributes:
         name: stable name.
         kind: "defect" of the published protocol, or "departure" of this reproduction.
-        title: in words.
+        title: title in words.
         published, corrected: what the paper does, and what is done instead.
         measure: name in `MEASURES` of the function that measures its effect.
     """

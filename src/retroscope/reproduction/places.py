@@ -27,7 +27,7 @@ class Workplace:
     """Folders that a reproduction reads and writes.
 
     Attributes:
-        study: that is reproduced.
+        study: the study that is reproduced.
         scale: how much is measured.
         out: folder of all results.
         cache: folder of the vectors.
@@ -57,7 +57,7 @@ class MeasuredTrial:
 
     Attributes:
         trial: what was measured.
-        measurement: of its analysis.
+        measurement: measurement of its analysis.
         facts: what it was read from, and whether that is made up.
     """
 

@@ -138,7 +138,7 @@ def point_results(
     """Compare every published point of a figure with ours.
 
     Args:
-        number: of the figure.
+        number: number of the figure.
         measured: (data, model) -> its trial under the published protocol, of those that are done.
     """
     points = study.points_of(study.figure(number))

@@ -25,7 +25,7 @@ class PublishedModel:
         label: its name in the paper's figures.
         source: hub name; of the passage tower where `query` is given.
         query: hub name of the query tower.
-        needs: hub names that `source` reads besides, e.g. the base of an adapter.
+        needs: further hub names that `source` reads, e.g. the base of an adapter.
         pooling: "cls", "mean" or "eos", as the paper calls them.
         backbone: name of the model that it was fine-tuned from; "" for a backbone.
         published_at_random: whether the published code loads an encoder of it with random weights.
@@ -65,7 +65,7 @@ class PublishedData:
     Attributes:
         label: its name in words.
         source: hub name.
-        folder: of its parquet files in the repository.
+        folder: folder of its parquet files in the repository.
         splits: kind of a figure -> the split that it reads.
         rows: split -> about how many rows it has (question, positive and negatives).
         queries: split -> about how many questions it has.
@@ -92,7 +92,7 @@ class PublishedFigure:
         kind: "probes" or "neurons".
         data: name of its data set.
         models: names of its models, backbones first.
-        tower: whose neurons are counted; "" for probes.
+        tower: tower whose neurons are counted; "" for probes.
     """
 
     number: int
@@ -152,20 +152,20 @@ class PublishedStudy:
     """A published study: its models, data sets, figures, claims and published accuracies.
 
     Attributes:
-        name: as it is typed.
-        title, authors, venue: of the paper.
+        name: name that a user types.
+        title, authors, venue: title, authors and venue of the paper.
         credit: where its numbers come from.
         numbering: what a reader must know of the numbers of figures.
         margin: the smallest difference of accuracies that matters here.
-        level: of intervals and tests.
+        level: confidence level of intervals and tests.
         reading_error, rounding_error: the largest error of reading a point, and of printing it.
         layer_tests: pooling -> the number of tests that the paper corrects for.
         passages: every N of its probes.
-        models, data: by name.
+        models, data: models and data sets by name.
         downloads: hub name of a model -> about how many gigabytes it has.
-        revision: of everything on the hub.
-        figures: in order.
-        claims: in order.
+        revision: revision of everything on the hub.
+        figures: the figures, in order.
+        claims: the claims, in order.
         points: every published accuracy.
     """
 

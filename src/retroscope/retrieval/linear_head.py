@@ -50,7 +50,7 @@ class FoldHead:
         space: name of the view it starts from.
         penalty: one of `PENALTIES`; infinite where no map was better than the identity.
         queries: the fold's mapped query vectors.
-        rows: which queries these are.
+        rows: row numbers of these queries.
     """
 
     fold: int

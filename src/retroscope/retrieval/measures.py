@@ -75,8 +75,8 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
     """Warn of measures whose cut-off exceeds the depth of the ranking or a small corpus.
 
     Args:
-        names: of the measures.
-        passages: that are searched.
+        names: names of the measures.
+        passages: number of passages that are searched.
         searched: what they are, e.g. "sample".
     """
     cutoffs = {name: parse_measure(name).params.get("cutoff") for name in names}

@@ -119,7 +119,7 @@ class LayerRetrieval:
     Attributes:
         scores: dims (query, layer, measure).
         ranks: dims (query, layer): rank of the first relevant passage, 0 where the ranking holds none.
-        notes: what is to be expected of a layer and says nothing against the others.
+        notes: properties of a layer that are expected and are no reason to doubt the other layers.
     """
 
     scores: Scores

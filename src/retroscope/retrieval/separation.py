@@ -55,8 +55,8 @@ def separation_by_layer(
 
     Args:
         sides: name -> vectors of this collection; all of the same layers.
-        collection: which passages are relevant.
-        seed: of the sample.
+        collection: the collection whose judgments say which passages are relevant.
+        seed: seed of the sample.
     """
     first = next(iter(sides.values()))
     sample = pair_sample(collection, seed, most=_affordable(sides.values()))

@@ -25,7 +25,7 @@ class OddsRatio:
     Attributes:
         value: the ratio; NaN where the tables do not allow one.
         low, high: its interval; NaN where the tables do not allow one.
-        p: of the test that it is 1; NaN without an interval.
+        p: p of the test that the ratio is 1; NaN without an interval.
         n: items.
         strata: tables that it is taken from.
     """

@@ -35,7 +35,7 @@ def effects_over_trainings(before: Scores, after: Scores, level: float, family: 
 
     Args:
         before, after: scores of every training before and after, (query, training, ...).
-        level: of the intervals.
+        level: confidence level of the intervals.
         family: the label whose values each make one family of tests, corrected by Holm; see `corrected_within`.
 
     Returns:

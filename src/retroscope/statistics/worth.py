@@ -26,9 +26,9 @@ class Worth:
 
     Attributes:
         labels: n, the labels of the retriever that had it.
-        value, low, high: in labels. Infinite where the other retriever never reached the same measure with the labels
-            tried: then it is worth more than `beyond`. Minus infinite where the other is better with the fewest
-            labels already.
+        value, low, high: worth in labels. It is infinite if the other retriever never reached the same measure with the
+            labels tried: the worth is then more than `beyond`. It is minus infinite if the other retriever is better
+            already with the fewest labels.
         beyond: the most labels that were tried, less n.
         gap, gap_low, gap_high: difference that having it made at n labels, over seeds and queries (`crossed_mean`).
             A worth is claimed only where this interval excludes 0.

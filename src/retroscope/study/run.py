@@ -55,8 +55,8 @@ def compare(
     Args:
         before: the backbone.
         after: the retriever fine-tuned from it.
-        collection: on which everything is measured.
-        settings: of the study; models and collections in it are ignored.
+        collection: the collection on which everything is measured.
+        settings: settings of the study; models and collections in them are ignored.
         also: further collections, of other kinds of text.
         trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
         cache: folder of the vector stores; by default the user's cache folder. A stopped study goes on from it.

@@ -61,7 +61,7 @@ class Study:
 
     Attributes:
         facts: models, collections, caveats, versions, timings.
-        settings: of the study, JSON-like.
+        settings: settings of the study, JSON-like.
         measured: analysis -> its measurement on every collection, the first collection's first.
         reported_before: analysis -> its report in a smaller study of the same run, reused where it is the same.
 
@@ -218,7 +218,7 @@ class Study:
         of the same study is left as it is.
 
         Args:
-            folder: to write to; what was written there of this study is replaced.
+            folder: folder to write to; files of this study that were written there earlier are replaced.
             written: measurements that this process has already written there and that are left; completed.
             overwrite: replace another study, too.
 

@@ -24,9 +24,9 @@ class LayerEdit:
     """One edit: a function that is applied to the states of one layer.
 
     Attributes:
-        layer: whose states are edited: 0 is what the first block is given, k what block k returns; the last layer is
-            edited after the final norm, where the model has one.
-        edit: of the states of all tokens.
+        layer: layer whose states are edited: 0 is the input of the first block, k the output of block k. The last layer
+            is edited after the final norm, if the model has one.
+        edit: function that edits the states of all tokens.
     """
 
     layer: int

@@ -41,11 +41,11 @@ class Whitened:
     """Leading principal components of one tower's vectors, and the whitened coordinates of the vectors.
 
     Attributes:
-        mean: of the vectors.
+        mean: mean of the vectors.
         axes: principal directions, the columns.
-        variances: along them, the largest first.
+        variances: variances along the axes, the largest first.
         total: variance of the vectors along all directions.
-        coordinates: of the vectors, of unit variance each.
+        coordinates: coordinates of the vectors, each of unit variance.
     """
 
     mean: Float[Tensor, "dim"]

@@ -60,10 +60,10 @@ def hybrids(
 
     Args:
         pair: two encoders whose recipes pad and pool alike, if both are to receive.
-        wanted: for each hybrid, which of the two receives, and the name of its transplant.
+        wanted: for each hybrid, the index of the receiver and the name of the transplant.
         on_batch: receives the number of texts of each batch that is done.
         random: the random changes of the pair, to keep them from call to call.
-        precision: of the passes through the backbone (see `encoders.precision`).
+        precision: precision of the passes through the backbone (see `encoders.precision`).
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)

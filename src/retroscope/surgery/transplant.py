@@ -40,9 +40,10 @@ class Transplant:
             "norms", "embeddings" (of all layers), "interpolate:X", "set:J-K+L+outside" (these blocks together;
             "outside" is all that lies outside the blocks), or "random:DRAW:NAME" (what NAME donates keeps the
             receiver's weights plus a random change as large as the difference, see `surgery.random_changes`).
-        donates: of layer (0 the embeddings, k block k, L also what follows it) and part.
+        donates: function that says whether the donor gives the weights of a layer (0 the embeddings, k block k, L also
+            what follows it) and part.
         share: X of an interpolation, (1 - X) receiver + X donor, everywhere; else None.
-        draw: of a random change; else None.
+        draw: number of the random change; else None.
     """
 
     name: str

@@ -49,8 +49,8 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
     """Return the source if it is a plain folder or hub name; else write a copy of the backbone.
 
     Args:
-        folder: of the training. An adapter always needs its base, so its copy stays there; others are removed with the
-            checkpoints.
+        folder: folder of the training. An adapter always needs its base, so its copy stays there; other copies are
+            removed with the checkpoints.
         altered: the weights are no longer those of the source.
     """
     place, adapter = locate(source), settings.strategy == "lora"

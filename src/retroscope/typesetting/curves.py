@@ -88,7 +88,7 @@ class Selector:
     """A selector by which the reader chooses what a figure shows.
 
     Attributes:
-        column: of the rows, that it filters by.
+        column: column of the rows by which it filters.
         label: what the reader sees before it.
         default: the label that is shown first.
         names: label in the column -> what the reader sees, where that differs.
@@ -106,7 +106,7 @@ def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, si
     Args:
         panel: without data.
         frame: its rows, of all choices.
-        choices: of columns of the rows.
+        choices: selectors of columns of the rows.
         size: let the panel take the width of its place.
     """
     chart = panel.properties(data=embedded(frame), **(SIZE if size else {}))

@@ -12,7 +12,7 @@ class Figure:
     """One chart with its texts.
 
     Attributes:
-        name: of its files.
+        name: name of its files.
         title: heading.
         caption: how to read it.
         alt: what it shows, for those who cannot see it.

@@ -45,11 +45,11 @@ class Estimate:
         name: what it is, e.g. "nDCG@10".
         value: the number.
         low, high: its interval.
-        p: of its test, corrected within its family.
+        p: p of its test, corrected within its family.
         n: number of queries.
         kind: difference, score or share.
         before, after: the two values of a difference.
-        collection: on which it was measured, "" for the first.
+        collection: collection on which it was measured; "" for the first.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Statement:
 
     Attributes:
         topic: what it is about, e.g. "retrieval".
-        state: what is known.
+        state: outcome, e.g. significant or not significant.
         text: short sentences with numbers.
         rests_on: the sides whose numbers it uses.
         code: its name within its section, e.g. "headline"; the same in every study.

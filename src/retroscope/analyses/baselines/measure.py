@@ -31,7 +31,7 @@ class BaselineWork:
 
     Attributes:
         task: what every model is asked.
-        poolings: of the backbone, besides the retriever's own.
+        poolings: poolings of the backbone in addition to the retriever's own.
         left_out: pooling -> why it has no meaning for this backbone.
         others: the backbone and its copy with random weights, by their names in `infer`, under `poolings` side by side;
             empty where there are no other poolings.

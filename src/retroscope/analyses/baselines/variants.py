@@ -42,10 +42,10 @@ class BaselineTask:
     """The searches that are run for every model.
 
     Attributes:
-        collection: that is searched.
-        measures: of retrieval; the first one chooses.
-        folds: of every judged query.
-        similarity: of the retriever: "dot" or "cosine"; whitened and mapped vectors are compared by cosine.
+        collection: the collection that is searched.
+        measures: retrieval measures; the first one selects the best variant.
+        folds: fold of every judged query.
+        similarity: the retriever's similarity, "dot" or "cosine"; whitened and mapped vectors are compared by cosine.
         head: whether linear heads are trained.
     """
 

@@ -54,10 +54,11 @@ class Views:
     """The vectors of one model by pooling and layer.
 
     Attributes:
-        own: under the recipe's pooling; its last layer is what the model searches with, head included.
+        own: vectors under the recipe's pooling; those of the last layer are what the model searches with, head
+            included.
         pooling: its name.
-        others: under `names` side by side; None where there is only the recipe's.
-        names: of the other poolings, in the order of their columns.
+        others: vectors under the poolings `names`, side by side; None if there is only the recipe's pooling.
+        names: names of the other poolings, in the order of their columns.
     """
 
     own: RetrieverRepresentations

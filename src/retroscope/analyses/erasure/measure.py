@@ -45,13 +45,13 @@ class ErasureTrial:
 
     Attributes:
         retriever: the model.
-        vectors: of every layer, as the blocks leave them.
+        vectors: vectors of every layer, as the blocks return them.
         searched: held-out queries, and the passages that they are searched among.
         parts: training pairs and held-out queries.
         texts: tower -> the tokenised texts of `searched`.
         measure: ir-measures name.
-        settings: of the analysis.
-        progress: told (what, texts done, texts in all).
+        settings: settings of the analysis.
+        progress: called with (what, texts done, texts in all).
     """
 
     retriever: Retriever

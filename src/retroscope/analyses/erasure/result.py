@@ -24,7 +24,7 @@ class ErasureResult:
 
     Attributes:
         collection: its name.
-        measure: of retrieval.
+        measure: the retrieval measure.
         chance: accuracy of a probe that reads nothing.
         level: error rate of the tests.
         table: a row a side, layer and rank, columns `TABLE_COLUMNS`. `p_rank` is of more harm than random subspaces of

@@ -19,8 +19,8 @@ class Attended:
 
     Attributes:
         by_query: (query, tower, attending, head, kind), of chosen heads.
-        means: over queries, of all heads: tower, attending, kind, layer, head, "share", and "uniform", that of a head
-            that would attend to all tokens alike.
+        means: means over queries for all heads, with the columns tower, attending, kind, layer, head, "share" and
+            "uniform" (the share of a head that attends to all tokens equally).
         gap, limit: relative distance of the vectors in the plain implementation, at most, and what it may be.
     """
 

@@ -61,8 +61,8 @@ class _Side:
 
     Attributes:
         examples: tower -> an example a query.
-        texts: of all examples.
-        cells: of this model.
+        texts: texts of all examples.
+        cells: cached arrays of this model.
     """
 
     retriever: Retriever

@@ -29,9 +29,10 @@ class LayerEffects:
 
     Attributes:
         collection: its name.
-        effect: over (layer, measure); the layers of a measure are a family.
+        effect: effect over (layer, measure); the layers of a measure are a family.
         bare: the same of layers without the final norm, where the model has one and `effect` is with it on each.
-        similarities: of relevant and other passages; None on further collections, and in a study stored without them.
+        similarities: histograms for relevant and other passages; None on further collections, and in a study that was
+            stored without them.
         first_ranks: query, layer, before, after: the rank of the first relevant passage, 0 where the ranking holds
             none; None in a study that was stored without them.
     """

@@ -153,7 +153,8 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
     """Return, for each place, the increase of the effect on retrieval by layer over its blocks.
 
     Args:
-        measure: of the transplants; where it was not measured by layer, the study's first.
+        measure: the measure of the transplants; if it was not measured by layer, the first measure of the study is
+            used.
     """
     layers = reading.result("layers", LayerResult)
     if layers is None:

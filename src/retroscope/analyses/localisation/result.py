@@ -41,10 +41,10 @@ class LocalisationResult:
             "contradicted" (one does), "undecided". `rank`: Spearman's correlation of its values with what the places
             do alone, `rank_p` its one-sided permutation p, uncorrected. An instrument without a value above 0, or that
             did not measure every place, names none and has no row.
-        measure: of retrieval.
-        correction: of p.
-        queries: that the transplants were measured with.
-        passages: that they were searched in.
+        measure: the retrieval measure.
+        correction: how p is corrected.
+        queries: number of queries that the transplants were measured with.
+        passages: number of passages that were searched.
         confirmed: whether an ablation confirms the neurons; None where there are none or nothing was ablated.
     """
 

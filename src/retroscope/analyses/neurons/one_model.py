@@ -47,7 +47,7 @@ class TextsPlan:
     """Attribution of one model's neurons over a file of texts; without queries, there is no ablation.
 
     Attributes:
-        retriever: under the recipe that the protocol attributes neurons with.
+        retriever: the model, under the recipe that the protocol prescribes for neuron attribution.
         planned: what it takes; its `work` is carried out.
         source: path of the file.
         cache: folder of what a stopped attribution goes on from.

@@ -36,9 +36,10 @@ class HeatMap:
     """Layout of a heat map of neurons: the value that is drawn, and the bins of neighbouring neurons.
 
     Attributes:
-        value: of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold: the
-            part of the examples in which that share is at least so large.
-        bins: along the neurons of a layer; bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1.
+        value: value of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold:
+            the part of the examples in which that share is at least the threshold.
+        bins: number of bins along the neurons of a layer; bin i of B holds neurons floor(i n / B) to floor((i + 1) n /
+            B) - 1.
         within: "mean" or "max" of the bin's neurons.
     """
 
@@ -177,9 +178,9 @@ class AttributedModel:
     """The neurons of one model.
 
     Attributes:
-        name: of the model.
-        attribution: of every neuron of one tower.
-        ablation: of those that the attribution names; None where none was run.
+        name: name of the model.
+        attribution: attribution of every neuron of one tower.
+        ablation: ablation of the neurons that the attribution names; None if no ablation was run.
     """
 
     name: str

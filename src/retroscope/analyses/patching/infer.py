@@ -79,7 +79,7 @@ class _Patches(NamedTuple):
     component).
 
     Attributes:
-        own, random: with the receiver's clean activation, and with a random change of its size.
+        own, random: margins with the receiver's clean activation, and with a random change of the same size.
         other, other_random: the same with the other model's, less what its activation of the corrupted query does.
         exchange: what that does: the cost of the exchange of models.
     """

@@ -22,7 +22,7 @@ class SidePatches:
     """Margins that patched activations recover in one receiving model, with their tests.
 
     Attributes:
-        name: of the receiver.
+        name: name of the receiver.
         donor: name of the other model; "" where there is none.
         totals: a row a corruption, columns `TOTAL_COLUMNS`: what it takes from the margin.
         table: a row a corruption, choice of tokens and component, columns `PATCH_COLUMNS`: the `total` that the
@@ -34,7 +34,7 @@ class SidePatches:
         random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
             of each donor's activations recover, over components.
         against_random: own less random, over (patch, component); a patch is a corruption and tokens.
-        against_own: other less own, likewise; None where there is no other model.
+        against_own: `other` less `own`, over (patch, component); None without another model.
     """
 
     name: str
@@ -57,7 +57,7 @@ class PatchingResult:
 
     Attributes:
         sides: receiver ("before", "after", or "model") -> its patches.
-        level: of the intervals.
+        level: confidence level of the intervals.
     """
 
     sides: Mapping[str, SidePatches]

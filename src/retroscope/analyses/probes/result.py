@@ -21,8 +21,8 @@ class ProbesResult:
 
     Attributes:
         similarity: the retriever's own similarity, "cosine" or "dot": the name of the similarity probe.
-        effect: over (probe, control, passages, layer), accuracy per query; the layers and N of a probe under a control
-            are a family (as published: the layers alone). None where only code lengths were asked for.
+        effect: change of accuracy per query, over (probe, control, passages, layer); the layers and N of a probe under
+            a control are a family (as published: the layers alone). None if only code lengths were requested.
         bare: the same, without controls, of layers without the final norm, where the model has one and `effect` is with
             it on each.
         mdl: online code length in bits, over (control, passages, layer), where it was asked for.

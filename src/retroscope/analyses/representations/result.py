@@ -31,11 +31,11 @@ class CollectionDrift:
 
     Attributes:
         collection: its name.
-        drift: by layer, with the final norm on each where the model has one.
+        drift: drift by layer, after the final norm if the model has one.
         bare: the same of layers without the final norm; None where the model has none, and on further collections.
         whitened: retrieval with the whitened vectors of both, over `measure`; None where the passages are too many
             for it, and on further collections.
-        text_map: of a sample; None on further collections, and in a study that was stored without it.
+        text_map: map of a sample of texts; None on further collections, and in a study that was stored without it.
     """
 
     collection: str

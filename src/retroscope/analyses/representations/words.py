@@ -24,7 +24,7 @@ def representation_statements(
     """Return every statement about representation drift.
 
     Args:
-        result: of all collections.
+        result: drift on all collections.
         retrieval: the effect on retrieval, beside which that with whitened vectors is put.
         subject: what was studied.
     """

@@ -34,7 +34,7 @@ class RetrievalEffect:
 
     Attributes:
         collection: its name.
-        effect: over `measure`; the headline is a family of its own, the other measures are another.
+        effect: effect over `measure`; the headline measure is a family of its own, all other measures are another.
         rankings: what was found; None in a study that was stored without them.
     """
 

@@ -24,8 +24,8 @@ def query_frames(
     Args:
         scores: "before" and "after", over `measure`.
         runs: their rankings.
-        collection: for texts and judgments.
-        measure: by whose change queries are chosen, where there are more than `MOST_LISTED`.
+        collection: the collection, for its texts and judgments.
+        measure: if there are more than `MOST_LISTED` queries, they are chosen by their change of this measure.
     """
     before, after = (one.select(measure=measure) for one in align(scores[BEFORE], scores[AFTER]))
     change = np.asarray(after.values - before.values, dtype=np.float64)

@@ -16,7 +16,7 @@ class CollectionShift:
     Attributes:
         collection: its name.
         numbers: a row a statistic, columns `SHIFT_COLUMNS`.
-        passages: of each collection that were compared.
+        passages: number of compared passages of each collection.
         retrieval: the effect of fine-tuning on it; None where retrieval was not measured.
     """
 
@@ -56,7 +56,7 @@ class ShiftResult:
     Attributes:
         reference: name of the collection that the others are compared with: the study's first.
         control: the reference against itself, in which there is no shift; None where it has too few passages.
-        others: in the order of the study.
+        others: shifts of the other collections, in the order of the study.
         level: confidence level of the intervals.
     """
 

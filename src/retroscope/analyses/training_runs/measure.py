@@ -27,7 +27,7 @@ class Probing:
     """The probes that are trained on every training's vectors: their settings and choices.
 
     Attributes:
-        settings: with the similarity probe and the learned one, without controls.
+        settings: settings with the similarity probe and the learned one, without controls.
         choices: those that both sides were given.
     """
 

@@ -27,7 +27,7 @@ class FurtherTrainings:
     Attributes:
         measured: name -> training, of those whose weights can be exchanged with the backbone's.
         left_out: name -> reason, of all others.
-        names: of the hybrids, "none" and "all" among them.
+        names: names of the hybrids, "none" and "all" among them.
     """
 
     measured: Mapping[str, Retriever]
@@ -98,7 +98,7 @@ def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[S
     """Return, for each further training by name, the scores of the intact receiver and of its hybrids.
 
     Args:
-        sweep: of the first training, whose backbone, sample and first direction are taken.
+        sweep: the sweep of the first training; its backbone, sample and first direction are used.
     """
     direction = sweep.settings.directions[0]
     settings = replace(sweep.settings, directions=(direction,))

@@ -99,10 +99,10 @@ def places_over_trainings(
     """Return the effects over all trainings and queries; the places of a measure are one family of tests.
 
     Args:
-        effects: of the first training.
+        effects: effects of the first training.
         further: name -> scores of the same places, of every further training.
         first: name of the first training.
-        level: of the intervals.
+        level: confidence level of the intervals.
     """
     if not further:
         return None

@@ -33,7 +33,7 @@ class SweepWork:
     """Prepared work of the transplants: the names of all hybrids.
 
     Attributes:
-        names: of every hybrid, "none" (the receiver) and "all" among them.
+        names: names of all hybrids, "none" (the receiver) and "all" among them.
         subsets: transplants of every subset of a few groups; empty where they were not asked for.
         further: the further trainings of the retriever, whose single places are transplanted, too.
     """

@@ -46,12 +46,12 @@ class OverTrainings:
     """Effects of single places and of all weights over several trainings and their queries together.
 
     Attributes:
-        names: of the trainings, the retriever first.
+        names: names of the trainings, the retriever first.
         direction: "restored" or "grafted".
         places: a row a transplant and measure, with `EFFECT_COLUMNS`: "before" is the intact receiver, "after" the
             hybrid, both as means over trainings.
         each: the same means of every training: training, transplant, measure, intact, score, effect.
-        level: of the intervals.
+        level: confidence level of the intervals.
     """
 
     names: tuple[str, ...]
@@ -84,17 +84,18 @@ class TransplantEffects:
 
     Attributes:
         collection: its name.
-        n_blocks: of both models.
+        n_blocks: number of blocks of both models.
         differences: "restored", "grafted" -> every hybrid against its intact receiver, over (transplant, measure).
         measures: the first is the headline.
-        shares: of every transplant in the effect of all weights, with Fieller's interval, columns `SHARE_COLUMNS`; none
-            where that whole effect is not significant. `SUM`: all blocks alone, added up.
+        shares: share of every transplant in the effect of all weights, with Fieller's interval, columns
+            `SHARE_COLUMNS`; empty if the effect of all weights is not significant. The row `SUM` adds up all single
+            blocks.
         controls: places alone whose effect is significant, against random changes of equal size, columns
             `CONTROL_COLUMNS`; empty where no control was run.
         interactions: direction -> of a few groups, where they were asked for.
         over_trainings: effects over several trainings; None where only one was transplanted.
-        queries: that were measured.
-        passages: that were searched.
+        queries: number of measured queries.
+        passages: number of searched passages.
         notes: what was measured, and what a reader must know before any number.
         sample: where a sample was searched, a row a model and measure: its mean over the "sample" and over the "whole"
             corpus, of the same queries.

@@ -37,7 +37,7 @@ def diff(
     Args:
         before: the backbone: a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
         after: what was fine-tuned from it.
-        base: of an adapter, where the base that it names is not to be followed.
+        base: base of an adapter, if another one than the adapter names is to be used.
         settings: how weights are compared.
         progress: called with (tensors done, tensors in all), or True, False, None: see `display.shown`.
 

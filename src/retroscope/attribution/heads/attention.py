@@ -32,10 +32,10 @@ class AttentionByKind:
     """Shares of attention that heads give to each kind of token, averaged over attending tokens.
 
     Attributes:
-        shares: of every text.
+        shares: shares of attention in every text.
         uniform: the same if every head attended to all tokens alike that it can see.
         gap: relative distance of the vectors from those of the usual implementation, at most.
-        limit: that the distance must not exceed.
+        limit: largest value of `gap` that is allowed.
     """
 
     shares: Float[np.ndarray, "text attending layer head kind"]

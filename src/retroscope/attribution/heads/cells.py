@@ -21,7 +21,7 @@ class HeadCells:
     """Folder of cached arrays for one model and one plan of head ablations, one file for each ablation.
 
     Attributes:
-        folder: of the cells; its name is a hash of all that makes them but their own names.
+        folder: folder of the cells; its name is a hash of everything that determines them, except their own names.
     """
 
     folder: Path
@@ -30,7 +30,7 @@ class HeadCells:
         """Return the named array: read from the folder if it is intact, else computed and written.
 
         Args:
-            name: of its file; letters, digits, "." and "-" only.
+            name: name of its file; letters, digits, "." and "-" only.
         """
         file = self.folder / f"{name}.npy"
         content = read_if_sound(file)

@@ -78,7 +78,7 @@ def random_sets(top: Sequence[Head], heads: int, draws: int, seed: int) -> list[
     A layer with fewer others gives all of them, so that a set may be smaller than the top.
 
     Args:
-        heads: of every layer.
+        heads: number of heads in every layer.
     """
     drawn = []
     for draw in range(draws):

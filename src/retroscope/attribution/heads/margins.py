@@ -29,9 +29,9 @@ class MarginTexts:
     """The queries, relevant passages and negatives of margins, tokenised for one retriever.
 
     Attributes:
-        ids: of the queries.
+        ids: ids of the queries.
         rows: "query" -> a row a query; "passage" -> the relevant passages, then the negatives, in the same order.
-        towers: whose heads are fixed.
+        towers: towers whose heads are fixed.
     """
 
     retriever: Retriever
@@ -57,7 +57,7 @@ class MarginTexts:
         """Return the margin of every query with these heads fixed at their means.
 
         Args:
-            means: by tower; None: over these texts.
+            means: mean outputs by tower; None: the means over these texts.
         """
         vectors = dict(self._intact)
         if heads:

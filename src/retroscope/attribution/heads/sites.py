@@ -29,8 +29,8 @@ class HeadSites:
     """Locations of one encoder's attention heads: input columns of the attention output matrices.
 
     Attributes:
-        paths: of the attention output matrix of every block, in order.
-        heads: of each block.
+        paths: path of the attention output matrix of every block, in order.
+        heads: number of heads in each block.
         width: numbers of one head's output.
     """
 

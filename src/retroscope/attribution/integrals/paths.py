@@ -24,8 +24,8 @@ class Work:
 
     Attributes:
         rows: how many (text, node) pairs are run at a time; changes memory and speed, not the result.
-        precision: of the passes of the scaled network (see `encoders.precision`); gradients are summed in
-            float32 whatever it is.
+        precision: precision of the passes of the scaled network (see `encoders.precision`); gradients are always summed
+            in float32.
     """
 
     encoder: Encoder
@@ -92,7 +92,7 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
 
     Args:
         by_rule: the values of some examples.
-        whole: that over which the method is complete.
+        whole: function that returns the values over which the method is complete.
     """
     site_values = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
     for rule in work.quadrature.rules[1:]:

@@ -23,8 +23,8 @@ class Component:
     Attributes:
         kind: a name in `COMPONENTS`. Of a head its output before the attention output matrix is patched; of an FFN what
             it adds; of a block what it returns.
-        layer: that its block makes, 1..L.
-        path: of the module that is read or patched, from the backbone.
+        layer: number of its block's output layer, 1..L.
+        path: path, from the backbone, of the module that is read or patched.
         part: the coordinates of a head in what the module reads; None: all that the module returns.
         name: "head 2.0", "ffn 2", "block 2".
     """
@@ -58,7 +58,7 @@ class Activations:
 
     Attributes:
         batch: its tokens.
-        calls: of every module.
+        calls: calls of every module.
     """
 
     batch: Batch

@@ -21,11 +21,11 @@ class Fact:
         subject, object: as they are written in the cloze.
         cloze: a sentence that states the fact, with `MASK` instead of the object.
         paraphrases: other such sentences.
-        question: that the object answers; "" where there is none.
+        question: the question that the object answers; "" if there is none.
         passages: texts that state the fact.
         others: further right answers: other names of the object, or other objects.
         stratum: group that the fact belongs to, e.g. "unknown-held-out"; "" where there are none.
-        popularity: of the subject, in the unit of the source; None where it is not given.
+        popularity: popularity of the subject, in the unit of the source; None if it is not given.
     """
 
     id: str
@@ -85,7 +85,7 @@ class Facts:
     """Set of facts with distinct ids and without repetitions. Make one with `make_facts`.
 
     Attributes:
-        facts: in the order of the source.
+        facts: the facts, in the order of the source.
         source: path that they were read from.
         layout: name of its layout.
         notes: what the reader left out, with counts, in words.

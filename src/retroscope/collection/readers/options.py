@@ -18,7 +18,7 @@ class ReadOptions:
     """Options of a reader, besides the path.
 
     Attributes:
-        split: of the judgments.
+        split: split of the judgments.
         columns: field -> the file's column.
         revision: commit of a hub data set.
     """

@@ -22,7 +22,7 @@ class Reader:
         recognises: whether the content at a path has this layout, and no other.
         read: returns the collection, or raises a CollectionError that says what is wrong, and where.
         splits: names of the splits at a path, where they are known without reading them.
-        is_name: what is read is a name, which need not exist on disk.
+        is_name: whether a name is read, which need not exist on disk.
     """
 
     layout: str

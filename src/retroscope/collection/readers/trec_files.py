@@ -145,7 +145,7 @@ def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
     """Yield a row (`qid`, and the query as `text`) for each <top> block of a TREC topics file.
 
     Args:
-        element: that has the query: title, desc or narr, by default title. If it is given, the column is called so.
+        element: element with the query: title, desc or narr; by default title. If it is given, the column has its name.
     """
     field = element or "title"
     text = "".join(line for _, line in lines(path))

@@ -154,7 +154,7 @@ def new_backbone(config: PretrainedConfig, cls: type[PreTrainedModel], *, pooler
 
     Args:
         cls: the class, from `model_class`.
-        pooler: with BERT's pooler; families that have none ignore it.
+        pooler: whether to build BERT's pooler; families without a pooler ignore this.
     """
     plain = copy.deepcopy(config)
     plain.__dict__.pop("quantization_config", None)  # it speaks of the weights of a file, and forbids saving

@@ -33,7 +33,7 @@ class SelfTest:
     """The outcome of one self-test, which an encoder must pass before its vectors are used.
 
     Attributes:
-        name: of the test, e.g. "padding_left".
+        name: name of the test, e.g. "padding_left".
         value: the largest distance between two vectors that should be equal, relative to their length.
         tolerance: the distance that float rounding explains; a larger one is a fault.
         detail: what was compared, in words.

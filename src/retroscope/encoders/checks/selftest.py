@@ -120,7 +120,7 @@ def check_told_apart(encoder: Encoder) -> None:
     """Refuse an encoder that gives unrelated texts the same vector, or zero vectors.
 
     Raises:
-        EncoderError: before anything is measured with it: every ranking would be by id alone.
+        EncoderError: if texts have equal vectors, because every ranking would then be by id alone.
     """
     vectors = encode_layers(encoder, SENTENCES).final
     if not bool(vectors.any()):

@@ -50,7 +50,7 @@ class Effect:
 
     Attributes:
         n: facts, or texts.
-        low, high: of the difference, 95 %, over subjects or texts; None for fewer than two.
+        low, high: 95 % interval of the difference, over subjects or texts; None for fewer than two.
     """
 
     before: float

@@ -24,7 +24,7 @@ class Prompt:
     Attributes:
         ids: input of the model.
         at: positions whose states predict the object.
-        tokens: of the object.
+        tokens: tokens of the object.
         subject: position of the last token of the subject.
     """
 

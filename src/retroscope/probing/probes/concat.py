@@ -32,8 +32,8 @@ class Slots:
     Attributes:
         queries: vector of each choice's query.
         passages: vector of each distinct passage.
-        places: for each cell, (choice, slot) which of the distinct passages stands there.
-        rights: for each cell, the slot of the right one.
+        places: for each cell, (choice, slot): index of the distinct passage in that slot.
+        rights: for each cell, the slot of the relevant passage.
     """
 
     queries: Float[Tensor, "choice dim"]

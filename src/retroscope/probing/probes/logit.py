@@ -60,7 +60,7 @@ class Inputs:
     """Inputs of a learned probe: features of the training choices, and a function for the features of other parts.
 
     Attributes:
-        trial: whose choices.
+        trial: the trial whose choices are read.
         featurise: features of choices.
         unit: spread of each feature within a training choice.
         train: centred and scaled features of the training choices.
@@ -176,7 +176,7 @@ def best_ridge(
     """Return the column with the best ridge in validation, for each control and N.
 
     Args:
-        losses: of the validation choices.
+        losses: losses of the validation choices.
         clusters: the query text of each choice: take the largest ridge whose mean loss is within one standard
             error, paired by choice, of the smallest (Breiman et al. 1984, section 3.4.3): a few dozen validation
             choices must not talk a probe out of the similarity by luck. The choices of one text are one

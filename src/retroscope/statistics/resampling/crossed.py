@@ -35,7 +35,7 @@ def crossed_mean(
 
     Args:
         bounds: bounds of the values; the interval ends there.
-        clusters: which queries are of one text or share passages; None: none.
+        clusters: the queries that share a text or passages; None: there are none.
 
     Raises:
         AnalysisError: for fewer than two queries, or values that are missing for some seeds only.

@@ -50,7 +50,7 @@ class Interval:
     """The mean over queries of every cell, with its interval.
 
     Attributes:
-        mean: over the measured queries; NaN where there are none.
+        mean: mean over the measured queries; NaN without any.
         low, high: ends of the interval; NaN below two texts.
         level: nominal coverage.
         n: measured queries.

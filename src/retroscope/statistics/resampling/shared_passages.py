@@ -42,7 +42,7 @@ class Sharing:
     Attributes:
         ratio: standard error of the mean with shared passages over the one without, at least 1.
         df: degrees of freedom of the former.
-        df_texts: of the latter, texts - 1.
+        df_texts: degrees of freedom of the latter, texts - 1.
     """
 
     ratio: Cells

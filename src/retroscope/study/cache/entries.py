@@ -21,7 +21,7 @@ class CacheEntry:
     """One entry of a cache: its path, kind, size, last use and origin.
 
     Attributes:
-        size: of its files, in bytes.
+        size: size of its files, in bytes.
         used: when a run last used it, in seconds since 1970.
         origin: what made it; None where that is not recorded.
     """

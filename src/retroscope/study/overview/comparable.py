@@ -38,7 +38,7 @@ class Comparable:
         members: the studies.
         effects: rows with `COLUMNS`: every retriever against its own backbone, as its study tests it, and against every
             other retriever, corrected over all pairs of retrievers.
-        number: of the groups on this collection before it.
+        number: number of earlier groups on this collection.
     """
 
     collection: str

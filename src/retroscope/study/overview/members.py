@@ -18,9 +18,9 @@ class NamedStudy:
     """One study of an overview: its name, folder and report.
 
     Attributes:
-        name: of its retriever; no other study of the overview has it.
+        name: name of its retriever; no other study of the overview has it.
         folder: where it is stored.
-        study: what is stored there.
+        study: the stored study.
     """
 
     name: str
@@ -43,7 +43,7 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
 
     Args:
         folders: one a study.
-        names: of their retrievers, where those are known; else the names that the studies give.
+        names: names of their retrievers, if they are known; else the names in the studies are used.
 
     Raises:
         SettingsError: if a folder is named twice.

@@ -28,7 +28,7 @@ class Bought:
     """The size of one analysis that was chosen so that the study fits into the given time.
 
     Attributes:
-        seconds: that it is estimated to take.
+        seconds: estimated seconds.
     """
 
     analysis: str
@@ -64,7 +64,7 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     the largest fall of the logarithm of its half-width. The order is that of measurement where two gain alike.
 
     Args:
-        plan: of the study, with any sizes.
+        plan: plan of the study, with any sizes.
         given: analyses whose settings the user named: they keep their size.
 
     Raises:

@@ -33,7 +33,7 @@ class Answer:
         sentence: what fine-tuning did, with its interval and how sure that is.
         cards: one a question, in the order of reading.
         missing: what was not measured, and what the command needs for that.
-        command: that made the study.
+        command: command that made the study.
     """
 
     sentence: str

@@ -32,8 +32,8 @@ class Gate:
 
     Attributes:
         text: as it was typed.
-        measure: of retrieval.
-        collection: by its name; "" for the first.
+        measure: the retrieval measure.
+        collection: name of the collection; "" for the first.
         sign: a name in `SIGNS`.
         limit: the number that is compared with.
         of_mean: whether it asks the estimate instead of the interval.
@@ -86,7 +86,7 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
     """Refuse gates on measures or collections that a study does not have.
 
     Args:
-        measures: of the study.
+        measures: measures of the study.
         collections: their names; None where they are not known yet.
 
     Raises:

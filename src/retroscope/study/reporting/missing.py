@@ -21,7 +21,7 @@ class Missing:
     """One measurement that a study lacks, with the option that adds it.
 
     Attributes:
-        what: in a few words.
+        what: a few words that name it.
         option: what to add to the command, or to take out of it; "" where no command can measure it.
         reason: why not, where that is known.
     """

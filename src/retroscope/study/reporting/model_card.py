@@ -44,7 +44,7 @@ def into_card(report: Report, text: str, where: str = "") -> str:
     """Insert the metadata and section of this study into a model card in place of those of an earlier study.
 
     Args:
-        text: of the card, e.g. README.md.
+        text: text of the card, e.g. of README.md.
         where: its path, for an error.
 
     Raises:

@@ -16,7 +16,7 @@ class SetOutcome:
     """The finished studies of a set, and the latest study.
 
     Attributes:
-        name: of the retriever that was worked on last.
+        name: name of the retriever that was measured last.
         out: folder of the set.
         current: its study; None where it was read from an earlier run.
     """

@@ -33,7 +33,7 @@ class Foreseen:
     """Planned work of one retriever's study, given the results that earlier studies store.
 
     Attributes:
-        lines: in words, without times.
+        lines: the plan in words, without times.
         document: JSON-like.
         measured: whether its finished study is there and is read.
     """
@@ -49,8 +49,8 @@ class SetPlan:
     """Plan of a set of studies, which a command prints or runs.
 
     Attributes:
-        names: of the retrievers.
-        settings: of the study of each.
+        names: names of the retrievers.
+        settings: settings of the study of each retriever.
         foreseen: what each takes.
         make: loads a retriever and plans its study.
         out: folder of the set, whose finished studies are read instead of measured.
@@ -119,8 +119,8 @@ def plan_set(
     """Plan every study of a set; encodings of an earlier study count as stored for later ones.
 
     Args:
-        names: of the retrievers.
-        settings: of the study of each; they differ in the retriever alone.
+        names: names of the retrievers.
+        settings: settings of the study of each retriever; they differ in the retriever alone.
         make: loads a retriever and plans its study.
         out: folder of the set.
         again: measure studies, too, that are finished there.
@@ -156,7 +156,7 @@ def sized_settings(
     """Return the settings with equal analysis sizes for all studies of the set, and describe the choice.
 
     Args:
-        seconds: that all studies together may take; None: the sizes stay.
+        seconds: seconds that all studies together may take; None: the sizes stay.
         given: analyses whose settings the user named: they keep their size.
         begun: folder of every study; the first that is there says the sizes. Empty: none does.
 

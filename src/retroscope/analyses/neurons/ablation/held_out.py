@@ -17,7 +17,7 @@ class Evaluated:
     """The queries on which ablations are measured, and which of them the attribution used.
 
     Attributes:
-        ids: in the collection's order.
+        ids: ids of the queries, in the collection's order.
         attributed: those of them that the attribution used.
     """
 

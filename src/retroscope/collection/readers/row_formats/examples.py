@@ -41,7 +41,7 @@ class RowFormat:
     """Description of a row format: the columns of its fields, and the function that reads a row.
 
     Attributes:
-        name: of the format, in messages.
+        name: name of the format, in messages.
         required: field -> column names that mean it; a row that has them all is of this format.
         optional: the same, for columns that may be absent.
         stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
