@@ -57,14 +57,13 @@ class Context:
         models: "before" (the backbone) and "after" (the retriever), or "model" alone.
         collection: the collection that is measured on.
         settings: settings of the study.
-        cache: folder of vectors and of what a stopped run goes on from.
+        cache: folder of the vectors and of the files from which a stopped run continues.
         trainings: further trainings of the retriever.
         first: whether `collection` is the study's first.
         further: number of collections of the study after the first.
         progress: called with (what, done, total).
         engine: where texts are encoded.
-        to_encode: all retrievers whose vectors of the collection are made; those that differ in pooling alone are made
-            in one pass.
+        to_encode: all retrievers that encode the collection; those that differ only in pooling share one pass.
     """
 
     models: Mapping[str, Retriever]

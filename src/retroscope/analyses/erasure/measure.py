@@ -83,8 +83,9 @@ def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Me
 
     "intact" is retrieval by the intact model (query,), "retrieved" that under every erasure (query, layer, rank,
     variant), "readable" the accuracy of the probe of each layer (query, layer, rank, state): intact, erased, and with
-    one random subspace erased. The frame "removed" has the shares of the variance that are removed, "shared" the mean
-    correlation of the erased directions in held-out pairs, and what 5 % of shuffled held-out pairs exceed.
+    one random subspace erased. The frame "removed" has the shares of the variance that are removed. The frame "shared"
+    has the mean correlation of the erased directions in held-out pairs, and the value that 5 % of shuffled held-out
+    pairs exceed.
     """
     work: ErasureWork = planned.work
     searched = searched_sample(context, settings, work.parts, ranked=True)

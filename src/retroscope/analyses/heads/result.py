@@ -20,7 +20,7 @@ class SetEffect:
     """Retrieval by one measure with all top heads fixed, compared with random heads of the same layers.
 
     Attributes:
-        intact, top, random: means over queries; of random sets, over the draws, too.
+        intact, top, random: means over queries; for random sets, over the draws as well.
         lowest, highest: the lowest and the highest mean of a draw.
         beyond: top less random, with its interval.
         p_queries: p of `beyond`, paired by query, corrected over the measures.
@@ -56,16 +56,17 @@ class SideHeads:
         name: name of the model.
         spread: standard deviation of the intact margin over queries.
         estimates: mean first-order change of the margin, of every head.
-        table: a row a head that was ablated exactly, columns `HEAD_COLUMNS`: `role` ("top", "other's top" of the
-            other model alone, "control", "random"), its `effect`, how far that goes `beyond` the mean of the
-            controls of its layer, and whether it `carries` the margin: lowers it, significantly, in both.
-        exact: the paired difference of fixing each of them.
+        table: a row for each head that was ablated exactly, with the columns `HEAD_COLUMNS`. `role` is "top", "other's
+            top" (at the top in the other model alone), "control" or "random". `effect` is the change of the margin, and
+            `beyond` is this change less the mean change by the controls of its layer. A head `carries` the margin if
+            both are significant and lower it.
+        exact: the paired difference by fixing each of these heads.
         errors: errors of the estimates, for "all", "top" and "random" heads.
         sets: retrieval with the top heads fixed, a value a measure.
         top: top heads, the most harmful by the estimate first.
         single: measure -> mean with each top head fixed alone.
-        eager: distance of vectors in the plain implementation of attention, and what it may be; empty where attention
-            was not measured.
+        eager: distance of vectors in the plain implementation of attention, and the largest distance allowed; empty if
+            attention was not measured.
         attention: shares of attention of all heads; None if attention was not measured.
     """
 
@@ -100,7 +101,7 @@ class HeadResult:
         agreement: rank correlation of all heads' estimates between both models; NaN for one.
         shift: change of the attention of the heads with a significant change (of all top heads if there are none), over
             (head, kind); None if attention was not measured.
-        notes: what a reader must know before any number.
+        notes: what a reader must know before reading a number.
     """
 
     sides: Mapping[str, SideHeads]

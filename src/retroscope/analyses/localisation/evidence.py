@@ -126,7 +126,7 @@ def _relative(groups: pd.DataFrame) -> float:
 def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
     """Return, for each place, by how much CKA falls from its first to its last block, averaged over towers.
 
-    Where no text differs from another at layer 0 (EOS), nothing diverged there.
+    If all texts have the same vector at layer 0 (EOS), nothing diverged there.
     """
     representations = reading.result("representations", RepresentationResult)
     if representations is None:

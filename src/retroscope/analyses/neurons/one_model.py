@@ -48,9 +48,9 @@ class TextsPlan:
 
     Attributes:
         retriever: the model, under the recipe that the protocol prescribes for neuron attribution.
-        planned: what it takes; its `work` is carried out.
+        planned: the plan, whose `work` is run.
         source: path of the file.
-        cache: folder of what a stopped attribution goes on from.
+        cache: folder of the state from which a stopped attribution continues.
     """
 
     retriever: Retriever

@@ -90,7 +90,7 @@ def ablation_size(
     """Return an upper bound on the encodings of an ablation, and estimate their seconds.
 
     Args:
-        attributed: examples, which are held out if enough queries remain.
+        attributed: number of attributed examples, which are held out if enough queries remain.
     """
     if settings is None:
         return {"ablations": 0, "ablation_texts": 0, "ablation_seconds": 0.0}

@@ -80,8 +80,9 @@ class _Patches(NamedTuple):
 
     Attributes:
         own, random: margins with the receiver's clean activation, and with a random change of the same size.
-        other, other_random: the same with the other model's, less what its activation of the corrupted query does.
-        exchange: what that does: the cost of the exchange of models.
+        other, other_random: the same with the other model's activation, less the effect of its activation of the
+            corrupted query.
+        exchange: effect of the other model's activation of the corrupted query, which exchanges the model alone.
     """
 
     own: Scores

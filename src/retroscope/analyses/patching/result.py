@@ -23,17 +23,17 @@ class SidePatches:
 
     Attributes:
         name: name of the receiver.
-        donor: name of the other model; "" where there is none.
-        totals: a row a corruption, columns `TOTAL_COLUMNS`: what it takes from the margin.
-        table: a row a corruption, choice of tokens and component, columns `PATCH_COLUMNS`: the `total` that the
-            corruption takes, the recovered margin with the component's `own` clean activation and with a `random`
-            change of that size, how far the first goes `beyond` the second, and its `share` of the total (NaN where
-            that is not significant); whether the component `carries` what was corrupted: goes beyond, significantly, in
-            the direction of the total; and the same with the `other` model's activation, of which what its activation
-            of the corrupted query does, the `exchange_share`, is subtracted.
-        random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
-            of each donor's activations recover, over components.
-        against_random: own less random, over (patch, component); a patch is a corruption and tokens.
+        donor: name of the other model; "" if there is none.
+        totals: a row for each corruption, with the columns `TOTAL_COLUMNS`: the loss of margin by it.
+        table: a row for each corruption, choice of tokens and component, with the columns `PATCH_COLUMNS`. `total` is
+            the loss of margin by the corruption. `own` is the margin recovered by the component's own clean activation,
+            `random` by a random change of the same size, and `beyond` their difference. `share` is `own` over `total`
+            (NaN if the total is not significant). A component `carries` what was corrupted if `beyond` is significant
+            and has the sign of the total. The same columns exist for the `other` model's activation; the effect of its
+            activation of the corrupted query (`exchange_share`) is subtracted.
+        random: the control, with the columns `RANDOM_COLUMNS`: the mean and the largest share of the total, over
+            components, that random changes of each donor's activations recover.
+        against_random: `own` less `random`, over (patch, component); a patch is a corruption and a choice of tokens.
         against_own: `other` less `own`, over (patch, component); None without another model.
     """
 

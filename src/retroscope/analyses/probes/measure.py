@@ -33,7 +33,7 @@ class Side:
             it.
         bare: probe results for the layers as the blocks return them, without controls; None if `probed` is of these.
         seconds: stage -> time it took.
-        known: warnings of the vectors, which every analysis has.
+        known: warnings of the vectors, which every analysis that reads them has.
     """
 
     probed: ProbeResult

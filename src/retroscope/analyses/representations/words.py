@@ -25,7 +25,7 @@ def representation_statements(
 
     Args:
         result: drift on all collections.
-        retrieval: the effect on retrieval, beside which that with whitened vectors is put.
+        retrieval: the effect on retrieval, with which the effect with whitened vectors is compared.
         subject: what was studied.
     """
     drift = result.first.drift

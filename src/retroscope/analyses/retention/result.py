@@ -74,10 +74,10 @@ class Association:
     Attributes:
         side: the model whose search found the passage.
         stratum: stratum of the facts; "" for all of them.
-        known, unknown: share of the facts that are found, of those that are known and of those that are not.
-        n_known: facts that are known.
+        known, unknown: share of the known facts that are found, and of the unknown facts.
+        n_known: number of known facts.
         crude: odds ratio of all facts together; confounded by everything that makes facts both known and found.
-        within: within strata of the facts and thirds of popularity and of shared words.
+        within: odds ratio within strata of the facts, thirds of popularity and thirds of shared words.
     """
 
     side: str
@@ -95,16 +95,17 @@ class RetentionResult:
 
     Attributes:
         effect: effect over (layer, readout, measure); the cells of a measure and read-out are a family.
-        vocabulary: reciprocal rank of answers of one token among all tokens by layer, by the head; None without one.
+        vocabulary: reciprocal rank of answers of one token among all tokens, by layer, as the head reads them; None
+            without a head.
         last: number of the last layer.
-        retained: (readout, stratum) -> what is read after of the facts that were read before, and of the others;
-            stratum "" is all facts.
+        retained: (readout, stratum) -> share read after fine-tuning of the facts that were read before, and of the
+            others; the stratum "" has all facts.
         controls: every control.
         losses: side, layer, loss of the refitted read-outs on held-out text.
         consistency: side, readout, consistency over wordings, and the number of facts.
         associations: known x found, of each side.
         strata: stratum, side, readout, P@1 with its interval.
-        about: what the measurement says of head, clusters and neutral text.
+        about: notes of the measurement on head, clusters and neutral text.
     """
 
     effect: Difference

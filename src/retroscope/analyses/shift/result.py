@@ -17,7 +17,7 @@ class CollectionShift:
         collection: its name.
         numbers: a row a statistic, columns `SHIFT_COLUMNS`.
         passages: number of compared passages of each collection.
-        retrieval: the effect of fine-tuning on it; None where retrieval was not measured.
+        retrieval: the effect of fine-tuning on its retrieval; None if retrieval was not measured.
     """
 
     collection: str
@@ -55,7 +55,7 @@ class ShiftResult:
 
     Attributes:
         reference: name of the collection that the others are compared with: the study's first.
-        control: the reference against itself, in which there is no shift; None where it has too few passages.
+        control: the reference against itself, in which there is no shift; None if it has too few passages.
         others: shifts of the other collections, in the order of the study.
         level: confidence level of the intervals.
     """

@@ -19,7 +19,7 @@ def over_trainings(
 
     Args:
         retrieval: scores of the backbone, (query, measure), and of every training, (query, training, measure).
-        probes: the same without controls, (query, probe, passages, layer); None where nothing was probed.
+        probes: probe accuracies without controls, (query, probe, passages, layer); None if nothing was probed.
         headline: measure that is a family of its own; all others are another.
         settings: level of the intervals, and how each training is tested.
     """

@@ -16,12 +16,12 @@ class RankCorrelation:
     """Rank correlation of the change of an overlap with the change of retrieval, over queries.
 
     Attributes:
-        pairs: `OVERLAP`, of a query and its relevant passage; `SHUFFLED`, with another query's; or the `DIFFERENCE` of
-            the two correlations.
+        pairs: `OVERLAP`, the overlap of a query and its relevant passage; `SHUFFLED`, that with another query's
+            passage; or `DIFFERENCE`, the difference of the two correlations.
         rho: Spearman's rank correlation over distinct query texts, or a difference of two.
         low, high: its bootstrap interval.
         p: p of a permutation test for a correlation, and of the bootstrap for the difference.
-        n: distinct query texts.
+        n: number of distinct query texts.
     """
 
     pairs: str

@@ -16,7 +16,7 @@ def weight_figures(drift: WeightDrift, tower: str = "") -> list[Figure]:
 
     Args:
         drift: drift of one set of weights.
-        tower: its name, where each tower has weights of its own.
+        tower: name of the tower, if the towers do not share their weights.
     """
     return [] if drift.groups.empty else [_heat_map(drift, tower)]
 

@@ -104,7 +104,7 @@ class Trials:
 
     Attributes:
         pools: the collection that is searched for each group of queries.
-        towers: those that are ablated.
+        towers: towers that are ablated.
         made: group -> its trial.
     """
 
