@@ -38,7 +38,7 @@ class NeuronMoments:
     Attributes:
         hidden_mean, hidden_sd: moments of the units that `ffn_out` reads.
         output_mean, output_sd: moments of the coordinates that `ffn_out` returns.
-        tokens: how many were read.
+        tokens: number of tokens that were read.
     """
 
     hidden_mean: Float[np.ndarray, "layer hidden"]

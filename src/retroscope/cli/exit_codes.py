@@ -32,7 +32,7 @@ class Stop:
 
     Attributes:
         number: number of the first signal; 0 if none came.
-        at: when the last one came.
+        at: time of the last signal.
     """
 
     number: int = 0

@@ -36,8 +36,8 @@ def resolved(
     """Return the given values without checks: those of the file, overridden by the options, then by `--set`.
 
     Args:
-        given: dotted setting -> value of its option; None where the option was not given.
-        settings_file: YAML.
+        given: dotted setting -> value of its option; None if the option was not given.
+        settings_file: YAML file.
         assignments: assignments of `--set`.
         unless_given: dotted setting -> the command's own default, below the file; None leaves an analysis out.
         left_out: analyses, or parts of one ("neurons.ablation"), that are left out even if they are given otherwise.

@@ -47,7 +47,7 @@ def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
     """Open the cache folder for ablations determined by `made_of` (JSON-like), and record its use.
 
     Args:
-        made_of: all that determines the numbers: models, texts, settings.
+        made_of: everything that determines the numbers: models, texts, settings.
     """
     cells = HeadCells(cache / FOLDER / fingerprint([FORMAT, made_of])[:32])
     cells.folder.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ class HeadSites:
     Attributes:
         paths: path of the attention output matrix of every block, in order.
         heads: number of heads in each block.
-        width: numbers of one head's output.
+        width: size of one head's output.
     """
 
     paths: tuple[str, ...]
@@ -120,7 +120,7 @@ def check_heads(encoder: Encoder, sites: HeadSites, heads: Collection[Head]) -> 
     """Refuse heads that an encoder does not have.
 
     Raises:
-        SettingsError: that names the first of them.
+        SettingsError: with the first of these heads.
     """
     known = {*sites.every}
     wrong = [head for head in heads if head not in known]

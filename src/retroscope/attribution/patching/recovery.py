@@ -40,9 +40,9 @@ class PatchingRun:
     Attributes:
         encoder: the query tower of the receiver.
         other: the query tower of the other model; None without another model.
-        texts: both texts of every query, aligned.
-        against: relevant passage less negative, by the receiver.
-        cosine: vectors of queries are made unit length.
+        texts: clean and corrupted text of every query, aligned.
+        against: vector of the relevant passage less that of the negative, by the receiver.
+        cosine: whether vectors of queries are scaled to unit length.
         components: the components that are patched.
         seed: seed of the random patches.
     """
