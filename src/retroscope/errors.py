@@ -112,7 +112,7 @@ def demand_columns(what: str, frame: "pd.DataFrame", columns: Sequence[str]) -> 
     """Raise an error if a table lacks any of these columns.
 
     Raises:
-        AnalysisError: that names them.
+        AnalysisError: with the names of the columns.
     """
     lost = [c for c in columns if c not in frame.columns]
     if lost:

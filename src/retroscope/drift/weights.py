@@ -48,13 +48,13 @@ def diff_weights(
 
     Args:
         before: the backbone.
-        after: what was fine-tuned from it; an adapter's change is measured from its factors.
-        spectra: ranks and directions of every changed matrix, the slow part.
-        directions: r of amplification and alignment.
+        after: the model fine-tuned from it; the change of an adapter is measured from its factors.
+        spectra: whether to measure ranks and directions of every changed matrix, which is the slow part.
+        directions: number r of directions for amplification and alignment.
         progress: receives (tensors done, tensors in all).
 
     Raises:
-        EncoderError: for two families, or two depths.
+        EncoderError: if the models differ in family or depth.
     """
     _check(before, after)
     names = list(dict.fromkeys([*before.read, *after.read]))

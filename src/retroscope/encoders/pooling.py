@@ -33,7 +33,7 @@ def last_token(hidden: Hidden, mask: Mask) -> Pooled:
 def last_column(hidden: Hidden, mask: Mask) -> Pooled:
     """Return the state in the last column of the padded batch, which is padding if the tokenizer pads on the right.
 
-    Only for the protocol `ielab-2025`, which was published with it.
+    It is only for the protocol `ielab-2025`, which uses it as published.
     """
     return hidden[:, -1]
 
@@ -48,7 +48,7 @@ def weighted_mean(hidden: Hidden, mask: Mask, skipped: int = 0) -> Pooled:
     """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2).
 
     Args:
-        skipped: number of tokens before those of the mask, by which their positions are higher.
+        skipped: number of tokens before those of the mask; their positions are higher by this number.
     """
     weights = ((mask.cumsum(dim=1) + skipped) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
@@ -89,7 +89,7 @@ def pooling(name: str, skipped: int = 0) -> Pooling:
     """Return the pooling function of a name; for "cls+mean", both vectors side by side.
 
     Args:
-        skipped: tokens of the prompt, where they are not pooled: `weighted_mean` counts them all the same, as
+        skipped: number of prompt tokens, if they are not pooled. `weighted_mean` still counts their positions, as
             sentence-transformers does.
     """
     parts = name.split(JOIN)

@@ -44,8 +44,8 @@ class PrecisionEffect:
     """The effect of a precision on a mean over queries, measured on some of the queries (a pilot).
 
     Attributes:
-        precision: its name.
-        quantity: what was measured, e.g. "harm of the top 1 % over random neurons (RR@10)".
+        precision: name of the precision.
+        quantity: name of what was measured, e.g. "harm of the top 1 % over random neurons (RR@10)".
         queries: number of queries in the pilot.
         exact: the mean in float32.
         reduced: the mean in this precision.

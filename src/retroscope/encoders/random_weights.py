@@ -24,7 +24,7 @@ def with_random_weights(of: Retriever, seed: int) -> Retriever: ...
 def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriever:
     """Return a copy with weights from the architecture's own random initialisation.
 
-    Towers that share weights in the original share them in the copy. The global random state is not touched.
+    Towers that share weights in the original share them in the copy. The global random state is not changed.
 
     Args:
         of: an encoder, or a retriever with both its towers.

@@ -39,7 +39,7 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
 
     Args:
         address: address of the cluster; None: one is started on this machine, and ends with the process.
-        workers: number of actors; None: as many as the cluster has room for.
+        workers: number of actors; None: as many as fit into the cluster.
         progress: called with (items done, items in all) after every shard.
 
     Raises:

@@ -25,10 +25,10 @@ class CacheOrigin:
     """What an entry of a cache was made from: models, collection, analysis and software.
 
     Attributes:
-        models: their names.
-        collection: its name.
+        models: names of the models.
+        collection: name of the collection.
         analysis: name of its analysis; "" if several share it.
-        software: library -> version, of those whose change makes the entry useless.
+        software: library -> version, for the libraries whose change makes the entry useless.
         form: number of its format; entries of an earlier one are useless.
     """
 
@@ -48,7 +48,7 @@ class EntryKind:
         pattern: pattern of the paths of its entries below the cache.
         form: number of the format that this version writes.
         recorded: whether every entry of today's format has a record of its origin.
-        damages: lists the files of an entry that are not what was written.
+        damages: function that lists the damaged files of an entry.
     """
 
     name: str

@@ -40,7 +40,7 @@ def new_beside(path: Path) -> Iterator[Path]:
 def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
     """Remove and return partial files and folders that killed runs left in these folders, except those in use.
 
-    A folder that such a run had moved away, to replace it, comes back.
+    If such a run had moved a folder away to replace it, the folder is moved back.
 
     Args:
         name: pattern of the files or folders beside which partial ones are looked for.

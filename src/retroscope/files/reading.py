@@ -52,8 +52,8 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
 
     Args:
         kind: class of the error.
-        what: could not be done, as in "cannot load the tokenizer"; the library's own first line follows.
-        where: file, or folder, that is read; an error of Retroscope without a place gets it, too.
+        what: the task that failed, e.g. "cannot load the tokenizer"; the first line of the library's message follows.
+        where: file or folder that is read; an error of Retroscope without a place also gets it.
     """
     try:
         yield
@@ -267,7 +267,7 @@ def parse_json(text: str) -> Any:
     """Parse a JSON text and return its value.
 
     Raises:
-        BrokenJsonError: for anything but JSON; repeated keys, numbers of thousands of digits and deep nesting, too.
+        BrokenJsonError: for anything but JSON, and for repeated keys, numbers of thousands of digits and deep nesting.
     """
     with broken_json():
         return json.loads(text, object_pairs_hook=each_once)

@@ -50,7 +50,7 @@ def refuse_blind(retriever: Retriever, ranked: Retrieval, collection: Collection
     """Refuse a retriever if its rankings show that it gives different texts the same vector.
 
     Raises:
-        AnalysisError: every ranking would be by id alone.
+        AnalysisError: if the vectors are equal, because every ranking would then be by id alone.
     """
     if ranked.blind:
         raise AnalysisError(

@@ -58,10 +58,11 @@ class ExtractionPlan:
 
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
-        n_bytes: size of the vectors on disk before compression.
-        shape: (layers, dim, out) of one text's vectors; layers below the last count twice where they are normed, too.
-        window: texts in one shard.
-        tokens: padded tokens of one forward pass.
+        n_bytes: size of the vectors on disk, before compression.
+        shape: (layers, dim, out) of one text's vectors; layers below the last count twice if they are also stored with
+            the final norm.
+        window: number of texts in one shard.
+        tokens: number of padded tokens in one forward pass.
     """
 
     encoder: Encoder
@@ -132,8 +133,8 @@ def extract(
     Args:
         plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
-        texts: the texts again; read once more, in order.
-        place: folder or URL of the group; its content must have been made by the same plan.
+        texts: the same texts again, in order; they are read once more.
+        place: folder or URL of the group; an existing group must have been made by the same plan.
         progress: receives (texts done, texts in all) after every window.
         engine: where windows are computed; the vectors are the same.
 
@@ -221,10 +222,10 @@ def extract_in_one_pass(
 ) -> None:
     """Compute the vectors of a plan, and those of further plans in the same pass over the texts.
 
-    `extract` of each opens them afterwards. Where no plan beside it can be filled, nothing is done.
+    `extract` of each plan opens its store afterwards. If no other plan can share the pass, nothing is done.
 
     Args:
-        beside: plans that share its pass (`shares_pass`), and the folders of their stores.
+        beside: other plans that share the pass (`shares_pass`), with the folders of their stores.
     """
     with ExitStack() as locks:
         own, *others = [_locked_store(*each, locks) for each in ((plan, folder), *beside)]

@@ -27,7 +27,7 @@ class Lexicon:
 
     Attributes:
         words: word of every token, folded.
-        says: whether a token is a word.
+        says: for every token, whether it counts as a word.
     """
 
     words: tuple[str, ...]
@@ -67,7 +67,8 @@ def top_tokens(
 
     Args:
         vectors: pooled states of the last layer, or of a lower one after the final norm.
-        centre: logits that are subtracted before, so that a vector says what it has more of than others.
+        centre: logits that are subtracted first, so that a vector decodes to the words that are more probable in it
+            than in others.
     """
     silent = torch.from_numpy(~lexicon.says)
     found = []

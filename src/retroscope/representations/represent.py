@@ -153,7 +153,7 @@ def extract_towers(
     """Compute, resume or open the vectors that `plan_towers` planned.
 
     Args:
-        beside: towers of other retrievers; those that share a pass with one of these are made with it.
+        beside: towers of other retrievers; a tower that shares a pass with one of these is computed in that pass.
     """
     query, passage = (tower.extract(progress, engine, beside) for tower in towers)
     recipe = {

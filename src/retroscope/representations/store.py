@@ -26,10 +26,10 @@ class VectorStore:
     """An open zarr group and its two arrays.
 
     Attributes:
-        vectors: (text, layer, dim): layers 0 .. L, and where `normed`, layers 0 .. L-1 with the final norm after them.
-        final: (text, out).
-        remake: makes shards again that turn out to be damaged, by the positions of their first texts; None: damage is
-            an error.
+        vectors: (text, layer, dim): layers 0 .. L; if `normed`, followed by layers 0 .. L-1 with the final norm.
+        final: (text, out): final vectors.
+        remake: function that computes damaged shards again, given by the positions of their first texts; None: damage
+            is an error.
     """
 
     group: zarr.Group
@@ -133,8 +133,7 @@ class Representations:
     Attributes:
         ids: id of each text, in the order of the rows.
         store: the stored vectors.
-        normed: whether the layers below the last are read with the model's final norm; the store has them with and
-            without.
+        normed: whether the layers below the last are read with the model's final norm; the store has both versions.
 
     Raises:
         RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.

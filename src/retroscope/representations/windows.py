@@ -33,7 +33,7 @@ class Window:
     Attributes:
         start: position of the first text in the corpus.
         first: for each text, the position of the first text of the corpus with the same token ids.
-        lengths: tokens of each text.
+        lengths: number of tokens of each text.
     """
 
     start: int
@@ -54,7 +54,7 @@ class WindowFormat:
     Attributes:
         shape: (layers, dim, out) of one text's vectors.
         dtype: number format of the stored vectors.
-        tokens: padded tokens of one forward pass.
+        tokens: number of padded tokens in one forward pass.
         normed: whether the layers below the last are stored with the final norm, too.
     """
 

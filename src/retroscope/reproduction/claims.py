@@ -46,7 +46,7 @@ class Ruling:
     Attributes:
         numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
         outcome: outcome of the rule.
-        value, low, high: the statistic with its interval; None: it has none.
+        value, low, high: the statistic with its interval; None if there is none.
         what: the cell or numbers that it is about, or the reason why there are none.
     """
 
@@ -138,8 +138,8 @@ def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, Measured
 def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellChange], numbers: str) -> Ruling:
     """Apply a claim's rule to the changes of accuracy by N and layer.
 
-    A claim that some cell changed is corrected for the choice of the largest. That every cell is unchanged is an
-    intersection-union test: each cell at the whole error rate (Berger and Hsu 1996).
+    A claim that some cell changed is corrected for the choice of the largest change. A claim that every cell is
+    unchanged is an intersection-union test, in which each cell is tested at the whole error rate (Berger and Hsu 1996).
     """
     quantile = simultaneous_quantile(study, len(changes))
     largest = max(changes, key=lambda one: abs(one.change))

@@ -44,7 +44,7 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
 
     Args:
         folder: the folder with `results.json`.
-        chosen: figures that the page shows; none: all.
+        chosen: figures that the page shows; empty: all.
 
     Raises:
         DamageError: if the results are not what was written.

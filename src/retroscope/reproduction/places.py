@@ -58,7 +58,7 @@ class MeasuredTrial:
     Attributes:
         trial: what was measured.
         measurement: measurement of its analysis.
-        facts: what it was read from, and whether that is made up.
+        facts: sources of the trial, and whether they are made up.
     """
 
     trial: ModelTrial

@@ -23,8 +23,8 @@ class Scale:
 
     Attributes:
         name: "smoke" or "full".
-        limit_queries: questions whose rows are read, drawn at random; None: all.
-        examples: protocol -> texts or queries whose neurons are attributed.
+        limit_queries: number of questions whose rows are read, drawn at random; None: all.
+        examples: protocol -> number of texts or queries whose neurons are attributed.
         seeds: number of splits of the probes; None: as many as the protocol has.
         device: device that models run on.
         assignments: further settings.

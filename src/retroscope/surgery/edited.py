@@ -43,14 +43,14 @@ def edited_vectors(
 ) -> dict[Name, Float[Tensor, "text out"]]:
     """Return the final vectors of tokenised texts under every edit, in the order given, on the CPU.
 
-    Each batch runs whole once; of every edit only the blocks above its layer run again.
+    Each batch runs once through the whole model; for each edit, only the blocks above the edited layer run again.
 
     Args:
-        tokens: padded tokens of a batch.
-        on_batch: receives the number of texts of each batch that is done.
+        tokens: number of padded tokens in a batch.
+        on_batch: called after each batch with its number of texts.
 
     Raises:
-        SettingsError: for a layer that the model has not.
+        SettingsError: for a layer that the model does not have.
     """
     last = encoder.anatomy.n_blocks
     for edit in edits.values():

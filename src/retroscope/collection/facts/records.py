@@ -16,15 +16,15 @@ class Fact:
     """One fact: subject, relation, object.
 
     Attributes:
-        id: unique in its set.
+        id: id, unique in its set.
         relation: name of the relation, e.g. "P19".
-        subject, object: as they are written in the cloze.
+        subject, object: subject and object, written as in the cloze.
         cloze: a sentence that states the fact, with `MASK` instead of the object.
-        paraphrases: other such sentences.
+        paraphrases: other sentences that state the fact, with `MASK` instead of the object.
         question: the question that the object answers; "" if there is none.
         passages: texts that state the fact.
-        others: further right answers: other names of the object, or other objects.
-        stratum: group that the fact belongs to, e.g. "unknown-held-out"; "" where there are none.
+        others: further correct answers: other names of the object, or other objects.
+        stratum: group that the fact belongs to, e.g. "unknown-held-out"; "" if there are no groups.
         popularity: popularity of the subject, in the unit of the source; None if it is not given.
     """
 

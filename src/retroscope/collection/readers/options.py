@@ -86,7 +86,7 @@ def only_file(folder: Path, names: Sequence[str]) -> Path:
     """Return the only file with one of these names in a folder.
 
     Raises:
-        CollectionError: where there are several: all but one are outdated, and it is unknown which.
+        CollectionError: if there are several, because all but one are outdated and it is unknown which.
     """
     if len(names) > 1:
         raise CollectionError(

@@ -28,9 +28,9 @@ CANNOT = "SentenceTransformer itself cannot encode a batch with this folder"
 def library_test(encoder: Encoder) -> SelfTest | None:
     """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
 
-    None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has changed, an
-    asymmetric folder (Router), an encoder in half precision, or a folder that the library itself cannot encode with
-    (`check_library` reports why).
+    The result is None if there is nothing to compare with: another kind of checkpoint, a recipe that the user has
+    changed, an asymmetric folder (Router), an encoder in half precision, or a folder that the library itself cannot
+    encode with (`check_library` reports why).
     """
     if not _comparable(encoder):
         return None

@@ -26,7 +26,7 @@ SENTENCES = (
 def self_test(encoder: Encoder) -> list[SelfTest]:
     """Run every test of `SELF_TESTS` on a few sentences.
 
-    Each is compared with every sentence encoded alone, without any padding.
+    Each encoding is compared with that of every sentence alone, without padding.
     """
     room = max(1, encoder.recipe.max_length - EXTRA)  # absolute positions may end at the maximum length
     rows = [row[:room] for row in tokenise(encoder, SENTENCES)]
@@ -80,7 +80,7 @@ def position_tolerance(encoder: Encoder, longest: int) -> float:
 def largest_gap(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
     """Return the largest distance between vectors that should be equal, relative to the expected one's length.
 
-    Infinity if a value is not finite.
+    It is infinite if a value is not finite.
     """
     gap = (vectors - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
     return float(gap.max()) if bool(torch.isfinite(gap).all()) else float("inf")

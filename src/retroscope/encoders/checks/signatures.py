@@ -76,7 +76,8 @@ def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]
 def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Check whether the embeddings of added tokens were trained.
 
-    A library gives new tokens the mean of all embeddings, or almost: trained ones are as far from it as others.
+    Libraries initialise new tokens at, or very near, the mean of all embeddings. Trained new tokens are as far from the
+    mean as other tokens.
     """
     table: Tensor = encoder.backbone.get_input_embeddings().weight.detach().float()
     special = {*encoder.tokenizer.all_special_ids}

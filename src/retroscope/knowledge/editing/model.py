@@ -69,9 +69,9 @@ class Editable:
     """A model with the FFN output matrix that is edited in place.
 
     Attributes:
-        layer: number of the layer, 1..L, that the block of the matrix makes.
-        module: the matrix.
-        covariance: C, of its inputs over neutral text, not centred.
+        layer: number of the output layer of the matrix's block, 1..L.
+        module: module of the matrix.
+        covariance: uncentred covariance C of its inputs over neutral text.
     """
 
     encoder: Encoder
@@ -105,8 +105,8 @@ def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
     """Return the number of the layer whose matrix is edited.
 
     Raises:
-        SettingsError: for a layer that the model does not have, and for the last one: what it holds of the subject
-            reaches no other token.
+        SettingsError: for a layer that the model does not have, and for the last layer, because a change at the
+            subject's token would reach no other token.
     """
     blocks = encoder.anatomy.n_blocks
     layer = settings.layer or (blocks + 1) // 2

@@ -80,8 +80,8 @@ def concat(trial: ProbeTrial) -> ProbeOutcome:
 def slots(trial: ProbeTrial, part: str) -> Slots:
     """Return the part's candidates, shuffled by the seed, for every control and N.
 
-    Parts that are the same choices, as the selecting and the reported one of ielab-2025, are
-    shuffled alike: the published best epoch is best on the very numbers that are reported.
+    Parts with the same choices, such as the selection part and the reported part of ielab-2025, are shuffled alike: the
+    published code selects the best epoch by the numbers that it reports.
     """
     choices, targets = trial.view.parts[part], trial.view.targets[part]
     passages, rights = [], []
