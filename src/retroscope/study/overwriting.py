@@ -19,7 +19,7 @@ def refuse_foreign_files(folder: Path) -> None:
     """Refuse to overwrite files that have the names of a study's files, but were not written by a study.
 
     Raises:
-        SettingsError: that names the file or folder.
+        SettingsError: with the name of the file or folder.
     """
     refuse_other_report(folder, SETTINGS, WRITTEN)
 
@@ -31,7 +31,7 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
         folder: folder that a study is to be written to.
         settings: settings of that study, JSON-like.
         facts: facts of that study.
-        fix: what to do if the folder holds another.
+        fix: advice if the folder holds another study.
 
     Raises:
         SettingsError: if `folder` holds one.

@@ -44,7 +44,7 @@ class Sample:
     """A sample of queries and passages on which recipes are tried.
 
     Attributes:
-        relevant: place of a query -> places of its relevant passages.
+        relevant: index of a query -> indices of its relevant passages.
     """
 
     queries: tuple[str, ...]

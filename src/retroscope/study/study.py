@@ -35,8 +35,8 @@ class Reported:
     """The result and the section of an analysis, and the inputs from which they were made.
 
     Attributes:
-        about: what sections read of the study's subject.
-        section: None where there is nothing to say.
+        about: the part of the study's subject that sections read.
+        section: section of the analysis; None if there is nothing to report.
     """
 
     about: tuple[Any, ...]
@@ -63,7 +63,7 @@ class Study:
         facts: models, collections, caveats, versions, timings.
         settings: settings of the study, JSON-like.
         measured: analysis -> its measurement on every collection, the first collection's first.
-        reported_before: analysis -> its report in a smaller study of the same run, reused where it is the same.
+        reported_before: analysis -> its report in a smaller study of the same run, reused if it has not changed.
 
     `study["retrieval"]` is the result of an analysis: paired differences with intervals and tests.
     """
@@ -214,12 +214,12 @@ class Study:
     ) -> Path:
         """Write the complete study below `folder` (measurements, runs, tables, figures, page); return the page's path.
 
-        Where analyses are still to be run, tables and figures are left to the end, and a folder that already holds more
-        of the same study is left as it is.
+        If analyses are still to be run, tables and figures are written only at the end, and a folder that already holds
+        more of the same study is not changed.
 
         Args:
             folder: folder to write to; files of this study that were written there earlier are replaced.
-            written: measurements that this process has already written there and that are left; completed.
+            written: measurements that this process has already written there, which are kept; new ones are added to it.
             overwrite: replace another study, too.
 
         Raises:

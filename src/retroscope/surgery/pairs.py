@@ -16,7 +16,7 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
     """Refuse two models whose weights cannot be exchanged.
 
     Raises:
-        EncoderError: that names the first tensors that differ in shape.
+        EncoderError: with the first tensors that differ in shape.
     """
     mine, theirs = (dict(e.backbone.named_parameters()) for e in (receiver, donor))
     apart = [

@@ -20,8 +20,8 @@ class Pairs:
     Attributes:
         negatives: a column for each hard negative.
         notes: what was left out, with counts.
-        relevant: query text -> texts of all passages that are relevant to it.
-        answers: normalised answers of the queries, where the source gives them.
+        relevant: query text -> texts of all its relevant passages.
+        answers: normalised answers of the queries, if the source gives them.
     """
 
     queries: tuple[str, ...]
@@ -58,7 +58,7 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
     """Make a pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
-        n_negatives: hard negatives of each pair; pairs with fewer are left out, with a note.
+        n_negatives: number of hard negatives of each pair; pairs with fewer are left out, with a note.
         how: "bm25" or "given", see `hard_negatives`.
     """
     if n_negatives:

@@ -48,13 +48,13 @@ class SectionPage:
     """One section of a page: its heading, the package of its template, and its values and statements.
 
     Attributes:
-        name: its anchor.
+        name: anchor of the section.
         title: its heading.
         question: the question that it answers.
         package: package whose folder has its templates `section.html.j2` and, optionally, `sources.html.j2`; "" for a
             section that has no content yet.
         values: name -> what its templates read.
-        statements: all that it says; the first is its answer.
+        statements: all statements of the section; the first is its answer.
         label: name of the model or training whose numbers it has, if that is not the whole study; "" for none.
     """
 

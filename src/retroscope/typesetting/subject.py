@@ -89,7 +89,7 @@ class CollectionRecord(TypedDict):
 class StudyFacts(TypedDict):
     """The facts of a study besides its measurements, as JSON-like values (the content of `study.json`).
 
-    "trainings" counts the retriever's, "timings" are seconds of every stage.
+    "trainings" is the number of trainings of the retriever, and "timings" has the seconds of every stage.
     """
 
     schema: int
@@ -191,13 +191,13 @@ class Subject:
     Attributes:
         title: title of the report.
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
-        collections: the one that everything is measured on, then the others.
+        collections: the collection on which everything is measured, then the others.
         protocol: "default" or "ielab-2025".
         measures: retrieval measures; the first is the headline.
         statistics: how differences are tested.
-        trainings: number of trainings of the retriever that are studied, itself included.
+        trainings: number of trainings of the retriever in the study, including the retriever itself.
         settings: all settings of the study, JSON-like.
-        caveats: what a reader must know before any number.
+        caveats: what a reader must know before reading a number.
         command: the command line that repeats the study.
         versions: library -> version.
         timings: stage -> seconds.

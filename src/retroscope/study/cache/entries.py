@@ -22,8 +22,8 @@ class CacheEntry:
 
     Attributes:
         size: size of its files, in bytes.
-        used: when a run last used it, in seconds since 1970.
-        origin: what made it; None where that is not recorded.
+        used: time at which a run last used it, in seconds since 1970.
+        origin: models, collection and analysis that it belongs to; None if they are not recorded.
     """
 
     path: Path

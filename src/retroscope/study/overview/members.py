@@ -19,7 +19,7 @@ class NamedStudy:
 
     Attributes:
         name: name of its retriever; no other study of the overview has it.
-        folder: where it is stored.
+        folder: folder in which it is stored.
         study: the stored study.
     """
 
@@ -42,7 +42,7 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
     """Read the studies in some folders, without loading a model.
 
     Args:
-        folders: one a study.
+        folders: one folder for each study.
         names: names of their retrievers, if they are known; else the names in the studies are used.
 
     Raises:

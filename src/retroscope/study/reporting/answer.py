@@ -30,9 +30,9 @@ class Answer:
     """Summary of a study: one sentence, and one card for each question.
 
     Attributes:
-        sentence: what fine-tuning did, with its interval and how sure that is.
-        cards: one a question, in the order of reading.
-        missing: what was not measured, and what the command needs for that.
+        sentence: the effect of fine-tuning, with its interval and p.
+        cards: one card for each question, in reading order.
+        missing: what was not measured, and the option that would measure it.
         command: command that made the study.
     """
 
@@ -86,7 +86,7 @@ def answer_of(
     Args:
         controls: outcomes of all controls.
         alarms: statements that put an instrument in doubt.
-        absent: what was not measured.
+        absent: the analyses that were not measured.
     """
     cards = first_cards(sections)
     sentence = next((card.sentence for card in cards if card.sentence), "")

@@ -22,8 +22,8 @@ class Missing:
 
     Attributes:
         what: a few words that name it.
-        option: what to add to the command, or to take out of it; "" where no command can measure it.
-        reason: why not, where that is known.
+        option: option to add to the command, or to remove from it; "" if no command can measure it.
+        reason: why it was not measured, if that is known.
     """
 
     what: str

@@ -45,7 +45,7 @@ def into_card(report: Report, text: str, where: str = "") -> str:
 
     Args:
         text: text of the card, e.g. of README.md.
-        where: its path, for an error.
+        where: path of the card, for an error.
 
     Raises:
         AnalysisError: if the study compares no two models.

@@ -26,8 +26,8 @@ class Verdict:
     Attributes:
         headline: statement on retrieval; None if one model was measured.
         alarms: reasons to doubt an instrument.
-        statements: every other conclusion, those first that answer a question of the first screen.
-        unconfirmed: what a control speaks against.
+        statements: all other conclusions; those that answer a question of the first screen come first.
+        unconfirmed: conclusions that a control puts in doubt.
     """
 
     headline: Statement | None

@@ -18,7 +18,7 @@ class SetOutcome:
     Attributes:
         name: name of the retriever that was measured last.
         out: folder of the set.
-        current: its study; None where it was read from an earlier run.
+        current: study of that retriever; None if it was read from an earlier run.
     """
 
     studies: StudySet

@@ -35,7 +35,7 @@ class Foreseen:
     Attributes:
         lines: the plan in words, without times.
         document: JSON-like.
-        measured: whether its finished study is there and is read.
+        measured: whether a finished study exists and is read.
     """
 
     name: str
@@ -51,9 +51,9 @@ class SetPlan:
     Attributes:
         names: names of the retrievers.
         settings: settings of the study of each retriever.
-        foreseen: what each takes.
-        make: loads a retriever and plans its study.
-        out: folder of the set, whose finished studies are read instead of measured.
+        foreseen: plan of each study, as it is printed.
+        make: function that loads a retriever and plans its study.
+        out: folder of the set; its finished studies are read instead of measured.
         notes: lines printed below the plan.
     """
 
@@ -121,9 +121,9 @@ def plan_set(
     Args:
         names: names of the retrievers.
         settings: settings of the study of each retriever; they differ in the retriever alone.
-        make: loads a retriever and plans its study.
+        make: function that loads a retriever and plans its study.
         out: folder of the set.
-        again: measure studies, too, that are finished there.
+        again: also measure studies that are already finished.
         notes: lines printed below the plan.
     """
     foreseen: list[Foreseen] = []
@@ -157,8 +157,8 @@ def sized_settings(
 
     Args:
         seconds: seconds that all studies together may take; None: the sizes stay.
-        given: analyses whose settings the user named: they keep their size.
-        begun: folder of every study; the first that is there says the sizes. Empty: none does.
+        given: analyses whose settings the user gave; they keep their size.
+        begun: folders of the studies; the first stored study determines the sizes. Empty: none does.
 
     Raises:
         SettingsError: if what has no sizes takes longer.

@@ -32,12 +32,12 @@ class GridFindings:
         title: title of the report.
         headline: the measure of statements and figures.
         level: confidence level of the intervals.
-        seeds: how many.
-        cells: mean over seeds and queries.
-        effects: re-initialised minus intact, paired by query and seed.
+        seeds: number of seeds.
+        cells: means over seeds and queries.
+        effects: differences (re-initialised minus intact), paired by query and seed.
         shares: shares of the variance of the cells' means.
         worth: worth in labels; for infinite values see `retroscope.statistics.worth`.
-        caveats: what a reader must know before any number.
+        caveats: what a reader must know before reading a number.
     """
 
     title: str
