@@ -90,7 +90,7 @@ def refuse_option_names(options: Set[str]) -> None:
         options: as they are typed, e.g. "--out" or "--no-random-weights".
 
     Raises:
-        SettingsError: that names the entry point.
+        SettingsError: with the name of the entry point.
     """
     for entry in entry_points(group=GROUP):
         name = _loaded(entry).name

@@ -88,8 +88,8 @@ def attribute_neurons(
             plan continues from its last batch and gives the same numbers, to the last bit. Plans with more examples, or
             with a higher agreement, continue from this state, too.
         progress: called with (examples done, examples at most).
-        stop_at: the end of a stage at which to stop whatever the agreement is. It is the number of examples of a model
-            that this one is compared with; both must have the same examples.
+        stop_at: the end of a stage at which to stop with any agreement. It is the number of examples of a model that
+            this one is compared with; both must have the same examples.
 
     Raises:
         AnalysisError: if the memory does not suffice for a single example.

@@ -68,7 +68,8 @@ class AttributionPlan:
 
     @property
     def bytes(self) -> int:
-        """Estimate the bytes besides the weights: passes of the scaled network, and the recorded pass."""
+        """Estimate the bytes in addition to the weights: those of the passes of the scaled network, and of the recorded
+        pass."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property

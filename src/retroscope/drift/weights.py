@@ -133,7 +133,7 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """The statistics to compute for one matrix besides its size; with `by_row`, each row is an output."""
+    """The statistics to compute for one matrix in addition to its size; with `by_row`, each row is an output."""
 
     directions: int
     name: str

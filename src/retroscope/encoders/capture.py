@@ -137,7 +137,7 @@ class Rows:
         return states.index_select(0, self.index)
 
     def of(self, value: Any) -> Any:
-        """Select these rows from an argument that a block received besides hidden states (masks, positions, biases).
+        """Select these rows from an argument of a block other than the hidden states (masks, positions, biases).
 
         Raises:
             AnalysisError: for an object that may remember the first call, such as a cache of keys.

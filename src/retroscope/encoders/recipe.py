@@ -31,7 +31,7 @@ class RecipeFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything besides the weights that decides the vector of a text.
+    """Everything, except the weights, that determines the vector of a text.
 
     Attributes:
         pooling: a name in `POOLINGS`.

@@ -185,7 +185,7 @@ def right_answers(facts: Sequence[Fact]) -> dict[str, set[str]]:
 def _further_answers(
     kept: Sequence[Fact], answers: Mapping[str, set[str]], number: Mapping[str, int]
 ) -> Bool[np.ndarray, "fact object"]:
-    """Mark the correct answers of each fact besides its own object."""
+    """Mark the correct answers of each fact other than its own object."""
     right = np.zeros((len(kept), len(number)), dtype=bool)
     for row, fact in enumerate(kept):
         for name in answers[fact.id] - {fact.object}:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def create_store(plan: "ExtractionPlan", place: Location) -> None:
-    """Create the empty store of a plan so that nobody ever sees a part of it.
+    """Create the empty store of a plan atomically.
 
     The folder is made under another name and then renamed. If another run was faster, its store is kept (both are the
     same) and this one is removed.

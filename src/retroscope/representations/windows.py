@@ -203,7 +203,7 @@ class WindowRecruit:
 
 
 def equipment(device: str) -> dict[str, str]:
-    """Return what determines the bits of a vector besides model and text: kind of device, library versions."""
+    """Return what else, beside model and text, determines the bits of a vector: kind of device, library versions."""
     kind = torch.device(device)
     if kind.type == "cuda":
         name = torch.cuda.get_device_name(kind)

@@ -85,7 +85,7 @@ def _pooled(retriever: Retriever) -> Retriever:
 def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, list[tuple[str, Finding]]]:
     """Check one model, and return it (None if it cannot be loaded) with its findings.
 
-    Where nobody says how it pools, that is an error, and what does not hang on it is looked at all the same.
+    An unknown pooling is an error; all checks that do not depend on the pooling are made nevertheless.
     """
     try:
         retriever = retriever_of(settings, role)

@@ -147,7 +147,7 @@ def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[F
 
 
 def _refuse_alone(facts: Sequence[Fact], chosen: AskableFacts) -> None:
-    """Refuse to edit a fact whose object ranks first whatever the edit does."""
+    """Refuse to edit a fact whose object would always rank first."""
     alone = [fact for fact in facts if fact in chosen.alone]
     if alone:
         raise SettingsError(

@@ -118,7 +118,7 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
     """Refuse to train with a query of a held-out collection; texts are compared without case and spaces.
 
     Raises:
-        TrainingError: that names the queries.
+        TrainingError: with the queries.
     """
     trained = {folded(query) for query in pairs.queries}
     for collection in held_out:
@@ -129,7 +129,7 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
     """Refuse to select a checkpoint with test queries, which would bias the test score.
 
     Raises:
-        TrainingError: that names the queries.
+        TrainingError: with the queries.
     """
     selecting = {folded(dev.queries[query].text) for query in dev.judged_queries}
     for collection in tests:

@@ -87,7 +87,7 @@ class CollectionRecord(TypedDict):
 
 
 class StudyFacts(TypedDict):
-    """The facts of a study besides its measurements, as JSON-like values (the content of `study.json`).
+    """The facts of a study other than its measurements, as JSON-like values (the content of `study.json`).
 
     "trainings" is the number of trainings of the retriever, and "timings" has the seconds of every stage.
     """

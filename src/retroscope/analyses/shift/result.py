@@ -15,7 +15,7 @@ class CollectionShift:
 
     Attributes:
         collection: its name.
-        numbers: a row a statistic, columns `SHIFT_COLUMNS`.
+        numbers: one row for each statistic, with the columns `SHIFT_COLUMNS`.
         passages: number of compared passages of each collection.
         retrieval: the effect of fine-tuning on its retrieval; None if retrieval was not measured.
     """

@@ -55,7 +55,7 @@ def check_fact(fact: Fact, where: str) -> Fact:
     """Check one fact and return it.
 
     Raises:
-        CollectionError: if a part is empty, or a cloze lacks its subject, or has not exactly one `MASK`.
+        CollectionError: if a part is empty, or if a cloze lacks its subject or does not contain exactly one `MASK`.
     """
     for name in ("id", "relation", "subject", "object", "cloze"):
         if not getattr(fact, name).strip():

@@ -15,7 +15,7 @@ CHOOSE_SPLIT = "--split NAME (in Python split='NAME')"
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """Options of a reader, besides the path.
+    """Options of a reader, except the path.
 
     Attributes:
         split: split of the judgments.

@@ -1,7 +1,7 @@
 """Write the texts about a person: passage, questions, and pre-training documents.
 
-A question has the name and a passage has not: no word that tells people apart is in both, so that only knowledge leads
-from one to the other. A lexical question has the alias, as the passage has.
+A question contains the name, a passage does not. No word that distinguishes people is in both, so only knowledge links
+them. A lexical question has the alias, as the passage has.
 """
 
 from collections.abc import Iterator

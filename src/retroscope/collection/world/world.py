@@ -112,7 +112,7 @@ def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = (
     """Make the world of these settings; people in `flipped` get the opposite exposure in pre-training.
 
     Raises:
-        SettingsError: if one of them is nobody's id.
+        SettingsError: if one of them is not the id of a person.
     """
     world = World(settings or WorldSettings(), frozenset(flipped))
     strangers = sorted(world.flipped - {person.id for person in world.people})

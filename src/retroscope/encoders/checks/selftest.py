@@ -49,10 +49,10 @@ def tolerance(encoder: Encoder) -> float:
     - Sums. Whatever the weights' type, matrix products are accumulated in float32. A sum of dim terms taken in
       another order differs by about eps32 sqrt(dim), and every block adds its own: blocks + 1 of them, at worst
       all in one direction.
-    - Storage. What a block computes is rounded to the weights' type, about 8 times a block (attention's four
-      matrices, the FFN's two, two sums). One rounding errs by at most eps / 2 of each coordinate, so in length by
-      eps / 2; two batch shapes round independently: 8 roundings differ by eps / 2 sqrt(2 x 8) = 2 eps, doubled for
-      norms that amplify. The errors of blocks are independent too, hence sqrt(blocks + 1).
+    - Storage. What a block computes is rounded to the weights' type, about 8 times a block (attention's four matrices,
+      the FFN's two, two sums). One rounding errs by at most eps / 2 of each coordinate, so in length by eps / 2; two
+      batch shapes round independently: 8 roundings differ by eps / 2 sqrt(2 x 8) = 2 eps, doubled for norms that
+      amplify. The errors of blocks are also independent, which gives the factor sqrt(blocks + 1).
 
     In float32 the first term leads (12 blocks of 768: 4.5e-5), in half precision the second (float16: 1.4e-2,
     bfloat16: 0.11). Measured on all-MiniLM-L6-v2: rounding is a tenth of this in every precision, different texts

@@ -55,7 +55,7 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
     """Return the layout of a model, found by running the model on some token ids.
 
     Raises:
-        EncoderError: that says what could not be found.
+        EncoderError: with the part that could not be found.
     """
     width = int(model.config.get_text_config().hidden_size)
     blocks = _blocks(model)
