@@ -68,8 +68,7 @@ class AttributionPlan:
 
     @property
     def bytes(self) -> int:
-        """Estimate the bytes in addition to the weights: those of the passes of the scaled network, and of the recorded
-        pass."""
+        """Estimate the bytes that passes of the scaled network and the recorded pass take, without the weights."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property

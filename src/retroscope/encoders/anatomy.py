@@ -30,7 +30,7 @@ class Anatomy:
         layout: paths of its parts.
         n_blocks: number L of blocks; there are L + 1 layers.
         post_norm: whether the last layer, and no other, includes the final norm.
-        causal: whether attention looks back only.
+        causal: whether attention is causal.
     """
 
     family: str

@@ -22,7 +22,7 @@ class Layout:
         norms: the norms of a block.
         embeddings: everything that turns ids and positions into the input of the first block.
         final_norm: the norm after the last block; None when there is none.
-        causal: whether attention looks back only.
+        causal: whether attention is causal.
         fused_gate: whether `ffn_in` holds both matrices of a gated FFN: the first half of its outputs passes the
             activation, and the second half multiplies it (ModernBERT's `Wi`).
         transposed: whether matrices are stored as [in, out] (GPT-2's Conv1D) instead of [out, in].

@@ -141,7 +141,7 @@ def freeze(module: nn.Module) -> nn.Module:
 def look_both_ways(model: PreTrainedModel) -> None:
     """Remove the causal mask of a decoder; `prove_anatomy` then tests whether this had an effect.
 
-    A model that looks both ways by its configuration (EmbeddingGemma) is not changed, because its sliding windows
+    A model that is bidirectional by its configuration (EmbeddingGemma) is not changed, because its sliding windows
     already do.
     """
     if getattr(model.config, "use_bidirectional_attention", False):

@@ -94,7 +94,7 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
             return None, [(role, _refusal(error, check="pooling"))]
         tried = replace(settings, load=replace(settings.load, pooling=TRIED))
         found, findings = _look_over(role, tried)
-        said = _refusal(error, f"; all else was tried with {TRIED} pooling", check="pooling")
+        said = _refusal(error, f"; all other checks use {TRIED} pooling", check="pooling")
         others = [(who, finding) for who, finding in findings if finding.check != "pooling"]  # of one nobody chose
         return found and _unsaid(found), [(role, said), *others]
     except EncoderError as error:

@@ -41,5 +41,5 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
 def _computes(encoder: Encoder) -> dict[str, Any]:
     """Return everything, except the weights, that determines the computation of a model."""
     config = encoder.backbone.config.to_dict()
-    measured = {"attention looks back only": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
+    measured = {"causal attention": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
     return measured | {name: config.get(name) for name in COMPUTES}

@@ -15,7 +15,7 @@ from retroscope.representations.store import Representations, RetrieverRepresent
 SOURCE = "baselines"
 CAUSAL_CLS = "the first token of a causal model sees no other token"
 NO_CLS = "this tokenizer begins texts with no special token of its own"
-BOTH_WAYS = "the last token of a model that looks both ways is a separator, which it was not trained to summarise with"
+BOTH_WAYS = "the last token of a bidirectional model is a separator, which was not trained to represent the text"
 
 
 def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -62,7 +62,7 @@ def unknown_pooling(where: str, *, causal: bool) -> UnknownPoolingError:
 
     Args:
         where: the checkpoint.
-        causal: whether its attention looks back only.
+        causal: whether its attention is causal.
     """
     return UnknownPoolingError(
         "the checkpoint does not record its pooling, and a wrong pooling makes a good model look bad",
