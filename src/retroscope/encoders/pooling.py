@@ -142,8 +142,8 @@ def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
     reason = "the text is empty" if empty else "the tokenizer merges the prompt's last token with the text"
     other = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
     raise EncoderError(
-        f"no token of this text is left to pool: {excerpt(encoder.tokenizer.decode(row))} has {len(row)} tokens, as "
-        f"many as belong to the prompt {excerpt(recipe.prompt)}, which this model does not pool ({reason})",
+        f"no token of this text is left to pool: {excerpt(encoder.tokenizer.decode(row))} has {len(row)} tokens, all "
+        f"of them tokens of the prompt {excerpt(recipe.prompt)}, which this model does not pool ({reason})",
         where=encoder.name,
         fix=f"remove this text{other}",
     )

@@ -106,7 +106,7 @@ def precision_effect(
     effect = PrecisionEffect(precision, quantity, len(change), float(np.mean(exact)), float(np.mean(reduced)), error)
     if not abs(effect.difference) <= TOLERANCE:  # not finite: refused, too
         raise SettingsError(
-            f"precision {precision} is not accurate enough, since a difference of at most {TOLERANCE:g} is allowed: "
+            f"precision {precision} is not accurate enough (the difference may be at most {TOLERANCE:g}): "
             f"{effect.words()}",
             where=where,
             fix=f"use precision {EXACT}, e.g. --precision {EXACT}",

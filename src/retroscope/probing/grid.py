@@ -121,7 +121,7 @@ def _plan(
             f"the controls {settings.chosen_controls} need a copy of the model with random weights, which was not "
             f"given",
             where="probing",
-            fix="give the vectors of a copy with random weights (random_weights=VECTORS), or add the control 'none'",
+            fix="give the vectors of such a copy (random_weights=VECTORS), or add 'none' to the controls",
         )
     return ProbePlan(
         task=task,

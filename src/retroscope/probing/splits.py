@@ -192,7 +192,7 @@ def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            f"a split has too few choices, because its parts share no query and no passage: {', '.join(short)}",
+            f"a split has too few choices, since its parts may share no query and no passage: {', '.join(short)}",
             where=f"split of seed {split.seed}",
             fix="use more queries, a larger corpus, longer lists of negatives, or fewer passages a choice",
         )
