@@ -113,9 +113,7 @@ def test_what_is_redundant_decides_nothing() -> None:
     result = localisation_of(None, "block:2")
     assert set(result.claims.set_index("direction").loc["restored", "agreement"]) == {"undecided"}
     assert claim(result, "grafted", "weights")["rival"] == "block:2"
-    (one,) = [
-        s for s in localisation_statements(result) if "the largest mean gain is that of block 2: RR@10" in s.text
-    ]
+    (one,) = [s for s in localisation_statements(result) if "the largest mean gain is that of block 2: RR@10" in s.text]
     assert one.state == State.SIGNIFICANT
     (none,) = [
         s
