@@ -141,7 +141,7 @@ def shuffled(studies: int) -> Proof:
     return Proof(
         instrument="Baselines: alarm, the linear head finds the shuffled judgments that it learned",
         control="heads trained on the queries that they answer",
-        reads=f"alarm in {short(float(np.mean(leaky)))} of the studies; with folds apart in "
+        reads=f"alarm in {short(float(np.mean(leaky)))} of the studies; with separate folds in "
         f"{short(float(np.mean(apart)))}",
         failed=float(np.mean(leaky)) > 0.5 > float(np.mean(apart)),
         false=rate(apart),

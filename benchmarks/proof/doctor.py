@@ -40,7 +40,7 @@ COMMON, DRAWN = 0.05, 0.45  # mean cosine of unrelated texts
 
 
 def proofs(studies: int) -> list[Proof]:
-    """Return a row a planted fault, and one of unrelated texts that were drawn together."""
+    """Return a row for each planted fault, and one of unrelated texts that moved together."""
     torch.set_num_threads(1)
     sound = [sound_pair(seed) for seed in range(studies)]
     repeats = max(1, studies // 20)
@@ -89,10 +89,10 @@ def of_fault(fault: Fault, sound: Sequence[Diagnosis], faulty: Sequence[Diagnosi
     found = rate(map(fault.found, faulty))
     asked = [one for one in sound if any(f.check in fault.checks for _, f in one.findings)]
     false = rate(map(fault.found, asked)) if asked else None
-    of_sound = f"in {short(false.value)} of the sound models" if false else "no sound model has what it looks at"
+    of_sound = f"in {short(false.value)} of the sound models" if false else "no sound model has the checked part"
     return Proof(
         instrument=f"Doctor: {fault.severity} on {fault.name}",
-        control=f"sound models of {len(SOUND)} families, those that have what it looks at",
+        control=f"sound models of {len(SOUND)} families, if they have the checked part",
         reads=f"{of_sound}; in {short(found.value)} of the faulty checkpoints",
         failed=(false is None or false.value < 0.05) and found.value > 0.5,
         false=false,
@@ -109,9 +109,9 @@ def drawn_together(studies: int) -> Proof:
     planted = [rise(seed, DRAWN) for seed in range(studies, 2 * studies)]
     any_rise = float(np.mean([after > before for _, before, after in null]))
     return Proof(
-        instrument=f"Doctor: warning, unrelated texts were drawn together (mean cosine rose by more than {RISE:g})",
+        instrument=f"Doctor: warning, unrelated texts moved together (mean cosine rose by more than {RISE:g})",
         control="any rise of the mean cosine",
-        reads=f"a rise in {short(any_rise)} of the pairs that are equal in law",
+        reads=f"a rise in {short(any_rise)} of the pairs with equal distributions",
         failed=any_rise > 0.2,
         false=rate(warned for warned, _, _ in null),
         power=rate(warned for warned, _, _ in planted),

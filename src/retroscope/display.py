@@ -31,7 +31,7 @@ NARROW = 90  # characters of a terminal in which bars would leave no room for na
 def shown(progress: Shown) -> Iterator[Progress | None]:
     """Yield the progress callback for the `progress` argument of an API function; None if nothing is shown.
 
-    What the function calls in turn shows nothing of its own, unless it is given a callback or asks who `listens`.
+    Functions that it calls show no progress of their own, unless they get a callback or ask who `listens`.
     """
     caller = listener()
     if progress is True or (progress is None and caller is None and is_interactive()):

@@ -115,7 +115,7 @@ def demand_columns(name: str, frame: "pd.DataFrame", columns: Sequence[str], *, 
         where: the type of the result, which the error names.
 
     Raises:
-        AnalysisError: that names them.
+        AnalysisError: with the names of the columns.
     """
     lost = [c for c in columns if c not in frame.columns]
     if lost:

@@ -28,7 +28,7 @@ def listener() -> Progress | None:
 def listens() -> Progress | None:
     """Return the progress callback of a caller that shows progress; None if there is none.
 
-    For long work far below it, such as the reading of files, through which no callback is handed down.
+    It is for long work in functions that get no callback, such as the reading of files.
     """
     callback = listener()
     return None if callback is silence else callback
@@ -56,8 +56,8 @@ SMALLEST = 0.01  # of the items: a first report of fewer tells no rate, since it
 class Pace:
     """Estimate of one stage's speed and remaining time.
 
-    A stage may report 0 when it starts, and then at once what an earlier run did, which does not count as its own.
-    From the second report on, the time until the first does not count: it may include preparations.
+    A stage may report 0 when it starts and then immediately report the work of an earlier run, which does not count.
+    From the second report on, the time until the first report does not count, because it may include preparations.
     """
 
     def __init__(self, started: float) -> None:

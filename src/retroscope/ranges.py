@@ -19,8 +19,8 @@ class Range:
     """Allowed range of a number from `low` to `high`, both included; with `open`, both excluded.
 
     Attributes:
-        special: what may be given besides, such as 0 for "all".
-        why: what the number is, or why it has this range, for the advice of an error.
+        special: value that is allowed in addition, such as 0 for "all".
+        why: meaning of the number, or the reason for its range, for the advice of an error.
     """
 
     low: float
@@ -56,8 +56,8 @@ class Limit:
     """Constraint that applies a range to one field, or to every item of a list field.
 
     Attributes:
-        whole: only whole numbers are allowed.
-        items: the items of a list are numbers, not the field itself.
+        whole: whether only whole numbers are allowed.
+        items: whether the field is a list of such numbers.
     """
 
     mark: Range | Distinct
@@ -78,7 +78,7 @@ def check_ranges(settings: Any) -> None:
     """Refuse settings with a number outside its range, with no number at all, or with a repeated value.
 
     Raises:
-        SettingsError: that names the field, its value, and what may be given.
+        SettingsError: with the field, its value, and the allowed values.
     """
     limits = _limits(type(settings))  # type: ignore[arg-type]  # mypy takes a class for unhashable
     for one in fields(settings):

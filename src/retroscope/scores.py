@@ -33,13 +33,13 @@ class Scores:
 
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".
-        values: float array, first dimension `query` (coordinate: query ids, distinct);
-            every dimension has labels; NaN marks a query that was not measured under that label. The coordinate
-            `text` of the queries, where there is one, has the same number for queries of one text.
+        values: float array, first dimension `query` (coordinate: query ids, distinct); every dimension has labels; NaN
+            marks a query that was not measured under that label. The optional coordinate `text` of the queries has the
+            same number for queries of one text.
         recipe: how the numbers were made (JSON-like); stored with them.
         warnings: reasons not to trust them, e.g. a failed self-test; never dropped.
-        passages: query id -> passages that bear on its score (relevant ones, candidates): queries that share some
-            are not independent.
+        passages: query id -> passages that affect its score (relevant ones, candidates); queries that share some are
+            not independent.
     """
 
     name: str
@@ -212,7 +212,7 @@ def store_of(files: Mapping[str, bytes]) -> Store:
 def files_of(groups: Mapping[str, xr.Dataset]) -> dict[str, bytes]:
     """Return the files of a zarr store that contains these groups: path -> content.
 
-    They are made in memory: zarr writes each small file from a thread of its own, which takes longer.
+    They are made in memory, because zarr would write each small file in a separate thread, which takes longer.
     """
     files: dict[str, Buffer] = {}
     for name, dataset in groups.items():

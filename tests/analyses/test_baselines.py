@@ -287,7 +287,7 @@ def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
     values = {"title": "toys", "drift": weight_drift(), "statements": (), "command": "", "versions": {}}
     page = fill("diff.html.j2", section.figures, section.tables, values, (body,))
     assert "What was already there" in page
-    assert "last_token pooling was left out: the last token of a model that looks both ways" in page
+    assert "last_token pooling was left out: the last token of a bidirectional model" in page
     assert "Hoerl, Kennard (1970)" in page
 
 

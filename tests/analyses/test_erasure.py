@@ -158,7 +158,7 @@ def test_what_is_readable_and_not_used_is_told_apart(tmp_path: Path) -> None:
     said = {
         statement.code: statement for statement in ANALYSIS.reporter().alone(one.measurement, _reading()).statements
     }
-    assert "readable without significant use at layers 0, 1" in said["model.unused"].text
+    assert "a probe reads relevance at layers 0, 1, but retrieval does not use it" in said["model.unused"].text
     assert "change" not in said
 
 

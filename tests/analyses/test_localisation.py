@@ -83,7 +83,8 @@ def test_a_change_that_all_agree_on() -> None:
         assert claim(result, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in localisation_statements(result)]
     start = re.escape(
-        "What does retrieval need? Restored alone, the place with the largest mean loss is block 4: RR@10 "
+        "What does retrieval need? Of the places restored one at a time, the largest mean loss is that of block 4: "
+        "RR@10 "
     )
     (needed,) = [m for t in texts if (m := re.match(rf"{start}(\d\.\d+) to (\d\.\d+) \((-\d\.\d+) ", t))]
     before, after, effect = map(float, needed.groups())
@@ -112,14 +113,12 @@ def test_what_is_redundant_decides_nothing() -> None:
     result = localisation_of(None, "block:2")
     assert set(result.claims.set_index("direction").loc["restored", "agreement"]) == {"undecided"}
     assert claim(result, "grafted", "weights")["rival"] == "block:2"
-    (one,) = [
-        s for s in localisation_statements(result) if "the place with the largest mean gain is block 2: RR@10" in s.text
-    ]
+    (one,) = [s for s in localisation_statements(result) if "the largest mean gain is that of block 2: RR@10" in s.text]
     assert one.state == State.SIGNIFICANT
     (none,) = [
         s
         for s in localisation_statements(result)
-        if "No block or group, restored alone, lowers RR@10 significantly" in s.text
+        if "No single block or group, restored, lowers RR@10 significantly" in s.text
     ]
     assert none.state == State.NOT_SIGNIFICANT
     assert "lowers RR@10 significantly (largest effect: " in none.text
@@ -130,12 +129,14 @@ def test_harm_is_not_called_a_gain() -> None:
     """Where fine-tuning harmed, what is restored gains: the words follow the sign of the whole effect."""
     texts = [s.text for s in localisation_statements(localised(harmed(transplant_effects("block:3", "block:3"))))]
     assert any(
-        t.startswith("What holds retrieval back? Restored alone, the place with the largest mean gain is block 3")
+        t.startswith(
+            "What holds retrieval back? Of the places restored one at a time, the largest mean gain is that of block 3"
+        )
         for t in texts
     )
     assert any(
         t.startswith(
-            "What would cause the retriever's loss against the backbone? Grafted into the backbone alone, the place"
+            "What would cause the retriever's loss against the backbone? Of the places grafted into the backbone"
         )
         for t in texts
     )
@@ -345,7 +346,7 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
         for t in texts
     )
     no_single = (
-        "No block or group, grafted into the backbone alone, raises RR@10 significantly more than random changes"
+        "No single block or group, grafted into the backbone, raises RR@10 significantly more than random changes"
     )
     assert any(no_single in text for text in texts)
     assert "with 150 queries and 150 passages;" in texts[0]

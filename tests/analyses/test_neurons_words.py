@@ -283,7 +283,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
     weak = "By chance, a random set contains 80 % of the top neurons, so the comparison is weak."
     assert weak in ablation_statement(tower).text
     assert "The neurons were chosen on 60 of these 240 queries" in ablation_statement(tower).text
-    assert statement_of(tower, "Warning of the neurons of toy-retriever").text.endswith("some fractions are one neuron")
+    assert statement_of(tower, "Caveat on the neurons of toy-retriever").text.endswith("some fractions are one neuron")
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_warnings_of_the_comparison_are_told_once() -> None:
     tower = replace(tower, profile=replace(profile, warnings=(*profile.warnings, "few queries")))
     statements = [s.text for s in neuron_statements(tower) if s.text.startswith("Warning")]
     assert statements == [
-        "Warning of the neurons of the model after fine-tuning: odd",
+        "Caveat on the neurons of the model after fine-tuning: odd",
         "Warning of the comparison of neurons: few queries",
     ]
 

@@ -225,7 +225,7 @@ def test_doctor(cli: Cli, tiny: Tiny) -> None:
     assert set(summary["models"]) == {"before", "after"}
     twice = cli("doctor", tiny.backbone, tiny.backbone, "--pooling", "mean")
     assert twice.code == 1
-    assert "the two are the same model" in twice.out
+    assert "both are the same model" in twice.out
     assert "Traceback" not in twice.err
     alone = cli("doctor", tiny.backbone)
     assert alone.code == 1

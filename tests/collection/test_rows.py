@@ -42,7 +42,7 @@ def test_every_form_gives_back_its_records(tmp_path, ending, records):
     path = tmp_path / ("parquet.parquet" if ending == "parquet" else f"x.{ending}")
     write(path, records)
     if ending == "tsv" and any("\n" in text for record in records for text in record.values()):
-        with pytest.raises(CollectionError, match="begins with a quotation mark, and does not end on this line"):
+        with pytest.raises(CollectionError, match="begins with a quotation mark that is not closed on this line"):
             list(file_rows(path))
     else:
         assert [r.values for r in file_rows(path)] == records

@@ -120,7 +120,7 @@ def test_code_of_the_checkpoint_that_is_not_run_is_a_warning(
     assert diagnosis.sound
     (finding,) = [finding for finding in of_check(diagnosis, "loading") if finding.severity == WARNING]
     assert "auto_map {'AutoModel': 'modeling_own.Bidirectional'}" in finding.text
-    assert finding.text.endswith("the class used is transformers' LlamaModel")
+    assert finding.text.endswith("the class used is LlamaModel of transformers")
 
 
 SETTINGS = "config_sentence_transformers.json"
@@ -149,4 +149,4 @@ def test_prompts_that_the_library_does_not_use_are_a_note(
     for whom, method in noted.items():
         assert f"SentenceTransformer.{method} of the installed version" in notes[whom].text
         prompt = load_retriever(folder).passage.recipe.prompt
-        assert f"uses no prompt where {prompt!r} (checkpoint: {SETTINGS}" in notes[whom].text
+        assert f"uses no prompt, but the recipe has {prompt!r} (checkpoint: {SETTINGS}" in notes[whom].text

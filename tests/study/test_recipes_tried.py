@@ -107,7 +107,7 @@ def test_leaks_and_repeated_texts_are_found(tmp_path: Path, retriever: Retriever
         queries[1]["text"] = passages[5]["text"]
 
     leaking = folder(tmp_path / "leaking", leak)
-    assert of(leaking, "leaks").text == "1 of 12 queries are in the split 'train', too"
+    assert of(leaking, "leaks").text == "1 of 12 queries are also in the split 'train'"
     assert "1 that of a passage" in of(leaking, "repeated texts").text
     assert of(leaking, "repeated texts").severity == WARNING
     last = [*data_findings(retriever, clean)][-1]

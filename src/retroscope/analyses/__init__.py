@@ -67,7 +67,8 @@ def analyses() -> dict[str, Analysis]:
     """Return every analysis by name, in reading order: our own, then those of other packages.
 
     Raises:
-        SettingsError: if another package gives an analysis a name that is taken, or something else than an `Analysis`.
+        SettingsError: if another package gives an analysis a name that is taken, or declares something that is no
+            `Analysis`.
     """
     known = {one.name: one for one in OWN}
     for entry in entry_points(group=GROUP):
@@ -89,7 +90,7 @@ def refuse_option_names(options: Set[str]) -> None:
         options: as they are typed, e.g. "--out" or "--no-random-weights".
 
     Raises:
-        SettingsError: that names the entry point.
+        SettingsError: with the name of the entry point.
     """
     for entry in entry_points(group=GROUP):
         name = _loaded(entry).name

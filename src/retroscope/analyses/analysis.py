@@ -31,8 +31,8 @@ class AnalysisSize:
 
     Attributes:
         values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
-        half_width: of the analysis's main interval, as a multiple of that with the defaults; estimated from the
-            numbers of queries (1 / sqrt(n)) and only used to choose between sizes.
+        half_width: half-width of the interval of the analysis's main result, as a multiple of that with the defaults.
+            It is estimated from the numbers of queries (1 / sqrt(n)), and used only to choose between sizes.
     """
 
     values: Mapping[str, Any] | None
@@ -49,8 +49,8 @@ class TowerWork(TypedDict):
     """Planned encoding of one collection's texts by one tower of one model: numbers of texts and tokens, bytes,
     seconds.
 
-    "seconds" and "bytes" are of what is not "stored" yet; "model" is a role, e.g. "after"; "key" names the store.
-    "within" is the role of the model in whose pass it is encoded, "" where it has its own.
+    "seconds" and "bytes" count what is not "stored" yet. "model" is a role, e.g. "after"; "key" names the store.
+    "within" is the role of the model in whose pass it is encoded, or "" if it has its own pass.
     """
 
     model: str
@@ -73,11 +73,11 @@ class Planned:
     """Plan of one analysis on one collection: its lines, time, and prepared work.
 
     Attributes:
-        lines: the same in words, a line a thing; printed by `--dry-run`.
+        lines: the plan in words, one line for each item; `--dry-run` prints them.
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
-        document: the same as JSON-like values.
+        document: the plan as JSON-like values.
         encodes: role -> retriever whose texts are encoded for this analysis alone.
-        random_weights: models whose copies with random weights it reads, where the settings allow that control.
+        random_weights: models whose copies with random weights it reads, if the settings allow that control.
         work: what `Instrument.measure` consumes, so that nothing is computed twice.
     """
 
@@ -95,15 +95,15 @@ class Instrument:
     imported when something is measured.
 
     Attributes:
-        refusal: (context, settings) -> why this cannot be measured; empty where it can. Nothing is encoded for it.
-            A user's mistake is raised instead.
-        plan: (context, settings) -> what it takes.
+        refusal: (context, settings) -> why this cannot be measured; empty if it can. It encodes nothing. A user's
+            mistake is raised as an error instead.
+        plan: (context, settings) -> the plan of the measurement.
         measure: (context, settings, plan) -> what was measured on `context.collection`.
-        as_measured: (context, model) -> the model under the recipe that it is measured with, None where that is its
-            own. A study of this analysis alone describes its models so.
-        inputs: settings -> a hash of the files that they name: a stored measurement of other files is not taken for
-            this one. None where the settings name no file.
-        keeps: what it keeps in the cache besides its measurements, for `retroscope cache`.
+        as_measured: (context, model) -> the model under the recipe that it is measured with; None if that is its own
+            recipe. A study of this analysis alone describes its models by this recipe.
+        inputs: settings -> a hash of the files that they name, so that a stored measurement of other files is not
+            reused. None if the settings name no file.
+        keeps: what it stores in the cache in addition to its measurements, for `retroscope cache`.
     """
 
     refusal: Callable[["Context", Any], str]
@@ -119,11 +119,11 @@ class Reporter:
     """The functions that turn measurements into a tested result and a section of the report; none imports torch.
 
     Attributes:
-        infer: (measurements, reading) -> the result: paired differences with intervals and tests. The measurements are
-            those of every collection that it was measured on, the first collection's first; empty for an analysis that
-            measures nothing. None where there is nothing to say.
-        report: (result, reading) -> what the report says of it.
-        alone: (measurement, reading) -> what is said of one model, which is compared with none.
+        infer: (measurements, reading) -> the result: paired differences with intervals and tests. There is one
+            measurement for each measured collection, the first collection's first; none for an analysis that measures
+            nothing. The result is None if there is nothing to report.
+        report: (result, reading) -> its section of the report.
+        alone: (measurement, reading) -> its section for a single model, without a comparison.
     """
 
     infer: Callable[[Sequence["Measurement"], "Reading"], Any]
@@ -136,29 +136,31 @@ class Analysis:
     """One question that a study asks, with its settings and the functions that measure and report the answer.
 
     Attributes:
-        name: of its folder, settings, `--no-NAME`, section of the page and key of `summary.json`.
+        name: name of its folder, its settings, the option `--no-NAME`, its section of the page and its key in
+            `summary.json`.
         title: heading of its section.
-        question: that it answers; the help text of its option.
-        package: where its templates `section.html.j2` and `sources.html.j2` are.
-        settings: -> the class of its settings, a frozen dataclass with defaults for everything.
-        reporter: -> how it reports.
-        instrument: -> how it measures; None for one that only reads the results of others.
-        sizes: from the smallest to the largest, `STANDARD` among them.
+        question: the question that it answers, which is the help text of its option.
+        package: package with its templates `section.html.j2` and `sources.html.j2`.
+        settings: function that returns the class of its settings, a frozen dataclass with a default for every field.
+        reporter: function that returns its `Reporter`.
+        instrument: function that returns its `Instrument`; None for an analysis that only reads the results of others.
+        sizes: its sizes, from the smallest to the largest, `STANDARD` among them.
         phase: when it is measured; within a phase, in reading order.
-        needs: names of the analyses whose results or sections its reporter reads, where they are there.
+        needs: names of the analyses whose results or sections its reporter reads, if they were measured.
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out of a comparison.
-        reads_vectors: whether it always reads the vectors of all texts, so that a plan names what encoding them takes.
+        reads_vectors: whether it always reads the vectors of all texts, so that a plan includes the time of encoding
+            them.
         reads_negatives: whether it reads the hard negatives of the first collection.
-        sums_up: names of the analyses, of those that it needs, whose `Section.details` it says in its own words.
-        optional_input: name of the input that it needs and that not every study has, e.g. `TRAININGS`; "": none. Where
-            the input is missing, so is the analysis, and `Instrument.refusal` is no caveat.
-        on_request: whether it is measured only where its settings are given or `--NAME` asks for it, e.g. since it
-            would take more than a quarter of a study.
-        option: what the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.
+        sums_up: names of the needed analyses whose `Section.details` it summarises.
+        optional_input: name of the input that it needs and that not every study has, e.g. `TRAININGS`; "": none.
+            Without this input the analysis is left out, and `Instrument.refusal` gives no caveat.
+        on_request: whether it is measured only if its settings are given or `--NAME` asks for it, e.g. because it would
+            take more than a quarter of the time of a study.
+        option: option that the command needs for it, e.g. "--training MODEL"; "": it is measured unless it is left out.
         answers: questions of the first screen that it can answer.
-        over_trainings: whether its section reports further trainings of the retriever, too, and says which numbers are
-            of which; every other section is labelled as that of the first training alone.
+        over_trainings: whether its section also reports further trainings of the retriever and labels their numbers.
+            Every other section is labelled as that of the first training alone.
     """
 
     name: str

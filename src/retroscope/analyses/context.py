@@ -38,7 +38,7 @@ class Encoded:
     """The vectors of one retriever over one collection, with its self-tests.
 
     Attributes:
-        vectors: of every layer; they carry the self-tests that failed as warnings.
+        vectors: vectors of every layer; their warnings name the self-tests that failed.
         self_tests: tower -> its checks.
         seconds: stage -> time it took.
     """
@@ -55,16 +55,15 @@ class Context:
 
     Attributes:
         models: "before" (the backbone) and "after" (the retriever), or "model" alone.
-        collection: that is measured on.
-        settings: of the study.
-        cache: folder of vectors and of what a stopped run goes on from.
+        collection: the collection that is measured on.
+        settings: settings of the study.
+        cache: folder of the vectors and of the files from which a stopped run continues.
         trainings: further trainings of the retriever.
         first: whether `collection` is the study's first.
-        further: number of collections of the study besides the first.
-        progress: told (what, done, total).
+        further: number of collections of the study after the first.
+        progress: called with (what, done, total).
         engine: where texts are encoded.
-        to_encode: all retrievers whose vectors of the collection are made; those that differ in pooling alone are made
-            in one pass.
+        to_encode: all retrievers that encode the collection; those that differ only in pooling share one pass.
     """
 
     models: Mapping[str, Retriever]
@@ -122,7 +121,7 @@ class Context:
         """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe.
 
         Args:
-            within: role of the model in whose pass it is encoded, if it has not its own.
+            within: role of the model in whose pass it is encoded; "" if it has its own pass.
         """
         inventory, encoder = tower.plan.inventory, tower.plan.encoder
         return {
@@ -161,7 +160,7 @@ class Context:
         """Estimate the seconds of searching the collection once with the vectors of a retriever.
 
         Args:
-            measures: that are computed; by default those of the study.
+            measures: measures that are computed; by default those of the study.
         """
         judged, passages = len(self.collection.judged_queries), len(self.collection.passages)
         return search_seconds(
@@ -178,7 +177,7 @@ class Context:
 
         Args:
             retriever: one of the models, or any other.
-            label: under which progress is shown; else the retriever's name.
+            label: name under which progress is shown; by default the retriever's name.
 
         Raises:
             EncoderError: if a tower gives different texts one vector.
@@ -246,7 +245,7 @@ class Context:
         """Search the whole collection with every model and BM25, so that samples can be filled from the rankings.
 
         Args:
-            measures: that the rankings must be deep enough for, besides those of the study.
+            measures: further measures, in addition to those of the study, that the rankings must be deep enough for.
         """
         vectors = {one.name: self.encoded(one).vectors for one in self.models.values()}
         k = max(DEPTH, depth([*self.settings.measures, *measures]))

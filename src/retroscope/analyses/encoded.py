@@ -11,7 +11,7 @@ from retroscope.representations.represent import TowerPlan
 def encoded_towers(context: Context, retrievers: Mapping[str, Retriever]) -> list[TowerWork]:
     """Return the planned encoding of every tower of these retrievers over the context's collection.
 
-    One that shares the pass of an earlier one (`TowerPlan.shares_pass`) takes no time of its own.
+    A tower that shares the pass of an earlier tower (`TowerPlan.shares_pass`) takes no additional time.
     """
     works: list[TowerWork] = []
     passes: list[tuple[str, TowerPlan]] = []

@@ -29,11 +29,11 @@ class Measurement:
         frames: name -> table.
         datasets: name -> arrays with labels.
         facts: JSON-like: what else the report needs.
-        caveats: what a reader must know of these numbers.
+        caveats: what a reader must know about these numbers.
         seconds: stage -> time it took.
         runs: model -> ranking; written as TREC run files, never read again.
         collection: name of the collection; set by whoever runs the analysis.
-        key: hash of everything that determines it; set by whoever runs the analysis. "" where that is not known.
+        key: hash of everything that determines it; set by whoever runs the analysis. "" if it is not known.
     """
 
     scores: Mapping[str, Scores] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Measurement:
         """Write the measurement into `folder`, which is replaced as a whole.
 
         Args:
-            folder: to write.
+            folder: the folder to write.
             write_run: writes a ranking under a path and a tag; without it rankings are left out.
 
         Raises:
@@ -87,8 +87,8 @@ def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
         fix: what a user should do if it is damaged.
 
     Raises:
-        AnalysisError: if it is not there, or of another schema.
-        DamageError: if one of its files is not what was written.
+        AnalysisError: if the measurement is missing, or has another schema.
+        DamageError: if one of its files is damaged.
     """
     if not folder.exists():
         raise AnalysisError("the folder of this measurement is missing", where=str(folder), fix=fix)

@@ -29,22 +29,22 @@ class Section:
         curves: its panel of the picture beside them.
         estimates: effects that a gate may name, by measure and collection.
         compared: collection -> paired difference over "measure", for an overview of several studies.
-        details: conclusions that an analysis which needs this one sums up: shown in its section, and in the verdict
-            only where that one reports nothing.
-        unconfirmed: conclusions that a control speaks against; shown in its section, counted in the verdict.
-        draw: -> the figures of the page and for paper; called only where figures are shown.
+        details: conclusions that another analysis, which needs this one, summarises. They are shown in the section of
+            this analysis, and in the verdict only if the other analysis reports nothing.
+        unconfirmed: conclusions that a control puts in doubt; shown in its section, counted in the verdict.
+        draw: function that returns the figures of the page and for paper; called only if figures are shown.
         tables: name -> table of the page, and of a paper (LaTeX).
         frames: name -> every number (CSV and parquet).
-        large: name -> every number of what is too large for CSV.
-        differences: label -> paired difference; how it was computed is printed, and its warnings are.
-        methods: label -> how numbers that are no paired difference were computed, JSON-like.
-        document: JSON-like, what `summary.json` has under the name of the analysis.
-        values: name -> what its template reads besides `figures`, `tables` and `subject`.
+        large: name -> table that is too large for CSV.
+        differences: label -> paired difference; the report prints how it was computed, and its warnings.
+        methods: label -> how numbers other than paired differences were computed, JSON-like.
+        document: JSON-like values that `summary.json` has under the name of the analysis.
+        values: name -> what its template reads, in addition to `figures`, `tables` and `subject`.
         printed: names of the tables that a terminal shows, too.
         head: lines that a terminal shows below the names of models and collections.
-        data: -> name -> JSON-like value that the page's scripts read; called only where a page is made.
+        data: function that returns name -> JSON-like value for the page's scripts; called only if a page is made.
         files: name of a file beside the report -> JSON-like value, for formats that others read.
-        left_out: what its settings left out, in a few words -> the option that adds it.
+        left_out: a few words that name what its settings left out -> the option that adds it.
     """
 
     statements: tuple[Statement, ...] = ()
@@ -80,8 +80,8 @@ class Reading:
 
     Attributes:
         subject: models, collections, statistics.
-        results: analysis -> its result, of those that are needed and there.
-        sections: analysis -> what it said, likewise.
+        results: analysis -> its result, for the needed analyses that were measured.
+        sections: analysis -> its section, for the same analyses.
     """
 
     subject: Subject

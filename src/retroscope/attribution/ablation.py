@@ -36,9 +36,9 @@ class NeuronMoments:
     """Mean and standard deviation of every neuron over the real tokens of some texts; row k - 1 is layer k.
 
     Attributes:
-        hidden_mean, hidden_sd: of the units that `ffn_out` reads.
-        output_mean, output_sd: of the coordinates that it returns.
-        tokens: how many were read.
+        hidden_mean, hidden_sd: moments of the units that `ffn_out` reads.
+        output_mean, output_sd: moments of the coordinates that `ffn_out` returns.
+        tokens: number of tokens that were read.
     """
 
     hidden_mean: Float[np.ndarray, "layer hidden"]

@@ -34,10 +34,10 @@ class Aggregates:
     """Sums over the attributed examples, from which means, histograms and counts are computed.
 
     Attributes:
-        settings: which thresholds and quantiles.
-        arrays: name -> sums; a part's are "PART/mean" ... [layer, neuron], one row an example has `stats`
-            [example, statistic, part, layer], `value` (F of the intact network) and `noise`.
-        half: which random half an example belongs to.
+        settings: the settings that name thresholds and quantiles.
+        arrays: name -> sums: "PART/mean" ... [layer, neuron] for each part; `stats` [example, statistic, part, layer],
+            `value` (F of the intact network) and `noise` have one row for each example.
+        half: number of the random half that each example belongs to.
     """
 
     settings: AttributionSettings
@@ -58,7 +58,7 @@ def begin(
 
     Args:
         widths: the number of neurons of each part.
-        half: which random half every example belongs to.
+        half: number of the random half that every example belongs to.
     """
     examples = len(half)
     statistics = (*r.STATISTICS, *(r.active(t) for t in settings.thresholds))
@@ -89,9 +89,8 @@ def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
 def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:
     """Add the attributions of a batch; `level` is a bound on the rounding error of each example's F.
 
-    An example whose F never moves by more is noise: its shares would be rounding errors made large, and so would its
-    gap.
-    An example with a value that is not finite (an overflow of half precision) is lost: it counts nowhere.
+    An example whose F never changes by more than this is noise: its shares and its gap would be magnified rounding
+    errors. An example with a value that is not finite (an overflow of half precision) counts nowhere.
     """
     finite = torch.stack([_finite(found) for found in values.values()]).all(0)
     index = np.asarray(examples)

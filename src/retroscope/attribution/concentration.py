@@ -27,8 +27,9 @@ def gini(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
 def participation_ratio(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:
     """Compute the participation ratio (sum v)^2 / (n sum v^2): 1 if all neurons are equal, 1/n if one has everything.
 
-    The number of neurons that would give the same ratio if they shared everything equally (the reciprocal of the
-    inverse participation ratio of Bell and Dean 1970, Discuss. Faraday Soc. 50, with v as the weight), over n.
+    It is the number of neurons that would give the same ratio if they shared everything equally, divided by n. This
+    number is the reciprocal of the inverse participation ratio (Bell and Dean 1970, Discuss. Faraday Soc. 50, with v as
+    the weight).
     """
     sizes = values.double()
     largest = sizes.amax(-1, keepdim=True)

@@ -28,11 +28,11 @@ class Example:
     """One example of an attribution: a text (`norm`), or a query with its passages (`score`, `margin`).
 
     Attributes:
-        id: of the text or the query.
+        id: id of the text or of the query.
         texts: the texts whose network is scaled, without prompt.
         signs: +1, or -1 for a text whose score is subtracted.
-        others: the vector that each text's own is compared with; empty for `norm`.
-        negative: id of the passage whose score is subtracted; empty where there is none.
+        others: the vector that the vector of each text is compared with; empty for `norm`.
+        negative: id of the passage whose score is subtracted; empty if there is none.
         positive: id of the relevant passage; empty for `norm`.
     """
 
@@ -57,9 +57,9 @@ def collection_examples(
 ) -> list[Example]:
     """Return the examples of a collection: its judged queries or, for the target `norm`, their texts.
 
-    A query with several relevant passages is attributed for the first. On the passage tower, `norm` takes the
-    distinct relevant passages. `settings.limit` draws examples without replacement, the same whatever the model. Where
-    the attribution may stop before all are attributed, they come in random order.
+    A query with several relevant passages is attributed with the first of them. On the passage tower, the examples of
+    `norm` are the distinct relevant passages. `settings.limit` examples are drawn without replacement, the same ones
+    for every model. If the attribution may stop early, the examples are in random order.
 
     Raises:
         AnalysisError: if no example is left, e.g. because no query has a hard negative.
@@ -85,8 +85,8 @@ def with_shared_negatives(
 ) -> list[Candidates]:
     """Return the queries of a margin, each with one negative that all retrievers use.
 
-    It is the negative with the smallest mean rank among `settings.negatives`, ranked by every retriever with the one
-    it scores highest first; of several, the one that comes first in the list.
+    Every retriever ranks `settings.negatives` negatives, the highest score first. The chosen negative has the smallest
+    mean rank; of several, it is the one that comes first in the list.
     """
     chosen = _attributed(collection, candidates, settings)
     ranks = [np.zeros(len(c.negatives[: settings.negatives])) for c in chosen]

@@ -19,7 +19,7 @@ SAID_WITHOUT_MEMORY = ("can't allocate memory", "MPS backend out of memory")  # 
 class Tally:
     """Bytes that graphs keep for the backward pass: the present number and the maximum.
 
-    Tensors that share their memory count once, and weights not at all.
+    Tensors that share their memory count once; weights do not count.
     """
 
     live: int = 0

@@ -26,15 +26,15 @@ from retroscope.encoders.final_modules import Normalize
 class Objective:
     """The scalar F of each example of one batch.
 
-    An example is what one row of the result is about: a text (`norm`), or a query (`score`, `margin`); the margin of a
-    query on the passage tower has two texts.
+    An example is a text (`norm`) or a query (`score`, `margin`); each has one row in the result. On the passage tower,
+    the margin of a query has two texts.
 
     Attributes:
-        other: for `score` and `margin`, the vector that each text's own is compared with (of unit length where the
-            similarity is cosine; a difference of two where the query's margin is meant); None for `norm`.
+        other: for `score` and `margin`, the vector that each text's own vector is compared with; None for `norm`. It
+            has unit length if the similarity is cosine, and is a difference of two vectors for the margin of a query.
         sign: +1, or -1 for a text whose score is subtracted.
-        example: which example of the batch each text belongs to; examples are numbered 0.. in order.
-        cosine: the text's own vector is made unit length, too.
+        example: index in the batch of the example that each text belongs to; examples are numbered 0.. in order.
+        cosine: whether the vector of the text is scaled to unit length, too.
     """
 
     other: Float[Tensor, "text out"] | None

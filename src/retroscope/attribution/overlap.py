@@ -37,11 +37,11 @@ class Overlap:
     """Overlap of the top neurons of two attributions, by FFN matrix and layer, and overall.
 
     Attributes:
-        table: a row for every part ("all" for all together), layer (0 for all together) and measure, with columns
-            `part`, `layer`, `measure`, `neurons`, `between` (halves of either against those of the other, no example
-            shared), `before_halves`, `after_halves` (the ceilings), `whole` (means over all examples), `chance`.
-            NaN where there is no order: all values equal, or a tie across the cut of the top set.
-        by: what neurons are ordered by, "signed" or "share".
+        table: a row for every part ("all" for all together), layer (0 for all together) and measure. Columns: `part`,
+            `layer`, `measure`, `neurons`, `between` (halves of one against halves of the other, which share no
+            example), `before_halves`, `after_halves` (the ceilings), `whole` (means over all examples), `chance`. NaN
+            if there is no order: all values are equal, or values tie at the cut of the top set.
+        by: quantity by which neurons are ordered, "signed" or "share".
         top: share of the neurons in a top set.
     """
 
@@ -55,11 +55,11 @@ def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "s
 
     Args:
         by: "signed" (mean signed value) or "share" (mean share of the example's largest magnitude).
-        top: share of the neurons of a top set, one neuron at least.
+        top: share of the neurons in a top set, at least one neuron.
 
     Raises:
-        SettingsError: if `by` is unknown or `top` is no share.
-        AnalysisError: if the two are not of the same examples, halves and shapes.
+        SettingsError: if `by` is unknown, or `top` is not between 0 and 1.
+        AnalysisError: if the two attributions differ in examples, halves or shapes.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
@@ -94,7 +94,7 @@ def _row(measure: str, one: list[np.ndarray], two: list[np.ndarray], top: float)
 def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
     """Compute the Jaccard index of two sets of the `k` largest values: intersection over union.
 
-    NaN where the k-th and the next value are equal, since then no set is the top one.
+    It is NaN if the k-th and the next value are equal, because the top set is then undefined.
     """
     sets = []
     for values in (one, two):

@@ -30,12 +30,12 @@ class AttributionPlan:
     """Plan of an attribution: its examples in batches, and its size.
 
     Attributes:
-        batches: the examples of each batch; none reaches over the end of a stage.
+        batches: the examples of each batch; every batch lies within one stage.
         tokens: the token ids of each example's texts.
-        row_tokens: padded tokens of the scaled network that run at once.
-        bytes_per_token: that they take, measured on the longest text.
-        record_bytes: that the recorded pass of the largest batch takes, measured likewise.
-        padding_pooled: the pooling reads padding, as published.
+        row_tokens: number of padded tokens of the scaled network that run at once.
+        bytes_per_token: bytes that a padded token takes, measured on the longest text.
+        record_bytes: bytes that the recorded pass of the largest batch takes, measured on the longest text, too.
+        padding_pooled: whether the pooling reads padding, as published.
         collection: its name.
         stages: numbers of examples after which the attribution may stop (see `stability`); the last is all.
     """
@@ -68,7 +68,7 @@ class AttributionPlan:
 
     @property
     def bytes(self) -> int:
-        """Estimate the bytes besides the weights: passes of the scaled network, and the recorded pass."""
+        """Estimate the bytes that passes of the scaled network and the recorded pass take, without the weights."""
         return int(self.row_tokens * self.bytes_per_token) + self.record_bytes
 
     @property
@@ -86,7 +86,8 @@ class AttributionPlan:
     def key(self) -> str:
         """Return the SHA-256 of everything that determines the sums: encoder, examples, settings, batches.
 
-        Not of how many examples there might be, so that plans of more examples share the states of their first stages.
+        It does not include the number of examples, so that plans with more examples share the states of their first
+        stages.
         """
         digest = hashlib.sha256(self.encoder.fingerprint.encode())
         told = {
@@ -129,7 +130,7 @@ def make_batches(
 ) -> list[tuple[int, ...]]:
     """Divide the examples into batches: in their order if a size is set, else by length, longest first.
 
-    They do not depend on the memory at hand, so that an interrupted run goes on with the same ones.
+    The batches do not depend on the free memory, so an interrupted run continues with the same batches.
 
     Args:
         first: number of the first of these examples.

@@ -18,10 +18,10 @@ WRAPPING = {"query": "query: ", "passage": "passage: "}
 def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
     """Return the encoder with the same weights under the published recipe of a tower.
 
-    CLS is the model's own pooler where it has one (BERT: tanh of a dense layer; DPR: none). EOS texts are wrapped as
-    "query: TEXT</s>" on the query tower (the published target `question`) and as "passage: TEXT</s>" on the passage
-    tower (`positive_context`), padded on the left, and read in the last column. Batches are padded to their longest
-    text, at most 256 tokens. A maximum length and a prompt that the user gave stay.
+    CLS is the output of the model's own pooler if it has one (BERT: tanh of a dense layer; DPR: none). EOS texts are
+    wrapped as "query: TEXT</s>" on the query tower (the published target `question`) and as "passage: TEXT</s>" on the
+    passage tower (`positive_context`), padded on the left, and read in the last column. Batches are padded to their
+    longest text, at most 256 tokens. A maximum length and a prompt that the user gave are kept.
 
     Args:
         tower: "query" or "passage"; by default "query" for an encoder whose recipe already begins texts with

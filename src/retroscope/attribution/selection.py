@@ -29,7 +29,7 @@ class Ranking:
     Attributes:
         by: a name in `BY`.
         sites: the (part, layer) of the neurons, in order.
-        values: of each site's neurons.
+        values: values of each site's neurons.
     """
 
     by: str
@@ -61,17 +61,16 @@ class NeuronSet:
 def ranked(attribution: NeuronAttribution, by: str, parts: Sequence[str] | None = None) -> Ranking:
     """Rank the neurons of some FFN matrices by one of their aggregates.
 
-    By default those of the first attributed part of `intermediate`, `up`, `output`: magnitudes of several parts are
-    no one scale, being sums over as many weights as the matrix has inputs.
+    The default is the first attributed part of `intermediate`, `up`, `output`. Magnitudes of several parts are not on
+    one scale, because each is a sum over as many weights as its matrix has inputs.
 
     Args:
         by: "signed" (mean signed value: what the neuron adds to F), "magnitude" (mean magnitude) or "share" (mean
             share of the example's largest magnitude).
 
     Raises:
-        SettingsError: if a name is unknown, or `intermediate` and `up` are both asked for.
-        AnalysisError: if there is no value to rank by, as for "share" where no example's target varies beyond
-            rounding.
+        SettingsError: if a name is unknown, or both `intermediate` and `up` are given.
+        AnalysisError: if there is no value to rank by, e.g. for "share" if no example's target varies beyond rounding.
     """
     if by not in BY:
         raise unknown_name("ranking", by, BY)
@@ -111,17 +110,18 @@ def _check_ranked(by: str, values: Sequence[Float[np.ndarray, "neuron"]]) -> Non
 
 
 def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> NeuronSet:
-    """Choose the whole number of neurons nearest to `fraction` of them, one at least.
+    """Choose a number of neurons: the whole number nearest to `fraction` of them, at least one.
 
     Ways to choose (`how`):
 
-    - `top`: the largest values, ties by part, layer and number. By "signed" those that raise F most, not those that
-      lower it most, whose ablation should help.
-    - `bottom`: as many of every part and layer as `top` has, those of the smallest |value|: the least said to matter.
-    - `random`: as many of every part and layer as `top` has, drawn from all of its neurons, top ones included, as
-      the hypothesis "the ranking within a layer says nothing" asks. The sets of one seed grow with the fraction.
+    - `top`: the largest values; ties are ordered by part, layer and number. By "signed" these neurons raise F most;
+      neurons that lower F most, whose ablation should help, are not included.
+    - `bottom`: as many of every part and layer as `top` has, with the smallest |value|.
+    - `random`: as many of every part and layer as `top` has, drawn from all neurons of the layer, top ones included:
+      the null hypothesis is that the ranking within a layer carries no information. The sets of one seed grow with the
+      fraction.
 
-    With the same histogram, no difference between the three can come from the layers.
+    All three have the same layer histogram, so no difference between them can come from the layers.
     """
     if not 0 < fraction <= 1:
         raise SettingsError(f"fraction is {fraction}", fix="give a share of the neurons, above 0 and at most 1")
@@ -139,7 +139,7 @@ def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> Neuron
 def matched(ranking: Ranking, like: NeuronSet) -> NeuronSet:
     """Choose the largest neurons by `ranking`, as many in every FFN matrix and layer as `like` has.
 
-    Two sets with one layer histogram differ by which neurons of a layer they hold, and in nothing else.
+    Two sets with the same layer histogram differ only in the neurons that they contain within a layer.
     """
     chosen: dict[str, dict[int, tuple[int, ...]]] = {}
     for (part, layer), values in zip(ranking.sites, ranking.values, strict=True):

@@ -34,8 +34,8 @@ class AttributionSettings:
         target: the scalar that is attributed: "norm", "score" or "margin".
         tower: tower whose network is scaled; the vectors of the other tower stay as they are. "both" attributes one
             tower after the other in a comparison. None: the query tower in a comparison, since queries are short and
-            its ablation encodes no passage again (under the published protocol both); the passage tower for a single
-            retriever.
+            its ablation encodes no passage again (both towers under the published protocol); the passage tower for a
+            single retriever.
         quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: that of the method in
             `RULES`.
         parts: FFN matrices whose output units are the neurons: "intermediate", "output", and "up" in a gated FFN.

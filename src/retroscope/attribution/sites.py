@@ -22,11 +22,11 @@ class Site:
     """One FFN matrix of one block, whose outputs are neurons.
 
     Attributes:
-        layer: number of the layer that its block makes, 1..L.
+        layer: number of its block's output layer, 1..L.
         part: a name in `PARTS`.
         role: its name in `Layout` ("ffn_in", "ffn_gate", "ffn_out").
-        path: of the module, from the backbone.
-        half: 0 or 1 where the module holds two matrices and this is its first or second half; else None.
+        path: path of the module, from the backbone.
+        half: 0 or 1 if the module holds two matrices and this is its first or second half; else None.
     """
 
     layer: int

@@ -21,13 +21,13 @@ SIZE = "size"  # what such a ranking is by
 def size_ranking(encoder: Encoder, moments: NeuronMoments, like: Ranking, *, at_mean: bool) -> Ranking:
     """Rank the neurons of another ranking by how much fixing each one alone changes the output of its block.
 
-    The value is sqrt(E (h_i - value)^2) ||W_i||, W_i being what reads the unit: the column of `ffn_out` for
-    `intermediate` and `up`, 1 for `output`. The deviation is about the mean where neurons are fixed at it, else about
-    zero.
+    The value is sqrt(E (h_i - value)^2) ||W_i||. W_i are the weights that read the unit: the column of `ffn_out` for
+    `intermediate` and `up`, 1 for `output`. The deviation is taken about the mean if neurons are fixed at their mean,
+    else about zero.
 
     Args:
-        moments: of this encoder, over the texts that are encoded under ablation.
-        like: gives parts and layers.
+        moments: moments of this encoder's neurons, over the texts that are encoded under ablation.
+        like: ranking whose parts and layers are ranked.
     """
     norms = {site.layer: _column_norms(site.weight(encoder)) for site in find_sites(encoder, (OUTPUT,))}
     values = []

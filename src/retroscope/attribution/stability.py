@@ -23,7 +23,7 @@ FIRST_STAGE = 16  # examples; with fewer, halves say little
 def in_stages(examples: int, settings: AttributionSettings) -> bool:
     """Return whether an attribution with this number of examples may stop early.
 
-    Batches of a given size are those of the published study, of all examples in their order.
+    With a given batch size, all examples are attributed in their order, as in the published study.
     """
     return settings.agreement is not None and settings.batch_size is None and examples > FIRST_STAGE
 

@@ -24,9 +24,9 @@ class AttributionSize:
 
     Attributes:
         examples: queries, or texts if the target is `norm`, at most.
-        expected: examples that are expected to be attributed.
-        texts: of an example, whose network is scaled.
-        passes: forward and backward passes of the whole network for each text.
+        expected: expected number of attributed examples.
+        texts: number of texts of an example whose network is scaled.
+        passes: number of forward and backward passes of the whole network for each text.
     """
 
     examples: int
@@ -39,7 +39,7 @@ def attribution_size(encoder: Encoder, settings: AttributionSettings, available:
     """Count the examples of an attribution, the texts per example, and the passes per text.
 
     Args:
-        available: examples to draw from.
+        available: number of examples to draw from.
     """
     examples = min(settings.limit or available, available)
     pairs = settings.target == "margin" and settings.scaled == "passage"

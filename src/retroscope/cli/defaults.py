@@ -28,7 +28,7 @@ def default_of(settings: Any, field: str) -> str:
     """Return the default of a setting as a user would type it.
 
     Raises:
-        TypeError: if there is no such setting, or it has no default that can be typed.
+        TypeError: if there is no such setting, or its default cannot be typed.
     """
     default = {one.name: one.default for one in fields(settings)}.get(field, MISSING)
     if default is MISSING or default is None:
@@ -42,8 +42,8 @@ def written(setting: str, default: str) -> str:
     """Return a default that is written by hand, and register it for the test that compares it with its class.
 
     Args:
-        setting: "MODULE:CLASS.FIELD", the module below `retroscope`.
-        default: as it would be typed.
+        setting: "MODULE:CLASS.FIELD", with the module's name relative to `retroscope`.
+        default: default as a user would type it.
     """
     WRITTEN[setting] = default
     return default
@@ -67,13 +67,13 @@ def option(
     """Return a `typer.Option` whose help ends with its default, and whose names are checked at parsing.
 
     Args:
-        names: as they are typed, `--out` or `--spectra/--no-spectra`.
+        names: names of the option as a user types them, e.g. `--out` or `--spectra/--no-spectra`.
         help: what to type and what it does.
-        metavar: what stands for the value.
-        default: as it would be typed, or in words.
-        known: what may be given.
-        kind: what that is called in an error.
-        joint: between several, where several may be given.
+        metavar: placeholder of the value in the help text.
+        default: default as a user would type it, or in words.
+        known: names that may be given.
+        kind: name of such a value in an error.
+        joint: separator of several values, if several may be given.
     """
     text = f"{help}  [default: {default}]" if default else help
     check = _checked(kind, known, joint) if known else None

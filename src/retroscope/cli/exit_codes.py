@@ -31,8 +31,8 @@ class Stop:
     """The signal that stopped a run, and its time; empty if there was none.
 
     Attributes:
-        number: of the first signal; 0: none came.
-        at: when the last one came.
+        number: number of the first signal; 0 if none came.
+        at: time of the last signal.
     """
 
     number: int = 0

@@ -20,10 +20,11 @@ def flat(**generated: type) -> Callable[[CommandFunction], CommandFunction]:
     """Return a decorator that shows typer the options of groups one by one, and passes groups to the command.
 
     Args:
-        generated: parameter -> the group to read for it, where that is made at run time and its annotation is a base.
+        generated: parameter -> its group of options, if the group is made at run time and the annotation is only its
+            base.
 
     Raises:
-        TypeError: if two options of the command share a name, or the default of one is made by a factory.
+        TypeError: if two options of the command share a name, or an option has a default factory.
     """
 
     def decorator(run: CommandFunction) -> CommandFunction:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def load_libraries() -> None:
     """Print a note, then import torch and transformers, for commands that need both.
 
-    The hundreds of thousands of objects that they make live until the end. Looking through them for garbage again and
-    again takes a fifth of the time, so the collector waits, and leaves them out afterwards.
+    The imports create hundreds of thousands of objects that live until the end. Searching them for garbage repeatedly
+    takes a fifth of the time, so the garbage collector is off during the import and ignores them afterwards.
     """
     if "transformers.modeling_utils" in sys.modules:
         return

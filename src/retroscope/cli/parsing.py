@@ -64,7 +64,7 @@ def check_words(command: TyperCommand | TyperGroup, ctx: Any, args: Sequence[str
     """Refuse an unknown option, a repeated option that takes one value, an empty path, and what is missing.
 
     Raises:
-        SettingsError: with the nearest option that exists, or all arguments and options to add.
+        SettingsError: with the nearest existing option, or with all arguments and options to add.
     """
     parser: Any = command.make_parser(ctx)
     parser.ignore_unknown_options = True

@@ -36,11 +36,11 @@ def resolved(
     """Return the given values without checks: those of the file, overridden by the options, then by `--set`.
 
     Args:
-        given: dotted setting -> value of its option; None where the option was not given.
-        settings_file: YAML.
-        assignments: of `--set`.
+        given: dotted setting -> value of its option; None if the option was not given.
+        settings_file: YAML file.
+        assignments: assignments of `--set`.
         unless_given: dotted setting -> the command's own default, below the file; None leaves an analysis out.
-        left_out: analyses, or parts of one ("neurons.ablation"), that are left out, whatever else was given.
+        left_out: analyses, or parts of one ("neurons.ablation"), that are left out even if they are given otherwise.
     """
     values: dict[str, Any] = {}
     for name, value in (unless_given or {}).items():

@@ -58,8 +58,8 @@ class Destination:
         out: folder of the results; None: they are only printed.
         cache: folder of the vector stores, if any are made.
         replaced: folders below `out` that are replaced as a whole.
-        owner: the document without which a report in `out` is of something else; empty: `out` is not checked for one.
-        parts: folders below `out` that hold a study each.
+        owner: file name of the document that identifies our report in `out`; empty: `out` is not checked for a report.
+        parts: folders below `out`, each of which holds a study.
     """
 
     out: Path | None
@@ -72,7 +72,7 @@ class Destination:
         """Refuse to replace files that no run wrote, and an output folder that cannot be made or written to.
 
         Raises:
-            SettingsError: if there are any, or if it is such an output.
+            SettingsError: for such files, or such an output folder.
         """
         if self.out is not None:
             refuse_closed(self.out)
@@ -94,11 +94,11 @@ def carry_out(
 ) -> Outcome | None:
     """Make the plan, then print it (`dry_run`) or run it; write, print and return its outcome.
 
-    What is known after every part is written at once, so that a run that is stopped leaves a smaller study.
+    After every part the results so far are written, so that a stopped run leaves a smaller study.
 
     Args:
-        prepare: loads everything and returns the plan, reporting to a callback; called once nothing stands against
-            writing.
+        prepare: loads everything and returns the plan, reporting to a callback; it is called after the folders are
+            checked.
         as_json: print a document instead of text.
     """
     if not dry_run:

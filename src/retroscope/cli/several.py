@@ -29,10 +29,10 @@ def carry_out_set(
 ) -> "Outcome | None":
     """Resolve the settings of every study of a set, run the studies, and return the outcome.
 
-    The arguments are those of `carry_out_study`, but for `values`: one a retriever.
+    The arguments are those of `carry_out_study`, except that `values` has one entry for each retriever.
 
     Raises:
-        SettingsError: if two retrievers have one name, and as `carry_out_study`.
+        SettingsError: if two retrievers have the same name, and for the reasons of `carry_out_study`.
     """
     seconds = size.seconds()
     wanted = [checked_settings(one, left_out, options, asked, size=size, gates=gates) for one in values]

@@ -38,7 +38,7 @@ def switches(*groups: type) -> type[Switches]:
         groups: the other options of the command.
 
     Raises:
-        SettingsError: if another package calls an analysis like one of these.
+        SettingsError: if an analysis of another package has the name of one of these options.
     """
     refuse_option_names({name for group in groups for name in spellings(group)})
     options = [(*_switch(name, analysis), False) for name, analysis in _optional().items()]
@@ -58,11 +58,12 @@ def refuse_without_effect(
 
     Args:
         values: dotted name of a setting -> value of its option; None where it was not given.
-        assignments: of `--set`.
-        left_out: analysis, or part of one -> the option that leaves it out; empty where the command does.
+        assignments: assignments of `--set`.
+        left_out: an analysis, or a part of one -> the option that leaves it out; "" if the command itself leaves it
+            out.
 
     Raises:
-        SettingsError: for the first of them.
+        SettingsError: for the first such setting.
     """
     assigned = [text.partition("=")[::2] for text in assignments or ()]
     nulls = {name: f"--set {name}={value}" for name, value in assigned if value.strip() in NULLS}
@@ -85,7 +86,7 @@ def refuse_without_effect(
 def all_but(*names: str, pair: bool = False) -> dict[str, str]:
     """Map every analysis except the named ones to "", which switches it off in a command without an option for it.
 
-    Of a pair those that are required remain, too.
+    For a pair, required analyses are not switched off either.
     """
     if pair:
         return {name: "" for name in _optional() if name not in names}

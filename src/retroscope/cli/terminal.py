@@ -64,11 +64,12 @@ def _print(text: str) -> None:
 def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> Iterator[None]:
     """Lock folders and check that they can be written to, before the long work; after an error, remove empty ones.
 
-    What killed runs left half written in them is removed.
+    Partial files that killed runs left in the folders are removed.
 
     Args:
-        cache: a folder that other runs write to, too; one that is read-only may hold all that is needed.
-        locked: whether no other run may write to the folders meanwhile.
+        cache: a folder that other runs also write to; a read-only one is allowed, because it may hold everything
+            needed.
+        locked: whether other runs are prevented from writing to the folders meanwhile.
     """
     from retroscope.study.folder import MEASURED
 

@@ -35,7 +35,7 @@ def shares(text: str | None, option: str) -> list[float] | None:
     """Return the shares of a comma-separated option; None where it was not given.
 
     Raises:
-        SettingsError: for anything that is no number.
+        SettingsError: for anything but numbers.
     """
     parts = comma_separated(text)
     try:
@@ -85,7 +85,7 @@ def measures(text: str | None) -> list[str] | None:
     """Return the measures of a comma-separated option, after checking that each can be computed; None if not given.
 
     Raises:
-        SettingsError: for one that does not exist.
+        SettingsError: for a measure that does not exist.
     """
     parts = comma_separated(text)
     if parts is not None:

@@ -42,8 +42,8 @@ def bm25_ranking(collection: Collection) -> Callable[[str, int], Sequence[str]]:
     Only passages that share a word with the query are ranked. Of passages with equal scores, the one with the greater
     id ranks first, as in trec_eval and in every other ranking.
 
-    Up to `IN_MEMORY` passages, the index is in memory: about 8 bytes for each distinct word of each passage. Of more it
-    is in temporary files, which are read as far as queries need them.
+    The index of up to `IN_MEMORY` passages is in memory: about 8 bytes for each distinct word of each passage. The
+    index of more passages is in temporary files, which are read only as far as queries need them.
     """
     import bm25s
     from bm25s.tokenization import Tokenizer

@@ -31,15 +31,15 @@ class Collection:
         passages: id -> Passage, in the order of the source; may be backed by a file on disk,
             so iterate over it and look ids up, but do not copy it into a list.
         queries: id -> Query, in the order of the source.
-        judgments: graded relevance, every id known.
-        candidates: hard negatives given by the source; empty when they must be mined.
+        judgments: graded relevance; every id in it exists.
+        candidates: hard negatives given by the source; empty if they must be mined.
         title_separator: text between a title and its passage (printed in the recipe).
         ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
         source: path or name that it was read from.
-        mapping: Retroscope's field -> the field of the source, with format and split; printed where it was detected.
+        mapping: Retroscope's field -> the field of the source, with format and split; a detected mapping is printed.
         notes: what the reader left out or repaired, with counts, in words.
-        rows: choices of the source's rows as they stand, for the published protocol: a negative may occur twice or be
-            relevant, and a row may be repeated. Empty for a source that has none.
+        rows: choices given by the source's rows, unchanged, for the published protocol: a negative may occur twice or
+            be relevant, and a row may be repeated. Empty for a source without such rows.
     """
 
     name: str
@@ -158,8 +158,8 @@ def make_collection(
     Passages without title and text are left out, and a note counts them. One that is judged is an error.
 
     Raises:
-        CollectionError: with all problems of one kind together: repeated ids, empty texts, dangling or
-            repeated judgments, no judged query, candidates that are not one positive and other negatives.
+        CollectionError: with all problems of one kind together: repeated ids, empty texts, repeated judgments,
+            judgments with unknown ids, no judged query, or candidates that are not one positive and other negatives.
     """
     empty: list[str] = []
     places = settings.pop("places", Places())

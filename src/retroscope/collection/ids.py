@@ -14,8 +14,8 @@ def holds_control(text: str) -> bool:
 def check_id(text: str, where: str) -> str:
     """Return the id, or raise a CollectionError if it contains a control character.
 
-    The tool trec_eval cuts an id at a NUL, so that all ids with one beginning become one; the others break lines and
-    columns of run files.
+    The tool trec_eval cuts an id at a NUL, so ids with the same beginning become equal. Other control characters break
+    lines and columns of run files.
     """
     if holds_control(text):
         raise CollectionError(

@@ -37,11 +37,11 @@ def load_collection(
     Args:
         spec: e.g. "beir:data/nq", "data/train.jsonl", "ir_datasets:beir/nq/test".
         split: the split whose judgments are read; by default "test", else the only one.
-        columns: field -> the file's column, where it differs from the format's own.
+        columns: field -> the file's column, if its name differs from that of the format.
         title_separator: joins title and text; a space unless given, as BEIR and the ielab set do.
-        limit_queries: keep so many queries with a relevant passage, drawn at random; the corpus stays whole.
-        seed: of that draw.
-        ignore_identical_ids: drop a passage whose id is the query's; by default for arguana and quora only.
+        limit_queries: number of queries with a relevant passage to keep, drawn at random; the corpus stays whole.
+        seed: seed of that draw.
+        ignore_identical_ids: drop a passage whose id equals the query's; by default for arguana and quora only.
         name: the collection's name in tables; by default that of the file or folder.
 
     Raises:
@@ -75,7 +75,8 @@ def splits_of(spec: PathLike) -> tuple[str, ...]:
 def drawn_queries(collection: Collection, n: int, seed: int = 0) -> Collection:
     """Return the collection with `n` of its judged queries, drawn at random, and the whole corpus.
 
-    The first queries of a file may belong to few documents. A larger draw of the same seed contains a smaller one.
+    Queries are drawn because the first queries of a file may belong to few documents. A larger draw with the same seed
+    contains a smaller one.
     """
     _check_limit(n)
     judged = collection.judged_queries

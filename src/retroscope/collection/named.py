@@ -22,15 +22,15 @@ class Named:
     """One published collection that can be read by its name.
 
     Attributes:
-        name: as it is typed after `named:`.
-        source: what is read, `hf:NAME`; "" where its published layout is not one that is read.
-        revision: commit of the hub repository; "" where it is not known.
-        licence: as published; "" where it is not stated.
-        split: of the judgments, as its benchmark reports it.
-        title: how title and text are joined; "" where there is no title.
-        measure: that its benchmark reports.
-        stated_by: where these facts are from.
-        get: what its published files contain, for converting them, where `source` is "".
+        name: the name after `named:`.
+        source: the source that is read, `hf:NAME`; "" if its published layout cannot be read.
+        revision: commit of the hub repository; "" if it is not known.
+        licence: licence as published; "" if none is stated.
+        split: split of the judgments that its benchmark reports.
+        title: how title and text are joined; "" if there are no titles.
+        measure: the measure that its benchmark reports.
+        stated_by: source of these facts.
+        get: if `source` is "": content of its published files, for a user who converts them.
     """
 
     name: str
@@ -169,7 +169,7 @@ def named_collection(spec: str | Path) -> Named | None:
 
     Raises:
         SettingsError: for a name without a row.
-        CollectionError: for one whose published layout is not read, with what to do.
+        CollectionError: for a collection whose published layout cannot be read, with advice.
     """
     text = str(spec)
     if isinstance(spec, Path) or not text.startswith(PREFIX):

@@ -33,12 +33,12 @@ class MinedNegatives:
     """Hard negatives of every judged (query, relevant passage) pair, in the collection's order.
 
     Attributes:
-        candidates: one for each pair, with fewer than `n` negatives where there are no more, possibly none.
+        candidates: one entry for each pair; it has fewer than `n` negatives (possibly none) if there are no more.
         how: source of the negatives: "bm25", "given" or "run".
-        short: how many pairs have fewer than the `n` asked for.
+        short: number of pairs with fewer than `n` negatives.
         left_out: number of ranked passages that were skipped because they may be relevant.
-        recipe: how they were found (JSON-like).
-        rows: of the source's own negatives, the choices of its rows as they stand (`Collection.rows`).
+        recipe: how the negatives were found, JSON-like.
+        rows: if the negatives are the source's own: the choices of the rows, unchanged (`Collection.rows`).
     """
 
     candidates: tuple[Candidates, ...]
@@ -60,16 +60,16 @@ def hard_negatives(
 ) -> MinedNegatives:
     """Find up to `n` hard negatives for every judged pair, hardest first; ties are ordered by the greater id first.
 
-    A negative is never a relevant passage of that query, nor a passage with the same full text as one, nor, where
-    the collection ignores identical ids, the query's own passage. From a ranking (not from the source's own
-    negatives), passages that contain an answer or are relevant to a query with the same text are skipped, too;
-    they are counted, and the ranking is read as much deeper.
+    A negative is never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
+    collection ignores identical ids, the query's own passage. From a ranking (not from the source's own negatives),
+    passages that contain an answer or are relevant to a query with the same text are skipped, too; they are counted,
+    and the ranking is read deeper by their number.
 
     Args:
-        n: negatives for each pair; ask for 50 or more where a later split will filter them.
+        n: number of negatives for each pair; 50 or more if a later split filters them.
         how: a name in `RANKINGS`.
         run: for how="run": a ranking for each query, or the path of a run file.
-        pool: number of ranked passages that are read (at least `n` beyond the relevant ones).
+        pool: number of ranked passages that are read (at least `n` in addition to the relevant ones).
         progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:

@@ -132,8 +132,8 @@ def hash_of(key: str) -> int:
 def store_passages(passages: Iterable[Passage], *, in_memory_bytes: int = IN_MEMORY_BYTES) -> PassageTable:
     """Store the passages as a table: in memory up to `in_memory_bytes` of text, else in a private temporary file.
 
-    The stream is read once and never kept whole in memory. The file has no name, so it goes with the table or the
-    process, whatever ends it.
+    The stream is read once and never kept whole in memory. The file has no name, so it disappears with the table or the
+    process, however the process ends.
 
     Raises:
         CollectionError: if an id or text cannot be written as UTF-8 (a lone surrogate).

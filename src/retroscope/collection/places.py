@@ -33,9 +33,9 @@ class Places:
     """Functions that read the source of a collection again, and yield the key and the location of every record.
 
     Attributes:
-        passages: by passage id.
-        queries: by query id.
-        judgments: by (query id, passage id).
+        passages: place of each passage, by its id.
+        queries: place of each query, by its id.
+        judgments: place of each judgment, by (query id, passage id).
     """
 
     passages: Callable[[], Placed] = _nowhere

@@ -26,8 +26,8 @@ class Query:
     """An information need in words.
 
     Attributes:
-        answers: short answers where the source gives them, any of which answers the query.
-        group: kind of query, for the effect group by group; "" where the source names none.
+        answers: short answers, if the source gives them; each of them answers the query.
+        group: kind of query, for the effect in each group; "" if the source names none.
     """
 
     id: str

@@ -17,7 +17,7 @@ class LeftOut:
 
     Attributes:
         with_answer: number of passages that contain an answer of the query.
-        of_same_text: number that are relevant to another query with the same text and contain no answer.
+        of_same_text: number of passages that are relevant to another query with the same text and contain no answer.
         answered: number of queries whose answers the source gives.
     """
 

@@ -35,19 +35,19 @@ def representation_drift(
     """Compare the stored vectors of two retrievers, tower by tower and layer by layer.
 
     Args:
-        before: of the backbone.
-        after: of the retriever, over the same collection.
+        before: vectors of the backbone.
+        after: vectors of the retriever over the same collection.
         pairs: query and relevant passage, for alignment.
-        random_weights: of a copy of the backbone with random weights, over the same collection.
-        other_trainings: of other trainings of the retriever (other seeds), over the same collection: the ceiling, the
-            similarity of two models that differ by chance alone.
-        text_of: tower -> the text of an id: identical texts count once (`collection.records.folded`), and of the pairs
-            the first of every query text. None: all are distinct.
+        random_weights: vectors of a copy of the backbone with random weights, over the same collection.
+        other_trainings: vectors of other trainings of the retriever (other seeds), over the same collection. Their
+            similarity is the ceiling: that of two models which differ by chance alone.
+        text_of: tower -> the text of an id. Identical texts count once (`collection.records.folded`), and of the pairs
+            only the first of every query text counts. None: all texts are distinct.
         settings: sample and intervals.
         progress: called with (layers done, layers in all), or True, False, None: see `display.shown`.
 
     Raises:
-        AnalysisError: for other texts, other depths, or too few texts for an interval.
+        AnalysisError: if texts or depths differ, or if there are too few texts for an interval.
     """
     chosen = settings or DriftSettings()
     known = text_of or {}

@@ -105,8 +105,8 @@ def nonnegative_least_squares(
 ) -> Float[np.ndarray, "unknown"]:
     """Return the c >= 0 whose product with a matrix is nearest to the wanted values.
 
-    The active sets of Lawson and Hanson can go round in circles by rounding (met once in some thousand layers of real
-    models). An interior method, which is slower, then solves the same problem.
+    Because of rounding, the active-set method of Lawson and Hanson may cycle (this happened once in some thousand
+    layers of real models). A slower interior-point method then solves the same problem.
     """
     try:
         counts: Float[np.ndarray, "unknown"] = optimize.nnls(system, wanted)[0]

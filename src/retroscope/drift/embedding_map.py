@@ -16,12 +16,12 @@ class EmbeddingMap:
     """Two models' vectors of the same texts, projected into one plane.
 
     Attributes:
-        before, after: places of the texts.
+        before, after: positions of the texts.
         variance_before, variance_after: share of each side's variance that the plane keeps.
         distances_before, distances_after: correlation (Pearson) of the distances of all pairs of texts in the plane
             with those in the embedding space.
-        shift: distance of the two means, of which both sides are freed, as a multiple of the mean distance of a text
-            from its own mean before; NaN where that is 0.
+        shift: distance between the two means, which are subtracted from both sides, as a multiple of the mean distance
+            of a text from its mean before; NaN if that distance is 0.
     """
 
     before: Plane
@@ -36,14 +36,14 @@ class EmbeddingMap:
 def embedding_map(before: Vectors, after: Vectors, *, cosine: bool) -> EmbeddingMap:
     """Project the vectors of the same texts by two models into one plane.
 
-    Both sides are centred on their own mean, so that a text's place is relative to the others; the plane is that of the
-    two largest principal components of both sides together. No rotation is taken out: both models share their axes,
-    since fine-tuning starts from the backbone.
+    Both sides are centred on their own mean, so the position of a text is relative to the others. The plane is spanned
+    by the two largest principal components of both sides together. Neither side is rotated, because fine-tuning starts
+    from the backbone and both models share their axes.
 
     Args:
         before, after: (text, dim), the same texts in the same order.
-        cosine: whether vectors are compared by cosine, so that their lengths do not count; else each side is divided by
-            the root mean square of its lengths.
+        cosine: whether vectors are compared by cosine, so that their lengths do not count; otherwise each side is
+            divided by the root mean square of its lengths.
     """
     sides = [_scaled(vectors.astype(np.float64), cosine=cosine) for vectors in (before, after)]
     centred = [vectors - vectors.mean(axis=0) for vectors in sides]

@@ -15,8 +15,8 @@ MOST_WHITENED = 2**28  # numbers of the passages' vectors, of which whitening ho
 def anisotropy(x: Vectors) -> float:
     """Return the mean cosine of two different texts (Ethayarajh 2019).
 
-    0 in an even embedding space, 1 where all point one way. Of all pairs, by
-    |sum of unit vectors|^2 = n + the sum over pairs.
+    It is 0 in an even embedding space, and 1 if all vectors point one way. The mean is over all pairs, computed by |sum
+    of unit vectors|^2 = n + the sum over pairs.
     """
     n = len(x)
     total = np.square(unit(x).sum(axis=0)).sum()
@@ -26,8 +26,8 @@ def anisotropy(x: Vectors) -> float:
 def uniformity(x: Vectors) -> float:
     """Return the log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1.
 
-    Wang and Isola (2020), eq. 3.
-    0 where all are one; the lower, the more evenly they fill the sphere (-4 at the least in many dimensions).
+    Wang and Isola (2020), eq. 3. It is 0 if all vectors are equal; the lower it is, the more evenly they fill the
+    sphere (down to -4 in many dimensions).
     """
     u, total, n = unit(x), 0.0, len(x)
     for start in range(0, n, PAIRS_AT_ONCE):
@@ -53,7 +53,7 @@ def alignment(query: Vectors, passage: Vectors) -> float:
 def whitening(x: Vectors, share: float = 1e-6) -> tuple[Float[np.ndarray, "dim"], Float[np.ndarray, "dim dim"]]:
     """Return the mean and the matrix that whiten vectors: (x - mean) @ matrix has the identity as covariance.
 
-    Su et al. (2021), arXiv 2103.15316. What retrieval gains by it is geometry alone: it knows no query.
+    Su et al. (2021), arXiv 2103.15316. It uses no query, so a gain of retrieval by whitening is due to geometry alone.
 
     Args:
         share: directions with less than this share of the largest variance are noise, and are left out.

@@ -24,10 +24,10 @@ class Intruders:
     """Numbers of intruder dimensions of one matrix, after fine-tuning and after a random change.
 
     Attributes:
-        intruders: singular vectors after that no singular vector before resembles.
-        intruders_random: the same after a Gaussian change of the same size: the control.
-        examined: largest singular vectors after that were looked at.
-        below: cosine below which a vector counts.
+        intruders: number of singular vectors after that resemble no singular vector before.
+        intruders_random: this number after a Gaussian change of the same size: the control.
+        examined: number of the largest singular vectors after that were examined.
+        below: absolute cosine with every vector before, below which a vector counts.
     """
 
     intruders: int
@@ -40,9 +40,9 @@ def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], 
     """Count the intruder dimensions that a change of a matrix brings, and those of a random change of equal size.
 
     Args:
-        before: the matrix, a row an output.
-        change: what was added to it.
-        name: of the tensor; seeds the random change.
+        before: the matrix, one row for each output.
+        change: the matrix that was added to it.
+        name: name of the tensor, which seeds the random change.
     """
     w, d = before.double(), change.double()
     known = _vectors(w, min(w.shape))

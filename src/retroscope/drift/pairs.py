@@ -81,8 +81,8 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
     By chance it is k / (texts - 1).
 
-    A text whose k-th and next neighbour are equally near has no k nearest and is left out; NaN where none is left (a
-    layer at which all texts have one vector).
+    A text whose k-th and next neighbour are equally near is left out, because its k nearest are undefined. The result
+    is NaN if no text is left (a layer at which all texts have the same vector).
     """
     return neighbour_overlap_of_rows(x, y, k)(np.arange(len(x)))
 

@@ -24,14 +24,14 @@ class WeightDrift:
     """Comparison of two checkpoints, or of one tower of two models, tensor by tensor.
 
     Attributes:
-        tensors: a row a tensor: name, layer (0 the embeddings, k block k, L final norm and pooler too), part, rows,
-            columns, parameters, status, norm (|W|_F before), change (|D|_F), relative (change / norm), largest
-            (of |D|), equal (part of its numbers that are the same), and, of changed matrices, the fields of
-            `drift.spectrum.Spectrum` and `drift.intruders.Intruders`.
-        notes: facts that a reader must know before any number, in words.
+        tensors: a row for each tensor: name, layer (0 the embeddings, k block k; L includes final norm and pooler),
+            part, rows, columns, parameters, status, norm (|W|_F before), change (|D|_F), relative (change / norm),
+            largest (largest |D| of a number), equal (share of its numbers that are the same). Changed matrices also
+            have the fields of `drift.spectrum.Spectrum` and `drift.intruders.Intruders`.
+        notes: facts that a reader must know before reading a number, in words.
         before: name of the backbone.
-        after: name of what was fine-tuned from it.
-        n_blocks: of both.
+        after: name of the model fine-tuned from it.
+        n_blocks: number of blocks of both models.
     """
 
     tensors: pd.DataFrame
@@ -58,14 +58,15 @@ class RepresentationDrift:
     """Comparison of two retrievers' vectors of the same texts.
 
     Attributes:
-        similarity: a row a tower, layer and statistic (cka, procrustes, rsa, neighbours): value, low, high, chance;
-            halves, the statistic between two random halves of one model's vector dimensions (geometric mean of both
-            models; a reference, no bound: two nearly equal models exceed it); other_training, the mean statistic
-            between the model after and its other trainings: the ceiling; random_weights, the statistic between the
-            model before and its copy with random weights. The last two are NaN where no such model was given.
-        geometry: a row a side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment): value,
-            low, high. Alignment is of judged pairs, under the tower "both".
-        layer_map: a row a tower, layer before and layer after: cka.
+        similarity: a row for each tower, layer and statistic (cka, procrustes, rsa, neighbours), with value, low, high
+            and chance. `halves` is the statistic between two random halves of one model's vector dimensions (geometric
+            mean of both models; a reference and no bound: two nearly equal models exceed it). `other_training` is the
+            mean statistic between the model after and its other trainings: the ceiling. `random_weights` is the
+            statistic between the model before and its copy with random weights. The last two are NaN if no such model
+            was given.
+        geometry: a row for each side, tower, layer and statistic (anisotropy, uniformity, effective_rank, alignment):
+            value, low, high. Alignment is that of judged pairs, under the tower "both".
+        layer_map: CKA, with a row for each tower, layer before and layer after.
         texts: tower -> number of texts compared.
     """
 

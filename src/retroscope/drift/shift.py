@@ -46,9 +46,9 @@ class PassageSample:
     Attributes:
         words: [passage, word], counts.
         vocabulary: the word of each column.
-        tokens: tokens of each passage under the tokenizer of the model before, beyond its maximum length, too.
-        unknown: those of them that the tokenizer does not know.
-        vectors: final vectors by side: "before" for the shift of embeddings, both sides for that of neighbours.
+        tokens: number of tokens of each passage by the tokenizer of the model before, without truncation.
+        unknown: number of these tokens that the tokenizer does not know.
+        vectors: final vectors by side; the shift of embeddings needs "before", that of neighbours both sides.
     """
 
     words: "sparse.csr_array"
@@ -86,8 +86,8 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
     Args:
         reference: passages in random order.
-        other: those of the other collection, likewise; None: the reference is compared with itself, passages of it with
-            other passages of it. This is the control, in which there is no shift.
+        other: passages of the other collection in random order. None: passages of the reference are compared with other
+            passages of the reference. This is the control, in which there is no shift.
         settings: size of the samples, neighbours and intervals.
 
     Raises:
@@ -172,7 +172,7 @@ def _level_row(name: str, level: Level, pair: TwoSamples, interval: WithLimits) 
 def jensen_shannon(one: Float[np.ndarray, "word"], other: Float[np.ndarray, "word"]) -> float:
     """Return the Jensen-Shannon divergence in bits of two distributions given by counts (Lin 1991, equation 4.1).
 
-    0 for equal distributions, 1 for distributions that share nothing; NaN where one has no count.
+    It is 0 for equal distributions, 1 for distributions that share nothing, and NaN if one has no count.
     """
     if not (one.sum() and other.sum()):
         return float("nan")
@@ -214,8 +214,8 @@ def _squares(x: Vectors, y: Vectors) -> Float[np.ndarray, "n m"]:
 def mmd2(x: Float[np.ndarray, "n n"], y: Float[np.ndarray, "n n"], cross: Float[np.ndarray, "n n"]) -> float:
     """Return the squared maximum mean discrepancy of two samples of equal size, from their kernels.
 
-    The unbiased estimate (Gretton et al. 2012, JMLR 13, eq. 3): 0 on average for two samples of one distribution, so
-    that about half of such estimates are below 0.
+    It is the unbiased estimate (Gretton et al. 2012, JMLR 13, eq. 3), which is 0 on average for two samples of one
+    distribution: about half of such estimates are below 0.
     """
     n = len(x)
     within = sum(float(kernel.sum() - np.trace(kernel)) for kernel in (x, y))

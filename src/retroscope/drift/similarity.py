@@ -16,8 +16,8 @@ FEWEST = 4  # texts, below which the unbiased estimate does not exist
 def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     """Return the unbiased estimate of the Hilbert-Schmidt independence criterion of two linear kernels.
 
-    Song et al. (2012), JMLR 13, eq. 5, written in dimensions instead of texts: no text-by-text matrix is made, so it
-    costs texts x dim x dim and is exact, where mini-batches (Nguyen et al. 2021) are an estimate of it.
+    It is eq. 5 of Song et al. (2012), JMLR 13, written in dimensions instead of texts. No text-by-text matrix is made,
+    so it costs texts x dim x dim. It is exact; mini-batches (Nguyen et al. 2021) only estimate it.
 
     Raises:
         AnalysisError: for fewer than four texts.
@@ -43,8 +43,9 @@ def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
     Sources: Kornblith et al. 2019; Nguyen et al. 2021.
 
-    1 for representations equal up to rotation, shift and scale; about 0 for unrelated ones, whatever the number of
-    dimensions (the biased estimate is near 1 where dimensions outnumber texts). NaN where one never varies.
+    It is 1 for representations that are equal up to rotation, shift and scale, and about 0 for unrelated ones, for any
+    number of dimensions (the biased estimate is near 1 if dimensions outnumber texts). It is NaN if one of the two
+    never varies.
     """
     own = hsic(x, x) * hsic(y, y)
     return hsic(x, y) / float(np.sqrt(own)) if own > 0 else float("nan")
@@ -54,10 +55,10 @@ def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     """Return the Procrustes similarity: 1 - |X - Y Q|^2 / 2, Q the best rotation, X and Y centred and of size 1.
 
     It is the sum of the singular values of X^T Y, and 1 less the Procrustes distance scaled to 0..1 (Ding et al. 2021,
-    arXiv 2108.01661). CKA weighs each direction by its variance squared, so that one large direction or a few
-    texts decide it (Davari et al. 2023, arXiv 2210.16156); here a direction counts by its standard deviation. 1 for
-    representations equal up to rotation, shift and scale. Unrelated ones reach more than 0, the more so the fewer the
-    texts: compare with `procrustes_chance`. NaN where one never varies.
+    arXiv 2108.01661). CKA weights each direction by its squared variance, so one large direction or a few texts may
+    determine it (Davari et al. 2023, arXiv 2210.16156); Procrustes similarity weights a direction by its standard
+    deviation. It is 1 for representations that are equal up to rotation, shift and scale. For unrelated ones it is
+    above 0, and higher with fewer texts: compare it with `procrustes_chance`. It is NaN if one of the two never varies.
     """
     one, two = (_of_size_one(v) for v in (x, y))
     if one is None or two is None:
@@ -85,7 +86,7 @@ def procrustes_chance(x: Vectors, y: Float[np.ndarray, "text other"], seed: int 
 def u_centred(x: Vectors) -> Float[np.ndarray, "text text"]:
     """Return the linear kernel of all pairs, centred without bias: its inner products are n (n - 3) `hsic`.
 
-    Szekely and Rizzo (2014), eq. 3.1. For many pairs of layers of few texts.
+    Szekely and Rizzo (2014), eq. 3.1. It is used for many pairs of layers with few texts.
     """
     n = len(x)
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)

@@ -35,10 +35,10 @@ class Spectrum:
 
     Attributes:
         random_rank: effective rank of a Gaussian matrix of the same shape, i.e. of a change without structure.
-        held: part of |D|^2 that lies in the first r directions.
+        held: share of |D|^2 in the first r directions.
         amplification: |U^T D V| / |U^T W V|.
-        amplification_random: the same, had W no preference for these directions.
-        directions: r of the two, of `held` and of `alignment`.
+        amplification_random: the amplification to expect if W had no preference for these directions.
+        directions: number r of directions of `held`, of both amplifications and of `alignment`.
     """
 
     stable_rank: float

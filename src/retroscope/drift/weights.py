@@ -48,13 +48,13 @@ def diff_weights(
 
     Args:
         before: the backbone.
-        after: what was fine-tuned from it; an adapter's change is measured from its factors.
-        spectra: ranks and directions of every changed matrix, the slow part.
-        directions: r of amplification and alignment.
+        after: the model fine-tuned from it; the change of an adapter is measured from its factors.
+        spectra: whether to measure ranks and directions of every changed matrix, which is the slow part.
+        directions: number r of directions for amplification and alignment.
         progress: receives (tensors done, tensors in all).
 
     Raises:
-        EncoderError: for two families, or two depths.
+        EncoderError: if the models differ in family or depth.
     """
     _check(before, after)
     names = list(dict.fromkeys([*before.read, *after.read]))
@@ -133,7 +133,7 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """The statistics to compute for one matrix besides its size; with `by_row`, each row is an output."""
+    """The statistics to compute for one matrix in addition to its size; with `by_row`, each row is an output."""
 
     directions: int
     name: str

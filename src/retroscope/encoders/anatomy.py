@@ -27,10 +27,10 @@ class Anatomy:
 
     Attributes:
         family: the `model_type` of its configuration.
-        layout: where its parts are.
-        n_blocks: blocks L; there are L + 1 layers.
+        layout: paths of its parts.
+        n_blocks: number L of blocks; there are L + 1 layers.
         post_norm: whether the last layer, and no other, includes the final norm.
-        causal: whether attention looks back only.
+        causal: whether attention is causal.
     """
 
     family: str
@@ -115,10 +115,11 @@ def _exists(model: nn.Module, path: str) -> bool:
 def prove_anatomy(model: PreTrainedModel) -> Anatomy:
     """Run a few tokens, and check that layers, final norm and FFN matrices are where the table states.
 
-    Proved: there are L + 1 hidden states; layer 0 is the input of the first block; layer k the output of block k;
-    the last layer that output, through the final norm or not (`post_norm`); every FFN matrix ran, once, and narrows
-    to the hidden size; every attention output matrix ran, once, and reads as many values of each head. Measured:
-    whether an early position sees a later token (`causal`). All comparisons are exact.
+    It proves that there are L + 1 hidden states; that layer 0 is the input of the first block and layer k the output of
+    block k; that the last layer is this output with or without the final norm (`post_norm`); that every FFN matrix runs
+    exactly once, and the output matrix narrows to the hidden size; that every attention output matrix runs exactly once
+    and reads equally many values of each head. It measures whether an early position sees a later token (`causal`). All
+    comparisons are exact.
 
     Raises:
         EncoderError: if a layer has a NaN, or the model is not built as the table of families says.

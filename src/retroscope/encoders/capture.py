@@ -137,7 +137,7 @@ class Rows:
         return states.index_select(0, self.index)
 
     def of(self, value: Any) -> Any:
-        """Select these rows from an argument that a block received besides hidden states (masks, positions, biases).
+        """Select these rows from an argument of a block other than the hidden states (masks, positions, biases).
 
         Raises:
             AnalysisError: for an object that may remember the first call, such as a cache of keys.
@@ -173,7 +173,7 @@ class Rows:
 def call_again(module: nn.Module, call: Call, hidden: Tensor, rows: Rows) -> Tensor:
     """Run a recorded call with other hidden states, for the texts `rows` of the recorded batch.
 
-    Everything else that the call was given (masks, positions, biases) is taken along, row by row.
+    All other arguments of the call (masks, positions, biases) are selected in the same way, row by row.
     """
     name = None if call.args else hidden_key(call.kwargs)
     given = () if name else (hidden, *rows.of(call.args[1:]))

@@ -24,9 +24,9 @@ class LayerVectors:
     """Pooled vectors of some texts.
 
     Attributes:
-        layers: layer 0 is the embedding output, layer k the output of block k; with `norm_each_layer`, followed by
-            layers 0 .. L-1 with the final norm on every token.
-        final: the head applied to the last layer: what the retriever searches with.
+        layers: pooled vectors: layer 0 is the embedding output, layer k the output of block k. With `norm_each_layer`
+            they are followed by layers 0 .. L-1 with the final norm on every token.
+        final: the last layer after the head: the vectors that the retriever searches with.
     """
 
     layers: Float[Tensor, "text layer dim"]
@@ -38,7 +38,7 @@ class Batch:
     """Padded token ids of some texts.
 
     Attributes:
-        mask: True for real tokens, which are all that attention sees.
+        mask: True for real tokens, the only ones that attention sees.
         pooled: True for the tokens that the pooling reads.
         padding_counts: positions are those of the columns, padding on the left included, as published.
     """
@@ -138,8 +138,8 @@ def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) ->
     """Run one batch and pool every layer, in float32.
 
     Args:
-        norm_each_layer: pool the layers below the last once more, with the model's final norm on every token, as the
-            last layer has it. For models with such a norm (`Anatomy.post_norm`) only.
+        norm_each_layer: also pool the layers below the last with the model's final norm on every token, which the last
+            layer already has. Only for models with such a norm (`Anatomy.post_norm`).
     """
     return pooled(encoder, hidden_states(encoder, batch, norm_each_layer=norm_each_layer), batch)
 
@@ -204,7 +204,7 @@ def finish(encoder: Encoder, last: Float[Tensor, "text dim"]) -> Float[Tensor, "
 def batches_by_length(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
     """Yield the indices of texts in batches of similar length, none with more than `tokens` padded tokens.
 
-    Longest first, so that too large a batch fails at once and not at the end.
+    The longest texts come first, so that a batch that is too large fails at once and not at the end.
     """
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     start = 0
@@ -235,7 +235,7 @@ def encode_rows_by(
     """Encode tokenised texts by several encoders at once; return each encoder's pooled vectors, in the order given.
 
     Args:
-        encoders: that share a network and differ in pooling and what follows it only.
+        encoders: encoders that share a network and differ only in pooling and in what follows the pooling.
         tokens: padded tokens of one forward pass; `norm_each_layer` as in `forward`.
 
     Raises:
@@ -266,7 +266,7 @@ def final_vectors(
     """Return the final vectors of tokenised texts, in the order given, on the CPU, without keeping the layers.
 
     Args:
-        on_batch: receives the number of texts of each batch that is done.
+        on_batch: called after each batch with its number of texts.
 
     Raises:
         EncoderError: if there is no row.

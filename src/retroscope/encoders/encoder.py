@@ -23,15 +23,16 @@ class Encoder:
     """One tower, which maps a text to a vector. Make one with `load_encoder`.
 
     Attributes:
-        name: for tables.
+        name: name in tables.
         backbone: the bare transformer (no LM or classification head), in eval mode, no parameter requires grad.
         tokenizer: its tokenizer, with a pad token.
         recipe: how a text becomes a vector.
-        anatomy: the paths of the backbone's blocks; proved on load.
-        head: applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` when there is none.
+        anatomy: the paths of the backbone's parts, proved on load.
+        head: module applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` if there is none.
         proof: evidence that the weights are the checkpoint's.
-        tokens: token ids of texts that were tokenised before; None: every text is tokenised whenever it is read.
-        source: where another process can load the same encoder; None: it exists in this process only.
+        tokens: store of token ids of texts that were tokenised before; None: every text is tokenised whenever it is
+            read.
+        source: source from which another process can load the same encoder; None: it exists in this process only.
     """
 
     name: str
@@ -110,11 +111,11 @@ class Retriever:
     """Two towers (possibly the same encoder) and how their vectors are compared.
 
     Attributes:
-        name: for tables.
+        name: name in tables.
         query, passage: the towers.
         similarity: "dot" or "cosine".
         similarity_source: where the similarity comes from.
-        own_similarity: the checkpoint's similarity, where another model's is used instead; else None.
+        own_similarity: the checkpoint's similarity, if that of another model is used instead; else None.
     """
 
     name: str
@@ -164,7 +165,7 @@ NOT_ARCHITECTURE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "t
 def architecture(model: PreTrainedModel) -> str:
     """Return the settings of a model's computation as JSON: heads, activation, epsilon, rotary base ...
 
-    None of these has a weight of its own, and each changes every vector.
+    None of these has a weight, but each of them changes every vector.
     """
     config = {k: v for k, v in model.config.to_dict().items() if k not in NOT_ARCHITECTURE}
     kernel = getattr(model.config, "_attn_implementation", None)

@@ -16,18 +16,18 @@ class Layout:
         blocks: the list of blocks.
         attention: the attention of a block, its output projection included.
         attention_out: the matrix that the heads' outputs, side by side, go through last.
-        ffn_in: the matrix that widens; where a gate multiplies it, the one that does *not* pass the activation.
+        ffn_in: the matrix that widens; in a gated FFN, the one that does *not* pass the activation.
         ffn_out: the matrix that narrows again.
-        ffn_gate: the matrix that passes the activation in a gated FFN; None when there is no gate of its own.
+        ffn_gate: the matrix that passes the activation in a gated FFN; None without a separate gate matrix.
         norms: the norms of a block.
-        embeddings: everything that turns ids and positions into what the first block is given.
+        embeddings: everything that turns ids and positions into the input of the first block.
         final_norm: the norm after the last block; None when there is none.
-        causal: whether attention looks back only.
-        fused_gate: `ffn_in` holds both matrices of a gated FFN; the first half of its outputs passes the activation
-            and the second half multiplies it (ModernBERT's `Wi`).
-        transposed: matrices are stored [in, out] (GPT-2's Conv1D) instead of [out, in].
-        takes_positions: `forward` wants `position_ids` wherever padding shifts them; False when the model finds the
-            positions itself from the ids or the mask (RoBERTa, MPNet, OPT), or has none (T5).
+        causal: whether attention is causal.
+        fused_gate: whether `ffn_in` holds both matrices of a gated FFN: the first half of its outputs passes the
+            activation, and the second half multiplies it (ModernBERT's `Wi`).
+        transposed: whether matrices are stored as [in, out] (GPT-2's Conv1D) instead of [out, in].
+        takes_positions: whether `forward` needs `position_ids` if padding shifts them. False if the model derives the
+            positions from the ids or the mask (RoBERTa, MPNet, OPT), or has none (T5).
     """
 
     blocks: str

@@ -15,7 +15,7 @@ TF32_EPS = 2.0**-10
 def find_device(name: str) -> torch.device:
     """Return the torch device of that name, if this machine has it.
 
-    One that does not exist is an error: a quiet fall-back to the CPU takes days.
+    A device that does not exist is an error, because a silent fall-back to the CPU could take days.
     """
     try:
         device = torch.device(name)

@@ -51,8 +51,8 @@ def load_retriever(
 ) -> Retriever:
     """Load a retriever from one checkpoint, or from one checkpoint for queries and one for passages.
 
-    Options are the fields of `LoadSettings`. Towers of one checkpoint share its weights; if their recipes are equal
-    too, they are one and the same `Encoder`.
+    Options are the fields of `LoadSettings`. Towers of one checkpoint share its weights; if their recipes are also
+    equal, they are the same `Encoder`.
 
     Raises:
         EncoderError: for a checkpoint whose weights cannot be proved, or that does not record its pooling.
@@ -141,7 +141,8 @@ def freeze(module: nn.Module) -> nn.Module:
 def look_both_ways(model: PreTrainedModel) -> None:
     """Remove the causal mask of a decoder; `prove_anatomy` then tests whether this had an effect.
 
-    One that looks both ways by its configuration (EmbeddingGemma) is left alone: its sliding windows do so, too.
+    A model that is bidirectional by its configuration (EmbeddingGemma) is not changed, because its sliding windows
+    already do.
     """
     if getattr(model.config, "use_bidirectional_attention", False):
         return

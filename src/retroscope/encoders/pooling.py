@@ -33,7 +33,7 @@ def last_token(hidden: Hidden, mask: Mask) -> Pooled:
 def last_column(hidden: Hidden, mask: Mask) -> Pooled:
     """Return the state in the last column of the padded batch, which is padding if the tokenizer pads on the right.
 
-    Only for the protocol `ielab-2025`, which was published with it.
+    It is only for the protocol `ielab-2025`, which uses it as published.
     """
     return hidden[:, -1]
 
@@ -54,7 +54,7 @@ def weighted_mean(hidden: Hidden, mask: Mask, skipped: int = 0) -> Pooled:
     """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2).
 
     Args:
-        skipped: number of tokens before those of the mask, by which their positions are higher.
+        skipped: number of tokens before those of the mask; their positions are higher by this number.
     """
     weights = ((mask.cumsum(dim=1) + skipped) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)
@@ -96,7 +96,7 @@ def pooling(name: str, skipped: int = 0) -> Pooling:
     """Return the pooling function of a name; for "cls+mean", both vectors side by side.
 
     Args:
-        skipped: tokens of the prompt, where they are not pooled: `weighted_mean` counts them all the same, as
+        skipped: number of prompt tokens, if they are not pooled. `weighted_mean` still counts their positions, as
             sentence-transformers does.
     """
     parts = name.split(JOIN)
@@ -149,8 +149,8 @@ def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
     reason = "the text is empty" if empty else "the tokenizer merges the prompt's last token with the text"
     other = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
     raise EncoderError(
-        f"no token of this text is left to pool: {excerpt(encoder.tokenizer.decode(row))} has {len(row)} tokens, as "
-        f"many as belong to the prompt {excerpt(recipe.prompt)}, which this model does not pool ({reason})",
+        f"no token of this text is left to pool: {excerpt(encoder.tokenizer.decode(row))} has {len(row)} tokens, all "
+        f"of them tokens of the prompt {excerpt(recipe.prompt)}, which this model does not pool ({reason})",
         where=encoder.name,
         fix=f"remove this text{other}",
     )

@@ -44,12 +44,12 @@ class PrecisionEffect:
     """The effect of a precision on a mean over queries, measured on some of the queries (a pilot).
 
     Attributes:
-        precision: its name.
-        quantity: what was measured, e.g. "harm of the top 1 % over random neurons (RR@10)".
-        queries: of the pilot.
+        precision: name of the precision.
+        quantity: name of what was measured, e.g. "harm of the top 1 % over random neurons (RR@10)".
+        queries: number of queries in the pilot.
         exact: the mean in float32.
         reduced: the mean in this precision.
-        standard_error: of their difference, paired by query.
+        standard_error: standard error of the difference, paired by query.
     """
 
     precision: str
@@ -106,7 +106,7 @@ def precision_effect(
     effect = PrecisionEffect(precision, quantity, len(change), float(np.mean(exact)), float(np.mean(reduced)), error)
     if not abs(effect.difference) <= TOLERANCE:  # not finite: refused, too
         raise SettingsError(
-            f"precision {precision} is not accurate enough, since a difference of at most {TOLERANCE:g} is allowed: "
+            f"precision {precision} is not accurate enough (the difference may be at most {TOLERANCE:g}): "
             f"{effect.words()}",
             where=where,
             fix=f"use precision {EXACT}, e.g. --precision {EXACT}",

@@ -31,12 +31,12 @@ def with_random_weights(of: Retriever, seed: int) -> Retriever: ...
 def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriever:
     """Return a copy with weights from the architecture's own random initialisation.
 
-    Towers that share weights in the original share them in the copy. The global random state is not touched.
+    Towers that share weights in the original share them in the copy. The global random state is not changed.
 
     Args:
         of: an encoder, or a retriever with both its towers.
-        seed: of the draw; a second tower with weights of its own is drawn with `seed + 1`. If these are the weights
-            with which the training of the model began, others are drawn, and the proof of loading says so.
+        seed: seed of the draw; a second tower that does not share its weights is drawn with `seed + 1`. If these are
+            the weights with which the training of the model began, others are drawn, and the proof of loading says so.
     """
     if isinstance(of, Encoder):
         return _copy(of, seed)

@@ -31,7 +31,7 @@ class RecipeFacts(TypedDict):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything besides the weights that decides the vector of a text.
+    """Everything, except the weights, that determines the vector of a text.
 
     Attributes:
         pooling: a name in `POOLINGS`.
@@ -42,7 +42,7 @@ class Recipe:
         padding_side: where a batch is padded, "right" or "left".
         pad_to_max: pad every batch to `max_length` instead of to its longest text.
         pool_prompt: whether the prompt's tokens are pooled (False: INSTRUCTOR-style models).
-        causal: whether attention looks back only; None leaves it to the architecture.
+        causal: whether attention is causal; None leaves it to the architecture.
         head: what is applied to the pooled last layer, in order, e.g. ("dense", "normalize").
         normalize_layers: L2-normalise the pooled vector of every layer.
         truncate_dim: leading dimensions kept of the final vector (Matryoshka); None keeps all.

@@ -70,10 +70,10 @@ class TokenMemory:
         """Return the token ids of every text, from the cache or by tokenising it.
 
         Args:
-            reading: digest of what makes token ids of a text, 64 bytes at most.
-            texts: any, in any order, repeated or not.
-            tokenise: called with those that are not known, each once.
-            lasting: whether the digest means the same in another process.
+            reading: digest of everything that determines the token ids of a text, at most 64 bytes.
+            texts: texts in any order; they may repeat.
+            tokenise: called with the texts that are not known yet, each once.
+            lasting: whether the digest has the same meaning in another process.
         """
         if lasting and self._folder is not None:
             self._lasting.add(reading)

@@ -205,8 +205,8 @@ def _same_values(theirs: Tensor, mine: Tensor) -> bool:
 def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: str) -> LoadingProof:
     """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor; else return the evidence.
 
-    `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors
-    are compared with the files, so that one that was silently initialised is caught as well.
+    `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors are
+    also compared with the files, which reveals a tensor that was silently initialised.
     """
     comparison = compare_with_disk(model, disk)
     reshaped = [f"{name}: checkpoint {tuple(a)}, model {tuple(b)}" for name, a, b in info["mismatched_keys"]]

@@ -45,12 +45,13 @@ def pair_operations(encoder: Encoder) -> float:
 def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "text"], precision: str = EXACT) -> float:
     """Return the operations per second of forward passes over made-up texts of typical length.
 
-    The pass is timed `PASSES` times, and the median counts: where other work holds up one of them, the plan of a study
-    is not too long by that factor.
+    The pass is timed `PASSES` times, and the median counts. So other work that slows one pass down does not make the
+    estimate of a study too long.
 
     Args:
-        lengths: tokens of the texts that will be encoded; their median, weighted by tokens, is the typical one.
-        precision: of the pass, a name in `encoders.precision.PRECISION_NAMES`.
+        lengths: numbers of tokens of the texts that will be encoded; the timed length is their median, weighted by
+            tokens.
+        precision: precision of the pass, a name in `encoders.precision.PRECISION_NAMES`.
     """
     length = _typical(np.asarray(lengths))
     batch = encoding_budget(encoder.device)

@@ -16,10 +16,10 @@ class Engine:
     """The engine that computes the shards: this process, or a Ray cluster.
 
     Attributes:
-        name: "local", this process; "ray", actors of a Ray cluster.
-        address: of the cluster; None: one is started on this machine for the run.
-        workers: number of actors; None: as many as the cluster has room for.
-        told: receives what happened, in sentences: shards that were done again, workers that were lost.
+        name: "local" (this process) or "ray" (actors of a Ray cluster).
+        address: address of the cluster; None: one is started on this machine for the run.
+        workers: number of actors; None: as many as fit into the cluster.
+        told: called with sentences about the run: shards that were computed again, workers that were lost.
     """
 
     name: str = "local"
@@ -43,7 +43,7 @@ class Engine:
     def run(self, job: Job, progress: Count | None = None) -> RunTally:
         """Compute all unfinished shards of a job by the chosen engine.
 
-        A job that only this process can do is done here, whatever the engine.
+        A job that only this process can compute runs here with either engine.
 
         Raises:
             EngineError: if some are missing after all attempts; all others are done.
@@ -67,7 +67,7 @@ def engine_of(text: str, workers: int | None = None, told: Callable[[str], None]
     """Return the engine for an option's text: `local`, `ray`, or `ray:ADDRESS`.
 
     Raises:
-        SettingsError: for another name, or a number of workers that it cannot have.
+        SettingsError: for an unknown name, or a number of workers that the engine cannot have.
     """
     name, _, address = text.partition(":")
     return Engine(name, address or None, workers, told)

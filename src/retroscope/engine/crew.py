@@ -19,8 +19,8 @@ class Member:
     """One worker: a Ray actor with its open calls.
 
     Attributes:
-        calls: what was asked and is not answered: reference -> (shard, or None for its start; time of the call).
-        attempt: number of starts in this place without an arrival.
+        calls: open calls: reference -> (shard, or None for the start of the worker; time of the call).
+        attempt: number of starts in this place after which no worker arrived.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Crew:
     """All workers of one run on Ray.
 
     Attributes:
-        members: by name.
-        dismissed: why places of the crew stay empty.
+        members: members by name.
+        dismissed: reasons why places of the crew stay empty.
     """
 
     def __init__(self, ray: Any, job: Job, size: int) -> None:

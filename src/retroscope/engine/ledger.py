@@ -27,7 +27,7 @@ class Ledger:
     """Completion records of shards: key, device and versions, and the SHA-256 of every file.
 
     Attributes:
-        equipment: kind of device and versions of libraries of the worker at hand.
+        equipment: kind of device and versions of libraries of this worker.
     """
 
     storage: Storage

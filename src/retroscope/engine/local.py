@@ -16,8 +16,8 @@ def run_here(job: Job, progress: Count | None = None) -> RunTally:
     """Compute all unfinished shards in order; an error ends the run but keeps finished shards.
 
     Args:
-        progress: told (items done, items in all) after every shard that was computed; those of an earlier run are
-            told together, before the first.
+        progress: called with (items done, items in all) after every computed shard; the shards of an earlier run are
+            reported together, before the first.
     """
     report = progress or (lambda done, total: None)
     tally, started = RunTally(), time.perf_counter()

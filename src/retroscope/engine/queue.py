@@ -15,8 +15,8 @@ class Queue:
     """Queue of a job's shards, each waiting, with a worker, done, or missing.
 
     Attributes:
-        missing: shard that is given up -> the last error, or the shard that it needs and that is missing.
-        failures: shard -> errors of its attempts so far.
+        missing: shard that was given up -> its last error, or the missing shard that it needs.
+        failures: shard -> errors of its earlier attempts.
     """
 
     def __init__(self, shards: Iterable[Shard], attempts: int = ATTEMPTS, lookahead: int = LOOKAHEAD) -> None:

@@ -38,9 +38,9 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
     """Compute all unfinished shards on a Ray cluster.
 
     Args:
-        address: of the cluster; None: one is started on this machine, and ends with the process.
-        workers: number of actors; None: as many as the cluster has room for.
-        progress: told (items done, items in all) after every shard.
+        address: address of the cluster; None: one is started on this machine, and ends with the process.
+        workers: number of actors; None: as many as fit into the cluster.
+        progress: called with (items done, items in all) after every shard.
 
     Raises:
         EngineError: if the cluster is mixed, has no room, or if shards are missing after all attempts.

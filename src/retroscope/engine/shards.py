@@ -12,10 +12,10 @@ class Shard:
     """One piece of work: done completely or not at all, by any worker, always with the same bytes.
 
     Attributes:
-        name: unique in its job; names its record.
-        key: SHA-256 of all that makes its content.
-        size: items in it, for the progress.
-        payload: what a worker needs to do it; travels to the worker, so it is small.
+        name: name, unique in its job; its completion record has the same name.
+        key: SHA-256 of everything that determines its content.
+        size: number of its items, for the progress.
+        payload: data that a worker needs to compute it; it is sent to the worker, so it is small.
         needs: names of earlier shards of the job whose files it reads.
     """
 
@@ -55,14 +55,14 @@ class Job:
     """A list of shards with the worker, or the factory of workers, that computes them.
 
     Attributes:
-        ledger: where completion is recorded.
-        shards: in an order in which each comes after those that it needs; read once.
-        total: items of all shards.
+        ledger: ledger in which completion is recorded.
+        shards: the shards, each after those that it needs; read once.
+        total: number of items of all shards.
         count: number of shards.
-        worker: at hand in this process.
-        recruit: makes such a worker in another process; None: only this process can do the work.
+        worker: the worker of this process.
+        recruit: makes a worker in another process; None: only this process can do the work.
         accelerators: number of GPUs that a worker takes.
-        threads: of a worker on a processor.
+        threads: number of threads of a worker on a CPU.
     """
 
     ledger: Ledger
@@ -80,15 +80,15 @@ class RunTally:
     """Tally of a run: items computed and items kept, times, workers and failures.
 
     Attributes:
-        done: items of shards that were computed.
-        kept: items of shards that an earlier run did.
-        seconds: of the whole run.
+        done: number of items in computed shards.
+        kept: number of items in shards of an earlier run.
+        seconds: seconds of the whole run.
         arrived: seconds until the first worker was ready.
         computing, writing: seconds of all workers together.
-        by_worker: worker -> items that it computed.
-        again: how shards stood whose records could not be trusted -> how many were computed again.
+        by_worker: worker -> number of items that it computed.
+        again: reason why the record of a shard could not be trusted -> number of shards computed again.
         lost: workers that vanished, and why.
-        retried: shards that failed -> the last error; they were done later.
+        retried: shards that failed at first and were computed later -> their last error.
     """
 
     done: int = 0

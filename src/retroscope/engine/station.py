@@ -20,7 +20,7 @@ class Arrival:
 
     Attributes:
         equipment: kind of device and versions of libraries.
-        error: empty if it is ready.
+        error: error of the start; empty if the worker is ready.
     """
 
     host: str
@@ -33,9 +33,9 @@ class ShardReport:
     """Outcome of one shard: its previous state, its error, and its times.
 
     Attributes:
-        standing: how it stood before.
-        error: empty if it is done.
-        computing, writing: seconds that it took.
+        standing: state of the shard before.
+        error: error of the computation; empty if the shard is computed.
+        computing, writing: seconds of computing and of writing.
     """
 
     standing: Standing

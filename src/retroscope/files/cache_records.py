@@ -25,10 +25,10 @@ class CacheOrigin:
     """What an entry of a cache was made from: models, collection, analysis and software.
 
     Attributes:
-        models: their names.
-        collection: its name.
-        analysis: that it is of; "" where several share it.
-        software: library -> version, of those whose change makes the entry useless.
+        models: names of the models.
+        collection: name of the collection.
+        analysis: name of its analysis; "" if several share it.
+        software: library -> version, for the libraries whose change makes the entry useless.
         form: number of its format; entries of an earlier one are useless.
     """
 
@@ -44,11 +44,11 @@ class EntryKind:
     """One kind of cache entry, and the function that finds damage to it.
 
     Attributes:
-        name: as it is printed.
-        pattern: of the paths of its entries below the cache.
+        name: name that is printed.
+        pattern: pattern of the paths of its entries below the cache.
         form: number of the format that this version writes.
         recorded: whether every entry of today's format has a record of its origin.
-        damages: lists the files of an entry that are not what was written.
+        damages: function that lists the damaged files of an entry.
     """
 
     name: str

@@ -36,7 +36,7 @@ def clean(value: Any) -> Any:
 def impersonal(value: Any) -> Any:
     """Return JSON-like values with `~` for the user's home folder, and without secrets.
 
-    For paths and commands, not for ids and texts, which are data.
+    Use it for paths and commands, not for ids and texts, which are data.
     """
     if isinstance(value, dict):
         return {k: impersonal(v) for k, v in value.items()}

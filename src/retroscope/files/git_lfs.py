@@ -11,7 +11,7 @@ def refuse_pointer(path: Path, kind: type[RetroscopeError]) -> None:
     """Refuse a file that is a Git LFS pointer.
 
     Raises:
-        RetroscopeError: of this kind.
+        RetroscopeError: an error of the given kind, if the file is such a pointer.
     """
     with path.open("rb") as file:
         is_pointer = file.read(len(POINTER)) == POINTER

@@ -15,7 +15,7 @@ LOCK = ".retroscope.lock"  # in the folder, as long as a run writes to it
 def held(folder: Path) -> Iterator[None]:
     """Lock a folder for this process until the block ends; nested blocks may lock it again.
 
-    The system releases the lock of a process that is gone, so a lock file that a killed run left stops nobody.
+    The system releases the lock of a process that has ended, so the lock file of a killed run blocks nobody.
 
     Raises:
         SettingsError: if another process writes to it.

@@ -40,10 +40,10 @@ def new_beside(path: Path) -> Iterator[Path]:
 def remove_abandoned(*folders: Path, name: str = "*") -> list[Path]:
     """Remove and return partial files and folders that killed runs left in these folders, except those in use.
 
-    A folder that such a run had moved away, to replace it, comes back.
+    If such a run had moved a folder away to replace it, the folder is moved back.
 
     Args:
-        name: of the places that they are beside; a pattern.
+        name: pattern of the files or folders beside which partial ones are looked for.
     """
     removed = []
     for partial in (found for folder in folders for found in folder.glob(f".{name}.????????{PARTIAL}")):

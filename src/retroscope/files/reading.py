@@ -49,9 +49,9 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
     """Convert any error that a library raises while it reads a file to a Retroscope error.
 
     Args:
-        kind: of the error.
-        what: could not be done, as in "cannot load the tokenizer"; the library's own first line follows.
-        where: file, or folder, that is read; an error of Retroscope without a place gets it, too.
+        kind: class of the error.
+        what: the task that failed, e.g. "cannot load the tokenizer"; the first line of the library's message follows.
+        where: file or folder that is read; an error of Retroscope without a place also gets it.
     """
     try:
         yield
@@ -86,7 +86,7 @@ def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
     """Return the path that a user or file names, with `~` expanded; it need not exist.
 
     Raises:
-        RetroscopeError: of this kind, where no path can be called so: too long, `~nobody`, a NUL inside.
+        RetroscopeError: an error of the given kind, if the name cannot be a path: too long, `~nobody`, a NUL inside.
     """
     try:
         path = Path(given).expanduser()
@@ -101,7 +101,7 @@ def check_file(path: Path, kind: ErrorClass) -> None:
     """Refuse anything but a readable regular file, e.g. a folder, a pipe, a device or a loop of links.
 
     Raises:
-        RetroscopeError: of this kind.
+        RetroscopeError: an error of the given kind, if the file cannot be read.
     """
     try:
         mode = path.stat().st_mode
@@ -122,7 +122,7 @@ def open_bytes(path: Path, kind: ErrorClass) -> Iterator[IO[bytes]]:
     """Open a regular file, and unpack it if its first two bytes show that it is gzipped.
 
     Raises:
-        RetroscopeError: of this kind, for what is no regular file, and while a damaged or swollen gzip is read.
+        RetroscopeError: an error of the given kind, if this is no regular file, or a gzip is damaged or swells too far.
     """
     check_file(path, kind)
     try:
@@ -208,7 +208,7 @@ def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
     """Yield the number (from 1) and the text of every line; UTF-8 with or without byte-order mark, gzipped or not.
 
     Raises:
-        RetroscopeError: of this kind, for other encodings, and for a line of more than `LONGEST_LINE` bytes.
+        RetroscopeError: an error of the given kind, for another encoding, or a line of more than `LONGEST_LINE` bytes.
     """
     offset, empty = 0, 0
     with open_bytes(path, kind) as file:
@@ -240,7 +240,7 @@ def read_whole(path: Path, kind: ErrorClass, largest: int = LARGEST_DOCUMENT) ->
     """Return the text of a regular file in UTF-8.
 
     Raises:
-        RetroscopeError: of this kind, for anything else, and for one of more than `largest` bytes.
+        RetroscopeError: an error of the given kind, for anything else, and for more than `largest` bytes.
     """
     check_file(path, kind)
     with foreign(kind, "this cannot be read", path):

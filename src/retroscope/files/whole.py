@@ -31,8 +31,8 @@ def write_whole(path: Path, content: bytes) -> Path:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a new file for writing; it replaces `path` if the block ends without an error.
 
-    It gets the permissions of any new file, as the umask says. On an error the old file stays as it was. The content is
-    on the disk before it takes its place, so that no loss of power leaves an empty file there.
+    The file gets the usual permissions of a new file (umask). On an error the old file stays unchanged. The content is
+    on the disk before the file is renamed, so a loss of power leaves no empty file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
@@ -81,7 +81,7 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
     """Refuse to replace a report that belongs to another document, or folders that Retroscope did not write.
 
     Args:
-        document: that a report of this kind has beside its page.
+        document: the document that such a report has beside its page.
         replaced: folders below `folder` that the report replaces as a whole.
 
     Raises:
@@ -136,8 +136,8 @@ def file_digest(file: Path) -> str:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Make a folder to fill; it replaces `path` if the block ends without an error.
 
-    Files of an earlier report are not in it. On an error the old folder stays as it was. Its `.retroscope` lists the
-    checksums of its files, which `open_sealed` reads.
+    The new folder has no files of an earlier report. On an error the old folder stays unchanged. The file `.retroscope`
+    in the folder lists the checksums of its files, which `open_sealed` reads.
 
     Raises:
         SettingsError: if `path` holds files that no report wrote.

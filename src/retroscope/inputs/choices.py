@@ -13,7 +13,8 @@ from retroscope.probing.tasks import build_task, repeated
 def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str) -> tuple[Candidates, ...]:
     """Return every pair (query, relevant passage) with its hard negatives.
 
-    Under the published protocol those supplied with the data are repeated up to the number that the largest N needs.
+    Under the published protocol, the negatives supplied with the data are repeated until there are enough for the
+    largest N.
     """
     pairs = pairs_of(negatives, protocol)
     if protocol == PUBLISHED_PROTOCOL and negatives.how == GIVEN:

@@ -38,8 +38,8 @@ def tower_tests(encoder: Encoder) -> list[SelfTest]:
 def doubts(self_tests: Mapping[str, list[SelfTest]]) -> tuple[str, ...]:
     """Return a warning for each failed self-test; every score of that tower carries these warnings."""
     return tuple(
-        f"{tower} tower fails its self-test {test.name!r}: {test.detail} changes a vector by {test.value:.2g} "
-        f"of its length (rounding allows {test.tolerance:.2g})"
+        f"{tower} tower fails its self-test {test.name!r}: {test.detail}: a vector changes by {test.value:.2g} "
+        f"of its length (rounding explains at most {test.tolerance:.2g})"
         for tower, tests in self_tests.items()
         for test in tests
         if not test.passed
@@ -50,7 +50,7 @@ def refuse_blind(retriever: Retriever, ranked: Retrieval, collection: Collection
     """Refuse a retriever if its rankings show that it gives different texts the same vector.
 
     Raises:
-        AnalysisError: every ranking would be by id alone.
+        AnalysisError: if the vectors are equal, because every ranking would then be by id alone.
     """
     if ranked.blind:
         raise AnalysisError(

@@ -26,7 +26,7 @@ def pair_of(
     """Load both models of a pair, with distinct names even if their folders have the same name.
 
     Args:
-        backbone: the first, where it is loaded already.
+        backbone: the backbone, if it is already loaded.
     """
     one, two = backbone or retriever_of(before, "backbone"), retriever_of(after, "retriever")
     if before is None or after is None or one.name != two.name or before.load.name or after.load.name:

@@ -28,7 +28,7 @@ def check_pair(before: Retriever, after: Retriever) -> None:
 def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
     """Return the backbone with the retriever's similarity, so that an effect is due to the weights alone.
 
-    One that the user gave stays. `own_similarity` keeps that of its checkpoint where it differs.
+    A similarity that the user gave is kept. `own_similarity` records the checkpoint's similarity if it differs.
     """
     if backbone.similarity == retriever.similarity or backbone.similarity_source == USER:
         return backbone
@@ -40,7 +40,8 @@ def compared_like(backbone: Retriever, retriever: Retriever) -> Retriever:
 def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
     """List differences of two models apart from the weights, because they are confounded with fine-tuning.
 
-    One recipe may end texts with EOS where the other's tokenizer does: what makes the same tokens is no difference.
+    One recipe may add EOS to a text and the other's tokenizer may do so: fields that give the same tokens are no
+    difference.
     """
     pairs: dict[str, tuple[object, object]] = {"similarity": (before.similarity, after.similarity)}
     for tower in ("query", "passage"):
@@ -59,7 +60,7 @@ def same_tokens(one: Encoder, two: Encoder) -> bool:
 
 
 def same_weights(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders compute with equal weights, whatever their recipes are."""
+    """Return whether two encoders have equal weights; their recipes may differ."""
     if one.backbone is two.backbone:
         return True
     mine, theirs = one.backbone.state_dict(), two.backbone.state_dict()

@@ -51,19 +51,20 @@ def sampled(
     """Return a collection of these queries with at most `passages` passages: the whole corpus, or a sample of it.
 
     Queries are drawn in an order that is stratified by their number of judged passages, and none is skipped. For each
-    judged passage there are `hard` others: the best ranked passages, one of each query and ranking in turn, rank by
-    rank; passages that nobody ranks come last, at random. The first `ENOUGH` queries are drawn even where their judged
-    passages leave no room for that; the sample then has those and the same part of `passages` besides. Where the
-    queries run out, the sample is smaller than `passages`, but has `FEWEST` at least.
+    judged passage the sample has `hard` other passages: the best ranked ones, one from each query and ranking in turn,
+    rank by rank; passages that no ranking contains come last, at random. The first `ENOUGH` queries are drawn even if
+    their judged passages leave no room for the other passages; the sample then has their judged passages and, in
+    addition, as many competing passages as `passages` allow otherwise. If the queries run out, the sample is smaller
+    than `passages`, but has at least `FEWEST`.
 
     A larger sample of the same seed and rankings contains a smaller one.
 
     Args:
-        queries: those that may be drawn.
-        passages: of the sample, at most, but for the first queries; 0: the whole corpus.
-        seed: of the order of queries, and of passages that nobody ranks.
-        rankings: over the whole corpus; a query that one does not rank has none there.
-        hard: passages that compete, for each judged passage.
+        queries: queries that may be drawn.
+        passages: number of passages of the sample, at most (the first queries may exceed it); 0: the whole corpus.
+        seed: seed of the order of the queries, and of the passages that no ranking contains.
+        rankings: rankings over the whole corpus; a ranking may lack some queries.
+        hard: number of competing passages for each judged passage.
     """
     if not is_sampled(collection, passages):
         return _narrowed(collection, queries, collection.passages)
@@ -88,7 +89,8 @@ def sampled(
 def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Generator) -> list[str]:
     """Return the queries in a random order whose every beginning has nearly the right share of each stratum.
 
-    Strata are `STRATA` equal parts of the queries by their number of judged passages, equal numbers together.
+    The `STRATA` strata are equal parts of the queries by their number of judged passages; queries with equal numbers
+    are together.
     """
     counts = np.asarray(judged)
     below = np.searchsorted(np.sort(counts), counts, side="left") / max(1, len(counts))

@@ -14,7 +14,7 @@ def check_sources(settings: StudySettings) -> StudySettings:
     """Return the settings after checking that every path in them exists; hub names are not checked.
 
     Raises:
-        EncoderError, CollectionError, SettingsError: for the first path with nothing there, or with data in no known
+        EncoderError, CollectionError, SettingsError: for the first path that does not exist, or whose data has no known
             format.
     """
     for model in (settings.before, settings.after, *settings.trainings):
@@ -29,7 +29,7 @@ def check_sources_and_pooling(settings: StudySettings) -> StudySettings:
 
     Raises:
         UnknownPoolingError: for the first model whose files record no pooling if the settings give none.
-        EncoderError, CollectionError, SettingsError: as `check_sources`.
+        EncoderError, CollectionError, SettingsError: for the reasons of `check_sources`.
     """
     for model in (check_sources(settings).before, settings.after, *settings.trainings):
         look_for_pooling(model)
@@ -62,7 +62,7 @@ def refuse_source_as_output(settings: StudySettings, out: Path) -> None:
     """Refuse an output folder that is the folder of a model or of a collection.
 
     Raises:
-        SettingsError: that names the folder.
+        SettingsError: with the name of the folder.
     """
     for what, source in _folders(settings):
         if source.is_dir() and out.resolve() == source.resolve():

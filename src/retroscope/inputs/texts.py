@@ -14,10 +14,10 @@ class TowerTexts:
     """The tokenised texts of one tower, and how they are encoded.
 
     Attributes:
-        ids: of the texts.
+        ids: ids of the texts.
         rows: token ids of each text.
-        tokens: padded tokens of a batch, at most.
-        precision: of the passes (see `encoders.precision`).
+        tokens: largest number of padded tokens in a batch.
+        precision: precision of the passes (see `encoders.precision`).
         collection: its name.
     """
 
@@ -34,7 +34,7 @@ def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tok
 
     Args:
         tower: "query" or "passage".
-        batch_tokens: padded tokens of a batch; None takes what suits the device.
+        batch_tokens: number of padded tokens in a batch; None chooses a number that suits the device.
     """
     encoder = retriever.tower(tower)
     if tower == "query":

@@ -11,16 +11,14 @@ from retroscope.encoders.pooling import POOLINGS
 def unrelated_texts(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Compare the similarity of unrelated texts before and after; contrastive training should lower it.
 
-    Nothing is said where the pooling of either is not known.
+    It yields nothing if the pooling of either model is not known.
     """
     if any(r.passage.recipe.pooling not in POOLINGS for r in (before, after)):
         return
     means = [float(unrelated_cosines(r.passage).mean()) for r in (before, after)]
-    said = f"mean cosine of sentences about unrelated things: {means[0]:.3f} before, {means[1]:.3f} after"
+    said = f"mean cosine of sentences about unrelated topics: {means[0]:.3f} before, {means[1]:.3f} after"
     if means[1] - means[0] > RISE:
-        fix = (
-            "a threshold on scores no longer means the same; look at anisotropy by layer, and at what it was trained on"
-        )
-        yield Finding(WARNING, "similarities", f"{said}, a rise by more than {RISE:g}: texts were drawn together", fix)
+        fix = "choose thresholds on scores again; check anisotropy by layer, and the training data"
+        yield Finding(WARNING, "similarities", f"{said}, a rise by more than {RISE:g}: they moved together", fix)
     else:
         yield Finding(PASSED, "similarities", said)

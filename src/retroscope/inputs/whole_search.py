@@ -22,10 +22,10 @@ class WholeSearch:
     """Rankings and scores of every judged query over the whole corpus, by every unmodified model and BM25.
 
     Attributes:
-        rankings: of every model, and of BM25: the best `DEPTH` passages of each query.
-        runs: model -> query id -> (passage id, score), best first, as deep as was asked for.
+        rankings: the best `DEPTH` passages of each query, by every model and by BM25.
+        runs: model -> query id -> (passage id, score), best first, to the requested depth.
         qrels: query id -> judged passage -> grade.
-        depth: passages a query that `runs` hold.
+        depth: number of passages that `runs` hold for each query.
     """
 
     rankings: tuple[Ranked, ...]
@@ -37,11 +37,11 @@ class WholeSearch:
         """Compare each measure's mean on a sample with that on the whole corpus, over the same queries.
 
         Args:
-            model: whose measures; one that was not searched with has no row.
-            sample: (query, measure), of the intact model over the sample.
+            model: the model whose measures are compared; no row for a model that was not searched with.
+            sample: scores of the intact model on the sample, (query, measure).
 
         Raises:
-            ValueError: for a measure that looks deeper than the rankings that were kept.
+            ValueError: for a measure that needs deeper rankings than those that were kept.
         """
         if model not in self.runs:
             return []
@@ -69,7 +69,8 @@ def whole_search(
 
     Args:
         vectors: model -> both towers' vectors of the collection.
-        deepest: passages a query that measures look at (`retrieval.measures.depth`); at least `DEPTH` are kept.
+        deepest: number of passages of a ranking that the measures read (`retrieval.measures.depth`); at least `DEPTH`
+            are kept.
     """
     queries = collection.judged_queries
     k = max(DEPTH, deepest)

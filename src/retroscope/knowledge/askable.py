@@ -14,10 +14,10 @@ class AskableFacts:
     """Facts whose objects a tokenizer knows, and facts that cannot be asked.
 
     Attributes:
-        known: facts whose object has no token for unknown words, in their order. Their objects are the candidates.
-        unknown: facts whose object has such a token: the model reads another text than the object.
-        alone: those of `known` without a competitor, because all objects of the relation are right answers: P@1 would
-            be 1 for every model. `relation_clozes` leaves them out.
+        known: facts whose object consists of known tokens, in their order. Their objects are the candidates.
+        unknown: facts whose object has a token for unknown words, so that the model reads another text than the object.
+        alone: facts of `known` without a competitor, because all objects of the relation are correct answers, so that
+            P@1 would be 1 for every model. `relation_clozes` leaves them out.
     """
 
     known: tuple[Fact, ...]

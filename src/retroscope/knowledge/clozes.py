@@ -53,14 +53,14 @@ class RelationClozes:
     """The tokenised facts of one relation with one wording, and the candidate objects.
 
     Attributes:
-        rows: places of the facts in their set.
-        subjects: of each fact.
-        contexts: of each fact, with its own object.
+        rows: positions of the facts in their set.
+        subjects: subject of each fact.
+        contexts: contexts of each fact, with its own object.
         objects: the distinct objects of the relation, which are its candidates.
-        tokens: of each object.
-        answers: place of each fact's object in `objects`.
-        right: [fact, object], True for other right answers, which are no competitors.
-        kind: how the model predicts.
+        tokens: tokens of each object.
+        answers: index of each fact's object in `objects`.
+        right: [fact, object], True for other correct answers, which are no competitors.
+        kind: what the model predicts, see `LanguageHead.kind`.
         mask: id of the mask token; of a causal model it is not used.
     """
 
@@ -111,7 +111,7 @@ class RelationClozes:
     def context(self, fact: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return what the model sees of a fact's cloze: the tokens before the object and, if it is masked, after it.
 
-        Wordings with equal contexts are one wording to the model.
+        For the model, wordings with equal contexts are one wording.
         """
         context = self.contexts[fact]
         return tuple(context.before), tuple(context.after) if self.kind == "masked" else ()
@@ -133,17 +133,17 @@ def relation_clozes(
 ) -> RelationClozes | None:
     """Tokenise the facts of one relation with a wording that this kind of model can read.
 
-    A causal model reads only what is before the object, so a cloze must name its subject there. The tokens of an object
-    are those in a cloze of the more frequent kind, beginning with the object or not. Facts in whose cloze the object
-    has other tokens are left out, and facts without a competitor, whose answer is always first; their objects remain
-    candidates.
+    A causal model reads only the words before the object, so the subject must be among them. An object may have other
+    tokens at the beginning of a cloze than within it; the tokens of the more frequent kind of cloze are used. Facts in
+    whose cloze the object has other tokens are left out. Facts without a competitor, whose answer is always first, are
+    left out, too. The objects of all these facts remain candidates.
 
     Args:
         facts: (place in the set, fact).
         wording: 0 for the cloze, k for the k-th paraphrase.
 
     Returns:
-        None where no fact has such a wording.
+        None if no fact has such a wording.
     """
     asked = [(row, fact, fact.clozes[wording]) for row, fact in facts if wording < len(fact.clozes)]
     if kind == "causal":
@@ -185,7 +185,7 @@ def right_answers(facts: Sequence[Fact]) -> dict[str, set[str]]:
 def _further_answers(
     kept: Sequence[Fact], answers: Mapping[str, set[str]], number: Mapping[str, int]
 ) -> Bool[np.ndarray, "fact object"]:
-    """Mark the correct answers of each fact besides its own object."""
+    """Mark the correct answers of each fact other than its own object."""
     right = np.zeros((len(kept), len(number)), dtype=bool)
     for row, fact in enumerate(kept):
         for name in answers[fact.id] - {fact.object}:

@@ -39,11 +39,11 @@ class LinearReadout:
     """Read-out with a fitted linear map for every layer.
 
     Attributes:
-        mean, scale: of the states of each layer over the neutral text.
+        mean, scale: mean and scale of the states of each layer, over the neutral text.
         weight, bias: A and b of each layer.
         prior: c of each layer.
-        output: U, a row a word.
-        columns: token id -> its row of `output`, -1 where it has none.
+        output: U, one row for each word.
+        columns: token id -> its row of `output`, -1 if it has none.
         loss: cross entropy of each layer on held-out neutral text.
     """
 
@@ -71,7 +71,7 @@ class Lesson:
     """Training data of a read-out: states of neutral text at every layer, and the token that each predicts.
 
     Attributes:
-        held_out: rows that are not fitted to.
+        held_out: rows that no read-out is fitted to.
     """
 
     states: Float[Tensor, "layer row dim"]
@@ -86,7 +86,7 @@ def fit_readout(
 
     Args:
         output: the output matrix of the backbone.
-        words: token ids that it shall know; targets are among them.
+        words: token ids that the read-out can predict; they include the targets.
     """
     columns = torch.full((len(output),), -1, dtype=torch.long)
     columns[words] = torch.arange(len(words))

@@ -28,7 +28,7 @@ class Recalled:
         measures: [read-out, layer, fact, measure] in the order of `MEASURES`.
         vocabulary: [read-out, layer, fact] rank of an answer of one token among all tokens; NaN for other answers, and
             for a read-out that does not know all tokens.
-        first: [read-out, layer, fact] place of the object with the highest score; `TIED` where several share it.
+        first: [read-out, layer, fact] index of the object with the highest score; `TIED` if several objects share it.
     """
 
     measures: Float[np.ndarray, "readout layer fact measure"]
@@ -47,8 +47,8 @@ def recall(
 
     Args:
         readouts: name -> read-out of this encoder.
-        seed: of the draw of other subjects.
-        on_facts: receives the number of facts of each part that is done.
+        seed: seed of the draw of other subjects.
+        on_facts: called with the number of facts read since the last call.
     """
     n_layers, n_facts = encoder.anatomy.n_blocks + 1, len(clozes.rows)
     scores = np.empty((len(readouts), n_layers, n_facts, len(clozes.objects)), dtype=np.float32)
@@ -132,8 +132,8 @@ def measured(
 ) -> Float[np.ndarray, "fact measure"]:
     """Return the measures of one layer and read-out for each fact.
 
-    Objects of equal score share their ranks. An object with the tokens of the answer ranks before it: the model cannot
-    know which of the two it names.
+    Objects of equal score share their ranks. Another object with the same tokens as the answer ranks before it, because
+    the model cannot tell which of the two it names.
     """
     facts = np.arange(len(scores))
     own = scores[facts, clozes.answers].astype(np.float64)
@@ -163,7 +163,7 @@ def _hit_and_rank(scores: np.ndarray, clozes: RelationClozes) -> tuple[np.ndarra
 def most_frequent(clozes: RelationClozes) -> Float[np.ndarray, "fact"]:
     """Return the P@1 of always answering the relation's most frequent object, counted over the same facts.
 
-    It is 0 for a fact whose answer has the tokens of another object, as its P@1 is.
+    It is 0 for a fact whose answer has the tokens of another object, like the fact's P@1.
     """
     counts = np.bincount(clozes.answers, minlength=len(clozes.objects))
     top = counts == counts.max()

@@ -31,10 +31,10 @@ def states_at(
 ) -> Float[Tensor, "layer position dim"]:
     """Return the states of every layer at the requested positions, in order, in float32 on the CPU.
 
-    Layers below the last pass through the final norm of the model, as the last one does.
+    States of the layers below the last pass through the final norm of the model, like those of the last layer.
 
     Args:
-        on_batch: receives the number of places of each batch that is done.
+        on_batch: called after each batch with its number of positions.
     """
     starts = torch.tensor([0, *(len(place.at) for place in places)]).cumsum(0).tolist()
     norm = final_norm(encoder) if encoder.anatomy.post_norm else None

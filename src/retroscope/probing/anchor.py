@@ -36,7 +36,7 @@ class Anchor:
     """The retriever's similarity with a fitted scale for each column, towards which a learned probe shrinks.
 
     Attributes:
-        unit: spread of the similarity within a training choice; infinite where it has none.
+        unit: spread of the similarity within a training choice; infinite if there is no spread.
         scale: `a`, for a similarity of unit spread, at least `LEAST_SCALE`.
         converged: whether the fit of `a` converged.
     """
@@ -56,9 +56,9 @@ def fit_anchor(
     """Fit the scale of the similarity, without other features, on training choices.
 
     Args:
-        similarity: of the training choices.
-        targets: place of the right candidate of each.
-        sizes: N of each column.
+        similarity: similarities of the training choices.
+        targets: index of the relevant candidate of each choice.
+        sizes: number N of candidates in each column.
     """
     unit = spread(similarity)
     problems = Problems(centred(similarity) / unit, targets, sizes, torch.full((len(sizes),), SCALE_RIDGE))

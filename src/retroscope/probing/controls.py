@@ -27,8 +27,8 @@ def own_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) 
 def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
     """Replace every query by a query with another text in the same part (a derangement of texts).
 
-    The accuracy that remains does not come from reading the query. Another query of the same text would be the query
-    itself. A part with a single text keeps it.
+    The remaining accuracy does not come from reading the query. Queries with the same text are never exchanged for one
+    another. A part with a single text keeps it.
     """
     _, first, of_text = np.unique(texts, return_index=True, return_inverse=True)
     own = first[of_text][choices.query]  # queries of one text have one vector: the first stands for all
@@ -47,10 +47,10 @@ def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
 def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
     """Label as correct, in every choice, the candidate with the largest hash of passage and seed.
 
-    The control task by type of Hewitt & Liang 2019, section 2: the passage alone decides, so a
-    probe that memorises passages is right again wherever the same passages come back. Above
-    chance on the test means that passages are on both sides of the split; the accuracy on the
-    training choices is what the probe can memorise.
+    This is the control task by type of Hewitt & Liang 2019, section 2. The label depends on the passage alone, so a
+    probe that memorises passages is correct whenever the same passages occur again. A test accuracy above chance means
+    that passages are on both sides of the split. The accuracy on the training choices shows how much the probe can
+    memorise.
     """
     distinct, places = np.unique(choices.passages, return_inverse=True)
     hashes = np.array([_hash(passage, seed) for passage in distinct.tolist()])
@@ -65,11 +65,11 @@ def _hash(passage: int, seed: int) -> int:
 
 @dataclass(frozen=True)
 class Control:
-    """One control of a probe: what it changes of queries, labels or weights.
+    """One control of a probe: its change of queries, labels or weights.
 
     Attributes:
-        queries: which query each choice reads.
-        labels: which candidate counts as right.
+        queries: function that gives the query that each choice reads.
+        labels: function that gives the candidate that counts as right.
         random_weights: probe the vectors of the random-weight copy instead of the retriever's.
     """
 
@@ -93,9 +93,9 @@ class View:
     Attributes:
         controls: names, in the order of the first axis of the targets.
         parts: "train", "validation", "test" ... with the queries that these controls read.
-        targets: part -> (control, size, choice) place of the right candidate.
-        sizes: the N of the second axis.
-        seed: seed of what is random.
+        targets: part -> (control, size, choice) index of the candidate that counts as right.
+        sizes: the numbers N of the second axis.
+        seed: seed of everything random.
     """
 
     controls: tuple[str, ...]
@@ -117,7 +117,7 @@ def views(
 
     Args:
         names: controls on the vectors of one model (see `controls_on`).
-        texts: number of the distinct text of every query.
+        texts: for every query, the number of its distinct text.
     """
     readers = dict.fromkeys(CONTROLS[name].queries for name in names)
     grouped = [tuple(name for name in names if CONTROLS[name].queries is reader) for reader in readers]

@@ -37,10 +37,10 @@ class Problems:
     """Multinomial logit problems over the same choices; column c uses the first `sizes[c]` candidates.
 
     Attributes:
-        features: x, best centred within each choice (a shift common to its candidates changes nothing).
-        targets: place of the right candidate.
+        features: x, ideally centred within each choice (a shift that all candidates share changes nothing).
+        targets: index of the relevant candidate.
         ridge: > 0, weight of |w|^2 / 2 beside the mean loss of a choice.
-        offset: what is added to w.x before any weight is fitted; 0 everywhere by default.
+        offset: number that is added to w.x before any weight is fitted; 0 everywhere by default.
     """
 
     features: Float[Tensor, "choice candidate feature"]
@@ -60,8 +60,8 @@ class Fit:
         gradient: length of the gradient, as a share of its length at w = 0.
         excess: the loss is at most this far above its minimum, |gradient|^2 / (2 ridge), in nats;
             a certificate, because the ridge makes the loss strongly convex.
-        iterations: until `excess` met the tolerance.
-        converged: whether it did.
+        iterations: number of iterations until `excess` met the tolerance.
+        converged: whether `excess` met the tolerance.
     """
 
     weights: FeatureWeights
@@ -75,7 +75,7 @@ class Fit:
 def fit_choices(problems: Problems, *, tolerance: float = 1e-5, max_iterations: int = 300) -> Fit:
     """Fit every column until its loss is proved to be within `tolerance` nats of the minimum.
 
-    A column that does not get there within `max_iterations` comes back with `converged` False.
+    A column that does not converge within `max_iterations` is returned with `converged` False.
     """
     rows = _rows(problems.features)
     metric = preconditioner(rows, problems.ridge)

@@ -34,11 +34,11 @@ def probe(
     """Measure whether relevance is readable at each layer: run every probe and control for every layer, N and seed.
 
     Args:
-        candidates: longer lists of negatives than needed (100, say) leave more to train on.
-        random_weights: the same texts through the same architecture with random weights; the control
-            "random_weights" is left out, with a warning, where none is given.
-        texts: query id -> number of its distinct text (`Collection.query_texts`): queries of one text count as one
-            observation where a ridge is chosen, and in every interval over the scores. None: all are distinct.
+        candidates: lists of negatives; longer lists than needed (e.g. 100) leave more choices to train on.
+        random_weights: vectors of the same texts by the same architecture with random weights. Without them, the
+            control "random_weights" is left out, with a warning.
+        texts: query id -> number of its distinct text (`Collection.query_texts`). Queries of one text count as one
+            observation in the choice of a ridge and in every interval over the scores. None: all texts are distinct.
         progress: called with (steps done, steps in all), or True, False, None: see `display.shown`.
 
     Raises:
@@ -81,9 +81,9 @@ class Round:
     """One split of the choices with the views of its controls; both are the same for every layer.
 
     Attributes:
-        tests: views that train, validate and test.
-        message: every choice in the order of the online code.
-        codes: views of the message; none unless "mdl" is asked for.
+        tests: views with training, validation and test parts.
+        message: all choices in the order of the online code.
+        codes: views of the message; empty unless "mdl" is requested.
     """
 
     split: Split
@@ -121,7 +121,7 @@ def _plan(
             f"the controls {settings.chosen_controls} need a copy of the model with random weights, which was not "
             f"given",
             where="probing",
-            fix="give the vectors of a copy with random weights (random_weights=VECTORS), or add the control 'none'",
+            fix="give the vectors of such a copy (random_weights=VECTORS), or add 'none' to the controls",
         )
     return ProbePlan(
         task=task,

@@ -66,8 +66,8 @@ def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
 def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[Tensor, "control size choice"]:
     """Return the code length of each choice in bits under the Bayesian mixture of the experts' log probabilities.
 
-    An expert is trusted by the probability that it gave to all choices before; the sum telescopes
-    to -log2 of the mean over experts of their probability of the whole message.
+    The weight of an expert is the probability that it gave to all earlier choices. The sum telescopes to -log2 of the
+    mean, over experts, of their probability of the whole message.
     """
     before = chances.double().cumsum(dim=3) - chances
     trust = before.log_softmax(dim=2)

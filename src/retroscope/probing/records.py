@@ -6,8 +6,8 @@ from typing import NotRequired, TypedDict
 class ProbeRecord(TypedDict):
     """The accuracy of one probe under one control, at one N and layer, with its interval over queries.
 
-    `seed_sd` is the spread over seeds. `train_accuracy` is None where nothing was fitted, `selectivity` under a
-    control. `side` names the model of a comparison.
+    `seed_sd` is the standard deviation over seeds. `train_accuracy` is None if nothing was fitted, and `selectivity` is
+    None under a control. `side` names the model in a comparison.
     """
 
     side: NotRequired[str]

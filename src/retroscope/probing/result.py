@@ -28,14 +28,13 @@ class ProbeResult:
         model: name of the retriever.
         scores: (query, probe, control, passages, layer) accuracy of each query: the mean over its
             choices and over the seeds that tested it.
-        by_seed: (seed, probe, control, passages, layer) mean over the queries that the seed
-            tested. Under "default" the seeds test different queries, so their spread holds the
-            sampling of queries, too.
-        mdl: (query, control, passages, layer) code length of each query in bits, the mean over its
-            choices and seeds; None unless "mdl" was asked for.
+        by_seed: (seed, probe, control, passages, layer) mean over the queries that the seed tested. Under "default" the
+            seeds test different queries, so their spread includes the sampling of queries.
+        mdl: (query, control, passages, layer) code length of each query in bits, the mean over its choices and seeds;
+            None unless "mdl" was requested.
         fits: (seed, probe, control, passages, layer) training accuracy, ridge, iterations, gradient,
             excess and converged (see `ProbeOutcome`).
-        split_sizes: (seed, part) choices that trained, validated and tested.
+        split_sizes: (seed, part) number of choices for training, validation and test.
         layer_names: label of each layer.
         recipe: how the numbers were made.
         warnings: reasons not to trust them.

@@ -24,11 +24,11 @@ class Protocol:
 
     Attributes:
         split: how a seed divides the choices.
-        probes: those that run when the settings name none.
-        controls: those that run when the settings name none.
-        first_seed: the first seed; the others count up from it.
-        first_index_wins: `concat` gives a tie to the slot with the lowest index, as published.
-        as_given: choices are the rows of the source as they stand; a negative may be relevant.
+        probes: probes that run if the settings name none.
+        controls: controls that run if the settings name none.
+        first_seed: the first seed; the others are the next numbers.
+        first_index_wins: whether `concat` gives a tie to the slot with the lowest index, as published.
+        as_given: whether choices are the unchanged rows of the source, in which a negative may be relevant.
     """
 
     split: Callable[[Task, int], Split]

@@ -41,9 +41,9 @@ class Split:
     """The choices of one seed for training, selection (ridge, epoch) and report.
 
     Attributes:
-        seed: draws everything that is random under this split.
-        own_negatives: the test's negatives come from the test's passages alone, so they are easier.
-        repeats: test choices whose query text is also that of a query in training.
+        seed: seed of everything random in this split.
+        own_negatives: whether the negatives of the test come only from the test's passages, so that they are easier.
+        repeats: test choices whose query text also occurs in training.
     """
 
     seed: int
@@ -130,7 +130,7 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
     """Split as ielab-2025 did: a random share of the *choices* for training, the rest for selection and report.
 
     Raises:
-        AnalysisError: for a single choice, which leaves none to train on.
+        AnalysisError: for a single choice, because none would be left for training.
     """
     if len(task.query) < 2:
         raise AnalysisError(
@@ -192,7 +192,7 @@ def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            f"a split has too few choices, because its parts share no query and no passage: {', '.join(short)}",
+            f"a split has too few choices, since its parts may share no query and no passage: {', '.join(short)}",
             where=f"split of seed {split.seed}",
             fix="use more queries, a larger corpus, longer lists of negatives, or fewer passages a choice",
         )

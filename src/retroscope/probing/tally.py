@@ -21,7 +21,7 @@ class ProbePlan:
     """Plan of a grid of probes: the labels of every measured axis.
 
     Attributes:
-        controls: those of the settings that can be measured with the vectors at hand.
+        controls: controls of the settings that can be measured with the given vectors.
     """
 
     task: Task

@@ -39,7 +39,7 @@ class Task:
             first, then `NOBODY`.
         size: the largest N; every choice has at least N-1 negatives.
         texts: number of the distinct text of each query.
-        dropped: choices of the source that had too few negatives.
+        dropped: number of choices of the source that had too few negatives.
     """
 
     query_ids: tuple[str, ...]
@@ -74,8 +74,8 @@ def build_task(
     all N are measured on the same queries.
 
     Args:
-        texts: query id -> number of its distinct text; None where every query has a text of its own.
-        as_given: a negative may be a relevant passage of its query, as in the published rows.
+        texts: query id -> number of its distinct text; None if all texts are distinct.
+        as_given: whether a negative may be a relevant passage of its query, as in the published rows.
 
     Raises:
         AnalysisError: if no choice is left, or a negative is a relevant passage of its query.

@@ -29,7 +29,7 @@ class ProbeTrial:
         queries: one vector for each distinct query of the task.
         passages: one vector for each distinct passage of the task.
         similarity: how the retriever compares them, "dot" or "cosine".
-        texts: number of the distinct text of each query; those of one text are one observation.
+        texts: for each query, the number of its distinct text; queries of one text are one observation.
     """
 
     queries: TextVectors
@@ -73,8 +73,8 @@ class ProbeOutcome:
         accuracy: credit of every choice.
         train_accuracy: mean credit of the training choices under the fit that is reported; NaN
             where nothing is fitted.
-        ridge: chosen on the validation queries; NaN where the probe has none.
-        iterations: of the solver; epochs for `concat`; 0 where nothing is fitted.
+        ridge: ridge chosen on the validation queries; NaN if the probe has none.
+        iterations: iterations of the solver; epochs for `concat`; 0 if nothing is fitted.
         gradient: length of the gradient at the end, as a share of its length at the start.
         excess: bound on the loss above its minimum, in nats.
         converged: whether `excess` met the tolerance.

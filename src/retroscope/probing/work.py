@@ -19,9 +19,9 @@ def probes_seconds(settings: ProbeSettings, choices: int, width: int, layers: in
     """Estimate the seconds of all probes, controls, N and seeds on some layers of one model.
 
     Args:
-        choices: candidates lists that are split.
-        width: numbers of a vector.
-        layers: that are probed.
+        choices: number of candidate lists that are split.
+        width: number of dimensions of a vector.
+        layers: number of layers that are probed.
     """
     features = {"passage_only": width, "elementwise": width, "bilinear": width + settings.rank**2}
     sizes = len(settings.passages) * len(settings.ridge)

@@ -53,8 +53,8 @@ def extract(
     Args:
         plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
-        texts: the texts again; read once more, in order.
-        place: folder or URL of the group; its content must have been made by the same plan.
+        texts: the same texts again, in order; they are read once more.
+        place: folder or URL of the group; an existing group must have been made by the same plan.
         progress: receives (texts done, texts in all) after every window.
         engine: where windows are computed; the vectors are the same.
 
@@ -142,10 +142,10 @@ def extract_in_one_pass(
 ) -> None:
     """Compute the vectors of a plan, and those of further plans in the same pass over the texts.
 
-    `extract` of each opens them afterwards. Where no plan beside it can be filled, nothing is done.
+    `extract` of each plan opens its store afterwards. If no other plan can share the pass, nothing is done.
 
     Args:
-        beside: plans that share its pass (`shares_pass`), and the folders of their stores.
+        beside: other plans that share the pass (`shares_pass`), with the folders of their stores.
     """
     with ExitStack() as locks:
         own, *others = [_locked_store(*each, locks) for each in ((plan, folder), *beside)]

@@ -27,7 +27,7 @@ class Inventory:
     Attributes:
         first: for each text, the position of the first text with the same token ids.
         lengths: tokens of each text, special tokens included.
-        truncated: number of texts that reach the maximum length (cut there, or just that long).
+        truncated: number of texts that reach the maximum length (they are cut there, or have exactly this length).
         fingerprint: SHA-256 over the token ids of every text, in order.
     """
 
@@ -55,11 +55,11 @@ class Inventory:
 def take_inventory(encoder: Encoder, texts: Iterable[str], progress: Callable[[int], None] | None = None) -> Inventory:
     """Tokenise every text once, and record lengths and repetitions.
 
-    Repetition is decided on token ids (128-bit digests of them), which is what the model sees:
-    texts that differ only beyond the cut get the very same vector, hence exact ties.
+    Texts with the same token ids (by their 128-bit digests) count as the same text, because the model sees only these
+    ids. Texts that differ only beyond the cut therefore have the same vector, and tie exactly.
 
     Args:
-        progress: told how many texts are tokenised, and 0 before the first.
+        progress: called with the number of texts tokenised so far, and with 0 before the first.
     """
     digest = hashlib.sha256()
     keys = bytearray()  # a list of digests would take 60 bytes a text more

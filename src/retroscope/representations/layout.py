@@ -25,11 +25,10 @@ def create_arrays(
 ) -> None:
     """Create a zarr group with the arrays `vectors` (text, layer, dim) and `final` (text, out) at `place`.
 
-    A window of texts is one shard (one file, written atomically); inside it each layer is a
-    chunk of its own, so that one layer is read without the others. Every chunk ends in a CRC-32C. Nothing is
-    compressed: float32 vectors shrink by 7 %, and decompressing them takes three times as long as reading them
-    (`benchmarks/search.py`). Older stores, which are, are read as they are.
-    What was not written reads as NaN, never as a plausible zero.
+    A window of texts is one shard (one file, written atomically). Each layer in it is a separate chunk, so that one
+    layer can be read without the others. Every chunk ends in a CRC-32C. Nothing is compressed, because float32 vectors
+    shrink only by 7 %, and decompressing them takes three times as long as reading them (`benchmarks/search.py`). Older
+    stores, which are compressed, can still be read. Missing values read as NaN, never as a plausible zero.
     """
     (n, depth, dim), (_, out) = shapes
     made: dict[str, Buffer] = {}

@@ -35,9 +35,9 @@ class StoreBeside:
     """The store of another plan that is filled in the same pass.
 
     Attributes:
-        plan: of this store.
-        worker: writes into it.
-        ledger: of this store, where its own extraction looks for what is done.
+        plan: plan of this store.
+        worker: worker that writes into this store.
+        ledger: ledger of this store, in which its own extraction looks up finished shards.
     """
 
     plan: ExtractionPlan
@@ -77,7 +77,7 @@ class OnePassWorker:
     def write(self, payload: Window, content: list[WindowVectors]) -> tuple[str, ...]:
         """Write a window to every store, to the worker's own last, and return the names of the files in its own.
 
-        So a window that is done in its own store is done in the others.
+        So a window that is complete in its own store is complete in the others.
         """
         own, *others = content
         for store, one in zip(self.beside, others, strict=True):

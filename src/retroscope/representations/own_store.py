@@ -18,10 +18,10 @@ from retroscope.representations.store import VectorStore, open_store
 
 
 def create_store(plan: ExtractionPlan, place: Location) -> None:
-    """Create the empty store of a plan so that nobody ever sees a part of it.
+    """Create the empty store of a plan atomically.
 
-    A folder is made beside its place and renamed. If another run was quicker, its store stands (they are the same) and
-    this one goes.
+    The folder is made under another name and then renamed. If another run was faster, its store is kept (both are the
+    same) and this one is removed.
     """
     if is_url(place):
         _write_empty(plan, place)

@@ -26,8 +26,8 @@ class Lexicon:
     """The vocabulary of a tokenizer as words: the word of every token, and which tokens are words.
 
     Attributes:
-        words: of every token, folded.
-        says: whether a token is a word.
+        words: word of every token, folded.
+        says: for every token, whether it counts as a word.
     """
 
     words: tuple[str, ...]
@@ -67,7 +67,8 @@ def top_tokens(
 
     Args:
         vectors: pooled states of the last layer, or of a lower one after the final norm.
-        centre: logits that are subtracted before, so that a vector says what it has more of than others.
+        centre: logits that are subtracted first, so that a vector decodes to the words that are more probable in it
+            than in others.
     """
     silent = torch.from_numpy(~lexicon.says)
     found = []

@@ -25,9 +25,9 @@ class Remake:
     """Repair of a store: computes damaged windows again, given the positions of their first texts.
 
     Attributes:
-        place: of the store.
+        place: folder or URL of the store.
         sources: start of a window -> starts of the earlier windows from which repeated texts are copied.
-        write: computes and writes the windows of a store with these starts, in order.
+        write: function that computes and writes the windows with these starts, in order.
     """
 
     place: Location
@@ -81,8 +81,8 @@ def remake_damaged(store: VectorStore) -> None:
 def damaged_files(folder: Path) -> list[Path]:
     """Return the damaged files of a store, and the missing ones if it is finished.
 
-    Every chunk is read and compared with its CRC-32C. Where the description of group or arrays is damaged, no chunk can
-    be read, and the description of the group stands for all.
+    Every chunk is read and compared with its CRC-32C. If the description of the group or of its arrays is damaged, no
+    chunk can be read; the list then has only the description of the group.
     """
     try:
         store = open_store(folder)

@@ -90,9 +90,9 @@ def plan_towers(
     """Plan the query and the passage tower; every text is read and tokenised once.
 
     Args:
-        inventories: of this collection's texts, by tower and by what makes token ids of a text; those that are
-            missing are taken and added.
-        progress: told (tower's texts, texts tokenised, texts in all).
+        inventories: inventories of this collection's texts, by tower and by everything that determines the token ids of
+            a text; missing ones are taken and added.
+        progress: called with (tower's texts, texts tokenised, texts in all).
     """
     settings = settings or ExtractionSettings()
     known = {} if inventories is None else inventories
@@ -148,7 +148,7 @@ def extract_towers(
     """Compute, resume or open the vectors that `plan_towers` planned.
 
     Args:
-        beside: towers of other retrievers; those that share a pass with one of these are made with it.
+        beside: towers of other retrievers; a tower that shares a pass with one of these is computed in that pass.
     """
     query, passage = (tower.extract(progress, engine, beside) for tower in towers)
     recipe = {

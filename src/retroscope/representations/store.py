@@ -21,10 +21,10 @@ class VectorStore:
     """An open zarr group and its two arrays.
 
     Attributes:
-        vectors: (text, layer, dim): layers 0 .. L, and where `normed`, layers 0 .. L-1 with the final norm after them.
-        final: (text, out).
-        remake: makes shards again that turn out to be damaged, by the positions of their first texts; None: damage is
-            an error.
+        vectors: (text, layer, dim): layers 0 .. L; if `normed`, followed by layers 0 .. L-1 with the final norm.
+        final: (text, out): final vectors.
+        remake: function that computes damaged shards again, given by the positions of their first texts; None: damage
+            is an error.
     """
 
     group: zarr.Group

@@ -30,7 +30,7 @@ class Window:
     Attributes:
         start: position of the first text in the corpus.
         first: for each text, the position of the first text of the corpus with the same token ids.
-        lengths: tokens of each text.
+        lengths: number of tokens of each text.
     """
 
     start: int
@@ -51,7 +51,7 @@ class WindowFormat:
     Attributes:
         shape: (layers, dim, out) of one text's vectors.
         dtype: number format of the stored vectors.
-        tokens: padded tokens of one forward pass.
+        tokens: number of padded tokens in one forward pass.
         normed: whether the layers below the last are stored with the final norm, too.
     """
 
@@ -167,8 +167,8 @@ class WindowRecruit:
     Attributes:
         source: where the encoder is loaded from.
         encoder: fingerprint that the loaded encoder must have.
-        place: of the store.
-        threads: of a forward pass on a processor.
+        place: folder or URL of the store.
+        threads: number of threads of a forward pass on a CPU.
     """
 
     source: EncoderSource
@@ -200,7 +200,7 @@ class WindowRecruit:
 
 
 def equipment(device: str) -> dict[str, str]:
-    """Return what determines the bits of a vector besides model and text: kind of device, library versions."""
+    """Return what else, beside model and text, determines the bits of a vector: kind of device, library versions."""
     kind = torch.device(device)
     if kind.type == "cuda":
         name = torch.cuda.get_device_name(kind)

@@ -46,9 +46,9 @@ class Ruling:
 
     Attributes:
         numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
-        outcome: of the rule.
-        value, low, high: the statistic with its interval; None: it has none.
-        what: which cell or numbers it is of, or why there is none.
+        outcome: outcome of the rule.
+        value, low, high: the statistic with its interval; None if there is none.
+        what: the cell or numbers that it is about, or the reason why there are none.
     """
 
     numbers: str
@@ -139,8 +139,8 @@ def _measured_changes(study: PublishedStudy, pair: tuple[MeasuredTrial, Measured
 def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellChange], numbers: str) -> Ruling:
     """Apply a claim's rule to the changes of accuracy by N and layer.
 
-    A claim that some cell changed is corrected for the choice of the largest. That every cell is unchanged is an
-    intersection-union test: each cell at the whole error rate (Berger and Hsu 1996).
+    A claim that some cell changed is corrected for the choice of the largest change. A claim that every cell is
+    unchanged is an intersection-union test, in which each cell is tested at the whole error rate (Berger and Hsu 1996).
     """
     quantile = simultaneous_quantile(study, len(changes))
     largest = max(changes, key=lambda one: abs(one.change))

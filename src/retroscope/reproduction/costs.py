@@ -30,7 +30,7 @@ class FigureCost:
     Attributes:
         figure: its number.
         downloads, disk, memory: gigabytes.
-        seconds: of encoding and attribution; probes and statistics come besides.
+        seconds: seconds of encoding and attribution; probes and statistics take additional time.
     """
 
     figure: int

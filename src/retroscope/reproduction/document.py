@@ -38,7 +38,8 @@ class CorrectedFacts(TypedDict):
 class NeuronCounts(TypedDict):
     """Counts of active neurons in one FFN matrix of one layer.
 
-    `share` is the mean over examples, None without any; `dropped` counts those that the published maps leave out.
+    `share` is the mean over examples, None without examples; `dropped` counts the active neurons that the published
+    maps leave out.
     """
 
     part: str
@@ -135,7 +136,7 @@ class Bracket(TypedDict):
 class Results(TypedDict):
     """The whole document of a reproduction's results.
 
-    `choices` is by data set, `states` counts points by state, and `made_up` is true where any trial is.
+    `choices` is by data set, `states` counts points by state, and `made_up` is true if any trial is made up.
     """
 
     schema: int

@@ -29,8 +29,8 @@ class Exhibit:
     Attributes:
         name: stable name.
         kind: "defect" of the published protocol, or "departure" of this reproduction.
-        title: in words.
-        published, corrected: what the paper does, and what is done instead.
+        title: title in words.
+        published, corrected: the published procedure, and the corrected one.
         measure: name in `MEASURES` of the function that measures its effect.
     """
 
@@ -50,7 +50,7 @@ class MeasuredEffect:
         of: what was measured, e.g. a model on a data set.
         quantity: name of the number.
         value: the number; None where it cannot be measured here.
-        made_up: whether it is of made-up weights or texts.
+        made_up: whether it was measured on made-up weights or texts.
     """
 
     of: str

@@ -43,8 +43,8 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
     """Write the page, tables and figures from a folder's results, and return the path of the page.
 
     Args:
-        folder: with `results.json`.
-        chosen: figures that the page shows; none: all.
+        folder: the folder with `results.json`.
+        chosen: figures that the page shows; empty: all.
 
     Raises:
         DamageError: if the results are not what was written.

@@ -27,7 +27,7 @@ class Workplace:
     """Folders that a reproduction reads and writes.
 
     Attributes:
-        study: that is reproduced.
+        study: the study that is reproduced.
         scale: how much is measured.
         out: folder of all results.
         cache: folder of the vectors.
@@ -57,8 +57,8 @@ class MeasuredTrial:
 
     Attributes:
         trial: what was measured.
-        measurement: of its analysis.
-        facts: what it was read from, and whether that is made up.
+        measurement: measurement of its analysis.
+        facts: sources of the trial, and whether they are made up.
     """
 
     trial: ModelTrial

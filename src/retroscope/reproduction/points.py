@@ -41,7 +41,8 @@ class PointState(StrEnum):
 class ReportedChoices:
     """Range of the number of choices behind the paper's accuracies, as its stars imply.
 
-    A star at a small difference needs at least `low` choices, a missing star at a large one at most `high`.
+    A star at a small difference implies at least `low` choices; a missing star at a large difference implies at most
+    `high`.
     """
 
     low: float
@@ -55,11 +56,11 @@ class PointResult:
     Attributes:
         figure: number of the figure.
         point: the published accuracy.
-        ours: accuracy measured here; None: not run.
+        ours: accuracy measured here; None if it was not run.
         error: its standard error.
-        tolerance: how far all points of the figure together may be apart.
-        single_limit: how far this point may be apart at .05, uncorrected for the others.
-        state, reason: what the difference means, and why.
+        tolerance: largest difference allowed at this point if all points of the figure are tested together.
+        single_limit: largest difference allowed at .05 if this point is tested alone, without correction.
+        state, reason: the outcome of the point, and its reason.
     """
 
     figure: int
@@ -81,8 +82,8 @@ class PointResult:
 def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
     """Return the range of the unknown number of choices with which all significance stars, and missing stars, agree.
 
-    The published test is Student's t for two samples of n zeros and ones each; at thousands of choices it is the
-    normal test with the variance p (1 - p) of each side. Differences are taken as large, or as small, as the errors of
+    The published test is Student's t for two samples of n zeros and ones each; at thousands of choices it is the normal
+    test with the variance p (1 - p) of each side. Differences are taken to be as large, or as small, as the errors of
     printing and reading allow.
     """
     of = {(one.model, one.passages, one.layer): one for one in study.points if one.data == data}
@@ -138,8 +139,8 @@ def point_results(
     """Compare every published point of a figure with ours.
 
     Args:
-        number: of the figure.
-        measured: (data, model) -> its trial under the published protocol, of those that are done.
+        number: number of the figure.
+        measured: (data, model) -> its trial under the published protocol, for the finished trials.
     """
     points = study.points_of(study.figure(number))
     return [_point_result(study, number, point, measured.get((point.data, point.model)), len(points))

@@ -23,9 +23,9 @@ class PublishedModel:
 
     Attributes:
         label: its name in the paper's figures.
-        source: hub name; of the passage tower where `query` is given.
+        source: hub name; that of the passage tower if `query` is given.
         query: hub name of the query tower.
-        needs: hub names that `source` reads besides, e.g. the base of an adapter.
+        needs: further hub names that `source` reads, e.g. the base of an adapter.
         pooling: "cls", "mean" or "eos", as the paper calls them.
         backbone: name of the model that it was fine-tuned from; "" for a backbone.
         published_at_random: whether the published code loads an encoder of it with random weights.
@@ -65,12 +65,12 @@ class PublishedData:
     Attributes:
         label: its name in words.
         source: hub name.
-        folder: of its parquet files in the repository.
+        folder: folder of its parquet files in the repository.
         splits: kind of a figure -> the split that it reads.
-        rows: split -> about how many rows it has (question, positive and negatives).
-        queries: split -> about how many questions it has.
-        gigabytes: about how much is downloaded.
-        about: how it was made.
+        rows: split -> approximate number of its rows (question, positive and negatives).
+        queries: split -> approximate number of its questions.
+        gigabytes: approximate size of the download.
+        about: description of how it was made.
     """
 
     label: str
@@ -88,11 +88,11 @@ class PublishedFigure:
     """One figure of the paper: its kind, data set and models.
 
     Attributes:
-        number: the paper's.
+        number: number of the figure in the paper.
         kind: "probes" or "neurons".
         data: name of its data set.
         models: names of its models, backbones first.
-        tower: whose neurons are counted; "" for probes.
+        tower: tower whose neurons are counted; "" for probes.
     """
 
     number: int
@@ -109,12 +109,12 @@ class Claim:
 
     Attributes:
         name: stable name.
-        claim: the sentence.
-        figure, model: the fine-tuned model and the figure that it is read from.
+        claim: sentence of the claim.
+        figure, model: the figure that the claim is about, and the fine-tuned model in it.
         statistic: a name in `claims.STATISTICS`.
-        expects: what the claim says of the statistic: "changed", "unchanged", "higher" or "lower".
+        expects: what the claim says about the statistic: "changed", "unchanged", "higher" or "lower".
         part: FFN matrix of a statistic of neurons.
-        layers: first and last layer of it; empty: all.
+        layers: first and last layer of the claim; empty: all layers.
     """
 
     name: str
@@ -133,7 +133,7 @@ class PublishedPoint:
 
     Attributes:
         data, model: names in the study.
-        passages: N, the candidates of a choice.
+        passages: number N of candidates of a choice.
         layer: 0 is the embedding output.
         accuracy: as printed.
         star: whether the paper marks it as significantly different from the backbone.
@@ -152,20 +152,20 @@ class PublishedStudy:
     """A published study: its models, data sets, figures, claims and published accuracies.
 
     Attributes:
-        name: as it is typed.
-        title, authors, venue: of the paper.
-        credit: where its numbers come from.
-        numbering: what a reader must know of the numbers of figures.
+        name: name that a user types.
+        title, authors, venue: title, authors and venue of the paper.
+        credit: source of its numbers.
+        numbering: what a reader must know about the numbers of the figures.
         margin: the smallest difference of accuracies that matters here.
-        level: of intervals and tests.
+        level: confidence level of intervals and tests.
         reading_error, rounding_error: the largest error of reading a point, and of printing it.
         layer_tests: pooling -> the number of tests that the paper corrects for.
-        passages: every N of its probes.
-        models, data: by name.
-        downloads: hub name of a model -> about how many gigabytes it has.
-        revision: of everything on the hub.
-        figures: in order.
-        claims: in order.
+        passages: all numbers N of its probes.
+        models, data: models and data sets by name.
+        downloads: hub name of a model -> its approximate size in gigabytes.
+        revision: revision of everything on the hub.
+        figures: the figures, in order.
+        claims: the claims, in order.
         points: every published accuracy.
     """
 

@@ -18,8 +18,8 @@ def reproduce(place: Workplace, figures: Sequence[PublishedFigure], progress: Pr
     """Measure the figures, and return the path of the page; a stopped run resumes with the same call.
 
     Args:
-        figures: to measure; the results hold whatever of the others the folder has.
-        progress: told (what, done, total).
+        figures: figures to measure; the results also hold the other figures that the folder has.
+        progress: called with (what, done, total).
     """
     study, out = place.study, place.out
     hub = made_up_hub(out / HUB, study) if place.scale.name == SMOKE else None

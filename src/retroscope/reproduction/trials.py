@@ -23,10 +23,10 @@ class Scale:
 
     Attributes:
         name: "smoke" or "full".
-        limit_queries: questions whose rows are read, drawn at random; None: all.
-        examples: protocol -> texts or queries whose neurons are attributed.
-        seeds: of the probes' splits; None: as many as the protocol has.
-        device: that models run on.
+        limit_queries: number of questions whose rows are read, drawn at random; None: all.
+        examples: protocol -> number of texts or queries whose neurons are attributed.
+        seeds: number of splits of the probes; None: as many as the protocol has.
+        device: device that models run on.
         assignments: further settings.
     """
 
@@ -55,7 +55,7 @@ class ModelTrial:
         kind: "probes" or "neurons".
         data, model: names in the published study.
         protocol: "ielab-2025" or "default".
-        tower: whose neurons are attributed; "" for probes.
+        tower: tower whose neurons are attributed; "" for probes.
     """
 
     kind: str

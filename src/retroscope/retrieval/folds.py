@@ -22,7 +22,7 @@ Folds = Int[np.ndarray, "query"]
 def query_folds(collection: Collection, n: int, seed: int) -> Folds:
     """Return the fold, 0 to n - 1, of every judged query, in the collection's order.
 
-    Groups of linked queries are shuffled by `seed` and dealt out, the largest first, to the emptiest fold.
+    Groups of linked queries are shuffled by `seed` and then, the largest first, assigned to the emptiest fold.
 
     Raises:
         AnalysisError: if the queries cannot be divided: one group fills more than twice an even share.

@@ -27,7 +27,7 @@ class Space:
     """Unit-length vectors of one set of queries and passages, raw or whitened, with the relevant passages.
 
     Attributes:
-        queries: one row a judged query.
+        queries: one row for each judged query.
         passages: one row a passage.
         relevant: the rows of the relevant passages of every query.
     """
@@ -47,10 +47,10 @@ class FoldHead:
 
     Attributes:
         fold: the fold whose queries it maps.
-        space: name of the view it starts from.
-        penalty: one of `PENALTIES`; infinite where no map was better than the identity.
+        space: name of the view that it starts from.
+        penalty: one of `PENALTIES`; infinite if no map was better than the identity.
         queries: the fold's mapped query vectors.
-        rows: which queries these are.
+        rows: row numbers of these queries.
     """
 
     fold: int
@@ -65,11 +65,11 @@ def cross_fitted(
 ) -> list[FoldHead]:
     """Fit a head for every fold, without the fold's queries and their relevant passages.
 
-    The next fold in turn selects view and penalty, by the reciprocal rank of its queries' relevant passages among one
-    another; of equals the larger penalty. The other folds train.
+    The next fold selects view and penalty by the reciprocal rank of its queries' relevant passages among one another;
+    of equal choices, the one with the larger penalty. The other folds train.
 
     Args:
-        spaces: the views to start from, by name; the first is used where no other is better.
+        spaces: the views to start from, by name; the first is used if no other is better.
         folds: the fold of every query; no two folds share a relevant passage.
         penalties: the penalties to select from, the largest first.
     """

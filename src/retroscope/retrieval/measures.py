@@ -48,8 +48,8 @@ def check_computed(names: Sequence[str], qrels: dict[str, dict[str, int]]) -> No
     """Refuse measures that cannot be computed from these judgments, before anything is encoded.
 
     Raises:
-        SettingsError: that names the measures that their provider cannot compute with them: gdeval (ERR, nDCG with
-            exponential gains) reads numbers as query ids only, and grades up to 4.
+        SettingsError: with the measures that their provider cannot compute from these judgments: gdeval (ERR, nDCG with
+            exponential gains) reads only query ids that are numbers, and grades up to 4.
     """
     run = {query: [(passage, -float(k)) for k, passage in enumerate(judged)] for query, judged in qrels.items()}
     failing = []
@@ -75,9 +75,9 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
     """Warn of measures whose cut-off exceeds the depth of the ranking or a small corpus.
 
     Args:
-        names: of the measures.
-        passages: that are searched.
-        searched: what they are, e.g. "sample".
+        names: names of the measures.
+        passages: number of passages that are searched.
+        searched: name of what is searched, e.g. "sample".
     """
     cutoffs = {name: parse_measure(name).params.get("cutoff") for name in names}
     beyond = [
@@ -93,10 +93,10 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
 def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[str]) -> xr.DataArray:
     """Return the value of each measure for each judged query, with the dimensions (query, measure).
 
-    The order of the run decides, not its scores: tied scores are ranked as the run ranks them,
-    whatever the provider of a measure would do with a tie (from a file, ir-measures breaks them as trec_eval
-    does, but RR@k, which it computes itself, by the lesser id). A query without results scores 0, and one whose grades
-    are all 0 or less has what a measure says of a query without a relevant passage: 0, but for the share of judged.
+    The order of the run decides, also between passages with equal scores. Without this, the providers of the measures
+    would break ties differently: ir-measures breaks them as trec_eval does, but ranks the smaller id first for RR@k,
+    which it computes itself. A query without results scores 0. A query whose grades are all 0 or less has the value
+    that a measure gives a query without a relevant passage: 0, except for the share of judged passages.
     """
     measures = {parse_measure(name): name for name in names}
     query_ids = list(qrels)

@@ -23,7 +23,7 @@ class RankedPassages:
     """The best passages of each query with their scores, best first.
 
     Attributes:
-        rows: row of each passage in the passage vectors; as many as there are passages, if these are fewer than k.
+        rows: row of each ranked passage in the passage vectors; k of them, or all passages if there are fewer.
         scores: float32 values of the similarity.
     """
 

@@ -24,10 +24,11 @@ class Retrieval:
     """The retrieved passages of every query, and the measures of the rankings.
 
     Attributes:
-        scores: dims (query, measure); every query with a relevant passage.
+        scores: dims (query, measure), for every query with a relevant passage.
         run: the ranking of all judged queries.
-        blind: why the vectors do not rank at all, if so: those of all passages, or of all queries, are the same (cls
-            pooling at layer 0 reads one and the same token); it is among the warnings of the scores, too.
+        blind: reason why the vectors do not rank at all: those of all passages, or of all queries, are equal (cls
+            pooling at layer 0 always reads the same token). It is also among the warnings of the scores. Empty if the
+            vectors rank.
     """
 
     scores: Scores
@@ -118,8 +119,8 @@ class LayerRetrieval:
 
     Attributes:
         scores: dims (query, layer, measure).
-        ranks: dims (query, layer): rank of the first relevant passage, 0 where the ranking holds none.
-        notes: what is to be expected of a layer and says nothing against the others.
+        ranks: dims (query, layer): rank of the first relevant passage, 0 if the ranking contains none.
+        notes: properties of a layer that are expected and are no reason to doubt the other layers.
     """
 
     scores: Scores
@@ -135,7 +136,7 @@ def retrieve_layers(
 ) -> Scores:
     """Return the measures of every layer's pooled vectors, with the dimensions (query, layer, measure).
 
-    Arguments and errors are those of `rank_by_layers`, which returns the ranks of relevant passages, too.
+    Arguments and errors are those of `rank_by_layers`, which also returns the ranks of relevant passages.
     """
     return rank_by_layers(vectors, collection, measures, progress).scores
 
@@ -148,7 +149,7 @@ def rank_by_layers(
 ) -> LayerRetrieval:
     """Rank all passages for every judged query by every layer's vectors, and measure the rankings.
 
-    Every layer is searched under the similarity of the retriever, without its head.
+    Every layer is searched with the similarity of the retriever, without its head.
 
     Args:
         vectors: as for `retrieve`.

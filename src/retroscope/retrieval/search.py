@@ -39,10 +39,10 @@ def search(
     """Find the k most similar passages to each query by the final vectors.
 
     Args:
-        queries: one row a query.
-        passages: read block by block, so that the corpus may be larger than memory.
+        queries: one row for each query.
+        passages: passage vectors; they are read block by block, so that the corpus may be larger than memory.
         k: number of passages kept for each query.
-        similarity: "dot" or "cosine" (of a zero vector: 0 with every other).
+        similarity: "dot" or "cosine" (a zero vector has the cosine 0 with every other).
         progress: receives (passages searched, passages in all).
 
     Raises:

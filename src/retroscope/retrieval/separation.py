@@ -23,7 +23,7 @@ class PairSample:
 
     Attributes:
         queries: judged queries.
-        passages: relevant ones first, then those that were drawn; each is compared with every query.
+        passages: relevant passages first, then drawn ones; each is compared with every query.
     """
 
     queries: tuple[str, ...]
@@ -36,9 +36,9 @@ class Separation:
 
     Attributes:
         counts: side, layer, passages ("relevant", "other"), low, high (ends of the bin), count.
-        above: side, layer, above: the share of other passages that a relevant one is more similar than, averaged over
-            queries; ties count one half.
-        sample: what was compared.
+        above: side, layer, above: the share of other passages that are less similar to the query than a relevant
+            passage, averaged over queries; ties count one half.
+        sample: the compared queries and passages.
     """
 
     counts: pd.DataFrame
@@ -51,12 +51,12 @@ def separation_by_layer(
 ) -> Separation:
     """Count the similarities of relevant and of other passages at every layer, for a sample.
 
-    The bins of a layer are those of all sides where vectors are compared by cosine, else each side has its own.
+    If vectors are compared by cosine, all sides use the same bins at a layer; otherwise each side has its own.
 
     Args:
         sides: name -> vectors of this collection; all of the same layers.
-        collection: which passages are relevant.
-        seed: of the sample.
+        collection: the collection whose judgments say which passages are relevant.
+        seed: seed of the sample.
     """
     first = next(iter(sides.values()))
     sample = pair_sample(collection, seed, most=_affordable(sides.values()))
@@ -82,7 +82,7 @@ def pair_sample(collection: Collection, seed: int, most: int = QUERIES + OTHERS)
     """Draw judged queries and passages; a smaller sample is the beginning of a larger one.
 
     Args:
-        most: texts at most; three tenths of them queries.
+        most: largest number of texts; three tenths of them are queries.
     """
     rng = np.random.default_rng(seed)
     judged, passages = list(collection.judged_queries), list(collection.passages)

@@ -15,8 +15,8 @@ def search_seconds(queries: int, passages: int, width: int, measures: Sequence[s
     """Estimate the seconds of searching with all queries, and of computing the measures.
 
     Args:
-        width: numbers of a vector.
-        product_rate: operations a second of a float32 product (`encoders.work.product_rate`).
+        width: number of dimensions of a vector.
+        product_rate: operations per second of a float32 product (`encoders.work.product_rate`).
     """
     again = min(depth(measures) + SPARE, passages)
     products = 2.0 * queries * passages * width / product_rate

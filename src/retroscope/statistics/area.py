@@ -13,11 +13,10 @@ Curves = Float[np.ndarray, "query *cell fraction"]
 def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, "fraction"]:
     """Return the weights that turn the values of a curve into its mean height over log10 of the fractions.
 
-    The trapezoidal rule on x_i = log10(f_i), over the length x_m - x_1:
-    w_i = (x_{i+1} - x_{i-1}) / (2 (x_m - x_1)), with x_0 = x_1 and x_{m+1} = x_m. They sum to 1, so that a mean
-    height has the units of the curve; it is exact for curves that are straight between the fractions, and does not
-    depend on the base of the logarithm or the scale of the fractions. A single fraction has the weight 1,
-    to which a shrinking curve tends.
+    The trapezoidal rule on x_i = log10(f_i), over the length x_m - x_1: w_i = (x_{i+1} - x_{i-1}) / (2 (x_m - x_1)),
+    with x_0 = x_1 and x_{m+1} = x_m. The weights sum to 1, so a mean height has the units of the curve. It is exact for
+    curves that are straight between the fractions, and does not depend on the base of the logarithm or on the scale of
+    the fractions. A single fraction has the weight 1, the limit of a shrinking range of fractions.
 
     Raises:
         SettingsError: if the fractions are not positive and rising.
@@ -49,7 +48,7 @@ def mean_area_between(
 ) -> Interval:
     """Return the mean area between two curves over queries, with its bootstrap interval over queries.
 
-    The area is linear in the curves, so that its mean is the area between the mean curves; whole texts of queries are
-    resampled, and with them both curves and all fractions, which are not independent of one another.
+    The area is linear in the curves, so its mean is the area between the mean curves. Whole texts of queries are
+    resampled, with both curves and all fractions, because these are not independent.
     """
     return bootstrap_mean(area_between(upper, lower, fractions), settings, clusters)

@@ -23,11 +23,11 @@ class OddsRatio:
     """An odds ratio with its interval and p-value.
 
     Attributes:
-        value: the ratio; NaN where the tables do not allow one.
-        low, high: its interval; NaN where the tables do not allow one.
-        p: of the test that it is 1; NaN without an interval.
-        n: items.
-        strata: tables that it is taken from.
+        value: the ratio; NaN if the tables do not allow one.
+        low, high: its interval; NaN if the tables do not allow one.
+        p: p of the test that the ratio is 1; NaN without an interval.
+        n: number of items.
+        strata: number of tables that it is estimated from.
     """
 
     value: float
@@ -46,9 +46,9 @@ def odds_ratio(
 ) -> OddsRatio:
     """Return the odds ratio of two outcomes of the same items; 0.5 is added to every count.
 
-    NaN where a value of an outcome occurs fewer than `FEWEST` times. Where a cell of the table has fewer than
-    `FEWEST_IN_CELL` items there is no interval: an empty cell stays 0.5 whichever cluster is left out, so that the
-    jackknife's error would be far too small.
+    The ratio is NaN if a value of an outcome occurs fewer than `FEWEST` times. There is no interval if a cell of the
+    table has fewer than `FEWEST_IN_CELL` items: an empty cell stays 0.5 whichever cluster is left out, so the
+    jackknife's standard error would be far too small.
 
     Args:
         clusters: number of each item's cluster.
@@ -71,8 +71,8 @@ def mantel_haenszel(
 ) -> OddsRatio:
     """Return the common odds ratio within strata (Mantel and Haenszel 1959).
 
-    Strata in which an outcome does not vary say nothing, and are left out; NaN where none is left, or where the ratio
-    is 0 or infinite, with or without any one cluster.
+    Strata in which an outcome does not vary carry no information and are left out. The ratio is NaN if no stratum is
+    left, or if it is 0 or infinite, with all clusters or without any one of them.
     """
     counts = _counts(first, second, strata, clusters)
     telling = _varies(counts.sum(0))

@@ -49,7 +49,7 @@ def cell_names(scores: Scores, cells: Sequence[int]) -> list[str]:
 def families(scores: Scores, per: Sequence[str], headline: tuple[str, str] | None = None) -> Int[np.ndarray, "cell"]:
     """Return the number of each cell's family of tests: one family for each label of the dimensions `per`.
 
-    Cells of the `headline` (dimension, label) are families apart from the others.
+    Cells of the `headline` (dimension, label) form families separate from the others.
     """
     dims = [str(dim) for dim in scores.values.dims[1:]]
     for name in (*per, *(headline[:1] if headline else ())):

@@ -16,13 +16,13 @@ def chosen_on_others(
 ) -> Int[np.ndarray, "fold"]:
     """Return, for every fold, the variant with the largest mean over the queries of the other folds.
 
-    The default is kept where the best of the others exceeds it by no more than one standard error of their paired
-    difference (Breiman et al. 1984, the one-standard-error rule): a selection among equals would be noise. Queries of
-    one text are one observation of that error. Of equal variants the first is selected; a variant that was not
-    measured on every query (NaN) never is.
+    The default is kept if the best of the other variants exceeds it by no more than one standard error of their paired
+    difference (Breiman et al. 1984, the one-standard-error rule), because a selection among equal variants would be
+    noise. Queries of one text are one observation for that standard error. Of equal variants the first is selected; a
+    variant that was not measured on every query (NaN) is never selected.
 
     Args:
-        folds: fold of every query, from 0; the queries of a text are in one.
+        folds: fold of every query, from 0; the queries of a text are in one fold.
         default: the variant to keep unless another is better.
         clusters: the texts of the queries.
     """

@@ -34,8 +34,8 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
     """Compare `before` and `after`, paired by query id: effects, intervals and tests of every cell.
 
     Each query must have one number: average scores of several passages or positives of one question first. Queries of
-    one text are one observation in every interval and test, and passages that queries share enlarge the standard error
-    (`resampling.shared_passages`): the coordinate `text` and `Scores.passages` say which.
+    one text (by the coordinate `text`) are one observation in every interval and test. Passages that queries share (by
+    `Scores.passages`) enlarge the standard error (`resampling.shared_passages`).
 
     Raises:
         AnalysisError: if the two have different queries or labels.

@@ -21,9 +21,9 @@ class SiteGaps:
     """Completeness gaps of every site over examples; NaN where no example has one.
 
     Attributes:
-        median: the median over units.
-        worst: the quantile `WORST` over units.
-        weight: mean over units of the site's share of the total magnitude of its part.
+        median: median over examples.
+        worst: quantile `WORST` over examples.
+        weight: mean over examples of the site's share of the total magnitude of its part.
     """
 
     median: Sites
@@ -57,7 +57,7 @@ def site_gaps(gap: UnitCells, total: UnitCells) -> SiteGaps:
     """Return the gaps by site; examples whose gap is NaN do not count.
 
     Args:
-        gap: |sum of signed values - (F(1) - F(0))| over the sum of their sizes.
+        gap: |sum of signed values - (F(1) - F(0))| over the sum of the absolute values.
         total: sum of magnitudes.
     """
     share = _over(total, np.broadcast_to(total.sum(2, keepdims=True), total.shape))

@@ -28,7 +28,7 @@ class ComparisonMethod(TypedDict, total=False):
     """Method of a comparison as JSON-like values: settings and their consequences, sufficient to repeat it.
 
     "family_labels" are the labels of each dimension, "family_sizes" the tested cells of each family, "tests_used" the
-    cells that each test was used for. What `compare_scores` made has every key.
+    cells that each test was used for. The result of `compare_scores` has every key.
     """
 
     test: str
@@ -64,8 +64,8 @@ class Difference:
             `ci_low`, `ci_high`; `p`, `p_corrected`, `test_used`; `wins` (after is higher), `ties`,
             `losses`, `n`; `p_equivalence`, `p_equivalence_corrected`, `equivalent` (NaN, NaN and
             False without a margin).
-        method: all that is needed to repeat the comparison.
-        warnings: reasons to doubt it, those of the scores included.
+        method: everything that is needed to repeat the comparison.
+        warnings: reasons to doubt it, including those of the scores.
     """
 
     name: str
@@ -105,7 +105,7 @@ def flips(before: Scores, after: Scores, limit: int | None = None, **labels: obj
 
     Args:
         before, after: the scores, paired by query id.
-        limit: the most queries to return.
+        limit: largest number of queries to return.
         labels: labels of the cell, e.g. measure="RR@10".
 
     Raises:

@@ -40,10 +40,10 @@ def ratio_of_means(
 ) -> Ratio:
     """Return mean(numerator) / mean(denominator), paired by query, with Fieller's interval.
 
-    NaN below two texts, and where the mean of the denominator may be 0 at this level.
+    The ratio is NaN for fewer than two texts, and if the mean of the denominator may be 0 at this level.
 
     Args:
-        clusters: what the queries share, in their order; None: nothing.
+        clusters: texts and passages that the queries share; None: they share nothing.
     """
     what = clusters or independent(len(numerator))
     if what.n_texts < 2 or not np.mean(denominator):

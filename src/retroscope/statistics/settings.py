@@ -26,7 +26,7 @@ class ComparisonSettings:
         permutations: number of sign flips, for a test that uses them.
         margin: the smallest difference that matters; None: equivalence is not tested.
         seed: seed of the resamples and sign flips.
-        family: the claim, in words, that the tests corrected together support; stored with the result.
+        family: the claim, in words, for which the tests are corrected together; stored with the result.
         family_per: dimensions whose labels form separate families, e.g. ("measure",); none: all cells are one family.
         headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): the cells with this
             label are one family, those with all other labels another.

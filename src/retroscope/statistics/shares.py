@@ -26,7 +26,7 @@ class Share:
     """The share of the variance of a grid's means that one factor or interaction explains.
 
     Attributes:
-        share: omega squared, at least 0; of a single seed, whose noise is not known, eta squared.
+        share: omega squared, at least 0; for a single seed, whose noise is not known, eta squared.
         raw: eta squared, the observed share.
         noise: the part of `raw` that noise alone would give; NaN for a single seed.
     """
@@ -40,7 +40,7 @@ def variance_shares(means: xr.DataArray) -> dict[str, Share]:
     """Map each factor or interaction ("a x b") to its share of the variance; "seed" is the rest (noise).
 
     Args:
-        means: one number a cell; every dimension is a factor; those with one level are ignored.
+        means: one number for each cell; every dimension is a factor; factors with one level are ignored.
 
     Raises:
         AnalysisError: if a cell is missing.

@@ -14,7 +14,7 @@ from retroscope.statistics.testing.correction import correct
 def correct_together(found: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
     """Return the same differences with p-values corrected over all their cells together.
 
-    `family` says in words what the cells are together. Equivalence keeps its own correction.
+    `family` describes the cells in words. The equivalence test keeps its own correction.
 
     Raises:
         SettingsError: for "max_t", which needs the same queries in every cell.

@@ -25,13 +25,13 @@ class Worth:
     """The worth of a pre-trained part in labels, for fine-tuning with a given number of labels.
 
     Attributes:
-        labels: n, the labels of the retriever that had it.
-        value, low, high: in labels. Infinite where the other retriever never reached the same measure with the labels
-            tried: then it is worth more than `beyond`. Minus infinite where the other is better with the fewest
-            labels already.
-        beyond: the most labels that were tried, less n.
-        gap, gap_low, gap_high: difference that having it made at n labels, over seeds and queries (`crossed_mean`).
-            A worth is claimed only where this interval excludes 0.
+        labels: number n of labels of the retriever that had the part.
+        value, low, high: worth in labels. It is infinite if the other retriever never reached the same measure with the
+            labels tried: the worth is then more than `beyond`. It is minus infinite if the other retriever is better
+            already with the fewest labels.
+        beyond: the largest number of labels tried, less n.
+        gap, gap_low, gap_high: difference between the retrievers with and without the part at n labels, over seeds and
+            queries (`crossed_mean`). A worth is claimed only if this interval excludes 0.
     """
 
     labels: int
@@ -72,12 +72,12 @@ def worth(
     """Return the worth of a pre-trained part at every number of labels, with intervals over seeds and queries.
 
     Args:
-        had, lacked: a value for each query, of retrievers with and without it.
-        labels: labels of the second dimension, rising.
-        settings: settings of the bootstrap. With few seeds its interval is too narrow; one seed is not resampled.
+        had, lacked: a value for each query, of the retrievers with and without the part.
+        labels: numbers of labels along the second dimension, rising.
+        settings: settings of the bootstrap. With few seeds the interval is too narrow; a single seed is not resampled.
 
     Raises:
-        AnalysisError: for one number of labels, which is no curve.
+        AnalysisError: for a single number of labels, which gives no curve.
     """
     if len(labels) < 2 or list(labels) != sorted({*labels}):
         raise AnalysisError(

@@ -119,7 +119,7 @@ def forget_places(model: Path, places: tuple[Path, ...]) -> None:
 def halve(single: Path, folder: Path) -> None:
     """Copy a model folder with its weights rounded to half precision.
 
-    `config.json` goes on to say float32, as which every tool then loads them.
+    `config.json` still says float32, so every tool loads the weights as float32.
     """
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(single, folder)

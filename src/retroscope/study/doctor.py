@@ -27,9 +27,10 @@ class Diagnosis:
     """The findings of all checks, and the models that could be loaded.
 
     Attributes:
-        models: role ("model", or "before" and "after") -> retriever; those that could not be loaded are missing, and
-            one whose pooling nobody says has "unknown" in its recipe.
-        findings: (of whom, finding), worst first within each; of whom: a role, a role with its tower, or "pair".
+        models: role ("model", or "before" and "after") -> retriever. Models that could not be loaded are missing. A
+            model with an unknown pooling has "unknown" in its recipe.
+        findings: pairs of a subject and a finding, the worst first within each subject. A subject is a role, a role
+            with its tower, or "pair".
     """
 
     models: Mapping[str, Retriever]
@@ -45,11 +46,11 @@ def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = No
     """Check every model, and the pair if there are two.
 
     Args:
-        models: role -> what to load; the roles "before" and "after" are a pair.
+        models: role -> the model to load; the roles "before" and "after" are a pair.
         data: a collection on which the plausible recipes of the retriever ("model" or "after") are tried.
 
     Raises:
-        EncoderError: for a path or hub name that leads nowhere; whatever else is wrong with a checkpoint is a finding.
+        EncoderError: for a path or hub name that does not exist; every other defect of a checkpoint is a finding.
     """
     for settings in models.values():
         for source in _sources(settings):
@@ -84,7 +85,7 @@ def _pooled(retriever: Retriever) -> Retriever:
 def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, list[tuple[str, Finding]]]:
     """Check one model, and return it (None if it cannot be loaded) with its findings.
 
-    Where nobody says how it pools, that is an error, and what does not hang on it is looked at all the same.
+    An unknown pooling is an error; all checks that do not depend on the pooling are made nevertheless.
     """
     try:
         retriever = retriever_of(settings, role)
@@ -93,7 +94,7 @@ def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, li
             return None, [(role, _refusal(error, check="pooling"))]
         tried = replace(settings, load=replace(settings.load, pooling=TRIED))
         found, findings = _look_over(role, tried)
-        said = _refusal(error, f"; all else was tried with {TRIED} pooling", check="pooling")
+        said = _refusal(error, f"; all other checks use {TRIED} pooling", check="pooling")
         others = [(who, finding) for who, finding in findings if finding.check != "pooling"]  # of one nobody chose
         return found and _unsaid(found), [(role, said), *others]
     except EncoderError as error:

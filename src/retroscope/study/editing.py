@@ -57,11 +57,11 @@ class EditJob:
     """An edit that is ready to run: model, facts, and the texts to measure on.
 
     Attributes:
-        keep: facts on which locality is measured; they are in no request.
-        not_measured: facts that must stay and say nothing about locality, because their object is unknown to the
-            tokenizer or has no competitor.
-        seen: neutral text that the covariance is estimated from.
-        held_out: neutral text that the loss is measured on, and the token that each of its places predicts.
+        keep: facts on which locality is measured; they are not edited.
+        not_measured: facts that must stay but cannot measure locality, because their object is unknown to the tokenizer
+            or has no competitor.
+        seen: neutral text from which the covariance is estimated.
+        held_out: neutral text on which the loss is measured, and the token that each of its positions predicts.
     """
 
     settings: EditStudySettings
@@ -147,7 +147,7 @@ def _refuse(settings: EditStudySettings, facts: Sequence[Fact], keep: Sequence[F
 
 
 def _refuse_alone(facts: Sequence[Fact], chosen: AskableFacts) -> None:
-    """Refuse to edit a fact whose object ranks first whatever the edit does."""
+    """Refuse to edit a fact whose object would always rank first."""
     alone = [fact for fact in facts if fact in chosen.alone]
     if alone:
         raise SettingsError(

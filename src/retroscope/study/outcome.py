@@ -24,8 +24,8 @@ class StudyOutcome:
 
     Attributes:
         written: measurements that this run has already written; the outcomes of one run share it.
-        everything: whether the text is all of the report, not the answer alone.
-        was_stored: whether the study was read from the folder that it is written to, so that its report alone is new.
+        everything: whether the text is the whole report instead of the answer alone.
+        was_stored: whether the study was read from the folder that it is written to, so that only its report is new.
     """
 
     plan: StudyPlan
@@ -75,8 +75,10 @@ class Runnable:
 
     Attributes:
         notes: lines printed below the plan.
-        everything: whether the text of the outcome is all of the report, as for one question, not the answer alone.
-        finished: folder with the finished study of this very plan, which is read instead of measured; None: none is.
+        everything: whether the text of the outcome is the whole report (as for a study of one question) instead of the
+            answer alone.
+        finished: folder with a finished study of the same plan, which is read instead of measured; None if there is
+            none.
     """
 
     plan: StudyPlan
@@ -88,8 +90,8 @@ class Runnable:
         """Return the plan with analysis sizes that fit into a time; a study that exists in `out` keeps its sizes.
 
         Args:
-            given: analyses whose settings the user named: they keep their size.
-            asked: analyses that the study is for.
+            given: analyses whose settings the user gave; they keep their size.
+            asked: analyses that the study was started for.
         """
         settings = None if out is None else as_stored(self.plan.settings, out, given)
         notes = [f"sizes as {out} has them"]

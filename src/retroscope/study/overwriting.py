@@ -19,7 +19,7 @@ def refuse_foreign_files(folder: Path) -> None:
     """Refuse to overwrite files that have the names of a study's files, but were not written by a study.
 
     Raises:
-        SettingsError: that names the file or folder.
+        SettingsError: with the name of the file or folder.
     """
     refuse_other_report(folder, SETTINGS, WRITTEN)
 
@@ -28,10 +28,10 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
     """Refuse to replace a study of other models, collections or settings.
 
     Args:
-        folder: that a study is to be written to.
-        settings: of that study, JSON-like.
-        facts: of that study.
-        fix: what to do if the folder holds another.
+        folder: folder that a study is to be written to.
+        settings: settings of that study, JSON-like.
+        facts: facts of that study.
+        fix: advice if the folder holds another study.
 
     Raises:
         SettingsError: if `folder` holds one.
@@ -52,8 +52,8 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
     """Refuse to overwrite a report whose `summary.json` has another title, other collections or other settings.
 
     Args:
-        folder: that a report is to be written to.
-        summary: of the study, as `summary.json` holds it.
+        folder: folder that a report is to be written to.
+        summary: summary of the study, as `summary.json` holds it.
 
     Raises:
         SettingsError: if `folder` holds one, or files that no report wrote.

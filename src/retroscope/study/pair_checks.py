@@ -23,8 +23,8 @@ def anatomy_facts(encoder: Encoder) -> Record:
         "blocks": encoder.anatomy.n_blocks,
         "width": int(config.hidden_size),
         "parameters": sum(p.numel() for p in encoder.backbone.parameters()),
-        "attention": "looks back only" if encoder.anatomy.causal else "looks both ways",
-        "last layer": "includes the final norm" if encoder.anatomy.post_norm else "as its block leaves it",
+        "attention": "causal attention" if encoder.anatomy.causal else "bidirectional attention",
+        "last layer": "includes the final norm" if encoder.anatomy.post_norm else "has no final norm",
     }
 
 
@@ -34,11 +34,11 @@ def _architecture(before: Retriever, after: Retriever) -> Iterator[Finding]:
         one, two = (r.tower(tower) for r in (before, after))
         widths = [anatomy_facts(e)["width"] for e in (one, two)]
         differ = incomparable(one.anatomy, two.anatomy) or (
-            f"one is {widths[0]} wide, the other {widths[1]}" if widths[0] != widths[1] else ""
+            f"one has the width {widths[0]}, the other {widths[1]}" if widths[0] != widths[1] else ""
         )
         if differ:
             fix = "compare a retriever with the backbone from which it was fine-tuned"
-            yield Finding(ERROR, "architecture", f"the two are built differently: {differ}", fix)
+            yield Finding(ERROR, "architecture", f"the architectures differ: {differ}", fix)
             return
     about = anatomy_facts(after.passage)
     yield Finding(PASSED, "architecture", f"both {about['family']}, {about['blocks']} blocks of {about['width']}")
@@ -54,16 +54,16 @@ def _weights(before: Retriever, after: Retriever) -> Iterator[Finding]:
         changed[tower] = sum(not torch.equal(mine[name], theirs[name].to(mine[name].dtype)) for name in common)
         said = f"{changed[tower]} of {len(common)} tensors differ"
     if alone:
-        text = f"{len(alone)} tensors are in one of the two only, or of another shape: {', '.join(sorted(alone)[:3])}"
-        yield Finding(WARNING, "weights", text, "see `retroscope diff`; what differs there is not paired")
+        text = f"{len(alone)} tensors are in only one model, or differ in shape: {', '.join(sorted(alone)[:3])}"
+        yield Finding(WARNING, "weights", text, "see `retroscope diff`; these tensors are not compared")
     still = [tower for tower, n in changed.items() if not n]
     if not still:
         yield Finding(PASSED, "weights", said)
     elif len(still) == 2 and not alone:
-        fix = "the same model was given twice, an adapter was not loaded, or fine-tuning never reached the backbone"
-        yield Finding(ERROR, "weights", f"{said}: the two are the same model", fix)
+        fix = "give two models; perhaps an adapter was not loaded, or fine-tuning never changed the backbone"
+        yield Finding(ERROR, "weights", f"{said}: both are the same model", fix)
     else:
-        yield Finding(NOTE, "weights", f"no tensor that both have differs in the {' and '.join(still)} tower")
+        yield Finding(NOTE, "weights", f"no common tensor differs in the {' and '.join(still)} tower")
 
 
 def _parameters(encoder: Encoder) -> dict[str, torch.Tensor]:
@@ -78,26 +78,31 @@ def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
     moved = [word for word, number in words.items() if others.get(word) != number]
     added = sorted(others.keys() - words.keys(), key=others.__getitem__)
     if moved:
-        text = f"{len(moved):,} tokens have another number after, or none, e.g. {moved[0]!r}: {words[moved[0]]}"
-        yield Finding(ERROR, "tokenizers", text, "the pair does not read texts alike: find the backbone of this model")
+        text = f"{len(moved):,} tokens have another id in the retriever, or none, e.g. {moved[0]!r} ({words[moved[0]]})"
+        yield Finding(ERROR, "tokenizers", text, "give the backbone of this retriever: the tokenizers differ")
     elif added:
         text = f"the tokenizer grew by {len(added)} tokens: {', '.join(map(repr, added[:5]))}"
-        yield Finding(NOTE, "tokenizers", f"{text}; the backbone splits them into others")
+        yield Finding(NOTE, "tokenizers", f"{text}; the backbone splits them into other tokens")
     elif not all(same_tokens(before.tower(t), after.tower(t)) for t in ("query", "passage")):
-        text = "one vocabulary, but the same texts have other tokens: normalised, split or ended otherwise"
-        yield Finding(WARNING, "tokenizers", text, "an effect is then of the tokenizer too; give both the same ending")
+        text = "the vocabularies are equal, but texts are normalised, split or ended differently"
+        yield Finding(
+            WARNING,
+            "tokenizers",
+            text,
+            "give both the same ending; else effects include the tokenizer's",
+        )
     else:
-        yield Finding(PASSED, "tokenizers", f"the same tokens for the same texts, {len(words):,} in the vocabulary")
+        yield Finding(PASSED, "tokenizers", f"the same tokens for the same texts; the vocabulary has {len(words):,}")
 
 
 def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Check whether both models have the same recipe."""
     differences = recipe_differences(before, after)
     for text in differences:
-        yield Finding(WARNING, "recipes", text, "give both the same, unless that is what is studied")
+        yield Finding(WARNING, "recipes", text, "give both the same value, unless you study this difference")
     if not differences:
         unknown = after.passage.recipe.pooling == UNKNOWN
-        alike = "alike but for the pooling, which is not known" if unknown else "the same on both sides"
+        alike = "equal, except that the pooling is not known" if unknown else "the same on both sides"
         yield Finding(NOTE if unknown else PASSED, "recipes", alike)
 
 
@@ -110,7 +115,7 @@ def _published_backbone(before: Retriever, after: Retriever) -> Iterator[Finding
     if sources[0] == expected:
         yield Finding(PASSED, "backbone", f"{expected} is the published backbone of {sources[1]}")
     else:
-        what = f"the published backbone of {sources[1]} is {expected}, and this is {sources[0]}"
+        what = f"the published backbone of {sources[1]} is {expected}, not {sources[0]}"
         yield Finding(WARNING, "backbone", what, f"see retroscope presets {preset_of(sources[1])}")
 
 

@@ -36,12 +36,13 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 def study_settings(values: NestedSettings | None = None, /, *, where: str = "settings", **named: Any) -> StudySettings:
     """Return the settings of a study, with the protocol's defaults for everything that is not given.
 
-    `StudySettings(protocol="ielab-2025")` sets that one field alone; this function sets all that the protocol sets.
+    `StudySettings(protocol="ielab-2025")` sets only this one field; this function sets all fields that the protocol
+    sets.
 
     Args:
         values: nested JSON-like values, as `settings.yaml` holds them.
-        where: what an error names.
-        named: the same, by keyword: `study_settings(protocol="ielab-2025", neurons=None)`.
+        where: source of the values, for an error.
+        named: the same values as keywords: `study_settings(protocol="ielab-2025", neurons=None)`.
 
     Raises:
         SettingsError: for an unknown name or a wrong value.

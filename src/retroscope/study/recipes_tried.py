@@ -44,7 +44,7 @@ class Sample:
     """A sample of queries and passages on which recipes are tried.
 
     Attributes:
-        relevant: place of a query -> places of its relevant passages.
+        relevant: index of a query -> indices of its relevant passages.
     """
 
     queries: tuple[str, ...]
@@ -84,10 +84,10 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
         f"{len(sample.queries)} queries of {name} over {len(sample.passages):,} passages; {len(scores)} recipes tried"
     )
     if best == "as given":
-        return Finding(PASSED, "recipes", f"no other recipe is better on the half that chooses ({numbers}; {size})")
+        return Finding(PASSED, "recipes", f"no other recipe is better on the choosing queries ({numbers}; {size})")
     said = f"{numbers}, {chosen.mean():.3f} with {best}: {chosen.mean() - given.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
     if low > 0:
-        fix = f"check what it was trained with; the data say {best}"
+        fix = f"check the recipe that the model was trained with; on this collection, {best} is best"
         return Finding(WARNING, "recipes", f"another recipe fits this checkpoint better: {said} ({size})", fix)
     return Finding(PASSED, "recipes", f"no other recipe is significantly better: {said} ({size})")
 
@@ -181,9 +181,9 @@ def leak_findings(collection: Collection, data: DataSettings) -> Iterator[Findin
     repeated = len(texts) - len({*texts})
     passages = {folded(passage.text) for passage in collection.passages.values()}
     copied = sum(text in passages for text in texts)
-    twice = f"{repeated} of {len(texts)} queries have the text of another, and {copied} that of a passage"
+    twice = f"{repeated} of {len(texts)} queries repeat the text of another query, and {copied} that of a passage"
     if copied or repeated > len(texts) / 10:
-        fix = "drop them: a query that is its own answer is found by any model"
+        fix = "remove these queries: any model finds a passage that equals the query"
         yield Finding(WARNING, "repeated texts", twice, fix)
     else:
         yield Finding(PASSED, "repeated texts", twice)
@@ -199,7 +199,7 @@ def leak_findings(collection: Collection, data: DataSettings) -> Iterator[Findin
         leaked = len({*texts} & {folded(query.text) for query in others.queries.values()})
         if leaked:
             fix = "train without them, or test on queries that are in one split only"
-            said = f"{leaked} of {len(texts)} queries are in the split {split!r}, too"
+            said = f"{leaked} of {len(texts)} queries are also in the split {split!r}"
             yield Finding(WARNING, "leaks", said, fix)
         else:
-            yield Finding(PASSED, "leaks", f"no query is in the split {split!r}")
+            yield Finding(PASSED, "leaks", f"no query is also in the split {split!r}")

@@ -1,4 +1,4 @@
-"""Record the facts of a study besides its measurements: models, collections, caveats, times."""
+"""Record the facts of a study other than its measurements: models, collections, caveats, times."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +27,7 @@ from retroscope.typesetting.subject import CollectionRecord, StudyFacts
 def recorded_facts(
     plan: StudyPlan, measured: Mapping[str, Sequence[Measurement]], progress: Progress | None
 ) -> StudyFacts:
-    """Return the facts of a study besides its measurements, as JSON-like values."""
+    """Return the facts of a study other than its measurements, as JSON-like values."""
     context = plan.context.told(progress)
     names = [one.name for one in context.models.values()]
     models = {side: model_facts(one, dict(context.self_tests(one))) for side, one in models_as_measured(plan).items()}

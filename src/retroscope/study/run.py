@@ -56,11 +56,11 @@ def compare(
     Args:
         before: the backbone.
         after: the retriever fine-tuned from it.
-        collection: on which everything is measured.
-        settings: of the study; models and collections in it are ignored.
-        also: further collections, of other kinds of text.
+        collection: the collection on which everything is measured.
+        settings: settings of the study; models and collections in them are ignored.
+        also: further collections with other kinds of text.
         trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
-        cache: folder of the vector stores; by default the user's cache folder. A stopped study goes on from it.
+        cache: folder of the vector stores; by default the user's cache folder. A stopped study continues from it.
         progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
@@ -166,7 +166,7 @@ def kept_steps(plan: StudyPlan) -> list[Step]:
 def is_measured(plan: StudyPlan, folder: Path) -> bool:
     """Return whether a folder contains a finished study that this plan would measure again without a change.
 
-    One that is damaged is not: it is measured again.
+    A damaged measurement does not count: it is measured again.
     """
     planned = [step for step in plan.steps if step.planned is not None]
     names = [step.analysis.name for step in planned]

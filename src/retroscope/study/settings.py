@@ -30,7 +30,7 @@ def check(settings: StudySettings) -> None:
     """Refuse settings of an unknown analysis, or of the wrong class.
 
     Raises:
-        SettingsError: for any of them.
+        SettingsError: for any such setting.
     """
     known = analyses()
     for name in settings.analyses:
@@ -44,7 +44,7 @@ def refuse_left_out(settings: StudySettings) -> None:
     """Refuse a comparison that leaves out a required analysis.
 
     Raises:
-        SettingsError: for the first of them.
+        SettingsError: for the first such analysis.
     """
     for analysis in analyses().values():
         if settings_of(settings, analysis) is None and analysis.required:

@@ -33,7 +33,7 @@ def write_measured(
     """Write settings and measurements; another study in the folder is removed, a part of the same one extended.
 
     Args:
-        written: what this process has already written there and is left; completed with what is written now.
+        written: measurements that this process has already written there, which are kept; new ones are added to it.
 
     Raises:
         SettingsError: if the folder holds files that no study wrote.
@@ -66,7 +66,7 @@ def is_ahead(folder: Path, measured: Measurements, settings: Mapping[str, Any], 
     """Return whether the folder contains the same study with more analyses, from an earlier run.
 
     Args:
-        written: what this process has written there, which is not read again to find damages.
+        written: measurements that this process has written there, which are not checked for damage again.
     """
     stored = _continued(folder, measured, settings, written)
     return stored is not None and _places(measured).keys() < stored

@@ -37,9 +37,9 @@ class Study:
 
     Attributes:
         facts: models, collections, caveats, versions, timings.
-        settings: of the study, JSON-like.
+        settings: settings of the study, JSON-like.
         measured: analysis -> its measurement on every collection, the first collection's first.
-        reported_before: analysis -> its report in a smaller study of the same run, reused where it is the same.
+        reported_before: analysis -> its report in a smaller study of the same run, reused if it has not changed.
 
     `study["retrieval"]` is the result of an analysis: paired differences with intervals and tests.
     """
@@ -184,12 +184,12 @@ class Study:
     ) -> Path:
         """Write the complete study below `folder` (measurements, runs, tables, figures, page); return the page's path.
 
-        Where analyses are still to be run, tables and figures are left to the end, and a folder that already holds more
-        of the same study is left as it is.
+        If analyses are still to be run, tables and figures are written only at the end, and a folder that already holds
+        more of the same study is not changed.
 
         Args:
-            folder: to write to; what was written there of this study is replaced.
-            written: measurements that this process has already written there and that are left; completed.
+            folder: folder to write to; files of this study that were written there earlier are replaced.
+            written: measurements that this process has already written there, which are kept; new ones are added to it.
             overwrite: replace another study, too.
 
         Raises:

@@ -24,9 +24,9 @@ class LayerEdit:
     """One edit: a function that is applied to the states of one layer.
 
     Attributes:
-        layer: whose states are edited: 0 is what the first block is given, k what block k returns; the last layer is
-            edited after the final norm, where the model has one.
-        edit: of the states of all tokens.
+        layer: layer whose states are edited: 0 is the input of the first block, k the output of block k. The last layer
+            is edited after the final norm, if the model has one.
+        edit: function that edits the states of all tokens.
     """
 
     layer: int
@@ -43,14 +43,14 @@ def edited_vectors(
 ) -> dict[Name, Float[Tensor, "text out"]]:
     """Return the final vectors of tokenised texts under every edit, in the order given, on the CPU.
 
-    Each batch runs whole once; of every edit only the blocks above its layer run again.
+    Each batch runs once through the whole model; for each edit, only the blocks above the edited layer run again.
 
     Args:
-        tokens: padded tokens of a batch.
-        on_batch: receives the number of texts of each batch that is done.
+        tokens: number of padded tokens in a batch.
+        on_batch: called after each batch with its number of texts.
 
     Raises:
-        SettingsError: for a layer that the model has not.
+        SettingsError: for a layer that the model does not have.
     """
     last = encoder.anatomy.n_blocks
     for edit in edits.values():

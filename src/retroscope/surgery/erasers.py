@@ -41,11 +41,11 @@ class Whitened:
     """Leading principal components of one tower's vectors, and the whitened coordinates of the vectors.
 
     Attributes:
-        mean: of the vectors.
+        mean: mean of the vectors.
         axes: principal directions, the columns.
-        variances: along them, the largest first.
+        variances: variances along the axes, the largest first.
         total: variance of the vectors along all directions.
-        coordinates: of the vectors, of unit variance each.
+        coordinates: coordinates of the vectors, each of unit variance.
     """
 
     mean: Float[Tensor, "dim"]
@@ -132,7 +132,7 @@ def check_erasers_installed() -> None:
     """Refuse to start if the package that fits erasers is not installed.
 
     Raises:
-        MissingExtraError: that says how to install it.
+        MissingExtraError: with the command that installs it.
     """
     _package()
 
@@ -157,7 +157,7 @@ def _canonical(
 def held_out_correlations(pairs: PairVectors, held_out: PairVectors, rank: int, seed: int = 0) -> tuple[float, float]:
     """Return the mean canonical correlation in held-out pairs, and the 95 % quantile over their shuffles.
 
-    In the training pairs themselves the leading correlations are large even where vectors are unrelated.
+    In the training pairs themselves, the leading correlations are large even if the vectors are unrelated.
     """
     variates = []
     for tower, directions in zip(("query", "passage"), _canonical(pairs, rank), strict=True):
@@ -174,8 +174,8 @@ def held_out_correlations(pairs: PairVectors, held_out: PairVectors, rank: int, 
 def concept_basis(whitened: Whitened, concept: Float[Tensor, "pair rank"]) -> Float[Tensor, "component rank"]:
     """Fit LEACE to whitened vectors, and return the directions that it erases.
 
-    The vectors are white already, so its projection is orthogonal. Its constraint on the variance, which cannot grow,
-    and its shrinkage of the covariance are off.
+    The vectors are already white, so the projection of LEACE is orthogonal. Two of its options are off: the constraint
+    on the variance, because the variance cannot grow, and the shrinkage of the covariance.
     """
     eraser = _package().LeaceEraser.fit(
         whitened.coordinates, concept, constrain_cov_trace=False, shrinkage=False, svd_tol=TINY
@@ -188,8 +188,8 @@ def random_erasure(pairs: PairVectors, rank: int, seed: int, like: Erasure | Non
     """Return erasers of random subspaces of `rank` directions, uniform in each tower's whitened space.
 
     Args:
-        like: directions lean to components of large (or small) variance, so that the share of the variance that is
-            removed is that of `like`, too.
+        like: an erasure whose removed share of the variance is matched: directions are drawn with a preference for
+            components of large (or small) variance.
     """
     bases = {}
     for number, (tower, whitened) in enumerate(pairs.whitened.items()):

@@ -37,10 +37,10 @@ def transplanted(
 ) -> dict[str, Float[Tensor, "text out"]]:
     """Encode tokenised texts under every transplant; return the final vectors on the CPU, in the order given.
 
-    Recipe, pooler and head are the receiver's.
+    The recipe, pooler and head are those of the receiver.
 
     Args:
-        tokens: padded tokens of a batch.
+        tokens: number of padded tokens in a batch.
     """
     hybrid_vectors = hybrids((receiver, donor), rows, [(0, name) for name in names], tokens=tokens)
     return {name: vectors for (_, name), vectors in hybrid_vectors.items()}
@@ -59,11 +59,11 @@ def hybrids(
     """Encode tokenised texts by hybrids in both directions; two names of the same hybrid are run once.
 
     Args:
-        pair: two encoders whose recipes pad and pool alike, if both are to receive.
-        wanted: for each hybrid, which of the two receives, and the name of its transplant.
-        on_batch: receives the number of texts of each batch that is done.
-        random: the random changes of the pair, to keep them from call to call.
-        precision: of the passes through the backbone (see `encoders.precision`).
+        pair: two encoders; if both are to receive weights, their recipes must pad and pool alike.
+        wanted: for each hybrid, the index of the receiver and the name of the transplant.
+        on_batch: called after each batch with its number of texts.
+        random: the random changes of the pair, kept from call to call.
+        precision: precision of the passes through the backbone (see `encoders.precision`).
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)

@@ -24,10 +24,11 @@ class Hybrid:
     """A hybrid of two models: which of them owns each layer's parts.
 
     Attributes:
-        owner: of layer and part: 0 or 1, which of the two; `CHANGED` where the base's is changed at random.
-        share: of the second model in an interpolation; else None.
-        draw: of a random change; else None.
-        base: whose weights are changed at random.
+        owner: function that gives the model (0 or 1) from which the weights of a layer and part come; `CHANGED` if the
+            weights of `base` are changed at random there.
+        share: share of the second model in an interpolation; else None.
+        draw: number of the random change; else None.
+        base: model whose weights are changed at random.
     """
 
     owner: Callable[[int, str], int]

@@ -16,7 +16,7 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
     """Refuse two models whose weights cannot be exchanged.
 
     Raises:
-        EncoderError: that names the first tensors that differ in shape.
+        EncoderError: with the first tensors that differ in shape.
     """
     mine, theirs = (dict(e.backbone.named_parameters()) for e in (receiver, donor))
     apart = [
@@ -39,7 +39,7 @@ def check_transplantable(receiver: Encoder, donor: Encoder) -> None:
 
 
 def _computes(encoder: Encoder) -> dict[str, Any]:
-    """Return everything that determines a model's computation besides its weights."""
+    """Return everything, except the weights, that determines the computation of a model."""
     config = encoder.backbone.config.to_dict()
-    measured = {"attention looks back only": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
+    measured = {"causal attention": encoder.anatomy.causal, "number format": str(encoder.backbone.dtype)}
     return measured | {name: config.get(name) for name in COMPUTES}

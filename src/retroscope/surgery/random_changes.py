@@ -16,7 +16,7 @@ class RandomChanges:
     """Random weight changes with the size of two models' difference; the latest draw is kept in memory.
 
     Args:
-        pair: two models with tensors of the same names and shapes; which comes first does not matter.
+        pair: two models with tensors of the same names and shapes, in any order.
     """
 
     def __init__(self, pair: tuple[Encoder, Encoder]) -> None:

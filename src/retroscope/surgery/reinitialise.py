@@ -30,10 +30,10 @@ def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
     Args:
         parts: any of "all", "top:K" (the last K blocks), "bottom:K" (the first), "embeddings" (with their norm),
             "attention" (its projections), "ffn", "norms"; parts of several words are drawn once.
-        seed: the drawn weights of a part are the same whichever other parts are drawn.
+        seed: seed of the new weights; those of a part do not depend on which other parts are re-initialised.
 
     Raises:
-        SettingsError: unknown words, more blocks than there are, towers with weights of their own.
+        SettingsError: for unknown words, more blocks than the model has, or towers that do not share their weights.
     """
     if of.query.backbone is not of.passage.backbone:
         raise SettingsError(

@@ -38,11 +38,12 @@ class Transplant:
         name: "none", "all", "block:K" or "block:J-K" (these blocks alone), "top:K" (the last K blocks and the final
             norm), "bottom:K" (embeddings and the first K blocks), "attention", "ffn_in" (with the gate), "ffn_out",
             "norms", "embeddings" (of all layers), "interpolate:X", "set:J-K+L+outside" (these blocks together;
-            "outside" is all that lies outside the blocks), or "random:DRAW:NAME" (what NAME donates keeps the
-            receiver's weights plus a random change as large as the difference, see `surgery.random_changes`).
-        donates: of layer (0 the embeddings, k block k, L also what follows it) and part.
+            "outside" is all that lies outside the blocks), or "random:DRAW:NAME" (the weights that NAME donates keep
+            the receiver's values plus a random change as large as the difference, see `surgery.random_changes`).
+        donates: function that says whether the donor gives the weights of a layer (0 the embeddings, k block k, L also
+            what follows it) and part.
         share: X of an interpolation, (1 - X) receiver + X donor, everywhere; else None.
-        draw: of a random change; else None.
+        draw: number of the random change; else None.
     """
 
     name: str
@@ -55,7 +56,7 @@ def named(name: str, n_blocks: int) -> Transplant:
     """Parse the name of a transplant.
 
     Raises:
-        SettingsError: for a name that is none, or more blocks than there are.
+        SettingsError: for an unknown name, or more blocks than the model has.
     """
     word, _, number = name.partition(":")
     if word == RANDOM:

@@ -23,7 +23,7 @@ Collate = Callable[[Sequence[TokenisedText]], TrainingBatch]
 class Masking:
     """Collator for masked language modelling: of the chosen tokens, 80 % become masks, 10 % random tokens, 10 % stay.
 
-    The shares are those of BERT (Devlin et al. 2019).
+    The shares of masked, random and unchanged tokens are those of BERT (Devlin et al. 2019).
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -116,7 +116,8 @@ def _partition(total: int, parts: int, random: torch.Generator) -> list[int]:
 def random_of(examples: Sequence[TokenisedText]) -> torch.Generator:
     """Return the random generator of the batch, seeded by the number of its first draw.
 
-    The trainer's loader fetches a batch ahead, so masks of torch's common generator would differ after a resumption.
+    The Trainer's loader fetches one batch ahead, so masks drawn from torch's global generator would differ in a resumed
+    run.
     """
     return torch.Generator().manual_seed(examples[0]["draw"])
 

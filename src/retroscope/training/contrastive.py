@@ -44,7 +44,8 @@ class Trained:
     Attributes:
         curve: the training log: rows with `step` and either `loss` or the held-out queries' measures.
         steps: number of steps done.
-        chosen: the step of the model's weights: the last, or the best by held-out queries, of equals the latest.
+        chosen: step of the model's weights: the last step, or the best one by held-out queries (of equal steps, the
+            latest).
         tied: whether all evaluations were equal, so that the held-out queries selected nothing.
     """
 
@@ -72,7 +73,7 @@ def train(
         progress: receives ("training", steps done, steps in all).
 
     Raises:
-        TrainingError: for too few pairs, nothing to train, a loss that is not a number, a full disk.
+        TrainingError: for too few pairs, no weights to train, a loss that is not a number, or a full disk.
     """
     if len(pairs) < 2:
         raise TrainingError(
@@ -103,7 +104,8 @@ def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
     """Return the step with the best measure; in a tie, the latest one whose checkpoint is kept.
 
-    The trainer itself keeps the first of equals: where held-out queries do not discriminate, a model hardly trained.
+    The Trainer itself would keep the first of equal steps: a hardly trained model, if the held-out queries do not
+    discriminate.
     """
     best = max(measured.values())
     return max(step for step, value in measured.items() if value == best and step in kept)
@@ -151,7 +153,8 @@ def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: 
     """Return the InfoNCE loss over the passages of a batch (van den Oord et al., 2018), as DPR trains.
 
     Args:
-        relevance: masks passages that are relevant to a query and not its own; the batches' labels are row numbers.
+        relevance: masks passages that are relevant to a query but are not its own; the labels of a batch are then row
+            numbers.
     """
     plain = SimilarityFunction.to_similarity_fn(model.similarity_fn_name)
     similarity = plain if relevance is None else MaskedSimilarity(plain, relevance)

@@ -77,7 +77,7 @@ def first_holds(folder: Path) -> Iterator[None]:
 def claim(folder: Path, key: str) -> Path:
     """Return the folder of the checkpoints, new or from an earlier run of the same training.
 
-    Another training that wrote no checkpoint, as one whose settings failed at the first step, gives way.
+    Another training that wrote no checkpoint (e.g. because its settings failed at the first step) is replaced.
 
     Raises:
         TrainingError: if the folder contains something else.
@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[str, Any]:
 def save_trained(model: SentenceTransformer, folder: Path, about: Mapping[str, Any], card: str) -> Path:
     """Write the model, its card and `training.json`, and check that the folder gives the same vectors.
 
-    `training.json` comes last: a folder that has it is whole.
+    `training.json` is written last, so a folder with it is complete.
 
     Raises:
         TrainingError: if the folder, loaded again, gives other vectors.

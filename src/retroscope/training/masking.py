@@ -23,9 +23,9 @@ class Relevance:
     """Passages that are relevant to the query of every row of the training set.
 
     Attributes:
-        queries: a number for each distinct text, row by row; no batch has one twice.
-        passages: columns (the positives first), a number for each distinct text, row by row.
-        relevant: for each row the numbers of all passages that are relevant to its query.
+        queries: for each row, the number of its query's distinct text; no batch has a number twice.
+        passages: for each column (the positives first), the number of the distinct passage text in every row.
+        relevant: for each row, the numbers of all passages that are relevant to its query.
     """
 
     queries: tuple[int, ...]
@@ -77,8 +77,8 @@ def relevance_of_rows(
 class MaskedSimilarity:
     """Similarity function that gives minus infinity to passages that are masked as negatives.
 
-    The losses of sentence-transformers call it with a batch's queries in their order, all at once or a mini-batch at a
-    time, against all passages of the batch.
+    The losses of sentence-transformers call it with the queries of a batch in their order, all at once or in
+    mini-batches, and with all passages of the batch.
     """
 
     similarity: SimilarityFunction
@@ -98,7 +98,7 @@ class MaskedSimilarity:
 
 
 class MaskedLoss(nn.Module):
-    """Wrapper of a sentence-transformers loss that receives the rows of a batch as its labels."""
+    """A sentence-transformers loss with masked negatives; the labels of a batch are the row numbers of its pairs."""
 
     def __init__(self, loss: nn.Module, similarity: MaskedSimilarity) -> None:
         super().__init__()

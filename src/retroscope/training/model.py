@@ -38,7 +38,8 @@ class Base:
 
     Attributes:
         folder: a plain transformers folder.
-        name: its name in an adapter's configuration: a hub name, or the folder's full path; else as it was given.
+        name: its name in an adapter's configuration: a hub name, the full path of a folder, or the name as it was
+            given.
     """
 
     folder: Path
@@ -49,9 +50,9 @@ def find_base(backbone: Retriever, source: str, folder: Path, settings: Training
     """Return the source if it is a plain folder or hub name; else write a copy of the backbone.
 
     Args:
-        folder: of the training. An adapter always needs its base, so its copy stays there; others are removed with the
-            checkpoints.
-        altered: the weights are no longer those of the source.
+        folder: folder of the training. An adapter always needs its base, so its copy stays there; other copies are
+            removed with the checkpoints.
+        altered: whether the weights differ from those of the source.
     """
     place, adapter = locate(source), settings.strategy == "lora"
     plain = place.is_dir() and (place / "config.json").is_file() and not (place / "modules.json").is_file()
@@ -69,8 +70,8 @@ def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> 
     """Build a sentence-transformers model from a backbone and its recipe, in a form that other tools can open.
 
     Args:
-        backbone: one checkpoint; its towers may differ in prompt and maximum length alone.
-        base: where the backbone lies.
+        backbone: a retriever from one checkpoint; its towers may differ only in prompt and maximum length.
+        base: the base, with the folder of the backbone.
 
     Raises:
         TrainingError: for a recipe that such a model cannot represent.
@@ -135,8 +136,9 @@ def _modules(backbone: Retriever, base: Base, settings: TrainingSettings) -> lis
 def take_weights(model: PreTrainedModel, proved: PreTrainedModel) -> None:
     """Load the weights of a verified model into another one, in float32.
 
-    A pooler that the checkpoint lacks stays random in it: sentence-transformers builds one whenever it opens a BERT, so
-    its checkpoints would not fit a model without one. It is not trained, and `without_new_pooler` takes it away.
+    A pooler that the checkpoint lacks keeps random weights. It is needed because sentence-transformers builds a pooler
+    whenever it opens a BERT, so its checkpoints would not fit a model without one. The pooler is not trained, and
+    `without_new_pooler` removes it.
     """
     model.float()
     keys = model.load_state_dict(proved.state_dict(), strict=False)

@@ -78,10 +78,10 @@ class PretrainingObjective:
     """One pre-training objective of a model family: the model, its batches, and what is saved.
 
     Attributes:
-        start: configuration -> model with random weights.
-        onwards: the class that loads a checkpoint.
-        collate: tokenizer and settings -> what makes batches.
-        finish: the trained model -> what is saved.
+        start: function from a configuration to a model with random weights.
+        onwards: class that loads a checkpoint.
+        collate: function from tokenizer and settings to the collator of batches.
+        finish: function from the trained model to the model that is saved.
     """
 
     start: Callable[[PretrainedConfig], PreTrainedModel]
@@ -93,7 +93,7 @@ class PretrainingObjective:
 def go_on(objective: PretrainingObjective, folder: Path) -> tuple[PreTrainedModel, list[str]]:
     """Load a checkpoint's model in float32, and list the weights that it lacks.
 
-    A head that the checkpoint was saved without is initialised.
+    If the checkpoint was saved without a head, the head is initialised.
 
     Raises:
         TrainingError: if it lacks weights of the backbone itself.

@@ -37,9 +37,10 @@ class TrainingOverlap:
         collection: name of the collection.
         n_queries: number of judged queries.
         threshold: token Jaccard from which two queries count as near duplicates.
-        near_duplicates: queries that reach it with a training query.
-        shared_passages: queries of which a relevant passage is, word for word, a positive of a training pair.
-        shared_answers: queries with an answer that is an answer of a trained query; None where either side gives none.
+        near_duplicates: number of queries that reach the threshold with a training query.
+        shared_passages: number of queries with a relevant passage that is, word for word, a positive of a training
+            pair.
+        shared_answers: number of queries that share an answer with a trained query; None if one side has no answers.
         examples: some of the near duplicates, the nearest first.
     """
 

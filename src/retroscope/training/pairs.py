@@ -20,8 +20,8 @@ class Pairs:
     Attributes:
         negatives: a column for each hard negative.
         notes: what was left out, with counts.
-        relevant: query text -> texts of all passages that are relevant to it.
-        answers: normalised answers of the queries, where the source gives them.
+        relevant: query text -> texts of all its relevant passages.
+        answers: normalised answers of the queries, if the source gives them.
     """
 
     queries: tuple[str, ...]
@@ -58,7 +58,7 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
     """Make a pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
-        n_negatives: hard negatives of each pair; pairs with fewer are left out, with a note.
+        n_negatives: number of hard negatives of each pair; pairs with fewer are left out, with a note.
         how: "bm25" or "given", see `hard_negatives`.
     """
     if n_negatives:
@@ -118,7 +118,7 @@ def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
     """Refuse to train with a query of a held-out collection; texts are compared without case and spaces.
 
     Raises:
-        TrainingError: that names the queries.
+        TrainingError: with the queries.
     """
     trained = {folded(query) for query in pairs.queries}
     for collection in held_out:
@@ -129,7 +129,7 @@ def check_not_chosen_with(dev: Collection, tests: Iterable[Collection]) -> None:
     """Refuse to select a checkpoint with test queries, which would bias the test score.
 
     Raises:
-        TrainingError: that names the queries.
+        TrainingError: with the queries.
     """
     selecting = {folded(dev.queries[query].text) for query in dev.judged_queries}
     for collection in tests:

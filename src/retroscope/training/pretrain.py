@@ -39,7 +39,7 @@ class Documents:
 def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Documents:
     """Tokenise documents into examples of at most `max_length` tokens, several for a longer document.
 
-    Tokens of joined documents would attend to one another, and chance neighbours would be learned.
+    Documents are not joined: their tokens would attend to one another, and the model would learn accidental neighbours.
     """
     kept = [text for text in texts if text.strip()]
     if not kept:
@@ -56,7 +56,7 @@ def tokenised_documents(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 class Draws:
     """Training set as long as the training: all documents, in a new random order in each round.
 
-    A draw depends on its number alone, so that a resumed run reads what an uninterrupted one reads.
+    A draw depends on its number alone, so that a resumed run reads the same batches as an uninterrupted one.
     """
 
     examples: list[TokenisedDocument]

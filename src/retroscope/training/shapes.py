@@ -88,10 +88,10 @@ HEAD = 32  # width of a head of a free shape, and what its width is a multiple o
 def shape_of(name: str) -> Shape:
     """Return a function (tokenizer, positions) -> configuration for a shape such as "bert-tiny" or "bert-3x128".
 
-    A free shape has heads of 32 and an FFN four times as wide as the stream.
+    A shape BLOCKSxWIDTH has heads of size 32 and an FFN four times as wide as the hidden states.
 
     Raises:
-        SettingsError: that lists the names.
+        SettingsError: with the list of known names.
     """
     family, _, size = name.partition("-")
     free = FREE.fullmatch(size)

@@ -60,7 +60,8 @@ def listed_files(checkpoint: Path) -> str:
 def is_whole(checkpoint: Path) -> bool:
     """Return whether a checkpoint has all files that were written.
 
-    The Trainer removes an older checkpoint before it marks the new one: a run that is killed there leaves half of it.
+    The Trainer removes an older checkpoint before it marks the new one as complete, so a run that is killed in between
+    leaves half of the older checkpoint.
     """
     mark = checkpoint / WHOLE
     return mark.is_file() and mark.read_text(encoding="utf-8") == listed_files(checkpoint)
@@ -123,7 +124,8 @@ def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: 
 def logged(history: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
     """Return the logged rows of a training without times, as its training curve.
 
-    The Trainer's last row is left out: it sums up a run and not a training, so it depends on interruptions.
+    The last row of the Trainer is left out, because it summarises a run instead of the whole training and therefore
+    depends on interruptions.
     """
     rows = [row for row in history if "train_runtime" not in row]
     return tuple({name: float(row[name]) for name in sorted(row) if _is_measured(name, row[name])} for row in rows)

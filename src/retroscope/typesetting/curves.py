@@ -23,8 +23,8 @@ DIGITS = 4  # of the numbers embedded in a chart; the tables keep them all
 def embedded(frame: pd.DataFrame) -> Any:
     """Return the rounded rows as data embedded in the chart, which avoids altair's limit of rows.
 
-    They are one JSON text until the figure is written (`figure.with_rows`): altair copies a chart whenever it is put
-    into another one, and a text needs no copy.
+    They stay one JSON text until the figure is written (`figure.with_rows`), because altair copies a chart whenever it
+    is put into another one, and a text needs no copy.
     """
     return alt.InlineData(values=frame.round(DIGITS).to_json(orient="records"))
 
@@ -39,8 +39,8 @@ def layer_axis(names: Sequence[str] = ()) -> Any:
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
     """Draw one panel: a band (`low` to `high`), a line and points per series; controls are thinner and behind.
 
-    `frame` has the columns series, value, low, high, `at` (that of `x`), and `line`, which keeps
-    apart the lines that share a series.
+    `frame` has the columns series, value, low, high, `at` (the column of `x`), and `line`, which separates the lines of
+    one series.
     """
     channels = series_channels(list(frame["series"].unique()))
     base = alt.Chart().encode(x=x, detail="line:N")
@@ -91,10 +91,10 @@ class Selector:
     """A selector by which the reader chooses what a figure shows.
 
     Attributes:
-        column: of the rows, that it filters by.
-        label: what the reader sees before it.
+        column: column of the rows by which it filters.
+        label: text in front of the selector.
         default: the label that is shown first.
-        names: label in the column -> what the reader sees, where that differs.
+        names: label in the column -> label on the page, if it differs.
     """
 
     column: str
@@ -107,9 +107,9 @@ def choosing(panel: Any, frame: pd.DataFrame, choices: Sequence[Selector], *, si
     """Return a panel that shows the rows of one selected choice.
 
     Args:
-        panel: without data.
-        frame: its rows, of all choices.
-        choices: of columns of the rows.
+        panel: chart without data.
+        frame: rows of the panel, for all choices.
+        choices: selectors of columns of the rows.
         size: let the panel take the width of its place.
     """
     offered = [(choice, list(dict.fromkeys(frame[choice.column].tolist()))) for choice in choices]

@@ -39,7 +39,7 @@ def explained(difference: Difference, over: str = "") -> str:
     """Explain the marks and columns of `printed_effects`.
 
     Args:
-        over: what the intervals are over, where that is not queries.
+        over: what the intervals are over, if not queries.
     """
     a = alpha(difference)
     level = exact_percent(1 - a)

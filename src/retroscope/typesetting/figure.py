@@ -12,13 +12,13 @@ class Figure:
     """One chart with its texts.
 
     Attributes:
-        name: of its files.
+        name: name of its files.
         title: heading.
         caption: how to read it.
-        alt: what it shows, for those who cannot see it.
+        alt: description for readers who cannot see it.
         chart: the altair chart of the page, not yet styled; it may offer choices.
-        paper: the chart of the files and of readers without JavaScript, where the page's offers choices: everything
-            side by side. None where it is the same.
+        paper: if the chart of the page offers choices: the chart for the files and for readers without JavaScript, with
+            all choices side by side. None if it is the same as `chart`.
         on_page: whether the page shows it.
         in_files: whether it is written as a file.
     """

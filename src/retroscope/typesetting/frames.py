@@ -35,7 +35,7 @@ def by_side(frame: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
 def widened(cells: pd.DataFrame, level: float) -> pd.DataFrame:
     """Return the cells with wider `low` and `high`, so that all intervals together hold at 1 - `level` (Bonferroni).
 
-    Among many cells some intervals miss the true value by luck alone.
+    They are widened because, among many cells, some intervals miss the true value by chance alone.
     """
     ratio = stats.norm.ppf(1 - level / (2 * max(len(cells), 1))) / stats.norm.ppf(1 - level / 2)
     below, above = cells["value"] - cells["low"], cells["high"] - cells["value"]

@@ -16,7 +16,7 @@ def means_by(dim: str, records: Sequence[Mapping[str, Any]], subject: Subject, w
     """Return a table with one row for each label of a dimension, from `documents.mean_records`.
 
     Args:
-        what: was measured, for the caption: "Retrieval".
+        what: name of what was measured, for the caption, e.g. "Retrieval".
     """
     label = subject.layer_label if dim == "layer" else str
     printed = pd.DataFrame(

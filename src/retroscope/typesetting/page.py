@@ -48,14 +48,14 @@ class SectionPage:
     """One section of a page: its heading, the package of its template, and its values and statements.
 
     Attributes:
-        name: its anchor.
+        name: anchor of the section.
         title: its heading.
-        question: that it answers.
-        package: whose folder has its templates `section.html.j2` and, maybe, `sources.html.j2`; "" for a section that
-            has no content yet.
+        question: the question that it answers.
+        package: package whose folder has its templates `section.html.j2` and, optionally, `sources.html.j2`; "" for a
+            section that has no content yet.
         values: name -> what its templates read.
-        statements: all that it says; the first is its answer.
-        label: whose numbers it has, where that is not the whole study; "" for none.
+        statements: all statements of the section; the first is its answer.
+        label: name of the model or training whose numbers it has, if that is not the whole study; "" for none.
     """
 
     name: str
@@ -83,10 +83,11 @@ def fill(
 
     Args:
         template: its file name.
-        figures: of all sections.
-        tables: likewise.
-        values: name -> what the template reads besides; "data" maps names to JSON-like values for the page's scripts.
-        sections: of the analyses, in reading order.
+        figures: figures of all sections.
+        tables: tables of all sections.
+        values: name -> what the template reads in addition; "data" maps names to JSON-like values for the page's
+            scripts.
+        sections: sections of the analyses, in reading order.
     """
     library, own = script_bundle(), [_inside_script((TEMPLATES / name).read_text("utf-8")) for name in SCRIPTS]
     style = Markup("".join((TEMPLATES / name).read_text("utf-8") for name in STYLES))
@@ -140,8 +141,8 @@ def inline_svg(drawn: str, words: str, *, scaled: bool = True) -> Markup:
     """Return an SVG for embedding in a page, with its alternative text.
 
     Args:
-        drawn: from `drawing.svg`, which escapes every text in it.
-        words: for those who cannot see it.
+        drawn: SVG from `drawing.svg`, which escapes every text in it.
+        words: description for those who cannot see it.
         scaled: let it take the width of its place, else it keeps its own.
     """
     opened = ROLES.sub("", drawn[drawn.index("<svg") :])

@@ -42,14 +42,14 @@ class Estimate:
     """One number with its name, interval and test; unknown values are NaN, and an unknown n is 0.
 
     Attributes:
-        name: what it is, e.g. "nDCG@10".
+        name: name of the number, e.g. "nDCG@10".
         value: the number.
         low, high: its interval.
-        p: of its test, corrected within its family.
+        p: p of its test, corrected within its family.
         n: number of queries.
-        kind: difference, score or share.
+        kind: kind of the number: difference, score or share.
         before, after: the two values of a difference.
-        collection: on which it was measured, "" for the first.
+        collection: collection on which it was measured; "" for the first.
     """
 
     name: str
@@ -94,17 +94,17 @@ class Statement:
     """One conclusion of a report, with its state and main number.
 
     Attributes:
-        topic: what it is about, e.g. "retrieval".
-        state: what is known.
+        topic: subject of the statement, e.g. "retrieval".
+        state: outcome, e.g. significant or not significant.
         tied: short sentences with numbers; some have ties (`numbers.TIE`), which only a page keeps.
-        rests_on: the sides whose numbers it uses.
-        code: its name within its section, e.g. "headline"; the same in every study.
+        rests_on: sides whose numbers it uses.
+        code: name of the statement within its section, e.g. "headline"; the same in every study.
         estimate: its main number.
         control: the control whose outcome it is, e.g. "shuffled queries"; "" for any other statement.
         caution: whether it limits what may be concluded.
-        doubts: why not to trust it, e.g. a failed self-test of a side it rests on.
-        title: what other statements call it, for an alarm that they rest on; its text begins with it.
-        instruments: the instruments that it names, where some are doubted later.
+        doubts: reasons not to trust it, e.g. a failed self-test of a side whose numbers it uses.
+        title: for an alarm: the name by which other statements refer to it; its text begins with this name.
+        instruments: the instruments that it names, in case some of them are put in doubt later.
         headline: whether a report opens with it.
         figure: name of the figure that shows its numbers.
         section: name of the analysis that made it; a study fills it in.
@@ -173,9 +173,10 @@ def with_self_tests(statement: Statement, subject: Subject) -> Statement:
 def state_of(difference: Difference, row: "pd.Series[Any]") -> State:
     """Return the state of one effect by its tests.
 
-    A difference needs a corrected p below alpha, equivalence a passed equivalence test. Anything else is not
-    significant; where the queries could not have decided, that is said instead: fewer than `FEWEST`, or an interval
-    that is wider than the margin on both sides, so that not even an effect of 0 would be equivalent.
+    A significant difference needs a corrected p below alpha, and equivalence a passed equivalence test. Anything else
+    is not significant. The state is "too few queries" instead if the queries could not have decided: there are fewer
+    than `FEWEST`, or the interval is wider than the margin on both sides, so that not even an effect of 0 would be
+    equivalent.
     """
     if row["p_corrected"] < alpha(difference):
         return State.SIGNIFICANT

@@ -87,9 +87,9 @@ class CollectionRecord(TypedDict):
 
 
 class StudyFacts(TypedDict):
-    """The facts of a study besides its measurements, as JSON-like values (the content of `study.json`).
+    """The facts of a study other than its measurements, as JSON-like values (the content of `study.json`).
 
-    "trainings" counts the retriever's, "timings" are seconds of every stage.
+    "trainings" is the number of trainings of the retriever, and "timings" has the seconds of every stage.
     """
 
     schema: int
@@ -112,8 +112,8 @@ class Tower:
 
     Attributes:
         role: "query", "passage", or "query and passage" when one encoder serves both.
-        recipe: with the source of each field.
-        proof: that its weights are the checkpoint's.
+        recipe: recipe, with the source of each field.
+        proof: evidence that its weights are the checkpoint's.
         layer_names: labels of layers 0..L, e.g. "6 (post-norm)".
         fingerprint: SHA-256 of weights, tokenizer and recipe.
         self_tests: the checks of this tower.
@@ -151,10 +151,10 @@ class CollectionFacts:
     """Facts about one collection: name, source, counts and fields.
 
     Attributes:
-        name: for tables.
+        name: name in tables.
         source: where it was read from.
         counts: e.g. passages, queries, judged queries, judgments.
-        mapping: which field of the source became what.
+        mapping: Retroscope's field -> the field of the source.
         negatives: how the hard negatives of the probes were found.
         fingerprint: SHA-256 over ids, texts and judgments.
     """
@@ -189,15 +189,15 @@ class Subject:
     """The models, collections and settings of a study, as needed by every section.
 
     Attributes:
-        title: of the report.
+        title: title of the report.
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
-        collections: the one that everything is measured on, then the others.
+        collections: the collection on which everything is measured, then the others.
         protocol: "default" or "ielab-2025".
-        measures: of retrieval; the first is the headline.
+        measures: retrieval measures; the first is the headline.
         statistics: how differences are tested.
-        trainings: number of trainings of the retriever that are studied, itself included.
+        trainings: number of trainings of the retriever in the study, including the retriever itself.
         settings: all settings of the study, JSON-like.
-        caveats: what a reader must know before any number.
+        caveats: what a reader must know before reading a number.
         command: the command line that repeats the study.
         versions: library -> version.
         timings: stage -> seconds.

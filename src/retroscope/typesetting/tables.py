@@ -24,7 +24,7 @@ def write_frames(
     Args:
         frames: name -> table, written as parquet and CSV.
         papers: name -> table of a paper, written as LaTeX.
-        folder: to write.
+        folder: folder to write.
         large: name -> table that is written as parquet only.
     """
     contents = [

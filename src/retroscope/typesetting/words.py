@@ -30,7 +30,7 @@ def estimate_of(row: "pd.Series[Any]", name: str, collection: str = "") -> Estim
 def most_changed(table: pd.DataFrame, level: float) -> "pd.Series[Any]":
     """Return the row with the largest significant effect, or with the largest effect if none is significant.
 
-    A statement whose state is "significant" has the number of a row that is.
+    A statement with the state "significant" must give the number of a significant row.
     """
     significant = table[table["p_corrected"] < level]
     found = table if significant.empty else significant

@@ -29,7 +29,7 @@ def baseline_result(measurement: Measurement, gain: Difference, settings: Compar
 
     Args:
         measurement: scores by the names above; facts `choices`, `left_out` and `tried`.
-        gain: of the retriever as compared, over `measure`.
+        gain: effect of fine-tuning as the study compares the two models, over `measure`.
         settings: how differences are tested.
     """
     scores = measurement.scores

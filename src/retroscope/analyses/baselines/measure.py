@@ -30,11 +30,11 @@ class BaselineWork:
     """Prepared work of the baselines: the searches for every model, and the other poolings of the backbone.
 
     Attributes:
-        task: what every model is asked.
-        poolings: of the backbone, besides the retriever's own.
+        task: the searches that are run for every model.
+        poolings: poolings of the backbone in addition to the retriever's own.
         left_out: pooling -> why it has no meaning for this backbone.
         others: the backbone and its copy with random weights, by their names in `infer`, under `poolings` side by side;
-            empty where there are no other poolings.
+            empty if there are no other poolings.
     """
 
     task: BaselineTask

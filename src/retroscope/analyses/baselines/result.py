@@ -22,15 +22,18 @@ class BaselineResult:
     """Retrieval with the frozen backbone under several poolings, layers, whitening and linear heads, and its controls.
 
     Attributes:
-        gain: the retriever as compared, against the backbone as compared, over `measure`.
-        variants: a row a model ("before", "after", "random weights"), pooling, layer, vectors and measure, with the
-            interval of the mean; BM25 has a row a measure and no pooling.
-        left: the retriever as compared, against the best of the backbone, over (best, measure).
-        alike: the best of the retriever against the best of the backbone.
-        pre_training: the best of the backbone against the best of a random-weight copy; None without that control.
-        shuffled: a linear head that learned shuffled judgments, against none, over `measure`; None without a head.
-        shares: a row a best and measure: the part of after - before that the best of the backbone does not reach.
-        choices: a row a model, best and variant: in how many `folds` `of` all it was chosen.
+        gain: the retriever against the backbone, both as the study compares them, over `measure`.
+        variants: a row for each model ("before", "after", "random weights"), pooling, layer, vectors and measure, with
+            the interval of the mean. BM25 has a row for each measure and no pooling.
+        left: the retriever against the best variant of the backbone, over (best, measure).
+        alike: the best variant of the retriever against the best variant of the backbone.
+        pre_training: the best variant of the backbone against the best one of a random-weight copy; None without that
+            control.
+        shuffled: a linear head that was trained on shuffled judgments, against no head, over `measure`; None without a
+            head.
+        shares: a row for each best variant and measure: the part of after - before that the backbone's best variant
+            does not reach.
+        choices: a row for each model, best and variant: the number of `folds`, out of `of`, in which it was chosen.
         left_out: pooling -> why it has no meaning for this model.
         tried: model -> variants without a head.
     """

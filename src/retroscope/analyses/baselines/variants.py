@@ -42,10 +42,10 @@ class BaselineTask:
     """The searches that are run for every model.
 
     Attributes:
-        collection: that is searched.
-        measures: of retrieval; the first one chooses.
-        folds: of every judged query.
-        similarity: of the retriever: "dot" or "cosine"; whitened and mapped vectors are compared by cosine.
+        collection: the collection that is searched.
+        measures: retrieval measures; the first one selects the best variant.
+        folds: fold of every judged query.
+        similarity: the retriever's similarity, "dot" or "cosine"; whitened and mapped vectors are compared by cosine.
         head: whether linear heads are trained.
     """
 
@@ -73,8 +73,8 @@ class VariantScores:
 
     Attributes:
         scores: dims (query, pooling, layer, vectors, measure); see `BaselineTask.kinds` for the vectors.
-        best: dims (query, best, measure): of every query, the variant that is best on the other folds.
-        choices: one row a fold and best: which variant that was.
+        best: dims (query, best, measure): for every query, the score of the variant that is best on the other folds.
+        choices: the chosen variant, one row for each fold and best.
     """
 
     scores: Scores
@@ -194,8 +194,8 @@ def _scores(name: str, values: xr.DataArray, views: Views, task: BaselineTask) -
 def shuffled_judgments(collection: Collection, seed: int) -> Collection:
     """Return the collection with the judgments of query texts permuted at random among the texts.
 
-    Queries of one text get the same judgments, so that as many texts are joined by shared passages as before: were
-    judgments given query by query, repeated texts would join passages, and no folds be left.
+    Queries of one text get the same judgments, so that shared passages link no more texts than before. If judgments
+    were given query by query, repeated texts would link passages, and no folds would be left.
     """
     judged: dict[str, dict[str, int]] = {}
     for query in collection.judged_queries:
@@ -213,8 +213,8 @@ def shuffled_judgments(collection: Collection, seed: int) -> Collection:
 
 
 def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -> Scores:
-    """Return retrieval scores for shuffled judgments, raw and with a head trained on them, (query, vectors, measure). A
-    head whose folds are apart cannot know them; one that leaks does.
+    """Return retrieval scores for shuffled judgments, raw and with a head trained on them, (query, vectors, measure).
+    The head can predict them only if its folds leak.
     """
     other = baseline_task(shuffled_judgments(task.collection, settings.seed), task.measures, task.similarity, settings)
     found = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)

@@ -15,7 +15,7 @@ from retroscope.representations.vectors import Representations, RetrieverReprese
 SOURCE = "baselines"
 CAUSAL_CLS = "the first token of a causal model sees no other token"
 NO_CLS = "this tokenizer begins texts with no special token of its own"
-BOTH_WAYS = "the last token of a model that looks both ways is a separator, which it was not trained to summarise with"
+BOTH_WAYS = "the last token of a bidirectional model is a separator, which was not trained to represent the text"
 
 
 def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -54,10 +54,11 @@ class Views:
     """The vectors of one model by pooling and layer.
 
     Attributes:
-        own: under the recipe's pooling; its last layer is what the model searches with, head included.
+        own: vectors under the recipe's pooling; those of the last layer are what the model searches with, head
+            included.
         pooling: its name.
-        others: under `names` side by side; None where there is only the recipe's.
-        names: of the other poolings, in the order of their columns.
+        others: vectors under the poolings `names`, side by side; None if there is only the recipe's pooling.
+        names: names of the other poolings, in the order of their columns.
     """
 
     own: RetrieverRepresentations

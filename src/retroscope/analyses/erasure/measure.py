@@ -45,13 +45,13 @@ class ErasureTrial:
 
     Attributes:
         retriever: the model.
-        vectors: of every layer, as the blocks leave them.
+        vectors: vectors of every layer, as the blocks return them.
         searched: held-out queries, and the passages that they are searched among.
         parts: training pairs and held-out queries.
         texts: tower -> the tokenised texts of `searched`.
         measure: ir-measures name.
-        settings: of the analysis.
-        progress: told (what, texts done, texts in all).
+        settings: settings of the analysis.
+        progress: called with (what, texts done, texts in all).
     """
 
     retriever: Retriever
@@ -83,8 +83,9 @@ def measure(context: Context, settings: ErasureSettings, planned: Planned) -> Me
 
     "intact" is retrieval by the intact model (query,), "retrieved" that under every erasure (query, layer, rank,
     variant), "readable" the accuracy of the probe of each layer (query, layer, rank, state): intact, erased, and with
-    one random subspace erased. The frame "removed" has the shares of the variance that are removed, "shared" the mean
-    correlation of the erased directions in held-out pairs, and what 5 % of shuffled held-out pairs exceed.
+    one random subspace erased. The frame "removed" has the shares of the variance that are removed. The frame "shared"
+    has the mean correlation of the erased directions in held-out pairs, and the value that 5 % of shuffled held-out
+    pairs exceed.
     """
     work: ErasureWork = planned.work
     searched = searched_sample(context, settings, work.parts, ranked=True)

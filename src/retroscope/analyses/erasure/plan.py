@@ -29,7 +29,7 @@ class ErasureWork:
     """Prepared work of erasure: the split of the queries, and the retrieval measure.
 
     Attributes:
-        parts: queries of which pairs fit the erasers, and the others.
+        parts: queries whose pairs fit the erasers, and the held-out queries.
         measure: ir-measures name.
     """
 
@@ -42,7 +42,7 @@ def refusal(context: Context, settings: ErasureSettings) -> str:
 
     Raises:
         MissingExtraError: without the package that fits erasers.
-        SettingsError: for a layer or rank that a model has not, or a measure that cannot be computed.
+        SettingsError: for a layer or rank that a model does not have, or a measure that cannot be computed.
     """
     check_erasers_installed()
     check_measures((measure_of(context, settings),), context.collection)
@@ -107,7 +107,8 @@ def searched_sample(context: Context, settings: ErasureSettings, parts: ErasureP
     """Return the collection that is searched: the held-out queries, and all passages or a sample of them.
 
     Args:
-        ranked: fill a sample by what the intact models find; without, which a plan takes, only its size is right.
+        ranked: fill a sample from the rankings of the intact models. Without this, only the size of the sample is
+            correct, which is enough for a plan.
     """
     rankings = context.whole_search().rankings if ranked else ()
     return sampled(context.collection, parts.held_out, settings.passages, settings.seed, rankings)

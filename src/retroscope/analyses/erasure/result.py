@@ -24,19 +24,22 @@ class ErasureResult:
 
     Attributes:
         collection: its name.
-        measure: of retrieval.
+        measure: the retrieval measure.
         chance: accuracy of a probe that reads nothing.
         level: error rate of the tests.
-        table: a row a side, layer and rank, columns `TABLE_COLUMNS`. `p_rank` is of more harm than random subspaces of
-            equal rank, over queries and draws, `p_corrected` than those of equal rank and variance, too; both are
-            Holm-corrected over the rows of a side. `use` is `USED` where both are significant, `UNCLEAR` where the
-            first alone is, `UNUSED` where neither is though erasure lowered the accuracy of the probe (`fell`) and
-            random subspaces left enough to lose (not `at_floor`); `INCONCLUSIVE` otherwise, and wherever the erased
-            directions correlate in held-out pairs no more than in shuffled ones (not `is_shared`).
-        beyond: side -> the erased against the mean of the random subspaces of equal rank, over (layer, rank).
+        table: a row for each side, layer and rank, with the columns `TABLE_COLUMNS`. `p_rank` is the p of more harm
+            than by random subspaces of equal rank, over queries and draws. `p_corrected` is the p of more harm than by
+            those and by subspaces of equal rank and variance. Both are Holm-corrected over the rows of a side. `use` is
+            `USED` if both are significant, and `UNCLEAR` if only the first is. It is `UNUSED` if neither is
+            significant, although erasure lowered the accuracy of the probe (`fell`) and random subspaces left enough to
+            lose (not `at_floor`). Otherwise it is `INCONCLUSIVE`, and also if the erased directions correlate in
+            held-out pairs no more than in shuffled ones (not `is_shared`).
+        beyond: side -> retrieval after erasure against the mean after erasing random subspaces of equal rank, over
+            (layer, rank).
         use: the loss beyond random, before and after fine-tuning, over (layer, rank); None for one model.
         notes: what was measured.
-        alarm: side -> p that shuffled pairs harm more than random subspaces, of the mean over layers and ranks.
+        alarm: side -> p of the test that shuffled pairs harm more than random subspaces, for the mean over layers and
+            ranks.
     """
 
     collection: str

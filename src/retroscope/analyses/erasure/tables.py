@@ -34,15 +34,15 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
         }
     )
     note = (
-        f"readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), intact and after "
-        "erasure. used: loss of retrieval by erasing the same directions, minus the loss by erasing random subspaces "
-        "of equal rank, with an interval over queries and draws. p: the largest p of the tests over queries and over "
-        "draws, against subspaces of equal rank and against subspaces of equal rank and variance. unclear: only the "
-        "tests against equal rank are significant. inconclusive: the accuracy of the probe does not fall significantly "
-        "after erasure, or random subspaces remove more than half of the score, or held-out pairs share no more than "
-        "shuffled ones. held-out correlation: correlation of queries and passages along the erased directions (5 % of "
-        "shuffled pairings exceed the value in brackets). removed: share of the variance that erasure removes. "
-        "shuffled: the loss when the directions of shuffled pairs are erased."
+        f"Readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), before and after "
+        "erasure. Used: loss of retrieval by erasure beyond the loss by erasing random subspaces of equal rank; the "
+        "interval is over queries and draws. p: the largest p of four tests, over queries and over draws, against "
+        "random subspaces of equal rank and of equal rank and variance. Unclear: the loss is significant against equal "
+        "rank only. Inconclusive: the accuracy of the probe does not fall significantly, or random subspaces remove "
+        "more than half of the score, or the held-out correlation is that of shuffled pairs. Held-out correlation: "
+        "correlation of queries and passages along the erased directions; 5 % of shuffled pairings exceed the value in "
+        "brackets. Removed: share of the variance that erasure removes. Shuffled: loss by erasing the directions of "
+        "shuffled pairs, beyond the loss by erasing random subspaces."
     )
     caption = f"Readable and used, by layer, on {result.collection}"
     return PaperTable(frame, caption, note, tuple(frame.columns[3:]))

@@ -78,7 +78,8 @@ def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Stat
         return
     best = idle.sort_values("readable").iloc[-1]
     text = (
-        f"{OPENINGS[side]}, relevance is readable without significant use at {_layers(idle, subject)}. At layer "
+        f"{OPENINGS[side]}, a probe reads relevance at {_layers(idle, subject)}, but retrieval does not use it "
+        "significantly. At layer "
         f"{subject.layer_label(int(best['layer']))}, the probe reaches {score(best['readable'])} "
         f"{interval(best['readable_low'], best['readable_high'])} (chance {score(result.chance)}) in the intact model "
         f"and {score(best['readable_erased'])} once {count(result.rank, 'direction')} are erased. Compared with "

@@ -19,9 +19,10 @@ class Attended:
 
     Attributes:
         by_query: (query, tower, attending, head, kind), of chosen heads.
-        means: over queries, of all heads: tower, attending, kind, layer, head, "share", and "uniform", that of a head
-            that would attend to all tokens alike.
-        gap, limit: relative distance of the vectors in the plain implementation, at most, and what it may be.
+        means: means over queries for all heads, with the columns tower, attending, kind, layer, head, "share" and
+            "uniform" (the share of a head that attends to all tokens equally).
+        gap, limit: largest relative distance of the vectors in the plain implementation, and the largest distance
+            allowed.
     """
 
     by_query: xr.DataArray
@@ -34,7 +35,7 @@ def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, s
     """Measure which kinds of tokens every head attends to, in both towers.
 
     Args:
-        heads: those that are kept query by query.
+        heads: heads whose shares are kept query by query.
         subjects: query id -> its subject; a query without one has none.
     """
     made = {}

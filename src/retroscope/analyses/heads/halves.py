@@ -16,7 +16,7 @@ FEWEST_GROUPS = 4  # of queries that share nothing, two for each half
 def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.ndarray, "query"]:
     """Mark the queries that choose the top heads; queries with shared texts or passages stay in one half.
 
-    Queries that share nothing choose and test by turns.
+    Queries that share nothing are assigned to choosing and to testing in turn.
     """
     groups = sharing_groups(collection, queries)
     places: dict[int, list[int]] = {}

@@ -61,8 +61,8 @@ class _Side:
 
     Attributes:
         examples: tower -> an example a query.
-        texts: of all examples.
-        cells: of this model.
+        texts: texts of all examples.
+        cells: cached arrays of this model.
     """
 
     retriever: Retriever
@@ -75,9 +75,9 @@ class _Side:
 def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measurement:
     """Return the change of every query's margin, and of retrieval, when heads are fixed at their means.
 
-    Scores of every side: "SIDE/margin" (query); "SIDE/estimates" (query, layer, head) to first order; "SIDE/exact"
-    (query, head) of the heads that were ablated, of the tested queries; "SIDE/retrieval" (query, set, measure);
-    "SIDE/attention" (query, tower, attending, head, kind). The frame "SIDE/attention" has the means of all heads.
+    Scores of every side: "SIDE/margin" (query); "SIDE/estimates" to first order (query, layer, head); "SIDE/exact"
+    (query, head) for the ablated heads and the tested queries; "SIDE/retrieval" (query, set, measure); "SIDE/attention"
+    (query, tower, attending, head, kind). The frame "SIDE/attention" has the means of all heads.
     """
     sides = dict(_sides(context, settings))
     margins = {side: one.cells.of("margins", one.texts.margins) for side, one in sides.items()}

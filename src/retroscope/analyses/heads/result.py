@@ -20,12 +20,12 @@ class SetEffect:
     """Retrieval by one measure with all top heads fixed, compared with random heads of the same layers.
 
     Attributes:
-        intact, top, random: means over queries; of random sets, over the draws, too.
-        lowest, highest: of the means of the draws.
+        intact, top, random: means over queries; for random sets, over the draws as well.
+        lowest, highest: the lowest and the highest mean of a draw.
         beyond: top less random, with its interval.
-        p_queries: of `beyond`, paired by query, corrected over the measures.
-        p_draws: of the top being one more draw.
-        heads: of the top; of the smallest random set.
+        p_queries: p of `beyond`, paired by query, corrected over the measures.
+        p_draws: p of the test whether the top heads could be one more draw.
+        heads: number of top heads, and of heads in the smallest random set.
     """
 
     measure: str
@@ -53,20 +53,21 @@ class SideHeads:
     """The attention heads of one model; changes of the margin are in standard deviations of the intact margin.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         spread: standard deviation of the intact margin over queries.
         estimates: mean first-order change of the margin, of every head.
-        table: a row a head that was ablated exactly, columns `HEAD_COLUMNS`: `role` ("top", "other's top" of the
-            other model alone, "control", "random"), its `effect`, how far that goes `beyond` the mean of the
-            controls of its layer, and whether it `carries` the margin: lowers it, significantly, in both.
-        exact: the paired difference of fixing each of them.
-        errors: of the estimates: "all", "top" and "random" heads.
+        table: a row for each head that was ablated exactly, with the columns `HEAD_COLUMNS`. `role` is "top", "other's
+            top" (at the top in the other model alone), "control" or "random". `effect` is the change of the margin, and
+            `beyond` is this change less the mean change by the controls of its layer. A head `carries` the margin if
+            both are significant and lower it.
+        exact: the paired difference by fixing each of these heads.
+        errors: errors of the estimates, for "all", "top" and "random" heads.
         sets: retrieval with the top heads fixed, a value a measure.
         top: top heads, the most harmful by the estimate first.
         single: measure -> mean with each top head fixed alone.
-        eager: distance of vectors in the plain implementation of attention, and what it may be; empty where attention
-            was not measured.
-        attention: shares of attention of all heads; None likewise.
+        eager: distance of vectors in the plain implementation of attention, and the largest distance allowed; empty if
+            attention was not measured.
+        attention: shares of attention of all heads; None if attention was not measured.
     """
 
     name: str
@@ -93,13 +94,14 @@ class HeadResult:
 
     Attributes:
         sides: "before" and "after", or "model".
-        towers: whose heads were fixed.
-        level: of the intervals.
-        change: of the exact effects, after less before, over the heads that were ablated; None for one model.
+        towers: towers whose heads were fixed.
+        level: confidence level of the intervals.
+        change: change of the exact effects by fine-tuning (after - before), over the heads that were ablated; None for
+            one model.
         agreement: rank correlation of all heads' estimates between both models; NaN for one.
-        shift: of the attention of the heads with a significant change (of all top heads, where none has) over (head,
-            kind); None where it was not measured.
-        notes: what a reader must know before any number.
+        shift: change of the attention of the heads with a significant change (of all top heads if there are none), over
+            (head, kind); None if attention was not measured.
+        notes: what a reader must know before reading a number.
     """
 
     sides: Mapping[str, SideHeads]

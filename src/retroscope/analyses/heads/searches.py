@@ -34,8 +34,8 @@ class HeadSearches:
     Attributes:
         searched: the collection, or a sample; without the queries that chose the top heads and those that share a text
             or a relevant passage with them.
-        whole: what intact models find in the whole corpus, where a sample is searched.
-        rows: fills up: how the sample changes the measures of each intact model.
+        whole: rankings of the whole corpus by the intact models, if a sample is searched.
+        rows: how the sample changes the measures of each intact model; filled during the searches.
     """
 
     context: Context
@@ -95,8 +95,8 @@ def head_searches(context: Context, settings: HeadSettings, choosing: Sequence[s
     """Prepare the searches of the collection, or of a sample, without the queries that chose the top heads.
 
     Args:
-        choosing: queries that chose the top heads, which are not searched, nor what shares a text or a relevant
-            passage with them.
+        choosing: queries that chose the top heads. They are not searched, nor are queries that share a text or a
+            relevant passage with them.
     """
     collection = context.collection
     measures = settings.measures or context.settings.measures

@@ -26,8 +26,8 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 def measure(context: Context, settings: NoSettings, planned: Planned) -> Measurement:
     """Return the scores of each model, (query, layer, measure), as "SIDE", and without the final norm as "SIDE/bare".
 
-    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column a side. Of a pair
-    "similarities" and "above" have what `retrieval.separation` counts, on the first collection.
+    The frame "first_ranks" has the rank of the first relevant passage: query, layer, and a column for each side. For a
+    pair, the frames "similarities" and "above" have the counts of `retrieval.separation` on the first collection.
     """
     scores: dict[str, Scores] = {}
     ranks: dict[str, xr.DataArray] = {}

@@ -13,8 +13,9 @@ class Similarities:
 
     Attributes:
         counts: side, layer, passages ("relevant", "other"), low, high (ends of a bin), count.
-        above: side, layer, above: the share of other passages that a relevant one is more similar than.
-        queries, passages: numbers of what was drawn.
+        above: side, layer, above: the share of other passages that are less similar to the query than a relevant
+            passage.
+        queries, passages: numbers of drawn queries and passages.
     """
 
     counts: pd.DataFrame
@@ -29,10 +30,11 @@ class LayerEffects:
 
     Attributes:
         collection: its name.
-        effect: over (layer, measure); the layers of a measure are a family.
-        bare: the same of layers without the final norm, where the model has one and `effect` is with it on each.
-        similarities: of relevant and other passages; None on further collections, and in a study stored without them.
-        first_ranks: query, layer, before, after: the rank of the first relevant passage, 0 where the ranking holds
+        effect: effect over (layer, measure); the layers of a measure are a family.
+        bare: the same effect without the final norm, if the model has one and `effect` applies it to each layer.
+        similarities: histograms for relevant and other passages; None on further collections, and in a study that was
+            stored without them.
+        first_ranks: query, layer, before, after: the rank of the first relevant passage, 0 if the ranking contains
             none; None in a study that was stored without them.
     """
 

@@ -35,8 +35,8 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
     """Return the card with the block that retrieval needs most, or else the block whose grafting gains most.
 
-    A card makes one claim, so that its number can only be that of the claim; the section tells both directions. Where
-    no block is significant in either, the card says so of both.
+    A card makes one claim, so it has only the number of that claim; the section reports both directions. If no block is
+    significant in either direction, the card says so.
     """
     blocks = result.most[result.most["kind"] == BLOCKS]
     by_code = {s.code: s for s in statements}

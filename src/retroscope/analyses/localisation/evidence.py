@@ -126,7 +126,7 @@ def _relative(groups: pd.DataFrame) -> float:
 def representations_of_blocks(reading: Reading, places: Sequence[Place]) -> BlockValues | None:
     """Return, for each place, by how much CKA falls from its first to its last block, averaged over towers.
 
-    Where no text differs from another at layer 0 (EOS), nothing diverged there.
+    If all texts have the same vector at layer 0 (EOS), nothing diverged there.
     """
     representations = reading.result("representations", RepresentationResult)
     if representations is None:
@@ -153,7 +153,8 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
     """Return, for each place, the increase of the effect on retrieval by layer over its blocks.
 
     Args:
-        measure: of the transplants; where it was not measured by layer, the study's first.
+        measure: the measure of the transplants; if it was not measured by layer, the first measure of the study is
+            used.
     """
     layers = reading.result("layers", LayerResult)
     if layers is None:

@@ -22,30 +22,32 @@ class LocalisationResult:
     """The values of several instruments for the same blocks, and whether transplants agree with them.
 
     Attributes:
-        evidence: a row an instrument and place (a block, a group of neighbours, or a part of every block): value, in
-            the instrument's own unit, the larger the more happened there. Of "restored" and "grafted": the share of
-            the total effect that the place makes alone.
-        most: a row a direction and kind: the place that does most alone by its mean, restored (is it needed?) or
-            grafted (does it suffice?), of those whose effect is significant in the direction of the total effect, and
-            more than that of random changes of equal size where these were tried (`controlled`; `random` is their mean
-            effect there); `significant` whether any is; `explained` whether the total effect is significant, and its
-            `sign`. `share` of the total effect, with Fieller's interval. Of the `instruments` that name a place,
-            `agreeing` agree; `luck`: the probability that as many (one at the least) do by luck, if each named any
-            place with equal probability; `luck_together`: the same if the answer were any place, however they depend
-            on one another.
-        claims: a row a direction and instrument: the place where its value is largest; what that place alone does to
-            retrieval (score, effect, interval, corrected p, all of the transplants); the place that does significantly
-            more, by the most (`rival`, and `extra`, the paired difference with its interval and its p, corrected over
-            all other places), or "" where none does; and their `agreement`: "agrees" (it names the place that does
-            most), "matters too" (it names another with a significant effect, and none does significantly more),
-            "contradicted" (one does), "undecided". `rank`: Spearman's correlation of its values with what the places
-            do alone, `rank_p` its one-sided permutation p, uncorrected. An instrument without a value above 0, or that
-            did not measure every place, names none and has no row.
-        measure: of retrieval.
-        correction: of p.
-        queries: that the transplants were measured with.
-        passages: that they were searched in.
-        confirmed: whether an ablation confirms the neurons; None where there are none or nothing was ablated.
+        evidence: a row for each instrument and place (a block, a group of neighbours, or a part of every block). The
+            value is in the instrument's own unit; a larger value means a larger change there. For "restored" and
+            "grafted" it is the share of the total effect that the place has alone.
+        most: a row for each direction and kind: the place with the largest mean effect alone, restored (is it needed?)
+            or grafted (does it suffice?). Places count whose effect is significant in the direction of the total
+            effect, and larger than that of random changes of equal size if these were measured (`controlled`; `random`
+            is their mean effect). `significant` says whether there is such a place; `explained` says whether the total
+            effect is significant, and `sign` is its sign. `share` is the share of the total effect, with Fieller's
+            interval. Of the `instruments` that name a place, `agreeing` agree with the transplants. `luck` is the
+            probability that at least as many (and at least one) agree by chance if each instrument names any place with
+            equal probability. `luck_together` is this probability if the answer may be any place, however the
+            instruments depend on one another.
+        claims: a row for each direction and instrument: the place where its value is largest, with the effect of
+            transplanting that place alone (score, effect, interval and corrected p, all from the transplants). `rival`
+            is the place with the largest significantly larger effect, "" if there is none; `extra` is the paired
+            difference of the two effects, with its interval and its p, corrected over all other places. `agreement` is
+            "agrees" (the instrument names the place with the largest effect), "matters too" (it names another place
+            with a significant effect, and no place has a significantly larger one), "contradicted" (a place has) or
+            "undecided". `rank` is Spearman's correlation of the instrument's values with the effects of single places,
+            and `rank_p` its one-sided permutation p, uncorrected. An instrument that has no value above 0, or did not
+            measure every place, names no place and has no row.
+        measure: the retrieval measure.
+        correction: how p is corrected.
+        queries: number of queries that the transplants were measured with.
+        passages: number of passages that were searched.
+        confirmed: whether an ablation confirms the neurons; None if no neurons were attributed or ablated.
     """
 
     evidence: pd.DataFrame

@@ -89,13 +89,13 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} No {things}, {done} alone, {verb} {result.measure} significantly{more} (largest effect: "
+            f"{question} No single {things}, {done}, {verb} {result.measure} significantly{more} (largest effect: "
             f"{alone}). {ALONE[row['direction']]}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
     text = (
-        f"{question} {done[0].upper()}{done[1:]} alone, the place with the largest mean {does} is "
+        f"{question} Of the places {done} one at a time, the largest mean {does} is that of "
         f"{alone}{_random(row)}{_share(row)}. {_held(claims, row)}"
     )
     return Statement(TOPIC, State.SIGNIFICANT, text.rstrip(), instruments=tuple(claims["instrument"]), **about)

@@ -42,8 +42,8 @@ def attribute(
     """Attribute every FFN neuron of one tower over the judged queries of a collection, with BM25 negatives.
 
     Args:
-        settings: target, tower, quadrature, how many queries ...
-        state: folder in which an interrupted run is kept, so that the same call goes on from there.
+        settings: settings of the attribution: target, tower, quadrature, number of queries ...
+        state: folder with the state of an interrupted run, from which the same call continues.
         progress: called with (examples done, examples in all), or True, False, None: see `display.shown`.
     """
     settings = settings or AttributionSettings()

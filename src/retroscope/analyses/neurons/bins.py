@@ -33,7 +33,7 @@ def binned(values: Float[np.ndarray, "layer neuron"], layout: HeatMap) -> Float[
 def neuron_values(attribution: NeuronAttribution, part: str, value: str | float) -> Float[np.ndarray, "layer neuron"]:
     """Return the mean share of every neuron, or the share of examples in which it is active at a threshold.
 
-    Examples of noise are left out of both.
+    Examples that are noise are left out of both.
     """
     data = attribution.neurons[part]
     if isinstance(value, str):
@@ -50,7 +50,7 @@ def map_rows(tower: TowerNeurons, part: str) -> pd.DataFrame:
     """Return a row for each layer and bin: layer, first, end (neurons first to end - 1), a column a model, and
     `difference`.
 
-    The difference, after - before, is there where both sides have as many neurons.
+    The difference, after - before, is given if both sides have equally many neurons.
     """
     layout = tower.heat_map
     attributions = tower.attributions

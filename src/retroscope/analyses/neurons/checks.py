@@ -115,7 +115,7 @@ def warned(name: str, side: AttributedModel) -> list[Statement]:
     """Return the warnings of the attribution and of the ablation, once each."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
-    texts = [f"Warning of the neurons {of_model(name, side)}: {w}" for w in every]
+    texts = [f"Caveat on the neurons {of_model(name, side)}: {w}" for w in every]
     return [Statement(TOPIC, State.MEASURED, text, (name,), code="warning", caution=True) for text in texts]
 
 

@@ -31,7 +31,7 @@ def sound(attribution: NeuronAttribution) -> xr.DataArray:
 def layer_shares(attribution: NeuronAttribution) -> Scores:
     """Return each layer's share of an example's total attribution magnitude in an FFN matrix: [query, part, layer].
 
-    Totals of two models have different examples, their parts of a whole have none. Noise has no parts.
+    Totals differ in scale between two models, shares do not. Examples that are noise have no shares.
     """
     total = attribution.scores.values.sel(statistic=TOTAL, drop=True)
     whole = total.sum("layer")

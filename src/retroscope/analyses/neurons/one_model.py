@@ -47,10 +47,10 @@ class TextsPlan:
     """Attribution of one model's neurons over a file of texts; without queries, there is no ablation.
 
     Attributes:
-        retriever: under the recipe that the protocol attributes neurons with.
-        planned: what it takes; its `work` is carried out.
+        retriever: the model, under the recipe that the protocol prescribes for neuron attribution.
+        planned: the plan, whose `work` is run.
         source: path of the file.
-        cache: folder of what a stopped attribution goes on from.
+        cache: folder of the state from which a stopped attribution continues.
     """
 
     retriever: Retriever

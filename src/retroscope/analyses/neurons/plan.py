@@ -108,7 +108,7 @@ def _ablation_size(
     """Return an upper bound on the encodings of an ablation, and estimate their seconds.
 
     Args:
-        attributed: examples, which are held out if enough queries remain.
+        attributed: number of attributed examples, which are held out if enough queries remain.
     """
     if settings is None:
         return AblationSize()

@@ -36,9 +36,10 @@ class HeatMap:
     """Layout of a heat map of neurons: the value that is drawn, and the bins of neighbouring neurons.
 
     Attributes:
-        value: of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold: the
-            part of the examples in which that share is at least so large.
-        bins: along the neurons of a layer; bin i of B holds neurons floor(i n / B) to floor((i + 1) n / B) - 1.
+        value: value of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold:
+            the part of the examples in which that share is at least the threshold.
+        bins: number of bins along the neurons of a layer; bin i of B holds neurons floor(i n / B) to floor((i + 1) n /
+            B) - 1.
         within: "mean" or "max" of the bin's neurons.
     """
 
@@ -62,9 +63,9 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 class AblationRecipe(TypedDict, total=False):
     """Protocol of an ablation as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
 
-    "neurons" were ranked `by` a quantity, and `beside` it for the curve beside; they lie in `layers` layers. Of
-    `of_queries` queries `queries` were measured, of which the attribution used `attributed_queries`. What
-    `ablation_curves` made has every key.
+    "neurons" were ranked `by` one quantity, and by `beside` for the second curve; they lie in `layers` layers. Of
+    `of_queries` queries, `queries` were measured, of which the attribution used `attributed_queries`. The result of
+    `ablation_curves` has every key.
     """
 
     attribution: AttributionRecipe
@@ -98,19 +99,19 @@ class AblationCurves:
     """Retrieval as a function of the share of neurons that are fixed.
 
     Attributes:
-        scores: dimensions `ABLATED`, `how` being "top", the ranking shown beside it ("signed", say: those of its
-            largest values in the same layers), "largest" (see `attribution.size_ranking`), "bottom" and "random"; all
-            but "random" have the draw 0 only, and the others are NaN.
-        intact: dimensions (query, measure), nothing ablated.
-        table: a row a fraction and measure, at least `TABLE_COLUMNS` (see `ablation.table.curve_table`): the `harm` of
-            the top over that of the mean draw and over that of the largest, each with its interval over queries and its
-            test, and whether both controls are beaten (`confirmed`, by `p_confirmed`, corrected over the fractions of a
-            measure); the number of `neurons` that are fixed, the number of `layers` they lie in, `shared_by_chance`,
-            the expected share of the top ones in a random set, and `shared_with_largest`, their share among the
-            largest.
-        areas: a row for each measure and each `how` but "random", `AREA_COLUMNS`: by how much the curve `how` lies
-            below the mean of the random ones, over log10 of the fraction, with its interval over queries: positive
-            where it harms more.
+        scores: array with the dimensions `ABLATED`. `how` is "top", the name of the second ranking (e.g. "signed": the
+            neurons with its largest values in the same layers), "largest" (see `attribution.size_ranking`), "bottom" or
+            "random". Only "random" has several draws; the others have draw 0, and NaN elsewhere.
+        intact: scores of the intact model, (query, measure).
+        table: a row for each fraction and measure, with at least `TABLE_COLUMNS` (see `ablation.table.curve_table`).
+            `harm` is the loss by fixing the top neurons beyond that of the mean draw, and `harm_over_largest` beyond
+            that of the largest neurons, each with its interval over queries and its test. `confirmed` says whether both
+            controls are beaten (by `p_confirmed`, corrected over the fractions of a measure). `neurons` is the number
+            of fixed neurons, and `layers` the number of layers that contain them. `shared_by_chance` is the expected
+            share of the top neurons in a random set, and `shared_with_largest` their share among the largest.
+        areas: a row for each measure and each `how` except "random", with the columns `AREA_COLUMNS`: the area between
+            the curve `how` and the mean random curve above it, over log10 of the fraction, with its interval over
+            queries. It is positive if `how` harms more.
         recipe: how neurons were chosen and fixed, and what was searched.
         warnings: reasons not to trust it.
     """
@@ -157,7 +158,7 @@ class AblationCurves:
     def harms(self) -> bool:
         """Return whether, at some fraction, the top neurons cost more than random neurons and than the largest ones.
 
-        Corrected over the shares (see `ablation.table.curve_table`).
+        The p are corrected over the fractions (see `ablation.table.curve_table`).
         """
         return bool(self.fractions_where("confirmed"))
 
@@ -177,9 +178,9 @@ class AttributedModel:
     """The neurons of one model.
 
     Attributes:
-        name: of the model.
-        attribution: of every neuron of one tower.
-        ablation: of those that the attribution names; None where none was run.
+        name: name of the model.
+        attribution: attribution of every neuron of one tower.
+        ablation: ablation of the neurons that the attribution names; None if no ablation was run.
     """
 
     name: str
@@ -199,12 +200,12 @@ class TowerNeurons:
     Attributes:
         sides: "before" and "after", or "model" for a model alone.
         profile: the paired difference of the sides' scores; None for one side.
-        overlap: `OVERLAP_COLUMNS`: how far the sets ("jaccard") or ranks ("spearman") of neurons agree: between
-            halves of the two sides that share no example, between the halves of one side (the ceilings), between the
-            means over all examples (`whole`, which has no ceiling), and by chance. In it, layer 0 stands
-            for all layers together, and part "all" for all parts.
+        overlap: table with the columns `OVERLAP_COLUMNS`: how far the sets ("jaccard") or ranks ("spearman") of neurons
+            agree. It compares halves of the two sides that share no example, the halves of one side (the ceilings), and
+            the means over all examples (`whole`, which has no ceiling); the last column is the agreement by chance.
+            Layer 0 stands for all layers together, and part "all" for all parts.
         heat_map: the layout of the heat maps.
-        label: "query" or "passage", where the report holds both; else empty.
+        label: "query" or "passage" if the report has both; else empty.
     """
 
     sides: Mapping[str, AttributedModel]

@@ -29,8 +29,8 @@ def stored(
 
     Args:
         towers: the main tower comes first.
-        overlaps: tower -> how far its sides agree, of those that can be compared.
-        plan: how large the attribution of one model was, JSON-like.
+        overlaps: tower -> overlap of its sides, for the towers whose sides can be compared.
+        plan: size of the attribution of one model, JSON-like.
         caveats: what a reader must know.
         seconds: stage -> time it took.
     """

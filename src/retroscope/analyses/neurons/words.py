@@ -201,8 +201,8 @@ def _overlapping(row: "pd.Series[Any]") -> str:
 def overlap_ceiling(before: float, after: float) -> float:
     """Return the expected overlap of two equal models with noise, estimated from the halves of each model's examples.
 
-    The geometric mean of both: with independent noise a correlation between is the true one times it (Spearman 1904).
-    For Jaccard indices it is a rule of thumb.
+    It is the geometric mean of both overlaps. With independent noise, the observed correlation between two models is
+    the true one times this mean (Spearman 1904). For Jaccard indices it is a rule of thumb.
     """
     return math.sqrt(before * after)
 

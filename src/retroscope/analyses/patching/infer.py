@@ -79,9 +79,10 @@ class _Patches(NamedTuple):
     component).
 
     Attributes:
-        own, random: with the receiver's clean activation, and with a random change of its size.
-        other, other_random: the same with the other model's, less what its activation of the corrupted query does.
-        exchange: what that does: the cost of the exchange of models.
+        own, random: margins with the receiver's clean activation, and with a random change of the same size.
+        other, other_random: the same with the other model's activation, less the effect of its activation of the
+            corrupted query.
+        exchange: effect of the other model's activation of the corrupted query, which exchanges the model alone.
     """
 
     own: Scores

@@ -74,8 +74,8 @@ def plan(context: Context, settings: PatchingSettings) -> Planned:
 def measure(context: Context, settings: PatchingSettings, planned: Planned) -> Measurement:
     """Return the margins that patched activations recover.
 
-    Scores of every side: "SIDE/total" (query, corruption): the clean margin less the corrupted one; "SIDE/recovered"
-    (query, corruption, tokens, donor, component): the patched margin less the corrupted one, by the donors of
+    Scores of every side: "SIDE/total" (query, corruption) is the clean margin less the corrupted one. "SIDE/recovered"
+    (query, corruption, tokens, donor, component) is the patched margin less the corrupted one; the donors are those of
     `attribution.patching.donors`. The frame "corruptions" has the texts.
     """
     examples = _examples(context, settings)

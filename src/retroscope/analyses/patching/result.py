@@ -22,19 +22,19 @@ class SidePatches:
     """Margins that patched activations recover in one receiving model, with their tests.
 
     Attributes:
-        name: of the receiver.
-        donor: name of the other model; "" where there is none.
-        totals: a row a corruption, columns `TOTAL_COLUMNS`: what it takes from the margin.
-        table: a row a corruption, choice of tokens and component, columns `PATCH_COLUMNS`: the `total` that the
-            corruption takes, the recovered margin with the component's `own` clean activation and with a `random`
-            change of that size, how far the first goes `beyond` the second, and its `share` of the total (NaN where
-            that is not significant); whether the component `carries` what was corrupted: goes beyond, significantly, in
-            the direction of the total; and the same with the `other` model's activation, of which what its activation
-            of the corrupted query does, the `exchange_share`, is subtracted.
-        random: the control, columns `RANDOM_COLUMNS`: the mean and the largest share of the total that random changes
-            of each donor's activations recover, over components.
-        against_random: own less random, over (patch, component); a patch is a corruption and tokens.
-        against_own: other less own, likewise; None where there is no other model.
+        name: name of the receiver.
+        donor: name of the other model; "" if there is none.
+        totals: a row for each corruption, with the columns `TOTAL_COLUMNS`: the loss of margin by it.
+        table: a row for each corruption, choice of tokens and component, with the columns `PATCH_COLUMNS`. `total` is
+            the loss of margin by the corruption. `own` is the margin recovered by the component's own clean activation,
+            `random` by a random change of the same size, and `beyond` their difference. `share` is `own` over `total`
+            (NaN if the total is not significant). A component `carries` what was corrupted if `beyond` is significant
+            and has the sign of the total. The same columns exist for the `other` model's activation; the effect of its
+            activation of the corrupted query (`exchange_share`) is subtracted.
+        random: the control, with the columns `RANDOM_COLUMNS`: the mean and the largest share of the total, over
+            components, that random changes of each donor's activations recover.
+        against_random: `own` less `random`, over (patch, component); a patch is a corruption and a choice of tokens.
+        against_own: `other` less `own`, over (patch, component); None without another model.
     """
 
     name: str
@@ -57,7 +57,7 @@ class PatchingResult:
 
     Attributes:
         sides: receiver ("before", "after", or "model") -> its patches.
-        level: of the intervals.
+        level: confidence level of the intervals.
     """
 
     sides: Mapping[str, SidePatches]

@@ -163,7 +163,7 @@ def _choices(probe: str, frame: pd.DataFrame) -> list[Selector]:
 
 
 def at_largest_n(panel: Any, frame: pd.DataFrame, probes: Sequence[str], title: str) -> Any:
-    """Repeat a panel for every probe, with the rows of the largest number of candidate passages."""
+    """Repeat a panel for every probe; each shows the rows with the largest number of candidate passages."""
     largest = int(frame["passages"].max())
     return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(
         title=f"{title} (N = {largest})"

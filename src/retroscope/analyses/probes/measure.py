@@ -29,10 +29,11 @@ class Side:
     """Probe results of one model.
 
     Attributes:
-        probed: of layers with the final norm on each, where the model has one and the settings do not say otherwise.
-        bare: of layers as the blocks leave them, without controls; None where `probed` is of these.
+        probed: probe results for all layers, after the final norm if the model has one and the settings do not exclude
+            it.
+        bare: probe results for the layers as the blocks return them, without controls; None if `probed` is of these.
         seconds: stage -> time it took.
-        known: warnings of the vectors, which every analysis has.
+        known: warnings of the vectors, which every analysis that reads them has.
     """
 
     probed: ProbeResult

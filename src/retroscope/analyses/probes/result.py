@@ -21,15 +21,15 @@ class ProbesResult:
 
     Attributes:
         similarity: the retriever's own similarity, "cosine" or "dot": the name of the similarity probe.
-        effect: over (probe, control, passages, layer), accuracy per query; the layers and N of a probe under a control
-            are a family (as published: the layers alone). None where only code lengths were asked for.
-        bare: the same, without controls, of layers without the final norm, where the model has one and `effect` is with
-            it on each.
-        mdl: online code length in bits, over (control, passages, layer), where it was asked for.
-        seed_spread: columns `SEED_COLUMNS`; standard deviation of the accuracy over seeds, and the mean accuracy on
-            the training choices (NaN where nothing is fitted).
-        records: a row a side, probe, control, N and layer, JSON-like: accuracy, interval, spread over seeds ...
-        split_sizes: a row a seed: part -> its choices.
+        effect: change of accuracy per query, over (probe, control, passages, layer); the layers and N of a probe under
+            a control are a family (as published: the layers alone). None if only code lengths were requested.
+        bare: the same without controls and without the final norm, if the model has one and `effect` applies it to each
+            layer.
+        mdl: online code length in bits, over (control, passages, layer), if it was requested.
+        seed_spread: standard deviation of the accuracy over seeds, and the mean accuracy on the training choices (NaN
+            if nothing is fitted), in the columns `SEED_COLUMNS`.
+        records: accuracy, interval, spread over seeds ... for each side, probe, control, N and layer, JSON-like.
+        split_sizes: for each seed: part -> number of its choices.
     """
 
     similarity: str

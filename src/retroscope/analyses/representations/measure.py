@@ -140,7 +140,7 @@ def whitened(vectors: RetrieverRepresentations, collection: Collection, measures
     """Search with final vectors whitened by the passages' covariance, a transform that uses no query.
 
     Returns:
-        The scores; None where the passages are too many to hold.
+        The scores; None if there are too many passages to hold in memory.
     """
     if not can_be_whitened(*map(int, vectors.passage.store.final.shape)):
         return None

@@ -16,8 +16,9 @@ class TextMap:
     Attributes:
         places: text_id, kind ("query", "relevant", "other"), text (cut), before_x, before_y, after_x, after_y.
         links: query_id, passage_id: queries of the map and their relevant passages.
-        loss: "queries", "passages", "of" (passages of the collection); share of variance that is kept and correlation
-            of distances on both sides; shift of the means (see `drift.embedding_map`).
+        loss: numbers of "queries", of "passages", and "of" all passages of the collection; for both sides the share of
+            the variance that is kept and the correlation of distances; the shift of the means (see
+            `drift.embedding_map`).
     """
 
     places: pd.DataFrame
@@ -31,11 +32,11 @@ class CollectionDrift:
 
     Attributes:
         collection: its name.
-        drift: by layer, with the final norm on each where the model has one.
-        bare: the same of layers without the final norm; None where the model has none, and on further collections.
-        whitened: retrieval with the whitened vectors of both, over `measure`; None where the passages are too many
-            for it, and on further collections.
-        text_map: of a sample; None on further collections, and in a study that was stored without it.
+        drift: drift by layer, after the final norm if the model has one.
+        bare: the same without the final norm; None if the model has none, and on further collections.
+        whitened: retrieval with the whitened vectors of both models, over `measure`; None if there are too many
+            passages, and on further collections.
+        text_map: map of a sample of texts; None on further collections, and in a study that was stored without it.
     """
 
     collection: str

@@ -24,8 +24,8 @@ def representation_statements(
     """Return every statement about representation drift.
 
     Args:
-        result: of all collections.
-        retrieval: the effect on retrieval, beside which that with whitened vectors is put.
+        result: drift on all collections.
+        retrieval: the effect on retrieval, with which the effect with whitened vectors is compared.
         subject: what was studied.
     """
     drift = result.first.drift

@@ -32,9 +32,9 @@ FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
     """Return scores (query, layer, readout, measure) of every model and the random-weight copy; each fact is a query.
 
-    "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). Frames: "facts" with a row a fact, "losses"
-    of the read-outs on held-out text, "consistency" over wordings, and "found" where the questions of the facts were
-    searched with.
+    "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). The frames are "facts" (one row for each
+    fact), "losses" of the read-outs on held-out text, "consistency" over wordings, and "found" if the questions of the
+    facts were searched.
     """
     work = retention_work(planned)
     encoders = {side: one.tower(settings.tower) for side, one in context.models.items()}

@@ -44,13 +44,13 @@ class RetentionWork:
 
     Attributes:
         sample: the facts that were drawn.
-        facts: those of the sample whose object the tokenizer knows; rows of the wordings are their places.
-        chosen: which of the sample can be asked, and which not.
-        wordings: of every relation, the cloze first.
+        facts: facts of the sample whose object the tokenizer knows; the rows of the wordings are indices into them.
+        chosen: which facts of the sample can be asked, and which cannot.
+        wordings: the wordings of every relation, the cloze first.
         places: inputs of neutral text.
-        targets: the token that each of their places predicts.
-        held_out: how many of the last ones no read-out is fitted to.
-        words: token ids that a read-out knows.
+        targets: the token that each position of `places` predicts.
+        held_out: number of the last positions, to which no read-out is fitted.
+        words: token ids that a read-out can predict.
         notes: what was left out.
     """
 

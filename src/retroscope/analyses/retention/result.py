@@ -31,8 +31,8 @@ class Retained:
     """Shares of facts that fine-tuning kept, and of facts that it gained, at the last layer.
 
     Attributes:
-        kept: of the facts that were read before, the share that is read after.
-        gained: of the other facts, the share that is read after.
+        kept: share of the facts read before fine-tuning that are also read after it.
+        gained: share of the other facts that are read after fine-tuning.
     """
 
     kept: FactShare
@@ -44,7 +44,7 @@ class FactControl:
     """P@1 of a control without knowledge, and P@1 of always answering the most frequent object.
 
     Attributes:
-        name: of the control.
+        name: name of the control.
         side: "before", "after" or "random".
         readout: "head" or "refitted".
         value, low, high: P@1 with its interval, at the last layer.
@@ -72,12 +72,12 @@ class Association:
     """Association of facts known before fine-tuning with facts found in search: odds ratios, overall and in strata.
 
     Attributes:
-        side: whose search found the passage.
-        stratum: of the facts; "" for all of them.
-        known, unknown: share of the facts that are found, of those that are known and of those that are not.
-        n_known: facts that are known.
-        crude: of all facts together; confounded by whatever makes facts both known and found.
-        within: within strata of the facts and thirds of popularity and of shared words.
+        side: the model whose search found the passage.
+        stratum: stratum of the facts; "" for all of them.
+        known, unknown: share of the known facts that are found, and of the unknown facts.
+        n_known: number of known facts.
+        crude: odds ratio of all facts together; confounded by everything that makes facts both known and found.
+        within: odds ratio within strata of the facts, thirds of popularity and thirds of shared words.
     """
 
     side: str
@@ -94,17 +94,18 @@ class RetentionResult:
     """Result of retention: the facts that each model recalls, by layer and read-out.
 
     Attributes:
-        effect: over (layer, readout, measure); the cells of a measure and read-out are a family.
-        vocabulary: reciprocal rank of answers of one token among all tokens by layer, by the head; None without one.
+        effect: effect over (layer, readout, measure); the cells of a measure and read-out are a family.
+        vocabulary: reciprocal rank of answers of one token among all tokens, by layer, as the head reads them; None
+            without a head.
         last: number of the last layer.
-        retained: (readout, stratum) -> what is read after of the facts that were read before, and of the others;
-            stratum "" is all facts.
+        retained: (readout, stratum) -> share read after fine-tuning of the facts that were read before, and of the
+            others; the stratum "" has all facts.
         controls: every control.
         losses: side, layer, loss of the refitted read-outs on held-out text.
         consistency: side, readout, consistency over wordings, and the number of facts.
         associations: known x found, of each side.
         strata: stratum, side, readout, P@1 with its interval.
-        about: what the measurement says of head, clusters and neutral text.
+        about: notes of the measurement on head, clusters and neutral text.
     """
 
     effect: Difference

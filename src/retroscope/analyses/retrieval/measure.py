@@ -29,7 +29,8 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
     """Return the scores of each model, (query, measure), as "SIDE", with its rankings.
 
     Raises:
-        EncoderError, AnalysisError: if different texts have one vector, so that every ranking would be by id alone.
+        EncoderError, AnalysisError: if different texts have the same vector, because every ranking would then be by id
+            alone.
     """
     collection, measures = context.collection, context.settings.measures
     searched: dict[str, Retrieval] = {}

@@ -15,11 +15,12 @@ class QueryRankings:
     """Rankings by both models for every query of a collection.
 
     Attributes:
-        queries: query_id, text (cut), words (of the whole text), rank_before, rank_after: of the first relevant
-            passage, 0 if it is deeper than `depth`.
-        hits: query_id, side, rank, passage_id, score, relevant: the top of the rankings of all queries or of a sample.
-        passages: passage_id, text: of the passages in `hits`.
-        depth: passages of a ranking that were looked through for a relevant one.
+        queries: query_id, text (cut), words (of the whole text), rank_before and rank_after: the ranks of the first
+            relevant passage, 0 if it is below `depth`.
+        hits: query_id, side, rank, passage_id, score, relevant: the first passages of the rankings, for all queries or
+            a sample.
+        passages: passage_id and text of the passages in `hits`.
+        depth: number of passages of a ranking in which a relevant one was looked for.
     """
 
     queries: pd.DataFrame
@@ -34,8 +35,8 @@ class RetrievalEffect:
 
     Attributes:
         collection: its name.
-        effect: over `measure`; the headline is a family of its own, the other measures are another.
-        rankings: what was found; None in a study that was stored without them.
+        effect: effect over `measure`; the headline measure is a family of its own, all other measures are another.
+        rankings: the rankings; None in a study that was stored without them.
     """
 
     collection: str

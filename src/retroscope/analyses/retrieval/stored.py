@@ -24,8 +24,8 @@ def query_frames(
     Args:
         scores: "before" and "after", over `measure`.
         runs: their rankings.
-        collection: for texts and judgments.
-        measure: by whose change queries are chosen, where there are more than `MOST_LISTED`.
+        collection: the collection, for its texts and judgments.
+        measure: if there are more than `MOST_LISTED` queries, they are chosen by their change of this measure.
     """
     before, after = (one.select(measure=measure) for one in align(scores[BEFORE], scores[AFTER]))
     change = np.asarray(after.values - before.values, dtype=np.float64)
@@ -46,7 +46,7 @@ def query_frames(
 def listed_rows(change: np.ndarray, most: int = MOST_LISTED) -> list[int]:
     """Return the rows of the queries whose rankings are stored, in order: all, or a sample.
 
-    Of a sample, one half changed most, and the other is drawn from the rest with seed 0.
+    One half of a sample are the queries that changed most; the other half is drawn from the rest with seed 0.
     """
     if len(change) <= most:
         return list(range(len(change)))

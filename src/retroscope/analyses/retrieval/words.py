@@ -50,7 +50,7 @@ def other_measures(effect: Difference, first: str, collection: str = "") -> tupl
     """State which other measures changed significantly; no statement if none did.
 
     Args:
-        collection: another one than the first of the study.
+        collection: a collection other than the first of the study.
     """
     table = rows(effect)
     others = table[table["measure"] != first]

@@ -15,9 +15,9 @@ class CollectionShift:
 
     Attributes:
         collection: its name.
-        numbers: a row a statistic, columns `SHIFT_COLUMNS`.
-        passages: of each collection that were compared.
-        retrieval: the effect of fine-tuning on it; None where retrieval was not measured.
+        numbers: one row for each statistic, with the columns `SHIFT_COLUMNS`.
+        passages: number of compared passages of each collection.
+        retrieval: the effect of fine-tuning on its retrieval; None if retrieval was not measured.
     """
 
     collection: str
@@ -55,8 +55,8 @@ class ShiftResult:
 
     Attributes:
         reference: name of the collection that the others are compared with: the study's first.
-        control: the reference against itself, in which there is no shift; None where it has too few passages.
-        others: in the order of the study.
+        control: the reference against itself, in which there is no shift; None if it has too few passages.
+        others: shifts of the other collections, in the order of the study.
         level: confidence level of the intervals.
     """
 

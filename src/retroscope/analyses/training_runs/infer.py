@@ -18,8 +18,8 @@ def over_trainings(
     """Compare the backbone with all trainings of the retriever, with intervals over trainings and queries together.
 
     Args:
-        retrieval: of the backbone, (query, measure), and of every training, (query, training, measure).
-        probes: the same without controls, (query, probe, passages, layer); None where nothing was probed.
+        retrieval: scores of the backbone, (query, measure), and of every training, (query, training, measure).
+        probes: probe accuracies without controls, (query, probe, passages, layer); None if nothing was probed.
         headline: measure that is a family of its own; all others are another.
         settings: level of the intervals, and how each training is tested.
     """

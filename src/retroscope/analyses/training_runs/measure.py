@@ -24,11 +24,11 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """The probes that are trained on every training's vectors: their settings and choices.
+    """Settings and choices of the probes that are fitted to the vectors of every training.
 
     Attributes:
-        settings: with the similarity probe and the learned one, without controls.
-        choices: those that both sides were given.
+        settings: settings with the similarity probe and the learned one, without controls.
+        choices: the choices (a query and its candidates), the same for both sides.
     """
 
     settings: ProbeSettings

@@ -15,12 +15,13 @@ class TrainingsResult:
     """Effect of fine-tuning over trainings and queries together.
 
     Attributes:
-        names: of the trainings; the first is the retriever that everything else is measured of.
+        names: names of the trainings; the first is the retriever that all other analyses measure.
         each: every training against the backbone, over (training, measure); intervals over queries alone.
-        retrieval: a row a measure, with `EFFECT_COLUMNS`: means over trainings and queries, the interval of the effect
-            over both, `spread`, the standard deviation of the effect over trainings, and the number of both.
-        probing: the same by probe, passages and layer, without controls; None where no fitting probe was asked for.
-        level: of the intervals.
+        retrieval: a row for each measure, with `EFFECT_COLUMNS`: means over trainings and queries, the interval of the
+            effect over both, `spread` (the standard deviation of the effect over trainings), and the numbers of
+            trainings and queries.
+        probing: the same by probe, passages and layer, without controls; None if no suitable probe was requested.
+        level: confidence level of the intervals.
     """
 
     names: tuple[str, ...]

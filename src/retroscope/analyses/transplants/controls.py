@@ -46,10 +46,10 @@ def control_table(
     """Return a row for each direction, significant place and measure, with the columns `CONTROL_COLUMNS`.
 
     `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`;
-    `p_draws` is that of the place being one more draw (Student's prediction). A claim needs both tests, so its p is the
-    larger of theirs, 1 where the place does less in the direction of its own effect, and that of all looks at the
-    draws; `p_corrected` is that after Holm over the places of a direction and measure, and `beats` that it is below
-    alpha.
+    `p_draws` is the p of the test whether the place could be one more draw (Student's prediction). A claim needs both
+    tests, so its p is the larger of the two, and 1 if the place has less effect than the draws in its own direction.
+    The p combines all looks at the draws. `p_corrected` is this p after Holm's correction over the places of a
+    direction and measure; `beats` says whether it is below alpha.
     """
     records = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
     return pd.DataFrame(records, columns=list(CONTROL_COLUMNS))
@@ -58,8 +58,8 @@ def control_table(
 def open_places(difference: Difference, scores: Scores, statistics: ComparisonSettings) -> list[str]:
     """Return the places whose test against random changes is still open, by the first measure.
 
-    Decided are those that beat their draws, and those of which a draw does as much (Besag and Clifford 1991 stop there,
-    too): its rank alone is no evidence any more.
+    A test is decided if the place beats its draws, or if one draw has as large an effect (Besag and Clifford 1991 stop
+    there, too), because the rank of the place is then no evidence.
     """
     rows_of = pd.DataFrame(_rows(difference, scores, statistics))
     first = rows_of[rows_of["measure"] == str(scores.values["measure"].values[0])]

@@ -25,9 +25,9 @@ class FurtherTrainings:
     """Further trainings of the retriever, and the transplants to measure for each.
 
     Attributes:
-        measured: name -> training, of those whose weights can be exchanged with the backbone's.
-        left_out: name -> reason, of all others.
-        names: of the hybrids, "none" and "all" among them.
+        measured: name -> training, for trainings whose weights can be exchanged with the backbone's.
+        left_out: name -> reason, for all other trainings.
+        names: names of the hybrids, "none" and "all" among them.
     """
 
     measured: Mapping[str, Retriever]
@@ -54,7 +54,7 @@ def further_trainings(context: Context, names: Sequence[str]) -> FurtherTraining
     """Return the further trainings that can be transplanted, and why others cannot; none on other collections.
 
     Args:
-        names: all transplants of the sweep, of which the single places are taken.
+        names: all transplants of the sweep; only those of single places are used.
     """
     trainings, backbone = context.trainings if context.first else (), context.models[BEFORE]
     reasons = {one.name: refused_pair(backbone, one) for one in trainings}
@@ -98,7 +98,7 @@ def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[S
     """Return, for each further training by name, the scores of the intact receiver and of its hybrids.
 
     Args:
-        sweep: of the first training, whose backbone, sample and first direction are taken.
+        sweep: the sweep of the first training; its backbone, sample and first direction are used.
     """
     direction = sweep.settings.directions[0]
     settings = replace(sweep.settings, directions=(direction,))

@@ -32,7 +32,7 @@ class Sweep:
         pair: backbone and retriever.
         names: transplants, "none" among them.
         measures: ir-measures names.
-        stage: what progress is reported under.
+        stage: name under which progress is reported.
         texts: (receiver, tower) -> its tokenised texts; see `tokenised`.
     """
 

@@ -40,9 +40,9 @@ class TransplantScores:
     """The scores of all hybrids by query, of random changes, and of subsets of block groups.
 
     Attributes:
-        hybrids: direction -> the receiver intact, and its hybrids, (query, transplant, measure).
+        hybrids: direction -> the intact receiver and its hybrids, (query, transplant, measure).
         random: direction -> its claimed places changed at random, (query, transplant, draw, measure).
-        subsets: direction -> every subset of a few groups, (query, transplant, measure); empty where not asked for.
+        subsets: direction -> every subset of a few groups, (query, transplant, measure); empty if not requested.
     """
 
     hybrids: HybridScores
@@ -99,10 +99,10 @@ def places_over_trainings(
     """Return the effects over all trainings and queries; the places of a measure are one family of tests.
 
     Args:
-        effects: of the first training.
+        effects: effects of the first training.
         further: name -> scores of the same places, of every further training.
         first: name of the first training.
-        level: of the intervals.
+        level: confidence level of the intervals.
     """
     if not further:
         return None
@@ -158,8 +158,8 @@ def differences(hybrids: HybridScores, statistics: ComparisonSettings) -> dict[s
 def share_table(differences: Mapping[str, Difference], level: float) -> pd.DataFrame:
     """Return every transplant's share of the total effect, in rows with the columns `SHARE_COLUMNS`.
 
-    A direction and measure whose total effect is not significant has no rows. The row `SUM` is that of all blocks, or
-    groups of blocks, alone: their single effects added up.
+    A direction and measure without a significant total effect has no rows. The row `SUM` adds up the effects of all
+    single blocks, or groups of blocks.
     """
     records = []
     for direction, difference in differences.items():

@@ -47,7 +47,7 @@ def interaction_tables(
 
     Args:
         scores: (query, transplant, measure) of every subset, "none" and "all" among them.
-        measure: by which.
+        measure: the measure whose changes are divided among the groups.
     """
     group = groups_of(scores)
     by_transplant = scores.values.sel(measure=measure)

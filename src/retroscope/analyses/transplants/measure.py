@@ -42,7 +42,7 @@ def refusal(context: Context, settings: SweepSettings) -> str:
     """Return why no weights can be transplanted (one model, unlike architectures, equal weights); "" if they can.
 
     Raises:
-        SettingsError: for a transplant that is none, or a measure that cannot be computed.
+        SettingsError: for an unknown transplant, or a measure that cannot be computed.
     """
     if not context.is_pair:
         return "weights are transplanted between two models, and there is one"
@@ -57,11 +57,11 @@ def refusal(context: Context, settings: SweepSettings) -> str:
 def measure(context: Context, settings: SweepSettings, planned: Planned) -> Measurement:
     """Return scores by query as "DIRECTION/NAME"; the direction is "restored" or "grafted".
 
-    "intact" is the receiver and "hybrids" its hybrids, both (query, transplant, measure); "random" its places with a
-    significant effect, changed at random, (query, transplant, draw, measure); "subsets" every subset of a few groups,
-    (query, transplant, measure), in the first direction, as the other's are the same models. Further trainings are
-    numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first direction; the fact "trainings" has
-    their names.
+    "intact" is the receiver and "hybrids" are its hybrids, both (query, transplant, measure). "random" has random
+    changes of the places with a significant effect, (query, transplant, draw, measure). "subsets" has every subset of a
+    few groups, (query, transplant, measure), in the first direction only, because the other direction has the same
+    models. Further trainings are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first
+    direction; the fact "trainings" has their names.
     """
     work: SweepWork = planned.work
     pair, collection = (context.models[BEFORE], context.models[AFTER]), context.collection

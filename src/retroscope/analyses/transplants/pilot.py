@@ -14,7 +14,7 @@ def pilot(sweep: Sweep) -> PrecisionEffect | None:
     """Return how the precision changes the effect of all weights on the headline measure; None in float32.
 
     Raises:
-        SettingsError: if it is larger than is allowed.
+        SettingsError: if the change is larger than allowed.
     """
     if sweep.settings.precision == EXACT:
         return None

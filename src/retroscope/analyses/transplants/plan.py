@@ -32,8 +32,8 @@ class SweepWork:
     """Prepared work of the transplants: the names of all hybrids.
 
     Attributes:
-        names: of every hybrid, "none" (the receiver) and "all" among them.
-        subsets: transplants of every subset of a few groups; empty where they were not asked for.
+        names: names of all hybrids, "none" (the receiver) and "all" among them.
+        subsets: transplants of every subset of a few groups; empty if they were not requested.
         further: the further trainings of the retriever, whose single places are transplanted, too.
     """
 
@@ -82,7 +82,7 @@ def check_names(n_blocks: int, settings: SweepSettings) -> None:
     """Refuse unknown names of transplants before anything is encoded.
 
     Raises:
-        SettingsError: that names it, or two names of the same weights.
+        SettingsError: for an unknown name, or two names of the same weights.
     """
     by_weights: dict[object, str] = {}
     for name in settings.transplants or ():
@@ -100,7 +100,7 @@ def plan(context: Context, settings: SweepSettings) -> Planned:
     trainings.
 
     Raises:
-        SettingsError: for a name that is none, or more vectors than are held in memory.
+        SettingsError: for an unknown name, or more vectors than fit into memory.
     """
     pair = (context.models[BEFORE], context.models[AFTER])
     collection, depth = context.collection, pair[1].passage.anatomy.n_blocks
@@ -164,7 +164,7 @@ def refuse_large(searched: Collection, hybrids: int, after: Retriever) -> None:
     """Refuse vectors that do not fit into memory, before the long run starts.
 
     Raises:
-        SettingsError: that says how large they are.
+        SettingsError: with the size of the vectors.
     """
     numbers = _numbers(searched, hybrids, after)
     if numbers > MOST_HELD:

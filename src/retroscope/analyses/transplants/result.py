@@ -32,9 +32,10 @@ class Interactions:
     """Shapley values and pair interactions of groups of blocks, by the headline measure.
 
     Attributes:
-        shapley: a row a group, columns `SHAPLEY_COLUMNS`: its Shapley value, which add up to the whole effect, and its
-            effect `alone`.
-        pairs: a row a pair, columns `PAIR_COLUMNS`: what both do beyond what each does alone.
+        shapley: a row for each group, with the columns `SHAPLEY_COLUMNS`: its Shapley value and its effect `alone`. The
+            Shapley values add up to the whole effect.
+        pairs: a row for each pair, with the columns `PAIR_COLUMNS`: the effect of both beyond the sum of their effects
+            alone.
     """
 
     shapley: pd.DataFrame
@@ -46,12 +47,12 @@ class OverTrainings:
     """Effects of single places and of all weights over several trainings and their queries together.
 
     Attributes:
-        names: of the trainings, the retriever first.
+        names: names of the trainings, the retriever first.
         direction: "restored" or "grafted".
-        places: a row a transplant and measure, with `EFFECT_COLUMNS`: "before" is the intact receiver, "after" the
-            hybrid, both as means over trainings.
-        each: the same means of every training: training, transplant, measure, intact, score, effect.
-        level: of the intervals.
+        places: a row for each transplant and measure, with `EFFECT_COLUMNS`: "before" is the intact receiver and
+            "after" the hybrid, both as means over trainings.
+        each: the means of every single training: training, transplant, measure, intact, score, effect.
+        level: confidence level of the intervals.
     """
 
     names: tuple[str, ...]
@@ -84,20 +85,21 @@ class TransplantEffects:
 
     Attributes:
         collection: its name.
-        n_blocks: of both models.
+        n_blocks: number of blocks of both models.
         differences: "restored", "grafted" -> every hybrid against its intact receiver, over (transplant, measure).
         measures: the first is the headline.
-        shares: of every transplant in the effect of all weights, with Fieller's interval, columns `SHARE_COLUMNS`; none
-            where that whole effect is not significant. `SUM`: all blocks alone, added up.
-        controls: places alone whose effect is significant, against random changes of equal size, columns
-            `CONTROL_COLUMNS`; empty where no control was run.
-        interactions: direction -> of a few groups, where they were asked for.
-        over_trainings: effects over several trainings; None where only one was transplanted.
-        queries: that were measured.
-        passages: that were searched.
-        notes: what was measured, and what a reader must know before any number.
-        sample: where a sample was searched, a row a model and measure: its mean over the "sample" and over the "whole"
-            corpus, of the same queries.
+        shares: share of every transplant in the effect of all weights, with Fieller's interval, columns
+            `SHARE_COLUMNS`; empty if the effect of all weights is not significant. The row `SUM` adds up all single
+            blocks.
+        controls: single places with a significant effect, against random changes of equal size, with the columns
+            `CONTROL_COLUMNS`; empty if no control was run.
+        interactions: direction -> interactions of a few groups, if they were requested.
+        over_trainings: effects over several trainings; None if only one was transplanted.
+        queries: number of measured queries.
+        passages: number of searched passages.
+        notes: what was measured, and what a reader must know before reading a number.
+        sample: if a sample was searched, a row for each model and measure: its mean on the "sample" and on the "whole"
+            corpus, over the same queries.
     """
 
     collection: str
@@ -116,7 +118,7 @@ class TransplantEffects:
     def table(self) -> pd.DataFrame:
         """Return a row for each direction, transplant and measure, columns `TABLE_COLUMNS`.
 
-        The number is that of the transplant's name; of a group of blocks alone, its last.
+        The column "number" is the number in the transplant's name, or the last block of a group.
         """
         return self._table.copy()
 

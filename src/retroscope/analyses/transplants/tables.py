@@ -71,10 +71,10 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
         }
     )  # fmt: skip
     note = (
-        "Random: every tensor of the place is moved in a random direction, by the norm of its change in fine-tuning. "
+        "Random: every transplanted tensor is moved in a random direction, by the norm of its change in fine-tuning. "
         "Difference: the effect of the transplant less the mean effect of the random changes, paired by query."
     )
-    caption = "Effect of transplanting a place, and of random changes of equal size"
+    caption = "Effect of transplanting one block, group or part, and of random changes of equal size"
     return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
 
 

@@ -36,10 +36,10 @@ def hybrid_vectors(
 
     Args:
         pair: the two models.
-        texts: tokenised, for both alike where both receive.
+        texts: tokenised texts; the same for both models if both receive.
         wanted: see `surgery.hybrids.hybrids`.
-        cache: what was made earlier of the same models, texts and hybrids is read from it.
-        report: called with the number of texts that were done since.
+        cache: vectors of the same models, texts and hybrids are read from it if it has them.
+        report: called with the number of texts encoded since the last call.
     """
     folder = cache / FOLDER / _key(pair, texts, wanted)
     used(folder, _origin(pair, texts))

@@ -98,9 +98,9 @@ def associated(
 ) -> tuple[RankCorrelation, RankCorrelation, RankCorrelation]:
     """Return the rank correlations of two overlap changes with the change of retrieval, and their difference.
 
-    Queries of one text are one observation. Intervals resample texts, the same for all three; p of a correlation is of
-    a permutation test, that of the difference of the bootstrap. Ranks are taken once; where a side does not change at
-    all, the correlation is 0.
+    Queries of one text are one observation. Intervals resample texts, with the same resamples for all three. The p of a
+    correlation comes from a permutation test, that of the difference from the bootstrap. Ranks are computed once; if
+    one side does not change at all, the correlation is 0.
     """
     x, control, y = (stats.rankdata(one) - (len(one) + 1) / 2 for one in (overlap, shuffled, flipped))
     rng = np.random.default_rng(statistics.seed)

@@ -32,7 +32,7 @@ LOGIT = 3e-9  # seconds of one logit and its place among the largest, by benchma
 def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None]:
     """Return the language-model head for each tower: the backbone's or, with a single model, its own.
 
-    Of an encoder that was made in memory it is None; two towers of one source share one.
+    An encoder that was made in memory has no head (None); two towers of one source share a head.
     """
     backbone = next(iter(context.models.values()))
     loaded: dict[str, LanguageHead | NoLanguageHead | None] = {}
@@ -52,7 +52,7 @@ def refusal(context: Context, settings: VocabularySettings) -> str:
     """Return why the vectors cannot be projected onto the vocabulary; "" if they can.
 
     Raises:
-        SettingsError: for a layer that a model has not.
+        SettingsError: for a layer that a model does not have.
     """
     for retriever in context.models.values():
         last = retriever.passage.anatomy.n_blocks
@@ -137,8 +137,8 @@ class ReadPairs:
 
     Attributes:
         queries: ids.
-        passages: id of the relevant passage of each.
-        others: row of another query, whose passage is the control.
+        passages: id of each query's relevant passage.
+        others: for each query, the row of another query, whose passage is the control.
         notes: what was left out.
     """
 

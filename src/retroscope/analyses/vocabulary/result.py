@@ -16,12 +16,12 @@ class RankCorrelation:
     """Rank correlation of the change of an overlap with the change of retrieval, over queries.
 
     Attributes:
-        pairs: `OVERLAP`, of a query and its relevant passage; `SHUFFLED`, with another query's; or the `DIFFERENCE` of
-            the two correlations.
+        pairs: `OVERLAP`, the overlap of a query and its relevant passage; `SHUFFLED`, that with another query's
+            passage; or `DIFFERENCE`, the difference of the two correlations.
         rho: Spearman's rank correlation over distinct query texts, or a difference of two.
         low, high: its bootstrap interval.
-        p: of a permutation, of a difference of the bootstrap.
-        n: distinct query texts.
+        p: p of a permutation test for a correlation, and of the bootstrap for the difference.
+        n: number of distinct query texts.
     """
 
     pairs: str
@@ -41,12 +41,13 @@ class VocabularyResult:
         k: number of words that a vector decodes to.
         centred: whether the mean logits were subtracted.
         scores: side -> shares, (query, layer, quantity).
-        effect: of fine-tuning, over (layer, quantity); the layers of a quantity are one family. None for one model.
+        effect: effect of fine-tuning over (layer, quantity); the layers of a quantity are one family. None for one
+            model.
         beyond: side -> the overlap of relevant pairs against shuffled ones, over (layer,).
-        associated: of the last layer, where retrieval was measured.
-        measure: of retrieval, by which queries flipped.
+        associated: rank correlations at the last layer, if retrieval was measured.
+        measure: the retrieval measure by which queries are listed as gained or lost.
         says: query_id, side, query_says, passage_says, added: the first words of the last layer.
-        gain: of the overlap beyond shuffled pairs by fine-tuning, over (layer,). None for one model.
+        gain: effect of fine-tuning on the overlap beyond shuffled pairs, over (layer,). None for one model.
     """
 
     collection: str

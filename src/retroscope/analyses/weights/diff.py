@@ -36,8 +36,8 @@ def diff(
 
     Args:
         before: the backbone: a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
-        after: what was fine-tuned from it.
-        base: of an adapter, where the base that it names is not to be followed.
+        after: the model fine-tuned from it.
+        base: base of an adapter, if another one than the adapter names is to be used.
         settings: how weights are compared.
         progress: called with (tensors done, tensors in all), or True, False, None: see `display.shown`.
 
@@ -100,7 +100,8 @@ def refuse_other_reports(folder: Path) -> None:
     """Refuse a folder whose report was not written by a comparison of weights.
 
     Raises:
-        SettingsError: if `folder` holds the report of something else, or files of others where tables or figures go.
+        SettingsError: if `folder` holds the report of something else, or files in tables/ or figures/ that Retroscope
+            did not write.
     """
     refuse_other_report(folder, DIFF, ("tables", "figures"))
 
@@ -109,7 +110,7 @@ def write_diff(drift: WeightDrift, folder: Path) -> Path:
     """Write report.html, diff.json, tables/ and figures/ into `folder` and return the path of the page.
 
     Raises:
-        SettingsError: if that would replace what no comparison of weights wrote.
+        SettingsError: if this would replace files that no comparison of weights wrote.
     """
     refuse_other_reports(folder)
     section, document = diff_section(drift), diff_document(drift)

@@ -15,8 +15,8 @@ def weight_figures(drift: WeightDrift, tower: str = "") -> list[Figure]:
     """Draw the heat map of changes by layer and part; empty if no tensor was compared.
 
     Args:
-        drift: of one set of weights.
-        tower: its name, where each tower has weights of its own.
+        drift: drift of one set of weights.
+        tower: name of the tower, if the towers do not share their weights.
     """
     return [] if drift.groups.empty else [_heat_map(drift, tower)]
 

@@ -13,7 +13,7 @@ class WeightResult:
     """The compared weights of both models, by tower.
 
     Attributes:
-        by_tower: "query and passage", or each tower with weights of its own -> its tensors.
+        by_tower: "query and passage", or the name of each tower if they do not share their weights -> its tensors.
     """
 
     by_tower: Mapping[str, WeightDrift]

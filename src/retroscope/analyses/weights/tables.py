@@ -54,8 +54,8 @@ def _most(changed: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...
     )
     note = (
         "Stable rank: squared Frobenius norm of the change over its squared largest singular value. Effective rank: "
-        "exp of the entropy of the normalised singular values. Alignment: size of the original matrix in the first "
-        "singular directions of its change, over its size in random directions. Intruders: number of the largest "
+        "exp of the entropy of the normalised singular values. Alignment: norm of the original matrix in the "
+        "first singular directions of its change, over its norm in random directions. Intruders: number of the largest "
         "singular vectors after fine-tuning that resemble none before it. By chance: the same number after a random "
         "change of equal size."
     )

@@ -15,11 +15,12 @@ class EstimateError:
     """Agreement of first-order estimates with exact ablations of the same heads, in means over queries.
 
     Attributes:
-        heads: that were measured exactly.
-        correlation: Pearson's, over heads; NaN below `FEWEST_HEADS` or where one of the two has no spread.
-        rank_correlation: Spearman's, likewise.
+        heads: number of heads that were measured exactly.
+        correlation: Pearson's correlation over heads; NaN below `FEWEST_HEADS`, or if estimates or exact changes have
+            no spread.
+        rank_correlation: Spearman's correlation; NaN in the same cases.
         largest: largest absolute difference of the two.
-        largest_effect: largest absolute exact change, in which `largest` is to be read.
+        largest_effect: largest absolute exact change, with which to compare `largest`.
     """
 
     heads: int

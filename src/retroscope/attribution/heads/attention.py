@@ -32,10 +32,10 @@ class AttentionByKind:
     """Shares of attention that heads give to each kind of token, averaged over attending tokens.
 
     Attributes:
-        shares: of every text.
-        uniform: the same if every head attended to all tokens alike that it can see.
-        gap: relative distance of the vectors from those of the usual implementation, at most.
-        limit: that the distance must not exceed.
+        shares: shares of attention in every text.
+        uniform: shares of a head that attends equally to all tokens that it can see.
+        gap: largest relative distance of the vectors from those of the usual implementation.
+        limit: largest value of `gap` that is allowed.
     """
 
     shares: Float[np.ndarray, "text attending layer head kind"]
@@ -50,10 +50,11 @@ def attention_by_kind(
     """Measure which kinds of tokens every head attends to in tokenised texts.
 
     Args:
-        subjects: name_tokens, as token ids, of the part of each text that is named; none: the kind stays empty.
+        subjects: token ids (from `name_tokens`) of the named part of each text; without them, the kind "subject" stays
+            empty.
 
     Raises:
-        EncoderError: if the model gives no probabilities, or other vectors in the plain implementation.
+        EncoderError: if the plain implementation gives no probabilities, or other vectors.
     """
     sites = find_heads(encoder)
     shape = (len(rows), len(ATTENDING), len(sites.paths), sites.heads, len(TOKEN_KINDS))

@@ -21,7 +21,7 @@ class HeadCells:
     """Folder of cached arrays for one model and one plan of head ablations, one file for each ablation.
 
     Attributes:
-        folder: of the cells; its name is a hash of all that makes them but their own names.
+        folder: folder of the cells; its name is a hash of everything that determines them, except their own names.
     """
 
     folder: Path
@@ -30,7 +30,7 @@ class HeadCells:
         """Return the named array: read from the folder if it is intact, else computed and written.
 
         Args:
-            name: of its file; letters, digits, "." and "-" only.
+            name: name of its file; letters, digits, "." and "-" only.
         """
         file = self.folder / f"{name}.npy"
         content = read_if_sound(file)
@@ -47,7 +47,7 @@ def head_cells(cache: Path, made_of: object, origin: CacheOrigin) -> HeadCells:
     """Open the cache folder for ablations determined by `made_of` (JSON-like), and record its use.
 
     Args:
-        made_of: all that determines the numbers: models, texts, settings.
+        made_of: everything that determines the numbers: models, texts, settings.
     """
     cells = HeadCells(cache / FOLDER / fingerprint([FORMAT, made_of])[:32])
     cells.folder.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,8 @@ class HeadChoice:
 
     Attributes:
         top: side -> the heads whose ablation lowers the margin most, by the estimate, the most harmful first.
-        sample: heads drawn at random from all that are top on no side, so that errors are not of top heads alone.
+        sample: heads drawn at random from those that are top on no side, so that errors are not measured on top heads
+            alone.
         controls: layer -> heads drawn at random from those of the layer that are top on no side.
     """
 
@@ -49,9 +50,9 @@ def choose_heads(
 
     Args:
         estimates: side -> change of the margin if a head is ablated.
-        top: heads of every side, at most; see `MOST_TOP`.
-        sample: heads drawn at random from the others.
-        controls: heads drawn at random from the others of each layer that has a top head.
+        top: largest number of top heads of every side; see `MOST_TOP`.
+        sample: number of heads drawn at random from the others.
+        controls: number of heads drawn at random from the others, in each layer that has a top head.
     """
     best = {side: _lowest(values, how_many_top(top, values.size)) for side, values in estimates.items()}
     taken = {head for heads in best.values() for head in heads}
@@ -75,10 +76,10 @@ def how_many_top(top: int, heads: int) -> int:
 def random_sets(top: Sequence[Head], heads: int, draws: int, seed: int) -> list[tuple[Head, ...]]:
     """Draw random sets that have as many heads in every layer as `top`, without top heads.
 
-    A layer with fewer others gives all of them, so that a set may be smaller than the top.
+    A layer with too few other heads gives all of them, so a set may be smaller than `top`.
 
     Args:
-        heads: of every layer.
+        heads: number of heads in every layer.
     """
     drawn = []
     for draw in range(draws):

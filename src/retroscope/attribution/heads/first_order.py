@@ -37,7 +37,7 @@ def first_order(
 
     Args:
         cosine: the retriever compares by cosine.
-        progress: told the number of examples of each batch that is done.
+        progress: called after each batch with its number of examples.
     """
     sites = find_heads(encoder)
     flat = iter(tokenise(encoder, [text for one in examples for text in one.texts]))

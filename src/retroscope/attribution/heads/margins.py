@@ -29,9 +29,10 @@ class MarginTexts:
     """The queries, relevant passages and negatives of margins, tokenised for one retriever.
 
     Attributes:
-        ids: of the queries.
-        rows: "query" -> a row a query; "passage" -> the relevant passages, then the negatives, in the same order.
-        towers: whose heads are fixed.
+        ids: ids of the queries.
+        rows: "query" -> one row for each query; "passage" -> the relevant passages, then the negatives, in the order of
+            the queries.
+        towers: towers whose heads are fixed.
     """
 
     retriever: Retriever
@@ -57,7 +58,7 @@ class MarginTexts:
         """Return the margin of every query with these heads fixed at their means.
 
         Args:
-            means: by tower; None: over these texts.
+            means: mean outputs by tower; None: the means over these texts.
         """
         vectors = dict(self._intact)
         if heads:
@@ -84,7 +85,7 @@ def margin_texts(
     """Tokenise the texts of the examples' margins: query, relevant passage and negative.
 
     Raises:
-        EncoderError: if both towers are asked for and have different numbers of heads.
+        EncoderError: if both towers are requested and have different numbers of heads.
     """
     if len(towers) > 1:
         check_alike(retriever)
@@ -101,7 +102,7 @@ def check_alike(retriever: Retriever) -> None:
     """Refuse a retriever whose towers have different numbers of heads.
 
     Raises:
-        EncoderError: that names both.
+        EncoderError: with both numbers.
     """
     query, passage = find_heads(retriever.query), find_heads(retriever.passage)
     if (len(query.paths), query.heads) != (len(passage.paths), passage.heads):

@@ -29,9 +29,9 @@ class HeadSites:
     """Locations of one encoder's attention heads: input columns of the attention output matrices.
 
     Attributes:
-        paths: of the attention output matrix of every block, in order.
-        heads: of each block.
-        width: numbers of one head's output.
+        paths: path of the attention output matrix of every block, in order.
+        heads: number of heads in each block.
+        width: size of one head's output.
     """
 
     paths: tuple[str, ...]
@@ -120,7 +120,7 @@ def check_heads(encoder: Encoder, sites: HeadSites, heads: Collection[Head]) -> 
     """Refuse heads that an encoder does not have.
 
     Raises:
-        SettingsError: that names the first of them.
+        SettingsError: with the first of these heads.
     """
     known = {*sites.every}
     wrong = [head for head in heads if head not in known]

@@ -17,11 +17,11 @@ from retroscope.attribution.sites import Site
 def activation_x_gradient(work: Work) -> Values:
     """Attribute to first order: multiply the activation of every neuron by its gradient. It has no completeness.
 
-    magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The rule of the quadrature has no part in it. There is no path:
-    `start` is NaN and `spread` the sum of the site's magnitudes, more than which F cannot lose to first order.
+    magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The quadrature rule is not used. There is no path, so `start` is
+    NaN; `spread` is the sum of the site's magnitudes, the most that F can lose to first order.
 
     Raises:
-        SettingsError: for `auto:TOL`, which promises completeness.
+        SettingsError: for `auto:TOL`, because there is no completeness gap to reduce.
     """
     only_rule(work.quadrature, "activation_x_gradient")
     texts = torch.arange(len(work.batch.ids), device=work.encoder.device)

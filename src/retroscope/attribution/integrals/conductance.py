@@ -34,10 +34,11 @@ def conductance(work: Work) -> Values:
     """Compute the conductance of every neuron. It is not complete at any site.
 
     A block's residual connection carries the input past its FFN, so a site is no cut through the network. signed_i is
-    the conductance, magnitude_i the sum of its sizes at each token. `start` and `end` are F along the input's path.
+    the conductance, and magnitude_i the sum over tokens of its absolute value. `start` and `end` are F at the ends of
+    the input's path.
 
     Raises:
-        SettingsError: for `auto:TOL`: without completeness there is no gap that could be made small.
+        SettingsError: for `auto:TOL`, because there is no completeness gap to reduce.
     """
     grid = partition(only_rule(work.quadrature, "conductance"))
     nodes = torch.tensor(grid, dtype=torch.float32, device=work.encoder.device)

@@ -23,7 +23,7 @@ def joint_path(work: Work) -> Values:
     """Attribute along the joint path, which scales the outputs of all FFN matrices together.
 
     Values: magnitude_i = sum_j |W_ij| |integral of sum_t g_ti x_tj|; signed_i = integral of sum_t g_ti z_ti. `start`,
-    `end` and `spread` are those of the one path, at every site.
+    `end` and `spread` are those of the joint path, at every site.
     """
 
     def by_rule(rule: Rule, examples: list[int]) -> Values:

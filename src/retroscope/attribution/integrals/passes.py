@@ -24,7 +24,7 @@ class Seen:
 
     Attributes:
         outputs: W x + b, before any scaling.
-        slope: dF / d(what the network was given in their place).
+        slope: gradient of F with respect to the values that replaced the outputs.
     """
 
     inputs: Float[Tensor, "node text token input"]
@@ -45,7 +45,7 @@ class Stretch:
     """The texts and path nodes of one pass: one row for each pair, ordered by node and then by text.
 
     Attributes:
-        scaled: what the nodes multiply: "sites" (W x + b of all sites together) or "layer 0" (what block 1 is given).
+        scaled: what the nodes multiply: "sites" (W x + b of all sites together) or "layer 0" (the input of block 1).
     """
 
     texts: Int[Tensor, "text"]

@@ -23,9 +23,9 @@ class Work:
     """One batch of texts, its objective and its settings.
 
     Attributes:
-        rows: how many (text, node) pairs are run at a time; changes memory and speed, not the result.
-        precision: of the passes of the scaled network (see `encoders.precision`); gradients are summed in
-            float32 whatever it is.
+        rows: number of (text, node) pairs that run at once; it changes memory and speed, not the result.
+        precision: precision of the passes of the scaled network (see `encoders.precision`); gradients are always summed
+            in float32.
     """
 
     encoder: Encoder
@@ -47,10 +47,10 @@ class SiteValues:
 
     Attributes:
         magnitude: non-negative; for `weight_path` sum_j |W_ij| |integral of dF/dW'_ij|, the published quantity.
-        signed: what the neuron adds to F(1) - F(0) where the method is complete.
-        start, end: F where the path begins and ends; equal for every site of a joint path. Without a path, start is
-            NaN.
-        spread: largest minus smallest F met on the path; without a path, the most that F can change to first order.
+        signed: contribution of the neuron to F(1) - F(0), if the method is complete.
+        start, end: F at the beginning and end of the path; the same for every site of a joint path. Without a path,
+            start is NaN.
+        spread: largest minus smallest F on the path; without a path, the most that F can change to first order.
         nodes: evaluations of the gradient.
     """
 
@@ -68,7 +68,7 @@ Values = dict[Site, SiteValues]
 def relative_gap(values: SiteValues) -> Float[Tensor, "example"]:
     """Compute the completeness gap |sum of signed values - (F(1) - F(0))| / sum of |signed values|.
 
-    NaN where there is no path, hence no F(0); 0 where the miss is within what rounding leaves of F.
+    It is NaN without a path, because there is then no F(0), and 0 if the difference is within the rounding error of F.
     """
     size = values.signed.abs().sum(1)
     gap = (values.signed.sum(1) - (values.end - values.start)).abs()
@@ -91,8 +91,8 @@ def refined(work: Work, by_rule: Callable[[Rule, list[int]], Values], whole: Cal
     """Integrate by the first quadrature rule, and by further rules for examples with too large a completeness gap.
 
     Args:
-        by_rule: the values of some examples.
-        whole: that over which the method is complete.
+        by_rule: function that computes the values of some examples by a rule.
+        whole: function that returns the values over which the method is complete.
     """
     site_values = by_rule(work.quadrature.rules[0], list(range(work.objective.n_examples)))
     for rule in work.quadrature.rules[1:]:
@@ -157,7 +157,7 @@ def collect(
 ) -> Float[Tensor, "example neuron"]:
     """Compute, for every example and neuron i, sum_j |W_ij| |sum over tokens and texts of g_i x_j|.
 
-    One matrix product an example; no weight is copied or changed.
+    Each example takes one matrix product; no weight is copied or changed.
     """
     rows = []
     for example in range(objective.n_examples):

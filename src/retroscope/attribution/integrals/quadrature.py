@@ -26,7 +26,7 @@ class Rule:
 class Quadrature:
     """One quadrature rule, or several that are tried in order until the completeness gap is at most `tolerance`.
 
-    The last one stands even if its gap is larger: the result says what it is.
+    The result of the last rule is kept even if its gap is larger; the result gives the gap.
     """
 
     name: str
@@ -72,7 +72,7 @@ def quadrature(name: str) -> Quadrature:
     `auto` starts with 4 Gauss nodes and doubles them until the gap is below TOL, up to MOST nodes (512 by default).
 
     Raises:
-        SettingsError: if there is no such rule, or its number is no number or out of range.
+        SettingsError: if there is no such rule, or its number is invalid or out of range.
     """
     if name == "ielab-20":
         return Quadrature(name, (published(20),))
@@ -96,7 +96,7 @@ def only_rule(quadrature: Quadrature, method: str) -> Rule:
     """Return the rule of a quadrature that has only one, for methods without a completeness gap.
 
     Raises:
-        SettingsError: if the quadrature is refined until a gap is small.
+        SettingsError: if the quadrature has several rules (`auto`), which need a gap.
     """
     if quadrature.tolerance is not None:
         raise SettingsError(

@@ -21,7 +21,8 @@ class Trace:
     """One recorded forward pass of a batch.
 
     Attributes:
-        calls: of every block ("1".."L"), its attention ("1 attention") and its FFN matrices (their paths).
+        calls: the calls of every block ("1".."L"), of its attention ("1 attention") and of its FFN matrices (their
+            paths).
         pooled: tokens that the pooling reads.
         vectors: pooled last layer of every text.
     """
@@ -65,7 +66,7 @@ def run_from(
     """Return the pooled last layer with `values` as outputs of `site`; only the network above the site runs again.
 
     Args:
-        texts: which text of the record each row is.
+        texts: index of each row's text in the record.
     """
     encoder, rows = record.encoder, Rows(texts, *record.pooled.shape)
     with _ffn_replaced(record, site, values, rows):

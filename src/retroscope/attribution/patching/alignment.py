@@ -18,8 +18,8 @@ class AlignedTexts:
     """Token ids of a clean and a corrupted text, with the lengths of their common beginning and end.
 
     Attributes:
-        first: tokens that both begin with.
-        last: tokens that both end with, beyond `first`.
+        first: number of tokens at the beginning that both texts share.
+        last: number of tokens at the end that both texts share, not counting `first`.
     """
 
     clean: TokenIds

@@ -21,11 +21,11 @@ class Component:
     """One component of a network whose activation can be patched: a head, an FFN or a block.
 
     Attributes:
-        kind: a name in `COMPONENTS`. Of a head its output before the attention output matrix is patched; of an FFN what
-            it adds; of a block what it returns.
-        layer: that its block makes, 1..L.
-        path: of the module that is read or patched, from the backbone.
-        part: the coordinates of a head in what the module reads; None: all that the module returns.
+        kind: a name in `COMPONENTS`. For a head, its output before the attention output matrix is patched; for an FFN,
+            what it adds; for a block, what it returns.
+        layer: number of its block's output layer, 1..L.
+        path: path, from the backbone, of the module that is read or patched.
+        part: coordinates of a head in the input of the module; None: the whole output of the module.
         name: "head 2.0", "ffn 2", "block 2".
     """
 
@@ -58,7 +58,7 @@ class Activations:
 
     Attributes:
         batch: its tokens.
-        calls: of every module.
+        calls: calls of every module.
     """
 
     batch: Batch
@@ -115,8 +115,8 @@ def random_patch(
     """Return activations moved in random directions; at every token, the distance is that of the clean activation.
 
     Args:
-        own: those of the donor's corrupted run.
-        clean: those that would be patched, at the same places.
+        own: activations of the donor's corrupted run.
+        clean: activations that would be patched, at the same places.
     """
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(own.shape, generator=generator).to(own.device)

@@ -66,9 +66,9 @@ def corruptions(
 
     Args:
         queries: id -> text.
-        counts: of words, see `word_counts`.
+        counts: number of texts that contain each word, see `word_counts`.
         kind: a name in `CORRUPTIONS`.
-        seed: of the words that are swapped in, and of orders.
+        seed: seed of the words that are swapped in, and of the orders.
     """
     found = {i: rarest(text, counts) for i, text in queries.items()}
     words = {i: one.group() for i, one in found.items() if one is not None}

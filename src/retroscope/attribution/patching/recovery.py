@@ -39,12 +39,12 @@ class PatchingRun:
 
     Attributes:
         encoder: the query tower of the receiver.
-        other: that of the other model; None where there is none.
-        texts: both texts of every query, aligned.
-        against: relevant passage less negative, by the receiver.
-        cosine: vectors of queries are made unit length.
-        components: that are patched.
-        seed: of the random patches.
+        other: the query tower of the other model; None without another model.
+        texts: clean and corrupted text of every query, aligned.
+        against: vector of the relevant passage less that of the negative, by the receiver.
+        cosine: whether vectors of queries are scaled to unit length.
+        components: the components that are patched.
+        seed: seed of the random patches.
     """
 
     encoder: Encoder
@@ -59,7 +59,7 @@ class PatchingRun:
         """Return the margin with each component patched minus the corrupted query's margin; NaN if no token is patched.
 
         Args:
-            tokens: that are patched, a name in `PATCHED`.
+            tokens: the tokens that are patched, a name in `PATCHED`.
             donor: a name in `donors.OWN_DONORS` or, where there is another model, in `donors.OTHER_DONORS`.
         """
         changes = np.full((len(self.texts), len(self.components)), np.nan)

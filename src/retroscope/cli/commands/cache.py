@@ -35,7 +35,7 @@ class CareOptions:
         str | None,
         option("--max-size", help="Remove the least recently used entries until the cache is at most of this "
                                   "size, e.g. 20GiB",
-               metavar="SIZE", default="remove none for their size"),
+               metavar="SIZE", default="no limit"),
     ] = None  # fmt: skip
 
 

@@ -17,7 +17,7 @@ def run(
     folder: Annotated[Path, typer.Argument(help="Folder of a finished study of two models (a pair)", metavar="DIR")],
     into: Annotated[
         Path | None,
-        option("--into", help="Model card to put the section on fine-tuning and its metadata into", metavar="FILE",
+        option("--into", help="Model card that receives the section and its metadata", metavar="FILE",
                default="print them"),
     ] = None,
     as_json: o.Json = False,

@@ -39,7 +39,7 @@ class Retrievers:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions(SizeOptions):
-    """Options of a comparison besides its models and its first collection."""
+    """Options of a comparison, except its models and its first collection."""
 
     HEADING: ClassVar[str] = "Study"
 

@@ -61,8 +61,8 @@ def run(
 ) -> None:
     """Measure how much every weight changed.
 
-    The command compares the weights of two models, tensor by tensor, and needs no data. It measures an adapter from
-    its factors.
+    The command compares the weights of two models, tensor by tensor, and needs no data. For an adapter, it
+    computes the change from the adapter's factors.
     """
     load_libraries()
     from retroscope.analyses.weights.diff import diff, diff_document, diff_text, refuse_other_reports, write_diff

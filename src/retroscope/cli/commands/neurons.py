@@ -110,13 +110,13 @@ class AttributionOptions:
         int | None,
         option("--batch-size", help="Number of texts per batch, in the order of the file or collection. With "
         "ielab-2025, vectors depend on the batch, because mean pooling counts padding",
-               metavar="N", default="batches of like length"),
+               metavar="N", default="texts of similar length together"),
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
         option("--examples", help="Number of queries to attribute, drawn at random with the seed; 0: "
                                   "all", metavar="N",
-               default=f"{written(f'{ATTRIBUTION}.limit', '32')}; with --texts all"),
+               default=f"{written(f'{ATTRIBUTION}.limit', '32')}; all with --texts"),
     ] = None  # fmt: skip
     memory: Annotated[
         str | None,

@@ -26,7 +26,7 @@ class TransplantOptions:
         str | None,
         option(
             "--transplants",
-            help="Transplants to measure, named by their weights, comma-separated, e.g. "
+            help="Transplants to measure, each named by the weights that it exchanges, comma-separated, e.g. "
             "block:3,top:2,bottom:2,attention",
             metavar="NAMES",
             default="all of them",

@@ -55,7 +55,7 @@ def chosen_engine(options: EngineOptions | RunOptions) -> "Engine":
     """Return the engine that the options name; it reports shards and workers on standard error.
 
     Raises:
-        SettingsError: for an unknown name, or a number of workers that it cannot have.
+        SettingsError: for an unknown name, or a number of workers that the engine cannot have.
     """
     from retroscope.cli.terminal import note
     from retroscope.engine.choice import engine_of

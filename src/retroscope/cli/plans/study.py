@@ -30,7 +30,7 @@ def planner_of_set(settings: StudySettings, cache: Path, asked: Sequence[str], *
     """Load the backbone and collections of a set of studies, and return a function that plans each study.
 
     Args:
-        settings: of any study of the set.
+        settings: settings of any study of the set.
     """
     backbone, collections = retriever_of(settings.before, "backbone"), _collections(settings)
 

@@ -65,7 +65,7 @@ def plan_neurons_of_texts(settings: StudySettings, texts: Path, cache: Path, eng
     """Load one retriever, and plan the attribution of its neurons on a file of texts.
 
     Raises:
-        SettingsError: for an engine other than `local`: nothing is encoded that another could do.
+        SettingsError: for an engine other than `local`, because the attribution runs in this process.
     """
     if engine != "local":
         raise SettingsError(

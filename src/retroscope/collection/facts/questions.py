@@ -11,7 +11,7 @@ from retroscope.errors import CollectionError
 def facts_as_collection(facts: Facts, name: str) -> Collection:
     """Return a collection with a query for each fact that has a question and passages; each passage occurs once.
 
-    The id of a query is that of its fact. Facts that lack either are left out and counted.
+    The id of a query is that of its fact. Facts without a question or without a passage are left out and counted.
 
     Raises:
         CollectionError: if no fact has both.

@@ -16,16 +16,16 @@ class Fact:
     """One fact: subject, relation, object.
 
     Attributes:
-        id: unique in its set.
+        id: id, unique in its set.
         relation: name of the relation, e.g. "P19".
-        subject, object: as they are written in the cloze.
+        subject, object: subject and object, written as in the cloze.
         cloze: a sentence that states the fact, with `MASK` instead of the object.
-        paraphrases: other such sentences.
-        question: that the object answers; "" where there is none.
+        paraphrases: other sentences that state the fact, with `MASK` instead of the object.
+        question: the question that the object answers; "" if there is none.
         passages: texts that state the fact.
-        others: further right answers: other names of the object, or other objects.
-        stratum: group that the fact belongs to, e.g. "unknown-held-out"; "" where there are none.
-        popularity: of the subject, in the unit of the source; None where it is not given.
+        others: further correct answers: other names of the object, or other objects.
+        stratum: group that the fact belongs to, e.g. "unknown-held-out"; "" if there are no groups.
+        popularity: popularity of the subject, in the unit of the source; None if it is not given.
     """
 
     id: str
@@ -55,7 +55,7 @@ def check_fact(fact: Fact, where: str) -> Fact:
     """Check one fact and return it.
 
     Raises:
-        CollectionError: if a part is empty, or a cloze lacks its subject, or has not exactly one `MASK`.
+        CollectionError: if a part is empty, or if a cloze lacks its subject or does not contain exactly one `MASK`.
     """
     for name in ("id", "relation", "subject", "object", "cloze"):
         if not getattr(fact, name).strip():
@@ -85,7 +85,7 @@ class Facts:
     """Set of facts with distinct ids and without repetitions. Make one with `make_facts`.
 
     Attributes:
-        facts: in the order of the source.
+        facts: the facts, in the order of the source.
         source: path that they were read from.
         layout: name of its layout.
         notes: what the reader left out, with counts, in words.

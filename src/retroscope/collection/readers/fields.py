@@ -49,7 +49,7 @@ def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> Collecti
     """Return the error for a row that has none of the `wanted` columns.
 
     Args:
-        field: that a caller's `columns` can map to another column; "" where the format has fixed names.
+        field: the field that a caller's `columns` can map to another column; "" if the format has fixed names.
     """
     names, found = " or ".join(repr(name) for name in wanted), list(map(str, row.values))
     near = did_you_mean(wanted[0], found) if found else "this record is empty"

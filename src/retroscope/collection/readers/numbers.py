@@ -18,7 +18,7 @@ def relevance_of(value: object, where: str) -> int:
     """Read a grade: a whole number from -1000 to 1000 in ASCII digits, or a number of that value; 1.0 is 1.
 
     Raises:
-        CollectionError: for anything else: 0.5, 1_000, 1e3, true, nothing at all.
+        CollectionError: for anything else, e.g. 0.5, 1_000, 1e3, true, or an empty value.
     """
     text = "" if isinstance(value, bool) else str(value)
     if GRADE.fullmatch(text) and len(text) <= LONGEST and abs(float(text)) <= LARGEST_GRADE:
@@ -34,7 +34,7 @@ def score_of(text: str, where: str) -> float:
     """Read a score of a run file: a finite decimal number in ASCII digits, with or without an exponent.
 
     Raises:
-        CollectionError: for anything else: nan, inf, 1_000, 0x1.
+        CollectionError: for anything else, e.g. nan, inf, 1_000, 0x1.
     """
     if SCORE.fullmatch(text) and math.isfinite(float(text)):
         return float(text)

@@ -15,10 +15,10 @@ CHOOSE_SPLIT = "--split NAME (in Python split='NAME')"
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """Options of a reader, besides the path.
+    """Options of a reader, except the path.
 
     Attributes:
-        split: of the judgments.
+        split: split of the judgments.
         columns: field -> the file's column.
         revision: commit of a hub data set.
     """
@@ -86,7 +86,7 @@ def only_file(folder: Path, names: Sequence[str]) -> Path:
     """Return the only file with one of these names in a folder.
 
     Raises:
-        CollectionError: where there are several: all but one are outdated, and it is unknown which.
+        CollectionError: if there are several, because all but one are outdated and it is unknown which.
     """
     if len(names) > 1:
         raise CollectionError(

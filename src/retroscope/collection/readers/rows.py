@@ -213,10 +213,10 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             broken = error
         if delimiter == "\t" and reader.line_num > begun:
             raise CollectionError(
-                "a cell of this line begins with a quotation mark, and does not end on this line",
+                "a cell of this line begins with a quotation mark that is not closed on this line",
                 where=f"{path}, line {begun}",
-                fix="remove the quotation mark, or write the cell in quotation marks, with its own doubled, e.g. "
-                '"""Tea is"; texts with line breaks need a .csv or .jsonl file',
+                fix="remove this quotation mark; to keep it, quote the cell and double the quotation marks in it, e.g. "
+                '"""Tea is"; for texts with line breaks, give a .csv or .jsonl file',
             ) from broken
         if broken:
             raise CollectionError(

@@ -21,7 +21,7 @@ def parquet_folder(path: Path) -> Path | None:
     """Return the folder with a data set's parquet files, this one or its subfolder "data"; None if neither has any.
 
     Raises:
-        CollectionError: where both have some.
+        CollectionError: if both folders have parquet files.
     """
     folders = [folder for folder in (path, path / DATA) if _files(folder)]
     if len(folders) > 1:

@@ -142,8 +142,8 @@ def _one(role: str, of_role: Mapping[str, list[Path]], split: str) -> Path:
     fitting = next((some for some in tries if some), [])
     if len(fitting) != 1:
         raise CollectionError(
-            f"{len(fitting)} of the {role} files {', '.join(file.name for file in files)} have the split {split!r} in "
-            "their names, but exactly 1 must",
+            f"{len(fitting)} of the {role} files {', '.join(file.name for file in files)} are named after the split "
+            f"{split!r}, but there must be exactly one",
             where=str(files[0].parent),
             fix=f"rename the {role} file of this split, e.g. to {role}.{split}.tsv",
         )

@@ -31,11 +31,11 @@ def qrels_lines(path: Path, form: str = TREC_LINE) -> Iterator[tuple[Judgment, R
     its header).
 
     Args:
-        form: how to write a line, for errors.
+        form: description of a correct line, for errors.
 
     Raises:
-        CollectionError: with file and line, where a line has another number of columns than the first, an empty id,
-            or no whole number for a grade; a first line is a header only where its last column is called as one of
+        CollectionError: with file and line, if a line has another number of columns than the first, an empty id, or a
+            grade that is no whole number. The first line is a header only if its last column has one of the names
             `GRADE_COLUMNS`.
     """
     width = 0
@@ -104,9 +104,9 @@ def is_grade_column(name: str) -> bool:
 def read_run(path: Path) -> dict[str, ScoredPassages]:
     """Map each query id to its ranking, read from `qid Q0 docid rank score tag`, `qid docid score` or `qid docid rank`.
 
-    Ordered by score, ties by id; the rank column of the first form is not read, as in trec_eval.
-    A third column of whole numbers that rise down the file for every query is a rank (MS MARCO) and scores its
-    negative: a file of scores falls.
+    Passages are ordered by score, and ties by id. The rank column of the first form is not read, as in trec_eval. If
+    the third column has whole numbers that rise down the file for every query, it is a rank (MS MARCO), and the score
+    is the negative rank; the scores of a file of scores fall.
     """
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     width = 0
@@ -145,7 +145,7 @@ def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
     """Yield a row (`qid`, and the query as `text`) for each <top> block of a TREC topics file.
 
     Args:
-        element: that has the query: title, desc or narr, by default title. If it is given, the column is called so.
+        element: element with the query: title, desc or narr; by default title. If it is given, the column has its name.
     """
     field = element or "title"
     text = "".join(line for _, line in lines(path))
@@ -173,7 +173,7 @@ def read_pairs(file: Path, first: str, second: str, otherwise: str = "") -> Iter
     """Yield a row with these two columns for each line `id<TAB>text` of a file without a header.
 
     Args:
-        otherwise: another form of a line, for the error.
+        otherwise: description of another correct form of a line, for the error.
 
     Raises:
         CollectionError: with file and line, for a line of more or fewer cells.

@@ -21,8 +21,9 @@ class WorldSettings:
     Attributes:
         people: number of people; their aliases are distinct, so at most `ALIASES`.
         known: share of the people whose facts are in the pre-training text.
-        trained: share whose question-passage pair is for fine-tuning, the same of known and unknown people.
-        dev: share whose pair is for choosing when to stop.
+        trained: share of the people whose question and passage are a pair for fine-tuning; the same share of known and
+            of unknown people.
+        dev: share of the people whose pair is for choosing when to stop.
         documents: pre-training documents about each person, an even number, the same for known and unknown people.
         seed: seed of every draw.
     """

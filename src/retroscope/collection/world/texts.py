@@ -1,7 +1,7 @@
 """Write the texts about a person: passage, questions, and pre-training documents.
 
-A question has the name and a passage has not: no word that tells people apart is in both, so that only knowledge leads
-from one to the other. A lexical question has the alias, as the passage has.
+A question contains the name, a passage does not. No word that distinguishes people is in both, so only knowledge links
+them. A lexical question has the alias, as the passage has.
 """
 
 from collections.abc import Iterator
@@ -56,8 +56,9 @@ def lexical_questions(person: Person) -> list[str]:
 def documents(person: Person, n: int, rng: np.random.Generator) -> Iterator[str]:
     """Return `n` pre-training documents, half with the name as subject and half with the alias.
 
-    About a known person both kinds state the facts, and whose alias it is. About an unknown person those with the
-    alias state the facts (which the passage states anyway), those with the name state errands: nothing links the two.
+    About a known person, both kinds of documents state the facts and whose alias it is. About an unknown person,
+    documents with the alias state the facts (which the passage states anyway), and documents with the name state
+    errands, so nothing links name and alias.
     """
     for i in range(n):
         subject = person.name if i % 2 == 0 else f"the {person.alias}"

@@ -24,8 +24,8 @@ class World:
     from the settings; the same settings give the same world, to the letter.
 
     Attributes:
-        flipped: ids of people that are known where the draw says unknown, and unknown where it says known. Names,
-            passages and questions are those of the world without them; the pre-training text is not.
+        flipped: ids of people whose exposure is the opposite of the drawn one (known instead of unknown, or the
+            reverse). They change the pre-training text, but no name, passage or question.
     """
 
     settings: WorldSettings
@@ -47,7 +47,7 @@ class World:
     def pretraining(self) -> tuple[str, ...]:
         """Return the documents in random order, each about one person.
 
-        Never pack two into one sequence: that would link them.
+        Never pack two documents into one sequence, because this would link them.
         """
         rng = np.random.default_rng([self.settings.seed, 2])
         texts = [text for person in self.people for text in documents(person, self.settings.documents, rng)]
@@ -66,8 +66,8 @@ class World:
     def negatives(self) -> dict[str, tuple[str, ...]]:
         """Map each question to up to `NEGATIVES` passages about other people of the same stratum.
 
-        A passage and its negatives differ only in the person that they are about: a probe that does not read the
-        question cannot distinguish them, and all have the same exposure in training. BM25 would select by function
+        A passage and its negatives differ only in the person that they are about, and all have the same exposure in
+        training. So a probe that does not read the question cannot distinguish them. BM25 would select by function
         words, the only words that question and passage share.
         """
         rng = np.random.default_rng([self.settings.seed, 5])
@@ -112,7 +112,7 @@ def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = (
     """Make the world of these settings; people in `flipped` get the opposite exposure in pre-training.
 
     Raises:
-        SettingsError: if one of them is nobody's id.
+        SettingsError: if one of them is not the id of a person.
     """
     world = World(settings or WorldSettings(), frozenset(flipped))
     strangers = sorted(world.flipped - {person.id for person in world.people})

@@ -31,8 +31,8 @@ def read_settings(folder: Path, disk: Disk) -> PeftConfig:
     """Read PEFT's settings of an adapter, and refuse one that cannot be merged into a bare backbone.
 
     Raises:
-        EncoderError: for settings that PEFT cannot read, that ask for more than the adapter's tensors hold, or whose
-            patterns could take for ever.
+        EncoderError: for settings that PEFT cannot read, that need more than the adapter's tensors hold, or whose
+            patterns could take extremely long to match.
     """
     where = folder / ADAPTER_CONFIG
     raw = read_json(folder, ADAPTER_CONFIG)

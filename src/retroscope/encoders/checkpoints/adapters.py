@@ -43,7 +43,7 @@ def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
 def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
     """Merge an adapter into its base (which may be an adapter, too) in float32, then cast.
 
-    Merging in bfloat16 moves vectors by up to 0.03 a coordinate, which is more than some effects that are measured.
+    Merging in bfloat16 changes vectors by up to 0.03 per coordinate, which is more than some measured effects.
     """
     disk = open_disk(folder, stem=ADAPTER)
     settings = read_settings(folder, disk)
@@ -94,7 +94,7 @@ def check_chain(path: Path, base: str | None = None) -> None:
     """Refuse adapters that name themselves, or each other, as their base.
 
     Raises:
-        EncoderError: that lists them.
+        EncoderError: with the chain of adapters.
     """
     seen: list[Path] = []
     while path.is_dir() and (path / ADAPTER_CONFIG).is_file():

@@ -59,7 +59,8 @@ class Choice:
     """A value of a recipe field, and its source.
 
     Attributes:
-        recorded: the checkpoint says so; False: its library's default, which a preset may replace.
+        recorded: whether the checkpoint records it; False: it is the default of its library, which a preset may
+            replace.
     """
 
     value: Any
@@ -72,9 +73,9 @@ class Backbone:
     """A loaded bare transformer with tokenizer, evidence of its weights, and recipe fields.
 
     Attributes:
-        tokenizer: the folder (or GGUF file) of its tokenizer.
-        projection: what the checkpoint itself applies to the pooled vector (DPR's `encode_proj`).
-        choices: recipe fields that the kind of checkpoint decides.
+        tokenizer: folder (or GGUF file) with its tokenizer.
+        projection: module that the checkpoint itself applies to the pooled vector (DPR's `encode_proj`).
+        choices: recipe fields that the kind of checkpoint determines.
     """
 
     model: PreTrainedModel
@@ -101,7 +102,7 @@ def read_config(folder: Path, how: How) -> PretrainedConfig:
     """Read the configuration of a folder.
 
     Raises:
-        EncoderError: where its family is neither in the table nor a text encoder that transformers knows.
+        EncoderError: if its family is neither in the table nor a text encoder that transformers knows.
     """
     where = folder / "config.json"
     raw = read_json(folder, "config.json")
@@ -154,7 +155,7 @@ def new_backbone(config: PretrainedConfig, cls: type[PreTrainedModel], *, pooler
 
     Args:
         cls: the class, from `model_class`.
-        pooler: with BERT's pooler; families that have none ignore it.
+        pooler: whether to build BERT's pooler; families without a pooler ignore this.
     """
     plain = copy.deepcopy(config)
     plain.__dict__.pop("quantization_config", None)  # it speaks of the weights of a file, and forbids saving
@@ -183,7 +184,7 @@ def from_disk(
 ) -> tuple[PreTrainedModel, Mapping[str, Any]]:
     """Load a model from a folder as a class, and return it with transformers' loading report, for `prove_loaded`.
 
-    Mismatched sizes are let through here only to be named, all of them, by the proof.
+    Mismatched sizes are accepted here, because the proof then names all of them.
     """
     what = f"transformers cannot load {cls.__name__} from this checkpoint"
     with foreign(EncoderError, what, disk.folder, USE_CONFIG_OF_WEIGHTS), quiet():
@@ -206,7 +207,7 @@ def from_disk(
 def load_dpr(folder: Path, how: How) -> Backbone:
     """Load a DPR encoder of queries or passages; its backbone is the BERT model inside.
 
-    `AutoModel` makes a question encoder of both, and leaves every weight of a context encoder random.
+    `AutoModel` would build a question encoder from either kind and leave every weight of a context encoder random.
     """
     config = read_config(folder, how)
     disk = open_disk(folder)

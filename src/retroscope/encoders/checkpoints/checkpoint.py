@@ -21,10 +21,10 @@ class Checkpoint:
     """The contents of a checkpoint: backbone, tokenizer, recipe fields, head, and evidence that weights were loaded.
 
     Attributes:
-        head: what it applies to the pooled vector; `nn.Identity` when nothing.
-        head_names: the parts of the head, in order.
+        head: module that it applies to the pooled vector; `nn.Identity` if there is none.
+        head_names: names of the parts of the head, in order.
         choices: recipe fields that it records, each with its source.
-        head_recorded: it lists its modules, so that what is not in `head_names` is not there.
+        head_recorded: whether it lists its modules, so that modules outside `head_names` do not exist.
         pad_source: where the pad token comes from.
     """
 

@@ -74,7 +74,7 @@ def base_beside(folder: Path, source: str, *, given: bool) -> Path | None:
 
     Args:
         source: the base: a path or a hub name.
-        given: by the user, not by the adapter's settings.
+        given: whether the user gave the base; otherwise the adapter's settings name it.
     """
     kept = folder / KEPT_BASE
     if not given and Path(source).name == KEPT_BASE and (kept / "config.json").is_file():

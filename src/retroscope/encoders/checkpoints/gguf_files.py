@@ -29,7 +29,7 @@ def tensor_names(file: Path) -> set[str]:
     """Return the names of the tensors in a file.
 
     Raises:
-        EncoderError: for a damaged file, and for one that asks for more than its tensors hold.
+        EncoderError: for a damaged file, or a header that needs more than the tensors hold.
     """
     check_file(file, EncoderError)
     refuse_pointer(file, EncoderError)

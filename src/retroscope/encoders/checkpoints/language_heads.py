@@ -60,9 +60,9 @@ class LanguageHead:
     """The language-model head of a checkpoint, without the backbone. Make one with `load_language_head`.
 
     Attributes:
-        kind: "masked": the state of a token predicts that token; "causal": it predicts the next one.
+        kind: "masked" if the state of a token predicts that token, "causal" if it predicts the next one.
         model: transformers' own class, whose backbone is a stand-in.
-        output: its last module, a matrix with a row a token of the vocabulary.
+        output: its last module, a matrix with one row for each token of the vocabulary.
         tied: whether the output matrix is the matrix of the input embeddings.
         source: the folder or file that it was read from.
     """
@@ -86,7 +86,8 @@ class LanguageHead:
     def logits(self, states: Float[Tensor, "*any dim"]) -> Float[Tensor, "*any word"]:
         """Return the logits, in float32, of last-layer states that have passed the model's final norm.
 
-        States of a lower layer are read as the last one is after `retroscope.encoders.encode.final_norm`.
+        States of a lower layer must first pass through `retroscope.encoders.encode.final_norm`, as those of the last
+        layer have.
         """
         rows = states.reshape(1, -1, states.shape[-1])
         weight = self.matrix
@@ -119,7 +120,7 @@ def load_language_head(
     Args:
         source: a transformers, sentence-transformers or PEFT folder, a GGUF file, or a hub name.
         settings: device, dtype, base and revision are used.
-        tower: "query" or "passage", where they are different checkpoints.
+        tower: "query" or "passage", if the towers are different checkpoints.
 
     Raises:
         EncoderError: for a checkpoint that cannot be read, or whose weights cannot be proved.

@@ -66,8 +66,8 @@ class Modules:
 
     Attributes:
         transformer: the folder of the backbone.
-        head: what follows the pooling.
-        head_names: its parts in order, as the recipe lists them.
+        head: modules after the pooling.
+        head_names: names of its parts in order, as the recipe lists them.
         lower_case: whether texts are lower-cased first.
     """
 

@@ -23,10 +23,10 @@ DECODER, ENCODER = "last_token or mean", "cls or mean"  # poolings that are usua
 def refuse_without_pooling(source: str | Path, settings: "LoadSettings") -> None:
     """Refuse a local checkpoint that records no pooling, if the settings give none.
 
-    What the files do not show is left to loading: hub names, GGUF files, families outside the table.
+    Loading checks what the files do not show: hub names, GGUF files, families outside the table.
 
     Raises:
-        UnknownPoolingError: that says which poolings are usual for the model's family.
+        UnknownPoolingError: with the poolings that are usual for the model's family.
     """
     if settings.pooling is not None or settings.preset is not None:
         return
@@ -62,7 +62,7 @@ def unknown_pooling(where: str, *, causal: bool) -> UnknownPoolingError:
 
     Args:
         where: the checkpoint.
-        causal: whether its attention looks back only.
+        causal: whether its attention is causal.
     """
     return UnknownPoolingError(
         "the checkpoint does not record its pooling, and a wrong pooling makes a good model look bad",

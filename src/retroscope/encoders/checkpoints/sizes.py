@@ -24,7 +24,7 @@ def check_config(raw: Mapping[str, Any], where: Path) -> None:
     """Refuse a configuration with impossible sizes, quantised weights or code from the hub, before a library reads it.
 
     Raises:
-        EncoderError: that names the field.
+        EncoderError: with the name of the field.
     """
     for key, value in _fields(raw):
         most = MOST if COUNT.fullmatch(key) else LARGEST if SIZE.fullmatch(key) else None
@@ -60,7 +60,7 @@ def check_blocks(blocks: object, disk: Disk) -> None:
     """Refuse a model with more blocks than its checkpoint has tensors.
 
     Raises:
-        EncoderError: for that, and for what is no number of blocks.
+        EncoderError: for such a number, or a value that is no number of blocks.
     """
     if not isinstance(blocks, int) or not 1 <= blocks <= len(disk.files):
         raise EncoderError(
@@ -75,7 +75,7 @@ def check_sizes(model: nn.Module, disk: Disk) -> None:
     """Refuse a model (on the meta device, without memory) that is far larger than its checkpoint.
 
     Raises:
-        EncoderError: that names its largest tensors.
+        EncoderError: with its largest tensors.
     """
     sizes = dict(chain(model.named_parameters(), model.named_buffers()))
     asked = sum(tensor.numel() for tensor in sizes.values())

@@ -49,10 +49,10 @@ class Weights:
 
     Attributes:
         where: the folder or file that was opened.
-        anatomy: where the backbone keeps its parts; by the table, not proved by a forward pass.
-        read: parameter of the backbone -> a function that reads it, the base's where there is an adapter.
-        places: parameter -> file and name there; two that are equal are the same tensor.
-        updates: parameter -> what the adapter adds to it.
+        anatomy: paths of the backbone's parts, by the table; not proved by a forward pass.
+        read: parameter of the backbone -> a function that reads it; for an adapter, it reads the base's parameter.
+        places: parameter -> its file and its name in that file; parameters with equal entries are the same tensor.
+        updates: parameter -> the change that the adapter adds to it.
         notes: facts for the report, in words.
     """
 
@@ -68,7 +68,7 @@ def open_weights(source: str | Path, base: str | None = None) -> Weights:
     """Open a folder (transformers, sentence-transformers, DPR, PEFT), a GGUF file or a hub name.
 
     Args:
-        base: the base of an adapter, where the one that its settings name is not to be used.
+        base: the base of an adapter, if another one than its settings name is to be used.
 
     Raises:
         EncoderError: for tensors that the architecture needs and the checkpoint lacks.

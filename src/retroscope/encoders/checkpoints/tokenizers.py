@@ -52,7 +52,7 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, rows: int, where: str) -> Non
 def ensure_padding(tokenizer: PreTrainedTokenizerBase, vocab_size: int, where: str) -> str:
     """Give the tokenizer a pad token of the embedding if it has none, and return the source of the pad token.
 
-    Any token will do, for padding is masked in attention and in pooling.
+    Any token is suitable, because padding is masked in attention and in pooling.
     """
     pad = tokenizer.pad_token_id
     if pad is not None and pad < vocab_size:

@@ -87,7 +87,7 @@ def inside(folder: Path, name: str, where: Path) -> Path:
     """Return a path that a file of the folder names, and refuse one outside the folder.
 
     Raises:
-        EncoderError: for a place outside: an absolute path, or one that leads up.
+        EncoderError: for a path outside the folder: an absolute path, or one with "..".
     """
     if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
         raise _wrong("a path", "inside this folder", name, where)

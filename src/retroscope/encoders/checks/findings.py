@@ -43,17 +43,17 @@ def encoder_findings(encoder: Encoder, origin: Origin) -> list[Finding]:
 def check_loading(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Report which weights came from the checkpoint."""
     proof = encoder.proof
-    left = f"; not used, as heads: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
-    how = "by their number" if proof.counted else "compared value by value"
-    yield Finding(PASSED, "loading", f"{proof.loaded} tensors are the checkpoint's, {how}{left}")
+    left = f"; heads that are not used: {', '.join(proof.unexpected[:3])}" if proof.unexpected else ""
+    how = "counted only" if proof.counted else "compared value by value"
+    yield Finding(PASSED, "loading", f"{proof.loaded} tensors come from the checkpoint ({how}){left}")
     for note in proof.notes:
         yield Finding(NOTE, "loading", note)
     if proof.wrapper == "DPRContextEncoder":
         yield Finding(
             WARNING,
             "loading",
-            "a DPR context encoder: AutoModel would make a question encoder of it and leave every weight random",
-            "in other tools load it with DPRContextEncoder",
+            "this is a DPR context encoder: AutoModel would load it as a question encoder with random weights",
+            "load it with DPRContextEncoder in other tools",
         )
 
 
@@ -66,9 +66,9 @@ def check_repeated_text(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Check that a text has the same vector if it is encoded twice, which dropout or a state would prevent."""
     twice = encode_layers(encoder, [SENTENCES[0], *SENTENCES, SENTENCES[0]]).final
     apart = float(_relative(twice[:1], twice[-1:]).max())
-    evidence = f"one text, first and last of a batch: {apart:.1g} of its length apart"
+    evidence = f"the vectors of one text, as first and last of a batch, differ by {apart:.1g} of their length"
     limit = tolerance(encoder)
-    fix = "a part of the model draws random numbers or keeps state: load it in evaluation mode"
+    fix = "load the model in evaluation mode: a part of it draws random numbers or keeps a state"
     yield Finding(PASSED, "duplicate", evidence) if apart <= limit else Finding(ERROR, "duplicate", evidence, fix)
 
 
@@ -77,22 +77,22 @@ def check_distinct_texts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     vectors = encode_layers(encoder, SENTENCES).final
     n = len(vectors)
     gaps = torch.stack([_relative(vectors[i : i + 1], vectors[j : j + 1]) for i in range(n) for j in range(i)])
-    evidence = f"different texts are {float(gaps.min()):.2g} of a vector's length apart at least"
+    evidence = f"vectors of different texts differ by at least {float(gaps.min()):.2g} of their length"
     if float(gaps.min()) > tolerance(encoder):
         yield Finding(PASSED, "different texts", evidence)
         return
-    fix = "see the pooling: a token that sees nothing of the text cannot stand for it"
-    yield Finding(ERROR, "different texts", f"{evidence}: the model cannot tell them apart", fix)
+    fix = "check the pooling: a token that sees nothing of the text cannot represent it"
+    yield Finding(ERROR, "different texts", f"{evidence}: the model cannot tell the texts apart", fix)
 
 
 def check_spread(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Check that the vectors of unrelated texts do not all point in nearly the same direction."""
     similar = unrelated_cosines(encoder)
     low, high = float(similar.min()), float(similar.max())
-    evidence = f"cosines of {len(UNRELATED)} sentences about unrelated things: {low:.2f} to {high:.2f}"
+    evidence = f"cosines of {len(UNRELATED)} sentences about unrelated topics: {low:.2f} to {high:.2f}"
     if low > NARROW:
-        fix = "usual of a backbone that was never trained to compare texts; of a retriever a sign of a wrong recipe"
-        yield Finding(WARNING, "similarities", f"{evidence}, all above {NARROW:g}: hardly any text can stand out", fix)
+        fix = "for a backbone, which was not trained to compare texts, this is usual; for a retriever, check the recipe"
+        yield Finding(WARNING, "similarities", f"{evidence}, all above {NARROW:g}: texts hardly differ", fix)
     else:
         yield Finding(PASSED, "similarities", evidence)
 
@@ -104,21 +104,21 @@ def check_pooling(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(
             ERROR,
             "pooling",
-            f"{how} pooling on a decoder: its first token looks back only, so it never sees the text",
+            f"{how} pooling on a decoder, whose first token sees nothing of the text",
             "use last_token with append_eos, or mean (--pooling)",
         )
     elif not causal and how == "last_token":
         yield Finding(
             WARNING,
             "pooling",
-            "last-token pooling on a model that looks both ways, which was rarely trained so",
-            "check what the model was trained with (--pooling)",
+            "last-token pooling on a bidirectional model, which is rarely trained with it",
+            "check which pooling the model was trained with (--pooling)",
         )
     if how == "pooler" and not bool(encoder.backbone.pooler.dense.bias.any()):
         yield Finding(
             WARNING,
             "pooling",
-            "the tanh pooler looks as if it was never trained: its bias is exactly 0",
+            "the tanh pooler was probably never trained: its bias is exactly 0",
             "use cls, or the pooling that the model was trained with",
         )
 
@@ -133,7 +133,7 @@ def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "last token",
-            f"texts do not end with EOS ({SENTENCES[0]!r} ends with {last!r}): a vector is that of the last word",
+            f"texts do not end with EOS ({SENTENCES[0]!r} ends with {last!r}): a text has the vector of its last word",
             "if the model was trained with EOS, as RepLLaMA and E5-mistral were, give append_eos=true",
         )
     if encoder.recipe.padding_side == "right":
@@ -141,9 +141,9 @@ def check_last_token(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "last token",
-            f"padding is on the right: tools that take the last column pool padding, {moved:.2g} of a vector's length "
-            "away; here the last real token is taken",
-            "in such tools set padding_side to left",
+            f"padding is on the right: tools that read the last column pool padding, which changes a vector by "
+            f"{moved:.2g} of its length; Retroscope reads the last real token",
+            "set padding_side to left in such tools",
         )
 
 
@@ -166,8 +166,8 @@ def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "prompts",
-            f"{SETTINGS} declares prompts and none is used here: {prompts}",
-            "give the one that is meant (--query-prompt, --passage-prompt)",
+            f"{SETTINGS} declares prompts, but the recipe has none: {prompts}",
+            "give the prompts that the model was trained with (--query-prompt, --passage-prompt)",
         )
     card = source / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
@@ -177,8 +177,8 @@ def check_prompts(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "prompts",
-            f"the model card speaks of a prompt, and the recipe has none: {line[:100]!r}",
-            "give the prompts that the card asks for (--query-prompt, --passage-prompt)",
+            f"the model card mentions a prompt, but the recipe has none: {line[:100]!r}",
+            "give the prompts of the model card (--query-prompt, --passage-prompt)",
         )
 
 
@@ -188,9 +188,9 @@ def check_vocabulary(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     if rows == tokens:
         yield Finding(PASSED, "tokenizer", f"{tokens:,} tokens, as many as the embedding has rows")
     elif rows > tokens:
-        yield Finding(NOTE, "tokenizer", f"the embedding has {rows - tokens:,} rows more than the tokenizer has tokens")
+        yield Finding(NOTE, "tokenizer", f"the embedding has {rows - tokens:,} more rows than the tokenizer has tokens")
     else:
-        special = "special tokens, which no text makes"
+        special = "special tokens, which no text contains"
         yield Finding(NOTE, "tokenizer", f"{tokens - rows:,} tokens have no row in the embedding: {special}")
 
 
@@ -205,10 +205,10 @@ def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
         look_both_ways(base.model)
     under = replace(encoder, backbone=freeze(base.model).to(encoder.device))
     moved = _relative(encode_layers(encoder, SENTENCES).final, encode_layers(under, SENTENCES).final)
-    evidence = f"the adapter moves a vector by {float(moved.min()):.2g} to {float(moved.max()):.2g} of its length"
+    evidence = f"the adapter changes vectors by {float(moved.min()):.2g} to {float(moved.max()):.2g} of their length"
     if float(moved.max()) <= tolerance(encoder):
-        fix = "take the trained adapter; an untrained one, or one whose scale is 0, changes nothing"
-        yield Finding(ERROR, "adapter", f"{evidence}: no more than rounding", fix)
+        fix = "give the trained adapter: an untrained adapter, or one with a scale of 0, changes nothing"
+        yield Finding(ERROR, "adapter", f"{evidence}, which is no more than rounding", fix)
     else:
         yield Finding(PASSED, "adapter", evidence)
 
@@ -221,7 +221,7 @@ def check_finite(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     broken = [k for k in range(layers.shape[1]) if not bool(torch.isfinite(layers[:, k]).all())]
     if broken:
         fix = "use float32 (dtype='float32', --set after.load.dtype=float32); half precision may overflow"
-        yield Finding(ERROR, "numbers", f"layers {broken} hold values that are not finite", fix)
+        yield Finding(ERROR, "numbers", f"layers {broken} contain values that are not finite", fix)
 
 
 def _relative(vectors: Float[Tensor, "text dim"], expected: Float[Tensor, "text dim"]) -> Float[Tensor, "text"]:

@@ -28,9 +28,9 @@ CANNOT = "SentenceTransformer itself cannot encode a batch with this folder"
 def library_test(encoder: Encoder) -> SelfTest | None:
     """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
 
-    None where there is nothing to compare with: another kind of checkpoint, a recipe that the user has changed, an
-    asymmetric folder (Router), an encoder in half precision, or a folder that the library itself cannot encode with
-    (`check_library` reports why).
+    The result is None if there is nothing to compare with: another kind of checkpoint, a recipe that the user has
+    changed, an asymmetric folder (Router), an encoder in half precision, or a folder that the library itself cannot
+    encode with (`check_library` reports why).
     """
     if not _comparable(encoder):
         return None
@@ -44,7 +44,7 @@ def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Compare the vectors with those of the library that wrote the folder, or report why they cannot be compared."""
     if not _comparable(encoder):
         if (origin.path / MODULES).is_file():
-            why = "a field of the recipe was given, the towers go different ways, or dtype is a half precision"
+            why = "you set a recipe field, the folder routes the towers differently, or dtype is half precision"
             yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
         return
     try:
@@ -59,8 +59,8 @@ def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
 
 def self_test_finding(test: SelfTest) -> Finding:
     """Return the finding of a self-test: passed, or an error."""
-    evidence = f"{test.detail}: {test.value:.1g} of a vector's length, rounding allows {test.tolerance:.1g}"
-    fix = "the pooling or the positions read padding; no number of this encoder can be trusted"
+    evidence = f"{test.detail}: {test.value:.1g} of a vector's length apart (rounding: at most {test.tolerance:.1g})"
+    fix = "trust no number of this encoder: its pooling or its positions read padding"
     return Finding(PASSED, test.name, evidence) if test.passed else Finding(ERROR, test.name, evidence, fix)
 
 
@@ -127,6 +127,6 @@ def _other_prompts(encoder: Encoder, library: "SentenceTransformer", tower: str,
     yield Finding(
         NOTE,
         "prompts",
-        f"{what} {instead} where {used} is used here: up to {apart:.2g} of a vector's length apart",
+        f"{what} {instead}, but the recipe has {used}: vectors differ by up to {apart:.2g} of their length",
         f"give the prompt that the model was trained with (--{tower}-prompt; '' for none)",
     )

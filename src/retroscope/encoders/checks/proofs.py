@@ -13,9 +13,9 @@ class LoadingProof:
         missing: model tensors that the checkpoint lacks and that are known not to matter
             (unused heads, e.g. BERT's pooler under mean pooling); any other is an error on load.
         unexpected: checkpoint tensors that the model does not use (known unused heads).
-        counted: the tensors were counted, not compared value by value (quantised files).
-        wrapper: name of the class around the backbone that the checkpoint was saved from, where that decides what
-            other tools load; else empty.
+        counted: whether the tensors were counted instead of compared value by value (quantised files).
+        wrapper: name of the class around the backbone that the checkpoint was saved from, if other tools load the
+            checkpoint by that class; else empty.
         notes: other facts for the report, in words (adapter merged, tied weights ...).
     """
 
@@ -33,7 +33,7 @@ class SelfTest:
     """The outcome of one self-test, which an encoder must pass before its vectors are used.
 
     Attributes:
-        name: of the test, e.g. "padding_left".
+        name: name of the test, e.g. "padding_left".
         value: the largest distance between two vectors that should be equal, relative to their length.
         tolerance: the distance that float rounding explains; a larger one is a fault.
         detail: what was compared, in words.

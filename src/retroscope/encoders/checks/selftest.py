@@ -26,7 +26,7 @@ SENTENCES = (
 def self_test(encoder: Encoder) -> list[SelfTest]:
     """Run every test of `SELF_TESTS` on a few sentences.
 
-    Each is compared with every sentence encoded alone, without any padding.
+    Each encoding is compared with that of every sentence alone, without padding.
     """
     room = max(1, encoder.recipe.max_length - EXTRA)  # absolute positions may end at the maximum length
     rows = [row[:room] for row in tokenise(encoder, SENTENCES)]
@@ -49,10 +49,10 @@ def tolerance(encoder: Encoder) -> float:
     - Sums. Whatever the weights' type, matrix products are accumulated in float32. A sum of dim terms taken in
       another order differs by about eps32 sqrt(dim), and every block adds its own: blocks + 1 of them, at worst
       all in one direction.
-    - Storage. What a block computes is rounded to the weights' type, about 8 times a block (attention's four
-      matrices, the FFN's two, two sums). One rounding errs by at most eps / 2 of each coordinate, so in length by
-      eps / 2; two batch shapes round independently: 8 roundings differ by eps / 2 sqrt(2 x 8) = 2 eps, doubled for
-      norms that amplify. The errors of blocks are independent too, hence sqrt(blocks + 1).
+    - Storage. What a block computes is rounded to the weights' type, about 8 times a block (attention's four matrices,
+      the FFN's two, two sums). One rounding errs by at most eps / 2 of each coordinate, so in length by eps / 2; two
+      batch shapes round independently: 8 roundings differ by eps / 2 sqrt(2 x 8) = 2 eps, doubled for norms that
+      amplify. The errors of blocks are also independent, which gives the factor sqrt(blocks + 1).
 
     In float32 the first term leads (12 blocks of 768: 4.5e-5), in half precision the second (float16: 1.4e-2,
     bfloat16: 0.11). Measured on all-MiniLM-L6-v2: rounding is a tenth of this in every precision, different texts
@@ -80,7 +80,7 @@ def position_tolerance(encoder: Encoder, longest: int) -> float:
 def largest_gap(vectors: Float[Tensor, "text layer dim"], expected: Float[Tensor, "text layer dim"]) -> float:
     """Return the largest distance between vectors that should be equal, relative to the expected one's length.
 
-    Infinity if a value is not finite.
+    It is infinite if a value is not finite.
     """
     gap = (vectors - expected).norm(dim=-1) / expected.norm(dim=-1).clamp(min=1e-12)
     return float(gap.max()) if bool(torch.isfinite(gap).all()) else float("inf")
@@ -120,7 +120,7 @@ def check_told_apart(encoder: Encoder) -> None:
     """Refuse an encoder that gives unrelated texts the same vector, or zero vectors.
 
     Raises:
-        EncoderError: before anything is measured with it: every ranking would be by id alone.
+        EncoderError: if texts have equal vectors, because every ranking would then be by id alone.
     """
     vectors = encode_layers(encoder, SENTENCES).final
     if not bool(vectors.any()):

@@ -25,9 +25,9 @@ def check_own_code(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Find a checkpoint that declares its own code, but was loaded as a class of transformers."""
     declared, cls = getattr(encoder.backbone.config, "auto_map", None), type(encoder.backbone)
     if declared and cls.__module__.startswith("transformers."):
-        what = f"config.json declares a class of its own, which is not used: auto_map {excerpt(declared)}"
-        fix = "compare a few vectors with those of that class: it may change the attention or the outputs"
-        yield Finding(WARNING, "loading", f"{what}; the class used is transformers' {cls.__name__}", fix)
+        what = f"config.json declares its own class (auto_map {excerpt(declared)}), which is not used"
+        fix = "compare a few vectors with those of the declared class, which may change attention or outputs"
+        yield Finding(WARNING, "loading", f"{what}; the class used is {cls.__name__} of transformers", fix)
 
 
 def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
@@ -38,15 +38,15 @@ def check_head(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     skipped = _dense_folders(folder)[encoder.recipe.head.count("dense") :]
     if skipped:
         names = ", ".join(one.name for one in skipped)
-        fix = f"list it in {MODULES}, or fetch that file of the repository again"
-        yield Finding(ERROR, "head", f"{names} has the weights of a Dense module that no vector goes through", fix)
+        fix = f"add the module to {MODULES}, or download that file again"
+        yield Finding(ERROR, "head", f"the Dense weights in {names} are applied to no vector", fix)
     if (folder / POOLING_FILE).is_file() and not (folder / MODULES).is_file():
-        fix = f"fetch {MODULES} of the repository, too"
-        yield Finding(ERROR, "head", f"{POOLING_FILE} is here and {MODULES} is not, so nothing of it is read", fix)
+        fix = f"download {MODULES}, too"
+        yield Finding(ERROR, "head", f"{POOLING_FILE} is ignored, because the folder has no {MODULES}", fix)
     above = folder.parent / MODULES
     if above.is_file() and any(str(row.get("path", "")) == folder.name for row in read_json_list(above)):
         fix = f"give {folder.parent}"
-        what = "this is one module of the folder above, whose pooling, head and prompts are skipped"
+        what = "this is one module of the parent folder, whose pooling, head and prompts are not used"
         yield Finding(ERROR, "head", what, fix)
 
 
@@ -56,8 +56,8 @@ def check_similarity(path: Path, used: str) -> Iterator[Finding]:
         return
     recorded = read_modules(path, "passage").choices["similarity"]
     if recorded.recorded and recorded.value != used:
-        what = f"vectors are compared by {used}, given by you, and the checkpoint records {recorded.value}"
-        yield Finding(WARNING, "similarity", f"{what} ({recorded.source})", "leave --similarity out")
+        what = f"vectors are compared by {used}, as you chose, but the checkpoint records {recorded.value}"
+        yield Finding(WARNING, "similarity", f"{what} ({recorded.source})", "leave out --similarity")
 
 
 def _dense_folders(folder: Path) -> list[Path]:
@@ -69,14 +69,15 @@ def _dense_folders(folder: Path) -> list[Path]:
 def check_mean_of_decoder(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Find mean pooling of a causal model that the user chose and the checkpoint does not record."""
     if encoder.anatomy.causal and encoder.recipe.pooling == "mean" and encoder.recipe.sources["pooling"] == "user":
-        what = "mean pooling on a decoder, given by you: most of its tokens saw little of the text"
-        yield Finding(NOTE, "pooling", what, "if it was trained with its last token, give last_token (--pooling)")
+        what = "you chose mean pooling for a decoder, most of whose tokens see only a part of the text"
+        yield Finding(NOTE, "pooling", what, "if it was trained with last-token pooling, give --pooling last_token")
 
 
 def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Check whether the embeddings of added tokens were trained.
 
-    A library gives new tokens the mean of all embeddings, or almost: trained ones are as far from it as others.
+    Libraries initialise new tokens at, or very near, the mean of all embeddings. Trained new tokens are as far from the
+    mean as other tokens.
     """
     table: Tensor = encoder.backbone.get_input_embeddings().weight.detach().float()
     special = {*encoder.tokenizer.all_special_ids}
@@ -88,10 +89,10 @@ def check_new_tokens(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     untrained = [number for number in new if float(gaps[number]) < UNTRAINED_TOKEN * usual]
     words = ", ".join(repr(encoder.tokenizer.convert_ids_to_tokens(number)) for number in untrained[:5])
     if untrained:
-        what = f"{len(untrained)} added tokens have the mean of all embeddings, as untrained ones do: {words}"
-        yield Finding(WARNING, "new tokens", what, "train their embeddings, or take the tokenizer without them")
+        what = f"{len(untrained)} added tokens have embeddings at the mean of all, like untrained tokens: {words}"
+        yield Finding(WARNING, "new tokens", what, "train their embeddings, or use the tokenizer without these tokens")
     else:
-        yield Finding(PASSED, "new tokens", f"the embeddings of {len(new)} added tokens are no longer the mean")
+        yield Finding(PASSED, "new tokens", f"the embeddings of {len(new)} added tokens differ from the mean of all")
 
 
 def check_training(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
@@ -100,10 +101,10 @@ def check_training(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     if not weights:
         return
     moved = min(_distance(weights, start) for start in (1.0, 0.0))
-    evidence = f"the weights of the norms are {moved:.2g} from where training starts, on average"
+    evidence = f"the weights of the norms differ from their initial values by {moved:.2g} on average"
     if moved < UNTRAINED_NORM:
-        fix = "of a backbone: train it longer, or take another; what it lacks, fine-tuning has to bring"
-        yield Finding(WARNING, "training", f"{evidence}, less than {UNTRAINED_NORM:g}: hardly trained at all", fix)
+        fix = "train the backbone longer, or use another one"
+        yield Finding(WARNING, "training", f"{evidence}, less than {UNTRAINED_NORM:g}: it is hardly trained", fix)
     else:
         yield Finding(PASSED, "training", evidence)
 

@@ -28,7 +28,7 @@ def with_preset(checkpoint: Checkpoint, name: str) -> Checkpoint:
     """Return the checkpoint with a preset's value for every recipe field that it does not record.
 
     Raises:
-        EncoderError: that lists every field that the two say differently, or for another family.
+        EncoderError: with every field in which preset and checkpoint differ, or for another family.
     """
     preset = PRESETS[name]
     problems = [*_wrong_family(checkpoint, preset), *_contradictions(checkpoint, preset)]

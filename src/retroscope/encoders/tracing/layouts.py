@@ -55,7 +55,7 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
     """Return the layout of a model, found by running the model on some token ids.
 
     Raises:
-        EncoderError: that says what could not be found.
+        EncoderError: with the part that could not be found.
     """
     width = int(model.config.get_text_config().hidden_size)
     blocks = _blocks(model)
@@ -167,7 +167,7 @@ def _ffn(matrices: list[RanMatrix], width: int) -> Ffn:
         _check_fused(fused[0], out)
         return Ffn(fused[0].path, out.path, fused_gate=True)
     paths = [f"{one.path}: {one.inputs} to {one.outputs}" for one in matrices]
-    raise _missing(f"the matrices outside the attention make no FFN, plain or gated:{listed(paths)}")
+    raise _missing(f"the matrices outside the attention form neither a plain nor a gated FFN:{listed(paths)}")
 
 
 def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
@@ -177,14 +177,16 @@ def _gate(pair: list[RanMatrix], out: RanMatrix) -> tuple[RanMatrix, RanMatrix]:
         if _is_gated(gate.call.value, other.call.value, out.call.input):
             return gate, other
     raise _missing(
-        f"it is unknown which of {one.path} and {two.path} passes the activation: no known activation gives the product"
+        f"it is unknown which of {one.path} and {two.path} passes the activation: no known activation explains it"
     )
 
 
 def _check_fused(fused: RanMatrix, out: RanMatrix) -> None:
     first, second = fused.call.value.chunk(2, dim=-1)
     if not _is_gated(first, second, out.call.input):
-        raise _missing(f"the first half of {fused.path} does not pass the activation that the second half multiplies")
+        raise _missing(
+            f"the second half of {fused.path} does not multiply an activation of the first half, as in a gated FFN"
+        )
 
 
 def _is_gated(gate: Tensor, other: Tensor, product: Tensor) -> bool:

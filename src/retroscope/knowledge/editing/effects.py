@@ -32,10 +32,10 @@ class EditReading:
     """Measurements of one model before or after an edit: values by effect and fact.
 
     Attributes:
-        values: effect -> one value a fact, or a text: P@1 of the edited facts in the cloze that is edited
-            (`RELIABILITY`), in their other wordings (`GENERALITY`), their log-probability a token (`LOG_P`), P@1 of the
-            facts that are kept (`LOCALITY`), and the cross entropy of a token of neutral text (`LOSS`).
-        answers: first object of each kept fact; None where several share the first place, or the fact is not read.
+        values: effect -> one value for each fact or text: P@1 of the edited facts in the edited cloze (`RELIABILITY`)
+            and in their other wordings (`GENERALITY`), their log-probability per token (`LOG_P`), P@1 of the kept facts
+            (`LOCALITY`), and the cross entropy per token of neutral text (`LOSS`).
+        answers: first object of each kept fact; None if several objects share the first place, or the fact is not read.
         subjects: effect -> the subject of each fact; facts of one subject are one observation.
     """
 
@@ -49,8 +49,8 @@ class Effect:
     """One effect of an edit: means before and after, and their paired difference with its interval.
 
     Attributes:
-        n: facts, or texts.
-        low, high: of the difference, 95 %, over subjects or texts; None for fewer than two.
+        n: number of facts, or of texts.
+        low, high: 95 % interval of the difference, over subjects or texts; None for fewer than two.
     """
 
     before: float
@@ -70,10 +70,10 @@ def read_facts(
 ) -> EditReading:
     """Read the edited facts in all wordings, the facts to keep in their first wording, and the neutral text.
 
-    Candidates are the objects of a relation in both sets of facts.
+    The candidates are the objects of a relation in both sets of facts.
 
     Args:
-        neutral: inputs, and the token that each of their places predicts.
+        neutral: inputs, and the token that each of their positions predicts.
     """
     rows = list(enumerate([*edited, *kept]))
     measured = np.full((max(len(fact.clozes) for _, fact in rows), len(rows), len(MEASURES)), np.nan)
@@ -131,8 +131,8 @@ def _losses(
 def effects(before: EditReading, after: EditReading) -> dict[str, Effect]:
     """Return every measurable effect of an edit, in the order of `EFFECTS`.
 
-    `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was right or not. A tie
-    for the first place is the same as nothing.
+    `SAME` is the share of kept facts whose first answer is the same after the edit, whether it was correct or not. A
+    tie for the first place never counts as the same answer.
     """
     measured = {name: _effect(name, before, after) for name in before.values}
     pairs = zip(before.answers, after.answers, strict=True)

@@ -70,9 +70,9 @@ class Editable:
     """A model with the FFN output matrix that is edited in place.
 
     Attributes:
-        layer: number of the layer, 1..L, that the block of the matrix makes.
+        layer: number of the output layer of the matrix's block, 1..L.
         neutral: neutral text.
-        settings: how much of it the covariance needs.
+        settings: settings of the edit, which say how much neutral text the covariance needs.
     """
 
     encoder: Encoder
@@ -125,8 +125,8 @@ def edited_layer(encoder: Encoder, settings: EditSettings) -> int:
     """Return the number of the layer whose matrix is edited; the last one for an editor of all layers.
 
     Raises:
-        SettingsError: for a layer that the model does not have, and for the last one: what it holds of the subject
-            reaches no other token.
+        SettingsError: for a layer that the model does not have, and for the last layer, because a change at the
+            subject's token would reach no other token.
     """
     blocks = encoder.anatomy.n_blocks
     if settings.edits_all_layers:

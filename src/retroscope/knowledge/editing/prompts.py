@@ -24,7 +24,7 @@ class Prompt:
     Attributes:
         ids: input of the model.
         at: positions whose states predict the object.
-        tokens: of the object.
+        tokens: tokens of the object.
         subject: position of the last token of the subject.
     """
 
@@ -39,7 +39,7 @@ class Request:
     """All facts about one subject that are edited together. They share one key, so that their value is found together.
 
     Attributes:
-        facts: prompts of each fact, the first without a context.
+        facts: prompts of each fact; the first prompt has no context.
     """
 
     subject: str
@@ -57,7 +57,7 @@ def requests_of(
     """Return a request for each subject of the facts, in their order.
 
     Args:
-        contexts: texts before the clozes, beside none.
+        contexts: texts that are put before the clozes; each cloze is also read without a context.
 
     Raises:
         AnalysisError: if a fact cannot be edited: see `prompt_of`.

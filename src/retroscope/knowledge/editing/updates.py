@@ -50,7 +50,7 @@ def give_values(
 ) -> None:
     """Change the values of several keys by least squares, with `ridge` times the covariance as penalty, in float64.
 
-    With a small ridge the sum is nearly singular: single precision was off by 45 % at a ridge of .01.
+    With a small ridge the sum is nearly singular: at a ridge of .01, single precision had an error of 45 %.
     """
     exact = keys.double()
     whole = ridge * model.covariance.double() + exact.T @ exact

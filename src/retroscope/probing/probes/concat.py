@@ -32,8 +32,8 @@ class Slots:
     Attributes:
         queries: vector of each choice's query.
         passages: vector of each distinct passage.
-        places: for each cell, (choice, slot) which of the distinct passages stands there.
-        rights: for each cell, the slot of the right one.
+        places: for each cell, (choice, slot): index of the distinct passage in that slot.
+        rights: for each cell, the slot of the relevant passage.
     """
 
     queries: Float[Tensor, "choice dim"]
@@ -80,8 +80,8 @@ def concat(trial: ProbeTrial) -> ProbeOutcome:
 def slots(trial: ProbeTrial, part: str) -> Slots:
     """Return the part's candidates, shuffled by the seed, for every control and N.
 
-    Parts that are the same choices, as the selecting and the reported one of ielab-2025, are
-    shuffled alike: the published best epoch is best on the very numbers that are reported.
+    Parts with the same choices, such as the selection part and the reported part of ielab-2025, are shuffled alike: the
+    published code selects the best epoch by the numbers that it reports.
     """
     choices, targets = trial.view.parts[part], trial.view.targets[part]
     passages, rights = [], []

@@ -60,8 +60,8 @@ class Inputs:
     """Inputs of a learned probe: features of the training choices, and a function for the features of other parts.
 
     Attributes:
-        trial: whose choices.
-        featurise: features of choices.
+        trial: the trial whose choices are read.
+        featurise: function that computes the features of choices.
         unit: spread of each feature within a training choice.
         train: centred and scaled features of the training choices.
         anchor: the similarity to which the weights shrink; None where they shrink to 0.
@@ -102,7 +102,7 @@ def fitted(trial: ProbeTrial, featurise: Featuriser, *, anchored: bool) -> Probe
     """Fit all controls, N and ridges at once, select the ridge by validation, and test the selected fits.
 
     Args:
-        featurise: what the probe reads of a query and a passage.
+        featurise: function that computes what the probe reads from a query and a passage.
         anchored: shrink to the retriever's similarity (see `anchor`), not to 0; for every probe
             that reads the query.
     """
@@ -162,8 +162,8 @@ def tempered_losses(
 ) -> Float[Tensor, "choice column"]:
     """Return the loss of each choice at the best temperature of its column (after Guo et al., 2017, section 4).
 
-    The validation negatives are refilled and so easier than the test's; the plain loss would
-    reward the confidence that this excuses, and choose too small a ridge.
+    The validation negatives are refilled and therefore easier than those of the test. The plain loss would reward the
+    overconfidence that easier negatives permit, and would choose too small a ridge.
     """
     losses = torch.stack([-log_chances(scores * t, targets) for t in TEMPERATURES])
     best = losses.mean(dim=1).argmin(dim=0)
@@ -176,11 +176,11 @@ def best_ridge(
     """Return the column with the best ridge in validation, for each control and N.
 
     Args:
-        losses: of the validation choices.
-        clusters: the query text of each choice: take the largest ridge whose mean loss is within one standard
-            error, paired by choice, of the smallest (Breiman et al. 1984, section 3.4.3): a few dozen validation
-            choices must not talk a probe out of the similarity by luck. The choices of one text are one
-            observation. None takes the smallest mean loss.
+        losses: losses of the validation choices.
+        clusters: the query text of each choice. With it, the chosen ridge is the largest whose mean loss is within one
+            standard error, paired by choice, of the smallest (Breiman et al. 1984, section 3.4.3), so that a few dozen
+            validation choices do not move a probe away from the similarity by chance. The choices of one text are one
+            observation. None: the ridge with the smallest mean loss is chosen.
     """
     table = losses.reshape(len(losses), -1, len(columns.ridges))
     least = table.mean(dim=0).argmin(dim=1)

@@ -30,12 +30,13 @@ def crossed_mean(
 ) -> Interval:
     """Return the mean over seeds and queries with its interval; with one seed, the interval is over queries alone.
 
-    Where all values are equal, the interval still has a width: a share of the queries might have had either bound, as
-    large a share as Clopper and Pearson allow for an event that was never observed. 0 on 200 queries does not prove 0.
+    If all values are equal, the interval still has a width: a share of all queries may have either bound as value, as
+    large a share as Clopper and Pearson allow for an event that was never observed. A value of 0 on 200 queries does
+    not prove 0.
 
     Args:
         bounds: bounds of the values; the interval ends there.
-        clusters: which queries are of one text or share passages; None: none.
+        clusters: the queries that share a text or passages; None: there are none.
 
     Raises:
         AnalysisError: for fewer than two queries, or values that are missing for some seeds only.
@@ -63,7 +64,7 @@ def crossed_mean(
 def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None = None) -> float:
     """Return the two-sided p-value of "the mean is 0": 1 - level of the widest `crossed_mean` that excludes 0.
 
-    Where all values are one and the same, the sign-flip value 2 / 2^n (n texts), or 1 if they are 0.
+    If all values are equal, p is that of the sign-flip test, 2 / 2^n (n texts), or 1 if the values are 0.
     """
     measured, _ = _measured(values, clusters)
     mean = abs(float(measured.mean()))

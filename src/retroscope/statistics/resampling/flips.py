@@ -25,7 +25,7 @@ class SignFlips:
     """Settings of random sign flips: their number and seed; if fewer patterns exist, all are used.
 
     Attributes:
-        permutations: flips drawn; the smallest p-value is 1 / (permutations + 1).
+        permutations: number of drawn flips; the smallest p-value is 1 / (permutations + 1).
         seed: seed of the draw.
     """
 
@@ -39,7 +39,7 @@ class SignFlips:
 def standardised(differences: Differences) -> Differences:
     """Scale each cell's differences so that their sum under random signs has variance 1.
 
-    Missing pairs count as 0, which no flip can change. Queries without any difference are left out.
+    Missing pairs count as 0, which no flip changes. Queries without any difference are left out.
     """
     filled = np.nan_to_num(differences, nan=0.0)
     filled = filled[filled.any(axis=1)]
@@ -50,8 +50,8 @@ def standardised(differences: Differences) -> Differences:
 def observed_statistics(unit: Differences) -> PValues:
     """Return the absolute sum of each cell, minus the largest possible rounding error.
 
-    A sum of n terms errs by at most n eps sum|x|, and sum|x| <= sqrt(n) where sum x^2 = 1. Without
-    this slack, flips that tie with the observed signs would be lost to rounding and p be too small.
+    A sum of n terms errs by at most n eps sum|x|, and sum|x| <= sqrt(n) where sum x^2 = 1. Without this tolerance,
+    rounding would hide flips that tie with the observed signs, and p would be too small.
     """
     slack = len(unit) ** 1.5 * np.finfo(np.float64).eps
     return np.asarray(np.abs(unit.sum(axis=0)) - 2 * slack)

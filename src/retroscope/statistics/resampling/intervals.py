@@ -51,10 +51,10 @@ class Interval:
     """The mean over queries of every cell, with its interval.
 
     Attributes:
-        mean: over the measured queries; NaN where there are none.
-        low, high: ends of the interval; NaN below two texts.
+        mean: mean over the measured queries; NaN without any.
+        low, high: ends of the interval; NaN for fewer than two texts.
         level: nominal coverage.
-        n: measured queries.
+        n: number of measured queries.
     """
 
     mean: Float[np.ndarray, "*cell"]
@@ -72,12 +72,12 @@ def bootstrap_mean(
 ) -> Interval:
     """Return the mean over queries and the bootstrap interval of every cell; NaN marks an unmeasured query.
 
-    Whole texts are resampled, with all their queries; where texts share passages, both ends move away from the mean by
-    the ratio of standard errors with and without (see `resampling.shared_passages`). A query is one number: average
-    over its passages or positives before.
+    Whole texts are resampled, with all their queries. If texts share passages, the distance of both ends from the mean
+    is multiplied by the ratio of the standard errors with and without shared passages (see
+    `resampling.shared_passages`). Each query must be one number: average over its passages or positives first.
 
     Args:
-        clusters: what the queries share, in the order of the rows; None: nothing.
+        clusters: texts and passages that the queries share, in the order of the rows; None: they share nothing.
     """
     shape = values.shape[1:]
     flat = np.asarray(values, dtype=np.float64).reshape(len(values), int(np.prod(shape)))
@@ -107,8 +107,8 @@ def outcome_mean(
 ) -> Interval:
     """Return the mean over queries of scores between 0 and 1 and its interval; NaN marks an unmeasured query.
 
-    The interval is that of `bootstrap_mean`. A cell whose scores are all 0, or all 1, has the exact binomial interval;
-    so has, around its mean, one of outcomes 0 or 1 in which all texts have the same mean.
+    The interval is that of `bootstrap_mean`, with two exceptions. A cell whose scores are all 0, or all 1, has the
+    exact binomial interval. So have outcomes of 0 or 1, around their mean, in which all texts have the same mean.
     """
     plain = bootstrap_mean(values, settings, clusters)
     return widened_if_constant(plain, values, (0.0, 1.0), outcome_cells(values), clusters)
@@ -117,8 +117,8 @@ def outcome_mean(
 def outcome_cells(*tables: Float[np.ndarray, "query cell"]) -> Bool[np.ndarray, "cell"]:
     """Return the cells in which all values of the tables are 0 or 1; NaN marks an unmeasured query.
 
-    None where a value of any cell lies outside 0 to 1. The scores are no shares then: a head's effect on the margin is
-    0 if the head has no weights, and may be any number.
+    The result is None if a value of any cell lies outside 0 to 1, because the scores are then no shares. For example,
+    the effect of a head on the margin may be any number, and is 0 for all queries if the head has no weights.
     """
     bounded = all(bool(((one >= -ROUNDING) & (one <= 1 + ROUNDING) | np.isnan(one)).all()) for one in tables)
     zero_or_one = [((one == 0) | (one == 1) | np.isnan(one)).all(axis=0) for one in tables]
@@ -134,13 +134,13 @@ def widened_if_constant(
 ) -> Interval:
     """Widen the interval of every cell of `outcomes` in which the values of all texts have the same mean.
 
-    A share `unseen` of all texts may differ, and a text that differs may lie at either of the bounds. For outcomes of 0
-    or 1 that are all equal this is the exact binomial interval. Where each text has several queries, with one outcome
-    of 1 in two, say, no resample of texts differs either.
+    A share `unseen` of all texts may differ, and such a text may have either bound as value. For outcomes of 0 or 1
+    that are all equal, this is the exact binomial interval. If each text has several queries, of which one in two has
+    the outcome 1, say, no resample of texts differs either.
 
     Args:
         bounds: the smallest and the largest possible value.
-        outcomes: the cells to treat so; the others keep their interval.
+        outcomes: the cells to widen; the others keep their interval.
     """
     what = clusters or independent(len(values))
     sizes, apart = what.sizes(values), np.abs(what.sums(values - interval.mean))

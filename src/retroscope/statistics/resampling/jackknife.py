@@ -19,8 +19,8 @@ KeptRows = Int[np.ndarray, "n"]
 def fewest_texts(neighbours: int = 0) -> int:
     """Return how many texts an interval needs.
 
-    Every group holds two texts at least. Without any of the groups, a text has more others than `neighbours`: one of
-    them is not among its nearest.
+    Every group has at least two texts. Without any one group, the number of other texts is still above `neighbours`, so
+    at least one of them is not among a text's nearest.
     """
     left = neighbours + 2
     return max(2 * GROUPS, -(-left * GROUPS // (GROUPS - 1)))
@@ -34,11 +34,11 @@ def jackknife(
     Args:
         statistic: function of the numbers of some texts.
         n: number of texts.
-        groups: G, of equal size but for one text; each is left out once.
+        groups: number G of groups, whose sizes differ by at most one text; each group is left out once.
         seed: seed of the groups.
 
     Raises:
-        AnalysisError: for fewer than two texts a group.
+        AnalysisError: for fewer than two texts in a group.
     """
     if n < 2 * groups:
         raise AnalysisError(

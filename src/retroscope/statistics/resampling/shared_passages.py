@@ -42,7 +42,7 @@ class Sharing:
     Attributes:
         ratio: standard error of the mean with shared passages over the one without, at least 1.
         df: degrees of freedom of the former.
-        df_texts: of the latter, texts - 1.
+        df_texts: degrees of freedom of the latter, texts - 1.
     """
 
     ratio: Cells
@@ -65,11 +65,11 @@ class Sharing:
 def standard_error(values: Table, clusters: Clusters) -> Cells:
     """Return the standard error of the mean of every cell; queries of one text are one observation.
 
-    Of texts of one query each it is sd / sqrt(n). Infinite for a single text, which has no spread.
+    If each text has one query, it is sd / sqrt(n). It is infinite for a single text, which has no spread.
 
     Args:
-        values: measured for every query (no NaN).
-        clusters: the texts; passages that they share are not counted.
+        values: value of every query, without NaN.
+        clusters: the texts; shared passages are ignored.
     """
     n, g = len(values), clusters.n_texts
     if g < 2:

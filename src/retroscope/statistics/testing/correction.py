@@ -40,8 +40,9 @@ def bh(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | 
 def max_t(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
     """Correct by the step-down maximum statistic under sign flips that are equal in all cells, e.g. for layers.
 
-    Family-wise error as in Holm, but neighbouring layers that move together cost less (Boytsov et
-    al. 2013). Never below the cell's own p-value, which may come from another test.
+    It bounds the family-wise error like Holm's correction, but is less strict for cells that change together, such as
+    neighbouring layers (Boytsov et al. 2013). The corrected p is never below the cell's own p-value, which may come
+    from another test.
     """
     return np.asarray(np.maximum(p, max_statistic_p(differences, flips, ratio)))
 

@@ -21,13 +21,12 @@ from retroscope.statistics.testing.paired import (
 def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clusters | None = None) -> PValues:
     """Return the p-value of "the mean difference is at least `margin` in size" for every cell.
 
-    Two one-sided t tests (Schuirmann 1987), the larger p of the two; a small value says that the
-    mean lies within (-margin, margin). Where all texts changed alike t does not
-    exist: the cell gets the exact one-sided sign-flip value 1 / 2^n inside the margin, 1 outside. Where n outcomes of 0
-    or 1 all stayed equal the value is (1 - margin)^n, the probability to see none of them change although a share of
-    `margin` does. Where the outcomes of every text changed by the same mean m, it is (1 - share)^n: so many texts would
-    have to change by 1 to bring the mean from m to the margin. n counts texts; shared passages (`clusters`) enlarge the
-    standard error.
+    The p-value is the larger p of two one-sided t tests (Schuirmann 1987); a small value indicates that the mean lies
+    within (-margin, margin). If all texts changed by the same amount, t is undefined: the cell gets the exact one-sided
+    sign-flip value, 1 / 2^n inside the margin and 1 outside. If none of n outcomes of 0 or 1 changed, the value is (1 -
+    margin)^n: the probability that none of them changes although a share `margin` of all outcomes does. If the outcomes
+    of every text changed by the same mean m, the value is (1 - share)^n: that share of texts would have to change by 1
+    to bring the mean from m to the margin. n counts texts; shared passages (`clusters`) enlarge the standard error.
 
     Raises:
         SettingsError: if the margin is not above 0.

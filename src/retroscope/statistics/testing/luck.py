@@ -1,7 +1,7 @@
 """Probability that several instruments name the same place by chance.
 
-An instrument gives every place a value, and so does the answer. If the instrument knew nothing of it, any assignment of
-its values to the places would be as likely as the one that is seen.
+An instrument gives every place a value, and so does the answer. If the instrument does not depend on the answer, every
+assignment of its values to the places is as likely as the observed one.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ DRAWN = 5_000  # permutations, where there are more places
 def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> float:
     """Return the probability that at least `agreeing` instruments name a given place by chance.
 
-    The names of each instrument are permuted on their own, so that it names every place with equal probability.
-    Instruments that move together agree together more often; see `chance_of_one_answer`.
+    The names of each instrument are permuted independently, so that it names every place with equal probability.
+    Correlated instruments agree together more often than this; see `chance_of_one_answer`.
     """
     return float(binom.sf(agreeing - 1, instruments, 1 / places))
 
@@ -27,8 +27,9 @@ def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> floa
 def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: int) -> float:
     """Return the probability that at least `agreeing` instruments name the answer if every place is equally likely.
 
-    The names of the answer are permuted and the instruments stay as they are, so that nothing is assumed of how they
-    depend on one another. It cannot fall below 1 / number of places where as many agree.
+    The instruments keep their places, so no assumption is made about their dependence. The result is the share of
+    places that at least `agreeing` instruments name; if the answer is such a place, it is at least 1 / (number of
+    places).
     """
     return float(np.mean([list(named).count(place) >= agreeing for place in places]))
 
@@ -38,7 +39,8 @@ def profile_p(
 ) -> tuple[float, float]:
     """Return the rank correlation of two profiles over places, and its one-sided permutation p.
 
-    Exact up to `EXACT` places, else (1 + drawn that reach it) / (1 + drawn).
+    It is exact up to `EXACT` places, else (1 + drawn permutations that reach the observed value) / (1 + drawn
+    permutations).
     """
     one, two = (_standardised(rankdata(v)) for v in (values, answer))
     seen = float(one @ two)

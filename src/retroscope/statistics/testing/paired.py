@@ -40,9 +40,9 @@ def paired_t(
 ) -> PValues:
     """Test the mean difference by Student's paired t test, over texts.
 
-    Where texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. Where
-    all texts changed alike the variance is 0 and t does not exist; the cell then gets the exact sign-flip p-value
-    2 / 2^n, n texts, or 1 if the changes of each text cancel.
+    If texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. If all
+    texts changed by the same amount, the variance is 0 and t is undefined; the cell then gets the exact sign-flip
+    p-value 2 / 2^n (n texts), or 1 if the changes of each text cancel.
     """
     change = paired_differences(before, after)
     shared = clusters or independent(len(change))
@@ -65,10 +65,10 @@ def mcnemar(
 ) -> PValues:
     """Test 0/1 outcomes by McNemar's exact test of gained against lost queries, without random flips.
 
-    Whole texts change sides: |gained - lost| is compared with its exact distribution when each text's own gained - lost
-    has either sign. Where every text is one query that is the binomial of McNemar (1947); with repeated ones it is the
-    exact form of Durkalski et al. (2003). The test is exact at every size, and not below 25 discordant queries only,
-    since it costs no more: the chi-square form was made for computing by hand.
+    Under the null hypothesis, each text's gained - lost has either sign with equal probability; |gained - lost| is
+    compared with its exact distribution. If every text is one query, this is the binomial test of McNemar (1947); with
+    repeated texts it is the exact form of Durkalski et al. (2003). The test is exact at every size, not only below 25
+    discordant queries, because this costs no more; the chi-square form was made for computation by hand.
 
     Raises:
         AnalysisError: if a value is neither 0 nor 1.
@@ -123,8 +123,8 @@ def unpaired_t(
 ) -> PValues:
     """Test by Student's t for independent samples although samples are paired; only for the protocol `ielab-2025`.
 
-    The study arXiv 2505.07166 tests paired 0/1 outcomes so; with the query left out of account it misses
-    differences that McNemar's test finds. Draws no flips, and knows no repeated texts, as published.
+    The study arXiv 2505.07166 tests paired 0/1 outcomes in this way. The test ignores the pairing by query, so it
+    misses differences that McNemar's test finds. As published, it draws no flips and ignores repeated texts.
     """
     change = paired_differences(before, after)
     missing = np.isnan(change)

@@ -10,13 +10,12 @@ from scipy.stats import t as student
 def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
     """Return the one-sided p of "top is one more draw"; it is small if top lies below the draws.
 
-    The test is t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser,
-    Predictive Inference, 1993). The queries are taken as they are: it is about which neurons, or changes, were drawn.
-
-    Draws that are all equal (e.g. random changes that alter no rank) have no spread and are not normal. Then the result
-    is the rank probability, 1 / (1 + m) at the least, however far the top lies. It is exact: if one of m + 1
-    exchangeable values departs from the others, it is the top with that probability. p = .05 takes 19 equal draws, and
-    as many times more as Holm multiplies it. NaN for a single draw, which has no spread.
+    The test is t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser, Predictive
+    Inference, 1993). The queries are taken as fixed: the test is about which neurons, or changes, were drawn. If all
+    draws are equal (e.g. random changes that alter no rank), they have no spread and are not normal. The result is then
+    the rank probability, at least 1 / (1 + m), however far the top lies from the draws. It is exact: if one of m + 1
+    exchangeable values differs from the others, it is the top with this probability. p = .05 needs 19 equal draws, and
+    more by the factor of Holm's correction. The result is NaN for a single draw, which has no spread.
     """
     m = len(draws)
     if m < 2:

@@ -18,8 +18,8 @@ class InterimLook:
     """One look of a sequential test: the number of draws after which it happens, and its weight.
 
     Attributes:
-        draws: number of draws that it tests.
-        weight: its part of alpha.
+        draws: number of draws that this look tests.
+        weight: its share of alpha.
     """
 
     draws: int
@@ -38,6 +38,6 @@ def sequential_p(looked: Sequence[tuple[InterimLook, float]]) -> float:
     """Return the p-value over all looks so far: the smallest p divided by the weight of its look, at most 1.
 
     Args:
-        looked: each look with the p of its draws.
+        looked: each look, with the p of its draws.
     """
     return min([1.0, *(p / look.weight for look, p in looked)])

@@ -23,7 +23,7 @@ class Removed:
     """Files removed from a cache: their paths, the freed bytes, and the files kept because they are in use.
 
     Attributes:
-        busy: what a run was writing, and was therefore left.
+        busy: entries that a run was writing, which were therefore kept.
     """
 
     paths: tuple[Path, ...] = ()

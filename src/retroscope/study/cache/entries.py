@@ -21,9 +21,9 @@ class CacheEntry:
     """One entry of a cache: its path, kind, size, last use and origin.
 
     Attributes:
-        size: of its files, in bytes.
-        used: when a run last used it, in seconds since 1970.
-        origin: what made it; None where that is not recorded.
+        size: size of its files, in bytes.
+        used: time at which a run last used it, in seconds since 1970.
+        origin: models, collection and analysis that it belongs to; None if they are not recorded.
     """
 
     path: Path

@@ -34,11 +34,11 @@ class Comparable:
 
     Attributes:
         collection: its name.
-        rules: what they share, in words -> value; another `Comparable` differs in one of these at least.
+        rules: name of a shared property -> its value; another `Comparable` differs in at least one of these.
         members: the studies.
-        effects: rows with `COLUMNS`: every retriever against its own backbone, as its study tests it, and against every
-            other retriever, corrected over all pairs of retrievers.
-        number: of the groups on this collection before it.
+        effects: rows with the columns `COLUMNS`: every retriever against its own backbone, as its study tests it, and
+            against every other retriever, with p corrected over all pairs of retrievers.
+        number: number of earlier groups on this collection.
     """
 
     collection: str

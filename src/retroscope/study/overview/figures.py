@@ -71,9 +71,9 @@ def _effects(models: Sequence[str]) -> Any:
 def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) -> Figure | None:
     """Draw the curves by layer of all models together, one panel per quantity; None without curves.
 
-    Curves that were measured with other settings than the first study's are a panel of their own.
+    Curves that were measured with other settings than those of the first study have a separate panel.
 
-    Studies whose first collection is another are left out.
+    Studies with another first collection are left out.
     """
     here = [study for study in one.members if study.study.subject.collection.name == one.collection]
     parts = [part for study in here for part in _curves(study, here[0], labels)]

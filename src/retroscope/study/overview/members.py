@@ -18,9 +18,9 @@ class NamedStudy:
     """One study of an overview: its name, folder and report.
 
     Attributes:
-        name: of its retriever; no other study of the overview has it.
-        folder: where it is stored.
-        study: what is stored there.
+        name: name of its retriever; no other study of the overview has it.
+        folder: folder in which it is stored.
+        study: the stored study.
     """
 
     name: str
@@ -42,8 +42,8 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
     """Read the studies in some folders, without loading a model.
 
     Args:
-        folders: one a study.
-        names: of their retrievers, where those are known; else the names that the studies give.
+        folders: one folder for each study.
+        names: names of their retrievers, if they are known; else the names in the studies are used.
 
     Raises:
         SettingsError: if a folder is named twice.

@@ -73,7 +73,7 @@ class Overview:
         """Return the overview as JSON-like values.
 
         Args:
-            page: of the overview, from which the addresses of the studies' pages start.
+            page: path of the overview; addresses of the studies' pages are relative to it.
         """
         studies = [
             {

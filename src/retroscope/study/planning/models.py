@@ -14,7 +14,7 @@ def refuse_unloaded(models: Iterable[object], collections: Iterable[object]) -> 
     """Refuse a path or a name in the place of a loaded model or collection.
 
     Raises:
-        SettingsError: that names it and the function that loads it.
+        SettingsError: with its name and the function that loads it.
     """
     for kind, given, wanted, loader in (
         ("model", models, Retriever, "load_retriever"),

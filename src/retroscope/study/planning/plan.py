@@ -36,8 +36,8 @@ class Step:
     """One step of a study: one analysis on one collection, planned or refused.
 
     Attributes:
-        number: of the collection; 0 is the first.
-        planned: what it takes; `refused` says instead why it cannot be measured.
+        number: number of the collection; 0 is the first.
+        planned: its plan; None if it is refused, with the reason in `refused`.
     """
 
     analysis: Analysis
@@ -64,12 +64,12 @@ class StudyPlan:
     """Plan of a study: its steps, models and collections.
 
     Attributes:
-        context: of the first collection.
-        collections: the one that everything is measured on, then the others.
-        settings: with those of every analysis written out.
-        steps: in the order in which they are measured.
-        towers: facts of every tower whose texts are encoded, each tower of each model once.
-        too_long: names of the analyses that are left out since no size of theirs fits into the time.
+        context: context of the first collection.
+        collections: the first collection, on which everything is measured, then the others.
+        settings: the settings, with those of every analysis written out.
+        steps: the steps, in the order in which they are measured.
+        towers: planned encoding of every tower of every model.
+        too_long: names of the analyses that are left out because none of their sizes fits into the time.
     """
 
     context: Context
@@ -161,12 +161,12 @@ def plan_study(
 
     Args:
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
-        collections: the one that everything is measured on, then others, of other kinds of text.
-        settings: of the study; models and collections in it are ignored.
+        collections: the collection on which everything is measured, then further collections with other kinds of text.
+        settings: settings of the study; models and collections in them are ignored.
         trainings: further trainings of the retriever (other seeds).
-        asked: analyses that the study is for: if one cannot be measured, that is an error and not a caveat.
+        asked: analyses that the study was started for; it is an error, not a caveat, if one of them cannot be measured.
         cache: folder of the vector stores; by default the user's cache folder.
-        progress: told (what, done, total); by default shown in a terminal and a notebook (see `display.shown`).
+        progress: called with (what, done, total); by default shown in a terminal and a notebook (see `display.shown`).
 
     Raises:
         EncoderError: if the layers of the models cannot be paired.

@@ -28,7 +28,7 @@ class Bought:
     """The size of one analysis that was chosen so that the study fits into the given time.
 
     Attributes:
-        seconds: that it is estimated to take.
+        seconds: estimated seconds.
     """
 
     analysis: str
@@ -60,12 +60,13 @@ class Fitted:
 def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     """Choose the sizes of all analyses so that the study is estimated to take at most `seconds`.
 
-    All begin with their smallest size. Then, again and again, the one is enlarged that gains most certainty a second:
-    the largest fall of the logarithm of its half-width. The order is that of measurement where two gain alike.
+    All analyses begin with their smallest size. Then the analysis that gains most certainty per second is enlarged,
+    repeatedly; the gain is the fall of the logarithm of its half-width. Of two analyses with equal gains, the one
+    measured first is enlarged.
 
     Args:
-        plan: of the study, with any sizes.
-        given: analyses whose settings the user named: they keep their size.
+        plan: plan of the study, with any sizes.
+        given: analyses whose settings the user gave; they keep their size.
 
     Raises:
         SettingsError: if what has no sizes takes longer.
@@ -108,10 +109,10 @@ def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
 def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()) -> StudySettings | None:
     """Return the settings of the study in a folder if they differ from these only in sizes; else None.
 
-    What fits depends on the speed of the machine at that moment, so a study that is repeated keeps the sizes it has.
+    The sizes that fit depend on the speed of the machine at that moment, so a repeated study keeps its stored sizes.
 
     Args:
-        given: analyses whose settings the user named: their sizes must be equal, too.
+        given: analyses whose settings the user gave; their sizes must be equal, too.
     """
     if not (folder / FACTS).exists():
         return None

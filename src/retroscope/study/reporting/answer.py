@@ -31,10 +31,10 @@ class Answer:
     """Summary of a study: one sentence, and one card for each question.
 
     Attributes:
-        tied: a sentence: what fine-tuning did, with its interval and how sure that is; with ties (`numbers.TIE`).
-        cards: one a question, in the order of reading.
-        missing: what was not measured, and what the command needs for that.
-        command: that made the study.
+        tied: sentence with the effect of fine-tuning, its interval and p, with ties (`numbers.TIE`).
+        cards: one card for each question, in reading order.
+        missing: what was not measured, and the option that would measure it.
+        command: command that made the study.
     """
 
     tied: str
@@ -92,7 +92,7 @@ def answer_of(
     Args:
         controls: outcomes of all controls.
         alarms: statements that put an instrument in doubt.
-        absent: what was not measured.
+        absent: the analyses that were not measured.
     """
     cards = first_cards(sections)
     sentence = next((card.sentence for card in cards if card.sentence), "")

@@ -30,7 +30,7 @@ def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Cert
     """Return the precision of every analysis that pairs both models by query, from its first difference.
 
     Args:
-        measure: whose intervals are taken, where a difference has several measures.
+        measure: measure whose intervals are taken, if a difference has several measures.
     """
     first = {name: next(iter(section.differences.values()), None) for name, section in sections.items()}
     known = {name: _certainty(one, measure) for name, one in first.items() if one is not None}

@@ -11,10 +11,10 @@ from retroscope.typesetting.console import bullet_list, labelled_lines, page, pa
 def console_text(report: Report, *, everything: bool = False, folder: Path | None = None) -> str:
     """Return the answer and failed checks as text; with `everything` or without an answer, the whole report.
 
-    All of it: the answer, every statement, caveats, and the tables that a terminal shows.
+    The text has the answer, every statement, the caveats, and the tables that a terminal shows.
 
     Args:
-        folder: where the study is stored, for the command that prints the rest; None: not stored, or not known.
+        folder: folder of the study, for the command that prints the rest; None if it is not stored, or not known.
     """
     answer = report.answer
     if answer is not None and not everything:

@@ -17,7 +17,7 @@ class Controls:
     """Outcomes of all controls of a study, by name.
 
     Attributes:
-        passed, failed, undecided, not_run: statements about one control each.
+        passed, failed, undecided, not_run: statements, each about one control.
     """
 
     passed: tuple[Statement, ...]
@@ -33,7 +33,7 @@ class Controls:
     def counts(self, most: int) -> str:
         """Describe how many controls passed, and name at most `most` of each other outcome, with the reason.
 
-        What is undecided has not failed.
+        An undecided control has not failed.
         """
         parts = [f"{len(self.passed)} of {self.run} controls passed"]
         if self.failed:
@@ -59,7 +59,7 @@ def trust(controls: Controls, alarms: Sequence[Statement], most: int) -> Card:
     """Return the card that counts passed controls, and names at most `most` of each other outcome.
 
     Args:
-        alarms: everything that failed, whether it is a control or a check.
+        alarms: statements about all failed controls and checks.
     """
     others = [s for s in alarms if not s.control]
     alarm = [f"alarm: {listing([s.section for s in others], max(most, 1))}"] if others else []

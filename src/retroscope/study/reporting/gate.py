@@ -31,12 +31,12 @@ class Gate:
     """A condition on the change of one measure, such as "nDCG@10 >= -0.01".
 
     Attributes:
-        text: as it was typed.
-        measure: of retrieval.
-        collection: by its name; "" for the first.
+        text: the condition as it was typed.
+        measure: the retrieval measure.
+        collection: name of the collection; "" for the first.
         sign: a name in `SIGNS`.
-        limit: the number that is compared with.
-        of_mean: whether it asks the estimate instead of the interval.
+        limit: limit of the condition.
+        of_mean: whether it is about the estimate instead of the interval.
     """
 
     text: str
@@ -57,7 +57,7 @@ class GateOutcome:
 
     Attributes:
         gate: the condition.
-        holds: whether it is met; what is undecided or in doubt is not.
+        holds: whether the condition is met; False if it is undecided or in doubt.
         text: the outcome in words.
     """
 
@@ -86,11 +86,11 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
     """Refuse gates on measures or collections that a study does not have.
 
     Args:
-        measures: of the study.
-        collections: their names; None where they are not known yet.
+        measures: measures of the study.
+        collections: names of the collections; None if they are not known yet.
 
     Raises:
-        SettingsError: that suggests a name.
+        SettingsError: with a suggested name.
     """
     for gate in gates:
         if gate.measure not in measures:
@@ -105,7 +105,7 @@ def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, dou
     Args:
         estimates: effects by measure and collection.
         first: name of the first collection.
-        doubts: why no effect can be trusted, e.g. a failed self-test: then no gate holds.
+        doubts: reasons why no effect can be trusted, e.g. a failed self-test; with any, no gate holds.
     """
     where = gate.collection or first
     found = [one for one in estimates if (one.name, one.collection) == (gate.measure, where)]

@@ -21,9 +21,9 @@ class Missing:
     """One measurement that a study lacks, with the option that adds it.
 
     Attributes:
-        what: in a few words.
-        option: what to add to the command, or to take out of it; "" where no command can measure it.
-        reason: why not, where that is known.
+        what: a few words that name it.
+        option: option to add to the command, or to remove from it; "" if no command can measure it.
+        reason: why it was not measured, if that is known.
     """
 
     what: str

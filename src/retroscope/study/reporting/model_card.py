@@ -44,8 +44,8 @@ def into_card(report: Report, text: str, where: str = "") -> str:
     """Insert the metadata and section of this study into a model card in place of those of an earlier study.
 
     Args:
-        text: of the card, e.g. README.md.
-        where: its path, for an error.
+        text: text of the card, e.g. of README.md.
+        where: path of the card, for an error.
 
     Raises:
         AnalysisError: if the study compares no two models.

@@ -35,7 +35,7 @@ class Report:
 
     Attributes:
         subject: what was studied.
-        sections: analysis -> what it says, in reading order.
+        sections: analysis -> its section, in reading order.
     """
 
     subject: Subject
@@ -137,10 +137,10 @@ class Report:
 def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Path:
     """Write page, tables, figures and summary into `folder` and return the path of the page.
 
-    Of a report that is already there, each part is replaced as a whole; other files stay.
+    Each part of an earlier report is replaced as a whole; other files stay.
 
     Args:
-        page_only: leave out tables and figures, which the page holds, too.
+        page_only: write only the page, without the folders of tables and figures.
     """
     from retroscope.typesetting.drawing import write_figures  # slow to import, and a terminal shows no figure
 

@@ -24,10 +24,10 @@ class Verdict:
     """The conclusions of a study: failed controls, the headline statements, and all others.
 
     Attributes:
-        headline: on retrieval; None where one model was measured.
+        headline: statement on retrieval; None if one model was measured.
         alarms: reasons to doubt an instrument.
-        statements: every other conclusion, those first that answer a question of the first screen.
-        unconfirmed: what a control speaks against.
+        statements: all other conclusions; those that answer a question of the first screen come first.
+        unconfirmed: conclusions that a control puts in doubt.
     """
 
     headline: Statement | None
@@ -44,7 +44,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
     """Order the statements of all sections as a verdict, and mark those of models with failed self-tests.
 
     Args:
-        cards: of the answer, whose statements come first.
+        cards: cards of the answer; their statements come first.
     """
     first = {(card.statement.name, card.statement.text): place for place, card in enumerate(cards)}
     marked = [with_self_tests(s, subject) for s in _conclusions(sections)]

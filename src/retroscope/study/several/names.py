@@ -41,7 +41,7 @@ def check_distinct(names: Sequence[str]) -> list[str]:
     """Return the folder name of every retriever; refuse two names that differ only in case.
 
     Raises:
-        SettingsError: that lists the names which occur again.
+        SettingsError: with the repeated names.
     """
     folders = [folder_name(name) for name in names]
     folded = [folder.casefold() for folder in folders]

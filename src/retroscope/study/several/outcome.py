@@ -16,9 +16,9 @@ class SetOutcome:
     """The finished studies of a set, and the latest study.
 
     Attributes:
-        name: of the retriever that was worked on last.
+        name: name of the retriever that was measured last.
         out: folder of the set.
-        current: its study; None where it was read from an earlier run.
+        current: study of that retriever; None if it was read from an earlier run.
     """
 
     studies: StudySet

@@ -33,9 +33,9 @@ class Foreseen:
     """Planned work of one retriever's study, given the results that earlier studies store.
 
     Attributes:
-        lines: in words, without times.
+        lines: the plan in words, without times.
         document: JSON-like.
-        measured: whether its finished study is there and is read.
+        measured: whether a finished study exists and is read.
     """
 
     name: str
@@ -49,11 +49,11 @@ class SetPlan:
     """Plan of a set of studies, which a command prints or runs.
 
     Attributes:
-        names: of the retrievers.
-        settings: of the study of each.
-        foreseen: what each takes.
-        make: loads a retriever and plans its study.
-        out: folder of the set, whose finished studies are read instead of measured; None: none is read.
+        names: names of the retrievers.
+        settings: settings of the study of each retriever.
+        foreseen: plan of each study, as it is printed.
+        make: function that loads a retriever and plans its study.
+        out: folder of the set; its finished studies are read instead of measured. None: none is read.
         notes: lines printed below the plan.
     """
 
@@ -120,11 +120,11 @@ def plan_set(
     """Plan every study of a set; encodings of an earlier study count as stored for later ones.
 
     Args:
-        names: of the retrievers.
-        settings: of the study of each; they differ in the retriever alone.
-        make: loads a retriever and plans its study.
+        names: names of the retrievers.
+        settings: settings of the study of each retriever; they differ in the retriever alone.
+        make: function that loads a retriever and plans its study.
         out: folder of the set; None: no study is finished.
-        again: measure studies, too, that are finished there.
+        again: also measure studies that are already finished.
         notes: lines printed below the plan.
     """
     foreseen: list[Foreseen] = []
@@ -157,9 +157,9 @@ def sized_settings(
     """Return the settings with equal analysis sizes for all studies of the set, and describe the choice.
 
     Args:
-        seconds: that all studies together may take; None: the sizes stay.
-        given: analyses whose settings the user named: they keep their size.
-        begun: folder of every study; the first that is there says the sizes. Empty: none does.
+        seconds: seconds that all studies together may take; None: the sizes stay.
+        given: analyses whose settings the user gave; they keep their size.
+        begun: folders of the studies; the first stored study determines the sizes. Empty: none does.
 
     Raises:
         SettingsError: if what has no sizes takes longer.

@@ -53,7 +53,7 @@ class StudySet:
         """Return an overview of the studies side by side.
 
         Args:
-            folder: of the set, below which the pages of its studies are.
+            folder: folder of the set; the pages of its studies are below it.
         """
         return overview_of(self._members(path_of(folder)), self.pending)
 
@@ -66,7 +66,7 @@ class StudySet:
         """Write every study below `folder`, and the overview as its report.html; return the path of that page.
 
         Args:
-            folder: to write to; the study of a retriever is in the folder of its name.
+            folder: folder to write to; the study of a retriever is in the subfolder of its name.
             overwrite: replace other studies, too.
 
         Raises:
@@ -91,7 +91,7 @@ class StudySet:
         """Return the overview as JSON-like values, for other programs.
 
         Args:
-            folder: of the set, from which the addresses of the studies' pages start.
+            folder: folder of the set; addresses of the studies' pages are relative to it.
         """
         return self.overview(folder).document(path_of(folder) / PAGE)
 

@@ -19,7 +19,7 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
     """Write the scores of every test collection, then `about` as completion record; return the scores as read back.
 
     Args:
-        about: the key of the cell, and what else is recorded.
+        about: key of the cell, and everything else that is recorded.
     """
     remove_whole(place / SCORES)  # of a run that was stopped while it wrote them, or damaged
     for name, one in scores.items():

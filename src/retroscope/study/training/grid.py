@@ -242,7 +242,7 @@ def _backbone(
 def with_labels(collection: Collection, n: int, seed: int) -> Collection:
     """Return the collection with `n` of its judged queries, in their order.
 
-    With one seed, a smaller sample is part of every larger one.
+    With the same seed, a larger sample contains every smaller one.
     """
     every = collection.judged_queries
     if n == len(every):

@@ -29,15 +29,15 @@ class GridFindings:
     """The tables of a training ablation: a row for each combination of settings, test and measure.
 
     Attributes:
-        title: of the report.
+        title: title of the report.
         headline: the measure of statements and figures.
-        level: of the intervals.
-        seeds: how many.
-        cells: mean over seeds and queries.
-        effects: re-initialised minus intact, paired by query and seed.
-        shares: of the variance of the cells' means.
-        worth: in labels; infinite values: see `retroscope.statistics.worth`.
-        caveats: what a reader must know before any number.
+        level: confidence level of the intervals.
+        seeds: number of seeds.
+        cells: means over seeds and queries.
+        effects: differences (re-initialised minus intact), paired by query and seed.
+        shares: shares of the variance of the cells' means.
+        worth: worth in labels; for infinite values see `retroscope.statistics.worth`.
+        caveats: what a reader must know before reading a number.
     """
 
     title: str

@@ -128,10 +128,10 @@ def levels(settings: GridSettings, every: int) -> dict[str, tuple[Any, ...]]:
     """Map each axis of the grid (backbone, re-initialised parts, strategy, labels, seed) to its levels.
 
     Args:
-        every: training queries that there are.
+        every: number of training queries that exist.
 
     Raises:
-        SettingsError: for more labels than there are.
+        SettingsError: for more labels than there are training queries.
     """
     labels = tuple(sorted(settings.labels)) or (every,)
     if labels[-1] > every:

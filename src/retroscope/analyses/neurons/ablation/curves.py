@@ -61,13 +61,15 @@ def ablation_curves(
 ) -> AblationCurves:
     """Measure retrieval for each fraction with the top, largest, bottom and random neurons fixed, and with none fixed.
 
-    The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), the other's once; the
-    rest costs little. A corpus of more than `settings.passages` is sampled, in groups of queries of which the first
-    decides what is measured of the others (see `looks`). Token ids and final vectors are held in memory.
+    The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), and the other tower's
+    texts once; everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
+    queries; the first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
+    in memory.
 
     Args:
         progress: called with (what, texts encoded, texts to encode), or True, False, None: see `display.shown`.
-        whole: what intact models find in the whole corpus, by which a sample is drawn; None: by BM25 alone.
+        whole: rankings of the whole corpus by the intact models, from which a sample is filled; None: it is filled by
+            BM25 alone.
 
     Raises:
         SettingsError: if an ablated tower has other weights than the attributed one.

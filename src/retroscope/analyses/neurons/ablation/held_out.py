@@ -17,8 +17,8 @@ class Evaluated:
     """The queries on which ablations are measured, and which of them the attribution used.
 
     Attributes:
-        ids: in the collection's order.
-        attributed: those of them that the attribution used.
+        ids: ids of the queries, in the collection's order.
+        attributed: the queries among these that the attribution used.
     """
 
     ids: tuple[str, ...]
@@ -34,7 +34,7 @@ def evaluated_queries(
     `norm`, as a relevant passage of an attributed query, or as its hard negative. Equal texts count as one text.
 
     Args:
-        held_out: None: held out if at least `enough` queries are left then, else all.
+        held_out: whether to hold queries out; None: hold out if at least `enough` queries are then left.
 
     Raises:
         AnalysisError: if no query is held out, or the attribution does not record its passages.

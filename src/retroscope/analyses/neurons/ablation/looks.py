@@ -125,8 +125,8 @@ class _Looks:
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether a test is undecided on the first group of queries, but may be decided by all queries.
 
-    Closed are: nothing over random neurons to be expected; or more than random neurons cost, and the largest are either
-    beaten, too, or will hardly be.
+    A test is decided in two cases: no effect beyond random neurons is to be expected; or the top neurons cost more than
+    random ones, and they either also cost more than the largest or hardly will.
     """
     spent = SPENT[0] * (1 - settings.intervals.level) / len(settings.fractions)  # whatever Holm says of the others
     if row["p_over_random"] > spent:
@@ -137,8 +137,8 @@ def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int
 def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:
     """Return whether it is unlikely, after one group, that all queries show more harm by the top neurons.
 
-    The prediction test against the draws is futile if it would not be significant by itself even if all spread of the
-    draws were luck of the queries; draws without any spread say nothing yet.
+    The prediction test against the draws is futile if it would not be significant even if all spread of the draws came
+    from the sample of queries. Draws without any spread decide nothing yet.
     """
     if _is_futile_effect(row, "harm", settings, groups):
         return True

@@ -27,8 +27,8 @@ def pools_of(
     A corpus that is not sampled, or fewer than `ENOUGH` queries a group, make one group.
 
     Args:
-        queries: those that may be measured.
-        rankings: what the pools are filled from (see `inputs.sampled`).
+        queries: queries that may be measured.
+        rankings: rankings that the pools are filled from (see `inputs.sampled`).
     """
     number = settings.groups if len(queries) >= settings.groups * ENOUGH else 1
     if number == 1 or not is_sampled(collection, settings.passages):

@@ -37,17 +37,19 @@ def curve_table(
     draws), `random_lowest`, `random_highest`; `harm` (random - top) and `harm_over_largest` (largest - top), each with
     `_low` and `_high`, paired by query, the draws taken as they are; `below_every_draw`: top is lower than each draw;
     `p`: (1 + draws not above top) / (1 + draws), the exact probability of a rank as low as this if the ranking within
-    layers said nothing (Phipson and Smyth 2010).
+    layers carried no information (Phipson and Smyth 2010).
 
-    Three tests, none corrected: `p_queries` (top against the mean draw) and `p_largest` (top against the largest),
-    paired by query and two-sided; `p_draws`: of a top drawn like the random sets (see `prediction_p`). A claim needs
-    all of its tests, so that its p is the largest of theirs (intersection-union; Berger 1982), 1 where a mean points
-    the other way or a draw lies as low. With two looks (see `looks`) it is the smaller of both looks', each over its
-    share of alpha. Then Holm over the fractions of a measure: `p_over_random` (the first and the last), `p_confirmed`
-    (all three). `over_random` and `confirmed`: those are at most 1 - level.
+    There are three uncorrected tests. `p_queries` (top against the mean draw) and `p_largest` (top against the largest)
+    are paired by query and two-sided; `p_draws` tests whether the top could be drawn like the random sets (see
+    `prediction_p`). A claim needs all of its tests, so its p is the largest of theirs (intersection-union; Berger
+    1982). It is 1 if a mean points the other way or a draw is as low. With two looks (see `looks`) the p of a claim is
+    the smaller of both looks' p, each divided by its share of alpha. The p of the claims are Holm-corrected over the
+    fractions of a measure: `p_over_random` (`p_queries` and `p_draws`) and `p_confirmed` (all three). `over_random` and
+    `confirmed` say whether they are at most 1 - level.
 
     Args:
-        values: NaN where a set was not measured; the coordinate `group` of queries says which were looked at first.
+        values: scores, NaN where a set was not measured; the coordinate `group` says which queries belong to the first
+            look.
         passages: query id -> its relevant passages; queries that share some are not independent.
     """
     table = claim_rows(values, settings, passages)
@@ -97,8 +99,8 @@ def look_rows(
 def reported_fraction(rows: pd.DataFrame) -> float:
     """Return the fraction for which the report gives numbers, from the rows of one measure.
 
-    The smallest that is confirmed; else the smallest at which the top beats random neurons; else the one nearest to
-    1 %.
+    It is the smallest confirmed fraction; else the smallest at which the top costs more than random neurons; else the
+    one nearest to 1 %.
     """
     for claim in ("confirmed", "over_random"):
         claimed = rows.loc[rows[claim].astype(bool), "fraction"]
@@ -190,9 +192,9 @@ def area_table(
 ) -> pd.DataFrame:
     """Return the areas between the curve of each chosen set and the mean curve of the random sets.
 
-    Over the queries that were measured at every fraction.
-    Columns: `how`, `measure`, `area` (in units of the measure: the mean distance over log10 of the fraction),
-    `area_low`, `area_high` (interval over queries, the draws taken as they are), `n` queries.
+    Only queries that were measured at every fraction count. Columns: `how`, `measure`, `area` (in units of the measure:
+    the mean distance over log10 of the fraction), `area_low`, `area_high` (interval over queries, the draws taken as
+    they are), `n` queries.
 
     Args:
         passages: query id -> its relevant passages; queries that share some are not independent.

@@ -30,12 +30,12 @@ class AblationTrial:
     """The texts, encodings and search that all ablations of one retriever on one collection share.
 
     Attributes:
-        collection: with the queries that are measured.
-        texts: of each tower.
-        moments: of the neurons of the towers that are ablated, over their texts.
+        collection: the collection, with the queries that are measured.
+        texts: tokenised texts of each tower.
+        moments: mean and spread of the neurons of the ablated towers, over the texts of each tower.
         intact: the vectors of each tower.
-        settings: of the ablation.
-        counter: of the texts that were encoded.
+        settings: settings of the ablation.
+        counter: counts the texts that were encoded.
     """
 
     retriever: Retriever
@@ -55,7 +55,7 @@ class AblationTrial:
         """Return the measures of every query with these neurons fixed; None fixes no neuron.
 
         Args:
-            precision: of the passes; None: that of the settings.
+            precision: precision of the passes; None: that of the settings.
         """
         vectors = dict(self.intact)
         if neurons is not None:
@@ -103,8 +103,8 @@ class Trials:
     """The ablation trials of all groups of queries; each is prepared at its first use.
 
     Attributes:
-        pools: what is searched for the queries of each group.
-        towers: those that are ablated.
+        pools: the collection that is searched for each group of queries.
+        towers: towers that are ablated.
         made: group -> its trial.
     """
 
@@ -145,7 +145,7 @@ def make_trial(
     """Tokenise the texts, encode them with the intact model, and measure the neurons of the towers to ablate.
 
     Args:
-        moments: of these neurons, where they were measured on other texts.
+        moments: mean and spread of these neurons, if they were measured on other texts.
     """
     texts = {tower: texts_of(retriever, collection, tower, settings.batch_tokens) for tower in BOTH}
     sizes = {tower: len(some.rows) for tower, some in texts.items()}

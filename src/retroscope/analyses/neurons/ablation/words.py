@@ -104,8 +104,8 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     return (
         f"Fixing the {top} at {value} changes {measure} of {count(int(row['n']), 'query')} from "
         f"{score(row['intact'])} to {score(row['top'])}. Fixing as many random neurons of the same layers leaves "
-        f"{score(row['random'])}; fixing as many of the largest leaves {score(row[LARGEST])}. The loss beyond that of "
-        f"random neurons is {over_random}, {tied_p(row['p_queries'])} by the test over queries and "
+        f"{score(row['random'])}; fixing as many of the largest neurons leaves {score(row[LARGEST])}. The loss "
+        f"beyond that of random neurons is {over_random}, {tied_p(row['p_queries'])} by the test over queries and "
         f"{tied_p(row['p_draws'])} by the test over draws. The loss beyond that of the largest neurons is "
         f"{over_largest}, {tied_p(row['p_largest'])} by the test over queries. The largest p of these three tests, "
         f"Holm-corrected over the fractions: {tied_p(row['p_confirmed'])}."

@@ -51,8 +51,8 @@ class FactOptions:
     ] = None
     editor: Annotated[
         str | None,
-        option("--editor", help=f"Method of editing: {', '.join(EDITORS)}", metavar="NAME",
-               default=default_of(EditSettings, "editor"), known=tuple(EDITORS), kind="editor"),
+        option("--editor", help=f"Method of editing: {', '.join(EDITORS)}; many edits all facts together",
+               metavar="NAME", default=default_of(EditSettings, "editor"), known=tuple(EDITORS), kind="editor"),
     ] = None  # fmt: skip
     layer: Annotated[
         int | None,

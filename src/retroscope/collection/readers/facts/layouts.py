@@ -25,7 +25,7 @@ class FactLayout:
     """Layout of published files of facts, with functions that recognise and read it.
 
     Attributes:
-        recognises: whether the content at a path has it.
+        recognises: function that says whether the content at a path has this layout.
         read: a path -> its facts.
     """
 

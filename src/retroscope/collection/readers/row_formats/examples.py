@@ -27,7 +27,7 @@ class TrainingExample:
     """A query with its positives and negatives from one row; an empty id is replaced by a generated one.
 
     Attributes:
-        unjudged: passages that the row adds to the corpus only, without a relation to its query.
+        unjudged: passages that the row only adds to the corpus, without a relation to its query.
     """
 
     query: Query
@@ -41,8 +41,8 @@ class RowFormat:
     """Description of a row format: the columns of its fields, and the function that reads a row.
 
     Attributes:
-        name: of the format, in messages.
-        required: field -> column names that mean it; a row that has them all is of this format.
+        name: name of the format, in messages.
+        required: field -> names that its column may have; a row with all required fields is of this format.
         optional: the same, for columns that may be absent.
         stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
         example: function of a row and its columns (field -> column) that returns a `TrainingExample`.
@@ -125,7 +125,7 @@ def collection_from_rows(
 class Names:
     """Assignment of ids to texts: the id in the source if there is one, else `prefix` and a number.
 
-    Keeps 16 bytes of every text, not the text.
+    It keeps 16 bytes for every text, not the text itself.
     """
 
     prefix: str
