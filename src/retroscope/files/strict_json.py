@@ -23,7 +23,7 @@ def parse_json(text: str) -> Any:
     """Parse a JSON text and return its value.
 
     Raises:
-        BrokenJsonError: for anything but JSON; repeated keys, numbers of thousands of digits and deep nesting, too.
+        BrokenJsonError: for anything but JSON, and for repeated keys, numbers of thousands of digits and deep nesting.
     """
     with broken_json():
         return json.loads(text, object_pairs_hook=each_once)

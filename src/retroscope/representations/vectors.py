@@ -25,8 +25,7 @@ class Representations:
     Attributes:
         ids: id of each text, in the order of the rows.
         store: the stored vectors.
-        normed: whether the layers below the last are read with the model's final norm; the store has them with and
-            without.
+        normed: whether the layers below the last are read with the model's final norm; the store has both versions.
 
     Raises:
         RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.

@@ -32,7 +32,8 @@ class Reported:
     """The result and the section of an analysis, and the inputs from which they were made.
 
     Attributes:
-        section: None where there is nothing to say.
+        about: the part of the study's subject that sections read.
+        section: section of the analysis; None if there is nothing to report.
     """
 
     about: SectionSubject
