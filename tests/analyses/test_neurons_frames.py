@@ -105,11 +105,11 @@ def test_findings_that_cannot_be_read_are_errors() -> None:
         AnalysisError, match=r"`sides` has 2 models, but their paired difference \(`profile`\) is None\n  fix: give"
     ):
         TowerNeurons({"before": neuron_side(), "after": neuron_side()})
-    with pytest.raises(AnalysisError, match=r"overlap of neurons lacks the columns chance\n"):
+    with pytest.raises(AnalysisError, match=r"TowerNeurons: the table 'overlap' lacks the columns chance\n"):
         tower_neurons(overlap=overlap_rows().drop(columns="chance"))
     turned = neuron_side().attribution.scores.values.transpose("query", "layer", ...)
     with pytest.raises(AnalysisError, match=r"neurons: neuron scores need the dimensions .*\n  fix: transpose"):
         changed(neuron_side(), scores=Scores("neurons", turned))
     whole = ablation()
-    with pytest.raises(AnalysisError, match=r"table of an ablation lacks the columns harm\n"):
+    with pytest.raises(AnalysisError, match=r"AblationCurves: the table 'table' lacks the columns harm\n"):
         replace(whole, table=whole.table.drop(columns="harm"))

@@ -406,7 +406,7 @@ def test_neurons_that_are_mostly_large_ones_are_said_to_be() -> None:
 
 def test_an_ablation_without_the_control_is_an_error() -> None:
     whole = ablation()
-    with pytest.raises(AnalysisError, match=r"table of an ablation lacks the columns p_largest\n"):
+    with pytest.raises(AnalysisError, match=r"AblationCurves: the table 'table' lacks the columns p_largest\n"):
         replace(whole, table=whole.table.drop(columns="p_largest"))
     with pytest.raises(
         AnalysisError, match=r"recipe of the ablation lacks the fields beside\n(?s:.)*run the neuron ablation again"

@@ -249,7 +249,7 @@ def test_a_control_that_was_not_run_is_said() -> None:
 def test_a_seed_spread_without_its_columns_is_an_error() -> None:
     spread = probes_result().seed_spread
     assert spread is not None
-    with pytest.raises(AnalysisError, match=r"seed spread lacks the columns sd\n"):
+    with pytest.raises(AnalysisError, match=r"ProbesResult: the table 'seed_spread' lacks the columns sd\n"):
         probes_result(seed_spread=spread.drop(columns="sd"))
 
 

@@ -140,7 +140,9 @@ def test_another_collection_stands_beside_the_first() -> None:
 
 def test_columns_that_are_missing_are_named() -> None:
     whole = representation_drift()
-    with pytest.raises(AnalysisError, match=r"the similarity lacks the columns random_weights\n"):
+    with pytest.raises(
+        AnalysisError, match=r"RepresentationDrift: the table 'similarity' lacks the columns random_weights\n"
+    ):
         RepresentationDrift(whole.similarity.drop(columns="random_weights"), whole.geometry, whole.layer_map)
 
 

@@ -291,7 +291,7 @@ def test_trec_splits_go_by_name_as_in_ms_marco(tmp_path):
         load_collection(tmp_path)
     (tmp_path / "queries.train.tsv").rename(tmp_path / "queries.other.tsv")
     with pytest.raises(
-        CollectionError, match=r"0 of the topics files .*queries\.other\.tsv have the split 'train' in their names"
+        CollectionError, match=r"0 of the topics files .*queries\.other\.tsv are named after the split 'train'"
     ):
         load_collection(tmp_path, split="train")
 

@@ -103,7 +103,7 @@ def test_documents_of_another_form_are_refused_by_line(text: str, tmp_path: Path
 def test_passages_and_documents_in_one_folder_are_refused(tmp_path: Path) -> None:
     folder = save(save(tmp_path / "both", PASSAGE_FILES), DOCUMENT_FILES)
     with pytest.raises(
-        CollectionError, match=r"0 of the corpus files collection\.tsv, msmarco-docs\.tsv have the split"
+        CollectionError, match=r"0 of the corpus files collection\.tsv, msmarco-docs\.tsv are named after the split"
     ):
         load_collection(folder, split="2019.pass")
 
@@ -111,5 +111,5 @@ def test_passages_and_documents_in_one_folder_are_refused(tmp_path: Path) -> Non
 def test_a_split_without_topics_of_its_year_is_refused(tmp_path: Path) -> None:
     folder = save(tmp_path / "dl", PASSAGE_FILES)
     (folder / "msmarco-test2019-queries.tsv").unlink()
-    with pytest.raises(CollectionError, match=r"0 of the topics files .* have the split '2019\.pass' in their names"):
+    with pytest.raises(CollectionError, match=r"0 of the topics files .* are named after the split '2019\.pass'"):
         load_collection(folder, split="2019.pass")

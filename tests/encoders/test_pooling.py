@@ -18,6 +18,7 @@ NAIVE = {
     "last_token": lambda states: states[-1],
     "max": lambda states: states.max(axis=0),
     "weighted_mean": lambda states: np.average(states, axis=0, weights=np.arange(1, len(states) + 1)),
+    "mean_sqrt_len": lambda states: states.sum(axis=0) / np.sqrt(len(states)),
 }
 
 

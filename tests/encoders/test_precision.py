@@ -47,7 +47,8 @@ def test_an_effect_above_the_tolerance_is_refused(wrong: float) -> None:
     exact = np.full(50, 0.5)
     with pytest.raises(
         SettingsError,
-        match=r"model: precision bfloat16 .* 0\.01 is allowed: in bfloat16, the RR@10(.|\n)*use precision float32",
+        match=r"model: precision bfloat16 is not accurate enough .* at most 0\.01\): in bfloat16, the RR@10(.|\n)*"
+        r"use precision float32",
     ):
         precision_effect("bfloat16", "RR@10", exact, exact + wrong, where="model")
 
