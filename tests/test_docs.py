@@ -96,6 +96,12 @@ def test_a_page_made_from_the_code_is_what_the_code_says(name: str) -> None:
     assert [line for line in written.splitlines() if line.endswith("| |")] == [], "a cell without content"
 
 
+def test_the_readme_counts_the_statements_that_were_proved() -> None:
+    table = [line for line in (ROOT / "docs" / "proofs.md").read_text().splitlines() if line.startswith("| ")]
+    (stated,) = re.findall(r"\[(\d+) kinds of statement", (ROOT / "README.md").read_text())
+    assert int(stated) == len(table) - len(("head", "rule"))
+
+
 def test_every_page_is_in_the_navigation() -> None:
     config = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     named = set(re.findall(r"[\w/.-]+\.md", config))
