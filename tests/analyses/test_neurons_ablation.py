@@ -567,7 +567,8 @@ def test_a_precision_that_moves_the_harm_is_refused(
     calls: list[tuple[str, int, int]] = []
     with pytest.raises(
         SettingsError,
-        match=r"planted: precision bfloat16 (.|\n)*at most 0\.01 is allowed: in bfloat16, the harm(.|\n)*float32",
+        match=r"planted: precision bfloat16 is not accurate enough .* at most 0\.01\): in bfloat16, the harm(.|\n)*"
+        r"float32",
     ):
         ablation_curves(
             retriever, collection, naming(*((2, i) for i in PLANTED)), settings, lambda *call: calls.append(call)

@@ -373,10 +373,10 @@ def test_warnings_of_the_comparison_are_told_once() -> None:
     profile = tower.profile
     assert profile is not None
     tower = replace(tower, profile=replace(profile, warnings=(*profile.warnings, "few queries")))
-    statements = [s.text for s in neuron_statements(tower) if s.text.startswith("Warning")]
+    statements = [s.text for s in neuron_statements(tower) if s.text.startswith("Caveat")]
     assert statements == [
         "Caveat on the neurons of the model after fine-tuning: odd",
-        "Warning of the comparison of neurons: few queries",
+        "Caveat on the comparison of neurons: few queries",
     ]
 
 

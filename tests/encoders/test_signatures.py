@@ -40,14 +40,17 @@ def test_a_skipped_dense_head_is_an_error(tmp_path: Path) -> None:
     rows = json.loads((folder / "modules.json").read_text())
     write(folder / "modules.json", [row for row in rows if row["path"] != "3_Dense"])
     found = only([*check_head(*loaded(folder, LoadSettings()))])
-    assert (found.severity, "3_Dense has the weights" in found.text) == (ERROR, True)
+    assert (found.severity, "the Dense weights in 3_Dense are applied to no vector" in found.text) == (ERROR, True)
 
 
 def test_a_missing_list_of_modules_and_a_module_alone_are_errors(tmp_path: Path) -> None:
     folder = publish("e5", tmp_path / "e5")["query"]
     (folder / "modules.json").rename(tmp_path / "kept.json")
     mean = LoadSettings(pooling="mean")
-    assert "modules.json is not, so nothing of it is read" in only([*check_head(*loaded(folder, mean))]).text
+    assert (
+        "1_Pooling/config.json is ignored, because the folder has no modules.json"
+        in only([*check_head(*loaded(folder, mean))]).text
+    )
     inner = save_toy("bert", folder / "0_Transformer")
     (tmp_path / "kept.json").rename(folder / "modules.json")
     rows = json.loads((folder / "modules.json").read_text())

@@ -8,7 +8,7 @@ from retroscope.cli.loading import load_libraries_for
 from retroscope.cli.options.run import RunOptions, chosen_engine
 from retroscope.cli.options.shared import ReportOptions, SettingValues
 from retroscope.cli.options.sizes import SizeOptions
-from retroscope.cli.studies import checked_settings
+from retroscope.cli.studies import checked_settings, kept_folders
 
 if TYPE_CHECKING:
     from retroscope.cli.running import Outcome, Plan
@@ -46,11 +46,9 @@ def carry_out_set(
 
     names = [name_of(one.after) for one in wanted if one.after is not None]
     places = check_distinct(names)
-    there = None if output.overwrite else output.out
-    guarded = None if output.dry_run else there
-    if output.out is not None:
-        for one in wanted:
-            refuse_source_as_output(one, output.out)
+    there, guarded = kept_folders(output)
+    for one in wanted:
+        refuse_source_as_output(one, output.out)
     if guarded is not None and seconds is None:
         _refuse_others(guarded, places, wanted)
     given = resolved(values[0], options.settings, options.assignments, left_out=tuple(left_out)).keys()

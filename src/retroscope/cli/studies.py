@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,10 +70,8 @@ def carry_out_study(
     from retroscope.study.settings import refuse_other_settings
 
     given, off = (values, options.settings, options.assignments), tuple(left_out)
-    if output.out is not None:
-        refuse_source_as_output(settings, output.out)
-    there = None if output.overwrite else output.out
-    guarded = None if output.dry_run else there
+    refuse_source_as_output(settings, output.out)
+    there, guarded = kept_folders(output)
     if guarded is not None and seconds is None:
         refuse_other_settings(guarded, settings)
     cache = options.cache or default_cache()
@@ -93,6 +92,15 @@ def carry_out_study(
 
     with timed(seconds):
         return carry_out(prepare, place, dry_run=output.dry_run, as_json=output.as_json)
+
+
+def kept_folders(output: OutputOptions | ReportOptions) -> tuple[Path | None, Path | None]:
+    """Return the folder whose results count as measured, and the folder whose results must not be replaced.
+
+    The first is None if they are measured again, the second also in a dry run, which replaces nothing.
+    """
+    there = None if output.overwrite else output.out
+    return there, None if output.dry_run else there
 
 
 @contextmanager

@@ -58,14 +58,14 @@ def look_for_data(settings: DataSettings | None) -> None:
         resolve_spec(settings.source)
 
 
-def refuse_source_as_output(settings: StudySettings, out: Path) -> None:
-    """Refuse an output folder that is the folder of a model or of a collection.
+def refuse_source_as_output(settings: StudySettings, out: Path | None) -> None:
+    """Refuse an output folder that is the folder of a model or of a collection; None writes nothing.
 
     Raises:
         SettingsError: with the name of the folder.
     """
     for what, source in _folders(settings):
-        if source.is_dir() and out.resolve() == source.resolve():
+        if out is not None and source.is_dir() and out.resolve() == source.resolve():
             raise SettingsError(
                 f"the output folder is the folder of {what}, which must stay as it is",
                 where=str(out),

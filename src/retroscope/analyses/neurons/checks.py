@@ -126,7 +126,7 @@ def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
     attributions = tower.attributions
     carried = {f"{name}: {w}" for name, one in attributions.items() for w in (*one.warnings, *one.scores.warnings)}
     own = [w for w in tower.profile.warnings if w not in carried]
-    texts = [f"Warning of the comparison of neurons: {w}" for w in own]
+    texts = [f"Caveat on the comparison of neurons: {w}" for w in own]
     return [Statement(TOPIC, State.MEASURED, text, (), code="warning", caution=True) for text in texts]
 
 
