@@ -58,8 +58,8 @@ DECODERS: Mapping[str, Preset] = {
         },
         checked="llm2vec_models.py of mteb (adapters, similarity)",
         note=(
-            "the model is a chain of two adapters, and the base of the second is the -mntp adapter; llm2vec leaves BOS "
-            "out of the mean of a passage, Retroscope includes BOS"
+            "the base of this adapter is itself an adapter (-mntp); in the mean of a passage, Retroscope includes BOS, "
+            "but llm2vec does not"
         ),
     ),
     "repllama": Preset(
