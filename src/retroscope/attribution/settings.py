@@ -89,7 +89,7 @@ class AttributionSettings:
         """Return the tower that a single attribution covers.
 
         Raises:
-            SettingsError: if both are asked for.
+            SettingsError: if the settings name both towers.
         """
         if self.tower == BOTH:
             raise SettingsError(

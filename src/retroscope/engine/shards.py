@@ -43,7 +43,7 @@ class Recruit(Protocol):
         """Load what a worker needs, and return the worker.
 
         Raises:
-            RetroscopeError: if what is loaded would not make the same bytes.
+            RetroscopeError: if the loaded worker would not make the same bytes.
         """
 
     def equipment(self) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ def read_checked(path: Path, fix: str) -> bytes:
     """Read a file that ends in its checksum, verify it, and return the content.
 
     Raises:
-        DamageError: if it is not there, or is not what was written.
+        DamageError: if the file is missing or damaged.
     """
     whole = _content(path, fix)
     content, line = whole[:-LINE_BYTES], whole[-LINE_BYTES:]
@@ -105,7 +105,7 @@ class Sealed:
         """Return the content of a file after verifying its checksum.
 
         Raises:
-            DamageError: if it is not there, or is not what was written.
+            DamageError: if the file is missing or damaged.
         """
         content = _content(self.folder / name, self.fix)
         if self.checksums.get(name) != checksum(content):

@@ -85,7 +85,7 @@ def read_document(path: Path, fix: str = "run the command again that made it") -
         fix: what a user should do if it is damaged.
 
     Raises:
-        DamageError: if it is not what was written.
+        DamageError: if the file is damaged.
         AnalysisError: if it is of another schema.
     """
     try:

@@ -85,7 +85,8 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
         replaced: folders below `folder` that the report replaces as a whole.
 
     Raises:
-        SettingsError: if `folder` holds a page but no `document`, or such a folder holds files of others.
+        SettingsError: if `folder` holds a page but no `document`, or if such a folder holds files that Retroscope did
+            not write.
     """
     if (folder / "report.html").exists() and not (folder / document).exists():
         raise SettingsError(

@@ -34,7 +34,7 @@ def read_results(folder: Path) -> Results:
     """Read the results document of a folder.
 
     Raises:
-        DamageError: if they are not what was written.
+        DamageError: if the results are damaged.
     """
     return cast(Results, read_document(folder / RESULTS))
 
@@ -47,7 +47,7 @@ def write_page(folder: Path, chosen: Sequence[PublishedFigure] = ()) -> Path:
         chosen: figures that the page shows; empty: all.
 
     Raises:
-        DamageError: if the results are not what was written.
+        DamageError: if the results are damaged.
     """
     results = read_results(folder)
     study = published_study(results["study"])

@@ -103,7 +103,7 @@ def read_trial(place: Workplace, trial: ModelTrial) -> MeasuredTrial | None:
     """Return the measurement of a trial; None if it is not finished.
 
     Raises:
-        DamageError: if its study is not what was written.
+        DamageError: if its study is damaged.
     """
     facts = facts_if_done(place, trial)
     if facts is None:

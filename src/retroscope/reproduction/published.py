@@ -213,7 +213,7 @@ def published_study(name: str) -> PublishedStudy:
     """Read a published study from the package's data.
 
     Raises:
-        SettingsError: if there is none of that name.
+        SettingsError: if no published study has that name.
     """
     if name not in STUDIES:
         raise unknown_name("published study", name, STUDIES)

@@ -28,7 +28,7 @@ def results_document(place: Workplace) -> Results:
     """Return the results of all finished trials, for every figure, JSON-like.
 
     Raises:
-        DamageError: if the study of a trial is not what was written.
+        DamageError: if the study of a trial is damaged.
     """
     study = place.study
     trials = read_trials(place)

@@ -75,7 +75,7 @@ def scale_named(name: str, *, limit_queries: int | None = None, device: str = "c
     """Return a named scale with the user's own limits.
 
     Raises:
-        SettingsError: if there is none of that name.
+        SettingsError: if no scale has that name.
     """
     if name not in SCALES:
         raise unknown_name("scale", name, SCALES)

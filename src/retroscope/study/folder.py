@@ -20,7 +20,7 @@ def stored_facts(folder: Path) -> dict[str, Any]:
     """Read `study.json` of a study's folder.
 
     Raises:
-        DamageError: if it is not what was written.
+        DamageError: if the file is damaged.
         AnalysisError: if it is of another schema.
     """
     return read_document(folder / FACTS, RESTORE)
@@ -30,7 +30,7 @@ def stored_settings(folder: Path) -> dict[str, Any]:
     """Read the settings of a stored study, without checking them.
 
     Raises:
-        DamageError: if `settings.yaml` is not what was written.
+        DamageError: if `settings.yaml` is damaged.
     """
     return yaml_values(read_checked(folder / SETTINGS, RESTORE).decode(), folder / SETTINGS)
 

@@ -103,7 +103,7 @@ def _stored_keys(folder: Path, written: Set[MeasurementPlace]) -> dict[Measureme
     """Map every measurement that `study.json` lists to its key.
 
     Raises:
-        DamageError: if any of them is gone, or its files are not what was written.
+        DamageError: if a measurement is missing or damaged.
     """
     counts = stored_facts(folder)["measured"]
     places = [(name, number) for name in counts for number in range(counts[name])]

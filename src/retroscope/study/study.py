@@ -230,7 +230,7 @@ def load_study(folder: PathLike) -> Study:
 
     Raises:
         AnalysisError: if there is no finished study, or one of another version.
-        DamageError: if one of the files that are read is not what was written.
+        DamageError: if one of the files that are read is damaged.
     """
     home = path_of(folder)
     if not (home / FACTS).exists():

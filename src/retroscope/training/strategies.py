@@ -17,7 +17,7 @@ def set_trainable(model: SentenceTransformer, settings: TrainingSettings) -> Non
     """Make the weights trainable that belong to the strategy, and freeze all others.
 
     Raises:
-        TrainingError: if the model has none of them (a LLaMA has no biases).
+        TrainingError: if the model has no such weights (a LLaMA has no biases).
     """
     model.requires_grad_(False)
     STRATEGIES[settings.strategy](model, settings)

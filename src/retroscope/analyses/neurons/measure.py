@@ -34,7 +34,7 @@ def refusal(context: Context, settings: NeuronsSettings) -> str:
     """Return "" (no refusal), because neurons can be attributed in every model.
 
     Raises:
-        SettingsError: if both towers are asked for of one model.
+        SettingsError: if the settings name both towers in a study of one model.
     """
     towers_of(context, settings)
     return ""

@@ -44,7 +44,7 @@ def towers_of(context: Context, settings: NeuronsSettings) -> tuple[str, ...]:
     """Return the towers to attribute: those in the settings, or both towers of a pair under the published protocol.
 
     Raises:
-        SettingsError: if both are asked for of one model.
+        SettingsError: if the settings name both towers in a study of one model.
     """
     attribution = settings.attribution
     if not context.is_pair:

@@ -41,7 +41,7 @@ def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str
 
     Raises:
         SettingsError: if there is no such split.
-        CollectionError: if none was asked for, there are several, and none is called "test".
+        CollectionError: if no split was given, and there are several splits, none of which is called "test".
     """
     if wanted is not None:
         if wanted not in splits:

@@ -34,7 +34,7 @@ class StudySet:
         """Return the study of a retriever.
 
         Raises:
-            SettingsError: if there is none of that name.
+            SettingsError: if no study of the set has that name.
         """
         if name not in self.studies:
             raise unknown_name("retriever", name, self.studies)
@@ -70,7 +70,8 @@ class StudySet:
             overwrite: replace other studies, too.
 
         Raises:
-            SettingsError: if the folder holds files that no study wrote, or other studies and not `overwrite`.
+            SettingsError: if the folder holds files that no study wrote, or holds other studies and `overwrite` is
+                false.
         """
         target = path_of(folder)
         refuse_other_report(target, SET)
@@ -106,7 +107,7 @@ def set_members(folder: Path) -> tuple[NamedStudy, ...]:
 
     Raises:
         AnalysisError: if there is no set.
-        DamageError: if one of its files is not what was written.
+        DamageError: if one of its files is damaged.
     """
     if not is_set(folder):
         raise AnalysisError(
@@ -123,7 +124,7 @@ def load_set(folder: PathLike) -> StudySet:
 
     Raises:
         AnalysisError: if there is no set.
-        DamageError: if one of its files is not what was written.
+        DamageError: if one of its files is damaged.
     """
     home = path_of(folder)
     pending = tuple(read_document(home / SET)["not_yet_run"]) if is_set(home) else ()

@@ -195,7 +195,7 @@ def write_grid_report(findings: GridFindings, folder: Path) -> Path:
     """Write report.html, grid.json, tables/ and figures/ into `folder` and return the path of the page.
 
     Raises:
-        SettingsError: if that would replace what no training ablation wrote.
+        SettingsError: if this would replace files that no training ablation wrote.
     """
     refuse_other_report(folder, GRID, REPORTED)
     write_document(folder / GRID, grid_document(findings))
