@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, PreTrainedModel
 
+from retroscope.encoders import random_weights
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder, load_retriever
@@ -63,6 +64,29 @@ def test_a_copy_is_not_the_model_before_its_own_training(tmp_path: Path) -> None
     assert [len(copies[seed].proof.notes) for seed in (5, 6)] == [2, 1]
     assert "seed 5 gives the weights with which this model's training began" in copies[5].proof.notes[1]
     assert with_random_weights(encoder, 5).fingerprint == copies[5].fingerprint
+
+
+def test_a_matrix_that_is_not_drawn_relates_no_model_to_its_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fixed position embeddings, as sinusoidal ones, are equal in every copy: it keeps the weights of its seed."""
+    encoder = load_encoder(save_toy("bert", tmp_path / "toy"), LoadSettings(pooling="mean"))
+    rebuilt = random_weights._rebuilt
+    plain = with_random_weights(encoder, 7)
+    fixed = encoder.backbone.embeddings.position_embeddings.weight
+
+    def with_fixed_positions(backbone: PreTrainedModel) -> PreTrainedModel:
+        drawn = rebuilt(backbone)
+        drawn.embeddings.position_embeddings.weight.data.copy_(fixed)
+        return drawn
+
+    monkeypatch.setattr(random_weights, "_rebuilt", with_fixed_positions)
+    copy = with_random_weights(encoder, 7)
+    assert random_weights._relation(encoder.backbone, copy.backbone) > random_weights.UNRELATED
+    assert not any("others were drawn" in note for note in copy.proof.notes)
+    for part in ("query", "key", "value"):
+        name = f"encoder.layer.0.attention.self.{part}.weight"
+        assert torch.equal(copy.backbone.get_parameter(name), plain.backbone.get_parameter(name))
 
 
 def test_shared_towers_stay_shared_and_separate_ones_separate(tmp_path: Path) -> None:

@@ -60,9 +60,14 @@ def load_again(source: EncoderSource) -> Encoder:
 def _copy(encoder: Encoder, seed: int) -> Encoder:
     backbone, head = _drawn(encoder, seed)
     notes = [f"random-weight copy of {encoder.proof.source}"]
-    if _related(encoder.backbone, backbone):
-        backbone, head = _drawn(encoder, int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
-        notes.append(f"seed {seed} gives the weights with which this model's training began; others were drawn")
+    relation = _relation(encoder.backbone, backbone)
+    if relation > UNRELATED:
+        other = _drawn(encoder, int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
+        again = _relation(encoder.backbone, other[0])
+        # Matrices that an architecture does not draw, such as sinusoidal positions, are alike in both draws.
+        if again <= UNRELATED or relation - again > UNRELATED:
+            backbone, head = other
+            notes.append(f"seed {seed} gives the weights with which this model's training began; others were drawn")
     if encoder.recipe.causal is False:
         look_both_ways(backbone)
     freeze(backbone).to(encoder.device)
@@ -81,8 +86,8 @@ def _drawn(encoder: Encoder, seed: int) -> tuple[PreTrainedModel, nn.Module]:
 
 
 @torch.no_grad()
-def _related(trained: PreTrainedModel, drawn: PreTrainedModel) -> bool:
-    """Return whether the matrices of two models of one architecture correlate more than unrelated weights do."""
+def _relation(trained: PreTrainedModel, drawn: PreTrainedModel) -> float:
+    """Return how far the matrices of two models of one architecture correlate, in standard errors of unrelated ones."""
     own, scores = dict(trained.named_parameters()), []
     for name, matrix in drawn.named_parameters():
         if matrix.dim() > 1:
@@ -90,7 +95,7 @@ def _related(trained: PreTrainedModel, drawn: PreTrainedModel) -> bool:
             length = torch.linalg.vector_norm(one) * torch.linalg.vector_norm(two)
             if length > 0:
                 scores.append(float(one @ two / length) * len(one) ** 0.5)
-    return bool(scores) and sum(scores) / len(scores) ** 0.5 > UNRELATED
+    return sum(scores) / len(scores) ** 0.5 if scores else 0.0
 
 
 def _rebuilt(backbone: PreTrainedModel) -> PreTrainedModel:
