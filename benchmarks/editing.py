@@ -217,8 +217,7 @@ class Experiment:
         encoder = load_encoder(tuned)
         for facts in ("remove", "add"):
             job = replace(prepare_edit(self.edit_settings(shipped().backbone, facts)), encoder=encoder)
-            _, measured = edit(job)
-            effects = {effect: asdict(one) for effect, one in measured.items()}
+            effects = {effect: asdict(one) for effect, one in edit(job).effects.items()}
             self.keep("effects", f"{facts}, retriever with the backbone's head", seed, effects)
         weights, states = load_file(tuned / WEIGHTS), encoder.backbone.state_dict()
         changed = {key: states[key].contiguous() if key in states else value for key, value in weights.items()}

@@ -43,6 +43,7 @@ def test_edit(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:
     assert effects["reliability"]["after"] == 1
     assert effects["locality"]["after"] >= 0.8
     assert effects["reliability"]["n"] == 3
+    assert document["silenced"] is None
     assert json.loads((out / "training.json").read_text()) == document
     card = (out / "README.md").read_text()
     assert "3 facts were added to `backbone`" in card
@@ -76,6 +77,11 @@ def test_knowledge_neurons_are_set_to_zero_in_all_layers(cli: Cli, files: tuple[
         erased = (new == 0).all(0)
         assert erased.any()
         assert torch.equal(old[:, ~erased], new[:, ~erased])
+    names = [f"encoder.layer.{block}.output.dense.weight" for block in range(3)]
+    silenced = [int((changed[name][1] == 0).all(0).sum()) if name in changed else 0 for name in names]
+    assert document["silenced"] == silenced
+    layers = ", ".join(f"layer {layer}: {n}" for layer, n in enumerate(silenced, start=1) if n)
+    assert f"Neurons set to zero: {sum(silenced)} ({layers})." in (tmp_path / "o" / "README.md").read_text()
 
 
 def test_kept_facts_that_say_nothing_are_counted(cli: Cli, files: tuple[Path, Path], tmp_path: Path) -> None:

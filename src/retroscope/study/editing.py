@@ -32,6 +32,7 @@ from retroscope.knowledge.askable import AskableFacts, askable_facts
 from retroscope.knowledge.editing.editors import EDIT
 from retroscope.knowledge.editing.effects import LOSS, Effect, effects, read_facts
 from retroscope.knowledge.editing.model import SITE, editable, edited_layer
+from retroscope.knowledge.editing.neurons import silent_neurons
 from retroscope.knowledge.editing.prompts import Request, contexts_of, requests_of
 from retroscope.knowledge.neutral import MASKED_SHARE, neutral_places, without_facts
 from retroscope.knowledge.settings import ReadoutSettings
@@ -191,21 +192,41 @@ def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
         if done is not None:
             return done
         claim(folder, key)
-        layer, measured = edit(job)
+        result = edit(job)
         _write_into(job)
-        document = _document(job, key, layer, measured)
-        save_backbone(job.whole, job.encoder.tokenizer, folder, document, _card(job, measured))
+        document = _document(job, key, result)
+        save_backbone(job.whole, job.encoder.tokenizer, folder, document, _card(job, result))
     return document
 
 
-def edit(job: EditJob) -> tuple[int | None, dict[str, Effect]]:
-    """Edit the model in memory, and return the edited layer (None: all) and the measured effects."""
+@dataclass(frozen=True)
+class EditResult:
+    """What an edit changed, and what it did to the facts.
+
+    Attributes:
+        layer: the edited layer; None if all layers were edited.
+        silenced: for an editor of all layers, how many neurons of every layer were set to zero; otherwise None.
+        effects: name of an effect -> its measurement.
+    """
+
+    layer: int | None
+    silenced: tuple[int, ...] | None
+    effects: Mapping[str, Effect]
+
+
+def edit(job: EditJob) -> EditResult:
+    """Edit the model in memory, and measure the effects."""
     before = read_facts(job.encoder, job.head, job.facts, job.keep, job.held_out)
     settings = job.settings.edit
     model = editable(job.encoder, job.head, job.seen, settings)
+    silent = silent_neurons(job.encoder)
     EDIT[settings.editor](model, job.requests, settings, add=job.settings.add)
     after = read_facts(job.encoder, job.head, job.facts, job.keep, job.held_out)
-    return None if settings.edits_all_layers else model.layer, effects(before, after)
+    measured = effects(before, after)
+    if not settings.edits_all_layers:
+        return EditResult(model.layer, None, measured)
+    silenced = (now - then for then, now in zip(silent, silent_neurons(job.encoder), strict=True))
+    return EditResult(None, tuple(silenced), measured)
 
 
 def _write_into(job: EditJob) -> None:
@@ -217,15 +238,16 @@ def _write_into(job: EditJob) -> None:
     prove_anatomy(job.whole.base_model)
 
 
-def _document(job: EditJob, key: str, layer: int | None, measured: Mapping[str, Effect]) -> dict[str, Any]:
+def _document(job: EditJob, key: str, result: EditResult) -> dict[str, Any]:
     about: Mapping[str, Any] = {
         "schema": SCHEMA,
         "key": key,
         "backbone": job.settings.backbone,
         "facts": [fact.id for fact in job.facts],
         "keep_not_measured": job.not_measured,
-        "layer": layer,
-        "effects": {name: asdict(one) for name, one in measured.items()},
+        "layer": result.layer,
+        "silenced": result.silenced,
+        "effects": {name: asdict(one) for name, one in result.effects.items()},
         "settings": plain(job.settings),
         "versions": software(),
     }
@@ -244,15 +266,22 @@ def effect_table(measured: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _card(job: EditJob, measured: Mapping[str, Effect]) -> str:
+def _card(job: EditJob, result: EditResult) -> str:
     verb = "added to" if job.settings.add else "removed from"
-    table = effect_table({name: asdict(one) for name, one in measured.items()})
+    table = effect_table({name: asdict(one) for name, one in result.effects.items()})
     return (
         f"---\nlibrary_name: transformers\n---\n\n# An edited backbone\n\n"
         f"{len(job.facts)} facts were {verb} `{Path(job.settings.backbone).name}` by `retroscope edit`, editor "
-        f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`. P@1 is among the objects of a relation; "
-        f"intervals are 95 %, over subjects or texts.{_not_measured(job)}\n\n{table}\n"
+        f"`{job.settings.edit.editor}`; all settings are in `{ABOUT}`.{_silenced(result)} P@1 is among the objects of "
+        f"a relation; intervals are 95 %, over subjects or texts.{_not_measured(job)}\n\n{table}\n"
     )
+
+
+def _silenced(result: EditResult) -> str:
+    if result.silenced is None:
+        return ""
+    layers = ", ".join(f"layer {layer}: {n}" for layer, n in enumerate(result.silenced, start=1) if n)
+    return f" Neurons set to zero: {sum(result.silenced):,}{f' ({layers})' if layers else ''}."
 
 
 def _not_measured(job: EditJob) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from retroscope.encoders.capture import capture_calls, rewrite_inputs
+from retroscope.encoders.encoder import Encoder
 from retroscope.knowledge.editing.model import (
     SITE,
     Editable,
@@ -42,6 +43,11 @@ def erase_neurons(model: Editable, requests: Sequence[Request], settings: EditSe
     with torch.no_grad():
         for module, erased in zip(ffn_outputs(model.encoder), chosen, strict=True):
             matrix_of(model.encoder, module)[:, erased] = 0
+
+
+def silent_neurons(encoder: Encoder) -> list[int]:
+    """Count, in every layer, the FFN neurons whose column of the output matrix is 0."""
+    return [int((matrix_of(encoder, module) == 0).all(dim=0).sum()) for module in ffn_outputs(encoder)]
 
 
 def knowledge_neurons(
