@@ -219,6 +219,17 @@ def test_retrieve_json(cli: Cli, tiny: Tiny) -> None:
     assert by_layer[2]["mean"] == pytest.approx(record["mean"])  # cosine of the last layer is the final one
 
 
+def test_retrieval_needs_only_the_final_vectors(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
+    """The measures are those of a store of all layers, and the cache is a fraction of the size."""
+    summaries, sizes = [], []
+    for name, line in (("all", "--pooling mean"), ("final", "--pooling mean --store-layers final")):
+        done = cli("retrieve", tiny.retriever, "--data", tiny.data, "--json", "--cache", tmp_path / name, line=line)
+        summaries.append(document(done)["analyses"]["retrieval"])
+        sizes.append(sum(file.stat().st_size for file in (tmp_path / name).rglob("c/**/*") if file.is_file()))
+    assert summaries[0] == summaries[1]
+    assert sizes[1] == pytest.approx(sizes[0] / 4, rel=0.01)  # three layers of the same width as the final vectors
+
+
 def test_doctor(cli: Cli, tiny: Tiny) -> None:
     summary = document(cli("doctor", tiny.backbone, tiny.retriever, "--pooling", "mean", "--json"))
     assert summary["sound"]

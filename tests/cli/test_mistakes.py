@@ -49,6 +49,22 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "seeds": ("probe {model} --data {data} --pooling mean --seeds 0", "seeds is 0"),
     "limit": ("retrieve {model} --data {data} --pooling mean --limit-queries 0", "limit_queries is 0"),
     "few": ("probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2", "a split has too few choices"),
+    "layers to store": (
+        "retrieve {model} --data {data} --pooling mean --store-layers last",
+        r"--store-layers: invalid layers 'last'\n  fix: write final, or numbers",
+    ),
+    "layers that are read": (
+        "retrieve {model} --data {data} --pooling mean --layers --store-layers final",
+        r"not all layers would be stored \(none, only the final vectors\), but these analyses read all: layers\n  fix",
+    ),
+    "layers that are read by a comparison": (
+        "compare {model} {model} --data {data} --pooling mean --set extraction.layers=[0]",
+        r"not all layers would be stored \(0\), but these analyses read all: baselines, layers, ",
+    ),
+    "layers that are not there": (
+        "retrieve {model} --data {data} --pooling mean --store-layers 0,7",
+        r"layer 7 is to be stored, but the last layer of .* is 2\n  fix: give layers from 0 to 2",
+    ),
     "setting": (
         "retrieve {model} --data {data} --pooling mean --set mesures=[RR]",
         r"unknown setting 'mesures'\n  fix: did you mean 'measures'",

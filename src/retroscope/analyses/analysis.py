@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from retroscope.files.cache_records import EntryKind
 
 
+class VectorsRead(IntEnum):
+    """Which stored vectors of all texts an analysis always reads."""
+
+    NONE = 0
+    FINAL = 1  # those with which the retriever searches
+    LAYERS = 2  # those of every layer
+
+
 class Phase(IntEnum):
     """Phases of a study, in the order of measurement: analyses with a low cost and important answers come first."""
 
@@ -149,8 +157,7 @@ class Analysis:
         needs: names of the analyses whose results or sections its reporter reads, if they were measured.
         every_collection: whether it is measured on every collection, not only on the first.
         required: whether it cannot be left out of a comparison.
-        reads_vectors: whether it always reads the vectors of all texts, so that a plan includes the time of encoding
-            them.
+        vectors: which vectors of all texts it always reads; the plan of a study includes the time of encoding them.
         reads_negatives: whether it reads the hard negatives of the first collection.
         sums_up: names of the needed analyses whose `Section.details` it summarises.
         optional_input: name of the input that it needs and that not every study has, e.g. `TRAININGS`; "": none.
@@ -175,7 +182,7 @@ class Analysis:
     needs: tuple[str, ...] = ()
     every_collection: bool = False
     required: bool = False
-    reads_vectors: bool = True
+    vectors: VectorsRead = VectorsRead.LAYERS
     reads_negatives: bool = False
     sums_up: tuple[str, ...] = ()
     optional_input: str = ""

@@ -137,10 +137,12 @@ def checked_settings(
     from retroscope.inputs.sources import check_sources_and_pooling
     from retroscope.study.planning.depths import depth_values
     from retroscope.study.reporting.gate import refuse_unknown
+    from retroscope.study.settings import certain_analyses, refuse_missing_layers
 
     defaults = {name: {} for name in asked} | depth_values(size.depth or "standard")
     given = (values, options.settings, options.assignments)
     settings = check_sources_and_pooling(resolve(*given, left_out=tuple(left_out), unless_given=defaults))
+    refuse_missing_layers(settings, certain_analyses(settings))
     refuse_unknown(gates, settings.measures)
     return settings
 

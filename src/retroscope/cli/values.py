@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from retroscope.errors import SettingsError
+from retroscope.errors import SettingsError, excerpt
 
 KIBI, KILO = 1024, 1000
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -29,6 +29,27 @@ def numbers(text: str | None, option: str) -> list[int] | None:
             f"invalid number {wrong[0]!r}", where=option, fix="write whole numbers with commas between them, e.g. 2,3,5"
         )
     return None if parts is None else [int(part) for part in parts]
+
+
+def stored_layers(text: str | None, option: str = "--store-layers") -> list[int] | None:
+    """Return the numbers of the layers to store, none for "final"; None where the option was not given.
+
+    Raises:
+        SettingsError: for anything else.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if parts == ["final"]:
+        return []
+    if all(part.isascii() and part.isdecimal() for part in parts):
+        return [int(part) for part in parts]
+    raise SettingsError(
+        f"invalid layers {excerpt(text)}",
+        where=option,
+        fix="write final, or numbers in ascending order with commas between them, e.g. 0,6,12; without the option all "
+        "layers are stored",
+    )
 
 
 def shares(text: str | None, option: str) -> list[float] | None:

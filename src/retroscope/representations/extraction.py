@@ -99,7 +99,7 @@ def _remake(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Rema
 
 
 def _form(plan: ExtractionPlan) -> WindowFormat:
-    return WindowFormat(plan.shape, plan.settings.dtype, plan.tokens, plan.normed)
+    return WindowFormat(plan.shape, plan.kept, plan.settings.dtype, plan.tokens, plan.normed)
 
 
 @contextmanager

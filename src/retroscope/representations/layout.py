@@ -42,7 +42,7 @@ def create_arrays(
             name,
             shape=shape,
             chunks=chunks,
-            shards=(window, *shape[1:]),
+            shards=(window, *(max(size, 1) for size in shape[1:])),  # of no layer, too
             dtype=dtype,
             fill_value=np.nan,
             serializer=BytesCodec(),

@@ -43,6 +43,8 @@ def _write_empty(plan: ExtractionPlan, place: Location) -> None:
     attrs: dict[str, object] = {"key": plan.key, "done": 0, "layer_names": list(plan.encoder.layer_names)}
     if plan.normed:
         attrs["norm_each_layer"] = True
+    if plan.settings.layers is not None:
+        attrs["stored_layers"] = list(plan.settings.layers)
     attrs["recipe"] = plan.encoder.recipe.as_dict()
     shapes = ((n, depth, dim), (n, out))
     create_arrays(place, shapes=shapes, window=plan.window, dtype=plan.settings.dtype, attrs=attrs)

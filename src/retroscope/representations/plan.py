@@ -10,6 +10,7 @@ from retroscope.encoders.encode import encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import encoding_budget
 from retroscope.encoders.work import operations
+from retroscope.errors import SettingsError
 from retroscope.files.cache_records import versions
 from retroscope.files.documents import fingerprint
 from retroscope.representations.inventory import Inventory, take_inventory
@@ -29,8 +30,9 @@ class ExtractionPlan:
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
         n_bytes: size of the vectors on disk, before compression.
-        shape: (layers, dim, out) of one text's vectors; layers below the last count twice if they are also stored with
-            the final norm.
+        shape: (layers, dim, out) of one text's stored vectors; layers below the last count twice if they are also
+            stored with the final norm.
+        kept: places of the stored vectors among those that a forward pass gives (`encode.LayerVectors.layers`).
         window: number of texts in one shard.
         tokens: number of padded tokens in one forward pass.
     """
@@ -41,6 +43,7 @@ class ExtractionPlan:
     key: str
     n_bytes: int
     shape: tuple[int, int, int]
+    kept: tuple[int, ...]
     window: int
     tokens: int
 
@@ -69,7 +72,9 @@ def plan_extraction(encoder: Encoder, texts: Iterable[str], settings: Extraction
 def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionSettings) -> ExtractionPlan:
     """Plan the extraction of texts that are already tokenised as an inventory."""
     normed = _normed(encoder, settings)
-    shape = depth, dim, out = _shape(encoder, normed)
+    given, dim, out = _shape(encoder, normed)
+    kept = _kept(encoder, settings, given)
+    shape = depth, dim, out = len(kept), dim, out
     row = (depth * dim + out) * np.dtype(settings.dtype).itemsize
     n = len(inventory.first)
     tokens = settings.batch_tokens or encoding_budget(encoder.device)
@@ -85,8 +90,29 @@ def plan_inventory(encoder: Encoder, inventory: Inventory, settings: ExtractionS
     }
     if normed:  # nothing else changes for models without a final norm: their stores stay what they are
         made_of["norm_each_layer"] = True
+    if settings.layers is not None:
+        made_of["layers"] = list(settings.layers)
     key = fingerprint(made_of)
-    return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, window, tokens)
+    return ExtractionPlan(encoder, inventory, settings, key, row * n, shape, kept, window, tokens)
+
+
+def _kept(encoder: Encoder, settings: ExtractionSettings, given: int) -> tuple[int, ...]:
+    """Return the places of the layers to store among `given` vectors: layers 0..L, then 0..L-1 with the final norm.
+
+    Raises:
+        SettingsError: for a layer that the model does not have.
+    """
+    if settings.layers is None:
+        return tuple(range(given))
+    last = encoder.anatomy.n_blocks
+    if settings.layers and settings.layers[-1] > last:
+        raise SettingsError(
+            f"layer {settings.layers[-1]} is to be stored, but the last layer of {encoder.name} is {last}",
+            where="extraction.layers",
+            fix=f"give layers from 0 to {last}",
+        )
+    normed = (last + 1 + layer for layer in settings.layers if layer < last)
+    return (*settings.layers, *(normed if given > last + 1 else ()))
 
 
 def _normed(encoder: Encoder, settings: ExtractionSettings) -> bool:

@@ -21,7 +21,8 @@ class VectorStore:
     """An open zarr group and its two arrays.
 
     Attributes:
-        vectors: (text, layer, dim): layers 0 .. L; if `normed`, followed by layers 0 .. L-1 with the final norm.
+        vectors: (text, layer, dim): the stored layers of 0 .. L; if `normed`, followed by those of 0 .. L-1 with the
+            final norm.
         final: (text, out): final vectors.
         remake: function that computes damaged shards again, given by the positions of their first texts; None: damage
             is an error.
@@ -44,9 +45,14 @@ class VectorStore:
 
     @property
     def depth(self) -> int:
-        """Return the number of layers 0 .. L, each counted once."""
-        stored: int = self.vectors.shape[1]
-        return (stored + 1) // 2 if self.normed else stored
+        """Return the number of layers 0 .. L of the model, each counted once, whether stored or not."""
+        return len(self.attributes["layer_names"])
+
+    @property
+    def stored_layers(self) -> tuple[int, ...]:
+        """Return the numbers of the layers that are stored, in ascending order."""
+        named = self.attributes.get("stored_layers")
+        return tuple(range(self.depth)) if named is None else tuple(named)
 
     @property
     def complete(self) -> bool:
@@ -73,15 +79,20 @@ class VectorStore:
         """Return the location of the vectors, for messages."""
         return str(self.group.store_path)
 
+    @property
+    def _filled(self) -> "list[zarr.Array[Any]]":
+        """Return the arrays that have files: `vectors` has none if no layer is stored."""
+        return [array for array in (self.vectors, self.final) if array.size]
+
     def shard_files(self, start: int) -> tuple[str, ...]:
         """Return the names of the files of the shard that starts at a text position."""
-        places = ((array, (start // self.window, *([0] * (array.ndim - 1)))) for array in (self.vectors, self.final))
+        places = ((array, (start // self.window, *([0] * (array.ndim - 1)))) for array in self._filled)
         return tuple(f"{array.basename}/{array.metadata.encode_chunk_key(place)}" for array, place in places)
 
     def unsound_files(self, start: int) -> list[str]:
         """Read a shard, and return those of its files that are damaged or missing."""
         rows, unsound = slice(start, start + self.window), list[str]()
-        for array, file in zip((self.vectors, self.final), self.shard_files(start), strict=True):
+        for array, file in zip(self._filled, self.shard_files(start), strict=True):
             try:
                 self._checked(partial(array.get_basic_selection, rows))
             except RepresentationError:

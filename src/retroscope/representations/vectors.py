@@ -63,13 +63,29 @@ class Representations:
         return replace(self, normed=False)
 
     def texts(self, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "text layer dim"]:
-        """Read all layers of the texts in these rows, in float32."""
-        vectors = self.store.texts(rows)[0][:, [self._place(k) for k in range(self.n_layers)]]
+        """Read all layers of the texts in these rows, in float32.
+
+        Raises:
+            AnalysisError: if some layers are not stored.
+        """
+        places = [self._place(k) for k in range(self.n_layers)]
+        vectors = self.store.texts(rows)[0][:, places]
         return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
-        """Return the index of layer k in the store; layers with the final norm follow the L + 1 plain ones."""
-        return self.n_layers + k if self.normed and k < self.n_layers - 1 else k
+        """Return the index of layer k in the store, where layers with the final norm follow the plain ones.
+
+        Raises:
+            AnalysisError: if the layer is not stored.
+        """
+        stored = self.store.stored_layers
+        if k not in stored:
+            raise AnalysisError(
+                f"the vectors of layer {k} are not stored (stored: {_listed(stored)})",
+                where=self.store.place,
+                fix="encode the texts again with all layers (without --store-layers, extraction.layers: null)",
+            )
+        return stored.index(k) + (len(stored) if self.normed and k < self.n_layers - 1 else 0)
 
     def layer(self, k: int) -> Vectors:
         """Read every text's pooled vector at layer k of 0 .. n_layers - 1, float32."""
@@ -86,10 +102,11 @@ class Representations:
 
     def layer_blocks(self) -> Iterator[list[Vectors]]:
         """Yield the vectors of every layer, one array per layer, in blocks as in `final_blocks`."""
-        first = self.n_layers - 1 if self.normed else 0  # the last layer stands before the normed ones
+        places = [self._place(k) for k in range(self.n_layers)]
+        first = min(places)  # with `normed` the last layer, which stands before the normed ones
         for rows in self._blocks(self.store.vectors, self.n_layers * self.store.vectors.shape[-1]):
             block = self.store.column(slice(first, first + self.n_layers), rows)
-            yield [np.asarray(block[:, self._place(k) - first], dtype=np.float32) for k in range(self.n_layers)]
+            yield [np.asarray(block[:, place - first], dtype=np.float32) for place in places]
 
     def _blocks(self, array: zarr.Array[Any], row: int) -> Iterator[slice]:
         """Yield slices of rows for blocks of about `BLOCK_BYTES` that consist of whole shards."""
@@ -141,6 +158,11 @@ class RetrieverRepresentations:
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())
+
+
+def _listed(layers: Sequence[int]) -> str:
+    """Name stored layers for a message: "layers 0, 6", or "only the final vectors"."""
+    return f"layers {', '.join(map(str, layers))}" if layers else "only the final vectors"
 
 
 def representations_in_memory(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from retroscope.encoders.encode import LayerVectors, TokenIds, encode_rows, tokenise
 from retroscope.encoders.encoder import Encoder
@@ -49,13 +50,15 @@ class WindowFormat:
     """Format of stored vectors: shape, number type, and the batch size of forward passes.
 
     Attributes:
-        shape: (layers, dim, out) of one text's vectors.
+        shape: (layers, dim, out) of one text's stored vectors.
+        kept: places of the stored vectors among those that a forward pass gives.
         dtype: number format of the stored vectors.
         tokens: number of padded tokens in one forward pass.
         normed: whether the layers below the last are stored with the final norm, too.
     """
 
     shape: tuple[int, int, int]
+    kept: tuple[int, ...]
     dtype: str
     tokens: int
     normed: bool
@@ -144,11 +147,16 @@ class WindowWorker:
         layers[here], final[here] = layers[first[here] - start], final[first[here] - start]
         return self.store.write_shard(start, layers, final)
 
+    def _kept(self, vectors: LayerVectors) -> Tensor:
+        """Return the vectors of the layers to store."""
+        every = vectors.layers.shape[1] == len(self.form.kept)
+        return vectors.layers if every else vectors.layers[:, list(self.form.kept)]
+
     def _checked(self, vectors: LayerVectors) -> WindowVectors:
         """Return vectors in the stored number format; refuse infinite or undefined values."""
         dtype = self.form.dtype
         with np.errstate(over="ignore"):
-            layers = vectors.layers.numpy().astype(dtype, copy=False)
+            layers = self._kept(vectors).numpy().astype(dtype, copy=False)
             final = vectors.final.numpy().astype(dtype, copy=False)
         for name, array in (("vectors of the layers", layers), ("final vectors", final)):
             if not np.isfinite(array).all():

@@ -53,6 +53,7 @@ class Embedding:
             "tokens": inventory.tokens,
             "at_max_length": inventory.truncated,
             "layers": len(self.encoder.layer_names),
+            "stored_layers": self.plan.settings.layers,
             "bytes": self.plan.n_bytes,
             "dtype": self.plan.settings.dtype,
             "key": self.plan.key,

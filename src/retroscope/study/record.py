@@ -117,7 +117,7 @@ def _caveats(plan: StudyPlan, context: Context, measured: Mapping[str, Sequence[
 
 def _cut_texts(plan: StudyPlan, context: Context) -> list[str]:
     """Warn of texts that reach the maximum length or have equal tokens, for every model that encodes them."""
-    if not any(step.planned and step.analysis.reads_vectors and step.reads(context) for step in plan.steps):
+    if not any(step.planned and step.analysis.vectors and step.reads(context) for step in plan.steps):
         return []
     on = "" if context.first else f"{context.collection.name}: "
     return [

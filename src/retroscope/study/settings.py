@@ -1,12 +1,12 @@
 """Convert a study's settings to and from values and YAML: first shared settings, then those of each analysis."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from retroscope.analyses import analyses
-from retroscope.analyses.analysis import Analysis
+from retroscope.analyses.analysis import Analysis, VectorsRead
 from retroscope.errors import SettingsError, excerpt, listed
 from retroscope.files.documents import impersonal
 from retroscope.inputs.settings import StudySettings
@@ -40,6 +40,12 @@ def check(settings: StudySettings) -> None:
         settings_of(settings, analysis)
 
 
+def certain_analyses(settings: StudySettings) -> list[Analysis]:
+    """Return the analyses that are measured whatever models and collections the study has."""
+    measured = (one for one in analyses().values() if one.instrument and not one.optional_input)
+    return [one for one in measured if settings_of(settings, one) is not None]
+
+
 def refuse_left_out(settings: StudySettings) -> None:
     """Refuse a comparison that leaves out a required analysis.
 
@@ -53,6 +59,22 @@ def refuse_left_out(settings: StudySettings) -> None:
                 where=f"{analysis.name}: null",
                 fix=f"remove `{analysis.name}: null`",
             )
+
+
+def refuse_missing_layers(settings: StudySettings, measured: Iterable[Analysis]) -> None:
+    """Refuse to store only some layers for analyses that read them all.
+
+    Raises:
+        SettingsError: if there is such an analysis.
+    """
+    readers = [one.name for one in measured if one.vectors == VectorsRead.LAYERS]
+    if readers and settings.extraction.layers is not None:
+        layers = ", ".join(map(str, settings.extraction.layers)) or "none, only the final vectors"
+        raise SettingsError(
+            f"not all layers would be stored ({layers}), but these analyses read all: {', '.join(readers)}",
+            where="extraction.layers",
+            fix="leave out --store-layers (extraction.layers: null), or these analyses",
+        )
 
 
 def complete(settings: StudySettings) -> StudySettings:

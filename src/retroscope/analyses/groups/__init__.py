@@ -3,7 +3,7 @@
 The effect on retrieval, group by group, where the collection names groups.
 """
 
-from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter, VectorsRead
 from retroscope.analyses.groups.question import WHICH
 
 
@@ -33,7 +33,7 @@ ANALYSIS = Analysis(
     reporter=_reporter,
     phase=Phase.SEARCH,
     needs=("retrieval",),
-    reads_vectors=False,
+    vectors=VectorsRead.NONE,
     optional_input="groups",
     answers=(WHICH,),
 )

@@ -3,7 +3,16 @@
 Every head is estimated to first order; the top ones are ablated exactly.
 """
 
-from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
+from retroscope.analyses.analysis import (
+    LEFT_OUT,
+    STANDARD,
+    Analysis,
+    AnalysisSize,
+    Instrument,
+    Phase,
+    Reporter,
+    VectorsRead,
+)
 
 
 def _settings() -> type:
@@ -34,7 +43,7 @@ ANALYSIS = Analysis(
     sizes=(AnalysisSize(None, LEFT_OUT), AnalysisSize({"limit": 48, "top": 4, "passages": 250}, 1.41), STANDARD),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,
-    reads_vectors=False,
+    vectors=VectorsRead.NONE,
     reads_negatives=True,
     on_request=True,
 )

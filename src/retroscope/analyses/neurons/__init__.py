@@ -3,7 +3,16 @@
 Every FFN neuron is attributed; ablation tests whether retrieval needs the top ones.
 """
 
-from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
+from retroscope.analyses.analysis import (
+    LEFT_OUT,
+    STANDARD,
+    Analysis,
+    AnalysisSize,
+    Instrument,
+    Phase,
+    Reporter,
+    VectorsRead,
+)
 
 
 def _settings() -> type:
@@ -44,6 +53,6 @@ ANALYSIS = Analysis(
     ),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,
-    reads_vectors=False,
+    vectors=VectorsRead.NONE,
     reads_negatives=True,
 )

@@ -1,6 +1,15 @@
 """Activation patching: put activations of clean queries into runs on corrupted queries, and measure the margin."""
 
-from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
+from retroscope.analyses.analysis import (
+    LEFT_OUT,
+    STANDARD,
+    Analysis,
+    AnalysisSize,
+    Instrument,
+    Phase,
+    Reporter,
+    VectorsRead,
+)
 
 
 def _settings() -> type:
@@ -31,7 +40,7 @@ ANALYSIS = Analysis(
     sizes=(AnalysisSize(None, LEFT_OUT), AnalysisSize({"limit": 32}, 1.41), STANDARD),
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,
-    reads_vectors=False,
+    vectors=VectorsRead.NONE,
     reads_negatives=True,
     on_request=True,
 )

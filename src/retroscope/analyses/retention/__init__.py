@@ -3,7 +3,7 @@
 Facts are read from the states of both models, and compared with what is retrieved.
 """
 
-from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter, VectorsRead
 
 
 def _settings() -> type:
@@ -33,6 +33,6 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     reporter=_reporter,
     phase=Phase.INTERVENTIONS,
-    reads_vectors=False,
+    vectors=VectorsRead.NONE,
     on_request=True,
 )

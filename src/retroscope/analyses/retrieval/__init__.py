@@ -3,7 +3,7 @@
 Every judged query is searched with the final vectors.
 """
 
-from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, NoSettings, Phase, Reporter, VectorsRead
 from retroscope.analyses.questions import Question
 
 
@@ -31,6 +31,7 @@ ANALYSIS = Analysis(
     settings=_settings,
     instrument=_instrument,
     phase=Phase.SEARCH,
+    vectors=VectorsRead.FINAL,
     reporter=_reporter,
     every_collection=True,
     required=True,

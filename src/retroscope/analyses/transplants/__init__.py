@@ -3,7 +3,16 @@
 Weights of one model are transplanted into the other.
 """
 
-from retroscope.analyses.analysis import LEFT_OUT, STANDARD, Analysis, AnalysisSize, Instrument, Phase, Reporter
+from retroscope.analyses.analysis import (
+    LEFT_OUT,
+    STANDARD,
+    Analysis,
+    AnalysisSize,
+    Instrument,
+    Phase,
+    Reporter,
+    VectorsRead,
+)
 
 
 def _settings() -> type:
@@ -45,6 +54,6 @@ ANALYSIS = Analysis(
     phase=Phase.INTERVENTIONS,
     reporter=_reporter,
     every_collection=True,
-    reads_vectors=False,
+    vectors=VectorsRead.NONE,
     over_trainings=True,
 )

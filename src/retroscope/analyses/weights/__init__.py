@@ -3,7 +3,7 @@
 Every tensor of both models is compared; no data are needed.
 """
 
-from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter
+from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter, VectorsRead
 
 DIFF = "diff.json"  # what `retroscope diff` writes beside its page
 
@@ -35,5 +35,5 @@ ANALYSIS = Analysis(
     instrument=_instrument,
     phase=Phase.WEIGHTS,
     reporter=_reporter,
-    reads_vectors=False,
+    vectors=VectorsRead.NONE,
 )

@@ -10,7 +10,7 @@ from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import shared as o
 from retroscope.cli.options.run import EngineOptions, chosen_engine
-from retroscope.cli.values import given, model_values
+from retroscope.cli.values import given, model_values, stored_layers
 
 EXAMPLE = "retroscope embed facebook/contriever --pooling mean --texts texts.txt --out runs/vectors"
 
@@ -71,16 +71,22 @@ def run(
     models: EncoderOptions,
     engine: EngineOptions,
     printed: PrintOptions,
+    store_layers: o.StoreLayers = None,
     protocol: o.ProtocolOption = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
 ) -> None:
     """Write the vectors of every text at every layer.
 
-    The output is a zarr group; its array `vectors` holds pooled vectors with the dimensions (text, layer, dim).
+    The output is a zarr group; its array `vectors` holds pooled vectors with the dimensions (text, layer, dim),
+    and its array `final` the vectors with which the retriever searches, (text, out).
     Repeat the command to compute what is missing after an interruption.
     """
-    values: o.SettingValues = {"after": model_values(model, models.values()), "protocol": protocol}
+    values: o.SettingValues = {
+        "after": model_values(model, models.values()),
+        "protocol": protocol,
+        "extraction.layers": stored_layers(store_layers),
+    }
 
     from retroscope.cli.resolve import resolve
     from retroscope.cli.terminal import claimed, emit, note, say

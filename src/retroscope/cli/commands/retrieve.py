@@ -9,7 +9,7 @@ from retroscope.cli.options.run import RunOptions
 from retroscope.cli.studies import carry_out_study
 from retroscope.cli.switches import all_but
 from retroscope.cli.values import measures as measures_of
-from retroscope.cli.values import model_values
+from retroscope.cli.values import model_values, stored_layers
 
 EXAMPLE = "retroscope retrieve facebook/contriever --pooling mean --data beir:data/nq --out runs/contriever"
 
@@ -28,6 +28,7 @@ def run(
     protocol: o.ProtocolOption = None,
     measures: o.Measures = None,
     layers: Layers = False,
+    store_layers: o.StoreLayers = None,
 ) -> None:
     """Measure how well a retriever finds the relevant passages.
 
@@ -40,5 +41,6 @@ def run(
         "protocol": protocol,
         "measures": measures_of(measures),
         "random_weights": False,
+        "extraction.layers": stored_layers(store_layers),
     }
     carry_out_study(values, all_but("retrieval", *(("layers",) if layers else ())), options, output)

@@ -148,6 +148,18 @@ DryRun = Annotated[bool, option("--dry-run", help="Print the plan of the run, wi
 Json = Annotated[bool, option("--json", help="Print one JSON document, and nothing else, on standard output")]
 
 
+StoreLayers = Annotated[
+    str | None,
+    option(
+        "--store-layers",
+        help="Layers whose vectors are stored: final (only the final vectors), or numbers in ascending order, e.g. "
+        "0,6,12; the final vectors are always stored",
+        metavar="LAYERS",
+        default="all",
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Options of loading models: pooling, length, prompts, similarity and device."""

@@ -23,7 +23,7 @@ from retroscope.inputs.pairing import distinct_collections
 from retroscope.inputs.settings import StudySettings
 from retroscope.study.planning.models import checked_models, other_names, refuse_unloaded
 from retroscope.study.planning.plan_text import collection_document, collection_lines, time_lines, tower_lines
-from retroscope.study.settings import as_values, complete, refuse_left_out, settings_of
+from retroscope.study.settings import as_values, complete, refuse_left_out, refuse_missing_layers, settings_of
 from retroscope.typesetting.subject import MODEL, RefusedFacts
 
 # Seconds of the statistics of one analysis on one collection, its page and figures, by benchmarks/plan.py: in all, and
@@ -215,6 +215,7 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
             )
     final = tuple(sorted(_after_the_first(steps), key=lambda step: step.analysis.phase))
     planned = [step for step in final if step.planned]
+    refuse_missing_layers(context.settings, {step.analysis.name: step.analysis for step in planned}.values())
     towers: list[TowerWork] = []
     contexts: list[Context] = []
     for number, collection in enumerate(collections):
@@ -228,7 +229,7 @@ def _plan(context: Context, collections: tuple[Collection, ...], asked: Sequence
 
 def _to_encode(context: Context, steps: Sequence[Step]) -> dict[str, Retriever]:
     """Map roles to the retrievers whose texts are encoded for this collection."""
-    reads = any(step.analysis.reads_vectors for step in steps)
+    reads = any(step.analysis.vectors for step in steps)
     shared = encoded_retrievers(context, _random_weights(steps, context)) if reads else {}
     own = [step.planned.encodes for step in steps if step.planned and step.reads(context)]
     return shared | {role: one for encodes in own for role, one in encodes.items()}
