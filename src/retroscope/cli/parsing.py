@@ -30,7 +30,10 @@ class Command(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                sections.setdefault(_heading(parameter), []).append(record)
+                heading = _heading(parameter)
+                if heading == ARGUMENTS:  # typer adds the Python type
+                    record = (record[0].partition(" <")[0], record[1])
+                sections.setdefault(heading, []).append(record)
         general = sections.pop(OPTIONS)
         for heading, records in {**sections, OPTIONS: general}.items():
             if records:
