@@ -46,13 +46,15 @@ class VectorStore:
     @property
     def depth(self) -> int:
         """Return the number of layers 0 .. L of the model, each counted once, whether stored or not."""
-        return len(self.attributes["layer_names"])
+        if "stored_layers" in self.group.attrs:
+            return len(self.attributes["layer_names"])
+        stored: int = self.vectors.shape[1]
+        return (stored + 1) // 2 if self.normed else stored
 
     @property
     def stored_layers(self) -> tuple[int, ...]:
         """Return the numbers of the layers that are stored, in ascending order."""
-        named = self.attributes.get("stored_layers")
-        return tuple(range(self.depth)) if named is None else tuple(named)
+        return tuple(self.attributes.get("stored_layers", range(self.depth)))
 
     @property
     def complete(self) -> bool:
