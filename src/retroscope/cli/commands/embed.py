@@ -35,7 +35,7 @@ class EncoderOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """The texts, the tower that encodes them, and the output folder."""
+    """The texts, the tower that encodes them, the output folder, and the layers in it."""
 
     texts: Annotated[
         Path, option("--texts", help="File of the texts to embed: one text per line, UTF-8", metavar="FILE")
@@ -54,6 +54,7 @@ class TextOptions:
         option("--tower", help="Tower of the model whose prompt and weights are used: query or passage", metavar="NAME",
                default="passage", known=names.TOWERS, kind="tower"),
     ] = "passage"  # fmt: skip
+    store_layers: o.StoreLayers = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,6 @@ def run(
     models: EncoderOptions,
     engine: EngineOptions,
     printed: PrintOptions,
-    store_layers: o.StoreLayers = None,
     protocol: o.ProtocolOption = None,
     settings: o.SettingsFile = None,
     assignments: o.Set = None,
@@ -85,7 +85,7 @@ def run(
     values: o.SettingValues = {
         "after": model_values(model, models.values()),
         "protocol": protocol,
-        "extraction.layers": stored_layers(store_layers),
+        "extraction.layers": stored_layers(source.store_layers),
     }
 
     from retroscope.cli.resolve import resolve

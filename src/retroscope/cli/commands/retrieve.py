@@ -1,5 +1,6 @@
 """`retroscope retrieve MODEL --data SPEC`: measure one model's retrieval."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from retroscope.cli.defaults import option
@@ -13,9 +14,15 @@ from retroscope.cli.values import model_values, stored_layers
 
 EXAMPLE = "retroscope retrieve facebook/contriever --pooling mean --data beir:data/nq --out runs/contriever"
 
-Layers = Annotated[
-    bool, option("--layers", help="Search with the vectors of every layer, too, not only with the final vectors")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions:
+    """The layers whose vectors are searched, and those whose vectors are stored."""
+
+    layers: Annotated[
+        bool, option("--layers", help="Search with the vectors of every layer, too, not only with the final vectors")
+    ] = False
+    store_layers: o.StoreLayers = None
 
 
 @flat()
@@ -23,12 +30,11 @@ def run(
     model: o.ModelArgument,
     data: o.DataOptions,
     models: o.ModelOptions,
+    by_layer: LayerOptions,
     options: RunOptions,
     output: o.OutputOptions,
     protocol: o.ProtocolOption = None,
     measures: o.Measures = None,
-    layers: Layers = False,
-    store_layers: o.StoreLayers = None,
 ) -> None:
     """Measure how well a retriever finds the relevant passages.
 
@@ -41,6 +47,6 @@ def run(
         "protocol": protocol,
         "measures": measures_of(measures),
         "random_weights": False,
-        "extraction.layers": stored_layers(store_layers),
+        "extraction.layers": stored_layers(by_layer.store_layers),
     }
-    carry_out_study(values, all_but("retrieval", *(("layers",) if layers else ())), options, output)
+    carry_out_study(values, all_but("retrieval", *(("layers",) if by_layer.layers else ())), options, output)
