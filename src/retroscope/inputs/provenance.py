@@ -4,15 +4,15 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
+from retroscope.collection.records import NegativesRecipe
 from retroscope.encoders.checks.proofs import LoadingProof, SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.recipe import RecipeFacts
@@ -77,13 +77,17 @@ def self_test_facts(test: SelfTest) -> SelfTestFacts:
 
 def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> CollectionRecord:
     """Return the facts of a collection and of the search for its hard negatives, as JSON-like values."""
-    mined: dict[str, Any] = {}
+    mined = NegativesRecipe()
     if negatives is not None:
         mined = {
             **negatives.recipe,
             "choices": len(negatives.candidates),
             "short": negatives.short,
-            "left_out": asdict(negatives.left_out),
+            "left_out": {
+                "with_answer": negatives.left_out.with_answer,
+                "of_same_text": negatives.left_out.of_same_text,
+                "answered": negatives.left_out.answered,
+            },
         }
     return {
         "name": collection.name,

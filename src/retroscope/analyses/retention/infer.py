@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from retroscope.analyses.retention.result import (
     FactControl,
     FactShare,
     Retained,
+    RetentionFacts,
     RetentionResult,
 )
 from retroscope.analyses.section import Reading
@@ -58,7 +60,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionRes
         consistency=consistency.agg(["mean", "size"]).reset_index(),
         associations=tuple(_associations(cells, measurement)),
         strata=pd.DataFrame(_strata(cells)),
-        about=measurement.facts,
+        about=cast(RetentionFacts, measurement.facts),
     )
 
 
