@@ -1,12 +1,11 @@
 """Tables of activation patching."""
 
-import math
 from typing import Any
 
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
-from retroscope.numbers import MISSING, interval, p_number, signed
+from retroscope.numbers import interval, p_number, percent_interval, signed
 from retroscope.typesetting.latex import PaperTable
 
 MOST = 40  # rows of the page's table; the files have all
@@ -64,6 +63,4 @@ def _totals(one: SidePatches) -> PaperTable:
 
 
 def _share(row: "pd.Series[Any]", name: str) -> str:
-    if math.isnan(row[name]):
-        return MISSING
-    return f"{row[name]:.2f} {interval(row[f'{name}_low'], row[f'{name}_high'], effect=True)}"
+    return percent_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])

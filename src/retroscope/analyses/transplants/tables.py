@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
-from retroscope.numbers import MISSING, count, exact_percent, interval, marks, p_number, p_value, score, signed
+from retroscope.numbers import count, exact_percent, interval, marks, p_number, p_value, percent_interval, score, signed
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -42,11 +42,7 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
 
 
 def _share(row: "pd.Series[Any]") -> str:
-    return (
-        MISSING
-        if row["share"] != row["share"]
-        else f"{row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
-    )
+    return percent_interval(row["share"], row["share_low"], row["share_high"])
 
 
 def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
-from retroscope.numbers import count, exact_percent, interval, score, signed, tied_p
+from retroscope.numbers import count, exact_percent, interval, percent_interval, score, signed, tied_p
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
@@ -174,17 +174,14 @@ def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     if found.empty:
         return
     row = found.iloc[0]
-    together = interval(row["share_low"], row["share_high"])
+    together = percent_interval(row["share"], row["share_low"], row["share_high"])
     apart = row["share_low"] > 1 or row["share_high"] < 1
     end = (
-        ("blocks interact, so shares of single blocks do not add up to 1")
+        "blocks interact, so shares of single blocks do not add up to 100 %"
         if apart
         else "no significant interaction between blocks"
     )
-    text = (
-        f"The effects of all single blocks add up to {row['share']:.2f} {together} times the effect of all weights: "
-        f"{end}."
-    )
+    text = f"The effects of all single blocks add up to {together} of the effect of all weights: {end}."
     number = Estimate("of the total effect", row["share"], row["share_low"], row["share_high"], kind=Kind.SHARE)
     yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.sum", estimate=number, figure="transplants")
 
@@ -219,8 +216,8 @@ def _tested(row: "pd.Series[Any]") -> str:
 
 def _share(row: "pd.Series[Any]") -> str:
     """State a transplant's share of the total effect; "" if that effect is not significant."""
-    share = f", share {row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
-    return "" if math.isnan(row["share"]) else share
+    share = percent_interval(row["share"], row["share_low"], row["share_high"])
+    return "" if math.isnan(row["share"]) else f", share {share}"
 
 
 def _pair(name: str) -> str:
