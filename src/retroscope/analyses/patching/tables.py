@@ -21,20 +21,20 @@ def patching_tables(result: PatchingResult) -> dict[str, PaperTable]:
 
 
 def _patches(one: SidePatches) -> PaperTable:
-    found = one.table.sort_values(["carries", "share"], ascending=False).head(MOST)
+    table = one.table.sort_values(["carries", "share"], ascending=False).head(MOST)
     frame = pd.DataFrame(
         {
-            "corruption": found["corruption"],
-            "tokens": found["tokens"],
-            "component": found["component"],
-            "share": [_share(row, "share") for _, row in found.iterrows()],
-            "own": [signed(v) for v in found["own"]],
-            "random": [signed(v) for v in found["random"]],
-            "p (own, random)": [p_number(p) for p in found["p"]],
-            "other's share": [_share(row, "other_share") for _, row in found.iterrows()],
-            "exchange": [_share(row, "exchange_share") for _, row in found.iterrows()],
-            "p (other, random)": [p_number(p) for p in found["p_other_beyond"]],
-            "p (other, own)": [p_number(p) for p in found["p_other"]],
+            "corruption": table["corruption"],
+            "tokens": table["tokens"],
+            "component": table["component"],
+            "share": [_share(row, "share") for _, row in table.iterrows()],
+            "own": [signed(v) for v in table["own"]],
+            "random": [signed(v) for v in table["random"]],
+            "p (own, random)": [p_number(p) for p in table["p"]],
+            "other's share": [_share(row, "other_share") for _, row in table.iterrows()],
+            "exchange": [_share(row, "exchange_share") for _, row in table.iterrows()],
+            "p (other, random)": [p_number(p) for p in table["p_other_beyond"]],
+            "p (other, own)": [p_number(p) for p in table["p_other"]],
         }
     )
     note = (
@@ -49,14 +49,14 @@ def _patches(one: SidePatches) -> PaperTable:
 
 
 def _totals(one: SidePatches) -> PaperTable:
-    found = one.totals
+    totals = one.totals
     frame = pd.DataFrame(
         {
-            "corruption": found["corruption"],
-            "margin: clean - corrupted (SD)": [signed(v) for v in found["clean_less_corrupted"]],
-            "interval": [interval(r["low"], r["high"], effect=True) for _, r in found.iterrows()],
-            "p": [p_number(p) for p in found["p"]],
-            "queries": found["n"].astype(int),
+            "corruption": totals["corruption"],
+            "margin: clean - corrupted (SD)": [signed(v) for v in totals["clean_less_corrupted"]],
+            "interval": [interval(r["low"], r["high"], effect=True) for _, r in totals.iterrows()],
+            "p": [p_number(p) for p in totals["p"]],
+            "queries": totals["n"].astype(int),
         }
     )
     return PaperTable(frame, f"What corrupted queries lose in {one.name}", "", tuple(frame.columns[1:]))

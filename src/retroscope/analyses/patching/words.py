@@ -36,7 +36,7 @@ def _at(side: str) -> str:
 def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
     """State by how much each corruption of the query lowers the margin."""
     level = 1 - result.level
-    said = "; ".join(
+    changes = "; ".join(
         f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
         f"{interval(-row['high'], -row['low'], effect=True)}, corrected {tied_p(row['p'])}"
         for _, row in one.totals.iterrows()
@@ -48,7 +48,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         largest["p"], int(largest["n"]),
     )  # fmt: skip
     none = "" if len(shown) else " No change is significant, so there is no loss to recover."
-    text = f"Corrupting the query{_at(side)} changes the margin: {said}.{none}"
+    text = f"Corrupting the query{_at(side)} changes the margin: {changes}.{none}"
     state = State.SIGNIFICANT if len(shown) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"corrupted.{side}", estimate=number)
 
@@ -134,13 +134,14 @@ def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     if one.random.empty:
         return
     mean = float(one.random["share"].mean())
-    said = "; ".join(
+    shares = "; ".join(
         f"{row['donor']}, {row['corruption']}, {row['tokens']}: {percent(row['share'])} "
         f"(largest {percent(row['largest'])})"
         for _, row in one.random.iterrows()
     )
     text = (
-        f"Random changes of equal size{_at(side)} recover this share of the margin on average over components: {said}."
+        f"Random changes of equal size{_at(side)} recover this share of the margin on average over components: "
+        f"{shares}."
     )
     control = "random patches" + (f" ({side})" if side != MODEL else "")
     number = Estimate("of the margin lost, random changes", mean, kind=Kind.SHARE)

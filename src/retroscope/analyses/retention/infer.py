@@ -96,8 +96,8 @@ class _Cells:
         """Return the mean of the values that `kept` selects, its interval, and their number; NaN if there are none."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
-        found = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
-        return float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0])
+        estimate = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
+        return float(estimate.mean[0]), float(estimate.low[0]), float(estimate.high[0]), int(estimate.n[0])
 
     def frequent(self, kept: np.ndarray) -> float:
         """Return the P@1 of always answering a relation's most frequent object, for the facts that `kept` selects."""
