@@ -158,12 +158,12 @@ def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
 def truncation_caveats(side: str, towers: Mapping[str, TextCounts]) -> list[str]:
     """Return warnings about texts that reach the maximum length (and may be cut), and texts with equal tokens."""
     same = {tower: towers[tower]["texts"] - towers[tower]["distinct"] for tower in ("query", "passage")}
-    said = [
+    caveats = [
         f"{side}: {n} {tower} texts repeat another's tokens: equal vectors, under other ids"
         for tower, n in same.items()
         if n
     ]
-    return said + [
+    return caveats + [
         f"{side}: {towers[tower]['at_max_length']} of {towers[tower]['texts']} {tower} texts fill the maximum of "
         f"{towers[tower]['recipe']['max_length']} tokens, so their ends may be cut"
         for tower in ("query", "passage")
