@@ -163,7 +163,8 @@ them, but without a rate over many simulated studies:
 
 {LACKING}
 
-- **Control** names the control that must fail, and the value that it gives. A control that cannot fail proves nothing.
+- **Control** names the negative control, which must fail. A control that cannot fail proves nothing.
+- **Result** compares the value of the control with that of the statement as the report makes it.
 - **False** is the share of simulated studies ({studies} or {3 * studies // 4} in most rows) in which the statement was
   made although it was false. The nominal share of false statements is {NOMINAL:.2f}. In brackets is the
   95 % interval of the simulation (Clopper and Pearson), then the number of studies.
@@ -181,7 +182,7 @@ The numbers of this page were measured with Python {platform.python_version()} o
 
 def table(rows: Sequence[Proof]) -> str:
     """Return the rows as Markdown."""
-    head = ("statement", "control, which must fail", "it gives", "false", "power (planted)", "coverage", "checked by")
+    head = ("statement", "control (must fail)", "result", "false", "power (planted)", "coverage", "checked by")
     lines = [head, ("---",) * len(head)]
     for row in rows:
         power = f"{row.power} ({row.planted})" if row.power else "-"

@@ -67,5 +67,6 @@ def test_chosen_fractions_have_all_digits_and_intervals_whole_per_cents() -> Non
     chosen = {0.95: "95 %", 1 - 0.05: "95 %", 0.9995: "99.95 %", 0.001: "0.1 %"}
     assert {part: numbers.exact_percent(part) for part in chosen} == chosen
     assert numbers.percent_interval(0.0904, -0.004, 0.31) == "9 % [0, 31]"
+    assert numbers.percent_interval(math.nan, math.nan, math.nan) == "n/a"
     assert numbers.percent(0.12, effect=True) == "+12 %"
     assert numbers.percent(-0.12, effect=True) == "-12 %"

@@ -80,15 +80,15 @@ def beyond(null: Sequence[Compared], planted: Sequence[Compared], leaking: Seque
     control = float(np.mean(leaking))
     return Proof(
         instrument="Baselines: the retriever differs from the best variant of the frozen backbone",
-        control="variants chosen, and heads trained, on the test queries themselves",
-        reads=f"the retriever falls short, though equal, in {short(control)} of the studies; "
-        f"with folds a difference is claimed in {short(own.value)}",
+        control="The best variant is chosen, and the heads are trained, on the test queries",
+        reads=f"An equal retriever is reported as worse in {short(control)} of the studies; with separate folds, a "
+        f"difference is reported in {short(own.value)}",
         failed=control > 0.5 > own.value,
         false=own,
         power=rate(one.claims() and one.left(UNTRAINED, "effect") > 0 for one in planted),
-        planted=f"{MEASURE} {truth:+.3f} beyond a hidden layer, {QUERIES} queries",
+        planted=f"{MEASURE} {truth:+.3f} over the best variant, a hidden layer, {QUERIES} queries",
         coverage=rate(inside),
-        held_against="planted poolings, layers, whitening, maps are the ones chosen (tests/analyses/test_baselines.py)",
+        held_against="planted poolings, layers, whitening and maps are chosen (tests/analyses/test_baselines.py)",
     )
 
 
@@ -97,9 +97,10 @@ def share(null: Sequence[Compared], planted: Sequence[Compared], truth: float) -
     stated = [row for one in planted if one.gained and np.isfinite((row := shares_of(one))["low"])]
     wrong = float(np.mean([np.isfinite(shares_of(one)["low"]) for one in null]))
     return Proof(
-        instrument="Baselines: share of the gain that the best variant of the backbone does not reach",
-        control="a retriever equal to its backbone: there is no gain, and no share of it",
-        reads=f"a share with an interval in {short(wrong)} of the studies ({short(ALPHA)} at the level of the test)",
+        instrument="Baselines: share of the gain that no variant of the backbone reaches",
+        control="A retriever equal to its backbone, so that there is no gain to share",
+        reads=f"A share with an interval is reported in {short(wrong)} of the studies (expected: {short(ALPHA)}, the "
+        "level of the test)",
         failed=wrong < 2 * ALPHA,
         false=None,
         power=None,
@@ -122,15 +123,16 @@ def alike(null: Sequence[Compared], planted: Sequence[Compared]) -> Proof:
     plain = float(np.mean([one.gained for one in by_choice]))
     best = float(np.mean([one.claims("alike") for one in by_choice]))
     return Proof(
-        instrument="Baselines: retrieval changed, both models at their best",
-        control="the backbone as compared, whose best layer is a lower one, and a retriever no better than that layer",
-        reads=f"a gain in {short(plain)} of the studies; with the best of each {short(best)}",
+        instrument="Baselines: the best variants of both models differ in retrieval",
+        control="The backbone's last layer, compared with a retriever that is no better than the backbone's best layer",
+        reads=f"A gain is reported in {short(plain)} of the studies; with the best variants of both models, in "
+        f"{short(best)}",
         failed=plain > 0.5 > best,
         false=own,
         power=rate(one.claims("alike") for one in planted),
-        planted=f"noise {BETTER[-1]} for {NOISE}, {QUERIES} queries",
+        planted=f"standard deviation of the noise {BETTER[-1]} instead of {NOISE}, {QUERIES} queries",
         coverage=None,
-        held_against="two calls of one function, the models exchanged (tests/analyses/test_baselines.py)",
+        held_against="both models compared by the same function, in both orders (tests/analyses/test_baselines.py)",
     )
 
 
@@ -139,14 +141,14 @@ def shuffled(studies: int) -> Proof:
     apart = [finds_shuffled(seed, leak=False) for seed in range(studies)]
     leaky = [finds_shuffled(seed, leak=True) for seed in range(max(1, studies // 4))]
     return Proof(
-        instrument="Baselines: alarm, the linear head finds the shuffled judgments that it learned",
-        control="heads trained on the queries that they answer",
-        reads=f"alarm in {short(float(np.mean(leaky)))} of the studies; with separate folds in "
+        instrument="Baselines: alarm, the linear head reproduces the shuffled judgments that it was trained on",
+        control="The heads are trained on the queries that they are tested on",
+        reads=f"The alarm is raised in {short(float(np.mean(leaky)))} of the studies; with separate folds, in "
         f"{short(float(np.mean(apart)))}",
         failed=float(np.mean(leaky)) > 0.5 > float(np.mean(apart)),
         false=rate(apart),
         power=rate(leaky),
-        planted=f"a leak of all test queries, {QUERIES} queries",
+        planted=f"all test queries are in the training data, {QUERIES} queries",
         coverage=None,
         held_against="ridge regression by normal equations (tests/retrieval/test_linear_head.py)",
     )

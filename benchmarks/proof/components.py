@@ -74,22 +74,22 @@ def carrying(null: Sequence[Heads], planted: Sequence[Heads], varied: Sequence[b
     harm = float(np.mean([harms(one.table) for one in null]))
     found = [one.table.loc[TOP[0]] for one in planted]
     return Proof(
-        instrument="Heads: a head carries the margin, more than the heads of its layer that were drawn do on average",
-        control="a head that does what the heads of its layer do",
-        reads=f"claimed in {short(own.value)} of the studies; without the other heads {short(harm)} would be. Where "
-        f"heads differ by {VARIED:g} SD, one of {len(TOP)} that are no different from the others is beyond the average "
-        f"of three in {short(float(np.mean(varied)))}",
+        instrument="Heads: a head carries the margin, and more than the mean of random heads of its layer",
+        control="A head with the same effect as the other heads of its layer",
+        reads=f"The statement is made in {short(own.value)} of the studies; without the comparison with other heads, "
+        f"it would be made in {short(harm)}. If the effects of heads vary by {VARIED:g} SD, one of {len(TOP)} heads "
+        f"without a special effect exceeds the mean of three others in {short(float(np.mean(varied)))}",
         failed=harm > 0.5 > own.value,
         false=own,
         power=rate(bool(row["carries"]) for row in found),
-        planted=f"{EXTRA:+.1f} SD beyond the others, {TESTED} queries",
+        planted=f"{EXTRA:+.1f} SD beyond the other heads, {TESTED} queries",
         coverage=rate(
             one.table.loc[head, "beyond_low"] <= truth <= one.table.loc[head, "beyond_high"]
             for some, first in ((null, 0.0), (planted, EXTRA))
             for one in some
             for head, truth in zip(TOP, (first, 0.0, 0.0, 0.0), strict=True)
         ),
-        held_against="a head that was made to copy a word (tests/analyses/test_heads_analysis.py)",
+        held_against="a head that was built to copy a word (tests/analyses/test_heads_analysis.py)",
     )
 
 
@@ -105,15 +105,16 @@ def together(null: Sequence[Heads], planted: Sequence[Heads]) -> Proof:
     own = rate(one.p < ALPHA and one.beyond < 0 for one in sets)
     by_queries = float(np.mean([one.p_queries < ALPHA and one.beyond < 0 for one in sets]))
     return Proof(
-        instrument="Heads: retrieval needs the top heads, more than random sets of heads",
-        control="the test over queries alone, of a set that is one more random set",
-        reads=f"claimed in {short(by_queries)} of the studies; over queries and draws {short(own.value)}",
+        instrument="Heads: retrieval needs the top heads more than random sets of heads",
+        control="A test over queries alone, for a set of heads that is another random set",
+        reads=f"The test over queries reports a difference in {short(by_queries)} of the studies; the test over "
+        f"queries and draws, in {short(own.value)}",
         failed=by_queries > 1.5 * own.value,
         false=own,
         power=rate(one.top_set.p < ALPHA and one.top_set.beyond < 0 for one in planted),
         planted=f"a loss of {short(-EXTRA)}, {TESTED} queries, {RANDOM} draws",
         coverage=None,
-        held_against="a head that was made to copy a word (tests/analyses/test_heads_analysis.py)",
+        held_against="a head that was built to copy a word (tests/analyses/test_heads_analysis.py)",
     )
 
 
@@ -124,10 +125,11 @@ def changed(null: Sequence[Heads], planted: Sequence[Heads]) -> Proof:
     own = rate(bool((table["p_corrected"] < ALPHA).any()) for table, truth in tables if not truth)
     plain = float(np.mean([bool((one.plain["p_corrected"] < ALPHA).any()) for one in null]))
     return Proof(
-        instrument="Heads: how much the margin depends on a head changed",
-        control=f"changes in the units of the scores, where one model's are {SCALE:g} times the other's",
-        reads=f"claimed, of models equal but for their scale, in {short(plain)} of the studies; in standard deviations "
-        f"{short(own.value)}",
+        instrument="Heads: fine-tuning changed the effect of a head on the margin",
+        control=f"Changes in the units of the scores, if the scores of one model are {SCALE:g} times those of the "
+        "other",
+        reads=f"For models that differ only in scale, a change is reported in {short(plain)} of the studies; in "
+        f"standard deviations, in {short(own.value)}",
         failed=plain > 0.5 > own.value,
         false=own,
         power=rate(row["p_corrected"] < ALPHA for row in found),
@@ -137,7 +139,7 @@ def changed(null: Sequence[Heads], planted: Sequence[Heads]) -> Proof:
             for table, truth in tables
             for row, (low, high) in enumerate(zip(table["ci_low"], table["ci_high"], strict=True))
         ),
-        held_against="a head that was made to copy a word (tests/analyses/test_heads_analysis.py)",
+        held_against="a head that was built to copy a word (tests/analyses/test_heads_analysis.py)",
     )
 
 
@@ -187,14 +189,16 @@ def patched(studies: int) -> Proof:
     anything = float(np.mean([bool((table["share_low"] > 0).any()) for table in null]))
     truth = (ANY + CARRIED) / WHOLE
     return Proof(
-        instrument="Patching: a component carries what was corrupted, more than a random change of its size",
-        control="the share of the margin that is recovered, without a random change of that size",
-        reads=f"above 0 in {short(anything)} of the studies, where any change recovers as much; beyond it "
-        f"{short(own.value)}",
+        instrument="Patching: a component carries the corrupted information, and more than a random change of equal "
+        "size",
+        control="The share of the margin that is recovered, without a random change for comparison",
+        reads=f"If every change recovers the same share, this share is above 0 in {short(anything)} of the studies; "
+        f"compared with a random change, in {short(own.value)}",
         failed=anything > 0.5 > own.value,
         false=own,
         power=rate(bool(row["carries"]) for row in planted),
-        planted=f"a share of {short(CARRIED / WHOLE)} beyond a random change's, {TESTED} queries, one of {COMPONENTS}",
+        planted=f"a share of {short(CARRIED / WHOLE)} beyond that of a random change, {TESTED} queries, one of "
+        f"{COMPONENTS} components",
         coverage=rate(
             [
                 *(row["share_low"] <= truth <= row["share_high"] for row in planted),
@@ -205,7 +209,7 @@ def patched(studies: int) -> Proof:
                 ),
             ]
         ),
-        held_against="a head that was made to copy a word (tests/analyses/test_patching_analysis.py)",
+        held_against="a head that was built to copy a word (tests/analyses/test_patching_analysis.py)",
     )
 
 

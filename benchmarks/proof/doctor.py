@@ -72,15 +72,16 @@ def anything(sound: Sequence[Diagnosis], faulty: Sequence[Diagnosis]) -> Proof:
 
     false, found = rate(map(alarmed, sound)), rate(map(alarmed, faulty))
     return Proof(
-        instrument="Doctor: an error or a warning of any check (but of similarities)",
-        control=f"sound pairs of {len(SOUND)} families",
-        reads=f"in {short(false.value)} of the sound pairs, in {short(found.value)} of the faulty checkpoints",
+        instrument="Doctor: any check except similarities reports an error or a warning",
+        control=f"Intact pairs of {len(SOUND)} model families",
+        reads=f"A finding is reported for {short(false.value)} of the intact pairs and for {short(found.value)} of "
+        "the faulty checkpoints",
         failed=false.value < 0.05 < found.value,
         false=false,
         power=found,
         planted=f"{len(FAULTS)} kinds of faults, in checkpoints of random weights",
         coverage=None,
-        held_against="SentenceTransformer.encode, where the folder is one (tests/study/test_doctor.py)",
+        held_against="SentenceTransformer.encode, for folders of sentence-transformers (tests/study/test_doctor.py)",
     )
 
 
@@ -89,17 +90,21 @@ def of_fault(fault: Fault, sound: Sequence[Diagnosis], faulty: Sequence[Diagnosi
     found = rate(map(fault.found, faulty))
     asked = [one for one in sound if any(f.check in fault.checks for _, f in one.findings)]
     false = rate(map(fault.found, asked)) if asked else None
-    of_sound = f"in {short(false.value)} of the sound models" if false else "no sound model has the checked part"
+    of_sound = (
+        f"The finding is reported for {short(false.value)} of the intact models and"
+        if false
+        else "No intact model has the checked part; the finding is reported"
+    )
     return Proof(
         instrument=f"Doctor: {fault.severity} on {fault.name}",
-        control=f"sound models of {len(SOUND)} families, if they have the checked part",
-        reads=f"{of_sound}; in {short(found.value)} of the faulty checkpoints",
+        control=f"Intact models of {len(SOUND)} families that have the checked part",
+        reads=f"{of_sound} for {short(found.value)} of the faulty checkpoints",
         failed=(false is None or false.value < 0.05) and found.value > 0.5,
         false=false,
         power=found,
         planted="the fault, in checkpoints of random weights",
         coverage=None,
-        held_against="the same fault by hand (tests/study/test_doctor.py)",
+        held_against="the same fault, planted by hand (tests/study/test_doctor.py)",
     )
 
 
@@ -109,13 +114,14 @@ def drawn_together(studies: int) -> Proof:
     planted = [rise(seed, DRAWN) for seed in range(studies, 2 * studies)]
     any_rise = float(np.mean([after > before for _, before, after in null]))
     return Proof(
-        instrument=f"Doctor: warning, unrelated texts moved together (mean cosine rose by more than {RISE:g})",
-        control="any rise of the mean cosine",
-        reads=f"a rise in {short(any_rise)} of the pairs with equal distributions",
+        instrument="Doctor: warning, texts on unrelated topics became more similar (the mean cosine rose by more "
+        f"than {RISE:g})",
+        control="Any rise of the mean cosine",
+        reads=f"The mean cosine rises in {short(any_rise)} of the pairs with equal distributions",
         failed=any_rise > 0.2,
         false=rate(warned for warned, _, _ in null),
         power=rate(warned for warned, _, _ in planted),
-        planted=f"mean cosine {short(COMMON)} to {short(DRAWN)}, {len(UNRELATED)} sentences",
+        planted=f"mean cosine from {short(COMMON)} to {short(DRAWN)}, {len(UNRELATED)} sentences",
         coverage=None,
         held_against="heads that add one vector to every text (tests/study/test_doctor_similarities.py)",
     )

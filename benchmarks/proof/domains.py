@@ -61,20 +61,21 @@ def words(same: list[pd.DataFrame], border: list[pd.DataFrame], other: list[pd.D
     plain, own = (float(np.mean([one.loc[WORDS, name] for one in same])) for name in ("value", "shift"))
     decided = [outcome(one.loc[WORDS, "low"], one.loc[WORDS, "high"]) for one in border]
     return Proof(
-        instrument="Domain shift: a collection is of another domain, or of the same (divergence of words)",
-        control="the divergence without the floor of two halves of one collection, of one collection and itself",
-        reads=f"{short(plain)}; beyond the floor {short(own)}",
+        instrument="Domain shift: two collections have different domains, or the same domain (divergence of words)",
+        control="The divergence of two samples of one collection, without subtracting the divergence of two halves "
+        "of one sample",
+        reads=f"The divergence is {short(plain)}; after the subtraction it is {short(own)}",
         failed=abs(own) < 0.02 < plain,
         false=rate(one != UNDECIDED for one in decided),
         power=rate(outcome(one.loc[WORDS, "low"], one.loc[WORDS, "high"]) == ANOTHER for one in other),
-        planted=f"a divergence of {short(FAR)}, the threshold {short(WORDS_THRESHOLD)}, {PASSAGES} passages; "
-        "false at the threshold itself",
+        planted=f"a divergence of {short(FAR)}, threshold {short(WORDS_THRESHOLD)}, {PASSAGES} passages; the false "
+        "statements are counted at a divergence equal to the threshold",
         coverage=rate(
             one.loc[WORDS, "low"] <= truth <= one.loc[WORDS, "high"]
             for rows, truth in ((same, 0.0), (border, WORDS_THRESHOLD), (other, FAR))
             for one in rows
         ),
-        held_against="its closed form for the words' chances",
+        held_against="its closed form for the probabilities of words",
     )
 
 
@@ -85,9 +86,9 @@ def embeddings(same: list[pd.DataFrame], other: list[pd.DataFrame]) -> Proof:
     apart = [one.loc[EMBEDDINGS] for one in other]
     gap = float(np.mean([row["shift"] - row["truth"] for row in apart]))
     return Proof(
-        instrument="Domain shift: embeddings of two collections lie apart (squared MMD)",
-        control="the biased estimate, each text beside itself, of one collection and itself",
-        reads=f"{short(biased)}; the unbiased one {short(own)}",
+        instrument="Domain shift: the embeddings of two collections differ (squared MMD)",
+        control="The biased estimate, which pairs each text with itself, for two samples of one collection",
+        reads=f"The biased estimate is {short(biased)}; the unbiased estimate is {short(own)}",
         failed=abs(own) < 0.005 < biased,
         false=rate(not one.loc[EMBEDDINGS, "low"] <= 0 <= one.loc[EMBEDDINGS, "high"] for one in same),
         power=rate(row["low"] > 0 for row in apart),
@@ -168,15 +169,16 @@ def groups(studies: int) -> Proof:
     own = rate(bool((table["p_corrected"] < ALPHA).any()) for table in null)
     alone = float(np.mean([(table["p"] < ALPHA).any() for table in null]))
     return Proof(
-        instrument="Groups of queries: fine-tuning changed retrieval of this group",
-        control="the group with the smallest p, as if it had been the only one",
-        reads=f"claimed, where nothing changed, in {short(alone)} of the studies; corrected {short(own.value)}",
+        instrument="Groups of queries: fine-tuning changed retrieval for this group",
+        control="The group with the smallest p, without correction for the number of groups",
+        reads=f"Where nothing changed, a change is reported in {short(alone)} of the studies; with the correction, "
+        f"in {short(own.value)}",
         failed=alone > 1.5 * own.value,
         false=own,
         power=rate(row["p_corrected"] < ALPHA and row["effect"] > 0 for row in planted),
-        planted=f"{MEASURE} {truth:+.3f} in one group of {SIZES[PLANTED]} queries, of {len(SIZES)} groups",
+        planted=f"{MEASURE} {truth:+.3f} in one group of {SIZES[PLANTED]} queries, among {len(SIZES)} groups",
         coverage=rate(row["ci_low"] <= truth <= row["ci_high"] for row in planted),
-        held_against="each group compared by itself (tests/analyses/test_query_groups.py)",
+        held_against="each group compared alone (tests/analyses/test_query_groups.py)",
     )
 
 

@@ -81,15 +81,17 @@ def used(null: Sequence[Erased], planted: Sequence[Erased]) -> Proof:
         for _, row in one.found.by_layer(side).iterrows()
     ]
     return Proof(
-        instrument="Erasure: retrieval uses what relevant pairs share at this layer",
-        control="directions that do what any subspace of their variance does, beside subspaces of equal rank alone",
-        reads=f"used in {short(by_rank)} of the studies; beside both kinds of subspaces {short(own.value)}",
+        instrument="Erasure: retrieval uses the directions that relevant pairs share at this layer",
+        control="Directions with the same effect as random subspaces of equal variance, compared only with random "
+        "subspaces of equal rank",
+        reads=f"Use is reported in {short(by_rank)} of the studies; compared with both kinds of subspaces, in "
+        f"{short(own.value)}",
         failed=by_rank > 0.5 > own.value,
         false=own,
         power=rate(row["use"] == USED for row, truth in found if truth == -LOSS - BY_VARIANCE),
-        planted=f"a loss of {short(LOSS)} beyond either kind, {QUERIES} queries, {DEFAULTS.draws} draws",
+        planted=f"a loss of {short(LOSS)} beyond both kinds of subspaces, {QUERIES} queries, {DEFAULTS.draws} draws",
         coverage=rate(row["ci_low"] <= truth <= row["ci_high"] for row, truth in found),
-        held_against="a direction that was made to carry relevance (tests/analyses/test_erasure.py)",
+        held_against="a direction that was built to carry relevance (tests/analyses/test_erasure.py)",
     )
 
 
@@ -100,13 +102,13 @@ def changed(null: Sequence[Erased], planted: Sequence[Erased]) -> Proof:
     by_queries = float(np.mean([one.changed for one in null]))
     return Proof(
         instrument="Erasure: fine-tuning changed how much retrieval uses the directions",
-        control="the test over queries alone, as if other subspaces could not have been drawn",
-        reads=f"changed, of models that use them alike, in {short(by_queries)} of the studies; over queries and draws "
-        f"{short(own.value)}",
+        control="A test over queries alone, which ignores that other random subspaces could have been drawn",
+        reads=f"For models with equal use, a change is reported in {short(by_queries)} of the studies; with the test "
+        f"over queries and draws, in {short(own.value)}",
         failed=by_queries > 1.5 * own.value,
         false=own,
         power=rate(bool((table["p_corrected"] < ALPHA).all()) for table, truth in tables if truth),
-        planted=f"{LOSS:+.3f}, {QUERIES} queries, {DEFAULTS.draws} draws",
+        planted=f"a change of {LOSS:+.3f}, {QUERIES} queries, {DEFAULTS.draws} draws",
         coverage=rate(
             low <= truth <= high
             for table, truth in tables
@@ -121,9 +123,10 @@ def alarm(null: Sequence[Erased], planted: Sequence[Erased]) -> Proof:
     own = rate(one.found.alarm[AFTER] < ALPHA for one in null)
     by_queries = float(np.mean([one.alarm for one in null]))
     return Proof(
-        instrument="Erasure: alarm, erasing what shuffled pairs share harms retrieval",
-        control="the test over queries alone, as if other subspaces could not have been drawn",
-        reads=f"alarm in {short(by_queries)} of the studies; over queries and draws {short(own.value)}",
+        instrument="Erasure: alarm, erasing the directions that shuffled pairs share lowers retrieval",
+        control="A test over queries alone, which ignores that other random subspaces could have been drawn",
+        reads=f"The alarm is raised in {short(by_queries)} of the studies; with the test over queries and draws, in "
+        f"{short(own.value)}",
         failed=by_queries > 2 * own.value,
         false=own,
         power=rate(one.found.alarm[AFTER] < ALPHA for one in planted),

@@ -38,9 +38,10 @@ def ablation(studies: int) -> Proof:
     over_random = float(np.mean([row["over_random"] for row in only_large]))
     confirmed = float(np.mean([row["confirmed"] for row in only_large]))
     return Proof(
-        instrument="Neurons: the top ones are confirmed by ablation",
-        control="a ranking that names large neurons, as the attribution does",
-        reads=f"confirmed in {short(confirmed)} of the studies; by random neurons alone {short(over_random)} would be",
+        instrument="Neurons: ablation confirms the top neurons",
+        control="A ranking that puts large neurons first, as the attribution does",
+        reads=f"The neurons are confirmed in {short(confirmed)} of the studies; compared only with random neurons, "
+        f"they would be confirmed in {short(over_random)}",
         failed=confirmed <= 0.1 < over_random,
         false=rate(row["confirmed"] for row in one_more),
         power=rate(row["confirmed"] for row in carrying),
@@ -77,9 +78,10 @@ def transplant(studies: int, changes: int) -> Proof:
     without = float(np.mean([row["significant"] for row in any_change]))
     own = rate(row["beats"] for row in any_change)
     return Proof(
-        instrument=f"Transplants: a block matters beyond {changes} random changes of its size",
-        control="a block that does what random changes do",
-        reads=f"claimed in {short(own.value)} of the studies; without the control {short(without)} would be",
+        instrument=f"Transplants: a block has a larger effect than {changes} random changes of equal size",
+        control="A block with the same effect as random changes",
+        reads=f"The statement is made in {short(own.value)} of the studies; without random changes, it would be made "
+        f"in {short(without)}",
         failed=own.value <= 0.1 < without,
         false=own,
         power=rate(row["beats"] for row in needed),
@@ -120,9 +122,9 @@ def share(studies: int) -> Proof:
         none.append(ratio_of_means(part, whole - 0.3))
     refused = float(np.mean([np.isnan(ratio.value) for ratio in none]))
     return Proof(
-        instrument="Share of the whole effect (transplants, localisation)",
-        control="a whole effect that is nothing: there is no share",
-        reads=f"refused in {short(refused)} of the studies (.950 at the level of the test)",
+        instrument="Share of the total effect (transplants, localisation)",
+        control="A total effect of 0, so that there is no share",
+        reads=f"No share is reported in {short(refused)} of the studies (expected: .950, by the level of the test)",
         failed=abs(refused - 0.95) < 0.04,
         false=None,
         power=None,

@@ -72,9 +72,10 @@ def overlap(null: Sequence[VocabularyResult], planted: Sequence[VocabularyResult
         tables,
         found,
         plain,
-        instrument="Vocabulary: vectors of relevant pairs decode to common words, more than shuffled pairs",
-        control="the overlap alone, where all vectors decode to the same frequent words",
-        verb="above 0",
+        instrument="Vocabulary: the vectors of relevant pairs decode to common words more often than those of "
+        "shuffled pairs",
+        control="The overlap alone, if all vectors decode to the same frequent words",
+        finding="The overlap is significantly above 0",
     )
 
 
@@ -92,9 +93,9 @@ def gain(null: Sequence[VocabularyResult], planted: Sequence[VocabularyResult]) 
         tables,
         found,
         plain,
-        instrument="Vocabulary: fine-tuning raised the overlap of relevant pairs, more than that of shuffled ones",
-        control="the change of the overlap alone, where that of all pairs rose",
-        verb="changed",
+        instrument="Vocabulary: fine-tuning raised the overlap of relevant pairs more than that of shuffled pairs",
+        control="The change of the overlap alone, if the overlap of all pairs rose",
+        finding="A change is reported",
     )
 
 
@@ -105,25 +106,25 @@ def beyond_shuffled(
     *,
     instrument: str,
     control: str,
-    verb: str,
+    finding: str,
 ) -> Proof:
     """Return the row of a claim beyond shuffled pairs, from the tables of its tests.
 
     Args:
         plain: share of the null studies in which the control makes the claim.
-        verb: what the control says in them.
+        finding: the claim of the control, as the beginning of a sentence.
     """
     own = rate(bool((table["p_corrected"] < ALPHA).any()) for table in null)
     return Proof(
         instrument=instrument,
         control=control,
-        reads=f"{verb} in {short(plain)} of the studies; beyond shuffled pairs {short(own.value)}",
+        reads=f"{finding} in {short(plain)} of the studies; compared with shuffled pairs, in {short(own.value)}",
         failed=plain > 0.5 > own.value,
         false=own,
         power=rate(bool((table["p_corrected"] < ALPHA).all()) for table in planted),
-        planted=f"a share of {short(MORE)} of {WORDS} words, {QUERIES} queries",
+        planted=f"an overlap of {short(MORE)} among {WORDS} words, {QUERIES} queries",
         coverage=rate(inside for table in planted for inside in covers(table, MORE)),
-        held_against="vectors that were made to say a word (tests/analyses/test_vocabulary.py)",
+        held_against="vectors that were built to decode to a word (tests/analyses/test_vocabulary.py)",
     )
 
 
@@ -132,15 +133,16 @@ def association(null: Sequence[VocabularyResult], planted: Sequence[VocabularyRe
     own = rate(associated(one) for one in null)
     plain = float(np.mean([one.associated[0].p < ALPHA for one in null]))
     return Proof(
-        instrument="Vocabulary: the change of overlap is associated with that of retrieval, beyond shuffled pairs",
-        control="the rank correlation alone, where the overlap of all pairs goes along with retrieval",
-        reads=f"significant in {short(plain)} of the studies; beyond shuffled pairs {short(own.value)}",
+        instrument="Vocabulary: the change of overlap correlates with the change of retrieval, beyond shuffled pairs",
+        control="The rank correlation alone, if the overlap of all pairs correlates with retrieval",
+        reads=f"The correlation is significant in {short(plain)} of the studies; compared with shuffled pairs, in "
+        f"{short(own.value)}",
         failed=plain > 0.5 > own.value,
         false=own,
         power=rate(associated(one) for one in planted),
-        planted=f"retrieval changes by {GOES_ALONG:g} SD with an SD of overlap, {QUERIES} queries",
+        planted=f"retrieval changes by {GOES_ALONG:g} SD for each SD of overlap, {QUERIES} queries",
         coverage=None,
-        held_against="planted orders of flips, and none (tests/analyses/test_vocabulary.py)",
+        held_against="planted rank orders, and none (tests/analyses/test_vocabulary.py)",
     )
 
 
@@ -196,9 +198,10 @@ def known_and_found(null: Sequence[RetentionResult], planted: Sequence[Retention
     ratios = [one.associations[1].within for one in planted]
     truth = float(np.exp(KNOWS))
     return Proof(
-        instrument="Retention: facts that the backbone knows are found more often",
-        control="the odds ratio of all facts, where frequent subjects are both known and found",
-        reads=f"above 1 in {short(crude)} of the studies; among subjects as frequent {short(own.value)}",
+        instrument="Retention: passages of facts that the backbone knows are found more often",
+        control="The odds ratio over all facts, if facts of frequent subjects are both known and found more often",
+        reads=f"The odds ratio is significantly above 1 in {short(crude)} of the studies; among equally frequent "
+        f"subjects, in {short(own.value)}",
         failed=crude > 0.5 > own.value,
         false=own,
         power=rate(one.low > 1 for one in ratios),
@@ -214,13 +217,15 @@ def other_subject(null: Sequence[RetentionResult], planted: Sequence[RetentionRe
     plain = float(np.mean([one.low > 0 for one in controls]))
     own = rate(one.failed for one in controls)
     return Proof(
-        instrument="Retention: alarm, facts are read of another subject",
-        control="answers right by accident, without the share of the relation's most frequent object",
-        reads=f"above 0 in {short(plain)} of the studies; above that share {short(own.value)}",
+        instrument="Retention: alarm, the answers are correct although the cloze names another subject",
+        control="Answers that are correct by chance, not compared with the share of the relation's most frequent "
+        "object",
+        reads=f"P@1 is significantly above 0 in {short(plain)} of the studies; compared with that share, in "
+        f"{short(own.value)}",
         failed=plain > 0.5 > own.value,
         false=own,
         power=rate(one.controls[0].failed for one in planted),
-        planted=f"P@1 {short(2 * RARE)} for {short(RARE)}, {FACTS_KNOWN} facts of {RELATIONS} relations",
+        planted=f"P@1 {short(2 * RARE)} instead of {short(RARE)}, {FACTS_KNOWN} facts of {RELATIONS} relations",
         coverage=rate(one.low <= RARE <= one.high for one in controls),
         held_against="facts of the controlled world (tests/analyses/test_retention.py)",
     )

@@ -68,12 +68,13 @@ def needed(nothing: Sequence[LocalisationResult], planted: Sequence[Localisation
     localised_blocks = [most(one) for one in planted]
     return Proof(
         instrument="Localisation: retrieval needs this block",
-        control="the interval of the block with the largest loss, as if it had been the only one",
-        reads=f"claimed, where no block matters alone, in {short(alone)} of the studies; corrected {short(own.value)}",
+        control="The interval of the block with the largest loss, without correction for the number of blocks",
+        reads=f"Where no block matters alone, an effect is reported in {short(alone)} of the studies; with the "
+        f"correction, in {short(own.value)}",
         failed=alone > 1.5 * own.value,
         false=own,
         power=rate(bool(row["significant"]) and row["place"] == NEEDED for row in localised_blocks),
-        planted=f"a loss of {short(-min(GRADED))}, the next {short(-GRADED[3])}, {QUERIES} queries",
+        planted=f"a loss of {short(-min(GRADED))}, the next largest {short(-GRADED[3])}, {QUERIES} queries",
         coverage=rate(
             row["ci_low"] <= min(GRADED) <= row["ci_high"] for row in localised_blocks if row["place"] == NEEDED
         ),
@@ -86,15 +87,16 @@ def agreement(by_luck: Sequence[LocalisationResult], knowing: Sequence[Localisat
     counted = float(np.mean([int(most(one)["agreeing"]) > 0 for one in by_luck]))
     blocks, many = len(GRADED), len(INSTRUMENTS)
     return Proof(
-        instrument="Localisation: instruments name the block that retrieval needs, more than by luck",
-        control="agreement counted without the chance that it is luck",
-        reads=f"one of {many} instruments that know nothing agrees in {short(counted)} of the studies",
+        instrument="Localisation: more instruments name the block that retrieval needs than expected by chance",
+        control="The number of instruments that agree, without its probability by chance",
+        reads=f"At least one of {many} uninformative instruments agrees in {short(counted)} of the studies",
         failed=counted > 2 * ALPHA,
         false=rate(beyond(one, "luck") for one in by_luck),
         power=rate(beyond(one, "luck") for one in knowing),
-        planted=f"{many} instruments that see the effects through noise, {blocks} blocks",
+        planted=f"{many} instruments that measure the effects with noise, {blocks} blocks",
         coverage=None,
-        held_against=f"its closed form, {short(1 - (1 - 1 / blocks) ** many)}: counted {short(counted)}",
+        held_against=f"the closed form of this probability, {short(1 - (1 - 1 / blocks) ** many)}: {short(counted)} "
+        "in the simulation",
     )
 
 
@@ -105,15 +107,18 @@ def together(studies: int) -> Proof:
     knowing = [localised(seed, MANY, names(10), 2) for seed in range(max(1, studies // 8))]
     apart, own = (float(np.mean([beyond(one, luck) for one in few])) for luck in ("luck", "luck_together"))
     return Proof(
-        instrument="Localisation: the same, where instruments move together (the answer's name permuted)",
-        control=f"the chance of independent instruments, for four copies of one and {len(GRADED)} blocks",
-        reads=f"beyond luck in {short(apart)} of the studies; with the answer's name permuted {short(own)}",
+        instrument="Localisation: the same, for dependent instruments (the transplants' block drawn at random)",
+        control="The probability for independent instruments, applied to four copies of one instrument and "
+        f"{len(GRADED)} blocks",
+        reads=f"Agreement beyond chance is reported in {short(apart)} of the studies; with the transplants' block "
+        f"drawn at random, in {short(own)}",
         failed=apart > 2 * ALPHA > own,
         false=rate(beyond(one, "luck_together") for one in many),
         power=rate(beyond(one, "luck_together") for one in knowing),
-        planted=f"all name the block, of {len(MANY)}; with fewer than 21 blocks nothing can be below .05",
+        planted=f"all instruments name the block, of {len(MANY)} blocks; with fewer than 21 blocks no p can be below "
+        ".05",
         coverage=None,
-        held_against=f"its least value, 1 / blocks = {short(1 / len(MANY))}",
+        held_against=f"its smallest possible value, 1 / blocks = {short(1 / len(MANY))}",
     )
 
 
@@ -124,13 +129,14 @@ def contradiction(two: Sequence[LocalisationResult], planted: Sequence[Localisat
     by_mean = float(np.mean([most(one)["place"] != "block:4" for one in two]))
     own = rate(row["agreement"] == CONTRADICTED for row in named)
     return Proof(
-        instrument="Localisation: an instrument is contradicted, another block matters more",
-        control="the block with the largest mean loss, of two that matter equally",
-        reads=f"another than the named one in {short(by_mean)} of the studies; shown to matter more {short(own.value)}",
+        instrument="Localisation: an instrument is contradicted, because another block has a larger effect",
+        control="The block with the largest mean loss, of two blocks with equal effects",
+        reads=f"The block is another than the named block in {short(by_mean)} of the studies; its loss is "
+        f"significantly larger in {short(own.value)}",
         failed=by_mean > 2 * ALPHA > own.value,
         false=own,
         power=rate(row["agreement"] == CONTRADICTED for row in wrong),
-        planted=f"an instrument names a block other than that with a loss of {short(-min(GRADED))}, {QUERIES} queries",
+        planted=f"an instrument does not name the block with a loss of {short(-min(GRADED))}, {QUERIES} queries",
         coverage=None,
         held_against="paired differences by hand (tests/analyses/test_localisation.py)",
     )
@@ -141,15 +147,16 @@ def ranks(by_luck: Sequence[LocalisationResult], knowing: Sequence[LocalisationR
     loose, known = (pd.concat([claims(one) for one in localised_blocks]) for localised_blocks in (by_luck, knowing))
     large = float((loose["rank"] > 0.5).mean())
     return Proof(
-        instrument="Localisation: an instrument ranks the blocks as the transplants do (permutation p)",
-        control="a rank correlation above .5, without its p",
-        reads=f"{short(large)} of the instruments that know nothing",
+        instrument="Localisation: the instrument's values and the effects of the transplants are rank-correlated "
+        "over blocks (permutation p)",
+        control="A rank correlation above .5, without its p",
+        reads=f"{short(large)} of the uninformative instruments have such a correlation",
         failed=large > 2 * ALPHA,
         false=rate(loose["rank_p"] < ALPHA),
         power=rate(known["rank_p"] < ALPHA),
-        planted=f"instruments that see the effects through noise, {len(GRADED)} blocks",
+        planted=f"instruments that measure the effects with noise, {len(GRADED)} blocks",
         coverage=None,
-        held_against="all permutations of the blocks, up to 7 (tests/statistics/test_luck.py)",
+        held_against="all permutations of up to 7 blocks (tests/statistics/test_luck.py)",
     )
 
 

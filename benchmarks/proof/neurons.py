@@ -49,15 +49,16 @@ def peak(studies: int) -> Proof:
     own = rate(holds_most(one, widen=True) for one in null)
     plain = float(np.mean([holds_most(one, widen=False) for one in null]))
     return Proof(
-        instrument="Neurons: this layer holds most of the attribution",
-        control="the interval of the largest layer, as if it had been chosen beforehand",
-        reads=f"claimed, of equal layers, in {short(plain)} of the studies; widened {short(own.value)}",
+        instrument="Neurons: this layer has the largest share of the attribution",
+        control="The interval of the largest layer, without correction for its selection",
+        reads=f"For equal layers, the statement is made in {short(plain)} of the studies; with the widened interval, "
+        f"in {short(own.value)}",
         failed=plain > 1.5 * own.value,
         false=own,
         power=rate(holds_most(one, widen=True) for one in planted),
-        planted=f"a layer {LARGER} times as large as the other {LAYERS - 1}, {UNITS} texts",
+        planted=f"one layer {LARGER} times as large as the other {LAYERS - 1}, {UNITS} texts",
         coverage=None,
-        held_against="a planted layer in a made-up report (tests/analyses/test_neurons_words.py)",
+        held_against="a planted layer in a synthetic report (tests/analyses/test_neurons_words.py)",
     )
 
 
@@ -67,7 +68,7 @@ def moved(null: Sequence[TowerNeurons], planted: Sequence[TowerNeurons]) -> Proo
     cells = [effect_rows(one, LAYER_SHARE).set_index("layer").loc[CHANGED] for one in planted]
     return Proof(
         instrument="Neurons: fine-tuning moved attribution between layers",
-        control=f"the layers' totals, where one model's values are {SCALE:g} times the other's",
+        control=f"The totals of layers, if the values of one model are {SCALE:g} times those of the other",
         **against_scale(null, [moved_at(effect_rows(one, LAYER_SHARE)) for one in null], TOTAL),
         power=rate(cell["p_corrected"] < ALPHA and cell["effect"] > 0 for cell in cells),
         planted=f"share {truth:+.3f} at one of {LAYERS} layers, {UNITS} texts",
@@ -83,24 +84,26 @@ def concentrated(null: Sequence[TowerNeurons], planted: Sequence[TowerNeurons]) 
     large = torch.from_numpy(np.random.default_rng(0).lognormal(sigma=SPREAD, size=(1, 200_000)))
     gap = abs(float(gini(large)) - closed_gini())
     return Proof(
-        instrument="Neurons: fewer neurons hold the attribution (Gini index)",
-        control=f"the magnitude of the largest neuron, where one model's values are {SCALE:g} times the other's",
+        instrument="Neurons: attribution is more concentrated in few neurons (Gini index)",
+        control=f"The magnitude of the largest neuron, if the values of one model are {SCALE:g} times those of the "
+        "other",
         **against_scale(null, [moved_at(effect_rows(one, GINI)) for one in null], LARGEST),
         power=rate(cell["p_corrected"] < ALPHA and cell["effect"] > 0 for cell in cells),
         planted=f"Gini index {truth:+.3f} at one of {LAYERS} layers, {UNITS} texts",
         coverage=rate(cell["ci_low"] <= truth <= cell["ci_high"] for cell in cells),
-        held_against=f"its closed form for log-normal values: {gap:.0e} from it with 200,000 neurons",
+        held_against=f"its closed form for log-normal values: differs by {gap:.0e} with 200,000 neurons",
     )
 
 
 def active(null: Sequence[TowerNeurons], planted: Sequence[TowerNeurons]) -> Proof:
     """Return the row of active neurons; a threshold that is not relative to the text's largest is the control."""
     return Proof(
-        instrument="Neurons: fewer neurons are active, relative to each text's largest",
-        control=f"a threshold in units of the values, where one model's are {SCALE:g} times the other's",
+        instrument="Neurons: fewer neurons are active, relative to the largest neuron of each text",
+        control=f"A threshold in the units of the values, if the values of one model are {SCALE:g} times those of "
+        "the other",
         **against_scale(null, [moved_at(activity_effect(one)) for one in null], ABOVE),
         power=rate(moved_at(activity_effect(one)) for one in planted),
-        planted=f"magnitudes of one of {LAYERS} layers spread {FAR} times as widely, {UNITS} texts",
+        planted=f"the spread of magnitudes in one of {LAYERS} layers is {FAR} times as wide, {UNITS} texts",
         coverage=None,
         held_against="counts by hand (tests/analyses/test_neurons_frames.py)",
     )
@@ -112,16 +115,16 @@ def shared(studies: int) -> Proof:
     apart, same, ceiling, unrelated = found.mean(axis=0)
     chance = chance_jaccard(LAYERS * NEURONS, TOP)
     return Proof(
-        instrument="Neurons: overlap of the top sets of two models beside its ceiling (no test)",
-        control="halves of texts that both models share, whose noise is one",
-        reads=f"{short(same)}, above the ceiling of {short(ceiling)}; halves without a common text {short(apart)}, of "
-        f"models that name other neurons {short(unrelated)}",
+        instrument="Neurons: overlap of the top sets of two models, and its ceiling (no test)",
+        control="Halves with the same texts for both models, which share the noise of these texts",
+        reads=f"The overlap is {short(same)}, above the ceiling of {short(ceiling)}; for halves without a common "
+        f"text it is {short(apart)}, and for models with different top neurons {short(unrelated)}",
         failed=same > ceiling + 0.05 and abs(apart - ceiling) < 0.02 and abs(unrelated - chance) < 0.02,
         false=None,
         power=None,
         planted="",
         coverage=None,
-        held_against=f"the chance of two random sets (hypergeometric), {short(chance)}",
+        held_against=f"the expected overlap of two random sets (hypergeometric), {short(chance)}",
     )
 
 
@@ -130,8 +133,8 @@ def against_scale(null: Sequence[TowerNeurons], claimed: Sequence[bool], statist
     own = rate(claimed)
     control = float(np.mean([moved_at(effect_rows(one, statistic)) for one in null]))
     return {
-        "reads": f"claimed, of models equal but for their scale, in {short(control)} of the studies; "
-        f"the report's own in {short(own.value)}",
+        "reads": f"For models that differ only in scale, a change is reported in {short(control)} of the studies; by "
+        f"the report's statistic, in {short(own.value)}",
         "failed": control > 0.5 > own.value,
         "false": own,
     }

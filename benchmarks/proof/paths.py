@@ -34,16 +34,16 @@ def complete(method: str, texts: int) -> Proof:
     """Return the row of completeness; the published rule of 20 nodes, which counts both ends fully, is its control."""
     own, published = (largest_gap(method, rule, texts) for rule in (AUTO, PUBLISHED))
     return Proof(
-        instrument=f"Neurons: values along `{method}` add up to what the weights do to F",
-        control=f"the published rule of 20 nodes (`{PUBLISHED}`)",
-        reads=f"the largest gap is {short(published)} of all values; with `{AUTO}` {own:.0e}",
+        instrument=f"Neurons: the attributions along `{method}` add up to the effect of the weights on F",
+        control=f"The published rule of 20 nodes (`{PUBLISHED}`)",
+        reads=f"The largest gap is {short(published)} of the sum of magnitudes; with `{AUTO}` it is {own:.0e}",
         failed=published > 0.01 > 5 * own,
         false=None,
         power=None,
         planted="",
         coverage=None,
-        held_against=f"its closed form, F(1) - F(0), in {len(FAMILIES)} families; the published loop in float64, "
-        f"weights overwritten: differs by {by_hand():.0e}",
+        held_against=f"the closed form F(1) - F(0), in {len(FAMILIES)} families; the published loop in float64 with "
+        f"overwritten weights: differs by {by_hand():.0e}",
     )
 
 

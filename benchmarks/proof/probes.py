@@ -43,8 +43,9 @@ def reading(name: str, nothing: Sequence[ProbeResult], planted: Sequence[ProbeRe
     shuffled = mean(planted, name, SHUFFLED)
     return Proof(
         instrument=f"Probe `{name}`: relevance is readable",
-        control="shuffled queries, in training and test",
-        reads=f"accuracy {short(shuffled)} (chance {short(CHANCE)}); with the own queries {short(mean(planted, name))}",
+        control="Shuffled queries, in training and test",
+        reads=f"The accuracy is {short(shuffled)} (chance: {short(CHANCE)}); with the true queries it is "
+        f"{short(mean(planted, name))}",
         failed=shuffled < CHANCE + 0.03 < mean(planted, name),
         false=rate(not low <= CHANCE <= high for low, high in outside),
         power=rate(low > CHANCE for low, _ in inside),
@@ -62,15 +63,16 @@ def passages_alone(studies: int) -> Proof:
     queries_only = [measured(related(seed, 0.3), seed, names) for seed in range(max(1, studies // 4))]
     outside = [interval(probed, names[0]) for probed in nothing]
     return Proof(
-        instrument="Probe `passage_only`: relevant passages look alike",
-        control="passages that only their query tells apart",
-        reads=f"accuracy {short(mean(queries_only, names[0]))}; of a common direction {short(mean(bumped, names[0]))}",
+        instrument="Probe `passage_only`: relevant passages are similar to one another",
+        control="Relevant passages that can be recognised only with their query",
+        reads=f"The accuracy is {short(mean(queries_only, names[0]))}; for relevant passages with a common direction "
+        f"it is {short(mean(bumped, names[0]))}",
         failed=mean(queries_only, names[0]) < CHANCE + 0.03 < mean(bumped, names[0]),
         false=rate(not low <= CHANCE <= high for low, high in outside),
         power=rate(interval(probed, names[0])[0] > CHANCE for probed in bumped),
         planted=f"accuracy {short(mean(bumped, names[0]))}, {QUERIES} queries",
         coverage=rate(low <= CHANCE <= high for low, high in outside),
-        held_against="a query exchanged for another changes nothing (tests/probing/test_probe_theorems.py)",
+        held_against="exchanging queries changes nothing (tests/probing/test_probe_theorems.py)",
     )
 
 
@@ -81,14 +83,15 @@ def changed(studies: int) -> Proof:
     truth = float(np.mean([row["effect"] for row in (difference(s, LESS) for s in range(5000, 5000 + studies))]))
     return Proof(
         instrument="Probe: accuracy changed between two retrievers",
-        control="two retrievers of equal noise",
-        reads=f"mean change {short(float(np.mean([row['effect'] for row in null])))}; of less noise {short(truth)}",
+        control="Two retrievers with equal noise",
+        reads=f"The mean change is {short(float(np.mean([row['effect'] for row in null])))}; with less noise after "
+        f"fine-tuning it is {short(truth)}",
         failed=abs(float(np.mean([row["effect"] for row in null]))) < 0.01 < truth,
         false=rate(row["p_corrected"] < 0.05 for row in null),
         power=rate(row["p_corrected"] < 0.05 for row in planted),
         planted=f"accuracy {truth:+.3f}, {QUERIES} queries",
         coverage=rate(row["ci_low"] <= truth <= row["ci_high"] for row in planted),
-        held_against="statsmodels' exact McNemar",
+        held_against="the exact McNemar test of statsmodels",
     )
 
 
@@ -98,9 +101,9 @@ def code(studies: int) -> Proof:
     planted = [compression(related(seed, NOISE), seed, BOTH) for seed in range(max(1, studies // 3))]
     own, shuffled = (float(np.mean([bits[control] for bits in planted])) for control in BOTH)
     return Proof(
-        instrument="Probe `mdl`: the code is shorter than the uniform one by more than 5 %",
-        control="shuffled queries",
-        reads=f"compression {short(shuffled)}; with the own queries {short(own)}",
+        instrument="Probe `mdl`: the code is shorter than the uniform code by more than 5 %",
+        control="Shuffled queries",
+        reads=f"The compression is {short(shuffled)}; with the true queries it is {short(own)}",
         failed=shuffled < 1.05 < own,
         false=rate(bits["none"] > 1.05 for bits in nothing),
         power=rate(bits["none"] > 1.05 for bits in planted),

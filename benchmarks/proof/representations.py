@@ -36,9 +36,10 @@ def likeness(name: str, statistic: Statistic, studies: int, naive: Statistic | N
     unrelated = float(np.mean([value for value, _, _ in null]))
     gap = max((abs(statistic(*pair) - naive(*pair)) for pair in map(small, range(5))), default=0.0) if naive else 0.0
     return Proof(
-        instrument=f"{name}: two models are alike beyond chance",
-        control="two models that share nothing",
-        reads=f"{short(unrelated)} on average; two that share half of their variance {short(truth)}",
+        instrument=f"{name}: two models are more similar than by chance",
+        control="Two models that share nothing",
+        reads=f"The similarity is {short(unrelated)} on average; for two models that share half of their variance it "
+        f"is {short(truth)}",
         failed=abs(unrelated) < 0.05 < truth,
         false=rate(low > 0 or high < 0 for _, low, high in null),
         power=rate(low > 0 for _, low, _ in related),
@@ -58,9 +59,10 @@ def neighbours(studies: int) -> Proof:
     unrelated = float(np.mean([value for value, _, _ in null]))
     mean = float(np.mean([value for value, _, _ in related]))
     return Proof(
-        instrument=f"Common neighbours (k = {k}): alike beyond chance",
-        control="two models that share nothing",
-        reads=f"{short(unrelated)}, by chance {short(chance)}; two that share half of their variance {short(mean)}",
+        instrument=f"Common neighbours (k = {k}): two models share more of them than by chance",
+        control="Two models that share nothing",
+        reads=f"The overlap is {short(unrelated)} (chance: {short(chance)}); for two models that share half of their "
+        f"variance it is {short(mean)}",
         failed=abs(unrelated - chance) < 0.01 < mean - chance,
         false=rate(low > chance or high < chance for _, low, high in null),
         power=rate(low > chance for _, low, _ in related),
@@ -86,9 +88,10 @@ def rotations(studies: int) -> Proof:
         abs(1 - procrustes(one, 3 * one @ np.linalg.qr(two.T @ two)[0] + 2)) for one, two in map(small, range(5))
     )
     return Proof(
-        instrument="Procrustes: two models are alike beyond chance",
-        control="two models that share nothing",
-        reads=f"{short(unrelated)} above texts paired at random; two that share half of their variance {short(above)}",
+        instrument="Procrustes: two models are more similar than by chance",
+        control="Two models that share nothing",
+        reads=f"The similarity is {short(unrelated)} above that of randomly paired texts; for two models that share "
+        f"half of their variance it is {short(above)} above it",
         failed=abs(unrelated) < 0.05 < above,
         false=rate(low > 0 for _, low, _ in null),
         power=rate(low > 0 for _, low, _ in related),
@@ -114,15 +117,15 @@ def dimensions(studies: int) -> Proof:
     mean = float(np.mean([value for value, _, _ in ends]))
     return Proof(
         instrument="Effective rank of an embedding space",
-        control="the effective rank of the sampled texts themselves",
-        reads=f"{np.mean(plain):.1f}, for {truth:.1f} in truth; corrected {mean:.1f}",
+        control="The effective rank of the sampled texts, without correction",
+        reads=f"It is {np.mean(plain):.1f}, and the true value is {truth:.1f}; the corrected value is {mean:.1f}",
         failed=abs(float(np.mean(plain)) - truth) > 2 * abs(mean - truth),
         false=None,
         power=None,
         planted="",
         coverage=rate(low <= truth <= high for _, low, high in ends),
-        held_against=f"its closed form for {wide} dimensions, {TEXTS} texts whose lengths differ (SD of the logarithm "
-        f"{short(LENGTHS)})",
+        held_against=f"its closed form for {wide} dimensions and {TEXTS} texts of different lengths (SD of the "
+        f"logarithm: {short(LENGTHS)})",
     )
 
 
@@ -146,14 +149,15 @@ def space(name: str, statistic: Callable[[np.ndarray], float], of_pairs: Callabl
     plain = rate(naive)
     return Proof(
         instrument=f"Shape of an embedding space: {name}",
-        control="pairs of texts taken as independent",
-        reads=f"coverage {short(plain.value)}; by groups of texts {short(rate(inside).value)}",
+        control="An interval that takes pairs of texts as independent",
+        reads=f"Its coverage is {short(plain.value)}; that of the interval over groups of texts is "
+        f"{short(rate(inside).value)}",
         failed=plain.value < 0.9 < rate(inside).value,
         false=None,
         power=None,
         planted="",
         coverage=rate(inside),
-        held_against=f"all pairs one by one: differs by at most {gap:.0e}",
+        held_against=f"all pairs computed one by one: differs by at most {gap:.0e}",
     )
 
 

@@ -37,8 +37,8 @@ def headline(studies: int) -> Proof:
     control = shuffled_judgments()
     return Proof(
         instrument="Retrieval: nDCG@10 changed",
-        control="relevance judgments shuffled among the queries",
-        reads=f"nDCG@10 {short(control)}; with the true judgments {short(float(after.values.mean()))}",
+        control="Relevance judgments shuffled among the queries",
+        reads=f"nDCG@10 is {short(control)}; with the true judgments it is {short(float(after.values.mean()))}",
         failed=control < 0.1 < float(after.values.mean()),
         false=rate(row["p_corrected"] < ALPHA for row, _ in null),
         power=rate(row["p_corrected"] < ALPHA for row, _ in planted),
@@ -56,15 +56,16 @@ def layers(studies: int) -> Proof:
     elsewhere = [row["p_corrected"][[k for k in range(LAYERS) if k not in changed]].min() < ALPHA for row in planted]
     found = [row["p_corrected"][list(changed)].min() < ALPHA for row in planted]
     return Proof(
-        instrument="Retrieval by layer: some layer changed",
-        control="the layers that were not changed, beside two that were",
-        reads=f"flagged in {short(np.mean(elsewhere))} of the studies; a changed layer in {short(np.mean(found))}",
+        instrument="Retrieval by layer: retrieval changed at some layer",
+        control="The layers that did not change, tested together with two that did",
+        reads=f"A change at an unchanged layer is reported in {short(np.mean(elsewhere))} of the studies, and at a "
+        f"changed layer in {short(np.mean(found))}",
         failed=float(np.mean(elsewhere)) <= 2 * ALPHA < float(np.mean(found)),
         false=rate(row["p_corrected"].min() < ALPHA for row in null),
         power=rate(found),
         planted=f"less noise at layers {changed[0]} and {changed[1]} of {LAYERS}",
         coverage=Rate(sum(int(((row["ci_low"] <= 0) & (row["ci_high"] >= 0)).sum()) for row in null), LAYERS * studies),
-        held_against="brute-force search, ties by id (tests/retrieval)",
+        held_against="brute-force search, ties ordered by id (tests/retrieval)",
     )
 
 
@@ -81,8 +82,9 @@ def equivalence(studies: int, margin: float = 0.05) -> Proof:
     large = [said(2 * margin) for _ in range(studies)]
     return Proof(
         instrument="Equivalence: the change lies within the margin",
-        control="a change of twice the margin",
-        reads=f"called equivalent in {short(np.mean(large))} of the studies; no change in {short(np.mean(none))}",
+        control="A change of twice the margin",
+        reads=f"Equivalence is reported in {short(np.mean(large))} of the studies; where nothing changed, in "
+        f"{short(np.mean(none))}",
         failed=float(np.mean(large)) <= ALPHA < float(np.mean(none)),
         false=rate(at_margin),
         power=rate(none),

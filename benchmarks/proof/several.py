@@ -41,8 +41,9 @@ def trainings(studies: int) -> Proof:
     one = float(np.mean([row["one_training"] for row in null]))
     return Proof(
         instrument="Several trainings (`--training`): fine-tuning changed retrieval",
-        control="the test of one training over queries alone, taken as one of all trainings",
-        reads=f"false statements {short(one)}; over trainings and queries {short(own.value)}",
+        control="The test over the queries of one training, applied to all trainings",
+        reads=f"A false change is reported in {short(one)} of the studies; with the test over trainings and queries, "
+        f"in {short(own.value)}",
         failed=one > 1.5 * own.value,
         false=own,
         power=rate(row["p_corrected"] < ALPHA for row in planted),
@@ -85,9 +86,11 @@ def places_of_trainings(studies: int) -> Proof:
         for low, high, effect in zip(frame["ci_low"], frame["ci_high"], truth, strict=True)
     ]
     return Proof(
-        instrument="Several trainings (`--training`): restoring a place changes retrieval in all trainings",
-        control="the tests of one training over queries alone, taken as those of all trainings",
-        reads=f"some of {len(PLACES)} places in {short(one)} of the studies; over trainings as well {short(own.value)}",
+        instrument="Several trainings (`--training`): restoring the weights of one place changes retrieval in all "
+        "trainings",
+        control="The tests over the queries of one training, applied to all trainings",
+        reads=f"A false effect at one of {len(PLACES)} places is reported in {short(one)} of the studies; with the "
+        f"tests over trainings and queries, in {short(own.value)}",
         failed=one > 2 * own.value,
         false=own,
         power=rate(bool((frame["p_corrected"] < ALPHA).iloc[0]) for frame, _ in planted),
@@ -135,14 +138,14 @@ def shapley(studies: int) -> Proof:
     ]
     return Proof(
         instrument="Shapley values of groups of blocks (`--interactions`): this group has an effect",
-        control="the effects of single groups, added up, where two interact",
-        reads=f"{short(single)} of the whole effect; Shapley values {short(value)}",
+        control="The sum of the effects of single groups, if two groups interact",
+        reads=f"The sum is {short(single)} of the total effect; the sum of the Shapley values is {short(value)}",
         failed=abs(single - 1) > 0.2 > 10 * abs(value - 1),
         false=rate(bool((table["p_corrected"] < ALPHA).any()) for table, _ in null),
         power=rate(bool((table["p_corrected"] < ALPHA)[1]) for table, _ in planted),
-        planted=f"a value of {short(float(SHAPLEY[1]))}, {QUERIES} queries",
+        planted=f"a Shapley value of {short(float(SHAPLEY[1]))}, {QUERIES} queries",
         coverage=rate(covered),
-        held_against=f"the whole effect, to which they add up: differ by at most {max(gaps):.0e}",
+        held_against=f"the total effect, to which they add up: differs by at most {max(gaps):.0e}",
     )
 
 
@@ -167,13 +170,14 @@ def area(studies: int) -> Proof:
     own = rate(low > 0 or high < 0 for low, high, _ in null)
     best = float(np.mean([point for _, _, point in null]))
     return Proof(
-        instrument="Neurons: area between the ablation curves of the top and of random neurons",
-        control="the share of the neurons with the largest distance, as if it had been the only one",
-        reads=f"an interval without 0 in {short(best)} of the studies; of the area {short(own.value)}",
+        instrument="Neurons: area between the ablation curves of the top neurons and of random neurons",
+        control="The fraction of neurons with the largest distance between the curves, without correction for its "
+        "selection",
+        reads=f"Its interval excludes 0 in {short(best)} of the studies; that of the area, in {short(own.value)}",
         failed=best > 2 * own.value,
         false=own,
         power=rate(low > 0 for low, _, _ in planted),
-        planted=f"an area of {short(truth)}, {QUERIES} queries, {len(FRACTIONS)} shares",
+        planted=f"an area of {short(truth)}, {QUERIES} queries, {len(FRACTIONS)} fractions",
         coverage=rate(low <= truth <= high for low, high, _ in planted),
         held_against="the trapezoidal rule by hand (tests/statistics/test_area.py)",
     )

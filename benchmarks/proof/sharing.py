@@ -33,13 +33,14 @@ def repeated(studies: int) -> Proof:
 def row(where: str, studies: int, independent: tuple[float, float], clustered: tuple[float, float]) -> Proof:
     """Return a row of coverages and false rates, of queries taken as independent and by clusters."""
     return Proof(
-        instrument=f"Accuracy changed, where {where}",
-        control="the same queries taken as independent",
-        reads=f"false {short(independent[1])}, coverage {short(independent[0])}",
+        instrument=f"Accuracy changed, if {where}",
+        control="The same queries, taken as independent",
+        reads=f"The share of false statements is {short(independent[1])}, and the coverage is {short(independent[0])}",
         failed=independent[1] > 0.1,
         false=Rate(round(clustered[1] * studies), studies),
         power=None,
         planted="",
         coverage=Rate(round(clustered[0] * studies), studies),
-        held_against="queries that share nothing: bits as without clusters (tests/statistics/test_clusters.py)",
+        held_against="queries that share nothing: equal to the last bit with and without clusters "
+        "(tests/statistics/test_clusters.py)",
     )

@@ -25,13 +25,14 @@ def effect(studies: int) -> Proof:
     over_queries = np.mean([by_queries(seed) for seed in range(studies)])
     own = rate(low > 0 or high < 0 for low, high in null)
     return Proof(
-        instrument="Training grid: a part of pre-training had an effect",
-        control="the same values with an interval over queries alone, as if a seed were the truth",
-        reads=f"false statements {short(float(over_queries))}; over seeds and queries {short(own.value)}",
+        instrument="Training grid: a part of pre-training has an effect",
+        control="An interval over the queries of one seed, which ignores that other seeds give other values",
+        reads=f"A false effect is reported in {short(float(over_queries))} of the studies; with the interval over "
+        f"seeds and queries, in {short(own.value)}",
         failed=float(over_queries) > 2 * own.value,
         false=own,
         power=rate(low > 0 for low, _ in planted),
-        planted=f"{short(EFFECT)}, {SEEDS} seeds, {QUERIES} queries",
+        planted=f"an effect of {short(EFFECT)}, {SEEDS} seeds, {QUERIES} queries",
         coverage=rate(low <= EFFECT <= high for low, high in planted),
         held_against="two-way analysis of variance by hand (tests/statistics/test_crossed.py)",
     )
@@ -62,15 +63,16 @@ def labels(studies: int) -> Proof:
     planted = [claims(seed, EFFECT) for seed in range(max(1, studies // 2))]
     bare, own = rate(one for one, _ in null), rate(shown for _, shown in null)
     return Proof(
-        instrument="Training grid: a part is worth labels",
-        control="the interval of the worth alone, without the gap it is read from",
-        reads=f"false claims {short(bare.value)}; where the gap is significant {short(own.value)}",
+        instrument="Training grid: a part of pre-training is worth a number of labels",
+        control="The interval of the number of labels alone, without a test of the gap that it comes from",
+        reads=f"A false number of labels is reported in {short(bare.value)} of the studies; if the gap must be "
+        f"significant, in {short(own.value)}",
         failed=bare.value > 1.5 * own.value,
         false=own,
         power=rate(shown for _, shown in planted),
         planted=f"a gap of {short(EFFECT)}, 10 or 100 labels, {SEEDS} seeds",
         coverage=None,
-        held_against="curves whose worth is known (tests/statistics/test_crossed.py)",
+        held_against="curves with known numbers of labels (tests/statistics/test_crossed.py)",
     )
 
 
@@ -99,8 +101,9 @@ def shares(studies: int) -> Proof:
     omega, eta = np.mean(rows, axis=0)
     return Proof(
         instrument="Training grid: share of the variance (omega squared)",
-        control="the share of the total (eta squared), in a grid of noise",
-        reads=f"{short(float(eta))} for a setting that does nothing; omega squared {short(float(omega))}",
+        control="The share of the total sum of squares (eta squared), in a grid of noise",
+        reads=f"Eta squared of a setting without an effect is {short(float(eta))}; omega squared is "
+        f"{short(float(omega))}",
         failed=float(eta) > 2 * float(omega),
         false=None,
         power=None,

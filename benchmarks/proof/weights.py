@@ -24,15 +24,16 @@ def intruding(studies: int) -> Proof:
     even = [intruders(matrix(seed), everywhere(seed, 40), f"{seed}").intruders for seed in range(studies)]
     scaled = [intruders(matrix(seed), 0.5 * matrix(seed), f"{seed}").intruders for seed in range(studies)]
     return Proof(
-        instrument="Weights: the change brought an intruder dimension",
-        control="a random change of the same size in all directions",
-        reads=f"{short(float(np.mean(even)))} intruders on average; one new direction {short(float(np.mean(one)))}",
+        instrument="Weights: the change added an intruder dimension",
+        control="A random change of equal size in all directions",
+        reads=f"A random change adds {short(float(np.mean(even)))} intruder dimensions on average; one new direction "
+        f"adds {short(float(np.mean(one)))}",
         failed=float(np.mean(even)) < 0.05 < float(np.mean(one)),
         false=rate(count > 0 for count in scaled),
         power=rate(count == 1 for count in one),
-        planted="one direction, twice the largest singular value",
+        planted="one direction, with twice the largest singular value",
         coverage=None,
-        held_against="the paper's algorithm written out with torch.linalg.svd: equal counts (tests/drift)",
+        held_against="the algorithm of the paper with torch.linalg.svd: equal counts (tests/drift)",
     )
 
 
@@ -44,13 +45,15 @@ def amplified(studies: int) -> Proof:
     worst = max(abs(found.amplification - share) for found in along)
     aligned = float(np.mean([found.alignment for found in apart]))
     return Proof(
-        instrument="Weights: the change is X times what was there (amplification)",
-        control="a random change, whose directions the matrix does not prefer",
-        reads=f"alignment {short(aligned)} (none: 1); a change along the matrix {short(along[0].alignment)}",
+        instrument="Weights: the change is X times as large as the matrix before, in the directions of the change "
+        "(amplification)",
+        control="A random change, whose directions are unrelated to the matrix",
+        reads=f"The alignment is {short(aligned)} (unrelated: 1); that of a change along the matrix is "
+        f"{short(along[0].alignment)}",
         failed=aligned < 1.5 < along[0].alignment,
         false=None,
         power=rate(math.isclose(found.amplification, share, rel_tol=1e-6) for found in along),
-        planted=f"{short(share)} of the matrix itself, read to 1e-6",
+        planted=f"{short(share)} times the matrix itself, recovered to 1e-6",
         coverage=None,
         held_against=f"its closed form, {short(share)}: differs by at most {worst:.0e}",
     )

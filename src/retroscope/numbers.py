@@ -67,8 +67,8 @@ def exact_percent(part: float) -> str:
 
 
 def percent_interval(part: float, low: float, high: float) -> str:
-    """Print a share and its interval in whole per cents: "34 % [-5, 71]"."""
-    return f"{100 * part:z.0f} % [{100 * low:z.0f}, {100 * high:z.0f}]"
+    """Print a share and its interval in whole per cents: "34 % [-5, 71]"; "n/a" if the share is unknown."""
+    return MISSING if math.isnan(part) else f"{100 * part:z.0f} % [{100 * low:z.0f}, {100 * high:z.0f}]"
 
 
 def count(number: int, thing: str) -> str:

@@ -24,6 +24,8 @@ from retroscope.analyses.localisation.words import localisation_statements
 from retroscope.analyses.representations.result import CollectionDrift, RepresentationResult
 from retroscope.analyses.section import Reading, Section
 from retroscope.analyses.transplants.result import TransplantEffects, TransplantResult
+from retroscope.analyses.transplants.tables import transplant_tables
+from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.analyses.weights.result import WeightResult
 from retroscope.analyses.weights.settings import WeightSettings
 from retroscope.collection.collection import Collection
@@ -286,6 +288,20 @@ def test_the_share_is_of_what_fine_tuning_gained_or_lost(direction: str, sign: f
     assert card.answer == answer
     assert card.estimate is not None
     assert card.estimate.name == of
+
+
+def test_statement_card_and_tables_print_a_share_alike() -> None:
+    found = localisation_of("block:4", "block:4")
+    statements = localisation_statements(found)
+    (card,) = cards(found, statements)
+    share, _, _ = str(card.estimate).partition("]")
+    assert re.fullmatch(r"\d+ % \[\d+, \d+", share)
+    assert any(f"share of the effect of all weights: {share}]" in s.text for s in statements)
+    table = transplant_tables(transplant_effects("block:4", "block:4"), read().subject)["transplants"].frame
+    (cell,) = table.loc[(table["direction"] == "restored") & (table["transplant"] == "block:4"), "share"]
+    assert cell == f"{share}]"
+    (total,) = [s.text for s in transplant_statements(transplant_effects("block:4", None)) if s.code == "restored.sum"]
+    assert re.search(r"add up to \d+ % \[\d+, \d+\] of the effect of all weights", total)
 
 
 def test_there_is_none_without_transplants() -> None:

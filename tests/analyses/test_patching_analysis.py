@@ -1,5 +1,6 @@
 """The analysis of activation patching: the planted head carries the name, and the blind model cannot give it."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +52,12 @@ def test_the_planted_head_alone_carries_a_swapped_name(planted: Planted) -> None
     assert set(swapped.index[swapped["carries"]]) == {PLANTED, "block 2"}
     changed = table[(table["corruption"] == "swapped") & (table["tokens"] == "changed")].set_index("component")
     assert set(changed.index[changed["carries"]]) == {"block 1"}
-    assert {s.code: s.state for s in section.statements}["carry.after.swapped.rest"] == State.SIGNIFICANT
+    (carried,) = [s for s in section.statements if s.code == "carry.after.swapped.rest"]
+    assert carried.state == State.SIGNIFICANT
+    share, _, _ = str(carried.estimate).partition(" of the margin lost")
+    assert re.fullmatch(r"-?\d+ % \[-?\d+, -?\d+\]", share)
+    assert f": {share}" in carried.text
+    assert share in set(section.tables["patching_after"].frame["share"])
     texts = measurement.frames["corruptions"].query("kind == 'swapped'")
     assert len(texts) == 40
     assert (texts["clean"] != texts["corrupted"]).all()

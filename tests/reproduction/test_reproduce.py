@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,20 @@ def test_the_page_counts_the_points_beyond_the_uncorrected_limit(reproduced: Wor
     assert page.count("lie beyond the 5 % limit of a single point") == 1
     assert "7 of the 104 compared points lie beyond the 5 % limit of a single point, without correction" in page
     assert "about 5 would" in page
+
+
+def test_the_page_states_the_limit_of_a_point_at_the_level_of_the_study(
+    reproduced: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_results(
+        read_document(reproduced.out / RESULTS) | {"uncorrected": [{"figure": 1, "compared": 104, "beyond": 7}]},
+        tmp_path,
+    )
+    level = replace(reproduced.study, level=0.9)
+    monkeypatch.setattr("retroscope.reproduction.page.published_study", lambda name: level)
+    page = " ".join(write_page(tmp_path).read_text("utf-8").split())
+    assert "beyond the 10 % limit of a single point" in page
+    assert "about 10 would" in page
 
 
 def test_the_page_fetches_nothing(reproduced: Workplace) -> None:

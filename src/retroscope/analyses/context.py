@@ -235,11 +235,11 @@ class Context:
         return self.collection.fingerprint, self.collection.name
 
     def _mined(self) -> MinedNegatives:
-        wanted = self.settings.negatives
-        run = Path(wanted.run) if wanted.run else None
+        settings = self.settings.negatives
+        run = Path(settings.run) if settings.run else None
         published = self.settings.protocol == PUBLISHED_PROTOCOL and bool(self.collection.candidates)
-        how = wanted.how if wanted.how != "auto" else "given" if published else "bm25"
-        return hard_negatives(self.collection, wanted.pool, how=how, run=run, pool=wanted.pool)
+        how = settings.how if settings.how != "auto" else "given" if published else "bm25"
+        return hard_negatives(self.collection, settings.pool, how=how, run=run, pool=settings.pool)
 
     def whole_search(self, measures: Sequence[str] = ()) -> WholeSearch:
         """Search the whole collection with every model and BM25, so that samples can be filled from the rankings.

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 
 from retroscope.collection.bm25_index import write_index
 from retroscope.collection.collection import Collection, join_title
+from retroscope.collection.records import NegativesRecipe
 from retroscope.files.partials import new_beside, remove_abandoned
 from retroscope.progress import listens
 
@@ -23,7 +24,7 @@ UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{2,}}"
 # Lucene's own k1 and b. DPR mined with 0.9 and 0.4 (Karpukhin et al. 2020), which prefers long passages: a probe
 # that never reads the query then finds the relevant one by its length (docs/methods/probing.md).
-BM25_RECIPE: dict[str, Any] = {
+BM25_RECIPE: NegativesRecipe = {
     "method": "lucene",
     "k1": 1.2,
     "b": 0.75,

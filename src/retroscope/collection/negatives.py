@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.trec_files import read_run
-from retroscope.collection.records import Candidates, Run
+from retroscope.collection.records import Candidates, NegativesRecipe, Run
 from retroscope.collection.screen import LeftOut, Screen, relevant_by_text
 from retroscope.display import Shown, shown
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
@@ -37,7 +36,7 @@ class MinedNegatives:
         how: source of the negatives: "bm25", "given" or "run".
         short: number of pairs with fewer than `n` negatives.
         left_out: number of ranked passages that were skipped because they may be relevant.
-        recipe: how the negatives were found, JSON-like.
+        recipe: how the negatives were found.
         rows: if the negatives are the source's own: the choices of the rows, unchanged (`Collection.rows`).
     """
 
@@ -45,7 +44,7 @@ class MinedNegatives:
     how: str
     short: int
     left_out: LeftOut
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: NegativesRecipe = field(default_factory=lambda: NegativesRecipe())
     rows: tuple[Candidates, ...] = ()
 
 
@@ -94,8 +93,8 @@ def hard_negatives(
         candidates = tuple(_mine(collection, ranking, n, max(pool, n), screen))
     short = sum(len(c.negatives) < n for c in candidates)
     left_out = LeftOut() if screen is None else screen.left_out()
-    recipe = {"how": how, "n": n, "pool": max(pool, n), **recipe}
-    return MinedNegatives(candidates, how, short, left_out, recipe, collection.rows if how == GIVEN else ())
+    found_by: NegativesRecipe = {"how": how, "n": n, "pool": max(pool, n), **recipe}
+    return MinedNegatives(candidates, how, short, left_out, found_by, collection.rows if how == GIVEN else ())
 
 
 def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Screen | None) -> Iterator[Candidates]:
@@ -127,12 +126,12 @@ def _remembered_texts(collection: Collection) -> Callable[[str], int]:
     return text_of
 
 
-def _bm25(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
+def _bm25(collection: Collection, run: Run | Path | None) -> tuple[Ranker, NegativesRecipe]:
     ranking = bm25_ranking(collection)
-    return (lambda query, _, depth: ranking(query, depth)), dict(BM25_RECIPE)
+    return (lambda query, _, depth: ranking(query, depth)), BM25_RECIPE
 
 
-def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
+def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, NegativesRecipe]:
     if not collection.candidates:
         raise CollectionError(
             "the collection has no hard negatives of its own, which how='given' needs",
@@ -143,7 +142,7 @@ def _given(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict
     return (lambda query, positive, depth: given.get((query, positive), ())), {"source": collection.source}
 
 
-def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, dict[str, Any]]:
+def _from_run(collection: Collection, run: Run | Path | None) -> tuple[Ranker, NegativesRecipe]:
     ranking_of = read_run(run) if isinstance(run, Path) else (run or {})
     mine = {query: ranking_of.get(query, ()) for query in collection.judged_queries}
     unknown = dict.fromkeys(repr(p) for ranked in mine.values() for p, _ in ranked if p not in collection.passages)
@@ -164,7 +163,7 @@ def _top(ranked: Mapping[str, Sequence[str]], query: str, _: str, depth: int) ->
     return ranked[query][:depth]
 
 
-RANKINGS: dict[str, Callable[[Collection, Run | Path | None], tuple[Ranker, dict[str, Any]]]] = {
+RANKINGS: dict[str, Callable[[Collection, Run | Path | None], tuple[Ranker, NegativesRecipe]]] = {
     "bm25": _bm25,
     GIVEN: _given,
     "run": _from_run,

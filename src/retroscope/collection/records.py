@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TypedDict
 
 # trec_eval, which computes most measures, keeps a table with a row for every grade of a query: 2^31 - 1 takes all
 # memory, and 2^32 wraps around to 0. Gains of 2^grade are finite up to 1023.
@@ -70,3 +71,37 @@ def first_of_each(texts: Iterable[str]) -> Iterator[int]:
         if digest not in seen:
             seen.add(digest)
             yield place
+
+
+class ScreenedCounts(TypedDict):
+    """A `screen.LeftOut` as JSON-like values."""
+
+    with_answer: int
+    of_same_text: int
+    answered: int
+
+
+class NegativesRecipe(TypedDict, total=False):
+    """How hard negatives were found, as JSON-like values.
+
+    Each ranking has keys of its own: BM25 those from "method" to "bm25s", the source's negatives "source", and a run
+    file "run". The record of a study adds the last three keys.
+    """
+
+    how: str
+    n: int
+    pool: int
+    method: str
+    k1: float
+    b: float
+    stop_words: str
+    stemmer: None
+    token_pattern: str
+    text: str
+    ties: str
+    bm25s: str
+    source: str
+    run: str
+    choices: int
+    short: int
+    left_out: ScreenedCounts

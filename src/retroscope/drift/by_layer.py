@@ -49,10 +49,12 @@ def representation_drift(
     Raises:
         AnalysisError: if texts or depths differ, or if there are too few texts for an interval.
     """
-    chosen = settings or DriftSettings()
+    settings_used = settings or DriftSettings()
     known = text_of or {}
-    sampled = {tower: _sample(_of(before, tower), _of(after, tower), known.get(tower), chosen) for tower in TOWERS}
-    _enough(min(map(len, sampled.values())), chosen)
+    sampled = {
+        tower: _sample(_of(before, tower), _of(after, tower), known.get(tower), settings_used) for tower in TOWERS
+    }
+    _enough(min(map(len, sampled.values())), settings_used)
     places = [(tower, k) for tower in TOWERS for k in range(before.passage.n_layers)]
     similar: list[dict[str, object]] = []
     shapes: list[dict[str, object]] = []
@@ -68,25 +70,25 @@ def representation_drift(
         for done, (tower, k) in enumerate(places, start=1):
             x, y = (layers[:, k] for layers in read[tower])
             controls = {name: [side[tower][:, k] for side in sides] for name, sides in others.items()}
-            similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, controls, chosen)]
-            shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, chosen)]
+            similar += [{"tower": tower, "layer": k} | row for row in _similar(x, y, controls, settings_used)]
+            shapes += [{"tower": tower, "layer": k} | row for row in _shapes(x, y, settings_used)]
             if report:
                 report(done, len(places))
-    shapes += _aligned(before, after, _pairs(before, _once(pairs, known.get("query")), chosen), chosen)
+    shapes += _aligned(before, after, _pairs(before, _once(pairs, known.get("query")), settings_used), settings_used)
     cross = [
         {"tower": tower} | row
         for tower in TOWERS
-        for row in _cross(*(layers[_few(len(layers), chosen)] for layers in read[tower]))
+        for row in _cross(*(layers[_few(len(layers), settings_used)] for layers in read[tower]))
     ]
     sizes = {tower: len(rows) for tower, rows in sampled.items()}
     return RepresentationDrift(pd.DataFrame(similar), pd.DataFrame(shapes), pd.DataFrame(cross), sizes)
 
 
-def _enough(n: int, chosen: DriftSettings) -> None:
-    needed = fewest_texts(chosen.neighbours)
+def _enough(n: int, settings: DriftSettings) -> None:
+    needed = fewest_texts(settings.neighbours)
     if n < needed:
         raise AnalysisError(
-            f"{n} distinct texts of a tower are too few for intervals with {chosen.neighbours} neighbours",
+            f"{n} distinct texts of a tower are too few for intervals with {settings.neighbours} neighbours",
             where="drift",
             fix=f"give at least {needed} texts, or a smaller representations.neighbours",
         )
@@ -98,8 +100,8 @@ def _of(side: RetrieverRepresentations, tower: str) -> Representations:
 
 def _other(side: RetrieverRepresentations, before: RetrieverRepresentations, tower: str) -> Representations:
     """Return a control's vectors of one tower, after checking that they have the same texts and layers."""
-    theirs, wanted = _of(side, tower), _of(before, tower)
-    _same_texts(wanted, theirs)
+    theirs, ours = _of(side, tower), _of(before, tower)
+    _same_texts(ours, theirs)
     return theirs
 
 
@@ -108,20 +110,20 @@ def _rows(side: Representations, rows: Int[np.ndarray, "n"]) -> VectorsByLayer:
     return side.texts(rows)
 
 
-def _few(n: int, chosen: DriftSettings) -> Int[np.ndarray, "few"]:
+def _few(n: int, settings: DriftSettings) -> Int[np.ndarray, "few"]:
     """Draw a random subset of the sampled texts' rows."""
-    return np.sort(np.random.default_rng([chosen.seed, 1]).permutation(n)[: chosen.cross_texts])
+    return np.sort(np.random.default_rng([settings.seed, 1]).permutation(n)[: settings.cross_texts])
 
 
 def _sample(
-    one: Representations, two: Representations, text_of: Callable[[str], str] | None, chosen: DriftSettings
+    one: Representations, two: Representations, text_of: Callable[[str], str] | None, settings: DriftSettings
 ) -> Int[np.ndarray, "n"]:
     """Return the rows of the texts to compare, equal in both models, each distinct text once."""
     _same_texts(one, two)
     rows = np.arange(len(one.ids))
     if text_of is not None:
         rows = np.fromiter(first_of_each(map(text_of, one.ids)), dtype=np.int64)
-    drawn = np.random.default_rng(chosen.seed).permutation(len(rows))[: chosen.texts]
+    drawn = np.random.default_rng(settings.seed).permutation(len(rows))[: settings.texts]
     return np.sort(rows[drawn])
 
 
@@ -141,13 +143,15 @@ def _same_texts(one: Representations, two: Representations) -> None:
 
 
 def _similar(
-    x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], chosen: DriftSettings
+    x: Vectors, y: Vectors, controls: Mapping[str, Sequence[Vectors]], settings: DriftSettings
 ) -> Iterator[dict[str, object]]:
     """Yield every similarity at one layer, and its controls: random weights, and other trainings."""
     every = np.arange(len(x))
-    for name, (prepare, chance) in similarity_measures(x, y, neighbours=chosen.neighbours, seed=chosen.seed).items():
-        value, low, high = jackknife(prepare(x, y), len(x), level=chosen.level, seed=chosen.seed)
-        own = [_halves(prepare, v, chosen.seed) for v in (x, y)]
+    for name, (prepare, chance) in similarity_measures(
+        x, y, neighbours=settings.neighbours, seed=settings.seed
+    ).items():
+        value, low, high = jackknife(prepare(x, y), len(x), level=settings.level, seed=settings.seed)
+        own = [_halves(prepare, v, settings.seed) for v in (x, y)]
         yield {
             "statistic": name,
             "value": value,
@@ -162,10 +166,10 @@ def _similar(
         }
 
 
-def _estimate(statistic: Callable[..., float], *arrays: Vectors, chosen: DriftSettings) -> tuple[float, float, float]:
+def _estimate(statistic: Callable[..., float], *arrays: Vectors, settings: DriftSettings) -> tuple[float, float, float]:
     """Return the value of a statistic over texts (rows of the arrays), with its interval."""
     return jackknife(
-        lambda rows: statistic(*(v[rows] for v in arrays)), len(arrays[0]), level=chosen.level, seed=chosen.seed
+        lambda rows: statistic(*(v[rows] for v in arrays)), len(arrays[0]), level=settings.level, seed=settings.seed
     )
 
 
@@ -176,20 +180,20 @@ def _halves(prepare: Prepare, x: Vectors, seed: int) -> float:
     return prepare(x[:, order[:middle]], x[:, order[middle:]])(np.arange(len(x)))
 
 
-def _shapes(x: Vectors, y: Vectors, chosen: DriftSettings) -> Iterator[dict[str, object]]:
+def _shapes(x: Vectors, y: Vectors, settings: DriftSettings) -> Iterator[dict[str, object]]:
     for side, v in (("before", x), ("after", y)):
         for name, shape in SHAPES.items():
-            value, low, high = _estimate(shape, v, chosen=chosen)
+            value, low, high = _estimate(shape, v, settings=settings)
             yield {"side": side, "statistic": name, "value": value, "low": low, "high": high}
 
 
 def _pairs(
-    before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], chosen: DriftSettings
+    before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], settings: DriftSettings
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
     """Return rows of queries and of their relevant passages; None if there are too few for an interval."""
     if len(pairs) < 2 * GROUPS:
         return None
-    drawn = np.sort(np.random.default_rng(chosen.seed).permutation(len(pairs))[: chosen.texts])
+    drawn = np.sort(np.random.default_rng(settings.seed).permutation(len(pairs))[: settings.texts])
     kept = [pairs[i] for i in drawn]
     return before.query.rows([q for q, _ in kept]), before.passage.rows([p for _, p in kept])
 
@@ -198,14 +202,14 @@ def _aligned(
     before: RetrieverRepresentations,
     after: RetrieverRepresentations,
     judged: tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None,
-    chosen: DriftSettings,
+    settings: DriftSettings,
 ) -> Iterator[dict[str, object]]:
     if judged is None:
         return
-    for side, found in (("before", before), ("after", after)):
-        queries, passages = _rows(found.query, judged[0]), _rows(found.passage, judged[1])
-        for k in range(found.passage.n_layers):
-            value, low, high = _estimate(alignment, queries[:, k], passages[:, k], chosen=chosen)
+    for side, vectors in (("before", before), ("after", after)):
+        queries, passages = _rows(vectors.query, judged[0]), _rows(vectors.passage, judged[1])
+        for k in range(vectors.passage.n_layers):
+            value, low, high = _estimate(alignment, queries[:, k], passages[:, k], settings=settings)
             place = {"tower": "both", "layer": k, "side": side, "statistic": "alignment"}
             yield {**place, "value": value, "low": low, "high": high}
 
@@ -215,6 +219,6 @@ def _cross(one: VectorsByLayer, two: VectorsByLayer) -> Iterator[dict[str, objec
     grams = [np.stack([u_centred(side[:, k]).ravel() for k in range(side.shape[1])]) for side in (one, two)]
     lengths = [np.linalg.norm(g, axis=1) for g in grams]
     with np.errstate(invalid="ignore", divide="ignore"):  # a layer that never varies has no CKA
-        found = grams[0] @ grams[1].T / np.outer(*lengths)
-    for i, j in np.ndindex(*found.shape):
-        yield {"layer_before": i, "layer_after": j, "cka": float(found[i, j])}
+        cka_values = grams[0] @ grams[1].T / np.outer(*lengths)
+    for i, j in np.ndindex(*cka_values.shape):
+        yield {"layer_before": i, "layer_after": j, "cka": float(cka_values[i, j])}

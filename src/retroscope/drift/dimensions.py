@@ -101,15 +101,15 @@ def _shared_out(share: Float[np.ndarray, "equation"], w: Float[np.ndarray, "text
 
 
 def nonnegative_least_squares(
-    system: Float[np.ndarray, "equation unknown"], wanted: Float[np.ndarray, "equation"]
+    system: Float[np.ndarray, "equation unknown"], target: Float[np.ndarray, "equation"]
 ) -> Float[np.ndarray, "unknown"]:
-    """Return the c >= 0 whose product with a matrix is nearest to the wanted values.
+    """Return the c >= 0 whose product with a matrix is nearest to the target values.
 
     Because of rounding, the active-set method of Lawson and Hanson may cycle (this happened once in some thousand
     layers of real models). A slower interior-point method then solves the same problem.
     """
     try:
-        counts: Float[np.ndarray, "unknown"] = optimize.nnls(system, wanted)[0]
+        counts: Float[np.ndarray, "unknown"] = optimize.nnls(system, target)[0]
     except RuntimeError:  # it raises this for nothing else
-        counts = optimize.lsq_linear(system, wanted, bounds=(0, np.inf), method="trf", tol=TOLERANCE).x
+        counts = optimize.lsq_linear(system, target, bounds=(0, np.inf), method="trf", tol=TOLERANCE).x
     return counts

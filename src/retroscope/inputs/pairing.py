@@ -48,10 +48,10 @@ def recipe_differences(before: Retriever, after: Retriever) -> list[str]:
         one, two = (retriever.tower(tower).recipe.identity() for retriever in (before, after))
         alike = TOKENS_ONLY if same_tokens(before.tower(tower), after.tower(tower)) else ()
         pairs |= {f"{tower} {field}": (one[field], two[field]) for field in one if field not in alike}
-    found = [f"{name} ({one!r} before, {two!r} after)" for name, (one, two) in pairs.items() if one != two]
-    if not found:
+    differences = [f"{name} ({one!r} before, {two!r} after)" for name, (one, two) in pairs.items() if one != two]
+    if not differences:
         return []
-    return [f"the recipes differ in {', '.join(found)}: every difference is of weights and recipe together"]
+    return [f"the recipes differ in {', '.join(differences)}: every difference is of weights and recipe together"]
 
 
 def same_tokens(one: Encoder, two: Encoder) -> bool:

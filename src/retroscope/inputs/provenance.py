@@ -4,15 +4,15 @@ import platform
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import torch
 
 from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import MinedNegatives
+from retroscope.collection.records import NegativesRecipe
 from retroscope.encoders.checks.proofs import LoadingProof, SelfTest
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.encoders.recipe import RecipeFacts
@@ -77,13 +77,17 @@ def self_test_facts(test: SelfTest) -> SelfTestFacts:
 
 def collection_facts(collection: Collection, negatives: MinedNegatives | None) -> CollectionRecord:
     """Return the facts of a collection and of the search for its hard negatives, as JSON-like values."""
-    mined: dict[str, Any] = {}
+    mined = NegativesRecipe()
     if negatives is not None:
         mined = {
             **negatives.recipe,
             "choices": len(negatives.candidates),
             "short": negatives.short,
-            "left_out": asdict(negatives.left_out),
+            "left_out": {
+                "with_answer": negatives.left_out.with_answer,
+                "of_same_text": negatives.left_out.of_same_text,
+                "answered": negatives.left_out.answered,
+            },
         }
     return {
         "name": collection.name,
@@ -154,12 +158,12 @@ def tower_counts(towers: Iterable[TowerPlan]) -> dict[str, TextCounts]:
 def truncation_caveats(side: str, towers: Mapping[str, TextCounts]) -> list[str]:
     """Return warnings about texts that reach the maximum length (and may be cut), and texts with equal tokens."""
     same = {tower: towers[tower]["texts"] - towers[tower]["distinct"] for tower in ("query", "passage")}
-    said = [
+    caveats = [
         f"{side}: {n} {tower} texts repeat another's tokens: equal vectors, under other ids"
         for tower, n in same.items()
         if n
     ]
-    return said + [
+    return caveats + [
         f"{side}: {towers[tower]['at_max_length']} of {towers[tower]['texts']} {tower} texts fill the maximum of "
         f"{towers[tower]['recipe']['max_length']} tokens, so their ends may be cut"
         for tower in ("query", "passage")

@@ -16,9 +16,9 @@ def unrelated_texts(before: Retriever, after: Retriever) -> Iterator[Finding]:
     if any(r.passage.recipe.pooling not in POOLINGS for r in (before, after)):
         return
     means = [float(unrelated_cosines(r.passage).mean()) for r in (before, after)]
-    said = f"mean cosine of sentences about unrelated topics: {means[0]:.3f} before, {means[1]:.3f} after"
+    evidence = f"mean cosine of sentences about unrelated topics: {means[0]:.3f} before, {means[1]:.3f} after"
     if means[1] - means[0] > RISE:
         fix = "choose thresholds on scores again; check anisotropy by layer, and the training data"
-        yield Finding(WARNING, "similarities", f"{said}, a rise by more than {RISE:g}: they moved together", fix)
+        yield Finding(WARNING, "similarities", f"{evidence}, a rise by more than {RISE:g}: they moved together", fix)
     else:
-        yield Finding(PASSED, "similarities", said)
+        yield Finding(PASSED, "similarities", evidence)

@@ -44,9 +44,9 @@ def probe(
     Raises:
         AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
     """
-    chosen = settings or ProbeSettings()
-    task = build_task(candidates, max(chosen.passages), texts, as_given=chosen.rules.as_given)
-    plan = _plan(representations, task, chosen, random_weights)
+    settings_used = settings or ProbeSettings()
+    task = build_task(candidates, max(settings_used.passages), texts, as_given=settings_used.rules.as_given)
+    plan = _plan(representations, task, settings_used, random_weights)
     tally = ProbeTally(plan)
     steps = _steps(plan, representations, random_weights)
     rounds = {is_random: _rounds(plan, is_random) for is_random in {is_random for _, is_random, _ in steps}}

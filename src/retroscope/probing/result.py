@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,40 @@ import xarray as xr
 
 from retroscope.probing.records import ProbeRecord
 from retroscope.probing.tally import MDL, ProbeTally
-from retroscope.representations.vectors import RetrieverRepresentations
+from retroscope.representations.vectors import RetrieverRepresentations, VectorsRecipe
 from retroscope.scores import Scores
 from retroscope.statistics import IntervalSettings, summarise
 
 NONE = "none"
 CONCAT = "concat"
 SHUFFLED = "shuffled_queries"
+
+
+class RandomWeightsRecipe(TypedDict):
+    """The random-weight control of a probe: its name, and how its vectors were made."""
+
+    name: str
+    recipe: VectorsRecipe
+
+
+class ProbeRecipe(TypedDict):
+    """How accuracies were measured, as JSON-like values: the settings, and what was probed and how much.
+
+    The last three keys have one value for each seed: the choices of each part, whether every part has its own
+    negatives, and the number of test choices whose query text is in training, too.
+    """
+
+    settings: dict[str, Any]
+    probes: list[str]
+    controls: list[str]
+    representations: VectorsRecipe
+    random_weights: RandomWeightsRecipe | None
+    queries: int
+    choices: int
+    choices_dropped: int
+    split_sizes: list[dict[str, int]]
+    own_negatives: list[bool]
+    repeats: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +74,7 @@ class ProbeResult:
     fits: xr.Dataset
     split_sizes: xr.DataArray
     layer_names: Mapping[int, str]
-    recipe: Mapping[str, Any]
+    recipe: ProbeRecipe
     warnings: tuple[str, ...]
 
     def with_texts(self, texts: Mapping[str, int]) -> "ProbeResult":
@@ -177,8 +204,7 @@ def _split_sizes(tally: ProbeTally) -> xr.DataArray:
 
 def _recipe(
     tally: ProbeTally, representations: RetrieverRepresentations, of_random: RetrieverRepresentations | None
-) -> dict[str, Any]:
-    """Return the settings, and what was probed and how much, as JSON-like values."""
+) -> ProbeRecipe:
     plan = tally.plan
     return {
         "settings": asdict(plan.settings),

@@ -17,7 +17,12 @@ from retroscope.representations.one_pass import shares_pass
 from retroscope.representations.plan import SOFTWARE, VERSION, ExtractionPlan, plan_inventory
 from retroscope.representations.settings import ExtractionSettings
 from retroscope.representations.store import is_finished
-from retroscope.representations.vectors import Representations, RetrieverRepresentations
+from retroscope.representations.vectors import (
+    Representations,
+    RetrieverRepresentations,
+    TowerVectorsRecipe,
+    VectorsRecipe,
+)
 
 InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`
 
@@ -151,20 +156,22 @@ def extract_towers(
         beside: towers of other retrievers; a tower that shares a pass with one of these is computed in that pass.
     """
     query, passage = (tower.extract(progress, engine, beside) for tower in towers)
-    recipe = {
+    recipe: VectorsRecipe = {
         "retriever": retriever.name,
         "similarity": retriever.similarity,
-        **{
-            tower.tower: {
-                "recipe": tower.plan.encoder.recipe.as_dict(),
-                "fingerprint": tower.plan.encoder.fingerprint,
-                "vectors": tower.plan.key,
-                "dtype": tower.plan.settings.dtype,
-                "texts": len(tower.ids),
-                "distinct": tower.plan.inventory.n_distinct,
-                "at_max_length": tower.plan.inventory.truncated,
-            }
-            for tower in towers
-        },
+        "query": _tower_recipe(towers[0]),
+        "passage": _tower_recipe(towers[1]),
     }
     return RetrieverRepresentations(retriever.name, query, passage, retriever.similarity, recipe)
+
+
+def _tower_recipe(tower: TowerPlan) -> TowerVectorsRecipe:
+    return {
+        "recipe": tower.plan.encoder.recipe.as_dict(),
+        "fingerprint": tower.plan.encoder.fingerprint,
+        "vectors": tower.plan.key,
+        "dtype": tower.plan.settings.dtype,
+        "texts": len(tower.ids),
+        "distinct": tower.plan.inventory.n_distinct,
+        "at_max_length": tower.plan.inventory.truncated,
+    }

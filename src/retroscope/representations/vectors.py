@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import zarr
 from jaxtyping import Float, Int
 from zarr.storage import MemoryStore
 
+from retroscope.encoders.recipe import RecipeFacts
 from retroscope.errors import AnalysisError, RepresentationError, listed
 from retroscope.representations.store import VectorStore, store_in
 
@@ -135,6 +136,32 @@ class Representations:
         return np.fromiter((self.row_of[i] for i in ids), dtype=np.int64, count=len(ids))
 
 
+class TowerVectorsRecipe(TypedDict):
+    """How the vectors of one tower were made, as JSON-like values.
+
+    "vectors" is the key of the stored vectors. "texts" counts ids, "distinct" the texts without repetitions, and
+    "at_max_length" the distinct texts of at least the maximum length.
+    """
+
+    recipe: RecipeFacts
+    fingerprint: str
+    vectors: str
+    dtype: str
+    texts: int
+    distinct: int
+    at_max_length: int
+
+
+class VectorsRecipe(TypedDict, total=False):
+    """How the vectors of a retriever were made, as JSON-like values; empty for vectors made in memory."""
+
+    retriever: str
+    similarity: str
+    query: TowerVectorsRecipe
+    passage: TowerVectorsRecipe
+    whitened: str
+
+
 @dataclass(frozen=True, eq=False)
 class RetrieverRepresentations:
     """The stored vectors of both towers of one retriever over one collection.
@@ -142,7 +169,7 @@ class RetrieverRepresentations:
     Attributes:
         name: name of the retriever.
         similarity: "dot" or "cosine".
-        recipe: JSON-like, both towers' recipes and fingerprints.
+        recipe: both towers' recipes and fingerprints.
         warnings: failed self-tests and the like.
     """
 
@@ -150,7 +177,7 @@ class RetrieverRepresentations:
     query: Representations
     passage: Representations
     similarity: str
-    recipe: dict[str, Any]
+    recipe: VectorsRecipe
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":

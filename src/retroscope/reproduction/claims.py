@@ -75,8 +75,8 @@ class CellChange:
 
 RULES = {
     "changed": "Holds if the interval of the largest change lies beyond the margin on one side; does not hold if every "
-    "change is within it by two one-sided tests at .05.",
-    "unchanged": "Holds if every change is within the margin by two one-sided tests at .05; does not hold if the "
+    "change is within it by two one-sided tests at {alpha:g}.",
+    "unchanged": "Holds if every change is within the margin by two one-sided tests at {alpha:g}; does not hold if the "
     "interval of the largest change lies beyond the margin on one side.",
     "higher": "Holds if the interval of the difference lies above zero; does not hold if it lies below.",
     "lower": "Holds if the interval of the difference lies below zero; does not hold if it lies above.",

@@ -59,7 +59,8 @@ class PointResult:
         ours: accuracy measured here; None if it was not run.
         error: its standard error.
         tolerance: largest difference allowed at this point if all points of the figure are tested together.
-        single_limit: largest difference allowed at .05 if this point is tested alone, without correction.
+        single_limit: largest difference allowed if this point is tested alone, at the level of the study and without
+            correction.
         state, reason: the outcome of the point, and its reason.
     """
 

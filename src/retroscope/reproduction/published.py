@@ -189,6 +189,11 @@ class PublishedStudy:
     claims: tuple[Claim, ...] = ()
     points: tuple[PublishedPoint, ...] = field(default=(), repr=False)
 
+    @property
+    def alpha(self) -> float:
+        """Return the error rate that the tests allow."""
+        return round(1 - self.level, 12)
+
     def figure(self, number: int) -> PublishedFigure:
         """Return the figure of that number.
 

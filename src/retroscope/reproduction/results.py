@@ -106,7 +106,7 @@ def _neuron_rows(study: PublishedStudy, figure: PublishedFigure, trials: DoneTri
 def _claim_facts(study: PublishedStudy, number: int, trials: DoneTrials) -> ClaimFacts:
     claim = study.claims[number]
     return {"name": claim.name, "claim": claim.claim, "figure": claim.figure, "model": claim.model,
-            "statistic": STATISTICS[claim.statistic], "rule": RULES[claim.expects],
+            "statistic": STATISTICS[claim.statistic], "rule": RULES[claim.expects].format(alpha=study.alpha),
             "rulings": [one.document() for one in rulings(study, claim, trials)]}  # fmt: skip
 
 

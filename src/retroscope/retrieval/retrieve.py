@@ -174,8 +174,8 @@ def rank_by_layers(
         first = first_relevant_ranks(measured.run, collection.qrels)
         ranks.append([first.get(query_id, 0) for query_id in collection.judged_queries])
         # a token that every text has (CLS, EOS) has one embedding: layer 0 cannot but rank by id
-        told = notes if layer == 0 and len(queries) > 1 else warnings
-        told += [f"retrieval by layer {layer}: {measured.blind}"] if measured.blind else []
+        messages = notes if layer == 0 and len(queries) > 1 else warnings
+        messages += [f"retrieval by layer {layer}: {measured.blind}"] if measured.blind else []
     values = xr.concat(parts, dim=xr.Variable("layer", range(len(parts))))
     ordered = values.transpose("query", "layer", "measure")
     scores = _scores(ordered, vectors, collection, depth(measures), "layer retrieval")

@@ -133,14 +133,14 @@ def _searched(queries: Vectors, block: Vectors, best: Keys, k: int, order: Int[n
 
     A passage is scored exactly where its float32 score and the largest error of that could reach the k-th best so far.
     """
-    wanted = min(k + SPARE, len(block))
-    rough, rows = faiss.knn(queries, block, wanted, metric=faiss.METRIC_INNER_PRODUCT)
+    depth = min(k + SPARE, len(block))
+    rough, rows = faiss.knn(queries, block, depth, metric=faiss.METRIC_INNER_PRODUCT)
     noise = _noise(queries, block)
     near = np.nonzero(rough + noise[:, None] >= least_scores(best, k)[:, None])
     keys = np.full(rough.shape, NO_HIT)
     keys[near] = keys_of(_exact(queries, block, near[0], rows[near]), order[rows[near]])
     after = merged_keys(best, keys, k)
-    if wanted < len(block):
+    if depth < len(block):
         # A passage that faiss left out may tie with, or but for float32 noise beat, the last that is kept.
         unsure = np.flatnonzero(rough[:, -1] + noise >= least_scores(after, k))
         if len(unsure):

@@ -69,11 +69,11 @@ def separation_by_layer(
         values = {name: similarities(query[:, layer], passage[:, layer], sides[name].similarity)
                   for name, (query, passage) in read.items()}  # fmt: skip
         edges = {name: _edges([v[counted] for v in (values.values() if shared else [values[name]])]) for name in sides}
-        for name, found in values.items():
-            parts = {RELEVANT: found[relevant], OTHER: found[counted & ~relevant]}
+        for name, of_pairs in values.items():
+            parts = {RELEVANT: of_pairs[relevant], OTHER: of_pairs[counted & ~relevant]}
             counts += [_counts(part, edges[name]).assign(side=name, layer=layer, passages=kind)
                        for kind, part in parts.items()]  # fmt: skip
-            above.append({"side": name, "layer": layer, "above": _above(found, relevant, counted)})
+            above.append({"side": name, "layer": layer, "above": _above(of_pairs, relevant, counted)})
     frame = pd.concat(counts, ignore_index=True)
     return Separation(frame[["side", "layer", "passages", "low", "high", "count"]], pd.DataFrame(above), sample)
 

@@ -56,10 +56,10 @@ def odds_ratio(
     counts = _counts(first, second, np.zeros(len(first), dtype=int), clusters)
     if not _varies(counts.sum(0), FEWEST).all():
         return _none(len(first), 1)
-    found = _with_interval(counts, lambda tables: _log_odds(tables[..., 0, :, :]), len(first), 1, level)
+    ratio = _with_interval(counts, lambda tables: _log_odds(tables[..., 0, :, :]), len(first), 1, level)
     if (counts.sum((0, 1)) < FEWEST_IN_CELL).any():
-        return replace(found, low=math.nan, high=math.nan, p=math.nan)
-    return found
+        return replace(ratio, low=math.nan, high=math.nan, p=math.nan)
+    return ratio
 
 
 def mantel_haenszel(

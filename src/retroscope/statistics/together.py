@@ -11,7 +11,7 @@ from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.testing.correction import correct
 
 
-def correct_together(found: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
+def correct_together(differences: Sequence[Difference], correction: str, family: str) -> tuple[Difference, ...]:
     """Return the same differences with p-values corrected over all their cells together.
 
     `family` describes the cells in words. The equivalence test keeps its own correction.
@@ -23,12 +23,12 @@ def correct_together(found: Sequence[Difference], correction: str, family: str) 
         raise SettingsError(
             "the correction 'max_t' needs the same queries in every table", fix="use the correction 'holm'"
         )
-    every = np.concatenate([one.table["p"].values.ravel() for one in found]) if found else np.zeros(0)
+    every = np.concatenate([one.table["p"].values.ravel() for one in differences]) if differences else np.zeros(0)
     corrected = correct(correction, every, np.zeros((0, len(every))), SignFlips())
     size = int(np.isfinite(every).sum())
-    ends = np.cumsum([one.table["p"].size for one in found])[:-1]
-    parts = np.split(corrected, ends) if found else []
-    return tuple(_with(one, part, correction, family, size) for one, part in zip(found, parts, strict=True))
+    ends = np.cumsum([one.table["p"].size for one in differences])[:-1]
+    parts = np.split(corrected, ends) if differences else []
+    return tuple(_with(one, part, correction, family, size) for one, part in zip(differences, parts, strict=True))
 
 
 def _with(one: Difference, corrected: np.ndarray, correction: str, family: str, size: int) -> Difference:

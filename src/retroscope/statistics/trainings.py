@@ -1,8 +1,8 @@
 """Effects over several trainings and their queries together, from the scores of every training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,15 @@ from retroscope.statistics.testing.correction import correct
 
 TRAINING = "training"  # the dimension
 EFFECT_COLUMNS = ("before", "after", "effect", "ci_low", "ci_high", "p", "p_corrected", "spread", "trainings", "n")
+
+
+class CrossedMethod(TypedDict):
+    """Method of intervals and tests over trainings and queries, as JSON-like values."""
+
+    interval: str
+    level: float
+    trainings: int
+    correction: str
 
 
 def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> Scores:
@@ -62,8 +71,8 @@ def corrected_within(frame: pd.DataFrame, family: "pd.Series[Any]") -> pd.DataFr
     return corrected
 
 
-def crossed_method(level: float, trainings: int) -> Mapping[str, object]:
-    """Return the method of these intervals and tests, as JSON-like values."""
+def crossed_method(level: float, trainings: int) -> CrossedMethod:
+    """Return the method of these intervals and tests."""
     return {
         "interval": "two-way random effects over trainings and queries",
         "level": level,

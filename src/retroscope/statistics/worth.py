@@ -49,17 +49,17 @@ class Worth:
         return bool((self.low > 0 and self.gap_low > 0) or (self.high < 0 and self.gap_high < 0))
 
 
-def labels_to_reach(wanted: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
+def labels_to_reach(value: float, labels: Float[np.ndarray, "budget"], curve: Float[np.ndarray, "budget"]) -> float:
     """Return the number of labels at which a curve reaches a value; infinite above the curve, -infinite below it."""
     rising = isotonic_regression(curve).x
-    if wanted > rising[-1]:
+    if value > rising[-1]:
         return np.inf
-    if wanted < rising[0]:
+    if value < rising[0]:
         return -np.inf
-    at = int(np.searchsorted(rising, wanted, side="left"))  # the first budget that is good enough
-    if at == 0 or rising[at] == wanted:
+    at = int(np.searchsorted(rising, value, side="left"))  # the first budget that is good enough
+    if at == 0 or rising[at] == value:
         return float(labels[at])
-    share = (wanted - rising[at - 1]) / (rising[at] - rising[at - 1])
+    share = (value - rising[at - 1]) / (rising[at] - rising[at - 1])
     return float(np.exp(np.log(labels[at - 1]) + share * np.log(labels[at] / labels[at - 1])))
 
 

@@ -157,10 +157,10 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
 
 def demo_caveats(rows: Sequence[StratumScore]) -> list[str]:
     """Return the notes that a reader of the demo's report needs first."""
-    found = {(row.retriever, row.stratum): row for row in rows}
+    by_retriever = {(row.retriever, row.stratum): row for row in rows}
 
     def said(stratum: str, retriever: str = "pre-trained") -> str:
-        row = found[retriever, stratum]
+        row = by_retriever[retriever, stratum]
         return f"{score(row.mean)} {interval(row.ci_low, row.ci_high)}"
 
     return [

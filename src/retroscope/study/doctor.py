@@ -155,7 +155,7 @@ def _worst_first(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def doctor_document(found: Diagnosis) -> Record:
+def doctor_document(diagnosis: Diagnosis) -> Record:
     """Return the document of `doctor --json`: facts of the loaded models and all findings, as JSON-like values."""
     models = {
         role: {
@@ -167,22 +167,22 @@ def doctor_document(found: Diagnosis) -> Record:
                 for tower, e in _towers(r).items()
             },
         }
-        for role, r in found.models.items()
+        for role, r in diagnosis.models.items()
     }
-    findings = [{"of": who, **asdict(finding)} for who, finding in found.findings]
-    made: Record = clean({"schema": SCHEMA, "sound": found.sound, "models": models, "findings": findings})
-    return made
+    findings = [{"of": who, **asdict(finding)} for who, finding in diagnosis.findings]
+    document: Record = clean({"schema": SCHEMA, "sound": diagnosis.sound, "models": models, "findings": findings})
+    return document
 
 
-def doctor_words(found: Diagnosis) -> str:
+def doctor_words(diagnosis: Diagnosis) -> str:
     """Return the diagnosis as text for the terminal."""
-    blocks = ["\n".join(_model_lines(role, retriever)) for role, retriever in found.models.items()]
-    whom = list(dict.fromkeys(who for who, _ in found.findings))
+    blocks = ["\n".join(_model_lines(role, retriever)) for role, retriever in diagnosis.models.items()]
+    whom = list(dict.fromkeys(who for who, _ in diagnosis.findings))
     for who in whom:
-        blocks.append("\n".join([who, *(_finding_lines(f) for w, f in found.findings if w == who)]))
-    tally = {severity: sum(f.severity == severity for _, f in found.findings) for severity in SEVERITIES}
-    said = ", ".join(f"{n} {severity}{'s' if n != 1 and severity != PASSED else ''}" for severity, n in tally.items())
-    return "\n\n".join([*blocks, f"{'sound' if found.sound else 'NOT SOUND'}: {said}"])
+        blocks.append("\n".join([who, *(_finding_lines(f) for w, f in diagnosis.findings if w == who)]))
+    tally = {severity: sum(f.severity == severity for _, f in diagnosis.findings) for severity in SEVERITIES}
+    counts = ", ".join(f"{n} {severity}{'s' if n != 1 and severity != PASSED else ''}" for severity, n in tally.items())
+    return "\n\n".join([*blocks, f"{'sound' if diagnosis.sound else 'NOT SOUND'}: {counts}"])
 
 
 def _model_lines(role: str, retriever: Retriever) -> Iterator[str]:

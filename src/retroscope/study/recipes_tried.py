@@ -85,11 +85,13 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
     )
     if best == "as given":
         return Finding(PASSED, "recipes", f"no other recipe is better on the choosing queries ({numbers}; {size})")
-    said = f"{numbers}, {chosen.mean():.3f} with {best}: {chosen.mean() - given.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    evidence = (
+        f"{numbers}, {chosen.mean():.3f} with {best}: {chosen.mean() - given.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
+    )
     if low > 0:
         fix = f"check the recipe that the model was trained with; on this collection, {best} is best"
-        return Finding(WARNING, "recipes", f"another recipe fits this checkpoint better: {said} ({size})", fix)
-    return Finding(PASSED, "recipes", f"no other recipe is significantly better: {said} ({size})")
+        return Finding(WARNING, "recipes", f"another recipe fits this checkpoint better: {evidence} ({size})", fix)
+    return Finding(PASSED, "recipes", f"no other recipe is significantly better: {evidence} ({size})")
 
 
 def paired_interval(differences: QueryScores) -> tuple[float, float]:
@@ -193,13 +195,13 @@ def leak_findings(collection: Collection, data: DataSettings) -> Iterator[Findin
         try:
             others = load_collection(data.source, split=split, columns=data.columns)
         except CollectionError as error:  # the topics of a TREC split may not be there
-            said = f"the split {split!r} cannot be read, so its queries are not compared: {error.what}"
-            yield Finding(NOTE, "leaks", said, error.fix)
+            evidence = f"the split {split!r} cannot be read, so its queries are not compared: {error.what}"
+            yield Finding(NOTE, "leaks", evidence, error.fix)
             continue
         leaked = len({*texts} & {folded(query.text) for query in others.queries.values()})
         if leaked:
             fix = "train without them, or test on queries that are in one split only"
-            said = f"{leaked} of {len(texts)} queries are also in the split {split!r}"
-            yield Finding(WARNING, "leaks", said, fix)
+            evidence = f"{leaked} of {len(texts)} queries are also in the split {split!r}"
+            yield Finding(WARNING, "leaks", evidence, fix)
         else:
             yield Finding(PASSED, "leaks", f"no query is also in the split {split!r}")

@@ -145,9 +145,9 @@ def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """List the settings whose values differ, with the stored value and the new one."""
-    said = []
+    differences = []
     for name in {**there, **here}:
         if name not in there or name not in here or there[name] != here[name]:
             old, new = (excerpt(one[name]) if name in one else "not set" for one in (there, here))
-            said.append(f"{name}: {old} there, {new} here")
-    return listed(said)
+            differences.append(f"{name}: {old} there, {new} here")
+    return listed(differences)

@@ -22,7 +22,7 @@ from retroscope.encoders.hardware import in_precision
 from retroscope.encoders.pooling import pooling_of
 from retroscope.encoders.precision import EXACT
 from retroscope.encoders.token_budgets import DEFAULT_BUDGET
-from retroscope.surgery.ownership import CHANGED, Hybrid, Path, Wanted, grouped, own_layers
+from retroscope.surgery.ownership import CHANGED, Hybrid, HybridKey, Path, grouped, own_layers
 from retroscope.surgery.pairs import check_transplantable
 from retroscope.surgery.random_changes import RandomChanges
 
@@ -49,26 +49,26 @@ def transplanted(
 def hybrids(
     pair: tuple[Encoder, Encoder],
     rows: Sequence[TokenIds],
-    wanted: Sequence[Wanted],
+    keys: Sequence[HybridKey],
     *,
     tokens: int = DEFAULT_BUDGET,
     on_batch: Callable[[int], None] | None = None,
     random: RandomChanges | None = None,
     precision: str = EXACT,
-) -> dict[Wanted, Float[Tensor, "text out"]]:
+) -> dict[HybridKey, Float[Tensor, "text out"]]:
     """Encode tokenised texts by hybrids in both directions; two names of the same hybrid are run once.
 
     Args:
         pair: two encoders; if both are to receive weights, their recipes must pad and pool alike.
-        wanted: for each hybrid, the index of the receiver and the name of the transplant.
+        keys: for each hybrid, the index of the receiver and the name of the transplant.
         on_batch: called after each batch with its number of texts.
         random: the random changes of the pair, kept from call to call.
         precision: precision of the passes through the backbone (see `encoders.precision`).
     """
     check_transplantable(*pair)
     random = random or RandomChanges(pair)
-    hybrid_names = grouped(wanted, pair[0].anatomy)
-    vectors: dict[Wanted, Tensor] = {}
+    hybrid_names = grouped(keys, pair[0].anatomy)
+    vectors: dict[HybridKey, Tensor] = {}
     recipe = pair[0].recipe
     lengths = [recipe.max_length if recipe.pad_to_max else len(row) for row in rows]
     for indices in batches_by_length(lengths, tokens):
@@ -80,12 +80,12 @@ def hybrids(
                 vectors[key][indices] = part.cpu()
         if on_batch:
             on_batch(len(indices))
-    return {key: vectors[key] for key in wanted if key in vectors}
+    return {key: vectors[key] for key in keys if key in vectors}
 
 
 def _of_batch(
-    recorded: "_Pair", hybrid_names: Sequence[tuple[Hybrid, list[Wanted]]], batch: Batch
-) -> Iterator[tuple[Wanted, Tensor]]:
+    recorded: "_Pair", hybrid_names: Sequence[tuple[Hybrid, list[HybridKey]]], batch: Batch
+) -> Iterator[tuple[HybridKey, Tensor]]:
     pair = recorded.encoders
     for hybrid, names in hybrid_names:
         with in_precision(recorded.precision, batch.ids.device):

@@ -15,7 +15,7 @@ ENTANGLED = frozenset({"t5", "mt5", "mpnet", "deberta-v2"})
 ABOVE = ("final_norm", "other")  # parts that follow the blocks; their layer is the last
 
 CHANGED = 2  # the owner of what is changed at random
-Wanted = tuple[int, str]  # which of the two receives (0 or 1), and the transplant's name
+HybridKey = tuple[int, str]  # which of the two receives (0 or 1), and the transplant's name
 Path = tuple[tuple[int, ...], ...]  # owners of the embeddings, and of every part of each block
 
 
@@ -88,19 +88,19 @@ def own_layers(path: Path) -> int:
     return next((k for k, owners in enumerate(path) if {*owners} != {side}), len(path))
 
 
-def grouped(wanted: Sequence[Wanted], anatomy: Anatomy) -> list[tuple[Hybrid, list[Wanted]]]:
+def grouped(keys: Sequence[HybridKey], anatomy: Anatomy) -> list[tuple[Hybrid, list[HybridKey]]]:
     """Return each distinct hybrid with all its names; hybrids with shared layers are neighbours in the order."""
-    names: dict[object, tuple[Hybrid, list[Wanted]]] = {}
-    for receiver, name in wanted:
+    names: dict[object, tuple[Hybrid, list[HybridKey]]] = {}
+    for receiver, name in keys:
         hybrid = hybrid_of(receiver, named(name, anatomy.n_blocks))
         names.setdefault(hybrid.signature(anatomy), (hybrid, []))[1].append((receiver, name))
     return sorted(names.values(), key=lambda one: () if one[0].is_whole(anatomy) else one[0].path(anatomy))
 
 
-def encodings(anatomy: Anatomy, wanted: Sequence[Wanted]) -> float:
+def encodings(anatomy: Anatomy, keys: Sequence[HybridKey]) -> float:
     """Return the number of full encodings of a text for all hybrids, including both intact models."""
     whole, run = 0, set[Path]()
-    for hybrid, _ in grouped(wanted, anatomy):
+    for hybrid, _ in grouped(keys, anatomy):
         if hybrid.is_whole(anatomy):
             whole += 1
         else:

@@ -19,7 +19,7 @@ import jinja2
 from markupsafe import Markup
 
 from retroscope.files.documents import packed, packed_json
-from retroscope.numbers import score, seconds, signed
+from retroscope.numbers import exact_percent, score, seconds, signed
 from retroscope.typesetting.drawing import script_bundle, svg
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.latex import PaperTable, booktabs
@@ -203,6 +203,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(
+        exact_percent=exact_percent,
         score=score,
         signed=signed,
         seconds=seconds,

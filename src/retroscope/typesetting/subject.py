@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
+from retroscope.collection.records import NegativesRecipe
 from retroscope.encoders.checks.proofs import SelfTest
 from retroscope.encoders.recipe import RecipeFacts
 from retroscope.statistics.settings import ComparisonSettings
@@ -82,7 +83,7 @@ class CollectionRecord(TypedDict):
     source: str
     counts: dict[str, int]
     mapping: NotRequired[dict[str, str]]
-    negatives: NotRequired[dict[str, Any]]
+    negatives: NotRequired[NegativesRecipe]
     fingerprint: NotRequired[str]
 
 
@@ -163,7 +164,7 @@ class CollectionFacts:
     source: str
     counts: Mapping[str, int]
     mapping: Mapping[str, str] = field(default_factory=dict)
-    negatives: Mapping[str, Any] = field(default_factory=dict)
+    negatives: NegativesRecipe = field(default_factory=lambda: NegativesRecipe())
     fingerprint: str = ""
 
 

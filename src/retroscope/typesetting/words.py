@@ -33,8 +33,8 @@ def most_changed(table: pd.DataFrame, level: float) -> "pd.Series[Any]":
     A statement with the state "significant" must give the number of a significant row.
     """
     significant = table[table["p_corrected"] < level]
-    found = table if significant.empty else significant
-    return found.loc[found["effect"].abs().idxmax()]
+    candidates = table if significant.empty else significant
+    return candidates.loc[candidates["effect"].abs().idxmax()]
 
 
 def side_score(row: "pd.Series[Any]", side: str, name: str) -> Estimate:

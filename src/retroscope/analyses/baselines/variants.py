@@ -131,11 +131,11 @@ def _searches(queries: Vectors, passages: Vectors, task: BaselineTask) -> dict[s
 
 def _searched(queries: Vectors, passages: Vectors, similarity: str, task: BaselineTask) -> np.ndarray:
     """Search with these vectors and return the values of the measures [query, measure]."""
-    made = [
+    towers = [
         representations_in_memory(list(ids), texts_vectors[:, None].astype(np.float32))
         for ids, texts_vectors in ((task.collection.judged_queries, queries), (task.collection.passages, passages))
     ]
-    vectors = RetrieverRepresentations("variant", made[0], made[1], similarity, {})
+    vectors = RetrieverRepresentations("variant", towers[0], towers[1], similarity, {})
     return np.asarray(retrieve(vectors, task.collection, task.measures).scores.values.values)
 
 
@@ -217,12 +217,12 @@ def try_shuffled(views: Views, task: BaselineTask, settings: BaselineSettings) -
     The head can predict them only if its folds leak.
     """
     other = baseline_task(shuffled_judgments(task.collection, settings.seed), task.measures, task.similarity, settings)
-    found = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)
+    by_kind = _variants(views, views.pooling, views.own.passage.n_layers - 1, other)
     kinds = [RAW, HEAD]
-    values = np.stack([found[kind] for kind in kinds], axis=1)
+    values = np.stack([by_kind[kind] for kind in kinds], axis=1)
     coords = {"query": list(other.collection.judged_queries), "vectors": kinds, "measure": list(task.measures)}
-    made = xr.DataArray(values, coords=coords, dims=("query", "vectors", "measure"))
-    return _scores("shuffled judgments", made, views, other)
+    labelled = xr.DataArray(values, coords=coords, dims=("query", "vectors", "measure"))
+    return _scores("shuffled judgments", labelled, views, other)
 
 
 def try_bm25(collection: Collection, measures: Sequence[str]) -> Scores:

@@ -18,7 +18,7 @@ NO_CLS = "this tokenizer begins texts with no special token of its own"
 BOTH_WAYS = "the last token of a bidirectional model is a separator, which was not trained to represent the text"
 
 
-def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+def applicable(retriever: Retriever, poolings: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the poolings that suit this model, without its own, and the reason why each other one does not."""
     encoder = retriever.passage
     reasons: dict[str, str] = {}
@@ -28,7 +28,7 @@ def applicable(retriever: Retriever, wanted: Sequence[str]) -> tuple[tuple[str, 
         reasons["cls"] = NO_CLS
     if not encoder.anatomy.causal:
         reasons["last_token"] = BOTH_WAYS
-    others = [name for name in wanted if name != encoder.recipe.pooling]
+    others = [name for name in poolings if name != encoder.recipe.pooling]
     return tuple(n for n in others if n not in reasons), {n: reasons[n] for n in others if n in reasons}
 
 
@@ -83,7 +83,7 @@ class Views:
     def _read(self, tower: Representations, pooling: str, layer: int) -> Vectors:
         if pooling == self.pooling:
             return tower.final() if layer == tower.n_layers - 1 else tower.layer(layer)
-        found = tower.layer(layer)
-        width = found.shape[1] // len(self.names)
+        vectors = tower.layer(layer)
+        width = vectors.shape[1] // len(self.names)
         at = self.names.index(pooling) * width
-        return np.ascontiguousarray(found[:, at : at + width])
+        return np.ascontiguousarray(vectors[:, at : at + width])

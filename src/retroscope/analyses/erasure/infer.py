@@ -164,9 +164,9 @@ class _Side:
     def alarm(self) -> float:
         """Return the p-value of the test that shuffled pairs harm more than random subspaces, over layers and ranks."""
         shuffles, draws = (self.draws(kind).mean(AT).expand_dims(cell=[0], axis=-1) for kind in (SHUFFLED, RANK))
-        found = rows(self._compared(draws.mean("variant"), shuffles.mean("variant"))).iloc[0]
+        row = rows(self._compared(draws.mean("variant"), shuffles.mean("variant"))).iloc[0]
         p_draws = _lower(shuffles.mean(["query", "cell"]).values, draws.mean(["query", "cell"]).values)
-        return max(float(found["p"]), p_draws) if found["effect"] < 0 else 1.0
+        return max(float(row["p"]), p_draws) if row["effect"] < 0 else 1.0
 
     def _claim(self, row: "pd.Series[Any]", variance: "pd.Series[Any]") -> Mapping[str, Any]:
         at = {name: row[name] for name in AT}

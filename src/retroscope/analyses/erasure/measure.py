@@ -199,8 +199,8 @@ def _intact(trial: ErasureTrial) -> dict[str, np.ndarray]:
 def _searched(trial: ErasureTrial, final: Mapping[str, np.ndarray]) -> Scores:
     """Search with these final vectors and return the measure of every query, (query,)."""
     query, passage = (representations_in_memory(trial.texts[t].ids, final[t][:, None]) for t in TOWERS)
-    made = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
-    return retrieve(made, trial.searched, (trial.measure,)).scores.select(measure=trial.measure)
+    representations = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
+    return retrieve(representations, trial.searched, (trial.measure,)).scores.select(measure=trial.measure)
 
 
 def _retrieved(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Erasure]) -> xr.DataArray:
@@ -258,9 +258,9 @@ def _readable(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Era
     def accuracy(erasure: Erasure | None) -> xr.DataArray:
         seen = {t: v if erasure is None else erasure.erasers[t](v) for t, v in vectors.items()}
         query, passage = (representations_in_memory(ids[t], seen[t].numpy()[:, None]) for t in TOWERS)
-        made = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
+        representations = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
         texts = trial.searched.query_texts
-        probed = probe(made, choices, probe_settings(trial.settings), texts=texts).scores.values
+        probed = probe(representations, choices, probe_settings(trial.settings), texts=texts).scores.values
         by_query: xr.DataArray = probed.squeeze(["probe", "control", "passages", "layer"], drop=True)
         return by_query
 

@@ -51,10 +51,10 @@ def refusal(context: Context, settings: ErasureSettings) -> str:
         reason = _unpooled(retriever)
         if reason:
             return reason
-    parts, wanted = erasure_parts(context.collection, settings), SPARE * PAIRS_A_COMPONENT * max(settings.ranks)
-    if len(parts.train) < wanted:
+    parts, needed = erasure_parts(context.collection, settings), SPARE * PAIRS_A_COMPONENT * max(settings.ranks)
+    if len(parts.train) < needed:
         few = f"{len(parts.train)} training pairs are too few to find {max(settings.ranks)} directions"
-        return f"{few} (at least {wanted}): use more queries, smaller erasure.ranks or a larger erasure.train_share"
+        return f"{few} (at least {needed}): use more queries, smaller erasure.ranks or a larger erasure.train_share"
     choices = unrelated_choices(context.collection, parts.held_out, settings.seed)
     return too_few_choices(choices, context.collection.query_texts, probe_settings(settings))
 

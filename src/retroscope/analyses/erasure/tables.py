@@ -12,25 +12,25 @@ from retroscope.typesetting.subject import Subject
 
 def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     """Return a table by model, layer and rank: accuracy of the probe, and loss of retrieval beyond random subspaces."""
-    found = result.table
+    table = result.table
     used = f"used: loss of {result.measure} beyond random subspaces"
     frame = pd.DataFrame(
         {
-            "side": found["side"],
-            "layer": [subject.layer_label(int(layer)) for layer in found["layer"]],
-            "rank": [str(rank) for rank in found["rank"]],
-            "readable": [f"{score(r.readable)} {interval(r.readable_low, r.readable_high)}" for r in _each(found)],
-            "readable, erased": [score(value) for value in found["readable_erased"]],
-            used: [f"{signed(-r.beyond)} {interval(-r.ci_high, -r.ci_low, effect=True)}" for r in _each(found)],
-            "verdict": found["use"],
-            "p (holm)": [p_number(p) for p in found["p_corrected"]],
-            "intact": [score(value) for value in found["intact"]],
-            "erased": [score(value) for value in found["erased"]],
-            "random": [score(value) for value in found["random"]],
-            "equal variance": [score(value) for value in found["variance"]],
-            "removed": [percent(value) for value in found["removed"]],
-            "held-out correlation": [_shared(row) for row in _each(found)],
-            "shuffled": [signed(-value) for value in found["shuffled_beyond"]],
+            "side": table["side"],
+            "layer": [subject.layer_label(int(layer)) for layer in table["layer"]],
+            "rank": [str(rank) for rank in table["rank"]],
+            "readable": [f"{score(r.readable)} {interval(r.readable_low, r.readable_high)}" for r in _each(table)],
+            "readable, erased": [score(value) for value in table["readable_erased"]],
+            used: [f"{signed(-r.beyond)} {interval(-r.ci_high, -r.ci_low, effect=True)}" for r in _each(table)],
+            "verdict": table["use"],
+            "p (holm)": [p_number(p) for p in table["p_corrected"]],
+            "intact": [score(value) for value in table["intact"]],
+            "erased": [score(value) for value in table["erased"]],
+            "random": [score(value) for value in table["random"]],
+            "equal variance": [score(value) for value in table["variance"]],
+            "removed": [percent(value) for value in table["removed"]],
+            "held-out correlation": [_shared(row) for row in _each(table)],
+            "shuffled": [signed(-value) for value in table["shuffled_beyond"]],
         }
     )
     note = (

@@ -48,11 +48,11 @@ def _used(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statem
 def _unclear(result: ErasureResult, side: str, subject: Subject) -> Iterator[Statement]:
     """State at which layers random subspaces of equal variance may harm retrieval as much as the erasure does."""
     table = result.by_layer(side)
-    found = table[table["use"] == UNCLEAR]
-    if len(found):
+    unclear = table[table["use"] == UNCLEAR]
+    if len(unclear):
         text = (
             f"{OPENINGS[side]}, erasing what a probe reads harms retrieval more than erasing random subspaces of "
-            f"equal rank at {_layers(found, subject)}. It does not harm retrieval significantly more than erasing "
+            f"equal rank at {_layers(unclear, subject)}. It does not harm retrieval significantly more than erasing "
             "random subspaces of equal rank and variance, so the size of the change may explain the loss."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), code=f"{side}.unclear", caution=True)

@@ -54,10 +54,10 @@ def by_group(scores: Scores, groups: "pd.Series[str]") -> Scores:
 def report(result: GroupsResult, reading: Reading) -> Section:
     """Return the section with a statement and a row for each group, the one with the largest gain first."""
     table = rows(result.effect).sort_values("effect", ascending=False, kind="stable", ignore_index=True)
-    said = tuple(_statement(result, number, row) for number, (_, row) in enumerate(table.iterrows(), start=1))
+    statements = tuple(_statement(result, number, row) for number, (_, row) in enumerate(table.iterrows(), start=1))
     return Section(
-        statements=said,
-        cards=(_card(table, said),),
+        statements=statements,
+        cards=(_card(table, statements),),
         draw=lambda: _figures(result),
         tables={GROUPS: effects_by("group", result.effect, table, f"{result.measure}: {pair(reading.subject)}.")},
         frames={GROUPS: table},
@@ -79,11 +79,11 @@ def _statement(result: GroupsResult, number: int, row: "pd.Series[Any]") -> Stat
     )
 
 
-def _card(table: pd.DataFrame, said: Sequence[Statement]) -> Card:
+def _card(table: pd.DataFrame, statements: Sequence[Statement]) -> Card:
     """Return the card that names the groups with the largest and the smallest effect, or all of few groups."""
     ends = table if len(table) <= MOST_SHOWN else table.iloc[[0, -1]]
     words = [f"{textwrap.shorten(str(row['group']), LONGEST)} {signed(row['effect'])}" for _, row in ends.iterrows()]
-    return Card(WHICH, "; ".join(words), said[0])
+    return Card(WHICH, "; ".join(words), statements[0])
 
 
 def _figures(result: GroupsResult) -> tuple[Figure, ...]:

@@ -38,14 +38,14 @@ def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, s
         heads: heads whose shares are kept query by query.
         subjects: query id -> its subject; a query without one has none.
     """
-    made = {}
+    by_tower = {}
     for tower in texts.towers:
         encoder = texts.retriever.tower(tower)
         named = [name_tokens(encoder, subjects[i]) if i in subjects else [] for i in texts.ids]
-        made[tower] = attention_by_kind(encoder, texts.rows[tower][: len(texts.ids)], named)
-    shares = np.stack([one.shares for one in made.values()], axis=1)
-    uniform = np.stack([one.uniform for one in made.values()], axis=1)
-    of = {"tower": list(made), "attending": list(ATTENDING)}
+        by_tower[tower] = attention_by_kind(encoder, texts.rows[tower][: len(texts.ids)], named)
+    shares = np.stack([one.shares for one in by_tower.values()], axis=1)
+    uniform = np.stack([one.uniform for one in by_tower.values()], axis=1)
+    of = {"tower": list(by_tower), "attending": list(ATTENDING)}
     _, _, _, layers, n_heads, _ = shares.shape
     every = {**of, "layer": list(range(1, layers + 1)), "head": list(range(n_heads)), "kind": list(TOKEN_KINDS)}
     share = xr.DataArray(shares.mean(0), every, tuple(every))
@@ -54,4 +54,4 @@ def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, s
     at = ([head.layer - 1 for head in heads], [head.head for head in heads])
     coords = {QUERY: list(texts.ids), **of, "head": [str(head) for head in heads], "kind": list(TOKEN_KINDS)}
     by_query = xr.DataArray(shares[:, :, :, at[0], at[1]], coords, tuple(coords))
-    return Attended(by_query, means, max(m.gap for m in made.values()), max(m.limit for m in made.values()))
+    return Attended(by_query, means, max(m.gap for m in by_tower.values()), max(m.limit for m in by_tower.values()))

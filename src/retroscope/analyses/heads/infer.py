@@ -35,15 +35,15 @@ def head_result(measurement: Measurement, sides: Sequence[str], reading: Reading
     """Test the heads of the named models, and compare them if there are two."""
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     models = {side: reading.subject.models[side].name for side in sides}
-    found = {side: _side(measurement, side, models[side], statistics) for side in sides}
+    heads = {side: _side(measurement, side, models[side], statistics) for side in sides}
     result = HeadResult(
-        found, tuple(measurement.facts["towers"]), statistics.level, notes=tuple(measurement.facts["notes"])
+        heads, tuple(measurement.facts["towers"]), statistics.level, notes=tuple(measurement.facts["notes"])
     )
     if MODEL in sides:
         return result
-    exact = [_in_spreads(measurement.scores[f"{side}/exact"], found[side].spread) for side in sides]
+    exact = [_in_spreads(measurement.scores[f"{side}/exact"], heads[side].spread) for side in sides]
     change = compare_scores(exact[0], exact[1], statistics)
-    estimates = [found[side].estimates.ravel() for side in sides]
+    estimates = [heads[side].estimates.ravel() for side in sides]
     agreement = float("nan")
     if all(np.ptp(values) > 0 for values in estimates) and len(estimates[0]) == len(estimates[1]):
         agreement = float(spearmanr(*estimates).statistic)
@@ -114,11 +114,11 @@ def _table(
     statistics: ComparisonSettings,
 ) -> pd.DataFrame:
     """Return a row for each head, columns `HEAD_COLUMNS`."""
-    found = rows(effect)
-    heads = [str(head) for head in found["head"]]
+    effects = rows(effect)
+    heads = [str(head) for head in effects["head"]]
     top = [head for head in heads if roles[head] == TOP_ROLE]
     beyond = _beyond(exact, top, controls, statistics)
-    frame = found[["effect", "ci_low", "ci_high", "p_corrected"]].assign(
+    frame = effects[["effect", "ci_low", "ci_high", "p_corrected"]].assign(
         head=heads, role=[roles[head] for head in heads], estimate=_columns(estimates, heads).mean(0)
     )
     frame = frame.merge(beyond, "left", "head")

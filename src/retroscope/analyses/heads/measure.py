@@ -86,22 +86,22 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
     choosing = choosing_half(context.collection, ids)
     tested = ~choosing
     means = {side: values[choosing].mean(0) for side, values in estimates.items()}
-    chosen = choose_heads(
+    choice = choose_heads(
         means, top=settings.top, sample=settings.sample, controls=settings.controls, seed=settings.seed
     )
     scores: dict[str, Scores] = {}
-    facts: dict[str, Any] = _facts(settings, chosen, sides)
+    facts: dict[str, Any] = _facts(settings, choice, sides)
     frames: dict[str, pd.DataFrame] = {}
     seconds: dict[str, float] = {}
     search = _search(context, settings, [i for i, used in zip(ids, choosing, strict=True) if used])
     for side, one in sides.items():
         scores |= _margin_scores(context, side, one, (margins[side], estimates[side]))
-        scores[f"{side}/exact"] = _exact(context, one, chosen, margins[side], tested)
+        scores[f"{side}/exact"] = _exact(context, one, choice, margins[side], tested)
         one.stages.ended("heads: exact")
-        scores[f"{side}/retrieval"] = search.measured(one.retriever, one.texts.means, chosen.top[side])
+        scores[f"{side}/retrieval"] = search.measured(one.retriever, one.texts.means, choice.top[side])
         one.stages.ended("heads: retrieval")
         if settings.attention:
-            attention = attended(one.texts, chosen.every, settings.subjects)
+            attention = attended(one.texts, choice.every, settings.subjects)
             scores[f"{side}/attention"] = _of(context, "attention", attention.by_query)
             frames[f"{side}/attention"] = attention.means
             facts["eager"][side] = {"gap": attention.gap, "limit": attention.limit}
@@ -113,11 +113,13 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
 
 def _sides(context: Context, settings: HeadSettings) -> Iterator[tuple[str, _Side]]:
     """Yield every model with its examples; both models of a pair use the same negatives."""
-    wanted, candidates = chosen_margins(context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed)
+    attribution, candidates = chosen_margins(
+        context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed
+    )
     for side, retriever in context.models.items():
         stages = context.stages(retriever.name)
         examples = {
-            tower: collection_examples(retriever, context.collection, candidates, replace(wanted, tower=tower))
+            tower: collection_examples(retriever, context.collection, candidates, replace(attribution, tower=tower))
             for tower in ("query", "passage")
         }
         texts = margin_texts(retriever, context.collection, examples["query"], settings.towers)
@@ -144,7 +146,7 @@ def _estimates(side: _Side) -> np.ndarray:
     return estimates
 
 
-def _exact(context: Context, side: _Side, chosen: HeadChoice, margins: np.ndarray, tested: np.ndarray) -> Scores:
+def _exact(context: Context, side: _Side, choice: HeadChoice, margins: np.ndarray, tested: np.ndarray) -> Scores:
     """Measure how fixing each chosen head alone changes the margins of the tested queries, (query, head)."""
     number = {i: place for place, i in enumerate(side.texts.ids)}
     keep = [i for i, used in zip(side.texts.ids, tested, strict=True) if used]
@@ -152,13 +154,13 @@ def _exact(context: Context, side: _Side, chosen: HeadChoice, margins: np.ndarra
     texts = margin_texts(side.retriever, context.collection, examples, side.texts.towers)
     show = side.stages.inside("heads: exact")
     columns, of_tested = [], fingerprint(keep)[:8]  # in a cell's name: its queries
-    for done, head in enumerate(chosen.every, start=1):
+    for done, head in enumerate(choice.every, start=1):
         changed = side.cells.of(f"exact-{head}-{of_tested}", partial(texts.margins, [head], side.texts.means))
         columns.append(changed - margins[[number[i] for i in keep]])
         if show:
-            show(done, len(chosen.every))
+            show(done, len(choice.every))
     values = xr.DataArray(
-        np.stack(columns, axis=1), {QUERY: keep, "head": [str(h) for h in chosen.every]}, (QUERY, "head")
+        np.stack(columns, axis=1), {QUERY: keep, "head": [str(h) for h in choice.every]}, (QUERY, "head")
     )
     return _of(context, "exact head ablation", values)
 
@@ -183,14 +185,14 @@ def _search(context: Context, settings: HeadSettings, choosing: Sequence[str]) -
     return head_searches(context, settings, choosing)
 
 
-def _facts(settings: HeadSettings, chosen: HeadChoice, sides: Mapping[str, _Side]) -> dict[str, Any]:
+def _facts(settings: HeadSettings, choice: HeadChoice, sides: Mapping[str, _Side]) -> dict[str, Any]:
     one = next(iter(sides.values()))
     return {
         "towers": list(settings.towers),
         "queries": len(one.texts.ids),
-        "top": {side: [str(head) for head in heads] for side, heads in chosen.top.items()},
-        "sample": [str(head) for head in chosen.sample],
-        "controls": {str(layer): [str(head) for head in heads] for layer, heads in chosen.controls.items()},
+        "top": {side: [str(head) for head in heads] for side, heads in choice.top.items()},
+        "sample": [str(head) for head in choice.sample],
+        "controls": {str(layer): [str(head) for head in heads] for layer, heads in choice.controls.items()},
         "eager": {},
         "subjects": bool(settings.subjects),
     }

@@ -119,11 +119,11 @@ class _Trial:
     def values(self, heads: Sequence[Head]) -> np.ndarray:
         """Search with these heads fixed and return the measures of every query, (query, measure)."""
         vectors = {tower: self._vectors(tower, heads) for tower in self.texts}
-        made = RetrieverRepresentations(
+        representations = RetrieverRepresentations(
             self.retriever.name, vectors["query"], vectors["passage"], self.retriever.similarity, {}
         )
-        found = retrieve(made, self.collection, self.measures).scores.values
-        return np.asarray(found.sel({QUERY: list(self.collection.queries)}).values)
+        values_by_query = retrieve(representations, self.collection, self.measures).scores.values
+        return np.asarray(values_by_query.sel({QUERY: list(self.collection.queries)}).values)
 
     def _vectors(self, tower: str, heads: Sequence[Head]) -> Representations:
         texts = self.texts[tower]

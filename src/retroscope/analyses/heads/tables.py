@@ -24,28 +24,28 @@ def head_tables(result: HeadResult) -> dict[str, PaperTable]:
         caption = "Change of the margin without each head, in SD of the intact margin, before and after"
         tables["head_change"] = PaperTable(printed, caption, explained(result.change), tuple(printed.columns[1:]))
     if result.shift is not None:
-        found = rows(result.shift)
-        printed = printed_effects(result.shift, found)
-        printed.insert(0, "kind", found["kind"])
-        printed.insert(0, "head", found["head"])
+        shifts = rows(result.shift)
+        printed = printed_effects(result.shift, shifts)
+        printed.insert(0, "kind", shifts["kind"])
+        printed.insert(0, "head", shifts["head"])
         caption = "Share of the attention that goes to each kind of token"
         tables["head_attention"] = PaperTable(printed, caption, explained(result.shift), tuple(printed.columns[2:]))
     return tables
 
 
 def _exact(one: SideHeads) -> PaperTable:
-    found = one.table.sort_values("effect")
+    table = one.table.sort_values("effect")
     frame = pd.DataFrame(
         {
-            "head": found["head"],
-            "role": found["role"],
-            "first order": [signed(v) for v in found["estimate"]],
-            "exact": [signed(v) for v in found["effect"]],
-            "interval": [effect_limits(row) for _, row in found.iterrows()],
-            "p": [p_number(p) for p in found["p_corrected"]],
-            "beyond its layer": [_or_missing(v) for v in found["beyond"]],
-            "p (beyond)": [p_number(p) for p in found["p_beyond"]],
-            "carries": ["yes" if v else "" for v in found["carries"]],
+            "head": table["head"],
+            "role": table["role"],
+            "first order": [signed(v) for v in table["estimate"]],
+            "exact": [signed(v) for v in table["effect"]],
+            "interval": [effect_limits(row) for _, row in table.iterrows()],
+            "p": [p_number(p) for p in table["p_corrected"]],
+            "beyond its layer": [_or_missing(v) for v in table["beyond"]],
+            "p (beyond)": [p_number(p) for p in table["p_beyond"]],
+            "carries": ["yes" if v else "" for v in table["carries"]],
         }
     )
     note = (

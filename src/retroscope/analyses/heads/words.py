@@ -36,7 +36,7 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
     tested = one.table[one.table["role"] == "top"]
     carrying = one.carrying
     named = carrying if len(carrying) else tested.sort_values("effect")
-    said = "; ".join(_head(row) for _, row in named.head(SHOWN).iterrows())
+    effects = "; ".join(_head(row) for _, row in named.head(SHOWN).iterrows())
     more = f"; and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     top = named.iloc[0]
     number = Estimate(
@@ -45,7 +45,7 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
     text = (
         f"Heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of {count(len(tested), 'top head')} "
         "carry the margin. A head carries the margin if fixing it at its mean lowers the margin, by more than fixing "
-        f"random heads of its layer (both corrected p below {level:.2g}). The largest effects: {said}{more}."
+        f"random heads of its layer (both corrected p below {level:.2g}). The largest effects: {effects}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
@@ -122,7 +122,7 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     changed = table[table["p_corrected"] < alpha(result.change)].sort_values("effect")
     row = most_changed(table, alpha(result.change))
     shown = changed if len(changed) else table.loc[[row.name]]
-    said = "; ".join(_changed(one) for _, one in shown.head(SHOWN).iterrows())
+    changes = "; ".join(_changed(one) for _, one in shown.head(SHOWN).iterrows())
     number = Estimate(
         f"effect of head {row['head']}, {UNIT}", row["effect"], row["ci_low"], row["ci_high"], row["p_corrected"],
         int(row["n"]), before=row["before"], after=row["after"],
@@ -133,7 +133,7 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     )  # fmt: skip
     text = (
         f"How much the margin depends on a head changed significantly for {len(changed)} of "
-        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes: {said}.{alike}"
+        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes: {changes}.{alike}"
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")
@@ -150,11 +150,11 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
     table = rows(result.shift)
     moved = table[table["p_corrected"] < alpha(result.shift)]
     row = most_changed(table, alpha(result.shift))
-    said = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
+    changes = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
     text = (
         f"Attention of {count(table['head'].nunique(), 'head')} (those that changed, or else the top heads): "
         f"{len(moved)} of {count(len(table), 'share')} of attention by kind of token changed significantly. The "
-        f"largest changes: {said}."
+        f"largest changes: {changes}."
     )
     number = Estimate(
         f"attention of head {row['head']} to {row['kind']}", row["effect"], row["ci_low"], row["ci_high"],
@@ -167,8 +167,8 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
 def _largest(shift: Difference) -> pd.DataFrame:
     table = rows(shift)
     moved = table[table["p_corrected"] < alpha(shift)]
-    chosen = moved if len(moved) else table
-    return chosen.loc[chosen["effect"].abs().sort_values(ascending=False).index].head(SHOWN)
+    candidates = moved if len(moved) else table
+    return candidates.loc[candidates["effect"].abs().sort_values(ascending=False).index].head(SHOWN)
 
 
 def _attends(row: "pd.Series[float]") -> str:

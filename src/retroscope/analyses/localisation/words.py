@@ -13,7 +13,7 @@ from retroscope.analyses.localisation.result import (
     UNDECIDED,
     LocalisationResult,
 )
-from retroscope.numbers import interval, percent, score, signed, tied_p
+from retroscope.numbers import interval, percent_interval, score, signed, tied_p
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement
@@ -117,8 +117,8 @@ def _random(row: "pd.Series[Any]") -> str:
 def _share(row: "pd.Series[Any]") -> str:
     if math.isnan(row["share"]):
         return ""
-    ends = " to ".join(percent(row[name]) for name in ("share_low", "share_high"))
-    return f"; share of the effect of all weights: {percent(row['share'])} (interval {ends})"
+    share = percent_interval(row["share"], row["share_low"], row["share_high"])
+    return f"; share of the effect of all weights: {share}"
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:

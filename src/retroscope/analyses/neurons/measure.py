@@ -101,13 +101,13 @@ def _attributions(context: Context, sides: Mapping[str, _Side]) -> dict[str, Neu
     """Attribute the neurons of both models, with the number of examples that the more demanding model needs."""
 
     def attributed(side: _Side, stop_at: int = 0) -> NeuronAttribution:
-        made = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
+        attribution = attribute_neurons(side.plan, context.cache, side.stages.inside("neurons"), stop_at=stop_at)
         side.stages.ended("neurons")
-        return made
+        return attribution
 
-    made = {name: attributed(side) for name, side in sides.items()}
-    most = max(one.examples for one in made.values())
-    return {name: one if one.examples == most else attributed(sides[name], most) for name, one in made.items()}
+    attributions = {name: attributed(side) for name, side in sides.items()}
+    most = max(one.examples for one in attributions.values())
+    return {name: one if one.examples == most else attributed(sides[name], most) for name, one in attributions.items()}
 
 
 def _measured(

@@ -155,12 +155,12 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
 
 def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(activity_rows(tower), part)
-    said = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
+    shares = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
     text = (
         f"Active neurons ({part}; thresholds relative to the largest value of each example), share of all neurons: "
-        f"{said}."
+        f"{shares}."
     )
-    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if said else []
+    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if shares else []
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
@@ -170,12 +170,12 @@ def overlap_statements(tower: TowerNeurons) -> list[Statement]:
     together = tower.overlap[tower.overlap["layer"] == 0]
     whole = together[together["part"] == EVERYTHING]
     shown = whole if len(whole) else together
-    said = [_overlapping(row) for _, row in shown.iterrows()]
+    overlaps = [_overlapping(row) for _, row in shown.iterrows()]
     text = (
-        f"Overlap of the two models' attributions, over all layers: {'; '.join(said)}. This is based on one random "
+        f"Overlap of the two models' attributions, over all layers: {'; '.join(overlaps)}. This is based on one random "
         "split of the examples into halves and is not tested."
     )
-    return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if said else []
+    return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if overlaps else []
 
 
 def _overlapping(row: "pd.Series[Any]") -> str:
@@ -221,9 +221,9 @@ def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
 def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
     """State that all significant changes are also equivalent to no change within the margin."""
-    found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
+    equivalent = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
     stated = margin(tower.profile) if tower.profile else float("nan")
-    if not found or not all(found):
+    if not equivalent or not all(equivalent):
         return ""
     return f" These changes are significant but negligible: all pass the equivalence test with the margin {stated:g}."
 
@@ -269,8 +269,8 @@ def _layers(table: pd.DataFrame) -> str:
     """Format layer numbers as text: "layer 3", "layers 1-2 and 4-6"."""
     numbers = sorted(int(layer) for layer in table["layer"])
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    said = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
-    return f"layer{'s' if len(numbers) > 1 else ''} {_and(said)}"
+    ranges = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"layer{'s' if len(numbers) > 1 else ''} {_and(ranges)}"
 
 
 def _thresholds(table: pd.DataFrame) -> str:

@@ -42,11 +42,11 @@ def patching_result(measurement: Measurement, sides: Sequence[str], reading: Rea
     """Test what patches recover in these receiving models, and compare the models if there are two."""
     statistics = replace(reading.subject.paired_statistics, margin=None, family_per=(), headline=None)
     names = {side: reading.subject.models[side].name for side in sides}
-    found = {}
+    patches = {}
     for side in sides:
         donor = "" if side == MODEL else names[AFTER if side == BEFORE else BEFORE]
-        found[side] = _side(measurement, side, (names[side], donor), statistics)
-    return PatchingResult(found, statistics.level)
+        patches[side] = _side(measurement, side, (names[side], donor), statistics)
+    return PatchingResult(patches, statistics.level)
 
 
 def _side(measurement: Measurement, side: str, names: tuple[str, str], statistics: ComparisonSettings) -> SidePatches:
@@ -119,16 +119,16 @@ def _measured_cells(scores: Scores) -> Scores:
 
 def _patch_rows(difference: Difference) -> pd.DataFrame:
     """Return the rows of a difference with a column for the corruption and one for the tokens."""
-    found = rows(difference)
-    parts = found["patch"].astype(str).str.partition(PATCH)
-    return found.drop(columns="patch").assign(corruption=parts[0], tokens=parts[2])
+    table = rows(difference)
+    parts = table["patch"].astype(str).str.partition(PATCH)
+    return table.drop(columns="patch").assign(corruption=parts[0], tokens=parts[2])
 
 
 def _totals(total: Scores, statistics: ComparisonSettings) -> pd.DataFrame:
     nothing = replace(total, values=xr.zeros_like(total.values))
-    found = rows(compare_scores(nothing, total, statistics))
+    totals = rows(compare_scores(nothing, total, statistics))
     named = {"effect": "clean_less_corrupted", "ci_low": "low", "ci_high": "high", "p_corrected": "p"}
-    return found.drop(columns="p").rename(columns=named)[list(TOTAL_COLUMNS)]
+    return totals.drop(columns="p").rename(columns=named)[list(TOTAL_COLUMNS)]
 
 
 def _table(

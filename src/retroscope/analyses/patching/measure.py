@@ -92,16 +92,19 @@ def measure(context: Context, settings: PatchingSettings, planned: Planned) -> M
         scores[f"{side}/recovered"] = _scores(context, "recovered margin", recovered)
         stages.ended("patching")
         seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
-    made = {kind: len(some) for kind, some in texts.items()}
-    facts = {"queries": len(next(iter(examples.values()))), "corrupted": made}
+    corrupted = {kind: len(some) for kind, some in texts.items()}
+    facts = {"queries": len(next(iter(examples.values()))), "corrupted": corrupted}
     return Measurement(scores, {"corruptions": _frame(texts)}, {}, facts, tuple(_caveats(facts, settings)), seconds)
 
 
 def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Example]]:
     """Map the model role to one example per query; both models of a pair use the same negatives."""
-    wanted, candidates = chosen_margins(context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed)
+    attribution, candidates = chosen_margins(
+        context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed
+    )
     return {
-        side: collection_examples(one, context.collection, candidates, wanted) for side, one in context.models.items()
+        side: collection_examples(one, context.collection, candidates, attribution)
+        for side, one in context.models.items()
     }
 
 
@@ -112,14 +115,14 @@ def _corrupted(
     passages = (collection.passage_text(p) for p in islice(collection.passages, COUNTED))
     counts = word_counts([*(query.text for query in collection.queries.values()), *passages])
     queries = {i: collection.queries[i].text for i in ids}
-    made: dict[str, list[Corruption]] = {}
+    by_kind: dict[str, list[Corruption]] = {}
     for kind in settings.corruptions:
-        some = made[kind] = []
+        some = by_kind[kind] = []
         for i, candidates in corruptions(queries, counts, kind, settings.seed):
             fitting = _fitting(encoder, queries[i], candidates[:TRIED], in_place=kind == "swapped")
             if fitting is not None:
                 some.append(Corruption(i, kind, queries[i], fitting))
-    return made
+    return by_kind
 
 
 def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_place: bool) -> str | None:
@@ -202,9 +205,9 @@ def _frame(texts: Mapping[str, Sequence[Corruption]]) -> pd.DataFrame:
 
 def _caveats(facts: Mapping[str, Any], settings: PatchingSettings) -> Iterator[str]:
     for kind in settings.corruptions:
-        made = facts["corrupted"][kind]
-        if made < facts["queries"]:
-            yield f"patching: {made} of {facts['queries']} queries could be corrupted by {kind!r}"
+        corrupted = facts["corrupted"][kind]
+        if corrupted < facts["queries"]:
+            yield f"patching: {corrupted} of {facts['queries']} queries could be corrupted by {kind!r}"
 
 
 INSTRUMENT = Instrument(refusal, plan, measure)

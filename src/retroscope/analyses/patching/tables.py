@@ -1,12 +1,11 @@
 """Tables of activation patching."""
 
-import math
 from typing import Any
 
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
-from retroscope.numbers import MISSING, interval, p_number, signed
+from retroscope.numbers import interval, p_number, percent_interval, signed
 from retroscope.typesetting.latex import PaperTable
 
 MOST = 40  # rows of the page's table; the files have all
@@ -22,20 +21,20 @@ def patching_tables(result: PatchingResult) -> dict[str, PaperTable]:
 
 
 def _patches(one: SidePatches) -> PaperTable:
-    found = one.table.sort_values(["carries", "share"], ascending=False).head(MOST)
+    table = one.table.sort_values(["carries", "share"], ascending=False).head(MOST)
     frame = pd.DataFrame(
         {
-            "corruption": found["corruption"],
-            "tokens": found["tokens"],
-            "component": found["component"],
-            "share": [_share(row, "share") for _, row in found.iterrows()],
-            "own": [signed(v) for v in found["own"]],
-            "random": [signed(v) for v in found["random"]],
-            "p (own, random)": [p_number(p) for p in found["p"]],
-            "other's share": [_share(row, "other_share") for _, row in found.iterrows()],
-            "exchange": [_share(row, "exchange_share") for _, row in found.iterrows()],
-            "p (other, random)": [p_number(p) for p in found["p_other_beyond"]],
-            "p (other, own)": [p_number(p) for p in found["p_other"]],
+            "corruption": table["corruption"],
+            "tokens": table["tokens"],
+            "component": table["component"],
+            "share": [_share(row, "share") for _, row in table.iterrows()],
+            "own": [signed(v) for v in table["own"]],
+            "random": [signed(v) for v in table["random"]],
+            "p (own, random)": [p_number(p) for p in table["p"]],
+            "other's share": [_share(row, "other_share") for _, row in table.iterrows()],
+            "exchange": [_share(row, "exchange_share") for _, row in table.iterrows()],
+            "p (other, random)": [p_number(p) for p in table["p_other_beyond"]],
+            "p (other, own)": [p_number(p) for p in table["p_other"]],
         }
     )
     note = (
@@ -50,20 +49,18 @@ def _patches(one: SidePatches) -> PaperTable:
 
 
 def _totals(one: SidePatches) -> PaperTable:
-    found = one.totals
+    totals = one.totals
     frame = pd.DataFrame(
         {
-            "corruption": found["corruption"],
-            "margin: clean - corrupted (SD)": [signed(v) for v in found["clean_less_corrupted"]],
-            "interval": [interval(r["low"], r["high"], effect=True) for _, r in found.iterrows()],
-            "p": [p_number(p) for p in found["p"]],
-            "queries": found["n"].astype(int),
+            "corruption": totals["corruption"],
+            "margin: clean - corrupted (SD)": [signed(v) for v in totals["clean_less_corrupted"]],
+            "interval": [interval(r["low"], r["high"], effect=True) for _, r in totals.iterrows()],
+            "p": [p_number(p) for p in totals["p"]],
+            "queries": totals["n"].astype(int),
         }
     )
     return PaperTable(frame, f"What corrupted queries lose in {one.name}", "", tuple(frame.columns[1:]))
 
 
 def _share(row: "pd.Series[Any]", name: str) -> str:
-    if math.isnan(row[name]):
-        return MISSING
-    return f"{row[name]:.2f} {interval(row[f'{name}_low'], row[f'{name}_high'], effect=True)}"
+    return percent_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])

@@ -1,6 +1,5 @@
 """Statements about activation patching."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult, SidePatches
-from retroscope.numbers import count, interval, signed, tied_p
+from retroscope.numbers import count, interval, percent, percent_interval, signed, tied_p
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import MODEL
@@ -37,7 +36,7 @@ def _at(side: str) -> str:
 def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
     """State by how much each corruption of the query lowers the margin."""
     level = 1 - result.level
-    said = "; ".join(
+    changes = "; ".join(
         f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
         f"{interval(-row['high'], -row['low'], effect=True)}, corrected {tied_p(row['p'])}"
         for _, row in one.totals.iterrows()
@@ -49,7 +48,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         largest["p"], int(largest["n"]),
     )  # fmt: skip
     none = "" if len(shown) else " No change is significant, so there is no loss to recover."
-    text = f"Corrupting the query{_at(side)} changes the margin: {said}.{none}"
+    text = f"Corrupting the query{_at(side)} changes the margin: {changes}.{none}"
     state = State.SIGNIFICANT if len(shown) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"corrupted.{side}", estimate=number)
 
@@ -79,7 +78,7 @@ def _by_kind(rows: pd.DataFrame) -> str:
 
 
 def _component(row: "pd.Series[Any]") -> str:
-    return f"{row['component']} {row['share']:.2f} {interval(row['share_low'], row['share_high'], effect=True)}"
+    return f"{row['component']}: {percent_interval(row['share'], row['share_low'], row['share_high'])}"
 
 
 def _estimate(row: "pd.Series[Any]") -> Estimate:
@@ -120,17 +119,14 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
 
 def _exchanged(row: "pd.Series[Any]") -> str:
     """Describe the shares recovered by the other model's activation, by the own one, and by exchanging models alone."""
-    limits = interval(row["other_share_low"], row["other_share_high"], effect=True)
-    return (
-        f"{row['component']} ({row['corruption']}, {row['tokens']}) {_ratio(row['other_share'])} {limits} with the "
-        f"other model's activation, {row['share']:.2f} with the own one, and by the exchange of models alone "
-        f"{_ratio(row['exchange_share'])} "
-        f"{interval(row['exchange_share_low'], row['exchange_share_high'], effect=True)}"
+    other, exchange = (
+        percent_interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+        for name in ("other_share", "exchange_share")
     )
-
-
-def _ratio(value: float) -> str:
-    return "none" if math.isnan(value) else f"{value:.2f}"
+    return (
+        f"{row['component']} ({row['corruption']}, {row['tokens']}): {other} with the other model's activation, "
+        f"{percent(row['share'])} with the receiver's own one, and {exchange} by exchanging only the model"
+    )
 
 
 def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
@@ -138,12 +134,14 @@ def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     if one.random.empty:
         return
     mean = float(one.random["share"].mean())
-    said = "; ".join(
-        f"{row['donor']}, {row['corruption']}, {row['tokens']} {row['share']:.2f} (largest {row['largest']:.2f})"
+    shares = "; ".join(
+        f"{row['donor']}, {row['corruption']}, {row['tokens']}: {percent(row['share'])} "
+        f"(largest {percent(row['largest'])})"
         for _, row in one.random.iterrows()
     )
     text = (
-        f"Random changes of equal size{_at(side)} recover this share of the margin on average over components: {said}."
+        f"Random changes of equal size{_at(side)} recover this share of the margin on average over components: "
+        f"{shares}."
     )
     control = "random patches" + (f" ({side})" if side != MODEL else "")
     number = Estimate("of the margin lost, random changes", mean, kind=Kind.SHARE)

@@ -1,7 +1,7 @@
 """Statements about the probes: at which layers the similarity probe reads relevance, and possible explanations."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ NEGATIVES = {  # how they were found, in words
     "given": "those supplied with the data",
 }
 MINED = {"bm25": "BM25", "run": "a run"}
-REASONS = {
+REASONS: Mapping[Literal["with_answer", "of_same_text"], str] = {
     "with_answer": "ranked passages that hold an answer of their query",
     "of_same_text": "that are relevant to another query with the same text",
 }
@@ -78,7 +78,7 @@ def _why_below(subject: Subject) -> str:
     negatives = subject.collection.negatives
     if negatives.get("how") not in MINED:
         return "The supplied negatives are more similar to the queries than the judged passages."
-    known = int(negatives.get("left_out", {}).get("answered", 0))
+    known = negatives.get("left_out", {}).get("answered", 0)
     screen = (
         f"known answers of {known:,} queries were used to remove such passages"
         if known
@@ -93,7 +93,7 @@ def _why_below(subject: Subject) -> str:
 def screened(subject: Subject) -> list[Statement]:
     """State how many passages were left out of the hard negatives because they may be relevant."""
     left_out = subject.collection.negatives.get("left_out", {})
-    passed_over = {REASONS[name]: int(left_out[name]) for name in REASONS if left_out.get(name)}
+    passed_over = {REASONS[name]: left_out[name] for name in REASONS if left_out.get(name)}
     if not passed_over:
         return []
     parts = " and ".join(f"{n:,} {reason}" for reason, n in passed_over.items())

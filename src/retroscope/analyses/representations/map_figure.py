@@ -76,14 +76,14 @@ def _chart(points: pd.DataFrame, moves: pd.DataFrame, queries: list[str]) -> Any
     """Draw the points of one model at a time, and the lines of the chosen query."""
     side = alt.param(name="side", value=AFTER, bind=alt.binding_select(options=[BEFORE, AFTER], name="model "))
     offered = [NOBODY, *queries]
-    chosen = alt.param(name="query", value=offered[1], bind=alt.binding_select(options=offered, name="query "))
+    query = alt.param(name="query", value=offered[1], bind=alt.binding_select(options=offered, name="query "))
     here = {axis: f"side === 'before' ? datum.before_{axis} : datum.after_{axis}" for axis in "xy"}
     its = {
         f"query_{axis}": f"side === 'before' ? datum.query_before_{axis} : datum.query_after_{axis}" for axis in "xy"
     }
     mine = alt.Chart(embedded(moves)).transform_filter("datum.query === query").transform_calculate(**here, **its)
     layers = [_dots(points).transform_filter("datum.side === side"), *_highlights(mine)]
-    return alt.layer(*layers).add_params(side, chosen)
+    return alt.layer(*layers).add_params(side, query)
 
 
 def _highlights(mine: Any) -> list[Any]:

@@ -28,9 +28,9 @@ def map_frames(
     queries, links, passages = sample_of_map(collection)
     vectors = [_last_layer(side, queries, passages) for side in (before, after)]
     cosine = all(one.similarity == "cosine" for one in (before, after))
-    found = embedding_map(*vectors, cosine=cosine)
+    embedding = embedding_map(*vectors, cosine=cosine)
     relevant = {passage for _, passage in links}
-    places = np.round(np.concatenate([found.before, found.after], axis=1), DIGITS) + 0.0  # no -0.0
+    places = np.round(np.concatenate([embedding.before, embedding.after], axis=1), DIGITS) + 0.0  # no -0.0
     frame = pd.DataFrame(places, columns=["before_x", "before_y", "after_x", "after_y"]).assign(
         text_id=[*queries, *passages],
         kind=["query"] * len(queries) + ["relevant" if p in relevant else "other" for p in passages],
@@ -39,13 +39,18 @@ def map_frames(
     )  # fmt: skip
     columns = ["text_id", "kind", "text", "before_x", "before_y", "after_x", "after_y"]
     frames = {"map": frame[columns], "map_links": pd.DataFrame(links, columns=["query_id", "passage_id"])}
-    return frames, {"queries": len(queries), "passages": len(passages), "of": len(collection.passages), **_loss(found)}
+    return frames, {
+        "queries": len(queries),
+        "passages": len(passages),
+        "of": len(collection.passages),
+        **_loss(embedding),
+    }
 
 
-def _loss(found: EmbeddingMap) -> dict[str, float]:
+def _loss(embedding: EmbeddingMap) -> dict[str, float]:
     """Return how much a two-dimensional map loses, as JSON-like values."""
     names = ("variance_before", "variance_after", "distances_before", "distances_after", "shift")
-    return {name: float(vars(found)[name]) for name in names}
+    return {name: float(vars(embedding)[name]) for name in names}
 
 
 def sample_of_map(collection: Collection) -> tuple[list[str], list[tuple[str, str]], list[str]]:

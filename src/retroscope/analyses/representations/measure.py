@@ -20,7 +20,12 @@ from retroscope.drift.settings import DriftSettings
 from retroscope.drift.weights import incomparable_towers
 from retroscope.drift.work import representations_seconds, whitening_seconds
 from retroscope.progress import Count
-from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.representations.vectors import (
+    Representations,
+    RetrieverRepresentations,
+    VectorsRecipe,
+    representations_in_memory,
+)
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.statistics.resampling.jackknife import fewest_texts
@@ -148,7 +153,7 @@ def whitened(vectors: RetrieverRepresentations, collection: Collection, measures
     query, passage = (
         _in_memory(tower, final) for tower, final in zip((vectors.query, vectors.passage), even, strict=True)
     )
-    recipe = {**vectors.recipe, "whitened": "by mean and covariance of the passages"}
+    recipe: VectorsRecipe = {**vectors.recipe, "whitened": "by mean and covariance of the passages"}
     vectors_whitened = RetrieverRepresentations(
         vectors.name, query, passage, vectors.similarity, recipe, vectors.warnings
     )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from retroscope.analyses.retention.result import (
     FactControl,
     FactShare,
     Retained,
+    RetentionFacts,
     RetentionResult,
 )
 from retroscope.analyses.section import Reading
@@ -58,7 +60,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionRes
         consistency=consistency.agg(["mean", "size"]).reset_index(),
         associations=tuple(_associations(cells, measurement)),
         strata=pd.DataFrame(_strata(cells)),
-        about=measurement.facts,
+        about=cast(RetentionFacts, measurement.facts),
     )
 
 
@@ -94,8 +96,8 @@ class _Cells:
         """Return the mean of the values that `kept` selects, its interval, and their number; NaN if there are none."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
-        found = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
-        return float(found.mean[0]), float(found.low[0]), float(found.high[0]), int(found.n[0])
+        estimate = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))
+        return float(estimate.mean[0]), float(estimate.low[0]), float(estimate.high[0]), int(estimate.n[0])
 
     def frequent(self, kept: np.ndarray) -> float:
         """Return the P@1 of always answering a relation's most frequent object, for the facts that `kept` selects."""

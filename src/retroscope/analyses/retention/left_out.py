@@ -10,19 +10,19 @@ from retroscope.numbers import count
 NAMED = 5  # relations that a note names
 
 
-def not_asked(chosen: AskableFacts) -> list[str]:
+def not_asked(askable: AskableFacts) -> list[str]:
     """Describe the facts that give no information about a model."""
     notes = []
-    if chosen.unknown:
+    if askable.unknown:
         notes.append(
-            f"{count(len(chosen.unknown), 'fact')} whose object has a word that the tokenizer does not know "
-            f"(e.g. {excerpt(chosen.unknown[0].object)}), left out; their objects are no candidates"
+            f"{count(len(askable.unknown), 'fact')} whose object has a word that the tokenizer does not know "
+            f"(e.g. {excerpt(askable.unknown[0].object)}), left out; their objects are no candidates"
         )
-    if chosen.alone:
-        relations = list(dict.fromkeys(fact.relation for fact in chosen.alone))
+    if askable.alone:
+        relations = list(dict.fromkeys(fact.relation for fact in askable.alone))
         more = f" and {len(relations) - NAMED} more" if len(relations) > NAMED else ""
         notes.append(
-            f"{count(len(chosen.alone), 'fact')} whose answer has no competitor among the objects of the relation, "
+            f"{count(len(askable.alone), 'fact')} whose answer has no competitor among the objects of the relation, "
             f"left out because P@1 would be 1 for every model (relations: {', '.join(relations[:NAMED])}{more})"
         )
     return notes

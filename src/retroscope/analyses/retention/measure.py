@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,16 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retention.left_out import indistinct_objects
 from retroscope.analyses.retention.plan import RetentionWork, plan, refusal, retention_work
-from retroscope.analyses.retention.result import CONSISTENCY, FACTS, FOUND, LOSSES, RANDOM, VOCABULARY
+from retroscope.analyses.retention.result import (
+    CONSISTENCY,
+    FACTS,
+    FOUND,
+    LOSSES,
+    RANDOM,
+    VOCABULARY,
+    LanguageHeadFacts,
+    RetentionFacts,
+)
 from retroscope.analyses.retention.search import search_facts
 from retroscope.analyses.retention.settings import RetentionSettings
 from retroscope.collection.facts.loading import load_facts
@@ -167,13 +175,16 @@ def _facts(work: RetentionWork) -> pd.DataFrame:
 
 def _about(
     head: LanguageHead | NoLanguageHead | None, work: RetentionWork, settings: RetentionSettings
-) -> dict[str, Any]:
-    about: dict[str, Any] = {"head": None, "no_head": "the model was not loaded from a checkpoint"}
+) -> RetentionFacts:
+    kept: LanguageHeadFacts | None = None
+    no_head = "the model was not loaded from a checkpoint"
     if isinstance(head, LanguageHead):
-        about = {"head": {"kind": head.kind, "tied": head.tied}, "no_head": ""}
+        kept, no_head = {"kind": head.kind, "tied": head.tied}, ""
     if isinstance(head, NoLanguageHead):
-        about["no_head"] = head.reason.value
-    return about | {
+        no_head = head.reason.value
+    return {
+        "head": kept,
+        "no_head": no_head,
         "relations": work.relations,
         "left_out": {"unknown_object": len(work.chosen.unknown), "no_competitor": len(work.chosen.alone)},
         "same_tokens": len(indistinct_objects([one.clozes for one in work.wordings if one.number == 0])),

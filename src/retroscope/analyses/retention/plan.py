@@ -102,10 +102,10 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
     encoder = next(iter(context.models.values())).tower(settings.tower)
     every = load_facts(str(settings.facts))
     sample = sampled_facts(every, settings.per_relation, settings.seed)
-    chosen = askable_facts(encoder.tokenizer, sample.facts)
-    facts = replace(sample, facts=chosen.known)
+    askable = askable_facts(encoder.tokenizer, sample.facts)
+    facts = replace(sample, facts=askable.known)
     wordings = tuple(_wordings(encoder, facts, settings))
-    cannot = not_asked(chosen)
+    cannot = not_asked(askable)
     if not wordings:
         raise CollectionError(
             f"this model can read none of the facts from their clozes{listed(cannot)}",
@@ -117,10 +117,10 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
     places, targets, held_out = neutral_places(encoder.tokenizer, prediction(encoder), texts, settings.readout)
     objects = torch.tensor([token for one in wordings for tokens in one.clozes.tokens for token in tokens])
     words = torch.unique(torch.cat([objects, targets]))
-    asked = len(facts) - len(chosen.alone)
+    asked = len(facts) - len(askable.alone)
     notes = (*sample.notes, *cannot, *counted_otherwise([one.clozes for one in wordings if one.number == 0], asked),
              *repeated_wordings([one.clozes for one in wordings]))  # fmt: skip
-    work = RetentionWork(sample, facts, chosen, wordings, places, targets, held_out, words, notes)
+    work = RetentionWork(sample, facts, askable, wordings, places, targets, held_out, words, notes)
     lines = (
         f"facts: {asked:,} of {len(every):,}, {count(work.relations, 'relation')}, "
         f"{count(sum(len(one.clozes.rows) for one in wordings), 'cloze')}",
@@ -140,15 +140,15 @@ def sampled_facts(facts: Facts, most: int, seed: int) -> Facts:
 
 
 def _wordings(encoder: Encoder, facts: Facts, settings: RetentionSettings) -> Sequence[Wording]:
-    found = []
+    wordings = []
     for relation, group in facts.by_relation.items():
         rows = [(row, fact) for row, fact in enumerate(facts.facts) if fact.relation == relation]
         for number in range(min(settings.wordings, max(len(fact.clozes) for fact in group))):
             clozes = relation_clozes(encoder.tokenizer, prediction(encoder), rows, number)
             if clozes is not None:
                 _refuse_long(encoder, clozes, facts, settings)
-                found.append(Wording(relation, number, clozes))
-    return found
+                wordings.append(Wording(relation, number, clozes))
+    return wordings
 
 
 def _refuse_long(encoder: Encoder, clozes: RelationClozes, facts: Facts, settings: RetentionSettings) -> None:

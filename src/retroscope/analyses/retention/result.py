@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import pandas as pd
 
@@ -89,6 +89,40 @@ class Association:
     within: OddsRatio
 
 
+class LanguageHeadFacts(TypedDict):
+    """The backbone's own language-model head: its kind, and whether it shares the weights of the embeddings."""
+
+    kind: str
+    tied: bool
+
+
+class LeftOutCounts(TypedDict):
+    """Number of facts that were left out, by reason."""
+
+    unknown_object: int
+    no_competitor: int
+
+
+class RetentionFacts(TypedDict):
+    """Facts of a measurement of retention other than its numbers, as JSON-like values.
+
+    "no_head" is the reason why "head" is None. "same_tokens" is the number of objects with the tokens of another
+    object, "words" that of the tokens that a read-out can predict, and "positions" that of the tokens it is fitted on.
+    """
+
+    head: LanguageHeadFacts | None
+    no_head: str
+    relations: int
+    left_out: LeftOutCounts
+    same_tokens: int
+    layout: str
+    clusters: str
+    words: int
+    positions: int
+    found_at: int
+    unknowable: list[str]
+
+
 @dataclass(frozen=True, eq=False)
 class RetentionResult:
     """Result of retention: the facts that each model recalls, by layer and read-out.
@@ -117,7 +151,7 @@ class RetentionResult:
     consistency: pd.DataFrame
     associations: tuple[Association, ...]
     strata: pd.DataFrame
-    about: Mapping[str, Any]
+    about: RetentionFacts
 
     @property
     def readouts(self) -> list[str]:

@@ -82,7 +82,7 @@ def _vocabulary(effect: Difference, result: RetentionResult) -> PaperTable:
 def _explained(effect: Difference, result: RetentionResult) -> str:
     """Return a note on the significance marks, and on how many facts and clusters the intervals cover."""
     facts, clusters = effect.method.get("queries", 0), effect.method.get("texts", 0)
-    clustered = f"{count(facts, 'fact')} of {count(clusters, str(result.about['clusters']))}"
+    clustered = f"{count(facts, 'fact')} of {count(clusters, result.about['clusters'])}"
     return explained(effect, clustered) + scope(result)
 
 
@@ -90,7 +90,7 @@ def scope(result: RetentionResult) -> str:
     """Return a sentence that limits intervals to these relations; "" if relations are the observations."""
     if result.about["clusters"] == "relation":
         return ""
-    relations = int(result.about["relations"])
+    relations = result.about["relations"]
     return f" Intervals hold for {'this' if relations == 1 else 'these'} {count(relations, 'relation')} only."
 
 

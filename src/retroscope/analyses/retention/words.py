@@ -29,16 +29,16 @@ WHOSE = {BEFORE: "the backbone", AFTER: "the retriever"}
 
 def statements(result: RetentionResult) -> tuple[Statement, ...]:
     """State recall before and after by each read-out, the controls, and how known and found facts are associated."""
-    found = [_read(result, readout) for readout in result.readouts]
+    in_order = [_read(result, readout) for readout in result.readouts]
     if HEAD not in result.readouts:
         text = (
             f"The backbone's own language-model head was not used: {result.about['no_head']}. Only the refitted "
             "read-out was measured."
         )
-        found.append(Statement(TOPIC, State.NOT_RUN, text, (), code="no_head"))
-    found.append(_controls(result))
-    found += [_association(one, result) for one in result.associations if not one.stratum]
-    return tuple(found)
+        in_order.append(Statement(TOPIC, State.NOT_RUN, text, (), code="no_head"))
+    in_order.append(_controls(result))
+    in_order += [_association(one, result) for one in result.associations if not one.stratum]
+    return tuple(in_order)
 
 
 def _read(result: RetentionResult, readout: str) -> Statement:

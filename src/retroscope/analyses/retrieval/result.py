@@ -60,9 +60,9 @@ class RetrievalResult:
 
     def __post_init__(self) -> None:
         measures = [str(name) for name in self.effect.table.coords["measure"].values]
-        for wanted in (self.headline, self.flip_measure):
-            if wanted not in measures:
-                raise unknown_name("measure of retrieval", wanted, measures)
+        for measure in (self.headline, self.flip_measure):
+            if measure not in measures:
+                raise unknown_name("measure of retrieval", measure, measures)
 
     @cached_property
     def query_texts(self) -> Mapping[str, str]:

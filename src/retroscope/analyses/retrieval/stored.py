@@ -38,9 +38,9 @@ def query_frames(
         **{f"rank_{side}": [ranks[side].get(i, 0) for i in ids] for side in runs},
     })  # fmt: skip
     hits = _hits([ids[row] for row in listed_rows(change)], runs, collection)
-    found = list(dict.fromkeys(hits["passage_id"]))
-    texts = [collection.passage_text(i)[:CHARACTERS] for i in found]
-    return {"queries": queries, "hits": hits, "passages": pd.DataFrame({"passage_id": found, "text": texts})}
+    passage_ids = list(dict.fromkeys(hits["passage_id"]))
+    texts = [collection.passage_text(i)[:CHARACTERS] for i in passage_ids]
+    return {"queries": queries, "hits": hits, "passages": pd.DataFrame({"passage_id": passage_ids, "text": texts})}
 
 
 def listed_rows(change: np.ndarray, most: int = MOST_LISTED) -> list[int]:

@@ -89,7 +89,8 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
             stages.ended("probing")
         caveats += [f"{one.name}, beside the retriever: {text}" for text in recipe_differences(after, one)]
         caveats += [f"{one.name}: {doubt}" for doubt in doubts(encoded.self_tests)]
-        caveats += truncation_caveats(one.name, encoded.vectors.recipe)
+        towers = {"query": encoded.vectors.recipe["query"], "passage": encoded.vectors.recipe["passage"]}
+        caveats += truncation_caveats(one.name, towers)
         seconds |= {f"{one.name}: {stage}": s for stage, s in {**encoded.seconds, **stages.seconds}.items()}
     names = [one.name for one in context.trainings]
     return Measurement(scores=scores, facts={"names": names}, caveats=tuple(caveats), seconds=seconds)

@@ -1,13 +1,12 @@
 """Result of the analysis of several trainings of one retriever."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from retroscope.errors import demand_columns
 from retroscope.statistics import Difference
-from retroscope.statistics.trainings import EFFECT_COLUMNS, crossed_method
+from retroscope.statistics.trainings import EFFECT_COLUMNS, CrossedMethod, crossed_method
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +40,6 @@ class TrainingsResult:
         return round(1 - self.level, 12)
 
     @property
-    def method(self) -> Mapping[str, object]:
+    def method(self) -> CrossedMethod:
         """Return the methods of the intervals over trainings and queries."""
         return crossed_method(self.level, len(self.names))

@@ -95,9 +95,9 @@ class _Tested:
         places = [str(name) for name in values["transplant"].values]
         hybrids = self.difference.after.values.sel(transplant=places)
         intact = self.difference.before.values.sel(transplant=places)
-        chosen = replace(self.statistics, family_per=(), correction="none", margin=None)
+        settings = replace(self.statistics, family_per=(), correction="none", margin=None)
         beyond = compare_scores(
-            replace(self.scores, values=values.mean("draw")), replace(self.difference.after, values=hybrids), chosen
+            replace(self.scores, values=values.mean("draw")), replace(self.difference.after, values=hybrids), settings
         )
         effects, means = (hybrids - intact).mean("query"), (values - intact).mean("query")
         records = []

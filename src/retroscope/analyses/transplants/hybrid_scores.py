@@ -16,7 +16,7 @@ from retroscope.progress import Progress
 from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
-from retroscope.surgery.ownership import Wanted
+from retroscope.surgery.ownership import HybridKey
 from retroscope.surgery.transplant import DIRECTIONS
 
 TOWERS = ("query", "passage")
@@ -85,7 +85,7 @@ def receiver_of(direction: str) -> int:
     return SIDES.index(DIRECTIONS[direction][0])
 
 
-def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
+def _vectors(tower: str, sweep: Sweep) -> dict[HybridKey, Representations]:
     """Encode the texts of one tower by every hybrid, in both directions at once if the encoders allow it."""
     encoders = (sweep.pair[0].tower(tower), sweep.pair[1].tower(tower))
     receivers = sweep.receivers
@@ -93,9 +93,9 @@ def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
     together = len(receivers) == 2 and run_alike(*encoders) and texts[0].rows == texts[1].rows
     report = _counter(tower, sweep, sum(len(t.rows) for t in texts.values()), len(receivers) if together else 1)
     if together:
-        wanted = [(side, name) for side in receivers for name in sweep.names]
-        return _in_memory(encoders, texts[0], wanted, sweep, report)
-    vectors: dict[Wanted, Representations] = {}
+        keys = [(side, name) for side in receivers for name in sweep.names]
+        return _in_memory(encoders, texts[0], keys, sweep, report)
+    vectors: dict[HybridKey, Representations] = {}
     for side in receivers:
         turned = encoders if side == 0 else (encoders[1], encoders[0])
         one = _in_memory(turned, texts[side], [(0, name) for name in sweep.names], sweep, report)
@@ -106,11 +106,11 @@ def _vectors(tower: str, sweep: Sweep) -> dict[Wanted, Representations]:
 def _in_memory(
     encoders: tuple[Encoder, Encoder],
     texts: TowerTexts,
-    wanted: Sequence[Wanted],
+    keys: Sequence[HybridKey],
     sweep: Sweep,
     report: Callable[[int], None],
-) -> dict[Wanted, Representations]:
-    vectors = hybrid_vectors(encoders, texts, wanted, sweep.cache, report)
+) -> dict[HybridKey, Representations]:
+    vectors = hybrid_vectors(encoders, texts, keys, sweep.cache, report)
     return {key: representations_in_memory(texts.ids, final[:, None]) for key, final in vectors.items()}
 
 
@@ -128,7 +128,7 @@ def _counter(tower: str, sweep: Sweep, total: int, each: int) -> Callable[[int],
 
 
 def _scores(
-    direction: str, vectors: Mapping[str, Mapping[Wanted, Representations]], sweep: Sweep
+    direction: str, vectors: Mapping[str, Mapping[HybridKey, Representations]], sweep: Sweep
 ) -> tuple[Scores, Scores]:
     """Return the scores of the intact receiver and of its hybrids in one direction, (query, transplant, measure)."""
     side = receiver_of(direction)

@@ -57,9 +57,11 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantRe
     for one in measurements:
         scores = scores_of(one)
         if scores.hybrids:
-            found = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
-            over = places_over_trainings(found, further_of(one), reading.subject.after.name, statistics.intervals.level)
-            effects.append(_with_sample(replace(found, over_trainings=over), one.facts))
+            single = effects_of(scores, one.collection, reading.subject.n_blocks, statistics)
+            over = places_over_trainings(
+                single, further_of(one), reading.subject.after.name, statistics.intervals.level
+            )
+            effects.append(_with_sample(replace(single, over_trainings=over), one.facts))
     return TransplantResult(tuple(effects)) if effects else None
 
 

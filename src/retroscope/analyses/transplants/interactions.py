@@ -24,8 +24,8 @@ DIGITS = 12  # of sums of a few measures: what is less is rounding
 
 def players(n_blocks: int, groups: int) -> list[str]:
     """Return the names of at most `groups` groups: neighbouring blocks, and the weights outside the blocks."""
-    chosen = steps(n_blocks, groups - 1)
-    return [*(str(last) if first == last else f"{first}-{last}" for first, last in chosen), OUTSIDE]
+    groups_of_blocks = steps(n_blocks, groups - 1)
+    return [*(str(last) if first == last else f"{first}-{last}" for first, last in groups_of_blocks), OUTSIDE]
 
 
 def subset_names(group: Sequence[str]) -> dict[frozenset[str], str]:
@@ -78,6 +78,6 @@ def _tested(values: dict[str, np.ndarray], scores: Scores, statistics: Compariso
     of_queries = scores.values.isel(transplant=0, measure=0, drop=True).coords
     table = np.round(np.stack(list(values.values()), axis=1), DIGITS)
     array = xr.DataArray(table, {**of_queries, "label": list(values)}, ("query", "label"))
-    chosen = replace(statistics, family_per=(), margin=None, test="auto")
+    settings = replace(statistics, family_per=(), margin=None, test="auto")
     nothing, something = (replace(scores, values=one) for one in (xr.zeros_like(array), array))
-    return rows(compare_scores(nothing, something, chosen))
+    return rows(compare_scores(nothing, something, settings))

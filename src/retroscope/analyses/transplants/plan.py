@@ -18,7 +18,7 @@ from retroscope.inputs.sampled import sampled
 from retroscope.numbers import count, estimate
 from retroscope.retrieval.work import search_seconds
 from retroscope.statistics.testing.sequential import looks
-from retroscope.surgery.ownership import Wanted, encodings
+from retroscope.surgery.ownership import HybridKey, encodings
 from retroscope.surgery.transplant import RANDOM, donated, named, sweep
 from retroscope.typesetting.subject import AFTER, BEFORE
 
@@ -181,7 +181,7 @@ def _numbers(searched: Collection, hybrids: int, model: Retriever) -> int:
     return (len(searched.passages) + len(searched.queries)) * hybrids * width
 
 
-def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted]]:
+def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[HybridKey]]:
     """Return an upper bound on the random changes: their number if every single place is significant.
 
     Of each run only the receiver is recorded.
@@ -196,21 +196,21 @@ def _controls(names: Sequence[str], settings: SweepSettings) -> list[list[Wanted
 
 
 def _cost(
-    before: Encoder, after: Encoder, work: SweepWork, control: Sequence[Sequence[Wanted]], settings: SweepSettings
+    before: Encoder, after: Encoder, work: SweepWork, control: Sequence[Sequence[HybridKey]], settings: SweepSettings
 ) -> _Cost:
-    wanted = [(receiver_of(direction), name) for direction in settings.directions for name in work.names]
-    runs = together_or_apart(before, after, wanted)
+    keys = [(receiver_of(direction), name) for direction in settings.directions for name in work.names]
+    runs = together_or_apart(before, after, keys)
     if work.subsets:
         first = receiver_of(settings.directions[0])
         runs += encodings(after.anatomy, [(first, name) for name in work.subsets])
     return _Cost(runs, sum(encodings(after.anatomy, one) - 1 for one in control))
 
 
-def together_or_apart(before: Encoder, after: Encoder, wanted: Sequence[Wanted]) -> float:
+def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]) -> float:
     """Return the number of full encodings of a text for all hybrids; both directions share a run if possible."""
     if run_alike(before, after) and same_tokens(before, after):
-        return encodings(after.anatomy, wanted)
-    apart = [[(0, name) for receiver, name in wanted if receiver == r] for r in {receiver for receiver, _ in wanted}]
+        return encodings(after.anatomy, keys)
+    apart = [[(0, name) for receiver, name in keys if receiver == r] for r in {receiver for receiver, _ in keys}]
     return sum(encodings(after.anatomy, alone) for alone in apart)
 
 

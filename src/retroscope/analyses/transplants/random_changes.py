@@ -38,16 +38,16 @@ def _sequential(
     """Return the scores of random changes, drawn in stages; later stages omit places whose test is decided."""
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
     first, *later = looks(len(numbers))
-    made = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))
+    scores = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))
     done = first.draws
     for look in later:
-        still_open = open_places(difference, made, statistics)
+        still_open = open_places(difference, scores, statistics)
         if not still_open:
             break
         more = _among(places, numbers, _drawn(sweep, direction, still_open, numbers[done : look.draws]))
         done = look.draws
-        made = replace(made, values=made.values.fillna(more.values))
-    return made
+        scores = replace(scores, values=scores.values.fillna(more.values))
+    return scores
 
 
 def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scores:

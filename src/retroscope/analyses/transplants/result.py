@@ -11,7 +11,7 @@ from retroscope.errors import demand_columns
 from retroscope.inputs.sampled import SampleRow
 from retroscope.scores import Scores
 from retroscope.statistics import Difference
-from retroscope.statistics.trainings import EFFECT_COLUMNS, crossed_method
+from retroscope.statistics.trainings import EFFECT_COLUMNS, CrossedMethod, crossed_method
 
 COLUMNS = {"before": "intact", "after": "score", "after_low": "low", "after_high": "high"}
 TABLE_COLUMNS = ("direction", "transplant", "kind", "number", "measure", "intact", "score", "low", "high", "effect",
@@ -70,7 +70,7 @@ class OverTrainings:
         return round(1 - self.level, 12)
 
     @property
-    def method(self) -> Mapping[str, object]:
+    def method(self) -> CrossedMethod:
         """Return the methods of the intervals over trainings and queries."""
         return crossed_method(self.level, len(self.names))
 

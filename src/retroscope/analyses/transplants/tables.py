@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
-from retroscope.numbers import MISSING, count, exact_percent, interval, marks, p_number, p_value, score, signed
+from retroscope.numbers import count, exact_percent, interval, marks, p_number, p_value, percent_interval, score, signed
 from retroscope.typesetting.frames import correction
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
@@ -14,18 +14,18 @@ from retroscope.typesetting.words import effect_limits
 
 def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, PaperTable]:
     """Return tables of every transplant by the headline measure, of random changes, interactions and trainings."""
-    found = f.table()
-    found = found[found["measure"] == f.measures[0]]
+    table = f.table()
+    table = table[table["measure"] == f.measures[0]]
     corrected = f"p ({correction(next(iter(f.differences.values())))})"
     frame = pd.DataFrame(
         {
-            "direction": found["direction"],
-            "transplant": found["transplant"],
-            f.measures[0]: [score(v) for v in found["score"]],
-            "effect": [signed(v) for v in found["effect"]],
-            "interval": [effect_limits(r) for _, r in found.iterrows()],
-            "share": [_share(r) for _, r in found.iterrows()],
-            corrected: [p_number(p) for p in found["p_corrected"]],
+            "direction": table["direction"],
+            "transplant": table["transplant"],
+            f.measures[0]: [score(v) for v in table["score"]],
+            "effect": [signed(v) for v in table["effect"]],
+            "interval": [effect_limits(r) for _, r in table.iterrows()],
+            "share": [_share(r) for _, r in table.iterrows()],
+            corrected: [p_number(p) for p in table["p_corrected"]],
         }
     )
     note = (
@@ -42,32 +42,28 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
 
 
 def _share(row: "pd.Series[Any]") -> str:
-    return (
-        MISSING
-        if row["share"] != row["share"]
-        else f"{row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
-    )
+    return percent_interval(row["share"], row["share_low"], row["share_high"])
 
 
 def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
     """Return the table that compares single places with random changes of equal size."""
-    found = f.controls[f.controls["measure"] == f.measures[0]]
-    if found.empty:
+    controls = f.controls[f.controls["measure"] == f.measures[0]]
+    if controls.empty:
         return {}
     frame = pd.DataFrame(
         {
-            "direction": found["direction"],
-            "transplant": found["transplant"],
-            "effect": [signed(v) for v in found["effect"]],
-            "random": [signed(v) for v in found["random"]],
-            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in found.iterrows()],
+            "direction": controls["direction"],
+            "transplant": controls["transplant"],
+            "effect": [signed(v) for v in controls["effect"]],
+            "random": [signed(v) for v in controls["random"]],
+            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in controls.iterrows()],
             "difference": [
-                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in found.iterrows()
+                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in controls.iterrows()
             ],
-            "p (queries)": [p_value(p) for p in found["p_queries"]],
-            "p (draws)": [p_value(p) for p in found["p_draws"]],
-            "p (both, Holm)": [p_value(p) for p in found["p_corrected"]],
-            "beats": ["yes" if b else "no" for b in found["beats"]],
+            "p (queries)": [p_value(p) for p in controls["p_queries"]],
+            "p (draws)": [p_value(p) for p in controls["p_draws"]],
+            "p (both, Holm)": [p_value(p) for p in controls["p_corrected"]],
+            "beats": ["yes" if b else "no" for b in controls["beats"]],
         }
     )  # fmt: skip
     note = (
@@ -83,16 +79,16 @@ def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
     over = f.over_trainings
     if over is None:
         return {}
-    found = over.places[over.places["measure"] == f.measures[0]]
+    places = over.places[over.places["measure"] == f.measures[0]]
     frame = pd.DataFrame(
         {
-            "transplant": found["transplant"],
-            "intact": [score(v) for v in found[BEFORE]],
-            f.measures[0]: [score(v) for v in found[AFTER]],
-            "effect": [signed(r["effect"]) + marks(r["p_corrected"], over.alpha) for _, r in found.iterrows()],
-            "interval": [effect_limits(r) for _, r in found.iterrows()],
-            "p": [p_number(p) for p in found["p_corrected"]],
-            "sd over trainings": [score(v) for v in found["spread"]],
+            "transplant": places["transplant"],
+            "intact": [score(v) for v in places[BEFORE]],
+            f.measures[0]: [score(v) for v in places[AFTER]],
+            "effect": [signed(r["effect"]) + marks(r["p_corrected"], over.alpha) for _, r in places.iterrows()],
+            "interval": [effect_limits(r) for _, r in places.iterrows()],
+            "p": [p_number(p) for p in places["p_corrected"]],
+            "sd over trainings": [score(v) for v in places["spread"]],
         },
         dtype=object,
     )
@@ -113,16 +109,17 @@ def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:
 def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
     """Return the tables of Shapley values and of pair interactions of block groups."""
     tables = {}
-    for direction, found in f.interactions.items():
+    for direction, interactions in f.interactions.items():
         note = (
             f"Weights are {direction}, and the measure is {f.measures[0]}. Intervals are over queries; p is corrected "
             "over the rows."
         )
-        shapley = _effects(found.shapley).assign(
-            alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
+        shapley = _effects(interactions.shapley).assign(
+            alone=[signed(v) for v in interactions.shapley["alone"]],
+            share=[_share(r) for _, r in interactions.shapley.iterrows()],
         )
         tables["shapley"] = PaperTable(shapley, "Shapley values of groups", note, ("effect", "interval", "alone"))
-        pairs = _effects(found.pairs)
+        pairs = _effects(interactions.pairs)
         tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups", note, ("effect", "interval"))
     return tables
 

@@ -53,16 +53,17 @@ def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statemen
     significant = places[places["p_corrected"] < over.alpha]
     largest = most_changed(places, over.alpha)
     named = significant.sort_values("effect", key=abs, ascending=False)
-    said = [f"{place_words(str(place))} {_tested(row)}" for place, row in named.iterrows()]
+    effects = [f"{place_words(str(place))} {_tested(row)}" for place, row in named.iterrows()]
     what, where = WEIGHTS[over.direction]
     verb, into = DOING[over.direction]
-    at = f"{len(said) or 'none'} of {count(len(places), 'place')}"
+    at = f"{len(effects) or 'none'} of {count(len(places), 'place')}"
     without = f"the largest change is with {place_words(str(largest.name))}, {_tested(largest)}"
     text = (
         f"{_over(over)}, {verb} {what} {into} a single place of {where} changes {measure} significantly at {at}: "
-        f"{'; '.join(said) if said else without}. Random changes of equal size were made in {over.names[0]} alone."
+        f"{'; '.join(effects) if effects else without}. Random changes of equal size were made in {over.names[0]} "
+        "alone."
     )
-    state = State.SIGNIFICANT if said else State.NOT_SIGNIFICANT
+    state = State.SIGNIFICANT if effects else State.NOT_SIGNIFICANT
     number = estimate_of(largest, f"{measure}, {largest.name} {over.direction} over trainings")
     return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.places", estimate=number)
 

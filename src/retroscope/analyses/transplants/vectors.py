@@ -17,7 +17,7 @@ from retroscope.files.documents import fingerprint
 from retroscope.files.whole import checked_file
 from retroscope.inputs.texts import TowerTexts
 from retroscope.surgery.hybrids import hybrids
-from retroscope.surgery.ownership import Wanted
+from retroscope.surgery.ownership import HybridKey
 from retroscope.surgery.random_changes import RandomChanges
 
 WINDOW = 64  # texts between two writes
@@ -28,34 +28,34 @@ FORMAT = 2  # of the windows: another number is another key
 def hybrid_vectors(
     pair: tuple[Encoder, Encoder],
     texts: TowerTexts,
-    wanted: Sequence[Wanted],
+    keys: Sequence[HybridKey],
     cache: Path,
     report: Callable[[int], None],
-) -> dict[Wanted, Float[np.ndarray, "text out"]]:
+) -> dict[HybridKey, Float[np.ndarray, "text out"]]:
     """Encode texts by every hybrid and return their final vectors, in the order of the texts.
 
     Args:
         pair: the two models.
         texts: tokenised texts; the same for both models if both receive.
-        wanted: see `surgery.hybrids.hybrids`.
+        keys: see `surgery.hybrids.hybrids`.
         cache: vectors of the same models, texts and hybrids are read from it if it has them.
         report: called with the number of texts encoded since the last call.
     """
-    folder = cache / FOLDER / _key(pair, texts, wanted)
+    folder = cache / FOLDER / _key(pair, texts, keys)
     used(folder, _origin(pair, texts))
     order = np.argsort([len(row) for row in texts.rows], kind="stable")  # windows of texts of about one length
     random = RandomChanges(pair)
-    made: np.ndarray | None = None
+    vectors: np.ndarray | None = None
     for at in range(0, len(order), WINDOW):
-        chosen = order[at : at + WINDOW]
-        rows = [texts.rows[i] for i in chosen]
-        make = partial(hybrids, pair, rows, wanted, tokens=texts.tokens, random=random, precision=texts.precision)
-        part = _window(folder / f"{at // WINDOW:05d}.npy", wanted, make)
-        if made is None:
-            made = np.empty((len(wanted), len(order), part.shape[-1]), np.float32)
-        made[:, chosen] = part
-        report(len(chosen))
-    return dict(zip(wanted, made if made is not None else (), strict=True))
+        window = order[at : at + WINDOW]
+        rows = [texts.rows[i] for i in window]
+        make = partial(hybrids, pair, rows, keys, tokens=texts.tokens, random=random, precision=texts.precision)
+        part = _window(folder / f"{at // WINDOW:05d}.npy", keys, make)
+        if vectors is None:
+            vectors = np.empty((len(keys), len(order), part.shape[-1]), np.float32)
+        vectors[:, window] = part
+        report(len(window))
+    return dict(zip(keys, vectors if vectors is not None else (), strict=True))
 
 
 def _origin(pair: tuple[Encoder, Encoder], texts: TowerTexts) -> CacheOrigin:
@@ -64,21 +64,21 @@ def _origin(pair: tuple[Encoder, Encoder], texts: TowerTexts) -> CacheOrigin:
 
 
 def _window(
-    file: Path, wanted: Sequence[Wanted], make: Callable[[], Mapping[Wanted, Tensor]]
+    file: Path, keys: Sequence[HybridKey], make: Callable[[], Mapping[HybridKey, Tensor]]
 ) -> Float[np.ndarray, "hybrid text out"]:
     content = read_if_sound(file)
     if content is not None:
         stored: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
         return stored
     vectors = make()
-    stacked = np.stack([vectors[key].numpy() for key in wanted])
+    stacked = np.stack([vectors[key].numpy() for key in keys])
     with checked_file(file) as new:
         np.save(new, stacked, allow_pickle=False)
     return stacked
 
 
-def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, wanted: Sequence[Wanted]) -> str:
+def _key(pair: tuple[Encoder, Encoder], texts: TowerTexts, keys: Sequence[HybridKey]) -> str:
     """Hash everything that determines the vectors: encoders, texts and transplants."""
-    made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in wanted], texts.tokens, WINDOW, texts.rows]
+    made_of = [FORMAT, *(e.fingerprint for e in pair), [list(w) for w in keys], texts.tokens, WINDOW, texts.rows]
     made_of += [texts.precision] if texts.precision != EXACT else []
     return fingerprint(made_of)[:32]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import SUM, TransplantEffects
-from retroscope.numbers import count, exact_percent, interval, score, signed, tied_p
+from retroscope.numbers import count, exact_percent, interval, percent_interval, score, signed, tied_p
 from retroscope.statistics.testing.sequential import looks
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.frames import alpha
@@ -69,16 +69,16 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     what, where = WEIGHTS[direction]
     ends = []
     for kind, end in (("top", "the top"), ("bottom", "the bottom (with the embeddings)")):
-        found = f.headline(direction, kind).sort_values("number")
-        less = found.loc[found["effect"] / whole < 0.5, "number"]
-        half = found[found["number"] > (less.max() if len(less) else 0)]
+        transplants = f.headline(direction, kind).sort_values("number")
+        less = transplants.loc[transplants["effect"] / whole < 0.5, "number"]
+        half = transplants[transplants["number"] > (less.max() if len(less) else 0)]
         if len(half):
             first = half.iloc[0]
             ends.append(
                 f"{count(int(first['number']), 'block')} of {f.n_blocks} from {end} (reaching {score(first['score'])} "
                 f"{interval(first['low'], first['high'])})"
             )
-        elif len(found):
+        elif len(transplants):
             ends.append(f"from {end}, not even with all blocks")
     if ends:
         verb, into = DOING[direction]
@@ -88,26 +88,26 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State which part (attention, FFN ...) has the largest effect if transplanted in all blocks."""
-    found = f.headline(direction)
-    found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
-    if found.empty:
+    parts = f.headline(direction)
+    parts = parts[parts["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
+    if parts.empty:
         return
     what, where = WEIGHTS[direction]
-    said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
-    shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
+    effects = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in parts.iterrows())
+    shown = bool((parts["p_corrected"] < _alpha(f, direction)).any())
     verb, into = DOING[direction]
-    text = f"{verb.capitalize()} one part of {what} {into} all blocks of {where}, the largest change first: {said}."
+    text = f"{verb.capitalize()} one part of {what} {into} all blocks of {where}, the largest change first: {effects}."
     state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
-    largest = most_changed(found, _alpha(f, direction))
+    largest = most_changed(parts, _alpha(f, direction))
     yield Statement(direction, state, text, (), **_about(f, direction, "parts", largest))
 
 
 def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State whether an interpolation of both models' weights is better than the retriever."""
-    found = f.headline(direction, "interpolate")
-    if found.empty or direction != RESTORED:
+    interpolations = f.headline(direction, "interpolate")
+    if interpolations.empty or direction != RESTORED:
         return
-    top = found.loc[found["score"].astype(float).idxmax()]
+    top = interpolations.loc[interpolations["score"].astype(float).idxmax()]
     better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
     found_better = (
         ("This interpolation is significantly better than the retriever.")
@@ -124,19 +124,19 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State whether the significant places have larger effects than random changes of equal size."""
-    found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
-    if found.empty:
+    controls = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
+    if controls.empty:
         return
-    beats = found[found["beats"]]
-    fewest, most = int(found["draws"].min()), int(found["draws"].max())
+    beats = controls[controls["beats"]]
+    fewest, most = int(controls["draws"].min()), int(controls["draws"].max())
     draws = str(most) if fewest == most else f"{fewest} to {most}"
     text = (
-        f"{len(beats)} of {count(len(found), 'place')} with a significant effect have a significantly larger effect "
+        f"{len(beats)} of {count(len(controls), 'place')} with a significant effect have a significantly larger effect "
         f"than {draws} random changes of equal size in {WEIGHTS[direction][1]} (tensor by tensor): "
-        f"{'; '.join(_against(row) for _, row in found.iterrows())}."
+        f"{'; '.join(_against(row) for _, row in controls.iterrows())}."
     )
-    text += _without_spread(found, _alpha(f, direction))
-    most = found.loc[found["effect"].abs().idxmax()]
+    text += _without_spread(controls, _alpha(f, direction))
+    most = controls.loc[controls["effect"].abs().idxmax()]
     number = Estimate(f"{f.measures[0]} beyond random changes, {place_words(most['transplant'])}", most["extra"],
                       most["extra_low"], most["extra_high"], most["p_corrected"], f.queries)  # fmt: skip
     state = State.SIGNIFICANT if len(beats) else State.NOT_SIGNIFICANT
@@ -144,12 +144,13 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     yield Statement(direction, state, text, (), code=f"{direction}.random_changes", estimate=number, control=control)
 
 
-def _without_spread(found: pd.DataFrame, level: float) -> str:
+def _without_spread(controls: pd.DataFrame, level: float) -> str:
     """Name the places with too few random changes for a test, and state how many draws a test needs."""
-    draws = int(found["draws"].max())
+    draws = int(controls["draws"].max())
     last = looks(draws)[-1].weight
-    least = math.floor(round(len(found) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level
-    equal = found[found["random_lowest"] == found["random_highest"]]
+    # by Holm at the last look: places / (draws + 1) / weight < level
+    least = math.floor(round(len(controls) / (level * last), 9))
+    equal = controls[controls["random_lowest"] == controls["random_highest"]]
     if equal.empty or draws >= least:
         return ""
     names = "; ".join(place_words(name) for name in equal["transplant"])
@@ -169,22 +170,19 @@ def _against(row: "pd.Series[Any]") -> str:
 
 def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State which share of the total effect the effects of all single blocks add up to."""
-    found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
-    found = found[found["transplant"] == SUM]
-    if found.empty:
+    shares = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
+    shares = shares[shares["transplant"] == SUM]
+    if shares.empty:
         return
-    row = found.iloc[0]
-    together = interval(row["share_low"], row["share_high"])
+    row = shares.iloc[0]
+    together = percent_interval(row["share"], row["share_low"], row["share_high"])
     apart = row["share_low"] > 1 or row["share_high"] < 1
     end = (
-        ("blocks interact, so shares of single blocks do not add up to 1")
+        "blocks interact, so shares of single blocks do not add up to 100 %"
         if apart
         else "no significant interaction between blocks"
     )
-    text = (
-        f"The effects of all single blocks add up to {row['share']:.2f} {together} times the effect of all weights: "
-        f"{end}."
-    )
+    text = f"The effects of all single blocks add up to {together} of the effect of all weights: {end}."
     number = Estimate("of the total effect", row["share"], row["share_low"], row["share_high"], kind=Kind.SHARE)
     yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.sum", estimate=number, figure="transplants")
 
@@ -193,22 +191,24 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State how Shapley values divide the total effect among groups."""
     if direction not in f.interactions:
         return
-    found = f.interactions[direction]
-    said = "; ".join(f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in found.shapley.iterrows())
-    shown = bool((found.shapley["p_corrected"] < _alpha(f, direction)).any())
-    groups = f"{len(found.shapley)} groups ({direction}, {f.measures[0]})"
-    text = f"Shapley values of {groups}, which add up to the effect of all weights: {said}."
+    interactions = f.interactions[direction]
+    effects = "; ".join(
+        f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in interactions.shapley.iterrows()
+    )
+    shown = bool((interactions.shapley["p_corrected"] < _alpha(f, direction)).any())
+    groups = f"{len(interactions.shapley)} groups ({direction}, {f.measures[0]})"
+    text = f"Shapley values of {groups}, which add up to the effect of all weights: {effects}."
     state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), code=f"{direction}.shapley")
-    pairs = found.pairs[found.pairs["p_corrected"] < _alpha(f, direction)]
+    pairs = interactions.pairs[interactions.pairs["p_corrected"] < _alpha(f, direction)]
     if pairs.empty:
-        text = f"None of {count(len(found.pairs), 'pair')} of these groups interacts significantly."
+        text = f"None of {count(len(interactions.pairs), 'pair')} of these groups interacts significantly."
         yield Statement(direction, State.NOT_SIGNIFICANT, text, (), code=f"{direction}.pairs")
         return
-    said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
+    effects = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
     text = (
-        f"{len(pairs)} of {count(len(found.pairs), 'pair')} of groups interact significantly (effect of both groups "
-        f"together less the sum of their single effects): {said}."
+        f"{len(pairs)} of {count(len(interactions.pairs), 'pair')} of groups interact significantly (effect of both "
+        f"groups together less the sum of their single effects): {effects}."
     )
     yield Statement(direction, State.SIGNIFICANT, text, (), code=f"{direction}.pairs")
 
@@ -219,8 +219,8 @@ def _tested(row: "pd.Series[Any]") -> str:
 
 def _share(row: "pd.Series[Any]") -> str:
     """State a transplant's share of the total effect; "" if that effect is not significant."""
-    share = f", share {row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
-    return "" if math.isnan(row["share"]) else share
+    share = percent_interval(row["share"], row["share_low"], row["share_high"])
+    return "" if math.isnan(row["share"]) else f", share {share}"
 
 
 def _pair(name: str) -> str:

@@ -32,7 +32,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyRe
     pair = BEFORE in scores and AFTER in scores
     retrieved = reading.result("retrieval", RetrievalResult)
     measure = "" if retrieved is None else retrieved.flip_measure
-    found = _associated(scores, retrieved, statistics) if pair and retrieved is not None else ()
+    correlations = _associated(scores, retrieved, statistics) if pair and retrieved is not None else ()
     return VocabularyResult(
         one.collection,
         int(one.facts["k"]),
@@ -40,7 +40,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> VocabularyRe
         scores,
         compare_scores(scores[BEFORE], scores[AFTER], settings) if pair else None,
         {side: _beyond(values, statistics) for side, values in scores.items()},
-        found,
+        correlations,
         measure,
         one.frames["says"],
         _gain(scores, statistics) if pair else None,

@@ -120,8 +120,8 @@ def measure(context: Context, settings: VocabularySettings, planned: Planned) ->
         one = _measured(context, retriever, planned.work, pairs, settings)
         relevant = {query: context.collection.relevant[query] for query in pairs.queries}
         recipe = {"k": settings.k, "centred": settings.centred}
-        made = Scores("vocabulary", one.values, recipe, passages=relevant)
-        scores[side] = made.with_texts(context.collection.query_texts)
+        shares = Scores("vocabulary", one.values, recipe, passages=relevant)
+        scores[side] = shares.with_texts(context.collection.query_texts)
         says.append(one.says.assign(side=side))
         stages.ended("vocabulary")
         seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}

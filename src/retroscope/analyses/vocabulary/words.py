@@ -71,8 +71,8 @@ def _associated(result: VocabularyResult) -> Iterator[Statement]:
     """State whether the change of overlap correlates with that of retrieval more than it does for shuffled pairs."""
     if not result.associated:
         return
-    found = {one.pairs: one for one in result.associated}
-    real, control, difference = (found[name] for name in (OVERLAP, SHUFFLED, DIFFERENCE))
+    correlations = {one.pairs: one for one in result.associated}
+    real, control, difference = (correlations[name] for name in (OVERLAP, SHUFFLED, DIFFERENCE))
     apart = difference.low > 0 or difference.high < 0
     significant = real.p < 1 - _level(result) and apart
     verb = "is associated" if significant else "is not significantly associated"

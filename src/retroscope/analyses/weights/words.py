@@ -184,12 +184,12 @@ def _intruders(drift: WeightDrift) -> Iterable[Statement]:
     rows = drift.tensors.dropna(subset=["examined"]) if "examined" in drift.tensors else drift.tensors.iloc[:0]
     if rows.empty:
         return
-    examined, found, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))
+    examined, intruders, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))
     several = count(int((rows["intruders"] > 0).sum()), "matrix")
     text = (
-        f"Intruder dimensions: {found:,} of the {examined:,} largest singular vectors after "
+        f"Intruder dimensions: {intruders:,} of the {examined:,} largest singular vectors after "
         f"({int(rows['examined'].max())} for each matrix) resemble none before: their cosine with every singular "
-        f"vector before is below {rows['below'].max():.1f}. These are {percent(found / examined)}, in {several}; "
+        f"vector before is below {rows['below'].max():.1f}. These are {percent(intruders / examined)}, in {several}; "
         f"random changes of equal size would give {random:,} ({percent(random / examined)})."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="intruders")

@@ -64,13 +64,13 @@ def clean_cache(cache: PathLike) -> Removed:
 def shrink_cache(cache: PathLike, size: int) -> Removed:
     """Remove the least recently used entries until the others have at most `size` bytes."""
     entries = sorted(cache_entries(cache), key=lambda entry: entry.used)
-    excess, chosen = sum(entry.size for entry in entries) - size, list[Path]()
+    excess, removed = sum(entry.size for entry in entries) - size, list[Path]()
     for entry in entries:
         if excess <= 0:
             break
-        chosen.append(entry.path)
+        removed.append(entry.path)
         excess -= entry.size
-    return _remove(chosen)
+    return _remove(removed)
 
 
 def _entry_of(record: Path) -> Path:

@@ -102,20 +102,22 @@ def _curves(one: NamedStudy, first: NamedStudy, labels: Mapping[Identity, str]) 
     sections = one.study.report_contents.sections
     drawn = {name: section.curves for name, section in sections.items() if section.curves is not None}
     series = {side: labels[identity(one.model(side))] for side in SIDES}
-    return [_points(found, _panel(found, name, one, first), series) for name, found in drawn.items()]
+    return [
+        _points(layer_curves, _panel(layer_curves, name, one, first), series) for name, layer_curves in drawn.items()
+    ]
 
 
-def _panel(found: LayerCurves, name: str, one: NamedStudy, first: NamedStudy) -> str:
+def _panel(layer_curves: LayerCurves, name: str, one: NamedStudy, first: NamedStudy) -> str:
     """Return the heading of a panel; it names the study if its settings differ from those of the first study."""
     shared = (name, "negatives", "extraction", "protocol")
     mine, theirs = ([member.study.settings.get(key) for key in shared] for member in (one, first))
-    return found.title if mine == theirs else f"{found.title} ({one.name}: other settings)"
+    return layer_curves.title if mine == theirs else f"{layer_curves.title} ({one.name}: other settings)"
 
 
-def _points(found: LayerCurves, panel: str, series: Mapping[str, str]) -> pd.DataFrame:
-    frame = found.frame.assign(series=found.frame["side"].map(series)).drop(columns="side")
-    if found.chance is not None:
+def _points(layer_curves: LayerCurves, panel: str, series: Mapping[str, str]) -> pd.DataFrame:
+    frame = layer_curves.frame.assign(series=layer_curves.frame["side"].map(series)).drop(columns="side")
+    if layer_curves.chance is not None:
         layers = sorted(set(frame["layer"]))
-        chance = pd.DataFrame({"layer": layers, "series": CHANCE, "value": found.chance})
+        chance = pd.DataFrame({"layer": layers, "series": CHANCE, "value": layer_curves.chance})
         frame = pd.concat([frame, chance], ignore_index=True)
     return frame.assign(line=frame["series"], panel=panel)

@@ -9,11 +9,11 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 def overview_html(overview: Overview) -> str:
     """Return the effects on the headline measure as HTML tables, one for each collection."""
-    found = [(one, row) for one in overview.comparables for _, row in one.against(OWN, one.headline).iterrows()]
+    effects = [(one, row) for one in overview.comparables for _, row in one.against(OWN, one.headline).iterrows()]
     rows = [
         (row["model"], one.collection, one.headline, score(row[BEFORE]), score(row[AFTER]),
          f"{signed(row['effect'])} {interval(row['ci_low'], row['ci_high'], effect=True)}", row["state"])
-        for one, row in found
+        for one, row in effects
     ]  # fmt: skip
     return html_table(
         " ".join(overview.sentences), rows, ("", "collection", "measure", BEFORE, AFTER, "change", "state")

@@ -140,9 +140,9 @@ def _failed(members: Sequence[NamedStudy]) -> list[str]:
     """Return a line for every study in which a control, a self-test or a check failed."""
     alarms = {one.name: one.study.report_contents.verdict.alarms for one in members}
     lines = []
-    for name, found in alarms.items():
-        failed = dict.fromkeys(one.control or one.section for one in found)
-        lines += [f"{name}: {count(len(found), 'check')} failed: {', '.join(failed)}"] if found else []
+    for name, statements in alarms.items():
+        failed = dict.fromkeys(one.control or one.section for one in statements)
+        lines += [f"{name}: {count(len(statements), 'check')} failed: {', '.join(failed)}"] if statements else []
     return lines
 
 

@@ -108,10 +108,10 @@ def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, dou
         doubts: reasons why no effect can be trusted, e.g. a failed self-test; with any, no gate holds.
     """
     where = gate.collection or first
-    found = [one for one in estimates if (one.name, one.collection) == (gate.measure, where)]
-    if not found:
+    matching = [one for one in estimates if (one.name, one.collection) == (gate.measure, where)]
+    if not matching:
         return GateOutcome(gate, False, f"gate '{gate.text}' does not hold: {gate.measure} was not measured on {where}")
-    one = found[0]
+    one = matching[0]
     sizes = f"{signed(one.value)} {interval(one.low, one.high, effect=True)}, {count(one.n, 'query')}"
     if doubts:
         return GateOutcome(gate, False, f"gate '{gate.text}' does not hold: {doubts[0]} ({sizes})")

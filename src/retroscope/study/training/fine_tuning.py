@@ -42,8 +42,8 @@ class TrainJob:
         """Return the SHA-256 of all that determines the trained weights."""
         towers = [self.backbone.query.fingerprint, self.backbone.passage.fingerprint, self.backbone.similarity]
         dev = "" if self.dev is None else self.dev.fingerprint
-        said = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
-        return fingerprint(said)
+        key_parts = [towers, self.pairs.fingerprint, dev, plain(self.settings.training), made_by(), n_processes()]
+        return fingerprint(key_parts)
 
 
 def prepare_training(settings: TrainStudySettings) -> TrainJob:
@@ -76,12 +76,12 @@ def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) 
 
 def _trained(job: TrainJob, folder: Path, progress: Progress | None) -> dict[str, Any]:
     source = job.settings.backbone.source if job.settings.backbone else None
-    chosen, device, altered = job.settings.training, job.backbone.passage.device.type, bool(job.settings.reinitialise)
+    training, device, altered = job.settings.training, job.backbone.passage.device.type, bool(job.settings.reinitialise)
     with first_alone(device):
         checkpoints = claim(folder, job.key)
-        base = find_base(job.backbone, source or "", folder, chosen, altered=altered)
-    model = build_model(job.backbone, base, chosen)
-    trained = train(model, job.pairs, chosen, checkpoints, dev=job.dev, progress=progress)
+        base = find_base(job.backbone, source or "", folder, training, altered=altered)
+    model = build_model(job.backbone, base, training)
+    trained = train(model, job.pairs, training, checkpoints, dev=job.dev, progress=progress)
     about = impersonal(clean(_document(job, trained)))
     if is_first():
         save_trained(without_new_pooler(trained.model, job.backbone), folder, about, card(job, base.name))
@@ -91,24 +91,24 @@ def _trained(job: TrainJob, folder: Path, progress: Progress | None) -> dict[str
 
 def describe_training(job: TrainJob) -> str:
     """Describe the training in a few lines."""
-    chosen, said = job.settings.training, [*job.collection.notes, *job.pairs.notes]
-    steps = planned_steps(job.pairs, chosen)
+    training, notes = job.settings.training, [*job.collection.notes, *job.pairs.notes]
+    steps = planned_steps(job.pairs, training)
     dev = "no held-out queries: the last checkpoint is kept"
     if job.dev is not None:
         dev = f"{len(job.dev.judged_queries):,} held-out queries of {job.dev.name} choose the checkpoint"
     lines = [
-        f"{chosen.strategy} training of {job.backbone.name} with {len(job.pairs):,} pairs of {job.collection.name}: "
-        f"{steps:,} steps of {chosen.batch_size}, learning rate {chosen.peak_rate:g}",
+        f"{training.strategy} training of {job.backbone.name} with {len(job.pairs):,} pairs of {job.collection.name}: "
+        f"{steps:,} steps of {training.batch_size}, learning rate {training.peak_rate:g}",
         f"  {dev}",
-        f"  temperature {chosen.temperature_for(job.backbone.similarity):g} ({_temperature_from(chosen, job)})",
+        f"  temperature {training.temperature_for(job.backbone.similarity):g} ({_temperature_from(training, job)})",
         *(f"  {text}" for text in (*_masked(job.pairs), *(one.words() for one in job.overlaps))),
-        *(f"  note: {note}" for note in said),
+        *(f"  note: {note}" for note in notes),
     ]
     return "\n".join(lines)
 
 
-def _temperature_from(chosen: TrainingSettings, job: TrainJob) -> str:
-    return f"customary for {job.backbone.similarity}" if chosen.temperature is None else "set"
+def _temperature_from(training: TrainingSettings, job: TrainJob) -> str:
+    return f"customary for {job.backbone.similarity}" if training.temperature is None else "set"
 
 
 def _masked(pairs: Pairs) -> list[str]:
@@ -146,21 +146,21 @@ def _document(job: TrainJob, trained: Trained) -> dict[str, Any]:
 
 def card(job: TrainJob, base: str) -> str:
     """Return the text of the model card: the training data, the recipe, and how to load the model."""
-    chosen, recipe = job.settings.training, job.backbone.passage.recipe
+    training, recipe = job.settings.training, job.backbone.passage.recipe
     rows = {
         "backbone": base,
         "trained with": f"{len(job.pairs):,} pairs of {job.collection.name}",
         "re-initialised before": ", ".join(job.settings.reinitialise) or "nothing",
         "checkpoint chosen with": "the last one" if job.dev is None else f"{job.dev.name}, nDCG@10",
-        "strategy": chosen.strategy,
-        "negatives": _negatives(chosen),
+        "strategy": training.strategy,
+        "negatives": _negatives(training),
         "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
-        "temperature": f"{chosen.temperature_for(job.backbone.similarity):g}",
+        "temperature": f"{training.temperature_for(job.backbone.similarity):g}",
         "masked negatives": "; ".join(_masked(job.pairs)) or "none: no other query's passage is judged relevant",
         "held-out queries and the pairs": "; ".join(one.words() for one in job.overlaps)
         or "no held-out queries were named",
         "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
-        "batch, learning rate, seed": f"{_batch(chosen)}, {chosen.peak_rate:g}, {chosen.seed}",
+        "batch, learning rate, seed": f"{_batch(training)}, {training.peak_rate:g}, {training.seed}",
     }
     table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())
     return (

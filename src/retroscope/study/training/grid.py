@@ -72,11 +72,11 @@ class Grid:
     @cached_property
     def shared_key(self) -> str:
         """Return the SHA-256 of everything that is common to all cells."""
-        chosen = plain(self.settings)
-        said = [chosen["training"], chosen["load"], list(self.settings.measures), self.collection.fingerprint,
+        values = plain(self.settings)
+        key_parts = [values["training"], values["load"], list(self.settings.measures), self.collection.fingerprint,
                 {name: test.fingerprint for name, test in self.tests.items()},
                 made_by()]  # fmt: skip
-        return _hash(said)
+        return _hash(key_parts)
 
     @cached_property
     def backbone_keys(self) -> dict[str, str]:
@@ -87,14 +87,14 @@ class Grid:
 
     @cached_property
     def _pretraining_key(self) -> list[Any]:
-        chosen = self.settings.pretraining
-        if chosen is None:
+        study = self.settings.pretraining
+        if study is None:
             return []
-        read = [hashlib.sha256("\n".join(read_lines(Path(name))).encode()).hexdigest() for name in chosen.text]
-        tokenizer = Path(chosen.tokenizer or "")
-        named = ([locate(chosen.start)] if chosen.start else []) + ([tokenizer] if chosen.tokenizer else [])
+        read = [hashlib.sha256("\n".join(read_lines(Path(name))).encode()).hexdigest() for name in study.text]
+        tokenizer = Path(study.tokenizer or "")
+        named = ([locate(study.start)] if study.start else []) + ([tokenizer] if study.tokenizer else [])
         own = [_contents(place) for place in named if place.exists()]
-        return [plain(chosen), read, own, collection_of(chosen.data).fingerprint if chosen.data else ""]
+        return [plain(study), read, own, collection_of(study.data).fingerprint if study.data else ""]
 
     def key(self, cell: Cell) -> str:
         """Return the SHA-256 of everything that determines the scores of a cell."""
@@ -190,13 +190,13 @@ def finished_cells(grid: Grid, folder: Path) -> int:
 
 def _run_cell(grid: Grid, cell: Cell, backbone: str, place: Path, progress: Progress | None) -> dict[str, Scores]:
     """Train one cell, score it on every test collection, store the scores and return them."""
-    told = None if progress is None else _within(progress, cell)
+    report = None if progress is None else _within(progress, cell)
     model = place / "model"
     job = _job(grid, cell, backbone)
-    trained = run_training(job, model, told)
+    trained = run_training(job, model, report)
     retriever = load_retriever(model, device=grid.settings.load.device)
     measures, vectors = grid.settings.measures, place / "vectors"
-    scores = {name: searched(retriever, test, measures, vectors, told) for name, test in grid.tests.items()}
+    scores = {name: searched(retriever, test, measures, vectors, report) for name, test in grid.tests.items()}
     about = {"key": grid.key(cell), "cell": vars(cell), "training": trained}
     return write_cell(place, about, scores, grid.tests)
 
@@ -226,17 +226,17 @@ def _job(grid: Grid, cell: Cell, source: str) -> TrainJob:
 
 
 def _backbone(
-    grid: Grid, cell: Cell, folder: Path, made: dict[tuple[str, int], Path], progress: Progress | None
+    grid: Grid, cell: Cell, folder: Path, trained: dict[tuple[str, int], Path], progress: Progress | None
 ) -> str:
     """Return the checkpoint of a cell's backbone; for an objective, pre-train the backbone once per seed."""
-    settings, chosen, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
-    if cell.backbone in settings.backbones or chosen is None:
+    settings, study, which = grid.settings, grid.settings.pretraining, (cell.backbone, cell.seed)
+    if cell.backbone in settings.backbones or study is None:
         return settings.backbones[cell.backbone]
-    if which not in made:
-        wanted = replace(chosen.pretraining, objective=cell.backbone, seed=cell.seed)
-        made[which] = folder / "backbones" / f"{cell.backbone}_seed{cell.seed}"
-        run_pretraining(prepare_pretraining(replace(chosen, pretraining=wanted)), made[which], progress)
-    return str(made[which])
+    if which not in trained:
+        job_settings = replace(study.pretraining, objective=cell.backbone, seed=cell.seed)
+        trained[which] = folder / "backbones" / f"{cell.backbone}_seed{cell.seed}"
+        run_pretraining(prepare_pretraining(replace(study, pretraining=job_settings)), trained[which], progress)
+    return str(trained[which])
 
 
 def with_labels(collection: Collection, n: int, seed: int) -> Collection:
@@ -270,8 +270,8 @@ def _contents(place: Path) -> str:
     return digest.hexdigest()
 
 
-def _hash(said: object) -> str:
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+def _hash(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:

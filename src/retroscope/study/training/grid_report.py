@@ -82,9 +82,11 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
         return
     for _, rows in f.worth.groupby(["test", "backbone", "strategy", "reinitialise"], sort=False):
         first = next(rows.itertuples())
-        said = "; ".join(worth_in_words(row) for row in rows[rows["beyond"] > 0].itertuples())
+        parts = "; ".join(worth_in_words(row) for row in rows[rows["beyond"] > 0].itertuples())
         what = f"what {_parts(first.reinitialise)} had learned in pre-training is worth, in further labels"
-        yield Statement("worth", State.MEASURED, f"{_where(first)}, on {first.test}: {what}, {said}.", (), code="worth")
+        yield Statement(
+            "worth", State.MEASURED, f"{_where(first)}, on {first.test}: {what}, {parts}.", (), code="worth"
+        )
 
 
 def worth_in_words(row: Any) -> str:
@@ -110,12 +112,12 @@ def _share_words(f: GridFindings) -> Iterator[Statement]:
         return
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
         largest = rows.sort_values("share", ascending=False).head(4)
-        said = ", ".join(_share_in_words(row) for row in largest.itertuples())
+        shares = ", ".join(_share_in_words(row) for row in largest.itertuples())
         kind = "omega squared" if f.seeds > 1 else "one seed, so noise is not taken away"
         yield Statement(
             "shares",
             State.MEASURED,
-            f"What the cells' {f.headline} differs by on {test} ({kind}): {said}.",
+            f"What the cells' {f.headline} differs by on {test} ({kind}): {shares}.",
             (),
             code="shares",
         )
@@ -182,14 +184,14 @@ def paper_tables(f: GridFindings) -> dict[str, PaperTable]:
         f"{score(r.mean)} {interval(r.ci_low, r.ci_high)}" for r in rows.itertuples()
     ]})  # fmt: skip
     caption = f"{f.headline}, mean over {f.seeds} seeds and queries, {exact_percent(f.level)} interval over both"
-    found = {"cells": PaperTable(cells, caption, numeric=("labels",))}
+    tables = {"cells": PaperTable(cells, caption, numeric=("labels",))}
     if not f.worth.empty:
-        said = f.worth[["test", "backbone", "strategy", "reinitialise", "labels"]].assign(
+        worth = f.worth[["test", "backbone", "strategy", "reinitialise", "labels"]].assign(
             worth=[_labels(r.value, r) for r in f.worth.itertuples()],
             interval=[f"{_labels(r.low, r)} to {_labels(r.high, r)}" for r in f.worth.itertuples()],
         )
-        found["worth"] = PaperTable(said, "What pre-training was worth, in labels", numeric=("labels",))
-    return found
+        tables["worth"] = PaperTable(worth, "What pre-training was worth, in labels", numeric=("labels",))
+    return tables
 
 
 def grid_text(f: GridFindings) -> str:

@@ -31,12 +31,12 @@ from retroscope.study.training.grid_settings import AXES, INTACT, Cell
 SETTINGS = AXES[:-1]  # all but the seed
 
 
-def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, Scores]:
+def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, Scores]:
     """Map each test to the scores of all cells, with the dimensions query, axes of the grid, and measure."""
     axes = {axis: list(values) for axis, values in grid.axes.items()}
     gathered = {}
     for test in grid.tests:
-        first = found[grid.cells[0]][test]
+        first = by_cell[grid.cells[0]][test]
         if first.recipe["collection"] != grid.tests[test].fingerprint:
             raise AnalysisError(
                 f"the stored scores of the test {test!r} are of another collection",
@@ -49,8 +49,8 @@ def gather(grid: Grid, found: Mapping[Cell, Mapping[str, Scores]]) -> dict[str, 
         values = values.assign_coords({TEXT: one.coords[TEXT]})
         doubts: dict[str, None] = {}
         for cell in grid.cells:
-            values.loc[asdict(cell)] = found[cell][test].values
-            doubts |= dict.fromkeys(f"{cell.name}: {said}" for said in found[cell][test].warnings)
+            values.loc[asdict(cell)] = by_cell[cell][test].values
+            doubts |= dict.fromkeys(f"{cell.name}: {warning}" for warning in by_cell[cell][test].warnings)
         gathered[test] = Scores(f"grid {test}", values, {"collection": first.recipe["collection"]}, tuple(doubts))
     return gathered
 
@@ -90,7 +90,7 @@ def grid_document(findings: GridFindings) -> dict[str, Any]:
     """Return the document of `ablate --json`: statements, tables, caveats and settings, as JSON-like values."""
     tables = {name: getattr(findings, name).to_dict(orient="records") for name in TABLES}
     tables["worth"] = [{name: _said(value) for name, value in row.items()} for row in tables["worth"]]
-    made: dict[str, Any] = clean(
+    document: dict[str, Any] = clean(
         {
             "schema": SCHEMA,
             "headline": findings.headline,
@@ -102,7 +102,7 @@ def grid_document(findings: GridFindings) -> dict[str, Any]:
             "versions": findings.versions,
         }
     )
-    return made
+    return document
 
 
 def _said(value: Any) -> Any:
@@ -113,21 +113,21 @@ def _said(value: Any) -> Any:
 
 
 def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
-    said = [note for test in grid.tests.values() for note in test.notes]
-    said += [overlap.words() for overlap in grid.overlaps]
-    said += [warning for scores in gathered.values() for warning in scores.warnings]
+    caveats = [note for test in grid.tests.values() for note in test.notes]
+    caveats += [overlap.words() for overlap in grid.overlaps]
+    caveats += [warning for scores in gathered.values() for warning in scores.warnings]
     n_seeds = len(grid.axes["seed"])
     if n_seeds == 1:
-        said.append("one seed: intervals are over queries alone, and say nothing about another training")
+        caveats.append("one seed: intervals are over queries alone, and say nothing about another training")
     if len(grid.axes["labels"]) > 1:
         steps = ", ".join(f"{n:,} labels {count:,}" for n, count in steps_of(grid).items())
         same = grid.settings.training.steps is not None
-        said.append(
+        caveats.append(
             "every cell trains for the same number of steps, so that few labels are seen more often"
             if same
             else f"cells with few labels also train for fewer steps ({steps}), so that curves are of both"
         )
-    return tuple(dict.fromkeys(said))
+    return tuple(dict.fromkeys(caveats))
 
 
 def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
@@ -149,9 +149,10 @@ def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) ->
 def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
     """Return the mean of every combination of settings, over seeds and queries."""
     for at in _combinations(values, *SETTINGS, "measure"):
-        chosen = values.sel(at)
-        ends = (0.0, 1.0) if float(chosen.max()) <= 1 else (-np.inf, np.inf)  # a count, as NumRet, has no upper bound
-        yield {"test": test, **at, **_crossed(chosen, grid.settings.intervals.level, ends)}
+        cell_values = values.sel(at)
+        is_share = float(cell_values.max()) <= 1  # a count, as NumRet, has no upper bound
+        ends = (0.0, 1.0) if is_share else (-np.inf, np.inf)
+        yield {"test": test, **at, **_crossed(cell_values, grid.settings.intervals.level, ends)}
 
 
 def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
@@ -162,9 +163,9 @@ def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, 
         if at["reinitialise"] != INTACT:
             change = values.sel(at) - values.sel({**at, "reinitialise": INTACT})
             ends = (-1.0, 1.0) if float(abs(change).max()) <= 1 else (-np.inf, np.inf)
-            found = _crossed(change, grid.settings.intervals.level, ends)
+            estimate = _crossed(change, grid.settings.intervals.level, ends)
             p = crossed_p(change.transpose("seed", "query").values, text_clusters(change))
-            yield {"test": test, **at, "change": found.pop("mean"), **found, "p": p}
+            yield {"test": test, **at, "change": estimate.pop("mean"), **estimate, "p": p}
 
 
 def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
@@ -187,8 +188,8 @@ def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, An
             continue
         both = (curves.sel({**at, "reinitialise": INTACT}).dropna("query"), curves.sel(at).dropna("query"))
         had, lacked = (of_texts(values.values, text_clusters(values)) for values in both)
-        for found in worth(had, lacked, labels, grid.settings.intervals):
-            yield {"test": test, **at, **asdict(found), "shown": found.shown}
+        for one in worth(had, lacked, labels, grid.settings.intervals):
+            yield {"test": test, **at, **asdict(one), "shown": one.shown}
 
 
 def write_grid_report(findings: GridFindings, folder: Path) -> Path:

@@ -57,24 +57,24 @@ class PretrainJob:
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode() + tensor.detach().float().cpu().numpy().tobytes())
         digest.update((architecture(self.model) + tokenizer_state(self.tokenizer)).encode())
-        said = [plain(self.settings.pretraining), made_by(), n_processes()]
-        digest.update(json.dumps(said, sort_keys=True).encode())
+        key_parts = [plain(self.settings.pretraining), made_by(), n_processes()]
+        digest.update(json.dumps(key_parts, sort_keys=True).encode())
         return digest.hexdigest()
 
 
 def prepare_pretraining(settings: PretrainStudySettings) -> PretrainJob:
     """Read the text, train or load the tokenizer, make or load the model."""
-    chosen = settings.pretraining
+    pretraining = settings.pretraining
     texts = read_documents(settings)
     tokenizer = _tokenizer(settings, texts)
-    if chosen.objective == CROPS:
-        texts = [part for part in word_windows(texts, chosen.max_length) if len(part.split()) > 1]
+    if pretraining.objective == CROPS:
+        texts = [part for part in word_windows(texts, pretraining.max_length) if len(part.split()) > 1]
     config = _config(settings, tokenizer)
-    torch.manual_seed(chosen.seed)
+    torch.manual_seed(pretraining.seed)
     with quiet():
         model, new = _model(settings, config)
     return PretrainJob(
-        model, tokenizer, texts, tokenised_documents(tokenizer, texts, chosen.max_length), settings, tuple(new)
+        model, tokenizer, texts, tokenised_documents(tokenizer, texts, pretraining.max_length), settings, tuple(new)
     )
 
 
@@ -122,14 +122,14 @@ def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = 
 def _trained(
     job: PretrainJob, checkpoints: Path, progress: Progress | None
 ) -> tuple[PreTrainedModel, list[dict[str, float]]]:
-    chosen, device = job.settings.pretraining, job.settings.device
-    if chosen.objective == CROPS:
+    pretraining, device = job.settings.pretraining, job.settings.device
+    if pretraining.objective == CROPS:
         return pretrain_on_crops(
-            job.model, job.tokenizer, job.texts, chosen, checkpoints, device=device, progress=progress
+            job.model, job.tokenizer, job.texts, pretraining, checkpoints, device=device, progress=progress
         )
-    objective = objective_of(chosen.objective, job.model.config.model_type)
-    collate = objective.collate(job.tokenizer, chosen)
-    curve = pretrain(job.model, job.documents, collate, chosen, checkpoints, device=device, progress=progress)
+    objective = objective_of(pretraining.objective, job.model.config.model_type)
+    collate = objective.collate(job.tokenizer, pretraining)
+    curve = pretrain(job.model, job.documents, collate, pretraining, checkpoints, device=device, progress=progress)
     return objective.finish(job.model), curve
 
 
@@ -159,15 +159,15 @@ def _config(settings: PretrainStudySettings, tokenizer: PreTrainedTokenizerBase)
 
 def describe_pretraining(job: PretrainJob) -> str:
     """Describe the pre-training in a few lines."""
-    chosen, read = job.settings.pretraining, job.documents
+    pretraining, read = job.settings.pretraining, job.documents
     size = sum(parameter.numel() for parameter in job.model.parameters())
     start = job.settings.start or f"a new {job.settings.shape}"
     lines = [
-        f"{chosen.objective} of {start}, {size:,} weights, vocabulary {len(job.tokenizer):,}: "
-        f"{read.texts:,} documents, {chosen.steps:,} steps of {chosen.batch_size}"
+        f"{pretraining.objective} of {start}, {size:,} weights, vocabulary {len(job.tokenizer):,}: "
+        f"{read.texts:,} documents, {pretraining.steps:,} steps of {pretraining.batch_size}"
     ]
     if read.cut:
-        lines.append(f"  {read.cut:,} documents are longer than {chosen.max_length} tokens and are read in parts")
+        lines.append(f"  {read.cut:,} documents are longer than {pretraining.max_length} tokens and are read in parts")
     if job.new:
         lines.append(f"  the checkpoint was saved without {len(job.new)} weights of the head, which begin anew")
     return "\n".join(lines)
@@ -194,14 +194,15 @@ def _document(job: PretrainJob, key: str, curve: list[dict[str, float]]) -> dict
 
 
 def _card(job: PretrainJob) -> str:
-    chosen = job.settings.pretraining
+    pretraining = job.settings.pretraining
     start = job.settings.start or f"random weights ({job.settings.shape})"
     rows = {
         "from": start,
         "read": f"{job.documents.texts:,} documents of {', '.join(Path(name).name for name in job.settings.text)}",
-        "objective": chosen.objective,
+        "objective": pretraining.objective,
         "steps, batch, learning rate, seed": (
-            f"{chosen.steps}, {n_processes() * chosen.batch_size}, {chosen.learning_rate:g}, {chosen.seed}"
+            f"{pretraining.steps}, {n_processes() * pretraining.batch_size}, {pretraining.learning_rate:g}, "
+            f"{pretraining.seed}"
         ),
     }
     table = "".join(f"| {name} | {value} |\n" for name, value in rows.items())

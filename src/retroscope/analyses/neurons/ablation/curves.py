@@ -244,8 +244,8 @@ def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
     if len(recipe["pools"]) > 1:
         sample += f" (in {len(recipe['pools'])} groups of queries, each searched in passages of its own)"
-    said = f"a sample was searched: {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
-    return [said, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"]), *few]
+    extent = f"a sample was searched: {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
+    return [extent, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"]), *few]
 
 
 def _warnings(
@@ -256,8 +256,8 @@ def _warnings(
         yield "the neurons were chosen by an attribution of other weights, or under another recipe, than are ablated"
     few = [fraction for fraction in settings.fractions if fraction * ranking.n < 0.5]
     if few:
-        said = ", ".join(f"{fraction:g}" for fraction in few)
-        yield f"of {ranking.n} neurons the fractions {said} are less than half a neuron; one neuron was taken"
+        fractions = ", ".join(f"{fraction:g}" for fraction in few)
+        yield f"of {ranking.n} neurons the fractions {fractions} are less than half a neuron; one neuron was taken"
     counts = [how_many(fraction, ranking.n) for fraction in settings.fractions]
     if len({*counts}) < len(counts):
         yield f"some fractions of {ranking.n} neurons are the same number of them: {counts}"

@@ -115,11 +115,11 @@ class _Looks:
         fraction = reported_fraction(rows.reset_index())
         return None if rows.loc[fraction, "n"] == self.values.sizes[QUERY] else fraction
 
-    def _fill(self, group: int, chosen: Chosen) -> None:
-        how, draw, fraction = chosen
+    def _fill(self, group: int, neuron_set: Chosen) -> None:
+        how, draw, fraction = neuron_set
         at = [self.values.indexes[name].get_loc(label) for name, label in (("how", how), ("fraction", fraction))]
         members = query_groups(self.values) == group
-        self.values.values[members, at[0], draw, at[1]] = self.value_of(group, chosen)
+        self.values.values[members, at[0], draw, at[1]] = self.value_of(group, neuron_set)
 
 
 def is_open(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: int) -> bool:

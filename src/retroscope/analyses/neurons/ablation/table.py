@@ -207,9 +207,14 @@ def area_table(
     rows = []
     for how in [how for how in map(str, values["how"].values) if how != RANDOM]:
         other = ordered.sel(how=how).isel(draw=0).values
-        found = mean_area_between(random, other, fractions, settings, clusters)
+        area_mean = mean_area_between(random, other, fractions, settings, clusters)
         for i, measure in enumerate(values["measure"].values.tolist()):
-            area = {"area": found.mean[i], "area_low": found.low[i], "area_high": found.high[i], "n": found.n[i]}
+            area = {
+                "area": area_mean.mean[i],
+                "area_low": area_mean.low[i],
+                "area_high": area_mean.high[i],
+                "n": area_mean.n[i],
+            }
             rows.append({"how": how, "measure": measure, **area})
     return pd.DataFrame(rows)
 

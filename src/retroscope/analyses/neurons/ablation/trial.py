@@ -63,10 +63,10 @@ class AblationTrial:
                 texts = self.texts[tower]
                 with ablated(texts.encoder, neurons, moments if self.at_mean else None):
                     vectors[tower] = encoded(texts, self.counter, precision or self.settings.precision)
-        made = RetrieverRepresentations(
+        representations = RetrieverRepresentations(
             self.retriever.name, vectors["query"], vectors["passage"], self.retriever.similarity, {}
         )
-        return np.asarray(retrieve(made, self.collection, self.settings.measures).scores.values.values)
+        return np.asarray(retrieve(representations, self.collection, self.settings.measures).scores.values.values)
 
 
 @dataclass

@@ -117,12 +117,13 @@ def _curve(ablation: AblationCurves) -> str:
     table = ablation.of_headline
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
-    said = (
+    comparison = (
         f"At {lower} of {count(len(table), 'fraction')}, retrieval with the top neurons fixed is lower than with any "
         f"of {count(draws, 'random draw')} fixed"
     )
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
-    return f"{said}. Area between the curve of random neurons and the curve of {'; of '.join(a for a in areas if a)}."
+    named = "; of ".join(area for area in areas if area)
+    return f"{comparison}. Area between the curve of random neurons and the curve of {named}."
 
 
 def _curves_named(ablation: AblationCurves) -> list[tuple[str, str]]:
@@ -131,31 +132,31 @@ def _curves_named(ablation: AblationCurves) -> list[tuple[str, str]]:
 
 
 def _area(ablation: AblationCurves, how: str, words: str) -> str:
-    found = ablation.areas[(ablation.areas["how"] == how) & (ablation.areas["measure"] == ablation.measures[0])]
-    if found.empty:
+    areas = ablation.areas[(ablation.areas["how"] == how) & (ablation.areas["measure"] == ablation.measures[0])]
+    if areas.empty:
         return ""
-    size, low, high = found[["area", "area_low", "area_high"]].iloc[0]
+    size, low, high = areas[["area", "area_low", "area_high"]].iloc[0]
     return f"{words} {signed(size)} {interval(low, high, effect=True)}"
 
 
 def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     """State limits of the comparison of top, random and large neurons."""
-    said = ""
+    limits = ""
     if row["shared_by_chance"] > SHARED:
-        said += (
+        limits += (
             f" By chance, a random set contains {percent(row['shared_by_chance'])} of the top neurons, so the "
             "comparison is weak."
         )
     if row["shared_with_largest"] > SHARED:
-        said += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
+        limits += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
     if row["intact"] > NO_ROOM:
-        said += (
+        limits += (
             f" Intact {row['measure']} is nearly perfect, so different sets of neurons can hardly differ in their "
             "effects: use a harder collection."
         )
     if ablation.choosing_queries:
-        said += (
+        limits += (
             f" The neurons were chosen on {ablation.choosing_queries} of these "
             f"{ablation.recipe.get('queries', 'same')} queries, so choice and measurement are not independent."
         )
-    return said
+    return limits
