@@ -255,12 +255,16 @@ def _readable(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Era
     stored = {"query": trial.vectors.query, "passage": trial.vectors.passage}
     vectors = {t: torch.from_numpy(v.layer(layer)[v.rows(ids[t])]) for t, v in stored.items()}
 
+    known: Any = {
+        "texts": trial.searched.query_texts,
+        "passage_texts": trial.searched.texts_of_passages(choices),
+    }
+
     def accuracy(erasure: Erasure | None) -> xr.DataArray:
         seen = {t: v if erasure is None else erasure.erasers[t](v) for t, v in vectors.items()}
         query, passage = (representations_in_memory(ids[t], seen[t].numpy()[:, None]) for t in TOWERS)
         made = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
-        texts = trial.searched.query_texts
-        probed = probe(made, choices, probe_settings(trial.settings), texts=texts).scores.values
+        probed = probe(made, choices, probe_settings(trial.settings), **known).scores.values
         by_query: xr.DataArray = probed.squeeze(["probe", "control", "passages", "layer"], drop=True)
         return by_query
 
