@@ -378,7 +378,6 @@ def test_completeness_of_noise_alone_is_no_property_of_the_method() -> None:
     assert "because every example is noise" in statement.text
 
 
-
 def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
     gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
     weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
