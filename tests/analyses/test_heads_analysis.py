@@ -10,8 +10,9 @@ from analyses_one import context_of, measured, reported, subject_of
 from planted_heads import COPYING, NAMES, make_copying, make_names
 from retroscope.analyses.context import Context
 from retroscope.analyses.heads import ANALYSIS
-from retroscope.analyses.heads.halves import choosing_half, sharing_groups, without_shared
+from retroscope.analyses.heads.halves import choosing_half, sharing_groups, without_run, without_shared
 from retroscope.analyses.heads.result import HeadResult
+from retroscope.analyses.heads.searches import head_searches
 from retroscope.analyses.heads.settings import HeadSettings
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Section
@@ -168,6 +169,26 @@ def test_halves_share_no_text_and_no_relevant_passage() -> None:
     assert len({a, d, f}) == 3
     assert choosing_half(collection, list("fabcde")).tolist() == [False, True, True, True, False, False]
     assert without_shared(collection, list("abcdef"), ["b", "d"]) == ["f"]
+
+
+def test_queries_whose_relevant_passage_was_a_negative_of_the_choosing_ones_are_not_searched() -> None:
+    collection = shared_collection()
+    assert without_run(collection, list("abcdef"), ["s", "t"]) == list("abc")  # d's passage has the text of s
+    queries = [f"q{k}" for k in range(120)]
+    large = make_collection(
+        "large",
+        [Passage(f"p{k}", f"text {k}") for k in range(120)],
+        [Query(query, f"query {k}") for k, query in enumerate(queries)],
+        [Judgment(query, f"p{k}") for k, query in enumerate(queries)],
+    )
+    searched = Context({}, large, STUDY, Path("cache"))
+    choosing, negatives = queries[:20], [f"p{k}" for k in range(20, 40)]
+    held_out = head_searches(searched, SETTINGS, choosing, negatives)
+    assert set(held_out.searched.queries) == set(queries[40:])
+    assert not held_out.run
+    few = head_searches(searched, SETTINGS, queries[:60], [f"p{k}" for k in range(60, 80)])
+    assert set(few.searched.queries) == set(queries[60:])
+    assert "20 of the searched queries have a relevant passage that was the negative" in few.facts()["notes"][1]
 
 
 def test_queries_that_share_nothing_choose_and_test_by_turns() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from retroscope.analyses.neurons.figures import draw_neurons
 from retroscope.analyses.neurons.result import AblationCurves, AttributedModel, TowerNeurons
@@ -343,6 +344,38 @@ def test_completeness_is_judged_where_the_attribution_lies() -> None:
     better = with_gaps([0.03, *gaps[1:]], weight)
     (statement,) = [s for s in neuron_statements(alone(better)) if "ompleteness" in s.text]
     assert statement.caution
+
+
+def test_completeness_is_judged_where_the_top_neurons_lie() -> None:
+    """A layer's few strong neurons are the top 1 %, and it has a hundredth of an even share of the attribution."""
+    layers, width = len(BLOCKS), 100
+    gaps, weight = [0.3, *[0.0] * (layers - 1)], [0.01, *[1.0] * (layers - 1)]
+    side = with_gaps(gaps, weight)
+    shares = np.full((layers, width), 0.1)
+    shares[0] = 0.0
+    even = changed(side, neurons=_with_shares(side, shares))
+    assert not [s for s in neuron_statements(alone(even)) if "INCOMPLETE" in s.text]
+    shares[0, :layers] = 1.0
+    strong = changed(side, neurons=_with_shares(side, shares))
+    (statement,) = [s for s in neuron_statements(alone(strong)) if "INCOMPLETE" in s.text]
+    assert statement.state == State.FAILED
+    assert "100 % of its top 1 % of neurons" in statement.text
+
+
+def _with_shares(side: AttributedModel, shares: np.ndarray) -> dict[str, xr.Dataset]:
+    """The aggregates of a side's neurons, with these shares in every part."""
+    width = shares.shape[1]
+    return {
+        part: table.isel(neuron=np.arange(width) % table.sizes["neuron"]).assign(share=(("layer", "neuron"), shares))
+        for part, table in side.attribution.neurons.items()
+    }
+
+
+def test_completeness_of_noise_alone_is_no_property_of_the_method() -> None:
+    side = neuron_side(gap=np.nan, noise=60)
+    (statement,) = [s for s in neuron_statements(alone(side)) if "ompleteness" in s.text]
+    assert side.attribution.examples == 60
+    assert "because every example is noise" in statement.text
 
 
 def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:

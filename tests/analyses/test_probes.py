@@ -115,6 +115,19 @@ def few(collection: Collection, n: int) -> Collection:
     )
 
 
+def test_passages_of_equal_text_count_as_one(context: Context, tmp_path: Path) -> None:
+    """A copy under another id is a negative of queries of another part, so its text would be on both sides."""
+    texts = {p: context.collection.passage_text(p) for p in context.collection.passages}
+    copies = {f"{p} copy": Passage(f"{p} copy", "", f" {text.upper()} ") for p, text in texts.items()}
+    copied = replace(context.collection, passages={**context.collection.passages, **copies})
+    numbers = copied.texts_of_passages([Candidates("q", p, (f"{p} copy",)) for p in texts])
+    assert all(numbers[p] == numbers[f"{p} copy"] for p in texts)
+    assert len({*numbers.values()}) == len({*texts.values()})
+    probes = measure(replace(context, collection=copied, cache=tmp_path), replace(LEAST, passages=(4,)))
+    for passages in probes.scores["after"].passages.values():
+        assert not {p.removesuffix(" copy") for p in passages if p.endswith(" copy")} & {*passages}
+
+
 def test_too_few_queries_are_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
     small = replace(context, collection=few(context.collection, 12), cache=tmp_path / "cache")
     reason = INSTRUMENT.refusal(small, QUICK)

@@ -41,6 +41,16 @@ def test_one_large_new_direction_is_one_intruder_and_a_random_change_of_its_size
     assert (intruding.intruders, intruding.intruders_random, intruding.examined) == (1, 0, TOP)
 
 
+@pytest.mark.parametrize("shape", [(24, 40), (40, 24)])
+def test_a_direction_where_nothing_was_before_is_an_intruder(shape: tuple[int, int]) -> None:
+    """A wide matrix of rank 20 has four left vectors of size 0: an arbitrary basis, which others resemble by chance."""
+    w = with_spectrum(*shape)
+    full, _ = torch.linalg.qr(torch.cat([w[:, :20], gaussian(shape[0], shape[0], seed=5)], dim=1))
+    u, v = full[:, 20:21], gaussian(shape[1], 1, seed=9)
+    assert (u.T @ w).abs().max() < 1e-9
+    assert intruders(w, 40 * u @ (v / v.norm()).T, "w").intruders == 1
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("share", [-0.9, 0.0, 0.5, 10.0])
 def test_a_matrix_that_is_only_scaled_has_none(shape: tuple[int, int], share: float) -> None:

@@ -1,5 +1,7 @@
 """The control of hash labels must fail where a split leaks, and must not where it does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import retriever
@@ -8,7 +10,9 @@ from retroscope.collection.records import Candidates
 from retroscope.probing import settings as probing_settings
 from retroscope.probing.grid import probe
 from retroscope.probing.settings import ProbeSettings
-from retroscope.probing.splits import Choices, Split
+from retroscope.probing.splits import Choices, Split, disjoint_split
+from retroscope.probing.tasks import build_task
+from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
 
 QUERIES, PASSAGES, DIM, N = 400, 400, 128, 5
 
@@ -38,8 +42,22 @@ def leaking_split(task, seed):
     return Split(seed, *parts)
 
 
-def with_hash_labels(candidates, name):
-    return probe(world(), candidates, ProbeSettings(probes=(name,), controls=("hash_labels",), passages=(N,)))
+def with_hash_labels(candidates, name, vectors=None, **known):
+    settings = ProbeSettings(probes=(name,), controls=("hash_labels",), passages=(N,))
+    return probe(vectors or world(), candidates, settings, **known)
+
+
+def copied(candidates, copies):
+    """Every query names its own copies of the passages: p3 is p3.0, p3.1 ..., of one text and one vector."""
+    named = [f"p{p}.{c}" for p in range(PASSAGES) for c in range(copies)]
+    one = world()
+    passages = np.repeat(one.passage.layer(0), copies, axis=0)[:, None]
+    vectors = RetrieverRepresentations("copies", one.query, representations_in_memory(named, passages), "dot", {})
+    rows = [
+        replace(c, positive=f"{c.positive}.{i % copies}", negatives=tuple(f"{p}.{i % copies}" for p in c.negatives))
+        for i, c in enumerate(candidates)
+    ]
+    return vectors, rows, {name: int(name[1:].split(".")[0]) for name in named}
 
 
 @pytest.mark.parametrize("name", ["passage_only", "elementwise", "bilinear"])
@@ -60,6 +78,29 @@ def test_hash_labels_fail_when_every_passage_is_on_both_sides(name, monkeypatch)
     mean = result.scores.mean().item()
     assert mean > 0.6
     assert float(result.fits["train_accuracy"].mean()) >= mean - 0.05
+
+
+@pytest.mark.parametrize("name", ["passage_only", "elementwise"])
+def test_hash_labels_fail_when_every_text_is_on_both_sides_under_other_ids(name, monkeypatch):
+    """Hashed by id, the labels of copies differed, and the control read chance whatever leaked."""
+    monkeypatch.setitem(
+        probing_settings.PROTOCOLS,
+        "default",
+        probing_settings.Protocol(split=leaking_split, probes=(name,), controls=("hash_labels",)),
+    )
+    vectors, rows, texts = copied(choices_among(80), 2)
+    assert with_hash_labels(rows, name, vectors, passage_texts=texts).scores.mean().item() > 0.6
+
+
+def test_no_text_is_on_both_sides_under_other_ids():
+    _, rows, texts = copied(choices_among(PASSAGES), 10)
+    by_id, by_text = build_task(rows, N), build_task(rows, N, passage_texts=texts)
+    for task, shared in ((by_id, True), (by_text, False)):
+        split = disjoint_split(task, 0)
+        train, test = (
+            {texts[task.passage_ids[p]] for p in part.passages.ravel()} for part in (split.train, split.test)
+        )
+        assert bool(train & test) == shared
 
 
 def test_a_probe_that_fits_keeps_its_training_accuracy():

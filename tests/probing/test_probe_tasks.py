@@ -28,3 +28,13 @@ def test_no_choice_left_says_what_would_be_possible():
 def test_a_relevant_passage_among_the_negatives_is_an_error():
     with pytest.raises(AnalysisError, match=r"query 'a': \['r'\]"):
         build_task([Candidates("a", "p", ("x", "r")), Candidates("a", "r", ("x", "y"))], 2)
+
+
+def test_passages_of_equal_text_are_one_passage_unless_the_rows_are_published_ones():
+    """A negative of the text of the relevant passage, or of an earlier negative, is no candidate of its own."""
+    rows = [Candidates("a", "p", ("x", "p again", "x again", "y")), Candidates("b", "x again", ("y", "p again"))]
+    texts = {"p": 0, "p again": 0, "x": 1, "x again": 1, "y": 2}
+    task = build_task(rows, 3, passage_texts=texts)
+    assert task.passage_ids == ("p", "x", "y")
+    assert task.passages.tolist() == [[0, 1, 2], [1, 2, 0]]
+    assert len(build_task(rows, 3, passage_texts=texts, as_given=True).passage_ids) == 5

@@ -144,7 +144,7 @@ def _facts(sums: Aggregates) -> r.AttributionRecipe:
         }
     mean, deviation = float(value.mean()), float(value.std())
     gap, total, nodes = (stats[:, sums.statistics.index(name)] for name in (r.GAP, r.TOTAL, r.NODES))
-    by_site = site_gaps(gap, total)
+    by_site = site_gaps(gap, total, [sums.arrays[f"{part}/share"] for part in sums.parts])
     at = by_site.judged
     return {
         "f_mean": mean,

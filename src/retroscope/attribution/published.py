@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from retroscope.encoders.encode import Batch
 from retroscope.encoders.encoder import Encoder
+from retroscope.encoders.final_modules import Normalize
 from retroscope.encoders.recipe import Recipe
 from retroscope.errors import unknown_name
 
@@ -21,7 +23,9 @@ def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
     CLS is the output of the model's own pooler if it has one (BERT: tanh of a dense layer; DPR: none). EOS texts are
     wrapped as "query: TEXT</s>" on the query tower (the published target `question`) and as "passage: TEXT</s>" on the
     passage tower (`positive_context`), padded on the left, and read in the last column. Batches are padded to their
-    longest text, at most 256 tokens. A maximum length and a prompt that the user gave are kept.
+    longest text, at most 256 tokens. A maximum length and a prompt that the user gave are kept. Modules that a
+    sentence-transformers folder applies after the pooling are left out, since the published code loads the backbone
+    alone; DPR's projection is part of its backbone.
 
     Args:
         tower: "query" or "passage"; by default "query" for an encoder whose recipe already begins texts with
@@ -42,6 +46,10 @@ def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
     if recipe.pooling in ("last_token", "last_column"):
         recipe = recipe.but(PROTOCOL, pooling="last_column", padding_side="left", suffix="</s>", append_eos=False)
         recipe = recipe if _by_user(recipe, "prompt") else recipe.but(PROTOCOL, prompt=WRAPPING[tower])
+    kept = [module for module in encoder.head.children() if isinstance(module, (nn.Linear, Normalize))]
+    if len(kept) < len(list(encoder.head.children())):
+        names = tuple("dense" if isinstance(module, nn.Linear) else "normalize" for module in kept)
+        return replace(encoder, recipe=recipe.but(PROTOCOL, head=names), head=nn.Sequential(*kept))
     return replace(encoder, recipe=recipe)
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from typing import TypedDict, Unpack
 
 from retroscope.collection.checks import (
@@ -91,6 +92,13 @@ class Collection:
         """Map each query id to the number of its distinct text; queries of equal text share a number."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
+
+    def texts_of_passages(self, candidates: Iterable[Candidates]) -> dict[str, int]:
+        """Map the passage ids of candidates to the numbers of their distinct texts; equal texts share a number."""
+        numbers: dict[bytes, int] = {}
+        ids = dict.fromkeys(p for c in candidates for p in (c.positive, *c.negatives))
+        digests = ((i, blake2b(folded(self.passage_text(i)).encode(), digest_size=16).digest()) for i in ids)
+        return {i: numbers.setdefault(digest, len(numbers)) for i, digest in digests}
 
     @cached_property
     def relevant(self) -> dict[str, tuple[str, ...]]:

@@ -60,7 +60,10 @@ def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out othe
 
 
 def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
-    """Return the `count` left singular vectors with the largest singular values; directions of size 0 are left out."""
+    """Return the `count` left singular vectors with the largest singular values; directions of size 0 are left out.
+
+    Vectors of size 0 are an arbitrary basis, which a new direction may resemble by chance.
+    """
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     n = len(gram)
@@ -68,7 +71,5 @@ def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out 
         torch.from_numpy(part) for part in linalg.eigh(gram.numpy(), subset_by_index=[n - count, n - 1])
     )
     size = squares.clamp(min=0).sqrt()
-    if wide:  # they are a basis of all outputs, whatever their size
-        return vectors
     kept = size > ZERO * size.max()
-    return (matrix @ vectors[:, kept]) / size[kept]
+    return vectors[:, kept] if wide else (matrix @ vectors[:, kept]) / size[kept]

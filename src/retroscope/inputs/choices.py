@@ -1,7 +1,6 @@
 """Choose the candidates of the probes as the protocol requires: a relevant passage and hard negatives."""
 
-from collections.abc import Mapping
-
+from retroscope.collection.collection import Collection
 from retroscope.collection.negatives import GIVEN, MinedNegatives
 from retroscope.collection.records import Candidates
 from retroscope.encoders.settings import PUBLISHED_PROTOCOL
@@ -27,14 +26,17 @@ def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]
     return negatives.rows if protocol == PUBLISHED_PROTOCOL and negatives.rows else negatives.candidates
 
 
-def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> str:
-    """Return why there are too few choices for every seed, and which options help; "" if there are enough.
-
-    Args:
-        texts: query id -> number of its distinct text.
-    """
+def too_few_choices(choices: tuple[Candidates, ...], collection: Collection, settings: ProbeSettings) -> str:
+    """Return why there are too few choices for every seed, and which options help; "" if there are enough."""
+    passage_texts = collection.texts_of_passages(choices)
     try:
-        task = build_task(choices, max(settings.passages), texts, as_given=settings.rules.as_given)
+        task = build_task(
+            choices,
+            max(settings.passages),
+            collection.query_texts,
+            passage_texts=passage_texts,
+            as_given=settings.rules.as_given,
+        )
         for seed in settings.seed_values:
             settings.rules.split(task, seed)
     except AnalysisError as error:

@@ -29,6 +29,7 @@ def probe(
     *,
     random_weights: RetrieverRepresentations | None = None,
     texts: Mapping[str, int] | None = None,
+    passage_texts: Mapping[str, int] | None = None,
     progress: ShownCount = None,
 ) -> ProbeResult:
     """Measure whether relevance is readable at each layer: run every probe and control for every layer, N and seed.
@@ -39,13 +40,21 @@ def probe(
             control "random_weights" is left out, with a warning.
         texts: query id -> number of its distinct text (`Collection.query_texts`). Queries of one text count as one
             observation in the choice of a ridge and in every interval over the scores. None: all texts are distinct.
+        passage_texts: passage id -> number of its distinct text (`Collection.texts_of_passages`). Passages of equal
+            text count as one in the splits and in the control of hash labels. None: all texts are distinct.
         progress: called with (steps done, steps in all), or True, False, None: see `display.shown`.
 
     Raises:
         AnalysisError: if the candidates cannot be split, or the vectors cannot be probed.
     """
     settings_used = settings or ProbeSettings()
-    task = build_task(candidates, max(settings_used.passages), texts, as_given=settings_used.rules.as_given)
+    task = build_task(
+        candidates,
+        max(settings_used.passages),
+        texts,
+        passage_texts=passage_texts,
+        as_given=settings_used.rules.as_given,
+    )
     plan = _plan(representations, task, settings_used, random_weights)
     tally = ProbeTally(plan)
     steps = _steps(plan, representations, random_weights)

@@ -33,7 +33,7 @@ class Task:
 
     Attributes:
         query_ids: the distinct queries.
-        passage_ids: the distinct passages.
+        passage_ids: the distinct passages; of several with equal text, the first.
         query: index into `query_ids` of each choice.
         passages: indices into `passage_ids`: the relevant one, then the negatives, hardest
             first, then `NOBODY`.
@@ -66,7 +66,12 @@ class Task:
 
 
 def build_task(
-    candidates: Sequence[Candidates], size: int, texts: Mapping[str, int] | None = None, *, as_given: bool = False
+    candidates: Sequence[Candidates],
+    size: int,
+    texts: Mapping[str, int] | None = None,
+    *,
+    passage_texts: Mapping[str, int] | None = None,
+    as_given: bool = False,
 ) -> Task:
     """Build the choices among `size` passages that are possible with these candidates.
 
@@ -75,12 +80,16 @@ def build_task(
 
     Args:
         texts: query id -> number of its distinct text; None if all texts are distinct.
-        as_given: whether a negative may be a relevant passage of its query, as in the published rows.
+        passage_texts: passage id -> number of its distinct text; passages of equal text count as one. None if all texts
+            are distinct.
+        as_given: whether a negative may be a relevant passage of its query, as in the published rows; passages of equal
+            text then stay apart, too.
 
     Raises:
         AnalysisError: if no choice is left, or a negative is a relevant passage of its query.
     """
     if not as_given:
+        candidates = candidates if passage_texts is None else _by_text(candidates, passage_texts)
         _check_negatives(candidates)
     kept = [c for c in candidates if len(c.negatives) >= size - 1]
     if not kept:
@@ -102,6 +111,20 @@ def build_task(
         texts=np.array([query_index[i] if texts is None else texts[i] for i in query_index]),
         dropped=len(candidates) - len(kept),
     )
+
+
+def _by_text(candidates: Sequence[Candidates], numbers: Mapping[str, int]) -> list[Candidates]:
+    """Name every passage by the first one of equal text; a negative of the text of an earlier candidate is left out."""
+    first: dict[int, str] = {}
+    for c in candidates:
+        for passage in (c.positive, *c.negatives):
+            first.setdefault(numbers[passage], passage)
+
+    def renamed(c: Candidates) -> Candidates:
+        positive, *negatives = dict.fromkeys(first[numbers[p]] for p in (c.positive, *c.negatives))
+        return replace(c, positive=positive, negatives=tuple(negatives))
+
+    return [renamed(c) for c in candidates]
 
 
 def _index(ids: Iterable[str]) -> dict[str, int]:

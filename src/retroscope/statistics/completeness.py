@@ -1,16 +1,20 @@
 """Summarise completeness gaps of path integrals by site (layer x FFN matrix), and choose the site to judge.
 
 One median over all sites hides the site that matters: a network's lowest block may hold most of the attribution and
-be integrated worst, while the others are exact.
+be integrated worst, while the others are exact. So does a weight by attribution alone: a layer whose few strong neurons
+are the top ones may hold little of the total.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 WORST = 0.99  # the quantile of the units' gaps beside the median
-MATTERS = 0.5  # of an even share: a site that holds less of its matrix's attribution is not judged
+MATTERS = 0.5  # of an even share: a site that holds less of its matrix's attribution and top neurons is not judged
+ALWAYS = 0.1  # of its matrix's attribution or top neurons: a site that holds as much is judged in any model
+TOP = 0.01  # of the neurons of a matrix, over all layers
 
 UnitCells = Float[np.ndarray, "unit part layer"]
 Sites = Float[np.ndarray, "part layer"]
@@ -24,20 +28,23 @@ class SiteGaps:
         median: median over examples.
         worst: quantile `WORST` over examples.
         weight: mean over examples of the site's share of the total magnitude of its part.
+        top: the site's share of the top neurons of its part; NaN if no neuron is ranked.
     """
 
     median: Sites
     worst: Sites
     weight: Sites
+    top: Sites
 
     @property
     def judged(self) -> tuple[int, int] | None:
         """Return (part, layer) by position: the site that matters with the largest median gap; None without gaps.
 
-        A site matters if its share of its part's attribution is at least half of an even share.
+        A site matters if it has at least half of an even share, or a tenth, of the attribution or of the top neurons
+        of its part.
         """
-        layers = self.weight.shape[1]
-        matter = (self.weight * layers >= MATTERS) & np.isfinite(self.median)
+        least = min(MATTERS / self.weight.shape[1], ALWAYS)
+        matter = ((self.weight >= least) | (self.top >= least)) & np.isfinite(self.median)
         if not matter.any():
             return None
         part, layer = np.unravel_index(np.where(matter, self.median, -np.inf).argmax(), self.median.shape)
@@ -53,16 +60,27 @@ class SiteGaps:
         return _over(sums, total)
 
 
-def site_gaps(gap: UnitCells, total: UnitCells) -> SiteGaps:
+def site_gaps(gap: UnitCells, total: UnitCells, shares: Sequence[Float[np.ndarray, "layer neuron"]]) -> SiteGaps:
     """Return the gaps by site; examples whose gap is NaN do not count.
 
     Args:
         gap: |sum of signed values - (F(1) - F(0))| over the sum of the absolute values.
         total: sum of magnitudes.
+        shares: for each part, the values by which its neurons are ranked.
     """
     share = _over(total, np.broadcast_to(total.sum(2, keepdims=True), total.shape))
     share = np.where(np.isfinite(gap), share, np.nan)
-    return SiteGaps(_over_units(gap, 0.5), _over_units(gap, WORST), _means(share))
+    return SiteGaps(_over_units(gap, 0.5), _over_units(gap, WORST), _means(share), np.stack(list(map(_top, shares))))
+
+
+def _top(values: Float[np.ndarray, "layer neuron"]) -> Float[np.ndarray, "layer"]:
+    """Return the share of the top neurons that each layer has."""
+    layers, width = values.shape
+    if not np.isfinite(values).all() or not values.any():
+        return np.full(layers, np.nan)
+    n = max(1, round(TOP * values.size))
+    best = np.argsort(-values.ravel(), kind="stable")[:n] // width
+    return np.bincount(best, minlength=layers) / n
 
 
 def _over_units(values: UnitCells, quantile: float) -> Sites:

@@ -31,7 +31,8 @@ class Worth:
             already with the fewest labels.
         beyond: the largest number of labels tried, less n.
         gap, gap_low, gap_high: difference between the retrievers with and without the part at n labels, over seeds and
-            queries (`crossed_mean`). A worth is claimed only if this interval excludes 0.
+            queries (`crossed_mean`). A worth is claimed only if this interval excludes 0. With one seed both are NaN
+            and nothing is claimed: an interval over queries alone takes a difference between trainings for a worth.
     """
 
     labels: int
@@ -93,9 +94,10 @@ def worth(
     low, high = np.quantile(draws, ends, axis=0, method="inverted_cdf")
     most = labels[-1]
     gaps = [crossed_mean(had[:, i] - lacked[:, i], settings.level) for i in range(len(labels))]
+    known = 1.0 if had.shape[0] > 1 else np.nan
     return [
         Worth(n, float(values[i]), float(low[i]), float(high[i]), most - n,
-              float(gaps[i].mean), float(gaps[i].low), float(gaps[i].high))
+              float(gaps[i].mean), known * float(gaps[i].low), known * float(gaps[i].high))
         for i, n in enumerate(labels)
     ]  # fmt: skip
 

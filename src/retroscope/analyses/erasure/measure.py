@@ -255,12 +255,19 @@ def _readable(trial: ErasureTrial, layer: int, erasures: Mapping[ErasedCell, Era
     stored = {"query": trial.vectors.query, "passage": trial.vectors.passage}
     vectors = {t: torch.from_numpy(v.layer(layer)[v.rows(ids[t])]) for t, v in stored.items()}
 
+    passage_texts = trial.searched.texts_of_passages(choices)
+
     def accuracy(erasure: Erasure | None) -> xr.DataArray:
         seen = {t: v if erasure is None else erasure.erasers[t](v) for t, v in vectors.items()}
         query, passage = (representations_in_memory(ids[t], seen[t].numpy()[:, None]) for t in TOWERS)
         representations = RetrieverRepresentations(trial.retriever.name, query, passage, trial.retriever.similarity, {})
-        texts = trial.searched.query_texts
-        probed = probe(representations, choices, probe_settings(trial.settings), texts=texts).scores.values
+        probed = probe(
+            representations,
+            choices,
+            probe_settings(trial.settings),
+            texts=trial.searched.query_texts,
+            passage_texts=passage_texts,
+        ).scores.values
         by_query: xr.DataArray = probed.squeeze(["probe", "control", "passages", "layer"], drop=True)
         return by_query
 

@@ -56,7 +56,7 @@ def refusal(context: Context, settings: ErasureSettings) -> str:
         few = f"{len(parts.train)} training pairs are too few to find {max(settings.ranks)} directions"
         return f"{few} (at least {needed}): use more queries, smaller erasure.ranks or a larger erasure.train_share"
     choices = unrelated_choices(context.collection, parts.held_out, settings.seed)
-    return too_few_choices(choices, context.collection.query_texts, probe_settings(settings))
+    return too_few_choices(choices, context.collection, probe_settings(settings))
 
 
 def _check_model(retriever: Retriever, settings: ErasureSettings) -> None:

@@ -48,6 +48,12 @@ def without_shared(collection: Collection, queries: Sequence[str], choosing: Seq
     return [query for query in queries if not taken.intersection(_keys(collection, query))]
 
 
+def without_run(collection: Collection, queries: Sequence[str], passages: Sequence[str]) -> list[str]:
+    """Return the queries of whose relevant passages none has the text of one of these passages."""
+    run = {("passage", folded(collection.passage_text(p))) for p in passages}
+    return [query for query in queries if not run.intersection(_keys(collection, query))]
+
+
 def _keys(collection: Collection, query: str) -> list[tuple[str, str]]:
     passages = [("passage", folded(collection.passage_text(p))) for p in collection.relevant[query]]
     return [("query", folded(collection.queries[query].text)), *passages]

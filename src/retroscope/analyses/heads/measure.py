@@ -93,7 +93,7 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
     facts: dict[str, Any] = _facts(settings, choice, sides)
     frames: dict[str, pd.DataFrame] = {}
     seconds: dict[str, float] = {}
-    search = _search(context, settings, [i for i, used in zip(ids, choosing, strict=True) if used])
+    search = _search(context, settings, [i for i, used in zip(ids, choosing, strict=True) if used], sides)
     for side, one in sides.items():
         scores |= _margin_scores(context, side, one, (margins[side], estimates[side]))
         scores[f"{side}/exact"] = _exact(context, one, choice, margins[side], tested)
@@ -181,8 +181,12 @@ def _of(context: Context, name: str, values: xr.DataArray) -> Scores:
     return Scores(name, values, passages=passages).with_texts(context.collection.query_texts)
 
 
-def _search(context: Context, settings: HeadSettings, choosing: Sequence[str]) -> HeadSearches:
-    return head_searches(context, settings, choosing)
+def _search(
+    context: Context, settings: HeadSettings, choosing: Sequence[str], sides: Mapping[str, _Side]
+) -> HeadSearches:
+    examples = [example for side in sides.values() for example in side.examples["query"]]
+    chose = {*choosing}
+    return head_searches(context, settings, choosing, [one.negative for one in examples if one.id in chose])
 
 
 def _facts(settings: HeadSettings, choice: HeadChoice, sides: Mapping[str, _Side]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from retroscope.analyses.context import Context
-from retroscope.analyses.heads.halves import without_shared
+from retroscope.analyses.heads.halves import without_run, without_shared
 from retroscope.analyses.heads.settings import HeadSettings
 from retroscope.attribution.heads.cells import cell_origin, head_cells
 from retroscope.attribution.heads.choice import Head, random_sets
@@ -17,7 +17,7 @@ from retroscope.attribution.heads.sites import HeadValues, find_heads, fixed_hea
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encode import final_vectors
 from retroscope.encoders.encoder import Retriever
-from retroscope.inputs.sampled import is_sampled, sampled
+from retroscope.inputs.sampled import ENOUGH, is_sampled, sampled
 from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
 from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
@@ -36,6 +36,7 @@ class HeadSearches:
             or a relevant passage with them.
         whole: rankings of the whole corpus by the intact models, if a sample is searched.
         rows: how the sample changes the measures of each intact model; filled during the searches.
+        run: queries that may be searched although a relevant passage of theirs was a negative of those that chose.
     """
 
     context: Context
@@ -43,6 +44,7 @@ class HeadSearches:
     searched: Collection
     whole: WholeSearch | None
     rows: list[Any]
+    run: frozenset[str] = frozenset()
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -87,23 +89,35 @@ class HeadSearches:
         """Return the searched sample, and how sampling the passages changes the measures, as JSON-like values."""
         queries, passages = len(self.searched.queries), len(self.searched.passages)
         notes = [f"{queries:,} queries were searched in {passages:,} passages with heads fixed", *few_queries(queries)]
+        if run := len(self.run & {*self.searched.queries}):
+            notes.append(
+                f"{run} of the searched queries have a relevant passage that was the negative of a query that chose "
+                f"the top heads; without them, fewer than {ENOUGH} queries would remain"
+            )
         notes += sample_words(self.rows) if self.rows else []
         return {"searched_queries": queries, "searched_passages": passages, "notes": notes, "rows": self.rows}
 
 
-def head_searches(context: Context, settings: HeadSettings, choosing: Sequence[str]) -> HeadSearches:
+def head_searches(
+    context: Context, settings: HeadSettings, choosing: Sequence[str], negatives: Sequence[str]
+) -> HeadSearches:
     """Prepare the searches of the collection, or of a sample, without the queries that chose the top heads.
 
     Args:
         choosing: queries that chose the top heads. They are not searched, nor are queries that share a text or a
             relevant passage with them.
+        negatives: passages that were run as their negatives. Queries to which one of them is relevant are not searched
+            either, if at least `ENOUGH` others remain.
     """
     collection = context.collection
     measures = settings.measures or context.settings.measures
     left = without_shared(collection, collection.judged_queries, choosing)
+    apart = without_run(collection, left, negatives)
+    run = frozenset(left) - {*apart} if len(apart) < ENOUGH else frozenset()
+    left = left if run else apart
     whole = context.whole_search(measures) if is_sampled(collection, settings.passages) else None
     searched = sampled(collection, left, settings.passages, settings.seed, whole.rankings if whole else ())
-    return HeadSearches(context, settings, searched, whole, [])
+    return HeadSearches(context, settings, searched, whole, [], run)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from retroscope.analyses.neurons.ablation.words import TOPIC, named_control, of_
 from retroscope.analyses.neurons.frames import gaps_of
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
 from retroscope.numbers import count, exact_percent, percent
-from retroscope.statistics.completeness import WORST
+from retroscope.statistics.completeness import TOP, WORST, SiteGaps
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement, seen_above
 
 MUCH_NOISE = 0.5  # of the examples
@@ -78,6 +78,8 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
             f"Completeness: by this method, the attributions {of_model(name, side)} need not add up to the change of "
             f"the target ({how})."
         )
+        if side.attribution.noise == side.attribution.examples:
+            text = f"Completeness {of_model(name, side)} was not measured, because every example is noise ({how})."
         return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"completeness.{name}")]
     parts, layers = (side.attribution.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
     part, layer = gaps.judged
@@ -85,7 +87,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
         f"the attributions {of_model(name, side)} differ most from the change of the target, F(1) - F(0), at layer "
-        f"{layers[layer]} ({parts[part]}; {percent(gaps.weight[part, layer])} of the attribution of that matrix). The "
+        f"{layers[layer]} ({parts[part]}; {_held(gaps, part, layer)}). The "
         f"median gap there is {median:.2g} of the sum of their absolute values; {exact_percent(WORST)} of the examples "
         f"are below {gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} "
         f"({how})."
@@ -98,6 +100,13 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
         return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
     caution = median > INCOMPLETE
     return [Statement(TOPIC, State.MEASURED, f"Completeness: {sizes}", (name,), caution=caution, **about)]
+
+
+def _held(gaps: SiteGaps, part: int, layer: int) -> str:
+    """Return which share of the attribution and of the top neurons of its matrix a site has."""
+    share, top = gaps.weight[part, layer], gaps.top[part, layer]
+    neurons = f" and {percent(top)} of its top {exact_percent(TOP)} of neurons" if np.isfinite(top) else ""
+    return f"{percent(share)} of the attribution of that matrix{neurons}"
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:

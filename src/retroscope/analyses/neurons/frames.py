@@ -76,7 +76,9 @@ def gaps_of(attribution: NeuronAttribution) -> SiteGaps:
     gap, total = (
         attribution.scores.values.sel(statistic=name).transpose(QUERY, "part", "layer").values for name in (GAP, TOTAL)
     )
-    return site_gaps(gap, total)
+    parts = attribution.scores.values.coords["part"].values.tolist()
+    shares = [attribution.neurons[part]["share"].transpose("layer", "neuron").values for part in parts]
+    return site_gaps(gap, total, shares)
 
 
 def completeness_rows(tower: TowerNeurons) -> pd.DataFrame:

@@ -45,7 +45,7 @@ class Side:
 def refusal(context: Context, settings: ProbeSettings) -> str:
     """Return why the probes cannot be trained: too few choices; empty where there are enough."""
     settings = _with_controls(context, settings)
-    return too_few_choices(_choices(context, settings), context.collection.query_texts, settings)
+    return too_few_choices(_choices(context, settings), context.collection, settings)
 
 
 def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...]:
@@ -110,11 +110,12 @@ def _measured(context: Context, side: str, settings: ProbeSettings, choices: Seq
     random = context.random_vectors(side) if RANDOM_WEIGHTS in settings.chosen_controls else None
     vectors = context.encoded(retriever).vectors
     stages = context.stages(retriever.name)
-    probed = probe(vectors, choices, settings, random_weights=random, texts=texts, progress=stages.inside("probing"))
+    known: Any = {"texts": texts, "passage_texts": context.collection.texts_of_passages(choices)}
+    probed = probe(vectors, choices, settings, random_weights=random, progress=stages.inside("probing"), **known)
     bare, plain = vectors.bare(), _without_controls(settings)
     bare_probed = None
     if bare is not None and plain is not None:
-        bare_probed = probe(bare, choices, plain, texts=texts, progress=stages.inside("probing, no norm"))
+        bare_probed = probe(bare, choices, plain, progress=stages.inside("probing, no norm"), **known)
     stages.ended("probing")
     return Side(probed, bare_probed, stages.seconds, vectors.warnings)
 

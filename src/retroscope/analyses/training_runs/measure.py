@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from retroscope.analyses.analysis import Instrument, NoSettings, Planned
 from retroscope.analyses.context import Context
@@ -48,7 +49,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
     if of_each is None:
         return Planned(seconds=seconds)
     choices = choices_of(context.negatives(), of_each, context.settings.protocol)
-    if too_few_choices(choices, context.collection.query_texts, of_each):
+    if too_few_choices(choices, context.collection, of_each):
         return Planned(seconds=seconds)  # as both sides, which say so
     for one in context.trainings:
         layers = len(of_each.layers or one.passage.layer_names)
@@ -83,8 +84,9 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
         scores[f"{number}/retrieval"] = ranked.scores
         stages.ended("retrieval")
         if isinstance(probing, Probing):
-            texts, show = context.collection.query_texts, stages.inside("probing")
-            probed = probe(encoded.vectors, probing.choices, probing.settings, texts=texts, progress=show)
+            texts, passage_texts = context.collection.query_texts, context.collection.texts_of_passages(probing.choices)
+            known: Any = {"texts": texts, "passage_texts": passage_texts, "progress": stages.inside("probing")}
+            probed = probe(encoded.vectors, probing.choices, probing.settings, **known)
             scores[f"{number}/probes"] = probed.scores
             stages.ended("probing")
         caveats += [f"{one.name}, beside the retriever: {text}" for text in recipe_differences(after, one)]

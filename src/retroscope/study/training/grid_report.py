@@ -93,6 +93,8 @@ def worth_in_words(row: Any) -> str:
     """Describe a row of `worth`; it is claimed only if both the gap and the worth are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
+    if np.isnan(row.gap_low):
+        return f"at {row.labels:,} labels {value} {ends} by one training of each, so this is no claim"
     if row.low > 0 and row.gap_low > 0:
         return f"at {row.labels:,} labels {value} {ends}"
     if row.high < 0 and row.gap_high < 0:
