@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from retroscope.analyses.context import Context
-from retroscope.collection.collection import Collection
+from retroscope.collection.collection import Collection, make_collection
+from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.encoders.encoder import Retriever
 from retroscope.inputs.sampled import is_sampled, sampled
 from retroscope.inputs.settings import StudySettings
@@ -64,5 +65,14 @@ def test_words() -> None:
     row = {"model": "tuned", "measure": "RR@10", "sample": 0.61, "whole": 0.5, "queries": 80}
     (sentence,) = sample_words([row])
     assert sentence == "on the sample, tuned reaches RR@10 0.610 (whole corpus 0.500), with the same queries"
-    assert few_queries(50) == []
-    assert "only 49 queries are measured" in few_queries(49)[0]
+
+
+def test_queries_of_equal_text_count_once_among_too_few() -> None:
+    def measured(n: int, texts: int) -> Collection:
+        queries = [Query(f"q{i}", f"question {i % texts}") for i in range(n)]
+        return make_collection("c", [Passage("p", "a passage")], queries, [Judgment(q.id, "p") for q in queries])
+
+    assert few_queries(measured(50, 50)) == []
+    assert few_queries(measured(30, 30), measured(50, 50)) == []
+    assert "only 49 distinct queries are measured" in few_queries(measured(49, 49))[0]
+    assert "only 20 distinct queries are measured" in few_queries(measured(60, 20))[0]

@@ -7,7 +7,7 @@ import xarray as xr
 
 from retroscope.collection.bm25 import bm25_ranking
 from retroscope.collection.collection import Collection
-from retroscope.collection.records import Run
+from retroscope.collection.records import Run, folded
 from retroscope.inputs.sampled import ENOUGH, Ranked, SampleRow
 from retroscope.numbers import score
 from retroscope.representations.vectors import RetrieverRepresentations
@@ -99,8 +99,15 @@ def sample_words(rows: Sequence[SampleRow]) -> list[str]:
     ]
 
 
-def few_queries(queries: int) -> list[str]:
-    """Return a warning if there are too few queries for tests; none otherwise."""
+def few_queries(*searched: Collection) -> list[str]:
+    """Return a warning if there are too few queries for tests; none otherwise.
+
+    Queries of equal text count once, because they are one observation.
+
+    Args:
+        searched: collections whose queries are measured together.
+    """
+    queries = len({folded(one.queries[query].text) for one in searched for query in one.judged_queries})
     if queries >= ENOUGH:
         return []
-    return [f"only {queries} queries are measured: with fewer than {ENOUGH}, most effects remain undecided"]
+    return [f"only {queries} distinct queries are measured: with fewer than {ENOUGH}, most effects remain undecided"]

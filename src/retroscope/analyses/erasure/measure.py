@@ -119,7 +119,7 @@ def _notes(whole: Collection, searched: Collection, parts: ErasureParts) -> list
     notes = [
         f"fitted on {len(parts.train):,} pairs; {queries:,} held-out queries were searched among {passages:,} of "
         f"{len(whole.passages):,} passages",
-        *few_queries(queries),
+        *few_queries(searched),
     ]
     return notes
 

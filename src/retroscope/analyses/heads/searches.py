@@ -88,7 +88,10 @@ class HeadSearches:
     def facts(self) -> dict[str, Any]:
         """Return the searched sample, and how sampling the passages changes the measures, as JSON-like values."""
         queries, passages = len(self.searched.queries), len(self.searched.passages)
-        notes = [f"{queries:,} queries were searched in {passages:,} passages with heads fixed", *few_queries(queries)]
+        notes = [
+            f"{queries:,} queries were searched in {passages:,} passages with heads fixed",
+            *few_queries(self.searched),
+        ]
         if run := len(self.run & {*self.searched.queries}):
             notes.append(
                 f"{run} of the searched queries have a relevant passage that was the negative of a query that chose "

@@ -150,7 +150,7 @@ class _Sample:
 
     def _notes(self, pair: tuple[Retriever, Retriever]) -> list[str]:
         queries, passages = len(self.searched.judged_queries), len(self.searched.passages)
-        notes = [f"{queries:,} queries over {passages:,} passages were measured", *few_queries(queries)]
+        notes = [f"{queries:,} queries over {passages:,} passages were measured", *few_queries(self.searched)]
         notes += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(*pair)]
         sampled_only = passages < len(self.whole.passages)
         notes += depth_caveats(self.measures, passages, "sample" if sampled_only else "corpus")

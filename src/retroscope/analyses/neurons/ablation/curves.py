@@ -112,7 +112,7 @@ def _curves(
     warnings = (
         *attribution.warnings,
         *_warnings(retriever, attribution, settings, ranking),
-        *(f"ablation: {text}" for text in _limits(recipe, settings.measures)),
+        *(f"ablation: {text}" for text in (*_limits(recipe, settings.measures), *few_queries(*pools))),
         *([f"ablation: {effect.words()}"] if effect else []),
     )
     return AblationCurves(
@@ -237,15 +237,14 @@ def _sample_facts(pools: Sequence[Collection], whole: Collection, queries: Evalu
 
 
 def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
-    """Describe how the number of queries, and of passages that are searched together, affects the measures."""
-    few = few_queries(recipe["queries"])
+    """Describe how the number of passages that are searched together affects the measures."""
     if recipe["passages"] == recipe["of_passages"] and len(recipe["pools"]) == 1:
-        return [*depth_caveats(measures, recipe["passages"]), *few]
+        return depth_caveats(measures, recipe["passages"])
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
     if len(recipe["pools"]) > 1:
         sample += f" (in {len(recipe['pools'])} groups of queries, each searched in passages of its own)"
     extent = f"a sample was searched: {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
-    return [extent, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"]), *few]
+    return [extent, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"])]
 
 
 def _warnings(

@@ -40,7 +40,7 @@ def pools_of(
         members = {*order[group::number]}
         some = [query for query in queries if query in members]
         passages = {p for query in some for p in collection.qrels[query]}
-        size = min(settings.passages // number, round(PER_JUDGED * len(passages)))
+        size = max(1, min(settings.passages // number, round(PER_JUDGED * len(passages))))  # 0 is the whole corpus
         pools.append(sampled(collection, some, size, settings.seed, rankings))
     return tuple(pools)
 
