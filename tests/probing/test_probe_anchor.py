@@ -42,6 +42,28 @@ def test_no_probe_lies_below_the_similarity_by_more_than_its_interval(dim):
         assert np.all(gap.mean("query") >= -1.96 * error), (name, gap.mean("query").values)
 
 
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_a_similarity_that_is_large_beside_its_differences_is_still_the_anchor(similarity):
+    """All texts share one large dimension, as in decoders: the differences are 3e-6 of the similarity."""
+    plain = wide(64, snr=2.0)
+    queries, passages = (tower.layer(0)[:, None].copy() for tower in (plain.query, plain.passage))
+    queries[:, :, 0] = passages[:, :, 0] = 3000
+    world = replace(retriever(queries, passages), similarity=similarity)
+    accuracies = scores(world, ("dot", *ANCHORED), passages=(5,))
+    assert accuracies.sel(probe="dot").mean() > 0.5
+    for name in ANCHORED:
+        gap = accuracies.sel(probe=name, passages=5) - accuracies.sel(probe="dot", passages=5)
+        assert gap.mean() >= -1.96 * gap.std(ddof=1) / N_QUERIES**0.5, (name, gap.mean().item())
+
+
+def test_vectors_that_are_equal_for_all_texts_give_no_anchor():
+    """Layer-0 CLS vectors: what their similarities differ by is rounding."""
+    rng = np.random.default_rng(0)
+    equal = np.full((N_QUERIES, 1, 64), 0.3) * (1 + 1e-8 * rng.normal(size=(N_QUERIES, 1, 64)))
+    accuracies = scores(retriever(equal, equal.copy()), ANCHORED, passages=(5,))
+    assert np.allclose(accuracies, 0.2)
+
+
 def test_what_the_similarity_misses_is_still_learned():
     """With signs no similarity reads anything: the anchor must not hold the weights back."""
     signs = np.where(np.arange(16) % 2, 1.0, -1.0)

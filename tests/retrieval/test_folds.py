@@ -50,6 +50,14 @@ def test_repeated_texts_are_joined_and_passages_link_over_several_queries() -> N
     assert groups[3] == groups[4] != groups[0]
 
 
+def test_copies_of_a_passage_under_other_ids_join_their_queries() -> None:
+    """A head that was trained on the passage would be asked for its copy."""
+    twins = [Passage("p0", "One text."), Passage("p1", "one  text."), Passage("p2", "Another text.")]
+    asked = [Query(f"q{i}", f"question {i}") for i in range(3)]
+    groups = linked_groups(make_collection("toy", twins, asked, [Judgment(f"q{i}", f"p{i}") for i in range(3)]))
+    assert groups[0] == groups[1] != groups[2]
+
+
 def test_the_seed_draws_the_folds() -> None:
     small = collection([(q, q) for q in range(50)])
     assert np.array_equal(query_folds(small, 5, seed=1), query_folds(small, 5, seed=1))

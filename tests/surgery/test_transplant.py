@@ -293,6 +293,26 @@ def test_a_random_change_is_as_large_as_the_difference_tensor_by_tensor(
     assert float(same.of(0, name).norm()) == 0
 
 
+def test_a_random_change_of_embeddings_is_as_large_as_the_difference_row_by_row(
+    pair: Callable[[str], tuple[Encoder, Encoder]],
+) -> None:
+    """Rows of tokens that occur in no text stay: spread over them, the change would hardly move a vector."""
+    mine, theirs = pair("bert")
+    name = "embeddings.word_embeddings.weight"
+    own, other = (dict(encoder.backbone.named_parameters())[name].detach() for encoder in (mine, theirs))
+    kept = other.clone()
+    try:
+        with torch.no_grad():
+            other[60:] = own[60:]
+        change = RandomChanges((mine, theirs)).of(0, name)
+        assert torch.equal(change[60:], torch.zeros_like(change[60:]))
+        assert torch.allclose(change.norm(dim=1), (other - own).norm(dim=1), rtol=1e-5)
+        assert not torch.allclose(change[0], change[1])
+    finally:
+        with torch.no_grad():
+            other.copy_(kept)
+
+
 def test_blocks_and_what_lies_outside_are_everything(pair: Callable[[str], tuple[Encoder, Encoder]]) -> None:
     receiver, donor = pair("llama")
     rows = tokenise(receiver, TEXTS)

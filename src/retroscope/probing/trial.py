@@ -13,6 +13,7 @@ from torch import Tensor
 
 from retroscope.encoders.similarity import SIMILARITIES, TextVectors
 from retroscope.errors import unknown_name
+from retroscope.probing.accuracy import tie_tolerance
 from retroscope.probing.controls import View
 from retroscope.probing.options import Options
 from retroscope.probing.splits import Choices
@@ -41,14 +42,23 @@ class ProbeTrial:
 
     @cached_property
     def similarities(self) -> Mapping[str, Features]:
-        """Return the similarity of every candidate to its query, as the only feature of a probe, for each part."""
+        """Return the similarity of every candidate to its query, minus the mean of its choice, for each part.
+
+        The mean is subtracted in float64: of similarities that are large beside their differences, float32 would keep
+        less than `dot` and `cosine` read. Differences that these count as ties are 0.
+        """
         if self.similarity not in SIMILARITIES:
             raise unknown_name("similarity", self.similarity, SIMILARITIES)
         queries, passages = (SIMILARITIES[self.similarity](v.double()) for v in (self.queries, self.passages))
 
         def scores(choices: Choices) -> Features:
             read, candidates = (torch.from_numpy(texts) for texts in (choices.query, choices.passages))
-            return (passages[candidates] @ queries[read][:, :, None]).float()
+            q, p = queries[read], passages[candidates]
+            similarity = p @ q[:, :, None]
+            apart = similarity - similarity.mean(dim=1, keepdim=True)
+            rounding = tie_tolerance((q.norm(dim=1) * p.norm(dim=2).amax(dim=1)).numpy(), q.shape[1])
+            seen = apart.abs().amax(dim=1, keepdim=True) > torch.from_numpy(rounding)[:, None, None]
+            return torch.where(seen, apart, 0.0).float()
 
         return {part: scores(choices) for part, choices in self.view.parts.items()}
 

@@ -1,6 +1,7 @@
 """Divide queries into folds without shared relevant passages or texts, so that nothing learned leaks.
 
-Queries are joined where they have a relevant passage or their text in common; what is joined stays in one fold.
+Queries are joined where they have the text of a relevant passage or their own in common; what is joined stays in one
+fold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,10 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
 
 
 def linked_groups(collection: Collection) -> Folds:
-    """Return the group number of every judged query; queries with shared passages or texts form a group."""
+    """Return the group number of every judged query; queries with shared passages or texts form a group.
+
+    Passages with the same text are one passage, since their vectors are equal.
+    """
     queries = collection.judged_queries
     nodes: dict[tuple[str, str], int] = {}
     rows = [(i, nodes.setdefault(key, len(nodes))) for i, q in enumerate(queries) for key in _keys(collection, q)]
@@ -57,7 +61,7 @@ def linked_groups(collection: Collection) -> Folds:
 
 def _keys(collection: Collection, query: str) -> Iterator[tuple[str, str]]:
     yield "text", folded_text(collection, query)
-    yield from (("passage", passage) for passage in relevant(collection, query))
+    yield from (("passage", folded(collection.passage_text(passage))) for passage in relevant(collection, query))
 
 
 def folded_text(collection: Collection, query: str) -> str:
