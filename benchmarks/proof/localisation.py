@@ -125,7 +125,7 @@ def together(studies: int) -> Proof:
 def contradiction(two: Sequence[LocalisationResult], planted: Sequence[LocalisationResult]) -> Proof:
     """Return the row of contradicted instruments; the block with the larger mean is its control."""
     named = [claims(one).set_index("instrument").loc["weights"] for one in two]
-    wrong = [row for one in planted for _, row in claims(one).iterrows() if row["place"] != NEEDED]
+    wrong = [elsewhere.iloc[0] for one in planted if len(elsewhere := claims(one).query("place != @NEEDED"))]
     by_mean = float(np.mean([most(one)["place"] != "block:4" for one in two]))
     own = rate(row["agreement"] == CONTRADICTED for row in named)
     return Proof(
@@ -144,7 +144,8 @@ def contradiction(two: Sequence[LocalisationResult], planted: Sequence[Localisat
 
 def ranks(by_luck: Sequence[LocalisationResult], knowing: Sequence[LocalisationResult]) -> Proof:
     """Return the row of the rank correlation with the transplants; a large correlation alone is its control."""
-    loose, known = (pd.concat([claims(one) for one in localised_blocks]) for localised_blocks in (by_luck, knowing))
+    # One instrument of each study: those of one study share its effects, and are not independent.
+    loose, known = (pd.DataFrame([claims(one).iloc[0] for one in studies]) for studies in (by_luck, knowing))
     large = float((loose["rank"] > 0.5).mean())
     return Proof(
         instrument="Localisation: the instrument's values and the effects of the transplants are rank-correlated "
