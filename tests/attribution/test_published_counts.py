@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
@@ -198,6 +199,20 @@ def test_modules_after_the_pooling_are_no_part_of_the_published_count(encoder_ty
     expected = published_loop(plain, QUERIES, "question", encoder_type, batch_size=4, thresholds=(0.01, 0.1))
     different, total = different_counts(ours(folder, QUERIES, "query", encoder_type, 4), expected)
     assert (different, total) == (0, 2 * 2 * (24 + 16))
+
+
+@pytest.mark.parametrize(("name", "pooler", "warned"), [("bert", False, True), ("bert", True, False),
+                                                        ("dpr-question", False, False)])  # fmt: skip
+def test_a_pooler_that_the_checkpoint_lacks_is_a_warning(name: str, pooler: bool, warned: bool, tmp_path: Path) -> None:
+    """The published code then reads a pooler with random weights; DPR has none in either code."""
+    folder = _checkpoint(name, tmp_path / "model")
+    if name == "bert" and not pooler:
+        weights = load_file(folder / "model.safetensors")
+        without = {key: value for key, value in weights.items() if "pooler" not in key}
+        assert len(without) < len(weights)
+        save_file(without, folder / "model.safetensors", {"format": "pt"})
+    attribution = ours(folder, QUERIES[:2], "query", "CLS", 2)
+    assert any("no weights of the pooler" in text for text in attribution.warnings) == warned
 
 
 def test_the_wrapping_is_part_of_the_published_count(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from retroscope.attribution import result as r
 from retroscope.attribution.aggregate import Aggregates, quantiles_of
 from retroscope.attribution.integrals.quadrature import LAST_GAUSS
 from retroscope.attribution.plan import AttributionPlan
+from retroscope.attribution.published import published_doubts
 from retroscope.numbers import percent
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.completeness import SiteGaps, site_gaps
@@ -182,6 +183,8 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecip
             f"noise: in {noise} of {len(plan.examples)} examples F moves by no more than rounding when any matrix is "
             f"scaled from 0 to 1; they are not normalised and count in no share"
         )
+    if plan.padding_pooled:
+        found += published_doubts(plan.encoder)
     variation = facts["f_variation"]
     if plan.settings.target == "norm" and variation is not None and variation < CONSTANT:
         found.append(

@@ -1,6 +1,7 @@
 """Embed texts as the published study did for its neuron counts (arXiv 2505.07166), defects included."""
 
 from dataclasses import replace
+from inspect import signature
 
 import torch
 from torch import nn
@@ -51,6 +52,19 @@ def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
         names = tuple("dense" if isinstance(module, nn.Linear) else "normalize" for module in kept)
         return replace(encoder, recipe=recipe.but(PROTOCOL, head=names), head=nn.Sequential(*kept))
     return replace(encoder, recipe=recipe)
+
+
+def published_doubts(encoder: Encoder) -> list[str]:
+    """Return a warning if the published counts of this encoder depend on weights that its checkpoint lacks."""
+    family = type(encoder.backbone)
+    has_pooler = "pooler" in dict(encoder.backbone.named_children())
+    builds_pooler = "add_pooling_layer" in signature(family).parameters and encoder.backbone.config.model_type != "dpr"
+    if encoder.recipe.pooling != "cls" or has_pooler or not builds_pooler:
+        return []
+    return [
+        "the checkpoint has no weights of the pooler: neurons are counted with the vector of the first token; the "
+        "published code draws a pooler at random, so that its counts differ from run to run"
+    ]
 
 
 def _by_user(recipe: Recipe, field: str) -> bool:
