@@ -17,7 +17,7 @@ class BaselineSettings:
     Attributes:
         poolings: poolings that are tried in addition to the retriever's own, if they make sense for the architecture.
         head: train a linear head on the frozen vectors.
-        folds: number of parts of the queries; heads and variants are chosen on other parts than those that they are
+        folds: number of parts of the queries. Heads and variants are chosen on other parts than those that they are
             reported on.
         seed: seed of the folds and of the shuffled judgments.
     """

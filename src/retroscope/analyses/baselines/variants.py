@@ -43,9 +43,9 @@ class BaselineTask:
 
     Attributes:
         collection: the collection that is searched.
-        measures: retrieval measures; the first one selects the best variant.
+        measures: retrieval measures. The first one selects the best variant.
         folds: fold of every judged query.
-        similarity: the retriever's similarity, "dot" or "cosine"; whitened and mapped vectors are compared by cosine.
+        similarity: the retriever's similarity, "dot" or "cosine". Whitened and mapped vectors are compared by cosine.
         head: whether linear heads are trained.
     """
 
@@ -72,7 +72,7 @@ class VariantScores:
     """Scores of one model under every variant, and the best variant of every fold.
 
     Attributes:
-        scores: dims (query, pooling, layer, vectors, measure); see `BaselineTask.kinds` for the vectors.
+        scores: dims (query, pooling, layer, vectors, measure) (see `BaselineTask.kinds` for the vectors).
         best: dims (query, best, measure): for every query, the score of the variant that is best on the other folds.
         choices: the chosen variant, one row for each fold and best.
     """

@@ -21,7 +21,7 @@ def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> D
     An interval over queries alone treats the mean of these draws as the mean of all possible draws.
 
     Args:
-        changes: the change of every query against every draw, (query, layer, rank, variant); the effect is their mean.
+        changes: the change of every query against every draw, (query, layer, rank, variant). The effect is their mean.
     """
     clusters = clusters_by_row(replace(difference.before, values=changes))
     ends = [crossed_mean(values, level, _bounds(values), clusters) for values in _cells(changes)]

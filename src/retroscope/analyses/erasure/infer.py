@@ -109,7 +109,7 @@ class _Side:
         return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
-        """Return how much more each query loses by the erasure than by each random subspace of equal rank."""
+        """Return the loss of each query by the erasure minus its loss by each random subspace of equal rank."""
         return replace(self.retrieved, name="use", values=self.draws(RANK) - self.erased())
 
     def table(self, chance: float) -> pd.DataFrame:

@@ -38,7 +38,7 @@ class ErasureWork:
 
 
 def refusal(context: Context, settings: ErasureSettings) -> str:
-    """Return why erasure cannot be measured; "" if it can.
+    """Return the reason why erasure cannot be measured, or "" if there is none.
 
     Raises:
         MissingExtraError: without the package that fits erasers.

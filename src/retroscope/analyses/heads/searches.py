@@ -32,10 +32,10 @@ class HeadSearches:
     """Searches of a collection with attention heads fixed.
 
     Attributes:
-        searched: the collection, or a sample; without the queries that chose the top heads and those that share a text
-            or a relevant passage with them.
+        searched: the collection, or a sample, without two kinds of queries: those that chose the top heads, and those
+            that share a text or a relevant passage with them.
         whole: rankings of the whole corpus by the intact models, if a sample is searched.
-        rows: how the sample changes the measures of each intact model; filled during the searches.
+        rows: the measures of each intact model on the sample and on the whole corpus, filled during the searches.
     """
 
     context: Context

@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
-    """Compare retrieval before and after at every layer of every collection; a measure's layers are one family."""
+    """Compare retrieval before and after at every layer of every collection. A measure's layers are one family."""
     settings = replace(reading.subject.paired_statistics, family_per=("measure",))
 
     def paired(measurement: Measurement, suffix: str) -> Difference | None:

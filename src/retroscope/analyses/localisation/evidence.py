@@ -1,6 +1,6 @@
-"""The values of each instrument (weights, CKA, probes ...) for each block or part; larger means a larger change.
+"""The values of each instrument (weights, CKA, probes ...) for each block or part. Larger means a larger change.
 
-One function an instrument, which reads the result of its analysis; an instrument whose effect is significant nowhere
+One function an instrument, which reads the result of its analysis. An instrument whose effect is significant nowhere
 has no evidence.
 """
 
@@ -39,13 +39,13 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`; no rows with fewer than two places."""
+    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`. Two places are needed."""
     records = [*_of_blocks(reading, effects), *_of_parts(reading, effects)]
     return pd.DataFrame(records, columns=list(EVIDENCE_COLUMNS))
 
 
 def neurons_confirmed(reading: Reading) -> bool | None:
-    """Return whether an ablation confirms the retriever's top neurons; None if neurons were not ablated."""
+    """Return whether an ablation confirms the retriever's top neurons, or None if neurons were not ablated."""
     neurons = reading.result("neurons", NeuronResult)
     ablation = None if neurons is None else neurons.main.sides[AFTER].ablation
     return None if ablation is None else ablation.confirms

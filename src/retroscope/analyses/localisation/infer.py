@@ -36,7 +36,7 @@ EFFECT = ("effect", "ci_low", "ci_high", "p_corrected")
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LocalisationResult | None:
-    """Compare the instruments with the transplants at the same places; None if nothing was transplanted."""
+    """Compare the instruments with the transplants at the same places, or None if nothing was transplanted."""
     transplants = reading.result("transplants", TransplantResult)
     if transplants is None:
         return None

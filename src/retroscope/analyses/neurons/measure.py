@@ -46,7 +46,7 @@ def plan(context: Context, settings: NeuronsSettings) -> Planned:
 
 
 def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
-    """Return the attributed and ablated neurons of every model and tower; both models of a pair share negatives."""
+    """Return the attributed and ablated neurons of every model and tower. Both models of a pair share negatives."""
     candidates = _candidates(context, settings)
     towers: dict[str, dict[str, AttributedModel]] = {}
     plans: list[AttributionPlan] = []

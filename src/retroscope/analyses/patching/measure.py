@@ -38,7 +38,9 @@ TRACED_PASSES = 2  # of a donor and of the corrupted query, for every kind of pa
 
 
 def refusal(context: Context, settings: PatchingSettings) -> str:
-    """Return why one model's activations cannot be patched into the other; empty if they can, or for a single model."""
+    """Return the reason why one model's activations cannot be patched into the other, or "" (always for a single
+    model).
+    """
     encoders = [one.query for one in context.models.values()]
     shapes = {_shape(one) for one in encoders}
     if len(shapes) > 1:
@@ -74,9 +76,9 @@ def plan(context: Context, settings: PatchingSettings) -> Planned:
 def measure(context: Context, settings: PatchingSettings, planned: Planned) -> Measurement:
     """Return the margins that patched activations recover.
 
-    Scores of every side: "SIDE/total" (query, corruption) is the clean margin less the corrupted one. "SIDE/recovered"
-    (query, corruption, tokens, donor, component) is the patched margin less the corrupted one; the donors are those of
-    `attribution.patching.donors`. The frame "corruptions" has the texts.
+    Scores of every side: "SIDE/total" (query, corruption) is the clean margin minus the corrupted margin.
+    "SIDE/recovered" (query, corruption, tokens, donor, component) is the patched margin minus the corrupted margin. The
+    donors are listed in `attribution.patching.donors`. The frame "corruptions" has the texts.
     """
     examples = _examples(context, settings)
     first = next(iter(context.models.values())).query

@@ -27,7 +27,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult | None:
-    """Compare accuracies before and after by query; under the published protocol, with its families of tests."""
+    """Compare accuracies before and after by query, with the families of tests of the protocol."""
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject

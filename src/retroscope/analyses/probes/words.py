@@ -28,7 +28,7 @@ REASONS = {
 
 
 def negatives(subject: Subject) -> str:
-    """Describe how the hard negatives were found; empty if that is unknown."""
+    """Describe how the hard negatives were found, empty if that is unknown."""
     return NEGATIVES.get(subject.collection.negatives.get("how", ""), "")
 
 

@@ -29,7 +29,9 @@ TOO_MANY = "retrieval with whitened vectors was not measured: the passages are t
 
 
 def refusal(context: Context, settings: DriftSettings) -> str:
-    """Return why the vectors of the two models cannot be compared on this collection; "" if they can."""
+    """Return the reason why the vectors of the two models cannot be compared on this collection, or "" if there is
+    none.
+    """
     if not context.is_pair:
         return "representations are compared between two models"
     return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(
@@ -140,7 +142,7 @@ def whitened(vectors: RetrieverRepresentations, collection: Collection, measures
     """Search with final vectors whitened by the passages' covariance, a transform that uses no query.
 
     Returns:
-        The scores; None if there are too many passages to hold in memory.
+        The scores, or None if there are too many passages to hold in memory.
     """
     if not can_be_whitened(*map(int, vectors.passage.store.final.shape)):
         return None

@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RepresentationResult | None:
-    """Return the comparison of both models' vectors on every collection; None where no collection was measured."""
+    """Return the comparison of both models' vectors on every collection, or None where no collection was measured."""
     if not measurements:
         return None
     return RepresentationResult(

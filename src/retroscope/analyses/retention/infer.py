@@ -37,7 +37,7 @@ PARTS = 3  # of popularity, and of shared words
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
-    """Compare the facts that can be read from both models, with controls; None unless there are two models."""
+    """Compare the facts that can be read from both models, with controls, or None unless there are two models."""
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None

@@ -30,7 +30,7 @@ FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
-    """Return scores (query, layer, readout, measure) of every model and the random-weight copy; each fact is a query.
+    """Return scores (query, layer, readout, measure) of every model and the random-weight copy. Each fact is a query.
 
     "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). The frames are "facts" (one row for each
     fact), "losses" of the read-outs on held-out text, "consistency" over wordings, and "found" if the questions of the
@@ -65,7 +65,7 @@ def measure(context: Context, settings: RetentionSettings, planned: Planned) -> 
 
 
 def head_of(encoder: Encoder) -> LanguageHead | NoLanguageHead | None:
-    """Return the language-model head of an encoder's checkpoint; None for an encoder made in memory."""
+    """Return the language-model head of an encoder's checkpoint, or None for an encoder made in memory."""
     if encoder.source is None:
         return None
     return load_language_head(encoder.source.source, encoder.source.settings, tower=encoder.source.tower)

@@ -24,7 +24,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalResult | None:
-    """Compare retrieval before and after on every collection; the headline measure is a family of its own."""
+    """Compare retrieval before and after on every collection. The headline measure is a family of its own."""
     if not measurements:
         return None
     measures = reading.subject.measures

@@ -19,7 +19,7 @@ from retroscope.typesetting.frames import PLAIN, rows
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsResult | None:
-    """Compare the backbone with all trainings; the first training's scores come from the other analyses."""
+    """Compare the backbone with all trainings. The first training's scores come from the other analyses."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None

@@ -1,7 +1,7 @@
 """Compare transplants with random weight changes of equal size, to test whether the learned values matter.
 
 Every tensor of the part is changed in a random direction, by the norm of what fine-tuning changed there. A part that is
-claimed must do more than that, by queries and by draws. Half of the draws are made first; the rest only of places whose
+claimed must do more than that, by queries and by draws. Half of the draws are made first. The rest only of places whose
 answer is open then (`statistics.testing.sequential`). Draws that were not made are NaN.
 """
 
@@ -32,7 +32,7 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the places whose transplant changes the first measure significantly; none unless all weights do."""
+    """Return the places whose transplant changes the first measure significantly, none unless all weights do."""
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -45,11 +45,11 @@ def control_table(
 ) -> pd.DataFrame:
     """Return a row for each direction, significant place and measure, with the columns `CONTROL_COLUMNS`.
 
-    `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`;
+    `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`.
     `p_draws` is the p of the test whether the place could be one more draw (Student's prediction). A claim needs both
     tests, so its p is the larger of the two, and 1 if the place has less effect than the draws in its own direction.
     The p combines all looks at the draws. `p_corrected` is this p after Holm's correction over the places of a
-    direction and measure; `beats` says whether it is below alpha.
+    direction and measure. `beats` says whether it is below alpha.
     """
     records = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
     return pd.DataFrame(records, columns=list(CONTROL_COLUMNS))

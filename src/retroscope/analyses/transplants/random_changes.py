@@ -22,7 +22,7 @@ def random_scores(
 ) -> dict[str, Scores]:
     """Return the scores of random changes at the significant places, (query, transplant, draw, measure), by direction.
 
-    Half of the draws are made for all places, the rest for the places that are then still open; other values are NaN.
+    Half of the draws are made for all places, the rest for the places that are then still open. Other values are NaN.
     """
     scores = {}
     for direction, difference in differences.items():

@@ -14,7 +14,7 @@ from retroscope.typesetting.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
-    """Return the section; statements that `localisation` summarises are details, those over trainings are not."""
+    """Return the section. Statements that `localisation` summarises are details, those over trainings are not."""
     first, over = result.first, result.first.over_trainings
     others = list(enumerate(result.by_collection[1:], start=2))
     every = {f"transplants_{n}": transplant_tables(one, reading.subject)["transplants"] for n, one in others}

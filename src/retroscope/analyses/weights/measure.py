@@ -24,14 +24,14 @@ COARSE = (
 
 
 def refusal(context: Context, settings: WeightSettings) -> str:
-    """Return why the weights of the two models cannot be compared; "" if they can."""
+    """Return the reason why the weights of the two models cannot be compared, or "" if there is none."""
     if not context.is_pair:
         return "weights are compared between two models"
     return incomparable_towers(context.models["before"], context.models["after"])
 
 
 def plan(context: Context, settings: WeightSettings) -> Planned:
-    """Plan the comparison of tensors, and estimate its seconds; no text is encoded."""
+    """Plan the comparison of tensors, and estimate its seconds. No text is encoded."""
     seconds = 0.0
     for before, after in _towers(context.models["before"], context.models["after"]).values():
         shapes = [tensor.shape for tensor in before.backbone.state_dict().values()]

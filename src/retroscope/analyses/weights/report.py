@@ -18,7 +18,7 @@ NAMES = ["tower", "before_name", "after_name"]
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult | None:
-    """Return the tensors of every tower; nothing is tested, because weights are no sample."""
+    """Return the tensors of every tower. Nothing is tested, because weights are no sample."""
     if not measurements:
         return None
     (measurement,) = measurements

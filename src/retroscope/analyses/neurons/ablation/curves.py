@@ -62,14 +62,14 @@ def ablation_curves(
     """Measure retrieval for each fraction with the top, largest, bottom and random neurons fixed, and with none fixed.
 
     The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), and the other tower's
-    texts once; everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
-    queries; the first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
+    texts once. Everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
+    queries. The first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
     in memory.
 
     Args:
         progress: called with (what, texts encoded, texts to encode), or True, False, None: see `display.shown`.
-        whole: rankings of the whole corpus by the intact models, from which a sample is filled; None: it is filled by
-            BM25 alone.
+        whole: rankings of the whole corpus by the intact models, from which a sample is filled. If None, it is filled
+            by BM25 alone.
 
     Raises:
         SettingsError: if an ablated tower has other weights than the attributed one.

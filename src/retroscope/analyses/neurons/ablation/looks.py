@@ -7,7 +7,7 @@ its answer.
 
 A claim has a p at each look, and its p is the smaller of both, each divided by the share of alpha that its look may
 spend (`SPENT`). By the union bound this is valid whatever decides between the looks and however the looks depend on
-each other; Holm then corrects over the fractions as if there were one look.
+each other. Holm then corrects over the fractions as if there were one look.
 """
 
 import math
@@ -49,7 +49,7 @@ def measure_in_looks(
     settings: NeuronAblationSettings,
     passages: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Fill the scores (query, how, draw, fraction, measure) set by set; unneeded values stay NaN.
+    """Fill the scores (query, how, draw, fraction, measure) set by set. Unneeded values stay NaN.
 
     Args:
         values: NaN, with the coordinate `group` of queries.
