@@ -46,11 +46,11 @@ def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = No
     """Check every model, and the pair if there are two.
 
     Args:
-        models: role -> the model to load; the roles "before" and "after" are a pair.
+        models: role -> the model to load. The roles "before" and "after" are a pair.
         data: a collection on which the plausible recipes of the retriever ("model" or "after") are tried.
 
     Raises:
-        EncoderError: for a path or hub name that does not exist; every other defect of a checkpoint is a finding.
+        EncoderError: for a path or hub name that does not exist. Every other defect of a checkpoint is a finding.
     """
     for settings in models.values():
         for source in _sources(settings):

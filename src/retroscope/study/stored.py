@@ -30,10 +30,10 @@ def write_measured(
     write_run: WriteRun,
     written: set[MeasurementPlace],
 ) -> None:
-    """Write settings and measurements; another study in the folder is removed, a part of the same one extended.
+    """Write settings and measurements. Another study in the folder is removed, a part of the same one extended.
 
     Args:
-        written: measurements that this process has already written there, which are kept; new ones are added to it.
+        written: measurements that this process has already written there, which are kept. New ones are added to it.
 
     Raises:
         SettingsError: if the folder holds files that no study wrote.

@@ -182,14 +182,15 @@ class Study:
     def report(
         self, folder: PathLike, written: set[MeasurementPlace] | None = None, *, overwrite: bool = False
     ) -> Path:
-        """Write the complete study below `folder` (measurements, runs, tables, figures, page); return the page's path.
+        """Write the complete study below `folder` (measurements, runs, tables, figures, page), and return the page's
+        path.
 
         If analyses are still to be run, tables and figures are written only at the end, and a folder that already holds
         more of the same study is not changed.
 
         Args:
-            folder: folder to write to; files of this study that were written there earlier are replaced.
-            written: measurements that this process has already written there, which are kept; new ones are added to it.
+            folder: folder to write to. Files of this study that were written there earlier are replaced.
+            written: measurements that this process has already written there, which are kept. New ones are added to it.
             overwrite: replace another study, too.
 
         Raises:
@@ -208,7 +209,8 @@ class Study:
             return page
 
     def report_alone(self, folder: PathLike) -> Path:
-        """Write page, tables, figures and summary.json below `folder`, without measurements; return the page's path.
+        """Write page, tables, figures and summary.json below `folder`, without measurements, and return the page's
+        path.
 
         Raises:
             SettingsError: if the folder holds files that no report wrote, or another study or its report, or if it

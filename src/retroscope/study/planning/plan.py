@@ -36,8 +36,8 @@ class Step:
     """One step of a study: one analysis on one collection, planned or refused.
 
     Attributes:
-        number: number of the collection; 0 is the first.
-        planned: its plan; None if it is refused, with the reason in `refused`.
+        number: number of the collection. 0 is the first.
+        planned: its plan, or None if it is refused, with the reason in `refused`.
     """
 
     analysis: Analysis
@@ -162,11 +162,11 @@ def plan_study(
     Args:
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
         collections: the collection on which everything is measured, then further collections with other kinds of text.
-        settings: settings of the study; models and collections in them are ignored.
+        settings: settings of the study. Models and collections in them are ignored.
         trainings: further trainings of the retriever (other seeds).
-        asked: analyses that the study was started for; it is an error, not a caveat, if one of them cannot be measured.
-        cache: folder of the vector stores; by default the user's cache folder.
-        progress: called with (what, done, total); by default shown in a terminal and a notebook (see `display.shown`).
+        asked: analyses that the study was started for. It is an error, not a caveat, if one of them cannot be measured.
+        cache: folder of the vector stores, by default the user's cache folder.
+        progress: called with (what, done, total), by default shown in a terminal and a notebook (see `display.shown`).
 
     Raises:
         EncoderError: if the layers of the models cannot be paired.

@@ -61,15 +61,15 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     """Choose the sizes of all analyses so that the study is estimated to take at most `seconds`.
 
     All analyses begin with their smallest size. Then the analysis that gains most certainty per second is enlarged,
-    repeatedly; the gain is the fall of the logarithm of its half-width. Of two analyses with equal gains, the one
+    repeatedly. The gain is the fall of the logarithm of its half-width. Of two analyses with equal gains, the one
     measured first is enlarged.
 
     Args:
         plan: plan of the study, with any sizes.
-        given: analyses whose settings the user gave; they keep their size.
+        given: analyses whose settings the user gave. They keep their size.
 
     Raises:
-        SettingsError: if what has no sizes takes longer.
+        SettingsError: if the parts with a fixed size already take longer.
     """
     ladders = {name: _ladder(plan, analyses()[name]) for name in _sized(plan, given)}
     fixed = fixed_seconds(plan, given)
@@ -107,12 +107,12 @@ def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
 
 
 def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()) -> StudySettings | None:
-    """Return the settings of the study in a folder if they differ from these only in sizes; else None.
+    """Return the settings of the study in a folder if they differ from these only in sizes, or else None.
 
     The sizes that fit depend on the speed of the machine at that moment, so a repeated study keeps its stored sizes.
 
     Args:
-        given: analyses whose settings the user gave; their sizes must be equal, too.
+        given: analyses whose settings the user gave. Their sizes must be equal, too.
     """
     if not (folder / FACTS).exists():
         return None

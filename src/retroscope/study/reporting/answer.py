@@ -1,6 +1,6 @@
 """The answer of a study: one sentence and a card for each question, in at most 120 words.
 
-Analyses bring their cards; what no analysis answers is said to be not run. Page, terminal, notebook and `summary.json`
+Analyses bring their cards. What no analysis answers is said to be not run. Page, terminal, notebook and `summary.json`
 are made of the same object.
 """
 
@@ -87,7 +87,7 @@ def answer_of(
     sections: Mapping[str, Section], subject: Subject, controls: Controls, alarms: Sequence[Statement],
     absent: Sequence[Missing],
 ) -> Answer | None:  # fmt: skip
-    """Make the answer of a study from its sections; None if no analysis states what fine-tuning did.
+    """Make the answer of a study from its sections, or None if no analysis states what fine-tuning did.
 
     Args:
         controls: outcomes of all controls.

@@ -33,7 +33,7 @@ class Gate:
     Attributes:
         text: the condition as it was typed.
         measure: the retrieval measure.
-        collection: name of the collection; "" for the first.
+        collection: name of the collection, or "" for the first.
         sign: a name in `SIGNS`.
         limit: limit of the condition.
         of_mean: whether it is about the estimate instead of the interval.
@@ -47,7 +47,7 @@ class Gate:
     of_mean: bool = False
 
     def is_met_by(self, value: float) -> bool:
-        """Return whether a number meets the condition; NaN does not."""
+        """Return whether a number meets the condition. NaN does not."""
         return SIGNS[self.sign](value, self.limit)
 
 
@@ -57,7 +57,7 @@ class GateOutcome:
 
     Attributes:
         gate: the condition.
-        holds: whether the condition is met; False if it is undecided or in doubt.
+        holds: whether the condition is met, or False if it is undecided or in doubt.
         text: the outcome in words.
     """
 
@@ -87,7 +87,7 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
 
     Args:
         measures: measures of the study.
-        collections: names of the collections; None if they are not known yet.
+        collections: names of the collections, or None if they are not known yet.
 
     Raises:
         SettingsError: with a suggested name.
@@ -105,7 +105,7 @@ def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, dou
     Args:
         estimates: effects by measure and collection.
         first: name of the first collection.
-        doubts: reasons why no effect can be trusted, e.g. a failed self-test; with any, no gate holds.
+        doubts: reasons why no effect can be trusted, e.g. a failed self-test. With any, no gate holds.
     """
     where = gate.collection or first
     found = [one for one in estimates if (one.name, one.collection) == (gate.measure, where)]

@@ -88,7 +88,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe a row of `worth`; it is claimed only if both the gap and the worth are significant."""
+    """Describe a row of `worth`. It is claimed only if both the gap and the worth are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if row.low > 0 and row.gap_low > 0:
