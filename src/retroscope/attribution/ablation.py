@@ -1,7 +1,7 @@
 """Ablate neurons: run an encoder with chosen neurons fixed at one value.
 
 After Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning the neurons that it names. Fixed
-at its mean a neuron says nothing of a text any more, and the rest of the network is given what it knows; zero is the
+at its mean a neuron says nothing of a text any more, and the rest of the network is given what it knows. Zero is the
 other choice, and for a neuron that is never near zero a greater intrusion.
 
 What is fixed, by part:
@@ -33,7 +33,7 @@ FIXED = {"intermediate": HIDDEN, "up": HIDDEN, "output": OUTPUT}  # part -> what
 
 @dataclass(frozen=True, eq=False)
 class NeuronMoments:
-    """Mean and standard deviation of every neuron over the real tokens of some texts; row k - 1 is layer k.
+    """Mean and standard deviation of every neuron over the real tokens of some texts. Row k - 1 is layer k.
 
     Attributes:
         hidden_mean, hidden_sd: moments of the units that `ffn_out` reads.

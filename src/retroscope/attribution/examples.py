@@ -31,9 +31,9 @@ class Example:
         id: id of the text or of the query.
         texts: the texts whose network is scaled, without prompt.
         signs: +1, or -1 for a text whose score is subtracted.
-        others: the vector that the vector of each text is compared with; empty for `norm`.
-        negative: id of the passage whose score is subtracted; empty if there is none.
-        positive: id of the relevant passage; empty for `norm`.
+        others: the vector that the vector of each text is compared with, empty for `norm`.
+        negative: id of the passage whose score is subtracted, empty if there is none.
+        positive: id of the relevant passage, empty for `norm`.
     """
 
     id: str
@@ -86,7 +86,7 @@ def with_shared_negatives(
     """Return the queries of a margin, each with one negative that all retrievers use.
 
     Every retriever ranks `settings.negatives` negatives, the highest score first. The chosen negative has the smallest
-    mean rank; of several, it is the one that comes first in the list.
+    mean rank. Of several, it is the one that comes first in the list.
     """
     chosen = _attributed(collection, candidates, settings)
     ranks = [np.zeros(len(c.negatives[: settings.negatives])) for c in chosen]

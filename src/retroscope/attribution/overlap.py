@@ -1,4 +1,4 @@
-"""Compare the top neurons of two retrievers; the ceiling is the overlap between halves of one retriever's examples.
+"""Compare the top neurons of two retrievers. The ceiling is the overlap between halves of one retriever's examples.
 
 A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
 order. The attribution of random halves of the examples says by how much, and is the ceiling of any overlap. Halves are
@@ -107,7 +107,7 @@ def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
 
 
 def rank_correlation(one: NeuronValues, two: NeuronValues) -> float:
-    """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties; NaN if one side is constant."""
+    """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties, or NaN if one side is constant."""
     if not (np.isfinite(one).all() and np.isfinite(two).all() and np.ptp(one) > 0 and np.ptp(two) > 0):
         return float("nan")
     return float(stats.spearmanr(one, two).statistic)

@@ -4,7 +4,7 @@ Sources: Nanda 2023; Syed et al. 2023, arXiv 2310.10348.
 
 Fixing head h at its mean changes F by about sum over tokens of dF/dz_h (mean_h - z_h), the first term of a Taylor
 series at the intact network. One forward and one backward pass give it for every head. Each text's other vectors are
-held, so that the estimate of both towers is the sum of those of each; what both change together is of second order.
+held, so that the estimate of both towers is the sum of those of each. What both change together is of second order.
 """
 
 from collections.abc import Callable, Sequence

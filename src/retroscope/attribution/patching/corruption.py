@@ -55,14 +55,14 @@ def word_counts(texts: Iterable[str]) -> Counter[str]:
 
 
 def rarest(text: str, counts: Mapping[str, int]) -> re.Match[str] | None:
-    """Return the position of the rarest word of a text (the first of several); None in a text without words."""
+    """Return the position of the rarest word of a text (the first of several), or None in a text without words."""
     return min(WORD.finditer(text), key=lambda found: counts.get(found.group().lower(), 0), default=None)
 
 
 def corruptions(
     queries: Mapping[str, str], counts: Mapping[str, int], kind: str, seed: int
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield query id and the corrupted texts to try, in order; none if the query cannot be corrupted.
+    """Yield query id and the corrupted texts to try, in order, none if the query cannot be corrupted.
 
     Args:
         queries: id -> text.

@@ -1,6 +1,6 @@
 """Measure how much of a query's margin a patched activation recovers in a run on the corrupted text.
 
-The receiver runs on the corrupted query; one component's activation at some tokens is replaced by that of a run on the
+The receiver runs on the corrupted query. One component's activation at some tokens is replaced by that of a run on the
 clean query ("denoising": Zhang and Nanda 2024). The donor of that run is the receiver itself, or the other model
 (cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811). The other model's activation of the corrupted
 query is put in, too: that is what the exchange of models does by itself, and what its clean activation does beyond it
@@ -39,9 +39,9 @@ class PatchingRun:
 
     Attributes:
         encoder: the query tower of the receiver.
-        other: the query tower of the other model; None without another model.
+        other: the query tower of the other model, or None without another model.
         texts: clean and corrupted text of every query, aligned.
-        against: vector of the relevant passage less that of the negative, by the receiver.
+        against: vector of the relevant passage minus that of the negative, by the receiver.
         cosine: whether vectors of queries are scaled to unit length.
         components: the components that are patched.
         seed: seed of the random patches.
@@ -56,7 +56,8 @@ class PatchingRun:
     seed: int = 0
 
     def recovered(self, tokens: str, donor: str) -> Float[np.ndarray, "query component"]:
-        """Return the margin with each component patched minus the corrupted query's margin; NaN if no token is patched.
+        """Return the margin with each component patched minus the corrupted query's margin, or NaN if no token is
+        patched.
 
         Args:
             tokens: the tokens that are patched, a name in `PATCHED`.
