@@ -18,7 +18,7 @@ Sites = Float[np.ndarray, "part layer"]
 
 @dataclass(frozen=True, eq=False)
 class SiteGaps:
-    """Completeness gaps of every site over examples; NaN where no example has one.
+    """Completeness gaps of every site over examples, or NaN where no example has one.
 
     Attributes:
         median: median over examples.
@@ -32,7 +32,7 @@ class SiteGaps:
 
     @property
     def judged(self) -> tuple[int, int] | None:
-        """Return (part, layer) by position: the site that matters with the largest median gap; None without gaps.
+        """Return (part, layer) by position: the site that matters with the largest median gap, or None without gaps.
 
         A site matters if its share of its part's attribution is at least half of an even share.
         """
@@ -54,7 +54,7 @@ class SiteGaps:
 
 
 def site_gaps(gap: UnitCells, total: UnitCells) -> SiteGaps:
-    """Return the gaps by site; examples whose gap is NaN do not count.
+    """Return the gaps by site. Examples whose gap is NaN do not count.
 
     Args:
         gap: |sum of signed values - (F(1) - F(0))| over the sum of the absolute values.

@@ -4,8 +4,8 @@ Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 
 is not significant they are no interval, and there is no share.
 
 Queries of one text are one observation of that test, and shared passages enlarge its standard error as that of every
-mean (`resampling.shared_passages`): by the widening of numerator - r denominator at the estimate of r. What passages
-do to numerator and denominator in proportion does not make the share less sure; only what they do beyond that does.
+mean (`resampling.shared_passages`): by the widening of numerator - r denominator at the estimate of r. What passages do
+to numerator and denominator in proportion does not make the share less sure. Only what they do beyond that does.
 Whether there is a share is decided by the widening of the denominator.
 """
 
@@ -22,7 +22,7 @@ from retroscope.statistics.resampling.shared_passages import sharing
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two means with the ends of its interval; all NaN if it is undefined."""
+    """A ratio of two means with the ends of its interval. All NaN if it is undefined."""
 
     value: float
     low: float
@@ -43,7 +43,7 @@ def ratio_of_means(
     The ratio is NaN for fewer than two texts, and if the mean of the denominator may be 0 at this level.
 
     Args:
-        clusters: texts and passages that the queries share; None: they share nothing.
+        clusters: texts and passages that the queries share. If None, they share nothing.
     """
     what = clusters or independent(len(numerator))
     if what.n_texts < 2 or not np.mean(denominator):

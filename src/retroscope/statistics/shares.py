@@ -6,7 +6,7 @@ freedom times the mean square of noise. Omega squared (Hays 1963) takes that awa
 
     (SS - df MS_noise) / (SS_total + MS_noise)
 
-Noise is what the seed does together with a setting; the seed's own main effect moves all cells alike.
+Noise is what the seed does together with a setting. The seed's own main effect moves all cells alike.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Share:
     Attributes:
         share: omega squared, at least 0; for a single seed, whose noise is not known, eta squared.
         raw: eta squared, the observed share.
-        noise: the part of `raw` that noise alone would give; NaN for a single seed.
+        noise: the part of `raw` that noise alone would give, or NaN for a single seed.
     """
 
     share: float
@@ -37,10 +37,10 @@ class Share:
 
 
 def variance_shares(means: xr.DataArray) -> dict[str, Share]:
-    """Map each factor or interaction ("a x b") to its share of the variance; "seed" is the rest (noise).
+    """Map each factor or interaction ("a x b") to its share of the variance. "seed" is the rest (noise).
 
     Args:
-        means: one number for each cell; every dimension is a factor; factors with one level are ignored.
+        means: one number for each cell. Every dimension is a factor. Factors with one level are ignored.
 
     Raises:
         AnalysisError: if a cell is missing.

@@ -51,8 +51,8 @@ class Interval:
     """The mean over queries of every cell, with its interval.
 
     Attributes:
-        mean: mean over the measured queries; NaN without any.
-        low, high: ends of the interval; NaN for fewer than two texts.
+        mean: mean over the measured queries, or NaN without any.
+        low, high: ends of the interval, or NaN for fewer than two texts.
         level: nominal coverage.
         n: number of measured queries.
     """
@@ -70,14 +70,14 @@ DEFAULT = IntervalSettings()
 def bootstrap_mean(
     values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Return the mean over queries and the bootstrap interval of every cell; NaN marks an unmeasured query.
+    """Return the mean over queries and the bootstrap interval of every cell. NaN marks an unmeasured query.
 
     Whole texts are resampled, with all their queries. If texts share passages, the distance of both ends from the mean
     is multiplied by the ratio of the standard errors with and without shared passages (see
     `resampling.shared_passages`). Each query must be one number: average over its passages or positives first.
 
     Args:
-        clusters: texts and passages that the queries share, in the order of the rows; None: they share nothing.
+        clusters: texts and passages that the queries share, in the order of the rows. If None, they share nothing.
     """
     shape = values.shape[1:]
     flat = np.asarray(values, dtype=np.float64).reshape(len(values), int(np.prod(shape)))
@@ -105,7 +105,7 @@ def bootstrap_mean(
 def outcome_mean(
     values: Float[np.ndarray, "query cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Return the mean over queries of scores between 0 and 1 and its interval; NaN marks an unmeasured query.
+    """Return the mean over queries of scores between 0 and 1 and its interval. NaN marks an unmeasured query.
 
     The interval is that of `bootstrap_mean`, with two exceptions. A cell whose scores are all 0, or all 1, has the
     exact binomial interval. So have outcomes of 0 or 1, around their mean, in which all texts have the same mean.
@@ -115,7 +115,7 @@ def outcome_mean(
 
 
 def outcome_cells(*tables: Float[np.ndarray, "query cell"]) -> Bool[np.ndarray, "cell"]:
-    """Return the cells in which all values of the tables are 0 or 1; NaN marks an unmeasured query.
+    """Return the cells in which all values of the tables are 0 or 1. NaN marks an unmeasured query.
 
     The result is None if a value of any cell lies outside 0 to 1, because the scores are then no shares. For example,
     the effect of a head on the margin may be any number, and is 0 for all queries if the head has no weights.
@@ -140,7 +140,7 @@ def widened_if_constant(
 
     Args:
         bounds: the smallest and the largest possible value.
-        outcomes: the cells to widen; the others keep their interval.
+        outcomes: the cells to widen. The others keep their interval.
     """
     what = clusters or independent(len(values))
     sizes, apart = what.sizes(values), np.abs(what.sums(values - interval.mean))

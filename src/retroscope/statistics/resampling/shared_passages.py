@@ -15,7 +15,7 @@ McCaffrey 2002): ten hubs are about ten observations, however many queries they 
 
 Fewer than `FEW_GROUPS` groups of queries that share nothing with one another (two languages, two kinds of questions),
 each of many passages, are taken as fixed: u is estimated around the mean of each group, and the interval is for a
-collection of these groups. More groups count as drawn, like the documents that questions were written for; groups of
+collection of these groups. More groups count as drawn, like the documents that questions were written for. Groups of
 few passages count as made by them.
 """
 
@@ -63,13 +63,13 @@ class Sharing:
 
 
 def standard_error(values: Table, clusters: Clusters) -> Cells:
-    """Return the standard error of the mean of every cell; queries of one text are one observation.
+    """Return the standard error of the mean of every cell. Queries of one text are one observation.
 
     If each text has one query, it is sd / sqrt(n). It is infinite for a single text, which has no spread.
 
     Args:
         values: value of every query, without NaN.
-        clusters: the texts; shared passages are ignored.
+        clusters: the texts. Shared passages are ignored.
     """
     n, g = len(values), clusters.n_texts
     if g < 2:
@@ -79,7 +79,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate how shared passages change the standard error of each cell's mean; None if no texts share passages."""
+    """Estimate the effect of shared passages on the standard error of each cell's mean; None if no texts share any."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)

@@ -23,7 +23,7 @@ def none(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues 
 
 
 def bonferroni(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Multiply each p by the size of the family (Bonferroni); Holm is always at least as powerful."""
+    """Multiply each p by the size of the family (Bonferroni). Holm is always at least as powerful."""
     return _by_p(p, "bonferroni")
 
 
@@ -57,7 +57,7 @@ CORRECTIONS: dict[str, Correction] = {
 
 
 def correct(name: str, p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct p-values as one family by a named correction; NaN cells do not count."""
+    """Correct p-values as one family by a named correction. NaN cells do not count."""
     if name not in CORRECTIONS:
         raise unknown_name("correction", name, CORRECTIONS)
     corrected = np.full(len(p), np.nan)

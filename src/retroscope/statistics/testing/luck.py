@@ -19,7 +19,7 @@ def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> floa
     """Return the probability that at least `agreeing` instruments name a given place by chance.
 
     The names of each instrument are permuted independently, so that it names every place with equal probability.
-    Correlated instruments agree together more often than this; see `chance_of_one_answer`.
+    Correlated instruments agree together more often than this (see `chance_of_one_answer`).
     """
     return float(binom.sf(agreeing - 1, instruments, 1 / places))
 
