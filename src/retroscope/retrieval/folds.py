@@ -1,6 +1,6 @@
 """Divide queries into folds without shared relevant passages or texts, so that nothing learned leaks.
 
-Queries are joined where they have a relevant passage or their text in common; what is joined stays in one fold.
+Queries are joined where they have a relevant passage or their text in common. What is joined stays in one fold.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ def query_folds(collection: Collection, n: int, seed: int) -> Folds:
 
 
 def linked_groups(collection: Collection) -> Folds:
-    """Return the group number of every judged query; queries with shared passages or texts form a group."""
+    """Return the group number of every judged query. Queries with shared passages or texts form a group."""
     queries = collection.judged_queries
     nodes: dict[tuple[str, str], int] = {}
     rows = [(i, nodes.setdefault(key, len(nodes))) for i, q in enumerate(queries) for key in _keys(collection, q)]

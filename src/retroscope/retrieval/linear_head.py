@@ -48,7 +48,7 @@ class FoldHead:
     Attributes:
         fold: the fold whose queries it maps.
         space: name of the view that it starts from.
-        penalty: one of `PENALTIES`; infinite if no map was better than the identity.
+        penalty: one of `PENALTIES`, infinite if no map was better than the identity.
         queries: the fold's mapped query vectors.
         rows: row numbers of these queries.
     """
@@ -69,8 +69,8 @@ def cross_fitted(
     of equal choices, the one with the larger penalty. The other folds train.
 
     Args:
-        spaces: the views to start from, by name; the first is used if no other is better.
-        folds: the fold of every query; no two folds share a relevant passage.
+        spaces: the views to start from, by name. The first is used if no other is better.
+        folds: the fold of every query. No two folds share a relevant passage.
         penalties: the penalties to select from, the largest first.
     """
     n = int(folds.max()) + 1
@@ -137,7 +137,7 @@ def _is_relevant(relevant: RelevantRows, pool: Int[np.ndarray, "passage"]) -> Bo
 
 
 def unit_rows(vectors: Matrix) -> Matrix:
-    """Scale vectors to unit length, in float64; a zero vector stays zero."""
+    """Scale vectors to unit length, in float64. A zero vector stays zero."""
     exact = np.asarray(vectors, dtype=np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
     return exact / np.where(lengths > 0, lengths, 1)

@@ -1,6 +1,6 @@
 """Search exactly by dot product or cosine, with ties broken by id.
 
-The library faiss finds the nearest passages in float32; the scores of those that can be among the best are then
+The library faiss finds the nearest passages in float32. The scores of those that can be among the best are then
 computed again in float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a
 matrix product. Equal scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads
 our run files computes our numbers.
@@ -40,7 +40,7 @@ def search(
 
     Args:
         queries: one row for each query.
-        passages: passage vectors; they are read block by block, so that the corpus may be larger than memory.
+        passages: passage vectors. They are read block by block, so that the corpus may be larger than memory.
         k: number of passages kept for each query.
         similarity: "dot" or "cosine" (a zero vector has the cosine 0 with every other).
         progress: receives (passages searched, passages in all).
@@ -210,7 +210,7 @@ def _exact(
 def as_run(
     ranking: RankedPassages, query_ids: Sequence[str], passage_ids: Sequence[str], *, skip_identical: bool, k: int
 ) -> dict[str, list[tuple[str, float]]]:
-    """Map each query id to (passage id, score) pairs, best first; `skip_identical` drops the query's own id."""
+    """Map each query id to (passage id, score) pairs, best first. `skip_identical` drops the query's own id."""
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, rows, scores in zip(query_ids, ranking.rows, ranking.scores, strict=True):
         hits = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))
