@@ -29,7 +29,7 @@ class ExtractionPlan:
     Attributes:
         key: SHA-256 of weights, architecture, recipe, texts, number format and code version.
         n_bytes: size of the vectors on disk, before compression.
-        shape: (layers, dim, out) of one text's vectors; layers below the last count twice if they are also stored with
+        shape: (layers, dim, out) of one text's vectors. Layers below the last count twice if they are also stored with
             the final norm.
         window: number of texts in one shard.
         tokens: number of padded tokens in one forward pass.

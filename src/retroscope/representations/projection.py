@@ -34,12 +34,12 @@ class Lexicon:
     says: Bool[np.ndarray, "token"]
 
     def of(self, tokens: Sequence[int] | Int[np.ndarray, "n"]) -> list[str]:
-        """Return the distinct words of these token ids, in order; tokens that are no words are left out."""
+        """Return the distinct words of these token ids, in order. Tokens that are no words are left out."""
         return list(dict.fromkeys(self.words[int(token)] for token in tokens if self.says[int(token)]))
 
 
 def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
-    """Make the lexicon of the first `size` tokens; head rows beyond the tokenizer's tokens are no words."""
+    """Make the lexicon of the first `size` tokens. Head rows beyond the tokenizer's tokens are no words."""
     known = min(size, len(tokenizer))
     special = {*tokenizer.all_special_ids}
     words = [tokenizer.decode([token]).strip().removeprefix(CONTINUES).casefold() for token in range(known)]

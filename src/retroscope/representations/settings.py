@@ -11,8 +11,8 @@ class ExtractionSettings:
     """Settings of extracting the vectors of every layer: number format, batch size, and final norm on each layer.
 
     Attributes:
-        dtype: number format of the stored vectors; they are always computed in the model's own precision.
-        batch_tokens: number of padded tokens in one forward pass; None chooses a number that suits the device.
+        dtype: number format of the stored vectors. They are always computed in the model's own precision.
+        batch_tokens: number of padded tokens in one forward pass. None chooses a number that suits the device.
         norm_each_layer: if the last layer of a model passes through a final norm, apply this norm to the stored layers
             below as well: only then can they be compared with the last layer. Other models are not affected.
     """
