@@ -23,7 +23,7 @@ ID_COLUMNS = {
 
 @dataclass
 class JudgmentReader:
-    """Converter of rows to judgments; `mapping` records each field's column, `ungraded` counts rows without a grade.
+    """Converter of rows to judgments. `mapping` records each field's column, `ungraded` counts rows without a grade.
 
     Errors name the file and the row.
     """
@@ -32,7 +32,7 @@ class JudgmentReader:
     ungraded: int = 0
 
     def judgments(self, rows: Iterable[Row]) -> Iterator[tuple[Judgment, RecordPlace]]:
-        """Yield the judgment and the location of each row; the columns are those of the first row."""
+        """Yield the judgment and the location of each row. The columns are those of the first row."""
         for row in rows:
             self.mapping = self.mapping or _columns(row)
             query, passage = (required_id(row, _present(row, self.mapping[word])) for word in ID_COLUMNS)

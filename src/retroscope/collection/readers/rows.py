@@ -29,7 +29,7 @@ lines = partial(file_lines, kind=CollectionError)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record with its file and position; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
+    """One record with its file and position. `unit` is "line", "row" (parquet) or "item" (JSON list)."""
 
     values: Mapping[str, Any]
     file: str
@@ -69,14 +69,14 @@ def file_rows(path: Path) -> Iterator[Row]:
 
 
 def first_row(path: Path) -> Row | None:
-    """Return the first row of a file; None if the file has no rows or is empty."""
+    """Return the first row of a file, or None if the file has no rows or is empty."""
     if not path.is_file() or form_of(path) is None:
         return None
     return next(file_rows(path), None)
 
 
 def form_of(path: Path) -> str | None:
-    """Return the file's extension without .gz; None if it is not in `FORMS`."""
+    """Return the file's extension without .gz, or None if it is not in `FORMS`."""
     endings = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
     return endings[-1] if endings and endings[-1] in FORMS else None
 

@@ -1,9 +1,9 @@
 """sentence-transformers training data: pairs, triplets and n-tuples, identified by their column names.
 
-Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`;
-recognised by the first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a
-pair must be 1 (relevant) or 0 (not); any other number does not say which pairs are relevant, and is refused. The
-passages of a row with 0 are in the corpus without a judgment.
+Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`; recognised by the
+first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a pair must be 1
+(relevant) or 0 (not). Any other number does not say which pairs are relevant, and is refused. The passages of a row
+with 0 are in the corpus without a judgment.
 """
 
 from collections.abc import Mapping
