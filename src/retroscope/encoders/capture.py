@@ -1,5 +1,5 @@
-"""Record, replace or rerun the outputs of modules by hooks; no other file has hooks. Every context manager removes
-its own, whatever happens inside.
+"""Record, replace or rerun the outputs of modules by hooks. No other file has hooks. Every context manager removes its
+own, whatever happens inside.
 
 transformers keeps hooks of its own on the blocks (they fill `hidden_states`) from the first call that asks for them.
 Those that rewrite a value are therefore put in front, so that `hidden_states` shows the rewritten value as well.
@@ -47,7 +47,7 @@ class Calls:
     of: dict[str, list[Call]] = field(default_factory=dict)
 
     def only(self, name: str) -> Call:
-        """Return the single call of a module; raise an AnalysisError if it ran never or more than once."""
+        """Return the single call of a module, and raise an AnalysisError if it ran never or more than once."""
         calls = self.of[name]
         if len(calls) != 1:
             raise AnalysisError(

@@ -73,7 +73,7 @@ class Comparison:
 
 
 def open_disk(folder: Path, stem: str = "model") -> Disk:
-    """Find the safetensors of a folder, one file or sharded; raise an EncoderError if there are only pickles."""
+    """Find the safetensors of a folder, one file or sharded, and raise an EncoderError if there are only pickles."""
     single, index = folder / f"{stem}.safetensors", f"{stem}.safetensors.index.json"
     shards = group(read_json(folder, index), "weight_map", folder / index)
     named = {needed_text(shards, tensor, folder / index) for tensor in shards}
@@ -203,7 +203,7 @@ def _same_values(theirs: Tensor, mine: Tensor) -> bool:
 
 
 def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: str) -> LoadingProof:
-    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor; else return the evidence.
+    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor, or return the evidence.
 
     `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors are
     also compared with the files, which reveals a tensor that was silently initialised.
@@ -242,6 +242,6 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
 
 
 def unused_reason(name: str, family: str) -> str | None:
-    """Return why a bare backbone of the family does not use a checkpoint's tensor; None if it should."""
+    """Return the reason why a bare backbone of the family does not use a checkpoint's tensor, or None if it should."""
     patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
     return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)

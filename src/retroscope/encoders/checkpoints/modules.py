@@ -86,7 +86,7 @@ def has_routes(folder: Path) -> bool:
 
 
 def read_modules(folder: Path, tower: str) -> Modules:
-    """Read the modules through which the texts of a tower go; raise an EncoderError for an unknown one."""
+    """Read the modules through which the texts of a tower go, and raise an EncoderError for an unknown one."""
     modules = [part for module in _listed(folder) for part in _route(module, tower)]
     if [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         raise EncoderError(

@@ -143,7 +143,7 @@ def _limit(checkpoint: Checkpoint) -> Choice | None:
 
 
 def positions_of(model: PreTrainedModel) -> int | None:
-    """Return the maximum number of tokens that a model can read at once; None if its configuration sets no limit."""
+    """Return the maximum number of tokens that a model can read at once, or None if its configuration sets no limit."""
     config = model.config
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is None or config.model_type in RELATIVE:

@@ -51,7 +51,7 @@ class Weights:
         where: the folder or file that was opened.
         anatomy: paths of the backbone's parts, by the table; not proved by a forward pass.
         read: parameter of the backbone -> a function that reads it; for an adapter, it reads the base's parameter.
-        places: parameter -> its file and its name in that file; parameters with equal entries are the same tensor.
+        places: parameter -> its file and its name in that file. Parameters with equal entries are the same tensor.
         updates: parameter -> the change that the adapter adds to it.
         notes: facts for the report, in words.
     """
