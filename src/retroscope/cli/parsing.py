@@ -1,4 +1,4 @@
-"""Parse the command line and format its help; refuse mistakes that typer would accept silently."""
+"""Parse the command line and format its help, and refuse mistakes that typer would accept silently."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches

@@ -67,7 +67,7 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
     Partial files that killed runs left in the folders are removed.
 
     Args:
-        cache: a folder that other runs also write to; a read-only one is allowed, because it may hold everything
+        cache: a folder that other runs also write to. A read-only one is allowed, because it may hold everything
             needed.
         locked: whether other runs are prevented from writing to the folders meanwhile.
     """

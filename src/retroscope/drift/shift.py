@@ -48,7 +48,7 @@ class PassageSample:
         vocabulary: the word of each column.
         tokens: number of tokens of each passage by the tokenizer of the model before, without truncation.
         unknown: number of these tokens that the tokenizer does not know.
-        vectors: final vectors by side; the shift of embeddings needs "before", that of neighbours both sides.
+        vectors: final vectors by side. The shift of embeddings needs "before", that of neighbours both sides.
     """
 
     words: "sparse.csr_array"
@@ -68,7 +68,7 @@ class PassageSample:
 
 
 def words_of(text: str) -> list[str]:
-    """Split a text into lower-case words: runs of letters and digits; each Han character and kana is a word."""
+    """Split a text into lower-case words: runs of letters and digits. Each Han character and kana is a word."""
     return WORD.findall(text.lower())
 
 
@@ -86,8 +86,8 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
     Args:
         reference: passages in random order.
-        other: passages of the other collection in random order. None: passages of the reference are compared with other
-            passages of the reference. This is the control, in which there is no shift.
+        other: passages of the other collection in random order. If None, passages of the reference are compared with
+            other passages of the reference. This is the control, in which there is no shift.
         settings: size of the samples, neighbours and intervals.
 
     Raises:

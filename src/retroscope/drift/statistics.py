@@ -2,7 +2,7 @@
 
 An interval computes a statistic for many subsets of the texts. Those of all pairs of texts are therefore prepared once.
 
-A new statistic is added to one of the two tables; figures and tables of `analyses.representations` name what they show.
+A new statistic is added to one of the two tables. Figures and tables of `analyses.representations` name what they show.
 """
 
 from collections.abc import Callable, Mapping

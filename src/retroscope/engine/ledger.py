@@ -14,7 +14,7 @@ RECORDS = ".shards"  # folder of the records; removed when the whole is finished
 
 
 class Standing(Enum):
-    """State of a shard; a shard is computed unless its state is `DONE`."""
+    """State of a shard. A shard is computed unless its state is `DONE`."""
 
     DONE = "done"
     ABSENT = "not done yet"

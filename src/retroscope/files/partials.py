@@ -27,7 +27,7 @@ def in_use(file: BinaryIO) -> Iterator[None]:
 
 @contextmanager
 def new_beside(path: Path) -> Iterator[Path]:
-    """Make a folder beside `path` to prepare its replacement; the folder is removed at the end."""
+    """Make a folder beside `path` to prepare its replacement. The folder is removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
     try:

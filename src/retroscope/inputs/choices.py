@@ -23,12 +23,13 @@ def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str
 
 
 def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]:
-    """Return the pairs with their hard negatives; under the published protocol, return the rows of the source."""
+    """Return the pairs with their hard negatives. Under the published protocol, return the rows of the source."""
     return negatives.rows if protocol == PUBLISHED_PROTOCOL and negatives.rows else negatives.candidates
 
 
 def too_few_choices(choices: tuple[Candidates, ...], texts: Mapping[str, int], settings: ProbeSettings) -> str:
-    """Return why there are too few choices for every seed, and which options help; "" if there are enough.
+    """Return the reason why there are too few probe examples for some seed, with helpful options, or "" if there are
+    enough.
 
     Args:
         texts: query id -> number of its distinct text.

@@ -1,4 +1,4 @@
-"""Read and write settings as JSON-like values and YAML; the error for an unknown name suggests the nearest name."""
+"""Read and write settings as JSON-like values and YAML. The error for an unknown name suggests the nearest name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -170,7 +170,7 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
-    """Return the values with the one at `path` replaced; a mapping is merged into a mapping."""
+    """Return the values with the one at `path` replaced. A mapping is merged into a mapping."""
     head, *rest = path
     if not rest:
         return merged(values, {head: value})

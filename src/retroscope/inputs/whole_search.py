@@ -37,7 +37,7 @@ class WholeSearch:
         """Compare each measure's mean on a sample with that on the whole corpus, over the same queries.
 
         Args:
-            model: the model whose measures are compared; no row for a model that was not searched with.
+            model: the model whose measures are compared. There is no row for a model that was not searched with.
             sample: scores of the intact model on the sample, (query, measure).
 
         Raises:
@@ -100,7 +100,7 @@ def sample_words(rows: Sequence[SampleRow]) -> list[str]:
 
 
 def few_queries(queries: int) -> list[str]:
-    """Return a warning if there are too few queries for tests; none otherwise."""
+    """Return a warning if there are too few queries for tests, none otherwise."""
     if queries >= ENOUGH:
         return []
     return [f"only {queries} queries are measured: with fewer than {ENOUGH}, most effects remain undecided"]

@@ -47,7 +47,7 @@ class Ruling:
     Attributes:
         numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
         outcome: outcome of the rule.
-        value, low, high: the statistic with its interval; None if there is none.
+        value, low, high: the statistic with its interval, or None if there is none.
         what: the cell or numbers that it is about, or the reason why there are none.
     """
 

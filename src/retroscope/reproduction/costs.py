@@ -30,7 +30,7 @@ class FigureCost:
     Attributes:
         figure: its number.
         downloads, disk, memory: gigabytes.
-        seconds: seconds of encoding and attribution; probes and statistics take additional time.
+        seconds: seconds of encoding and attribution. Probes and statistics take additional time.
     """
 
     figure: int

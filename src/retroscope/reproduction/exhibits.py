@@ -49,7 +49,7 @@ class MeasuredEffect:
     Attributes:
         of: what was measured, e.g. a model on a data set.
         quantity: name of the number.
-        value: the number; None where it cannot be measured here.
+        value: the number, or None where it cannot be measured here.
         made_up: whether it was measured on made-up weights or texts.
     """
 
@@ -195,7 +195,7 @@ def _dropped_tail(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEff
 
 
 def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Compare the number of choices that the published stars imply with ours."""
+    """Compare the number of probe examples that the published stars imply with ours."""
     effects = []
     for data in study.data:
         bracket = reported_choices(study, data)

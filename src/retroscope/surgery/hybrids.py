@@ -1,7 +1,7 @@
-"""Encode texts by hybrids of two models; layers that several hybrids share are run once.
+"""Encode texts by hybrids of two models. Layers that several hybrids share are run once.
 
 Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, or at
-the last state that it shares with the hybrid before, so that only what lies above is run; the backbone with the
+the last state that it shares with the hybrid before, so that only what lies above is run. The backbone with the
 retriever's top is the retriever with the backbone's bottom, and is one hybrid.
 """
 
@@ -35,7 +35,7 @@ def transplanted(
     *,
     tokens: int = DEFAULT_BUDGET,
 ) -> dict[str, Float[Tensor, "text out"]]:
-    """Encode tokenised texts under every transplant; return the final vectors on the CPU, in the order given.
+    """Encode tokenised texts under every transplant, and return the final vectors on the CPU, in the order given.
 
     The recipe, pooler and head are those of the receiver.
 
@@ -56,7 +56,7 @@ def hybrids(
     random: RandomChanges | None = None,
     precision: str = EXACT,
 ) -> dict[Wanted, Float[Tensor, "text out"]]:
-    """Encode tokenised texts by hybrids in both directions; two names of the same hybrid are run once.
+    """Encode tokenised texts by hybrids in both directions. Two names of the same hybrid are run once.
 
     Args:
         pair: two encoders; if both are to receive weights, their recipes must pad and pool alike.
