@@ -171,7 +171,7 @@ def _left(pace: Pace) -> str:
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """Return the columns of a progress bar; narrow terminals show only name, count and remaining time."""
+    """Return the columns of a progress bar. Narrow terminals show only name, count and remaining time."""
     name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     count, left = MofNCompleteColumn(), _LeftColumn()
     if width < NARROW:

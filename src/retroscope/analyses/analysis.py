@@ -120,8 +120,8 @@ class Reporter:
 
     Attributes:
         infer: (measurements, reading) -> the result: paired differences with intervals and tests. There is one
-            measurement for each measured collection, the first collection's first, none for an analysis that measures
-            nothing. The result is None if there is nothing to report.
+            measurement for each measured collection, beginning with the first collection. An analysis that measures
+            nothing has no measurements. The result is None if there is nothing to report.
         report: (result, reading) -> its section of the report.
         alone: (measurement, reading) -> its section for a single model, without a comparison.
     """

@@ -112,7 +112,7 @@ def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None)
 
 
 def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "fixed"]]]:
-    """Yield the kind of module, the layer and the neurons to fix; `intermediate` and `up` count as one kind."""
+    """Yield the kind of module, the layer and the neurons to fix. `intermediate` and `up` count as one kind."""
     for part in neurons.neurons:
         if part not in FIXED:
             raise unknown_name("part", part, FIXED)

@@ -170,7 +170,7 @@ def _begin(plan: AttributionPlan) -> Aggregates:
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
 ) -> tuple[Values, Float[Tensor, "example"], int]:
-    """Attribute one batch, in smaller pieces if memory is short; return values and noise levels.
+    """Attribute one batch, in smaller pieces if memory is short, and return values and noise levels.
 
     What a batch's texts take is their recorded pass, what the rows take is the scaled network.
     """

@@ -162,7 +162,7 @@ def _compared(
 def _example(
     collection: Collection, c: Candidates, hard: str | None, vectors: tuple[Vector, dict[str, Vector]], tower: str
 ) -> Example:
-    """Return the example of one query; `hard` is the negative whose score is subtracted, None for `score`."""
+    """Return the example of one query. `hard` is the negative whose score is subtracted, None for `score`."""
     query, passages = vectors
     if tower == "query":
         other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
@@ -175,7 +175,7 @@ def _example(
 def _both_vectors(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], negatives: int
 ) -> tuple[dict[str, Vector], dict[str, Vector]]:
-    """Encode queries, relevant passages and first negatives; return the vectors by id."""
+    """Encode queries, relevant passages and first negatives, and return the vectors by id."""
     wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
     passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
     return _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen}), passages

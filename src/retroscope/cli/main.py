@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _known(error: BaseException) -> RetroscopeError | None:
-    """Return the error to print if a user can correct the mistake; None for any other error."""
+    """Return the error to print if a user can correct the mistake, or None for any other error."""
     refused = refused_by_system(error)
     return error if isinstance(error, RetroscopeError) and not is_full(error) else refused
 

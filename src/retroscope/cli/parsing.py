@@ -107,7 +107,7 @@ def _all_of(words: Sequence[str]) -> str:
 def _unknown(
     command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
 ) -> list[str]:
-    """Return the arguments that look like options but belong to none; after `--` nothing is an option."""
+    """Return the arguments that look like options but belong to none. After `--` nothing is an option."""
     words = list(args)
     if isinstance(command, TyperGroup):
         left = rest[:1]  # what follows is the command's

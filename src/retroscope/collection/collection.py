@@ -99,7 +99,7 @@ class Collection:
 
     @property
     def _uncleaned(self) -> tuple[Candidates, ...]:
-        """Return the rows of the source; none if judgments and candidates contain the same information."""
+        """Return the rows of the source, none if judgments and candidates contain the same information."""
         if not self.rows:  # a large collection is not listed for nothing
             return ()
         given = {(c.query_id, c.positive): c.negatives for c in self.candidates}

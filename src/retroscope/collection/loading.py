@@ -67,7 +67,7 @@ def load_collection(
 
 
 def splits_of(spec: PathLike) -> tuple[str, ...]:
-    """Return the names of a source's splits, none if they are only known after reading."""
+    """Return the names of a source's splits, or nothing if they are only known after reading."""
     reader, path = resolve_spec(spec)
     return tuple(sorted(reader.splits(path)))
 

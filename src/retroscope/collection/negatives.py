@@ -116,7 +116,7 @@ def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Sc
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:
-    """Return a function that maps a passage id to the hash of its full text; each hash is computed once."""
+    """Return a function that maps a passage id to the hash of its full text. Each hash is computed once."""
     known: dict[str, int] = {}
 
     def text_of(passage_id: str) -> int:

@@ -186,7 +186,7 @@ def _shapes(x: Vectors, y: Vectors, chosen: DriftSettings) -> Iterator[dict[str,
 def _pairs(
     before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], chosen: DriftSettings
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
-    """Return rows of queries and of their relevant passages; None if there are too few for an interval."""
+    """Return rows of queries and of their relevant passages, or None if there are too few for an interval."""
     if len(pairs) < 2 * GROUPS:
         return None
     drawn = np.sort(np.random.default_rng(chosen.seed).permutation(len(pairs))[: chosen.texts])

@@ -55,12 +55,12 @@ def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], 
 
 
 def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out other"]) -> Float[Tensor, "other"]:
-    """Return the largest absolute cosine of each vector with any known vector; 0 if none is known."""
+    """Return the largest absolute cosine of each vector with any known vector, or 0 if none is known."""
     return (others.T @ known).abs().amax(dim=1) if known.shape[1] else torch.zeros(others.shape[1])
 
 
 def _vectors(matrix: Float[Tensor, "out in"], count: int) -> Float[Tensor, "out vector"]:
-    """Return the `count` left singular vectors with the largest singular values; directions of size 0 are left out."""
+    """Return the `count` left singular vectors with the largest singular values. Directions of size 0 are left out."""
     wide = matrix.shape[0] <= matrix.shape[1]
     gram = matrix @ matrix.T if wide else matrix.T @ matrix
     n = len(gram)

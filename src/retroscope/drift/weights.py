@@ -133,7 +133,7 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """The statistics to compute for one matrix in addition to its size; with `by_row`, each row is an output."""
+    """The statistics to compute for one matrix in addition to its size. With `by_row`, each row is an output."""
 
     directions: int
     name: str
@@ -160,7 +160,7 @@ def whole_tensor(weights: Weights, name: str) -> Tensor:
 
 
 def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
-    """Return the second checkpoint's tensor without adapters; None if it has the same bytes in the same file."""
+    """Return the second checkpoint's tensor without adapters, or None if it has the same bytes in the same file."""
     place = after.places.get(name)
     return None if place is not None and place == before.places.get(name) else after.read[name]()
 

@@ -157,7 +157,7 @@ class Rows:
         )
 
     def _beside(self, value: Tensor) -> Tensor:
-        """Select these rows from a tensor with one entry per text; a tensor for all texts is kept.
+        """Select these rows from a tensor with one entry per text. A tensor for all texts is kept.
 
         The first dimension alone does not tell the two apart. With one text everything is shared. Otherwise a tensor
         by text also has a dimension of tokens, and a matrix of floats is a table (DeBERTa's relative positions).

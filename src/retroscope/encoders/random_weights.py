@@ -79,7 +79,7 @@ def _copy(encoder: Encoder, seed: int) -> Encoder:
 
 
 def _drawn(encoder: Encoder, seed: int) -> tuple[PreTrainedModel, nn.Module]:
-    """Return an encoder's backbone and head with random weights; the global random state is not touched."""
+    """Return an encoder's backbone and head with random weights. The global random state is not touched."""
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
         return _rebuilt(encoder.backbone), _reinitialised(encoder.head)

@@ -52,7 +52,7 @@ class TokenMemory:
     """Cache of token ids by tokenizer, recipe and text. Models with equal tokenizer and recipe share entries."""
 
     def __init__(self, folder: Path | None = None, budget: int = BUDGET) -> None:
-        """Start with the token ids in a folder; without a folder, nothing is kept between runs."""
+        """Start with the token ids in a folder. Without a folder, nothing is kept between runs."""
         self._folder = folder
         self._rows: dict[bytes, TokenRows] = {}
         self._saved: dict[bytes, list[_Saved]] = {}

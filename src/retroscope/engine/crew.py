@@ -55,7 +55,7 @@ class Crew:
     """
 
     def __init__(self, ray: Any, job: Job, size: int) -> None:
-        """Start the actors; they become ready one after another."""
+        """Start the actors. They become ready one after another."""
         self._ray, self._job = ray, job
         self._started = 0
         self._equipment: Mapping[str, str] | None = None

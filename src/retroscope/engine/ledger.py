@@ -77,7 +77,7 @@ def _record(name: str) -> str:
 
 
 def _read(content: bytes, key: str) -> dict[str, Any] | None:
-    """Parse a record; None if it is damaged or has another key."""
+    """Parse a record, or None if it is damaged or has another key."""
     try:
         record = json.loads(content)
     except ValueError:

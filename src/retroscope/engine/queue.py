@@ -66,7 +66,7 @@ class Queue:
             self.failed(name, error)
 
     def _read(self) -> Shard | None:
-        """Read the next shard of the job and return it if it is ready; otherwise let it wait or mark it missing."""
+        """Read the next shard of the job and return it if it is ready. Otherwise let it wait or mark it missing."""
         shard = next(self._stream, None)
         if shard is None:
             self._exhausted = True

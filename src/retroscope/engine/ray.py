@@ -122,7 +122,7 @@ def _ray() -> Any:
 
 @contextmanager
 def _cluster(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster while the context is open; without an address, start one on this machine.
+    """Connect to a cluster while the context is open. Without an address, start one on this machine.
 
     Raises:
         EngineError: if the process is connected to another cluster, or none answers.

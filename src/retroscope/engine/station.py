@@ -80,7 +80,7 @@ class Station:
             return ShardReport(Standing.ABSENT, described(error))
 
     def _write(self, worker: Worker, shard: Shard, content: Any) -> float:
-        """Write the files of a shard, then its record; return the seconds taken."""
+        """Write the files of a shard, then its record, and return the seconds taken."""
         started = time.perf_counter()
         self._ledger.complete(shard.name, shard.key, worker.write(shard.payload, content))
         return time.perf_counter() - started

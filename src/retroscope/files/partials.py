@@ -86,7 +86,7 @@ else:
     import fcntl
 
     def _lock(file: BinaryIO) -> bool:
-        """Lock an open file until it is closed; return whether nobody else holds the lock."""
+        """Lock an open file until it is closed, and return whether nobody else holds the lock."""
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # locked, or on a file system without locks: then nothing is taken for abandoned

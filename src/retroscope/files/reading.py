@@ -161,7 +161,7 @@ class _Reported(io.FileIO):
         self._size = path.stat().st_size
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from the file; return the number of bytes."""
+        """Fill the buffer from the file, and return the number of bytes."""
         count = super().readinto(buffer) or 0
         before, self._read = self._read // MEGABYTE, min(self._size, self._read + count)
         if self._read // MEGABYTE > before:
@@ -170,7 +170,7 @@ class _Reported(io.FileIO):
 
 
 class _Unpacked(io.RawIOBase):
-    """Unpacked content of a gzip file; content that is far larger than any text is refused."""
+    """Unpacked content of a gzip file. Content that is far larger than any text is refused."""
 
     def __init__(self, file: gzip.GzipFile, path: Path, kind: ErrorClass) -> None:
         self._file, self._path, self._kind = file, path, kind
@@ -193,7 +193,7 @@ class _Unpacked(io.RawIOBase):
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with unpacked content; return the number of bytes."""
+        """Fill the buffer with unpacked content, and return the number of bytes."""
         size = self._file.readinto(buffer)
         if self._file.tell() > self._limit:
             raise self._kind(

@@ -154,7 +154,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(path: Path, new: Path, old: Path) -> None:
-    """Replace the folder `path` by the folder `new`; the old one is moved to `old`, and back after a failure."""
+    """Replace the folder `path` by the folder `new`. The old one is moved to `old`, and back after a failure."""
     try:
         if path.exists():
             path.rename(old)

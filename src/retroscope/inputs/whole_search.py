@@ -100,7 +100,7 @@ def sample_words(rows: Sequence[SampleRow]) -> list[str]:
 
 
 def few_queries(queries: int) -> list[str]:
-    """Return a warning if there are too few queries for tests, none otherwise."""
+    """Return a warning if there are too few queries for tests, or an empty list."""
     if queries >= ENOUGH:
         return []
     return [f"only {queries} queries are measured: with fewer than {ENOUGH}, most effects remain undecided"]

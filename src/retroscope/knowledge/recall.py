@@ -101,7 +101,7 @@ def _object_scores(
 def _ranks_in_vocabulary(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, facts: Sequence[int]
 ) -> Float[np.ndarray, "fact"]:
-    """Return the rank of each answer among all tokens of the vocabulary; NaN for an answer of several tokens.
+    """Return the rank of each answer among all tokens of the vocabulary, or NaN for an answer of several tokens.
 
     Tokens of equal probability share their ranks.
     """

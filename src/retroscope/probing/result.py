@@ -211,7 +211,7 @@ def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> t
 
 
 def _fit_warning(tally: ProbeTally, name: str) -> str:
-    """Describe the problems in the fits of one probe; "" if there were none."""
+    """Describe the problems in the fits of one probe, or "" if there were none."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
     if name == CONCAT:

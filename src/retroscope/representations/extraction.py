@@ -104,7 +104,7 @@ def _form(plan: ExtractionPlan) -> WindowFormat:
 
 @contextmanager
 def _alone(place: Location) -> Iterator[None]:
-    """Lock the store of a folder against other runs; an object store needs no lock."""
+    """Lock the store of a folder against other runs. An object store needs no lock."""
     if is_url(place):
         yield
         return
@@ -161,7 +161,7 @@ def extract_in_one_pass(
 
 
 def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> StoreBeside | None:
-    """Lock and open (or create) the store of a plan; None if it is finished or another run writes it."""
+    """Lock and open (or create) the store of a plan, or None if it is finished or another run writes it."""
     refuse_other_files(folder)
     if not store_exists(folder):
         create_store(plan, folder)

@@ -68,7 +68,7 @@ class Representations:
         return np.asarray(vectors, dtype=np.float32)
 
     def _place(self, k: int) -> int:
-        """Return the index of layer k in the store; layers with the final norm follow the L + 1 plain ones."""
+        """Return the index of layer k in the store. Layers with the final norm follow the L + 1 plain ones."""
         return self.n_layers + k if self.normed and k < self.n_layers - 1 else k
 
     def layer(self, k: int) -> Vectors:

@@ -145,7 +145,7 @@ class WindowWorker:
         return self.store.write_shard(start, layers, final)
 
     def _checked(self, vectors: LayerVectors) -> WindowVectors:
-        """Return vectors in the stored number format; refuse infinite or undefined values."""
+        """Return vectors in the stored number format, and refuse infinite or undefined values."""
         dtype = self.form.dtype
         with np.errstate(over="ignore"):
             layers = vectors.layers.numpy().astype(dtype, copy=False)

@@ -140,7 +140,7 @@ def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffe
 
 
 def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) -> float | None:
-    """Return the Jaccard index of two trials' neurons that at least one example activates; None if there are none."""
+    """Return the Jaccard index of two trials' neurons that some example activates, or None if there are none."""
     threshold = study.models[one.trial.model].threshold
     both, either = 0, 0
     first, second = neurons_of(one).attribution, neurons_of(other).attribution

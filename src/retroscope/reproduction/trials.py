@@ -166,7 +166,7 @@ def _recipe_words(model: PublishedModel, protocol: str) -> list[str]:
 
 
 def _controls(trial: ModelTrial, model: PublishedModel) -> list[str]:
-    """Return the controls of a trial; random weights only if the published numbers may come from them."""
+    """Return the controls of a trial. Random weights only if the published numbers may come from them."""
     at_random = ["random_weights"] if model.published_at_random and trial.protocol == PUBLISHED else []
     return ["none", "shuffled_queries", *at_random]
 

@@ -66,7 +66,7 @@ def cross_fitted(
     """Fit a head for every fold, without the fold's queries and their relevant passages.
 
     The next fold selects view and penalty by the reciprocal rank of its queries' relevant passages among one another;
-    of equal choices, the one with the larger penalty. The other folds train.
+    of equal candidates, the one with the larger penalty. The other folds train.
 
     Args:
         spaces: the views to start from, by name. The first is used if no other is better.
@@ -102,7 +102,7 @@ def training_rows(
 
 
 def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
-    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite one.
+    """Return (A - I)' for every penalty, from one eigendecomposition, or None for an infinite one.
 
     With fewer queries than dimensions, the matrix of the queries' dot products is the smaller one to decompose:
     (Q'Q + penalty I)^-1 Q' = Q' (QQ' + penalty I)^-1.
@@ -122,7 +122,7 @@ def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
 def _reciprocal_rank(
     queries: Matrix, shift: Matrix | None, pool: Matrix, target: Bool[np.ndarray, "query passage"]
 ) -> float:
-    """Return the mean reciprocal rank of the first relevant passage; ties count against it."""
+    """Return the mean reciprocal rank of the first relevant passage. Ties count against it."""
     scores = _mapped(queries, shift) @ pool.T
     first = np.where(target, scores, -np.inf).max(axis=1, keepdims=True)
     ahead = ((scores >= first) & ~target).sum(axis=1)

@@ -84,7 +84,7 @@ def mantel_haenszel(
 
 
 def _counts(first: np.ndarray, second: np.ndarray, strata: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Count the items, [cluster, stratum, first, second]; "yes" is first."""
+    """Count the items, [cluster, stratum, first, second]. "yes" is first."""
     _, stratum = np.unique(strata, return_inverse=True)
     _, cluster = np.unique(clusters, return_inverse=True)
     counts = np.zeros((cluster.max(initial=-1) + 1, stratum.max(initial=-1) + 1, 2, 2))

@@ -80,6 +80,6 @@ def _means(values: UnitCells) -> Sites:
 
 
 def _over(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Divide sums by counts; NaN if a count is 0."""
+    """Divide sums by counts. The result is NaN if a count is 0."""
     ratio: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return ratio

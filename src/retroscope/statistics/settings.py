@@ -29,7 +29,7 @@ class ComparisonSettings:
         family: the claim, in words, for which the tests are corrected together; stored with the result.
         family_per: dimensions whose labels form separate families, e.g. ("measure",); none: all cells are one family.
         headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): the cells with this
-            label are one family, those with all other labels another.
+            label are one family, and the cells with all other labels are another family.
     """
 
     test: str = AUTO

@@ -67,7 +67,7 @@ def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
 
 
 def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
-    """Return the facts of a collection; the first one with its hard negatives, if an analysis reads them."""
+    """Return the facts of a collection. The first one with its hard negatives, if an analysis reads them."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 

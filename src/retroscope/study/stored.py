@@ -85,7 +85,7 @@ def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings:
 def _continued(
     folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
 ) -> Set[MeasurementPlace] | None:
-    """Return the measurements in the folder if they belong to the same study (equal settings and keys); else None.
+    """Return the measurements in the folder if they belong to the same study (equal settings and keys), or else None.
 
     None where it holds none. A damaged study is not continued: it is replaced.
     """

@@ -120,7 +120,7 @@ class Study:
         return {name: reported[name] for name in analyses() if name in reported}
 
     def _add(self, name: str, reported: dict[str, Reported]) -> None:
-        """Infer and report one analysis if its inputs exist; the result for equal inputs is reused."""
+        """Infer and report one analysis if its inputs exist. The result for equal inputs is reused."""
         analysis = analyses()[name]
         measurements = tuple(self.measured.get(name, ()))
         if (analysis.instrument is not None and not measurements) or self.settings.get(name, {}) is None:
@@ -137,7 +137,7 @@ class Study:
     def _infer(
         self, analysis: Analysis, measurements: Sequence[Measurement], needed: Mapping[str, Reported]
     ) -> tuple[Any, Section | None]:
-        """Return the result and the section of an analysis; the section is None if there is nothing to report."""
+        """Return the result and the section of an analysis. The section is None if there is nothing to report."""
         results = {name: one.result for name, one in needed.items()}
         sections = {name: one.section for name, one in needed.items() if one.section is not None}
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
@@ -163,7 +163,7 @@ class Study:
             write_facts(target, self.measured, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
-        """Write measurements and settings; rankings under the names of their models."""
+        """Write measurements and settings. Rankings under the names of their models."""
         from retroscope.retrieval.runs import write_run  # its package imports torch, which reading needs not
 
         names = {side: model["name"] for side, model in self.facts["models"].items()}

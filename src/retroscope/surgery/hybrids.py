@@ -124,7 +124,7 @@ class _Pair:
         return calls
 
     def above(self, hybrid: Hybrid) -> Tensor:
-        """Return the last hidden states of a hybrid; only layers that differ from earlier passes are run again."""
+        """Return the last hidden states of a hybrid. Only layers that differ from earlier passes are run again."""
         path, last = hybrid.path(self.anatomy), self.anatomy.n_blocks
         self._states = [(known, states) for known, states in self._states if path[: len(known)] == known]
         first, hidden = self._begin(path)

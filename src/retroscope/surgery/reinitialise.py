@@ -58,7 +58,7 @@ def _reinitialised(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encod
 
 @torch.no_grad()
 def _draw(model: PreTrainedModel, anatomy: Anatomy, filters: list[PartFilter], seed: int) -> int:
-    """Copy parameters selected by a filter from a newly initialised model to `model`; return their number."""
+    """Copy parameters selected by a filter from a newly initialised model to `model`, and return their number."""
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
         pooler = "pooler" in dict(model.named_children())

@@ -81,7 +81,7 @@ class Spans:
         return {**batch, "labels": labels}
 
     def _corrupt(self, ids: list[int], random: torch.Generator) -> tuple[list[int], list[int]]:
-        """Return the encoder's input and the decoder's target for one text; EOS, the last token, stays."""
+        """Return the encoder's input and the decoder's target for one text. EOS, the last token, stays."""
         *words, eos = ids
         kept: list[int] = []
         asked: list[int] = []

@@ -84,7 +84,7 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
-    """Map each query text to the texts of its relevant passages; queries with the same text are merged."""
+    """Map each query text to the texts of its relevant passages. Queries with the same text are merged."""
     relevant: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         texts = relevant.setdefault(collection.queries[query].text, set())

@@ -121,7 +121,7 @@ def _packed_data(
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
-    """Render a part of a section as HTML; "" if the package has no template for it."""
+    """Render a part of a section as HTML, or "" if the package has no template for it."""
     if not section.package:
         return Markup("")
     folder = Path(str(files(section.package)))

@@ -44,7 +44,7 @@ def judged_with_draws(difference: Difference, changes: xr.DataArray, level: floa
 
 
 def _bounds(values: np.ndarray) -> tuple[float, float]:
-    """Return the bounds of changes of a measure that lies between 0 and 1; none for other values."""
+    """Return the bounds of changes of a measure that lies between 0 and 1, or no bounds for other measures."""
     return (-np.inf, np.inf) if (np.abs(values) > 1).any() else (-1.0, 1.0)
 
 

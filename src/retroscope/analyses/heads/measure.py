@@ -114,7 +114,7 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
 
 
 def _sides(context: Context, settings: HeadSettings) -> Iterator[tuple[str, _Side]]:
-    """Yield every model with its examples; both models of a pair use the same negatives."""
+    """Yield every model with its examples. Both models of a pair use the same negatives."""
     wanted, candidates = chosen_margins(context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed)
     for side, retriever in context.models.items():
         stages = context.stages(retriever.name)

@@ -93,7 +93,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.layers.figures import layer_figures
 
     return layer_figures(effects, subject)

@@ -58,7 +58,7 @@ def _claim(row: "pd.Series[Any]") -> str:
 
 
 def _share(row: "pd.Series[Any]") -> Estimate | None:
-    """Return the share of the total effect as an estimate; None where the share is unknown."""
+    """Return the share of the total effect as an estimate, or None where the share is unknown."""
     share, low, high = (float(row[name]) for name in ("share", "share_low", "share_high"))
     fell = (row["sign"] > 0) == (row["direction"] == RESTORED)  # restoring the backbone gains what fine-tuning lost
     number = Estimate(f"of the {'loss' if fell else 'gain'}", share, low, high, kind=Kind.SHARE)

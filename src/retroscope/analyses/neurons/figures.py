@@ -214,7 +214,7 @@ def _overlapping(frame: pd.DataFrame, title: str) -> Any:
 
 
 def overlap_curves(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the rows of overlap curves: part, layer, measure, series, line, value, none over all layers."""
+    """Return the rows of overlap curves (part, layer, measure, series, line, value), without rows over all layers."""
     if tower.overlap is None:
         return pd.DataFrame()
     by_layer = tower.overlap[tower.overlap["layer"] > 0]

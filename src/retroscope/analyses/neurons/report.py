@@ -205,7 +205,7 @@ def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]
 
 
 def _figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.neurons.figures import neuron_figures
 
     return neuron_figures(result)

@@ -100,7 +100,7 @@ def measure(context: Context, settings: PatchingSettings, planned: Planned) -> M
 
 
 def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Example]]:
-    """Map the model role to one example per query; both models of a pair use the same negatives."""
+    """Map the model role to one example per query. Both models of a pair use the same negatives."""
     wanted, candidates = chosen_margins(context, negatives=settings.negatives, limit=settings.limit, seed=settings.seed)
     return {
         side: collection_examples(one, context.collection, candidates, wanted) for side, one in context.models.items()
@@ -110,7 +110,7 @@ def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Ex
 def _corrupted(
     collection: Collection, encoder: Encoder, ids: Sequence[str], settings: PatchingSettings
 ) -> dict[str, list[Corruption]]:
-    """Map each kind of corruption to corrupted queries; a swapped word has as many tokens as the word it replaces."""
+    """Map each kind of corruption to corrupted queries. A swapped word has as many tokens as the word it replaces."""
     passages = (collection.passage_text(p) for p in islice(collection.passages, COUNTED))
     counts = word_counts([*(query.text for query in collection.queries.values()), *passages])
     queries = {i: collection.queries[i].text for i in ids}
@@ -125,7 +125,7 @@ def _corrupted(
 
 
 def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_place: bool) -> str | None:
-    """Return the first candidate whose tokens differ from those of the clean text; None if there is none."""
+    """Return the first candidate whose tokens differ from those of the clean text, or None if there is none."""
     own = tokenise(encoder, [clean])[0]
     for text in candidates:
         aligned = align_texts(own, tokenise(encoder, [text])[0])
@@ -146,7 +146,7 @@ class _Side:
     stages: Stages
 
     def measured(self, texts: Mapping[str, Sequence[Corruption]]) -> tuple[xr.DataArray, xr.DataArray]:
-        """Return the total effect of each corruption, and the recovery by every patch; NaN if not measured."""
+        """Return the total effect of each corruption, and the recovery by every patch, or NaN if not measured."""
         components = find_components(self.retriever.query, self.settings.components)
         donors = [*OWN_DONORS, *(OTHER_DONORS if self.other is not None else ())]
         coords: dict[str, list[str]] = {

@@ -129,7 +129,7 @@ def _code_length(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.DataFrame) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.probes.figures import probe_figures
 
     return probe_figures(result, subject, beyond_shuffled)

@@ -61,7 +61,7 @@ class ProbesResult:
         return int(cells["passages"].max())
 
     def rows(self, **labels: object) -> pd.DataFrame:
-        """Return the rows of the effect at `labels` (e.g. probe, layer), none where nothing was probed."""
+        """Return the rows of the effect at `labels` (e.g. probe, layer). Without a probe there are none."""
         return pd.DataFrame(columns=LABELS) if self.effect is None else rows(self.effect, **labels)
 
     def similarity_rows(self) -> pd.DataFrame:

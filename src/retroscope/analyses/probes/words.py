@@ -179,7 +179,7 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
 
 
 def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
-    """State how much of a gain the passages alone can explain; "" if the gain is not significant."""
+    """State how much of a gain the passages alone can explain, or "" if the gain is not significant."""
     if not peak["ci_low"] > 0:
         return ""
     if not blind["ci_low"] > 0:

@@ -92,7 +92,7 @@ class _Vectors:
     other_trainings: tuple[RetrieverRepresentations, ...]
 
     def bare(self) -> "_Vectors | None":
-        """Return the vectors of every layer without the final norm; None if the stored ones are already without it."""
+        """Return the vectors of every layer without the final norm, or None if the stored vectors already lack it."""
         before, after = self.before.bare(), self.after.bare()
         if before is None or after is None:
             return None
@@ -174,7 +174,7 @@ def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
 
 
 def _too_few(collection: Collection, needed: int) -> str:
-    """Return why intervals cannot be computed on this collection; "" if they can."""
+    """Return the reason why intervals cannot be computed on this collection, or "" if there is none."""
     ids = {"query": collection.queries, "passage": collection.passages}
     texts = texts_by_id(collection)
     counts = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]

@@ -63,7 +63,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionRes
 
 
 def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) -> Difference | None:
-    """Compare the reciprocal ranks among all tokens before and after; None if they were not measured."""
+    """Compare the reciprocal ranks among all tokens before and after, or None if they were not measured."""
     before, after = sides
     if before is None or after is None:
         return None
@@ -91,7 +91,7 @@ class _Cells:
         return [str(name) for name in self.scores[side].values["readout"].values]
 
     def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
-        """Return the mean of the values that `kept` selects, its interval, and their number; NaN if there are none."""
+        """Return the mean of the values that `kept` selects, its interval and their number, or NaN without any."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
         found = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))

@@ -78,7 +78,7 @@ def _fitted(
     work: RetentionWork,
     settings: RetentionSettings,
 ) -> LinearReadout:
-    """Fit the linear read-out of one model; all models share the output matrix of the backbone."""
+    """Fit the linear read-out of one model. All models share the output matrix of the backbone."""
     output = head.matrix if isinstance(head, LanguageHead) else backbone.backbone.get_input_embeddings().weight
     lesson = Lesson(states_at(encoder, work.places), work.targets, work.held_out)
     return fit_readout(lesson, output.detach().cpu(), work.words, settings.readout)

@@ -57,7 +57,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
-    """Return settings with the similarity and the learned probe only, without controls; None if neither is chosen."""
+    """Return settings with only the similarity and the learned probe, without controls, or None if both are off."""
     names = tuple(name for name in (after.similarity, LEARNED) if name in settings.chosen_probes)
     if not names or "none" not in settings.chosen_controls:
         return None

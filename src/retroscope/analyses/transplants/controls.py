@@ -32,7 +32,7 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the places whose transplant changes the first measure significantly, none unless all weights do."""
+    """Return the places whose transplant changes the first measure significantly, if all weights do, too."""
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -118,7 +118,7 @@ def _against_draws(
 
     Args:
         beyond: the comparison of the place with the mean of its draws, by query.
-        planned: draws of the look; with fewer it was not made, and p is 1.
+        planned: draws of the look. With fewer it was not made, and p is 1.
     """
     sign = float(np.sign(effect))
     does_more = sign * beyond["effect"] > 0 and len(draws) == planned

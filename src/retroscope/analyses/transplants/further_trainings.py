@@ -51,7 +51,8 @@ class FurtherTrainings:
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the further trainings that can be transplanted, and why others cannot, none on other collections.
+    """Return the further trainings that can be transplanted, and the reasons why other trainings cannot (first
+    collection only).
 
     Args:
         names: all transplants of the sweep. Only those of single places are used.

@@ -218,7 +218,7 @@ def _tested(row: "pd.Series[Any]") -> str:
 
 
 def _share(row: "pd.Series[Any]") -> str:
-    """State a transplant's share of the total effect; "" if that effect is not significant."""
+    """State a transplant's share of the total effect, or "" if that effect is not significant."""
     share = f", share {row['share']:.2f} {interval(row['share_low'], row['share_high'])}"
     return "" if math.isnan(row["share"]) else share
 

@@ -82,7 +82,7 @@ def refusal(context: Context, settings: VocabularySettings) -> str:
 
 
 def _unread(retriever: Retriever, tower: str, head: LanguageHead) -> str:
-    """Return why a language-model head cannot be applied to the vectors of a tower; "" if it can."""
+    """Return the reason why a language-model head cannot be applied to a tower's vectors, or "" if there is none."""
     encoder = retriever.tower(tower)
     if encoder.recipe.normalize_layers or "+" in encoder.recipe.pooling:
         return f"the vectors of {retriever.name} are normalised or joined: they are no states that a head reads"

@@ -58,7 +58,7 @@ def measure(context: Context, settings: WeightSettings, planned: Planned) -> Mea
 
 
 def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Encoder]]:
-    """Pair the encoders of both models by tower; towers with shared weights count as one."""
+    """Pair the encoders of both models by tower. Towers with shared weights count as one."""
     shared = all(model.query.backbone is model.passage.backbone for model in (before, after))
     towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
     return {name: (before.tower(tower), after.tower(tower)) for name, tower in towers.items()}

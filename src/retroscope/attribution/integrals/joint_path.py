@@ -34,7 +34,7 @@ def joint_path(work: Work) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Contribution of some path nodes to one example at one site; rows are (node, text, token).
+    """Contribution of some path nodes to one example at one site. Rows are (node, text, token).
 
     Attributes:
         gradient: g, weighted by the rule.
@@ -68,7 +68,7 @@ class _Sums:
     slopes: dict[tuple[Site, int], Float[Tensor, "neuron input"]] = field(default_factory=dict)
 
     def add(self, site: Site, example: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
-        """Add the contribution of some nodes; `size` is |W| if they are the last nodes of the example, else None."""
+        """Add the contribution of some nodes. `size` is |W| if they are the last nodes of the example, else None."""
         self.signed[site][example] += piece.signed()
         slope = piece.slope()
         if (site, example) in self.slopes:

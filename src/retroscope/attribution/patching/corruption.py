@@ -62,7 +62,7 @@ def rarest(text: str, counts: Mapping[str, int]) -> re.Match[str] | None:
 def corruptions(
     queries: Mapping[str, str], counts: Mapping[str, int], kind: str, seed: int
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield query id and the corrupted texts to try, in order, none if the query cannot be corrupted.
+    """Yield query id and the corrupted texts to try, in order. A query that cannot be corrupted has no texts.
 
     Args:
         queries: id -> text.
@@ -88,13 +88,13 @@ def corruptions(
 
 
 def _spliced(text: str, word: re.Match[str], other: str) -> str:
-    """Return the text with the matched word replaced; an empty `other` removes the word and its space."""
+    """Return the text with the matched word replaced. An empty `other` removes the word and its space."""
     before, after = text[: word.start()], text[word.end() :]
     return f"{before}{other}{after}" if other else f"{before.rstrip()} {after.lstrip()}".strip()
 
 
 def _negated(text: str, word: re.Match[str]) -> str:
-    """Return the text with "not" behind its first auxiliary verb; without one, before the matched word."""
+    """Return the text with "not" behind its first auxiliary verb, or before the matched word without such a verb."""
     verb = AUXILIARY.search(text)
     if verb is None:
         return f"{text[: word.start()]}not {text[word.start() :]}"

@@ -118,7 +118,7 @@ def text_list(row: Row, column: str) -> list[str]:
 
 
 def answers_of(row: Row, column: str | None) -> tuple[str, ...]:
-    """Return the distinct answers in a column, none if the column is absent."""
+    """Return the distinct answers in a column, or nothing if the column is absent."""
     return () if column is None or column not in row.values else tuple(dict.fromkeys(text_list(row, column)))
 
 

@@ -70,7 +70,7 @@ def _present(row: Row, column: str) -> str:
 
 
 def _columns(row: Row) -> dict[str, str]:
-    """Map each field to its column; the grade may be missing only if a row has nothing but the two ids."""
+    """Map each field to its column. The grade may be missing only if a row has nothing but the two ids."""
     columns = {}
     for word, names in ID_COLUMNS.items():
         present = [name for name in names if name in row.values]

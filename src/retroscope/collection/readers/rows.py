@@ -98,7 +98,7 @@ def _broken(error: BrokenJsonError, where: str, fix: str) -> CollectionError:
 
 
 def _json(path: Path) -> Iterator[Row]:
-    """Yield the items of a JSON list, one in memory at a time; a .json file of JSON lines is read as lines."""
+    """Yield the items of a JSON list, one in memory at a time. A .json file of JSON lines is read as lines."""
     with open_bytes(path) as file:
         start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
     if start[:1] == b"[":
@@ -148,7 +148,7 @@ def _filled(text: str, file: TextIO) -> str:
 
 
 def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
-    """Parse the item at the beginning of a text, reading on while it is incomplete; return the item and the rest."""
+    """Parse the first item of a text, reading on while it is incomplete, and return the item and the rest."""
     while True:
         with broken_json():
             try:

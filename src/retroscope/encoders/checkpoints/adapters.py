@@ -133,7 +133,7 @@ def endings(key: str) -> list[str]:
 
 
 def _in_base(name: str) -> str:
-    """Return the name of a tensor in the base; PEFT calls the weights of a wrapped module `base_layer`."""
+    """Return the name of a tensor in the base. PEFT calls the weights of a wrapped module `base_layer`."""
     return name.replace(".base_layer.", ".")
 
 

@@ -45,7 +45,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
 
 def _near(path: Path) -> str:
-    """Suggest the names in the same folder that are nearest to that of a path; "" if there are none."""
+    """Suggest the names in the same folder that are nearest to that of a path, or "" if there are none."""
     beside: list[str] = []
     with suppress(OSError):  # a folder that may not be listed suggests nothing
         beside = [one.name for one in islice(path.parent.iterdir(), MOST_NAMES)]

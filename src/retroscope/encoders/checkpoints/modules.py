@@ -270,7 +270,7 @@ def _read_layer_norm(folder: Path) -> nn.Module:
 
 
 def _fill(module: nn.Module, folder: Path) -> None:
-    """Copy the tensors of a folder into the module; every name and shape must match."""
+    """Copy the tensors of a folder into the module. Every name and shape must match."""
     disk = open_disk(folder)
     tensors = {name: disk.tensor(name).to(torch.float32) for name in disk.files}
     what, fix = "the weights do not fit the module's configuration", "copy or download the folder again"

@@ -72,7 +72,7 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
 def _as_the_checkpoint(
     given: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
 ) -> dict[str, Choice]:
-    """Return the user's choices; one that equals the checkpoint's (or the default) has the checkpoint as its source."""
+    """Return the user's choices. One that equals the checkpoint's (or the default) has the checkpoint as its source."""
     usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
     if "max_length" in given and "max_length" not in usual:
         limit = _limit(checkpoint)
@@ -118,7 +118,7 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
 
 
 def _max_length(checkpoint: Checkpoint) -> Choice:
-    """Return the smaller of the tokenizer's maximum length and the model's positions; one must be known."""
+    """Return the smaller of the tokenizer's maximum length and the model's positions. One must be known."""
     limit = _limit(checkpoint)
     if limit is None:
         raise EncoderError(

@@ -69,7 +69,7 @@ def _contradictions(checkpoint: Checkpoint, preset: Preset) -> list[str]:
 
 
 def _says(field: str, choice: Choice) -> bool:
-    """Return whether a checkpoint records a field; empty prompts, which libraries write, do not count."""
+    """Return whether a checkpoint records a field. Empty prompts, which libraries write, do not count."""
     return choice.recorded and not (field in PROMPTS and not choice.value)
 
 

@@ -155,7 +155,7 @@ def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
 
 @torch.no_grad()
 def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
-    """Train all layers; return test accuracy at the best epoch, mean training accuracy, and the best epoch."""
+    """Train all layers, and return test accuracy at the best epoch, mean training accuracy, and the best epoch."""
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
     optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)
@@ -193,7 +193,7 @@ def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator)
 
 
 def _credits(trial: ProbeTrial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
-    """Return the accuracy of each probe example; under ielab-2025 a tie goes to the lowest slot, as with `argmax`."""
+    """Return the accuracy of each probe example. Under ielab-2025 a tie goes to the lowest slot, as with `argmax`."""
     scores = logits(layers, part)
     if trial.options.first_index_wins:
         return [(s.argmax(dim=1) == right).double().numpy() for s, right in zip(scores, part.rights, strict=True)]

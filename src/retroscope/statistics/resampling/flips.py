@@ -22,7 +22,8 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """Settings of random sign flips: their number and seed; if fewer patterns exist, all are used.
+    """Settings of random sign flips: number and seed of the random patterns of signs. If fewer patterns exist, all are
+    used.
 
     Attributes:
         permutations: number of drawn flips. The smallest p-value is 1 / (permutations + 1).

@@ -177,7 +177,7 @@ def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 def _ends(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Return both ends of the intervals relative to the mean; changing all signs swaps the ends exactly."""
+    """Return both ends of the intervals relative to the mean. Changing all signs swaps the ends exactly."""
     texts = (counted > 0).sum(axis=0)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     share = tail(settings.level, texts)
@@ -195,7 +195,7 @@ def _ends(
 def _resampled_means(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> Float[np.ndarray, "resample cell"]:
-    """Return the mean of each cell in every resample; NaN if a resample has no measured text of the cell."""
+    """Return the mean of each cell in every resample, or NaN if a resample has no measured text of the cell."""
     single = bool((counted == 1).all())
     means = []
     for weights in _weights(len(sums), settings):
@@ -205,7 +205,7 @@ def _resampled_means(
 
 
 def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndarray, "resample query"]]:
-    """Yield how often each resample draws each query; every call gives the same sequence."""
+    """Yield how often each resample draws each query. Every call gives the same sequence."""
     random = np.random.default_rng(settings.seed)
     step = max(1, BLOCK // max(queries, 1))
     for start in range(0, settings.resamples, step):

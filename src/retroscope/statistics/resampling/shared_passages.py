@@ -1,7 +1,8 @@
 """Standard error of a mean over queries that share passages.
 
-Passages are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the
-queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d
+Many texts share passages (a hub among the negatives is a candidate of hundreds of texts). So the queries cannot be
+divided into independent groups. The model is d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum
+over a text's queries of d
 - mean, Z_gp how often the text's queries have passage p, and B = Z Z' without its diagonal, the two variances follow
 from the two moments S'BS and S'S (method of moments for random effects; Searle, Casella, McCulloch, Variance
 Components, 1992, ch. 5; cf. Cameron, Gelbach, Miller 2011, whose two-way estimate is the same sum over pairs that
@@ -40,9 +41,10 @@ class Sharing:
     """How shared passages change the standard error of each cell's mean.
 
     Attributes:
-        ratio: standard error of the mean with shared passages over the one without, at least 1.
-        df: degrees of freedom of the former.
-        df_texts: degrees of freedom of the latter, texts - 1.
+        ratio: standard error of the mean with shared passages, divided by the standard error without shared passages.
+            It is at least 1.
+        df: degrees of freedom of the standard error with shared passages.
+        df_texts: degrees of freedom of the standard error without shared passages, texts - 1.
     """
 
     ratio: Cells
@@ -79,7 +81,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate the effect of shared passages on the standard error of each cell's mean; None if no texts share any."""
+    """Estimate the effect of shared passages on each cell's standard error, or return None if no texts share any."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)

@@ -28,8 +28,8 @@ def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: 
     """Return the probability that at least `agreeing` instruments name the answer if every place is equally likely.
 
     The instruments keep their places, so no assumption is made about their dependence. The result is the share of
-    places that at least `agreeing` instruments name; if the answer is such a place, it is at least 1 / (number of
-    places).
+    places that at least `agreeing` instruments name; if the answer is such a place, this share is at least 1 / (number
+    of places).
     """
     return float(np.mean([list(named).count(place) >= agreeing for place in places]))
 

@@ -66,8 +66,8 @@ def mcnemar(
     """Test 0/1 outcomes by McNemar's exact test of gained against lost queries, without random flips.
 
     Under the null hypothesis, each text's gained - lost has either sign with equal probability. |gained - lost| is
-    compared with its exact distribution. If every text is one query, this is the binomial test of McNemar (1947); with
-    repeated texts it is the exact form of Durkalski et al. (2003). The test is exact at every size, not only below 25
+    compared with its exact distribution. If every text is one query, this is the binomial test of McNemar (1947). With
+    repeated texts, it is the exact form of Durkalski et al. (2003). The test is exact at every size, not only below 25
     discordant queries, because this costs no more. The chi-square form was made for computation by hand.
 
     Raises:

@@ -122,7 +122,7 @@ def _size(path: Path) -> int:
 
 
 def _removed(path: Path) -> bool:
-    """Remove a file or folder and its record; return False if a run holds its lock."""
+    """Remove a file or folder and its record, and return False if a run holds its lock."""
     with ExitStack() as held:
         try:
             for lock in _locks(path):

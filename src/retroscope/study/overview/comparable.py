@@ -120,7 +120,7 @@ def _effects(table: pd.DataFrame, difference: Difference, baseline: str, model: 
 
 
 def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFrame]:
-    """Compare every pair of retrievers in both directions; a model that occurs twice is compared once."""
+    """Compare every pair of retrievers in both directions. A model that occurs twice is compared once."""
     distinct: dict[Any, tuple[NamedStudy, Scores]] = {}
     for member, difference in measured:
         distinct.setdefault(identity(member.model(AFTER)), (member, difference.after))

@@ -106,7 +106,7 @@ def _curves(one: NamedStudy, first: NamedStudy, labels: Mapping[Identity, str]) 
 
 
 def _panel(found: LayerCurves, name: str, one: NamedStudy, first: NamedStudy) -> str:
-    """Return the heading of a panel; it names the study if its settings differ from those of the first study."""
+    """Return the heading of a panel. It names the study if its settings differ from those of the first study."""
     shared = (name, "negatives", "extraction", "protocol")
     mine, theirs = ([member.study.settings.get(key) for key in shared] for member in (one, first))
     return found.title if mine == theirs else f"{found.title} ({one.name}: other settings)"

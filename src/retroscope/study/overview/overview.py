@@ -126,7 +126,7 @@ def answer_sentences(first: Comparable) -> tuple[str, ...]:
 
 
 def _against_next(first: Comparable, best: str, other: str) -> list[str]:
-    """State whether the best retriever is better than the next one; no statement if both are the same model."""
+    """State whether the best retriever is better than the next one, but no statement if both are the same model."""
     rows = first.against(other, first.headline)
     rows = rows[rows["model"] == best]
     if rows.empty:

@@ -142,7 +142,7 @@ class StudyPlan:
         return [*lines, *(time_lines(plan) if times else ())]
 
     def _on(self, step: Step) -> str:
-        """Return the prefix "COLLECTION: " of a step's lines; "" if all steps are on one collection."""
+        """Return the prefix "COLLECTION: " of a step's lines, or "" if all steps are on one collection."""
         several = len(self.collections) > 1 and step.analysis.every_collection
         return f"{step.context.collection.name}: " if several else ""
 
@@ -247,7 +247,7 @@ def measured_analyses(settings: StudySettings) -> list[Analysis]:
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield the steps; an analysis that is refused on the first collection is refused on all others."""
+    """Yield the steps. An analysis that is refused on the first collection is refused on all others."""
     refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
     for step in steps:
         reason = refused[step.analysis.name]

@@ -133,7 +133,7 @@ def _outcome(gate: Gate, one: "Estimate") -> tuple[str, bool]:
 
 
 def _needed(gate: Gate, one: "Estimate") -> str:
-    """Describe how many queries would decide the gate if the estimate stays the same; "" if more would not help."""
+    """Describe how many queries would decide the gate if the estimate stays the same, or "" if more would not help."""
     room = abs(one.value - gate.limit)
     if not gate.is_met_by(one.value) or not room:
         return ""

@@ -61,7 +61,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
 
 
 def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> list[Missing]:
-    """Name the measurements of the first of several trainings alone; "" if there is one training."""
+    """Name the measurements of the first of several trainings alone, or "" if there is one training."""
     if subject.trainings == 1:
         return []
     known = analyses()

@@ -156,7 +156,7 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Yield the sets of neurons to fix for each fraction; all sets have equally many neurons in each layer."""
+    """Yield the sets of neurons to fix for each fraction. All sets have equally many neurons in each layer."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -170,7 +170,7 @@ def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tupl
 def _precision_effect(
     trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: NeuronAblationSettings
 ) -> PrecisionEffect | None:
-    """Measure how the precision changes the harm of the top neurons at the reference fraction; None in float32.
+    """Measure the change of the top neurons' harm at the reference fraction by a lower precision, or None in float32.
 
     On the first group of queries, over one random draw.
 

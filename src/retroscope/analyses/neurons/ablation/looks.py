@@ -110,7 +110,7 @@ class _Looks:
                     self._fill(group, (how, draw, fraction))
 
     def reported(self) -> float | None:
-        """Return the fraction that the report would give now; None if it is already measured on all queries."""
+        """Return the fraction that the report would give now, or None if it is already measured on all queries."""
         rows = self.rows(claim_rows, self.values)
         fraction = reported_fraction(rows.reset_index())
         return None if rows.loc[fraction, "n"] == self.values.sizes[QUERY] else fraction

@@ -74,7 +74,7 @@ def claim_rows(
 
 
 def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[float]":
-    """Combine the p-values of both looks; a row without a second look keeps its first p."""
+    """Combine the p-values of both looks. A row without a second look keeps its first p."""
     second = (table[p] / SPENT[1]).where(table["n"] > first["n"], 1.0)
     return np.minimum(first[p] / SPENT[0], second).clip(upper=1.0)
 
@@ -133,7 +133,7 @@ def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure
 def _paired(
     other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> Difference:
-    """Pair the scores under another set of neurons with those under the top set; their difference is the harm."""
+    """Pair the scores under another set of neurons with those under the top set. Their difference is the harm."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
@@ -183,7 +183,7 @@ def _harmful(test: xr.Dataset) -> float:
 
 
 def _all_of(p: Sequence[float]) -> float:
-    """Return the p of the claim that all null hypotheses are false; 1 if a test is missing."""
+    """Return the p of the claim that all null hypotheses are false, or 1 if a test is missing."""
     return 1.0 if any(math.isnan(some) for some in p) else max(p)
 
 

@@ -55,7 +55,7 @@ def splits(path: Path) -> list[str]:
 
 
 def _is_dpr(file: Path) -> bool:
-    """Return whether a file has DPR's format; False if it has no rows."""
+    """Return whether a file has DPR's format, or False if it has no rows."""
     with suppress(CollectionError):
         return recognises_rows(file, FORMAT)
     return False

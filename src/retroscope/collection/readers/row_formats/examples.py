@@ -179,7 +179,7 @@ class Gathering:
         return fresh
 
     def _add_answers(self, query_id: str, answers: tuple[str, ...]) -> None:
-        """Add the answers of a row to its query; answers of all rows of a query are collected."""
+        """Add the answers of a row to its query. Answers of all rows of a query are collected."""
         place = self.places[query_id]
         query = self.queries[place]
         if not {*answers} <= {*query.answers}:
@@ -216,7 +216,7 @@ class Gathering:
                 yield Candidates(*pair, tuple(negatives))
 
     def choices(self) -> tuple[Candidates, ...]:
-        """Return the probe examples of all rows without changes, none if no row has a negative."""
+        """Return the probe examples of all rows without changes, or nothing if no row has a negative."""
         return tuple(self.rows) if any(row.negatives for row in self.rows) else ()
 
     def notes(self) -> tuple[str, ...]:
