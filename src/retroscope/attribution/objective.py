@@ -2,11 +2,11 @@
 
 The targets:
 
-- `norm`: L2 norm of the embedding before it is made unit length. It asks nothing about retrieval, and behind a
-  LayerNorm it hardly varies. It is what arXiv 2505.07166 attributes.
+- `norm`: L2 norm of the embedding before it is made unit length. This norm does not measure retrieval, and after a
+  LayerNorm it hardly varies. It is the target of arXiv 2505.07166.
 - `score`: similarity of query and relevant passage, s(q, p+).
-- `margin`: s(q, p+) - s(q, p-), p- being the negative that the intact retriever scores highest. It stays the same
-  passage along the path, so that F is smooth.
+- `margin`: s(q, p+) - s(q, p-), p- being the negative that the intact retriever scores highest. The negative p- stays
+  the same passage along the path, so that F is smooth.
 """
 
 from collections.abc import Sequence

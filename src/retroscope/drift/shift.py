@@ -2,8 +2,9 @@
 between random samples of their passages.
 
 Distances (words, embeddings) are taken between the collections (value) and between two halves of one collection (floor:
-the mean of both collections). All samples have one size, so what small samples do to a distance is in both. Levels
-(length, fertility, unknown tokens, neighbours) are numbers of each collection, which are subtracted.
+the mean of both collections). All samples have one size, so the bias of small samples is the same in value and floor.
+Levels (length, fertility, unknown tokens, neighbours) are numbers of each collection, and their difference or ratio is
+reported.
 """
 
 import re

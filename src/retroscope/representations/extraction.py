@@ -1,9 +1,9 @@
 """Compute and store every layer's pooled vector of every text: streaming, resumable, with checksums.
 
 Texts are taken in windows of consecutive texts. Inside a window they are batched by length. A window is one shard of
-the store, written whole and recorded with its checksums, so a run that is stopped goes on with what is missing and ends
-with the same bytes, whoever computes which window. Memory holds two windows, whatever the size of the corpus: one is
-written while the model runs on the next.
+the store, written whole and recorded with its checksums, so a stopped run continues with the missing windows and ends
+with the same bytes, whichever worker computes a window. Memory holds two windows, whatever the size of the corpus: one
+is written while the model runs on the next.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

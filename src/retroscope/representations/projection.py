@@ -1,8 +1,9 @@
 """Project vectors onto the vocabulary by a language-model head, to get the most probable words of a vector.
 
 After Ram et al., "What are you token about?" (ACL 2023, arXiv 2212.10380): the distribution of a vector v over the
-vocabulary is softmax(head(v)), and its top tokens are what it says. Tokens are compared as words: without case, word
-boundaries and continuation marks; those without a letter or digit, and special tokens, say nothing.
+vocabulary is softmax(head(v)), and the vector decodes to its most probable tokens. Tokens are compared as words:
+without case, word boundaries and continuation marks. Special tokens, and tokens without a letter or digit, are left
+out.
 """
 
 from collections.abc import Sequence

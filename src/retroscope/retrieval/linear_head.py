@@ -1,13 +1,14 @@
 """A linear head on frozen vectors, which shows how well a learned linear map of them can retrieve.
 
-The query's vector is mapped towards its relevant passage's, the passages stay where they are:
+The linear head maps the query's vector towards the vectors of its relevant passages. The vectors of passages do not
+change:
 
     A = argmin sum_i |A q_i - p_i|^2 + penalty |A - I|^2,  all vectors of unit length,
 
 ridge regression that shrinks to the identity, so that an infinite penalty leaves the vectors as they are. The ranking
-is that of the bilinear form q A' p, as of any pair of linear heads on the two towers. The form is closed: among
-whitened passages the part of a contrastive loss that pushes passages apart is nearly constant, and the least squares
-reach what a full softmax over all passages reaches (docs/methods/baselines.md), 15 times as fast.
+is that of the bilinear form q A' p, as of any pair of linear heads on the two towers. The solution has a closed form.
+Among whitened passages, the part of a contrastive loss that pushes passages apart is nearly constant. Least squares are
+15 times as fast as a full softmax over all passages, and neither was better in all cases (docs/methods/baselines.md).
 """
 
 from collections.abc import Sequence

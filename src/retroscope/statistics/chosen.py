@@ -1,7 +1,8 @@
 """Select the best of many variants without optimism: selection on some queries, report on others.
 
-The largest of many means is too large: it was chosen for its luck, too. Here every fold of queries is answered by the
-variant with the best mean over all other folds. The mean over all queries is then that of "choose, then measure".
+The largest of many means is biased upwards, because a variant can have the largest mean by luck. Here, the variant for
+the queries of a fold is the one with the best mean over all other folds. The mean over all queries then estimates the
+result of choosing a variant first and measuring it on new queries.
 """
 
 import numpy as np

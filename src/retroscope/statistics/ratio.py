@@ -1,12 +1,12 @@
 """The ratio of two means over the same queries, with Fieller's interval.
 
-Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 0 does not reject. Where the denominator
-is not significant they are no interval, and there is no share.
+Fieller's interval (1954) holds the values r for which a t test does not reject mean(numerator - r denominator) = 0. If
+the denominator is not significant, these values form no interval, and no share is given.
 
-Queries of one text are one observation of that test, and shared passages enlarge its standard error as that of every
-mean (`resampling.shared_passages`): by the widening of numerator - r denominator at the estimate of r. What passages do
-to numerator and denominator in proportion does not make the share less sure. Only what they do beyond that does.
-Whether there is a share is decided by the widening of the denominator.
+Queries of one text are one observation of the t test. Shared passages enlarge its standard error, as for every mean
+(`resampling.shared_passages`). The factor is the widening of numerator - r denominator at the estimate of r. An effect
+of passages that is proportional in numerator and denominator therefore does not widen the interval. The widening of the
+denominator decides whether there is a share.
 """
 
 import math

@@ -1,12 +1,12 @@
 """Shares of variance: which share of the variance of a grid's means each factor explains.
 
 The grid is full and balanced, so the sums of squares of main effects and interactions add up to the total (Fisher
-1925). A share of the total (eta squared) is above 0 for a factor that does nothing: noise alone gives it its degrees of
-freedom times the mean square of noise. Omega squared (Hays 1963) takes that away:
+1925). A share of the total (eta squared) is above 0 even for a factor without any effect, because noise alone adds the
+factor's degrees of freedom times the mean square of noise. Omega squared (Hays 1963) subtracts this amount:
 
     (SS - df MS_noise) / (SS_total + MS_noise)
 
-Noise is what the seed does together with a setting. The seed's own main effect moves all cells alike.
+Noise is the interaction of the seed with the settings. The seed's own main effect moves all cells alike.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Checks of `doctor --data`: which recipe fits a checkpoint best on a collection, and leaks in the data.
 
 Every plausible recipe ranks a small corpus: the relevant passages of at most 200 queries, and others drawn at random.
-The best one is chosen on half of the queries and compared with the given one on the other half, so that the choice
-does not flatter it.
+The best recipe is chosen on half of the queries. It is compared with the given recipe on the other half, so that the
+comparison is not biased by the choice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

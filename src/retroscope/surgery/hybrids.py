@@ -1,8 +1,9 @@
 """Encode texts by hybrids of two models. Layers that several hybrids share are run once.
 
-Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, or at
-the last state that it shares with the hybrid before, so that only what lies above is run. The backbone with the
-retriever's top is the retriever with the backbone's bottom, and is one hybrid.
+For each batch, each model runs once and its states are recorded. The pass of a hybrid begins at the state below its
+first changed block, or at the last state that it shares with the previous hybrid, so that only the layers above are
+run. The backbone with the retriever's top blocks equals the retriever with the backbone's bottom blocks, and is one
+hybrid.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,9 +1,9 @@
 """Mask in-batch negatives that are judged relevant, so that they are not used as negatives.
 
-The other passages of a batch are taken for irrelevant. Where passages are shared between queries, some are judged
-relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. Their
-scores are left out of the softmax (as RocketQA leaves out false negatives, Qu et al. 2021, here by judgments and not by
-a model).
+The loss treats the other passages of a batch as not relevant. If queries share passages, some of these passages are
+judged relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. The
+scores of such passages are left out of the softmax (as RocketQA leaves out false negatives, Qu et al. 2021, here by
+judgments and not by a model).
 """
 
 from collections import defaultdict

@@ -1,7 +1,8 @@
 """Corrupt queries: change one thing to which a retriever should react, after Chen et al. (SIGIR 2024). No torch.
 
 - `swapped`: the rarest word is replaced by another query's, of as many tokens, so that every token keeps its place.
-  Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements over noise, which leaves the data's distribution.
+  Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements instead of noise, because noise is not
+  distributed like the data.
 - `removed`: the rarest word is removed. The axiom: a text without a query term is less relevant.
 - `order`: the words are put into another order, which should change little for a bag of words.
 - `negated`: "not" is put behind the first auxiliary verb, else before the rarest word. English only. The axiom: what

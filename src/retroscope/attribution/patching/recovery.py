@@ -1,10 +1,11 @@
 """Measure how much of a query's margin a patched activation recovers in a run on the corrupted text.
 
 The receiver runs on the corrupted query. One component's activation at some tokens is replaced by that of a run on the
-clean query ("denoising": Zhang and Nanda 2024). The donor of that run is the receiver itself, or the other model
+clean query ("denoising": Zhang and Nanda 2024). The donor of this activation is the receiver itself, or the other model
 (cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811). The other model's activation of the corrupted
-query is put in, too: that is what the exchange of models does by itself, and what its clean activation does beyond it
-is what that activation carries. The passages' vectors stay the receiver's own.
+query is patched, too, and measures the effect of exchanging the model alone. The effect of the other model's clean
+activation minus this effect is the part of the margin that the activation carries. The passages' vectors stay the
+receiver's own.
 """
 
 from collections.abc import Sequence

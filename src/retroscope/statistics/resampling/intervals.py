@@ -1,13 +1,12 @@
 """Bootstrap intervals of means over queries, for thousands of cells at once.
 
-The same resamples serve every cell, so that cells stay comparable and one matrix product does
-the work. The interval is the expanded percentile interval (Hesterberg 2015): the
-plain percentile interval is too short by about sqrt((n-1)/n) z/t, and is taken at wider
-percentiles to make up for it. docs/methods/statistics.md has the measured coverage.
+The same resamples serve every cell, so that cells stay comparable and one matrix product does the work. The interval is
+the expanded percentile interval (Hesterberg 2015). The plain percentile interval is too short by the factor of about
+sqrt((n-1)/n) z/t, so the expanded interval uses wider percentiles. docs/methods/statistics.md has the measured
+coverage.
 
-A bootstrap of values that are all equal has no width, however few they are. Where outcomes of 0 or 1 are all equal the
-exact binomial interval replaces it (`outcome_mean`, `widened_if_constant`). So it does where outcomes differ within
-texts only.
+A bootstrap of equal values has no width, however few values there are. If all outcomes of 0 or 1 are equal, or differ
+within texts only, the exact binomial interval is used instead (`outcome_mean`, `widened_if_constant`).
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Corrections of p-values for multiple tests over a declared family.
 
-Each correction takes the family's p-values, the differences (text, cell) they came from, and by how much each cell's
-standard error is larger than those show (shared passages). It gives p-values to hold against the same level. Holm and
-max-T bound the chance of any false finding, BH the share of false ones among the findings.
+Each correction takes the family's p-values, the differences (text, cell) they came from, and the factor by which shared
+passages enlarge each cell's standard error. It returns p-values to compare with the uncorrected level. Holm and max-T
+bound the chance of any false finding. BH bounds the share of false findings among all findings.
 """
 
 import gc

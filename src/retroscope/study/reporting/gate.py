@@ -1,9 +1,9 @@
 """Gates: conditions on a change that a CI job checks, such as "nDCG@10 >= -0.01".
 
-A gate is on the interval: it holds only if the whole interval of after - before meets it. `>=` asks the lower end, `<=`
-the upper end, so "nDCG@10 >= -0.01" holds if a loss of more than .01 is ruled out (non-inferiority), and noise alone
-rarely passes it. "mean nDCG@10 >= -0.01" asks the estimate, which is as likely to pass as not where nothing changed by
-more than the limit.
+A gate holds only if the whole interval of after - before meets the condition: `>=` is about the lower end, `<=` about
+the upper end. So "nDCG@10 >= -0.01" holds if the interval excludes a loss of more than .01 (non-inferiority), and noise
+alone rarely passes this gate. "mean nDCG@10 >= -0.01" is about the estimate. If the true change equals the limit, such
+a gate holds with probability of about one half.
 """
 
 import math

@@ -4,8 +4,8 @@ Rules, each tested:
 - a difference is significant only when its corrected p is below alpha. Two are equivalent only when the equivalence
   test says so. Anything else is not significant, or has too few queries, never "no difference";
 - controls and self-tests that failed come first, and every conclusion that rests on them is marked;
-- then what answers the questions of the first screen, then the rest in reading order;
-- what a control speaks against is not in the verdict: it is counted, and stands in its own section.
+- then come the statements that answer the questions of the first screen, then the others in reading order;
+- statements that a control puts in doubt are not in the verdict. They are counted, and printed in their own section.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
