@@ -1,7 +1,8 @@
 """Build a BM25 index that is too large for memory, in files that bm25s memory-maps.
 
-The library bm25s holds the tokens of all passages and three numbers a word of each while it makes an index. Here
-passages are counted batch by batch, and their scores are written to files. They are the scores of bm25s, bit by bit.
+While it makes an index, the library bm25s holds in memory the tokens of all passages, and three numbers for each word
+of a passage. Here passages are counted batch by batch, and their scores are written to files. The scores equal those of
+bm25s, bit by bit.
 """
 
 import math

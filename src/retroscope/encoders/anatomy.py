@@ -1,7 +1,7 @@
 """Find the blocks and matrices of a loaded model, and verify them by a forward pass.
 
-Layer 0 is what the first block is given. Layer k is what block k returns (blocks count from 1 as layers do). The last
-layer passes through the final norm where the family has one: `post_norm`.
+Layer 0 is the input of the first block. Layer k is the output of block k (blocks are numbered from 1). The last layer
+passes through the final norm where the family has one: `post_norm`.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Draw a sample of a collection, so that repeated searches need not cover the whole corpus.
 
-Queries are drawn first and whole: every judged passage of a drawn query is in the sample, whatever its grade. The rest
-are the passages that compete for these queries, by the rankings that are given (both intact models' and BM25's).
+Queries are drawn first. Every judged passage of a drawn query is in the sample, whatever its grade. The other passages
+of the sample compete for these queries: they rank high in the given rankings (by both intact models and by BM25).
 """
 
 import heapq

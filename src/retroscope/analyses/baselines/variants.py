@@ -1,8 +1,9 @@
 """Search with variants of the frozen backbone: other poolings, other layers, whitening and a linear head.
 
-"Before" is the backbone as the retriever pools it. It may hold more than that shows: another pooling, another layer,
-an evener embedding space, or a linear map may retrieve better. The best of these, chosen on other queries than it is
-reported on, is what fine-tuning's gain is compared with. BM25 stands beside it: it is in no weights.
+The model "before" is the backbone with the retriever's pooling. With another pooling, another layer, whitened vectors
+or a linear map, the backbone may retrieve better. The gain by fine-tuning is compared with the best of these variants,
+which is chosen and reported on different queries. BM25 is reported beside the variants, because it uses no weights of
+the backbone.
 """
 
 from collections.abc import Sequence

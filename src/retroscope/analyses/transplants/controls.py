@@ -1,8 +1,9 @@
 """Compare transplants with random weight changes of equal size, to test whether the learned values matter.
 
-Every tensor of the part is changed in a random direction, by the norm of what fine-tuning changed there. A part that is
-claimed must do more than that, by queries and by draws. Half of the draws are made first. The rest only of places whose
-answer is open then (`statistics.testing.sequential`). Draws that were not made are NaN.
+Every tensor of the part is changed in a random direction, by the norm of its change by fine-tuning. A part is claimed
+only if its transplant has a larger effect than these random changes, over queries and over draws. Half of the draws are
+made first. The other half is made only for places whose test is still open (`statistics.testing.sequential`). Draws
+that were not made are NaN.
 """
 
 from collections.abc import Mapping, Sequence

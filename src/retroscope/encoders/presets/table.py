@@ -1,7 +1,8 @@
 """Table of presets: known retrievers by name. A row is data. A test loads a tiny model in the layout of each.
 
-Add a row here (of a decoder: to `decoders.py`), and its layout to tests/published_layouts.py. A preset fills what a
-checkpoint does not record. One that contradicts it is an error (`encoders/presets/applying.py`).
+Add a row here (of a decoder: to `decoders.py`), and its layout to tests/published_layouts.py. A preset fills the fields
+that a checkpoint does not record. A preset that contradicts the checkpoint is an error
+(`encoders/presets/applying.py`).
 """
 
 from collections.abc import Mapping

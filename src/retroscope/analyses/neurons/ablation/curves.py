@@ -1,8 +1,8 @@
 """Ablation curves: retrieval with top neurons fixed, compared with as many random and as many large neurons.
 
-After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
-where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
-query. All sets have the layer histogram of the top.
+After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: an attribution is
+confirmed if fixing its top neurons harms retrieval more than fixing random neurons, and than fixing the largest neurons
+(ranked without gradient or query). All sets have as many neurons in each layer as the top set.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
