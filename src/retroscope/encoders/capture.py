@@ -1,8 +1,8 @@
 """Record, replace or rerun the outputs of modules by hooks. No other file has hooks. Every context manager removes its
-own, whatever happens inside.
+own hooks, also after an error.
 
-transformers keeps hooks of its own on the blocks (they fill `hidden_states`) from the first call that asks for them.
-Those that rewrite a value are therefore put in front, so that `hidden_states` shows the rewritten value as well.
+From the first call that asks for `hidden_states`, transformers has hooks of its own on the blocks. Our hooks that
+rewrite a value are therefore registered in front of them, so that `hidden_states` has the rewritten value as well.
 """
 
 from collections.abc import Callable, Iterator, Mapping
