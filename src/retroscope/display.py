@@ -29,7 +29,7 @@ NARROW = 90  # characters of a terminal in which bars would leave no room for na
 
 @contextmanager
 def shown(progress: Shown) -> Iterator[Progress | None]:
-    """Yield the progress callback for the `progress` argument of an API function; None if nothing is shown.
+    """Yield the progress callback for the `progress` argument of an API function, or None if nothing is shown.
 
     Functions that it calls show no progress of their own, unless they get a callback or ask who `listens`.
     """
@@ -45,7 +45,7 @@ def shown(progress: Shown) -> Iterator[Progress | None]:
 
 @contextmanager
 def shown_count(progress: ShownCount, what: str) -> Iterator[Count | None]:
-    """Yield the progress callback for a function with one stage, which is shown as `what`; see `shown`."""
+    """Yield the progress callback for a function with one stage, which is shown as `what` (see `shown`)."""
     if callable(progress):
         with shown(None if listener() else False):
             yield progress
@@ -171,7 +171,7 @@ def _left(pace: Pace) -> str:
 
 
 def _columns(width: int) -> tuple[ProgressColumn, ...]:
-    """Return the columns of a progress bar; narrow terminals show only name, count and remaining time."""
+    """Return the columns of a progress bar. Narrow terminals show only name, count and remaining time."""
     name = TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold"))
     count, left = MofNCompleteColumn(), _LeftColumn()
     if width < NARROW:

@@ -86,7 +86,7 @@ def excerpt(value: object) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Suggest the known names nearest to a misspelt one, else list all of them; case is ignored."""
+    """Suggest the known names nearest to a misspelt name. If no name is near, list all names. Case is ignored."""
     names = sorted(known)
     folded = {name.casefold(): name for name in reversed(names)}
     near = [folded[name] for name in get_close_matches(word.casefold()[:LONGEST_MESSAGE], folded, n=3, cutoff=0.6)]

@@ -13,7 +13,7 @@ def html_table(caption: str, rows: Iterable[Sequence[object]], columns: Sequence
 
     Args:
         caption: printed in bold.
-        rows: cells of each row; the first is its heading.
+        rows: cells of each row. The first is its heading.
         columns: headings of the columns; none: no heading is printed.
     """
     some = list(islice(rows, ROWS + 1))

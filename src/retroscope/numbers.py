@@ -9,7 +9,7 @@ PLURALS = {"y": "ies", "ix": "ices"}
 
 
 def score(value: float) -> str:
-    """Print a score between 0 and 1 with three decimals; what rounds to zero has no sign."""
+    """Print a score between 0 and 1 with three decimals. What rounds to zero has no sign."""
     return MISSING if math.isnan(value) else f"{value:z.3f}"
 
 

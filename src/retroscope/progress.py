@@ -13,7 +13,7 @@ Count = Callable[[int, int], None]
 
 
 def counted(progress: Progress | None, what: str, total: int) -> Callable[[int], None] | None:
-    """Return the progress callback of one stage of known name and size; None if progress is not reported."""
+    """Return the progress callback of one stage of known name and size, or None if progress is not reported."""
     return None if progress is None else (lambda done: progress(what, done, total))
 
 
@@ -21,12 +21,12 @@ _listener: ContextVar[Progress | None] = ContextVar("what a caller shows progres
 
 
 def listener() -> Progress | None:
-    """Return the progress callback that a caller has set, possibly `silence`; None if none was set."""
+    """Return the progress callback that a caller has set, possibly `silence`, or None if none was set."""
     return _listener.get()
 
 
 def listens() -> Progress | None:
-    """Return the progress callback of a caller that shows progress; None if there is none.
+    """Return the progress callback of a caller that shows progress, or None if there is none.
 
     It is for long work in functions that get no callback, such as the reading of files.
     """
@@ -76,7 +76,7 @@ class Pace:
 
     @property
     def rate(self) -> float | None:
-        """Return the items per second; None until enough was measured."""
+        """Return the items per second. None until enough was measured."""
         if self._first is None:
             return None
         counted, since = self._first
@@ -86,7 +86,7 @@ class Pace:
         return items / took if items >= SMALLEST * self.total and took >= SOONEST else None
 
     def left(self, now: float) -> float | None:
-        """Return the remaining seconds at a time; None without a speed."""
+        """Return the remaining seconds at a time, or None without a speed."""
         rate = self.rate
         return None if rate is None else max(0.0, (self.total - self.done) / rate - (now - self._now))
 
@@ -106,21 +106,21 @@ class Stages:
         self._last = time.perf_counter()
 
     def named(self) -> Progress | None:
-        """Return the progress callback for a function that names its own stages; None without progress."""
+        """Return the progress callback for a function that names its own stages, or None without progress."""
         if self.progress is None:
             return None
         report = self.progress
         return lambda what, done, total: report(f"{self.side}: {what}", done, total)
 
     def inside(self, stage: str) -> Count | None:
-        """Return the progress callback for a function that counts within one stage; None without progress."""
+        """Return the progress callback for a function that counts within one stage, or None without progress."""
         if self.progress is None:
             return None
         report = self.progress
         return lambda done, total: report(f"{self.side}: {stage}", done, total)
 
     def of_towers(self) -> Progress | None:
-        """Return the progress callback for an extraction, which names the tower; None without progress."""
+        """Return the progress callback for an extraction, which names the tower, or None without progress."""
         if self.progress is None:
             return None
         report = self.progress

@@ -30,7 +30,7 @@ class Range:
     why: str = ""
 
     def holds(self, value: float) -> bool:
-        """Return whether a number is in the range; NaN never is."""
+        """Return whether a number is in the range. NaN never is."""
         inside = self.low < value < self.high if self.open else self.low <= value <= self.high
         return inside or value in self.special
 

@@ -33,12 +33,12 @@ class Scores:
 
     Attributes:
         name: what was measured, e.g. "retrieval" or "probing".
-        values: float array, first dimension `query` (coordinate: query ids, distinct); every dimension has labels; NaN
+        values: float array, first dimension `query` (coordinate: query ids, distinct). Every dimension has labels. NaN
             marks a query that was not measured under that label. The optional coordinate `text` of the queries has the
             same number for queries of one text.
         recipe: how the numbers were made (JSON-like); stored with them.
         warnings: reasons not to trust them, e.g. a failed self-test; never dropped.
-        passages: query id -> passages that affect its score (relevant ones, candidates); queries that share some are
+        passages: query id -> passages that affect its score (relevant ones, candidates). Queries that share some are
             not independent.
     """
 
@@ -88,7 +88,7 @@ class Scores:
 
     @property
     def texts(self) -> np.ndarray | None:
-        """Return the number of each query's distinct text; None if texts are unknown (all then count as distinct)."""
+        """Return the number of each query's distinct text, or None if unknown (all texts then count as distinct)."""
         return np.asarray(self.values.coords[TEXT].values) if TEXT in self.values.coords else None
 
     def with_texts(self, texts: Mapping[str, int]) -> "Scores":

@@ -38,7 +38,7 @@ class AnalysisSize:
     """One size of an analysis: `--depth` chooses the smallest, default or largest, `--time` the largest that fits.
 
     Attributes:
-        values: settings that differ from the defaults, JSON-like; None leaves the analysis out.
+        values: settings that differ from the defaults, JSON-like. None leaves the analysis out.
         half_width: half-width of the interval of the analysis's main result, as a multiple of that with the defaults.
             It is estimated from the numbers of queries (1 / sqrt(n)), and used only to choose between sizes.
     """
@@ -57,7 +57,7 @@ class TowerWork(TypedDict):
     """Planned encoding of one collection's texts by one tower of one model: numbers of texts and tokens, bytes,
     seconds.
 
-    "seconds" and "bytes" count what is not "stored" yet. "model" is a role, e.g. "after"; "key" names the store.
+    "seconds" and "bytes" count what is not "stored" yet. "model" is a role, e.g. "after". "key" names the store.
     "within" is the role of the model in whose pass it is encoded, or "" if it has its own pass.
     """
 
@@ -81,7 +81,7 @@ class Planned:
     """Plan of one analysis on one collection: its lines, time, and prepared work.
 
     Attributes:
-        lines: the plan in words, one line for each item; `--dry-run` prints them.
+        lines: the plan in words, one line for each item. `--dry-run` prints them.
         seconds: estimated time, without the encoding of texts that is planned for all analyses together.
         document: the plan as JSON-like values.
         encodes: role -> retriever whose texts are encoded for this analysis alone.
@@ -103,11 +103,11 @@ class Instrument:
     imported when something is measured.
 
     Attributes:
-        refusal: (context, settings) -> why this cannot be measured; empty if it can. It encodes nothing. A user's
+        refusal: (context, settings) -> why this cannot be measured, empty if it can. It encodes nothing. A user's
             mistake is raised as an error instead.
         plan: (context, settings) -> the plan of the measurement.
         measure: (context, settings, plan) -> what was measured on `context.collection`.
-        as_measured: (context, model) -> the model under the recipe that it is measured with; None if that is its own
+        as_measured: (context, model) -> the model under the recipe that it is measured with, or None if that is its own
             recipe. A study of this analysis alone describes its models by this recipe.
         inputs: settings -> a hash of the files that they name, so that a stored measurement of other files is not
             reused. None if the settings name no file.
@@ -128,8 +128,8 @@ class Reporter:
 
     Attributes:
         infer: (measurements, reading) -> the result: paired differences with intervals and tests. There is one
-            measurement for each measured collection, the first collection's first; none for an analysis that measures
-            nothing. The result is None if there is nothing to report.
+            measurement for each measured collection, beginning with the first collection. An analysis that measures
+            nothing has no measurements. The result is None if there is nothing to report.
         report: (result, reading) -> its section of the report.
         alone: (measurement, reading) -> its section for a single model, without a comparison.
     """
@@ -151,7 +151,8 @@ class Analysis:
         package: package with its templates `section.html.j2` and `sources.html.j2`.
         settings: function that returns the class of its settings, a frozen dataclass with a default for every field.
         reporter: function that returns its `Reporter`.
-        instrument: function that returns its `Instrument`; None for an analysis that only reads the results of others.
+        instrument: function that returns its `Instrument`, or None for an analysis that only reads the results of
+            others.
         sizes: its sizes, from the smallest to the largest, `STANDARD` among them.
         phase: when it is measured; within a phase, in reading order.
         needs: names of the analyses whose results or sections its reporter reads, if they were measured.

@@ -13,9 +13,9 @@ class Card:
 
     Attributes:
         question: one of `questions.Question`, or one of the analysis's own.
-        answer: a few words; a study has room for 120 words in all.
+        answer: a few words. A study has room for 120 words in all.
         statement: the conclusion that the card shortens: its state and section are the card's.
-        number: the one number of the card; None: that of the statement.
+        number: the one number of the card. If None, that of the statement.
         sentence: the answer of the whole study in one sentence, with ties, if this analysis can give it.
     """
 
@@ -43,7 +43,7 @@ class LayerCurves:
     Attributes:
         title: what the value is, e.g. "nDCG@10 by layer".
         frame: columns layer, side, value, low, high.
-        chance: value of a random choice; None where there is none.
+        chance: value of a random choice, or None where there is none.
     """
 
     title: str

@@ -38,7 +38,7 @@ class Encoded:
     """The vectors of one retriever over one collection, with its self-tests.
 
     Attributes:
-        vectors: vectors of every layer; their warnings name the self-tests that failed.
+        vectors: vectors of every layer. Their warnings name the self-tests that failed.
         self_tests: tower -> its checks.
         seconds: stage -> time it took.
     """
@@ -63,7 +63,7 @@ class Context:
         further: number of collections of the study after the first.
         progress: called with (what, done, total).
         engine: where texts are encoded.
-        to_encode: all retrievers that encode the collection; those that differ only in pooling share one pass.
+        to_encode: all retrievers that encode the collection. Those that differ only in pooling share one pass.
     """
 
     models: Mapping[str, Retriever]
@@ -84,7 +84,7 @@ class Context:
         return len(self.models) > 1
 
     def on(self, collection: Collection, *, first: bool) -> "Context":
-        """Return the context for another collection of the study; results that analyses share stay shared."""
+        """Return the context for another collection of the study. Results that analyses share stay shared."""
         return replace(self, collection=collection, first=first, to_encode=())
 
     def told(self, progress: Progress | None) -> "Context":
@@ -104,7 +104,7 @@ class Context:
         return lambda what, done, total: report(f"{name}: {what}", done, total)
 
     def towers(self, retriever: Retriever) -> Towers:
-        """Return the encoding plans of both towers; texts are tokenised once per recipe."""
+        """Return the encoding plans of both towers. Texts are tokenised once per recipe."""
         return self._once(
             ("towers", *_identity(retriever)),
             lambda: plan_towers(
@@ -121,7 +121,7 @@ class Context:
         """Return the planned work of one tower as JSON-like values: texts, tokens, bytes, seconds, recipe.
 
         Args:
-            within: role of the model in whose pass it is encoded; "" if it has its own pass.
+            within: role of the model in whose pass it is encoded, or "" if it has its own pass.
         """
         inventory, encoder = tower.plan.inventory, tower.plan.encoder
         return {
@@ -160,7 +160,7 @@ class Context:
         """Estimate the seconds of searching the collection once with the vectors of a retriever.
 
         Args:
-            measures: measures that are computed; by default those of the study.
+            measures: measures that are computed, by default those of the study.
         """
         judged, passages = len(self.collection.judged_queries), len(self.collection.passages)
         return search_seconds(
@@ -177,7 +177,7 @@ class Context:
 
         Args:
             retriever: one of the models, or any other.
-            label: name under which progress is shown; by default the retriever's name.
+            label: name under which progress is shown, by default the retriever's name.
 
         Raises:
             EncoderError: if a tower gives different texts one vector.
@@ -185,7 +185,7 @@ class Context:
         return self._once(("encoded", *_identity(retriever)), partial(self._encoded, retriever, label))
 
     def was_encoded(self, retriever: Retriever) -> Encoded | None:
-        """Return the vectors of a retriever if an earlier analysis has requested them; None otherwise."""
+        """Return the vectors of a retriever if an earlier analysis has requested them, or None otherwise."""
         return cast("Encoded | None", self._made.get(("encoded", *_identity(retriever), *self._place)))
 
     def self_tests(self, retriever: Retriever) -> Mapping[str, list[SelfTest]]:
@@ -207,7 +207,7 @@ class Context:
         return Encoded(replace(vectors, warnings=doubts(self_tests)), self_tests, stages.seconds)
 
     def with_random_weights(self, side: str) -> Retriever | None:
-        """Return the random-weight copy of a model; None if the settings leave out that control."""
+        """Return the random-weight copy of a model, or None if the settings leave out that control."""
         if not self.settings.random_weights:
             return None
         one = self.models[side]
@@ -215,7 +215,7 @@ class Context:
         return self._once(key, lambda: with_random_weights(one, seed=0), everywhere=True)
 
     def random_vectors(self, side: str) -> RetrieverRepresentations | None:
-        """Return the vectors of a model's random-weight copy; None if the settings leave out that control."""
+        """Return the vectors of a model's random-weight copy, or None if the settings leave out that control."""
         twin = self.with_random_weights(side)
         if twin is None:
             return None

@@ -33,7 +33,7 @@ def named_retrievers(context: Context) -> dict[str, Retriever]:
 
 
 def encoded_retrievers(context: Context, random_weights: Sequence[str]) -> dict[str, Retriever]:
-    """Map roles to the retrievers whose vectors are computed; identical random-weight copies are kept once."""
+    """Map roles to the retrievers whose vectors are computed. Identical random-weight copies are kept once."""
     models = named_retrievers(context) if context.first else dict(context.models)
     return models | dict(_copies(context, random_weights))
 

@@ -15,7 +15,7 @@ def chosen_margins(
 
     Args:
         negatives: of each query, among which the hardest is chosen.
-        limit: of examples; 0: all.
+        limit: of examples. 0 means all.
         seed: of their draw.
     """
     settings = AttributionSettings(

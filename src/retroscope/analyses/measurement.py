@@ -31,9 +31,9 @@ class Measurement:
         facts: JSON-like: what else the report needs.
         caveats: what a reader must know about these numbers.
         seconds: stage -> time it took.
-        runs: model -> ranking; written as TREC run files, never read again.
-        collection: name of the collection; set by whoever runs the analysis.
-        key: hash of everything that determines it; set by whoever runs the analysis. "" if it is not known.
+        runs: model -> ranking, written as TREC run files, never read again.
+        collection: name of the collection, set by whoever runs the analysis.
+        key: hash of everything that determines it, set by whoever runs the analysis. "" if it is not known.
     """
 
     scores: Mapping[str, Scores] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Measurement:
 
         Args:
             folder: the folder to write.
-            write_run: writes a ranking under a path and a tag; without it rankings are left out.
+            write_run: writes a ranking under a path and a tag. Without it rankings are left out.
 
         Raises:
             SettingsError: if the folder holds files that no study wrote.
@@ -81,7 +81,7 @@ class Measurement:
 
 
 def load_measurement(folder: Path, fix: str = "measure again") -> Measurement:
-    """Read the measurement that `Measurement.save` wrote; rankings are left out.
+    """Read the measurement that `Measurement.save` wrote. Rankings are left out.
 
     Args:
         fix: what a user should do if it is damaged.

@@ -31,18 +31,18 @@ class Section:
         compared: collection -> paired difference over "measure", for an overview of several studies.
         details: conclusions that another analysis, which needs this one, summarises. They are shown in the section of
             this analysis, and in the verdict only if the other analysis reports nothing.
-        unconfirmed: conclusions that a control puts in doubt; shown in its section, counted in the verdict.
-        draw: function that returns the figures of the page and for paper; called only if figures are shown.
+        unconfirmed: conclusions that a control puts in doubt, shown in its section, counted in the verdict.
+        draw: function that returns the figures of the page and for paper, called only if figures are shown.
         tables: name -> table of the page, and of a paper (LaTeX).
         frames: name -> every number (CSV and parquet).
         large: name -> table that is too large for CSV.
-        differences: label -> paired difference; the report prints how it was computed, and its warnings.
+        differences: label -> paired difference. The report prints how it was computed, and its warnings.
         methods: label -> how numbers other than paired differences were computed, JSON-like.
         document: JSON-like values that `summary.json` has under the name of the analysis.
         values: name -> what its template reads, in addition to `figures`, `tables` and `subject`.
         printed: names of the tables that a terminal shows, too.
         head: lines that a terminal shows below the names of models and collections.
-        data: function that returns name -> JSON-like value for the page's scripts; called only if a page is made.
+        data: function that returns name -> JSON-like value for the page's scripts, called only if a page is made.
         files: name of a file beside the report -> JSON-like value, for formats that others read.
         left_out: a few words that name what its settings left out -> the option that adds it.
     """
@@ -89,7 +89,7 @@ class Reading:
     sections: Mapping[str, Section] = field(default_factory=dict)
 
     def result(self, name: str, kind: type[Kind]) -> Kind | None:
-        """Return the result of an analysis, checked to be of the type `kind`; None if the analysis was not measured."""
+        """Return the result of an analysis, checked to be of the type `kind`, or None if it was not measured."""
         needed = self.results.get(name)
         if needed is not None and not isinstance(needed, kind):
             raise TypeError(
@@ -98,6 +98,6 @@ class Reading:
         return needed
 
     def alarms(self, name: str) -> tuple[Statement, ...]:
-        """Return the failed controls of an analysis; results that rely on it are then in doubt."""
+        """Return the failed controls of an analysis. Results that rely on it are then in doubt."""
         section = self.sections.get(name)
         return () if section is None else tuple(s for s in section.statements if s.failed)

@@ -1,10 +1,10 @@
 """Ablate neurons: run an encoder with chosen neurons fixed at one value.
 
-After Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning the neurons that it names. Fixed
-at its mean a neuron says nothing of a text any more, and the rest of the network is given what it knows; zero is the
-other choice, and for a neuron that is never near zero a greater intrusion.
+This follows Vast et al. (ICTIR 2024, arXiv 2406.19309), who check an attribution by pruning its top neurons. A neuron
+that is fixed at its mean carries no information about the text, but its value is usual for the rest of the network. A
+neuron can also be fixed at zero. If its value is never near zero, this changes the network more.
 
-What is fixed, by part:
+The fixed unit depends on the part:
 - `intermediate` and `up`: the hidden unit, i.e. one coordinate of what `ffn_out` reads, after the activation and the
   gate. Both matrices of a gated FFN make the same hidden unit, so neuron i of either is that unit.
 - `output`: one coordinate of what `ffn_out` returns, before anything is added to it.
@@ -33,7 +33,7 @@ FIXED = {"intermediate": HIDDEN, "up": HIDDEN, "output": OUTPUT}  # part -> what
 
 @dataclass(frozen=True, eq=False)
 class NeuronMoments:
-    """Mean and standard deviation of every neuron over the real tokens of some texts; row k - 1 is layer k.
+    """Mean and standard deviation of every neuron over the real tokens of some texts. Row k - 1 is layer k.
 
     Attributes:
         hidden_mean, hidden_sd: moments of the units that `ffn_out` reads.
@@ -112,7 +112,7 @@ def ablated(encoder: Encoder, neurons: NeuronSet, moments: NeuronMoments | None)
 
 
 def _by_module(neurons: NeuronSet) -> Iterator[tuple[str, int, Int[np.ndarray, "fixed"]]]:
-    """Yield the kind of module, the layer and the neurons to fix; `intermediate` and `up` count as one kind."""
+    """Yield the kind of module, the layer and the neurons to fix. `intermediate` and `up` count as one kind."""
     for part in neurons.neurons:
         if part not in FIXED:
             raise unknown_name("part", part, FIXED)

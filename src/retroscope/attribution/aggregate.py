@@ -35,7 +35,7 @@ class Aggregates:
 
     Attributes:
         settings: the settings that name thresholds and quantiles.
-        arrays: name -> sums: "PART/mean" ... [layer, neuron] for each part; `stats` [example, statistic, part, layer],
+        arrays: name -> sums: "PART/mean" ... [layer, neuron] for each part. `stats` [example, statistic, part, layer],
             `value` (F of the intact network) and `noise` have one row for each example.
         half: number of the random half that each example belongs to.
     """
@@ -79,7 +79,7 @@ def begin(
 
 
 def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
-    """Return the aggregates with room for more examples; those added before come first."""
+    """Return the aggregates with room for more examples. Those added before come first."""
     more = begin(sums.settings, {}, sums.arrays["stats"].shape[-1], half).arrays
     for name in PER_EXAMPLE:
         more[name][: len(sums.half)] = sums.arrays[name]
@@ -87,7 +87,7 @@ def grown(sums: Aggregates, half: Int[np.ndarray, "example"]) -> Aggregates:
 
 
 def add(sums: Aggregates, examples: Sequence[int], values: Values, level: Float[Tensor, "example"]) -> None:
-    """Add the attributions of a batch; `level` is a bound on the rounding error of each example's F.
+    """Add the attributions of a batch. `level` is a bound on the rounding error of each example's F.
 
     An example whose F never changes by more than this is noise: its shares and its gap would be magnified rounding
     errors. An example with a value that is not finite (an overflow of half precision) counts nowhere.
@@ -199,7 +199,7 @@ def save_state(path: Path, sums: Aggregates, *, done: int, row_tokens: int) -> N
 
 
 def load_state(path: Path, sums: Aggregates) -> tuple[int, int] | None:
-    """Fill the aggregates from a saved state and return (batches done, row_tokens); None without an intact state."""
+    """Fill the aggregates from a saved state and return (batches done, row_tokens), or None without an intact state."""
     content = read_if_sound(path)
     if content is None:
         return None

@@ -84,12 +84,12 @@ def attribute_neurons(
     """Attribute every neuron of a plan in stages, until halves of the examples agree as required by the settings.
 
     Args:
-        folder: folder with the state of every stage; it is made if it does not exist. After an interruption the same
+        folder: folder with the state of every stage. It is made if it does not exist. After an interruption the same
             plan continues from its last batch and gives the same numbers, to the last bit. Plans with more examples, or
             with a higher agreement, continue from this state, too.
         progress: called with (examples done, examples at most).
         stop_at: the end of a stage at which to stop with any agreement. It is the number of examples of a model that
-            this one is compared with; both must have the same examples.
+            this one is compared with. Both must have the same examples.
 
     Raises:
         AnalysisError: if the memory does not suffice for a single example.
@@ -170,7 +170,7 @@ def _begin(plan: AttributionPlan) -> Aggregates:
 def _fitting(
     plan: AttributionPlan, batch: tuple[int, ...], row_tokens: int
 ) -> tuple[Values, Float[Tensor, "example"], int]:
-    """Attribute one batch, in smaller pieces if memory is short; return values and noise levels.
+    """Attribute one batch, in smaller pieces if memory is short, and return values and noise levels.
 
     What a batch's texts take is their recorded pass, what the rows take is the scaled network.
     """

@@ -31,9 +31,9 @@ class Example:
         id: id of the text or of the query.
         texts: the texts whose network is scaled, without prompt.
         signs: +1, or -1 for a text whose score is subtracted.
-        others: the vector that the vector of each text is compared with; empty for `norm`.
-        negative: id of the passage whose score is subtracted; empty if there is none.
-        positive: id of the relevant passage; empty for `norm`.
+        others: the vector that the vector of each text is compared with, empty for `norm`.
+        negative: id of the passage whose score is subtracted, empty if there is none.
+        positive: id of the relevant passage, empty for `norm`.
     """
 
     id: str
@@ -86,7 +86,7 @@ def with_shared_negatives(
     """Return the queries of a margin, each with one negative that all retrievers use.
 
     Every retriever ranks `settings.negatives` negatives, the highest score first. The chosen negative has the smallest
-    mean rank; of several, it is the one that comes first in the list.
+    mean rank. Of several, it is the one that comes first in the list.
     """
     chosen = _attributed(collection, candidates, settings)
     ranks = [np.zeros(len(c.negatives[: settings.negatives])) for c in chosen]
@@ -162,7 +162,7 @@ def _compared(
 def _example(
     collection: Collection, c: Candidates, hard: str | None, vectors: tuple[Vector, dict[str, Vector]], tower: str
 ) -> Example:
-    """Return the example of one query; `hard` is the negative whose score is subtracted, None for `score`."""
+    """Return the example of one query. `hard` is the negative whose score is subtracted, None for `score`."""
     query, passages = vectors
     if tower == "query":
         other = passages[c.positive] if hard is None else passages[c.positive] - passages[hard]
@@ -175,7 +175,7 @@ def _example(
 def _both_vectors(
     retriever: Retriever, collection: Collection, chosen: Sequence[Candidates], negatives: int
 ) -> tuple[dict[str, Vector], dict[str, Vector]]:
-    """Encode queries, relevant passages and first negatives; return the vectors by id."""
+    """Encode queries, relevant passages and first negatives, and return the vectors by id."""
     wanted = dict.fromkeys(p for c in chosen for p in (c.positive, *c.negatives[:negatives]))
     passages = _vectors(retriever, "passage", {p: collection.passage_text(p) for p in wanted})
     return _vectors(retriever, "query", {c.query_id: collection.queries[c.query_id].text for c in chosen}), passages

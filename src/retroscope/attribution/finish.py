@@ -63,14 +63,14 @@ def finished(
 
 
 def _passages(plan: AttributionPlan) -> dict[str, Any]:
-    """Return the passages that each query was attributed with; empty for `norm`, whose examples are texts."""
+    """Return the passages that each query was attributed with, empty for `norm`, whose examples are texts."""
     run = {"positive": [u.positive for u in plan.examples], "negative": [u.negative for u in plan.examples]}
     named = {"norm": (), "score": ("positive",), "margin": ("positive", "negative")}[plan.settings.target]
     return {name: (QUERY, run[name]) for name in named}
 
 
 def _shared(plan: AttributionPlan) -> dict[str, tuple[str, ...]]:
-    """Map each query id to its attributed passages; empty for `norm`, whose examples are texts."""
+    """Map each query id to its attributed passages, empty for `norm`, whose examples are texts."""
     named = [(example.id, tuple(p for p in (example.positive, example.negative) if p)) for example in plan.examples]
     return {query: passages for query, passages in named if passages}
 
@@ -98,7 +98,7 @@ def _neurons(sums: Aggregates, part: str, layers: list[int]) -> xr.Dataset:
 
 
 def _over(total: Float[np.ndarray, "*shape"], count: int) -> Float[np.ndarray, "*shape"]:
-    """Divide totals by a count; NaN if the count is 0."""
+    """Divide totals by a count. The result is NaN if the count is 0."""
     return total / count if count else np.full_like(total, np.nan)
 
 

@@ -19,7 +19,7 @@ SAID_WITHOUT_MEMORY = ("can't allocate memory", "MPS backend out of memory")  # 
 class Tally:
     """Bytes that graphs keep for the backward pass: the present number and the maximum.
 
-    Tensors that share their memory count once; weights do not count.
+    Tensors that share their memory count once. Weights do not count.
     """
 
     live: int = 0
@@ -69,7 +69,7 @@ def graph_memory(model: torch.nn.Module) -> Iterator[Tally]:
 
 
 def distinct_bytes(tensors: Iterable[Tensor]) -> int:
-    """Sum the bytes of these tensors; tensors that share memory count once."""
+    """Sum the bytes of these tensors. Tensors that share memory count once."""
     return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
 
 

@@ -1,12 +1,12 @@
-"""Objective: the scalar F of an embedding; its change along a path is attributed to the neurons.
+"""Objective: the scalar F of an embedding. Its change along a path is attributed to the neurons.
 
 The targets:
 
-- `norm`: L2 norm of the embedding before it is made unit length. It asks nothing about retrieval, and behind a
-  LayerNorm it hardly varies; it is what arXiv 2505.07166 attributes.
+- `norm`: L2 norm of the embedding before it is made unit length. This norm does not measure retrieval, and after a
+  LayerNorm it hardly varies. It is the target of arXiv 2505.07166.
 - `score`: similarity of query and relevant passage, s(q, p+).
-- `margin`: s(q, p+) - s(q, p-), p- being the negative that the intact retriever scores highest. It stays the same
-  passage along the path, so that F is smooth.
+- `margin`: s(q, p+) - s(q, p-), p- being the negative that the intact retriever scores highest. The negative p- stays
+  the same passage along the path, so that F is smooth.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ from retroscope.encoders.final_modules import Normalize
 class Objective:
     """The scalar F of each example of one batch.
 
-    An example is a text (`norm`) or a query (`score`, `margin`); each has one row in the result. On the passage tower,
+    An example is a text (`norm`) or a query (`score`, `margin`). Each has one row in the result. On the passage tower,
     the margin of a query has two texts.
 
     Attributes:
-        other: for `score` and `margin`, the vector that each text's own vector is compared with; None for `norm`. It
+        other: for `score` and `margin`, the vector that each text's own vector is compared with, or None for `norm`. It
             has unit length if the similarity is cosine, and is a difference of two vectors for the margin of a query.
         sign: +1, or -1 for a text whose score is subtracted.
-        example: index in the batch of the example that each text belongs to; examples are numbered 0.. in order.
+        example: index in the batch of the example that each text belongs to. Examples are numbered 0.. in order.
         cosine: whether the vector of the text is scaled to unit length, too.
     """
 
@@ -50,7 +50,7 @@ class Objective:
     def of_texts(
         self, encoder: Encoder, pooled: Float[Tensor, "row dim"], texts: Int[Tensor, "row"]
     ) -> Float[Tensor, "row"]:
-        """Return the contribution of each row to F of its example, from pooled vectors; `texts` maps rows to texts."""
+        """Return the contribution of each row to F of its example, from pooled vectors. `texts` maps rows to texts."""
         if self.other is None:
             length: Tensor = unnormalised(encoder, pooled).norm(dim=-1)
             return length
@@ -85,7 +85,7 @@ def norms(texts: Sequence[object], device: torch.device) -> Objective:
 
 
 def unnormalised(encoder: Encoder, pooled: Float[Tensor, "row dim"]) -> Float[Tensor, "row out"]:
-    """Return the final vector before normalisation; a normalised vector always has norm 1."""
+    """Return the final vector before normalisation. A normalised vector always has norm 1."""
     recipe, vector = encoder.recipe, pooled
     if recipe.pooling == "pooler":
         vector = encoder.backbone.pooler(vector[:, None].to(encoder.backbone.dtype)).float()

@@ -1,14 +1,14 @@
-"""Compare the top neurons of two retrievers; the ceiling is the overlap between halves of one retriever's examples.
+"""Compare the top neurons of two retrievers. The ceiling is the overlap between halves of one retriever's examples.
 
-A retriever does not agree with itself perfectly either: attributed over other texts, its neurons come out in another
-order. The attribution of random halves of the examples says by how much, and is the ceiling of any overlap. Halves are
-noisier than wholes, so `between` is also measured between halves, and only between halves that share no example: half
-0 of the one against half 1 of the other, and the reverse. Halves that do share their examples err alike, and would
-make two retrievers agree better than each does with itself. So `between` against `before_halves` and
-`after_halves` compares like with like: two retrievers that are the same have exactly their ceiling. `whole` is the
-overlap of the means over all examples, higher than `between` and without a ceiling of its own.
+The top neurons of one retriever differ between two samples of examples. The overlap between random halves of the
+examples of one retriever is therefore the ceiling of any overlap. Halves are noisier than all examples, so `between`
+also compares halves of the two retrievers. These halves share no example: half 0 of the first retriever is compared
+with half 1 of the second, and the reverse. Halves with the same examples have correlated errors, and two retrievers
+would then agree better than one retriever with itself. For two equal retrievers, `between` equals the ceiling
+(`before_halves`, `after_halves`). `whole` is the overlap of the means over all examples. It is higher than `between`
+and has no ceiling.
 
-There is one split into halves, and its own luck is in the ceiling.
+The examples are split into halves only once, so chance in this split affects the ceiling.
 """
 
 from collections.abc import Iterator
@@ -107,7 +107,7 @@ def jaccard(one: NeuronValues, two: NeuronValues, k: int) -> float:
 
 
 def rank_correlation(one: NeuronValues, two: NeuronValues) -> float:
-    """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties; NaN if one side is constant."""
+    """Compute Spearman's correlation (Spearman 1904), with mean ranks for ties, or NaN if one side is constant."""
     if not (np.isfinite(one).all() and np.isfinite(two).all() and np.ptp(one) > 0 and np.ptp(two) > 0):
         return float("nan")
     return float(stats.spearmanr(one, two).statistic)

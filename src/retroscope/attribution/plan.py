@@ -30,14 +30,14 @@ class AttributionPlan:
     """Plan of an attribution: its examples in batches, and its size.
 
     Attributes:
-        batches: the examples of each batch; every batch lies within one stage.
+        batches: the examples of each batch. Every batch lies within one stage.
         tokens: the token ids of each example's texts.
         row_tokens: number of padded tokens of the scaled network that run at once.
         bytes_per_token: bytes that a padded token takes, measured on the longest text.
         record_bytes: bytes that the recorded pass of the largest batch takes, measured on the longest text, too.
         padding_pooled: whether the pooling reads padding, as published.
         collection: its name.
-        stages: numbers of examples after which the attribution may stop (see `stability`); the last is all.
+        stages: numbers of examples after which the attribution may stop (see `stability`). The last is all.
     """
 
     encoder: Encoder

@@ -29,8 +29,8 @@ def published_encoder(encoder: Encoder, tower: str | None = None) -> Encoder:
     alone; DPR's projection is part of its backbone.
 
     Args:
-        tower: "query" or "passage"; by default "query" for an encoder whose recipe already begins texts with
-            "query: ", as `load_encoder(..., tower="query")` makes it under this protocol, else "passage".
+        tower: "query" or "passage", by default "query" for an encoder whose recipe already begins texts with "query: ",
+            as `load_encoder(..., tower="query")` makes it under this protocol, else "passage".
 
     Raises:
         SettingsError: if there is no such tower.

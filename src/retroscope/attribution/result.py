@@ -47,7 +47,7 @@ class AttributionCounts(TypedDict):
 class AttributionRecipe(TypedDict, total=False):
     """Protocol of an attribution as JSON-like values: model, texts, settings, and numerical error.
 
-    "row_tokens" padded tokens run at once. The keys "f_..." are about the attributed scalar; "gap_..." and
+    "row_tokens" padded tokens run at once. The keys "f_..." are about the attributed scalar. "gap_..." and
     "completeness" are about the error of its integral (None for a method without completeness). The result of
     `attribute_neurons` has every key except "negative", which says how a study shared the negatives of two models.
     """
@@ -89,17 +89,17 @@ class NeuronAttribution:
     """Attribution of every neuron of one retriever's tower.
 
     Attributes:
-        scores: array with the dimensions (query, statistic, part, layer); layer 1..L is the output of the site's block.
+        scores: array with the dimensions (query, statistic, part, layer). Layer 1..L is the output of the site's block.
             With the target `norm`, a `query` is a text. Gaps, shares and concentration are NaN for examples that are
             noise; for examples with values that are not finite, everything is NaN. The coordinate `positive` (targets
             `score` and `margin`) names the relevant passage that each query was attributed with, `negative` (`margin`)
-            its hardest negative; `Scores.passages` has both.
+            its hardest negative. `Scores.passages` has both.
         neurons: part -> data set over (layer, neuron):
             `mean` magnitude, `signed` mean, `share` (mean of magnitude / the example's largest over all sites),
             `count` over `threshold` (examples in which the share is at least that; integer),
             `share_quantile` over `quantile`, and `half_signed`, `half_share`: means of the signed value and of the
             share over `half` (0, 1: two random halves of the examples).
-        examples: number of attributed examples; `noise` of them were not normalised and do not count in shares.
+        examples: number of attributed examples. `noise` of them were not normalised and do not count in shares.
         recipe: how the attribution was computed.
         warnings: reasons not to trust it.
         noise_warned: whether a warning says how many examples are noise.

@@ -114,8 +114,8 @@ def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> Neuron
 
     Ways to choose (`how`):
 
-    - `top`: the largest values; ties are ordered by part, layer and number. By "signed" these neurons raise F most;
-      neurons that lower F most, whose ablation should help, are not included.
+    - `top`: the largest values. Ties are ordered by part, layer and number. By "signed" these neurons raise F most.
+      Neurons that lower F most, whose ablation should help, are not included.
     - `bottom`: as many of every part and layer as `top` has, with the smallest |value|.
     - `random`: as many of every part and layer as `top` has, drawn from all neurons of the layer, top ones included:
       the null hypothesis is that the ranking within a layer carries no information. The sets of one seed grow with the

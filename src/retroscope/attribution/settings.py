@@ -32,24 +32,24 @@ class AttributionSettings:
     Attributes:
         method: a name in `METHOD_NAMES`.
         target: the scalar that is attributed: "norm", "score" or "margin".
-        tower: tower whose network is scaled; the vectors of the other tower stay as they are. "both" attributes one
-            tower after the other in a comparison. None: the query tower in a comparison, since queries are short and
+        tower: tower whose network is scaled. The vectors of the other tower stay as they are. "both" attributes one
+            tower after the other in a comparison. If None, the query tower in a comparison, since queries are short and
             its ablation encodes no passage again (both towers under the published protocol); the passage tower for a
             single retriever.
-        quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`; None: that of the method in
-            `RULES`.
+        quadrature: `ielab-20`, `trapezoid:n`, `midpoint:n`, `gauss:n` or `auto:TOL[:MOST]`. If None, that of the method
+            in `RULES`.
         parts: FFN matrices whose output units are the neurons: "intermediate", "output", and "up" in a gated FFN.
         thresholds: a neuron is active in an example if its magnitude is at least this share of the largest magnitude in
             that example.
         quantiles: quantiles of the neurons' shares over examples.
-        negatives: number of hard negatives; `margin` uses the hardest of them.
-        limit: the largest number of examples, drawn with `seed`; 0 takes all.
+        negatives: number of hard negatives. `margin` uses the hardest of them.
+        limit: the largest number of examples, drawn with `seed`. 0 takes all.
         agreement: no more examples are attributed once the top neurons of two halves of the examples agree this well
-            (mean Jaccard index, see `attribution.stability`); None always attributes up to the limit.
+            (mean Jaccard index, see `attribution.stability`). None always attributes up to the limit.
         seed: seed of the draw of examples and of the halves whose overlap is measured.
-        batch_size: number of texts in a batch, in the order given and padded to the longest, as published; None makes
+        batch_size: number of texts in a batch, in the order given and padded to the longest, as published. None makes
             batches of similar length, in which at most a tenth of the tokens is padding.
-        memory: bytes of memory that the passes of the scaled network may use; None: a quarter of the free memory.
+        memory: bytes of memory that the passes of the scaled network may use. If None, a quarter of the free memory.
         precision: precision of these passes, a name in `encoders.precision.PRECISION_NAMES`.
     """
 
@@ -81,7 +81,7 @@ class AttributionSettings:
 
     @property
     def towers(self) -> tuple[str, ...]:
-        """Return the towers that a comparison attributes; the first is the main tower."""
+        """Return the towers that a comparison attributes. The first is the main tower."""
         return BOTH_TOWERS if self.tower == BOTH else (self.tower or "query",)
 
     @property

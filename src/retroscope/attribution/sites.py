@@ -2,7 +2,7 @@
 
 Parts, by what they are in an FFN and not by what a family calls them:
 - `intermediate`: the matrix that passes the activation (BERT's intermediate.dense, LLaMA's gate_proj);
-- `up`: the other matrix of a gated FFN (LLaMA's up_proj); families without a gate have none;
+- `up`: the other matrix of a gated FFN (LLaMA's up_proj). Families without a gate have none;
 - `output`: the matrix that narrows again (BERT's output.dense, LLaMA's down_proj).
 """
 
@@ -26,7 +26,7 @@ class Site:
         part: a name in `PARTS`.
         role: its name in `Layout` ("ffn_in", "ffn_gate", "ffn_out").
         path: path of the module, from the backbone.
-        half: 0 or 1 if the module holds two matrices and this is its first or second half; else None.
+        half: 0 or 1 if the module holds two matrices and this is its first or second half, or else None.
     """
 
     layer: int

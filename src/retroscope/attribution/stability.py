@@ -1,7 +1,7 @@
 """Stop an attribution once random halves of its examples agree on the top neurons.
 
 Examples are attributed in a random order, stage by stage. After each stage the top sets of two halves are compared, the
-halves being every other example; the attribution stops where they agree as far as was asked for. It depends on data and
+halves being every other example. The attribution stops where they agree as far as was asked for. It depends on data and
 settings only, and a longer attribution begins with the examples of a shorter one.
 """
 
@@ -40,7 +40,8 @@ def stage_ends(examples: int) -> list[int]:
 
 
 def agreement(halves: Float[np.ndarray, "half *neuron"]) -> float:
-    """Return the Jaccard index of both halves' top sets, averaged over the sizes `STABLE_AT`; NaN if one is undefined.
+    """Return the Jaccard index of both halves' top sets, averaged over the sizes `STABLE_AT`, or NaN if one is
+    undefined.
 
     Args:
         halves: sums or means of the neurons' shares.

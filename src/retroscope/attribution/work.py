@@ -48,7 +48,7 @@ def attribution_size(encoder: Encoder, settings: AttributionSettings, available:
 
 
 def _passes(encoder: Encoder, settings: AttributionSettings) -> float:
-    """Count the full passes of the network for one text; a backward pass counts as one."""
+    """Count the full passes of the network for one text. A backward pass counts as one."""
     rule = quadrature(settings.rule)
     nodes = FIRST_GAUSS * REFINED if rule.tolerance is not None else len(rule.rules[0].nodes)
     if settings.method == "activation_x_gradient":

@@ -1,4 +1,4 @@
-"""Declare options whose help ends with their default; the default is read from a settings class or given by hand.
+"""Declare options whose help ends with their default. The default is read from a settings class or given by hand.
 
 The modules `encoders.settings`, `inputs.settings` and `study.training.grid_settings` import torch. Those of
 `attribution.settings`, `probing.settings`, `analyses.neurons.settings`, `analyses.transplants.settings` and
@@ -50,7 +50,7 @@ def written(setting: str, default: str) -> str:
 
 
 def any_of(names: Collection[str], besides: str = "") -> str:
-    """Join names for a help text, as "cosine or dot"; the name `besides` is left out."""
+    """Join names for a help text, as "cosine or dot". The name `besides` is left out."""
     *first, last = (name for name in names if name != besides)
     return f"{', '.join(first)} or {last}"
 

@@ -28,10 +28,10 @@ REPEATED = 1.0  # seconds in which a further signal says the same: `timeout` sen
 
 @dataclass
 class Stop:
-    """The signal that stopped a run, and its time; empty if there was none.
+    """The signal that stopped a run, and its time, empty if there was none.
 
     Attributes:
-        number: number of the first signal; 0 if none came.
+        number: number of the first signal, or 0 if none came.
         at: time of the last signal.
     """
 

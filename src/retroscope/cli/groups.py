@@ -58,7 +58,7 @@ def _annotations(run: CommandFunction) -> dict[str, Any]:
 
 
 def _options(run: CommandFunction, kinds: Mapping[str, Any], groups: Mapping[str, Any]) -> Iterator[Parameter]:
-    """Yield every option of a command; a group is replaced by its options."""
+    """Yield every option of a command. A group is replaced by its options."""
     defaults = {name: parameter.default for name, parameter in signature(run).parameters.items()}
     for name, kind in kinds.items():
         if name in groups:

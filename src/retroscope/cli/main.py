@@ -1,6 +1,6 @@
 """The command line: one subcommand per file in `commands/`, named like the functions of the API.
 
-Nothing here imports torch; a command imports what it needs when it runs.
+Nothing here imports torch. A command imports what it needs when it runs.
 """
 
 import sys
@@ -86,7 +86,7 @@ def _program(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake or a full disk ends with status 2 and a message, not a traceback."""
+    """Run the command line. A user's mistake or a full disk ends with status 2 and a message, not a traceback."""
     with stopping() as stop:
         try:
             make_app()(prog_name="retroscope")
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def _known(error: BaseException) -> RetroscopeError | None:
-    """Return the error to print if a user can correct the mistake; None for any other error."""
+    """Return the error to print if a user can correct the mistake, or None for any other error."""
     refused = refused_by_system(error)
     return error if isinstance(error, RetroscopeError) and not is_full(error) else refused
 

@@ -1,4 +1,4 @@
-"""Parse the command line and format its help; refuse mistakes that typer would accept silently."""
+"""Parse the command line and format its help, and refuse mistakes that typer would accept silently."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -110,7 +110,7 @@ def _all_of(words: Sequence[str]) -> str:
 def _unknown(
     command: TyperCommand | TyperGroup, ctx: Any, values: dict[str, Any], rest: list[str], args: Sequence[str]
 ) -> list[str]:
-    """Return the arguments that look like options but belong to none; after `--` nothing is an option."""
+    """Return the arguments that look like options but belong to none. After `--` nothing is an option."""
     words = list(args)
     if isinstance(command, TyperGroup):
         left = rest[:1]  # what follows is the command's

@@ -17,7 +17,7 @@ def resolve(
     unless_given: Mapping[str, object] | None = None,
     left_out: Sequence[str] = (),
 ) -> StudySettings:
-    """Return the settings of a study; settings that were not given have the protocol's defaults.
+    """Return the settings of a study. Settings that were not given have the protocol's defaults.
 
     The arguments are those of `resolved`.
     """
@@ -36,10 +36,10 @@ def resolved(
     """Return the given values without checks: those of the file, overridden by the options, then by `--set`.
 
     Args:
-        given: dotted setting -> value of its option; None if the option was not given.
+        given: dotted setting -> value of its option, or None if the option was not given.
         settings_file: YAML file.
         assignments: assignments of `--set`.
-        unless_given: dotted setting -> the command's own default, below the file; None leaves an analysis out.
+        unless_given: dotted setting -> the command's own default, below the file. None leaves an analysis out.
         left_out: analyses, or parts of one ("neurons.ablation"), that are left out even if they are given otherwise.
     """
     values: dict[str, Any] = {}

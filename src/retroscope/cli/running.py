@@ -22,10 +22,10 @@ class Outcome(Protocol):
         """Return whether the run is finished."""
 
     def news(self) -> str:
-        """Return one sentence about what was measured since the last outcome; "" if there is none."""
+        """Return one sentence about what was measured since the last outcome, or "" if there is none."""
 
     def write(self, folder: Path) -> Path | None:
-        """Write everything into a folder; return the path of the report, if there is one."""
+        """Write everything into a folder, and return the path of the report, if there is one."""
 
     def document(self) -> Document:
         """Return what `--json` prints."""
@@ -47,7 +47,7 @@ class Plan(Protocol):
         """Return what `--dry-run --json` prints."""
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Run the plan; yield an outcome after every part, and a complete one at the end."""
+        """Run the plan, and yield an outcome after every part, and a complete one at the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class Destination:
     """The folders to which a run writes, and what it may replace there.
 
     Attributes:
-        out: folder of the results; None: they are only printed.
+        out: folder of the results. If None, they are only printed.
         cache: folder of the vector stores, if any are made.
         replaced: folders below `out` that are replaced as a whole.
         owner: file name of the document that identifies our report in `out`; empty: `out` is not checked for a report.
@@ -92,12 +92,12 @@ class Destination:
 def carry_out(
     prepare: Callable[[Progress], Plan], place: Destination, *, dry_run: bool, as_json: bool
 ) -> Outcome | None:
-    """Make the plan, then print it (`dry_run`) or run it; write, print and return its outcome.
+    """Make the plan, then print it (`dry_run`) or run it. Write, print and return its outcome.
 
     After every part the results so far are written, so that a stopped run leaves a smaller study.
 
     Args:
-        prepare: loads everything and returns the plan, reporting to a callback; it is called after the folders are
+        prepare: loads everything and returns the plan, reporting to a callback. It is called after the folders are
             checked.
         as_json: print a document instead of text.
     """

@@ -48,12 +48,12 @@ def carry_out_study(
     """Resolve the settings of a study, check that its folder may be replaced, run it, and return its outcome.
 
     Args:
-        values: dotted name of a setting -> value of its option; None if it was not given. "before" is given for a study
-            of a pair, not for a study of one model.
+        values: dotted name of a setting -> value of its option, or None if it was not given. "before" is given for a
+            study of a pair, not for a study of one model.
         left_out: an analysis, or a part of one, that is not measured -> the option that leaves it out, or "".
         asked: analyses that the command is for; if one cannot be measured, that is an error.
-        size: how large the study is; None: the defaults.
-        gates: conditions on the result; one that names something that is not measured is refused before the run.
+        size: how large the study is. If None, the defaults.
+        gates: conditions on the result. One that names something that is not measured is refused before the run.
 
     Raises:
         SettingsError: for a setting of an analysis that is left out, or a gate on something that is not measured.

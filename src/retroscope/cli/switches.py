@@ -16,7 +16,7 @@ NULLS = ("", "~", "null", "Null", "NULL")  # of YAML
 
 @dataclass(frozen=True)
 class Switches:
-    """Options that leave analyses out or ask for them; `switches` adds one field for each analysis."""
+    """Options that leave analyses out or ask for them. `switches` adds one field for each analysis."""
 
     HEADING: ClassVar[str] = "Analyses"
 
@@ -57,9 +57,9 @@ def refuse_without_effect(
     """Refuse a setting of an analysis (or of a part of one) that the command leaves out.
 
     Args:
-        values: dotted name of a setting -> value of its option; None where it was not given.
+        values: dotted name of a setting -> value of its option, or None where it was not given.
         assignments: assignments of `--set`.
-        left_out: an analysis, or a part of one -> the option that leaves it out; "" if the command itself leaves it
+        left_out: an analysis, or a part of one -> the option that leaves it out, or "" if the command itself leaves it
             out.
 
     Raises:

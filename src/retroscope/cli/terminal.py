@@ -39,7 +39,7 @@ def _print(text: str) -> None:
     """Write text to standard output, and raise an error at once if that fails.
 
     Raises:
-        SettingsError: if it is closed, or full; not for a reader that has seen enough.
+        SettingsError: if it is closed, or full. Not for a reader that has seen enough.
     """
     if sys.stdout is None:
         raise SettingsError(
@@ -67,7 +67,7 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
     Partial files that killed runs left in the folders are removed.
 
     Args:
-        cache: a folder that other runs also write to; a read-only one is allowed, because it may hold everything
+        cache: a folder that other runs also write to. A read-only one is allowed, because it may hold everything
             needed.
         locked: whether other runs are prevented from writing to the folders meanwhile.
     """
@@ -93,7 +93,7 @@ def claimed(*folders: Path, cache: Path | None = None, locked: bool = True) -> I
 
 
 def _is_open(cache: Path) -> bool:
-    """Return whether a cache can be written to; a filled cache may be read-only, which is reported."""
+    """Return whether a cache can be written to. A filled cache may be read-only, which is reported."""
     try:
         prove_writable(cache)
     except SettingsError as error:

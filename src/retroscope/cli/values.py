@@ -12,12 +12,12 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def comma_separated(text: str | None) -> list[str] | None:
-    """Return the parts of a comma-separated option; None where it was not given."""
+    """Return the parts of a comma-separated option, or None where it was not given."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
 def numbers(text: str | None, option: str) -> list[int] | None:
-    """Return the whole numbers of a comma-separated option; None where it was not given.
+    """Return the whole numbers of a comma-separated option, or None where it was not given.
 
     Raises:
         SettingsError: for anything else.
@@ -53,7 +53,7 @@ def stored_layers(text: str | None, option: str = "--store-layers") -> list[int]
 
 
 def shares(text: str | None, option: str) -> list[float] | None:
-    """Return the shares of a comma-separated option; None where it was not given.
+    """Return the shares of a comma-separated option, or None where it was not given.
 
     Raises:
         SettingsError: for anything but numbers.
@@ -68,7 +68,7 @@ def shares(text: str | None, option: str) -> list[float] | None:
 
 
 def in_bytes(text: str | None, option: str = "--memory") -> int | None:
-    """Return the bytes that a size like 4GiB, 500MB or 2e9 names; None where it was not given.
+    """Return the bytes that a size like 4GiB, 500MB or 2e9 names, or None where it was not given.
 
     Raises:
         SettingsError: for a text that names no size.
@@ -88,7 +88,8 @@ def in_bytes(text: str | None, option: str = "--memory") -> int | None:
 
 
 def duration(text: str | None, option: str = "--time") -> float | None:
-    """Return the seconds that a duration like 90s, 10m or 1.5h names, infinity for "all"; None where it was not given.
+    """Return the seconds that a duration like 90s, 10m or 1.5h names, infinity for "all", or None where it was not
+    given.
 
     Raises:
         SettingsError: for a text that names no duration.
@@ -103,7 +104,7 @@ def duration(text: str | None, option: str = "--time") -> float | None:
 
 
 def measures(text: str | None) -> list[str] | None:
-    """Return the measures of a comma-separated option, after checking that each can be computed; None if not given.
+    """Return the measures of a comma-separated option, after checking that each can be computed, or None if not given.
 
     Raises:
         SettingsError: for a measure that does not exist.

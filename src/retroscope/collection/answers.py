@@ -2,9 +2,9 @@
 
 Source: Karpukhin et al. 2020.
 
-Text and answers are normalised (Unicode NFD), split into tokens and lower-cased; a passage holds
-an answer when the answer's tokens stand in it, one after another. A token is a run of letters,
-numbers and combining marks, or any one other character that is neither space nor control.
+Text and answers are normalised (Unicode NFD), split into tokens and lower-cased. A passage holds an answer when the
+answer's tokens stand in it, one after another. A token is a run of letters, numbers and combining marks, or any one
+other character that is neither space nor control.
 """
 
 import re
@@ -15,7 +15,7 @@ from functools import cache
 
 
 def answer_strings(answers: Iterable[str]) -> tuple[str, ...]:
-    """Return the `token_string` of every answer that has a token; a text contains an answer if its string does."""
+    """Return the `token_string` of every answer that has a token. A text contains an answer if its string does."""
     return tuple(string for answer in answers if (string := token_string(answer)).strip())
 
 

@@ -87,7 +87,7 @@ def _index_on_disk(index: Any, passages: Iterable[list[int]]) -> None:
 
 
 def best_rows(scores: Float[np.ndarray, "n"], place: Int[np.ndarray, "n"], depth: int) -> Int[np.ndarray, "k"]:
-    """Return the rows of the `depth` highest scores above 0, best first; ties are ordered by `place`."""
+    """Return the rows of the `depth` highest scores above 0, best first. Ties are ordered by `place`."""
     rows = np.flatnonzero(scores > 0)
     if len(rows) > depth:
         worst = np.partition(scores[rows], len(rows) - depth)[len(rows) - depth]

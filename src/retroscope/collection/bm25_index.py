@@ -1,7 +1,8 @@
 """Build a BM25 index that is too large for memory, in files that bm25s memory-maps.
 
-The library bm25s holds the tokens of all passages and three numbers a word of each while it makes an index. Here
-passages are counted batch by batch, and their scores are written to files; they are the scores of bm25s, bit by bit.
+While it makes an index, the library bm25s holds in memory the tokens of all passages, and three numbers for each word
+of a passage. Here passages are counted batch by batch, and their scores are written to files. The scores equal those of
+bm25s, bit by bit.
 """
 
 import math
@@ -62,7 +63,7 @@ def write_index(passages: Iterable[list[int]], folder: Path, *, k1: float, b: fl
 def _written_counts(
     passages: Iterable[list[int]], folder: Path
 ) -> tuple[list[Path], Int[np.ndarray, "passage"], Int[np.ndarray, "word"]]:
-    """Count the words of all passages; return the count files, passage lengths and document frequencies."""
+    """Count the words of all passages, and return the count files, passage lengths and document frequencies."""
     files: list[Path] = []
     lengths: list[Int[np.ndarray, "passage"]] = []
     frequency = np.zeros(0, dtype=np.int64)
@@ -100,7 +101,7 @@ def _new_file(folder: Path, name: str, size: int) -> np.ndarray:
 
 
 def _rarity(frequency: Int[np.ndarray, "word"], passages: int) -> Float[np.ndarray, "word"]:
-    """Return the inverse document frequency of every word; 0 for a word that occurs in no passage."""
+    """Return the inverse document frequency of every word, or 0 for a word that occurs in no passage."""
     values = [math.log(1 + (passages - n + 0.5) / (n + 0.5)) if n else 0.0 for n in frequency.tolist()]
     return np.array(values, dtype=np.float32)
 

@@ -1,4 +1,4 @@
-"""Check the parts of a collection; each check reports all problems of one kind in one error."""
+"""Check the parts of a collection. Each check reports all problems of one kind in one error."""
 
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -51,7 +51,7 @@ def check_passages_distinct(table: PassageTable, empty: Sequence[str], places: P
 def check_empty_passages(
     empty: Sequence[str], judgments: Iterable[Judgment], candidates: Iterable[Candidates], places: Places
 ) -> tuple[str, ...]:
-    """Raise an error if a judgment or candidate names a passage without title and text; return a note on others."""
+    """Raise an error if a judgment or candidate names a passage without title and text, and return a note on others."""
     if not empty:
         return ()
     used = {j.passage_id for j in judgments} | {i for c in candidates for i in (c.positive, *c.negatives)}

@@ -29,18 +29,18 @@ class Collection:
 
     Attributes:
         name: a short name for tables.
-        passages: id -> Passage, in the order of the source; may be backed by a file on disk,
-            so iterate over it and look ids up, but do not copy it into a list.
+        passages: id -> Passage, in the order of the source. The passages may be on disk, so iterate over them and look
+            ids up, but do not copy them into a list.
         queries: id -> Query, in the order of the source.
-        judgments: graded relevance; every id in it exists.
-        candidates: hard negatives given by the source; empty if they must be mined.
+        judgments: graded relevance. Every id in it exists.
+        candidates: hard negatives given by the source, empty if they must be mined.
         title_separator: text between a title and its passage (printed in the recipe).
         ignore_identical_ids: drop a passage whose id equals the query's from its ranking.
         source: path or name that it was read from.
-        mapping: Retroscope's field -> the field of the source, with format and split; a detected mapping is printed.
+        mapping: Retroscope's field -> the field of the source, with format and split. A detected mapping is printed.
         notes: what the reader left out or repaired, with counts, in words.
-        rows: choices given by the source's rows, unchanged, for the published protocol: a negative may occur twice or
-            be relevant, and a row may be repeated. Empty for a source without such rows.
+        rows: probe examples given by the source's rows, unchanged, for the published protocol: a negative may occur
+            twice or be relevant, and a row may be repeated. Empty for a source without such rows.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Collection:
 
     @cached_property
     def query_texts(self) -> dict[str, int]:
-        """Map each query id to the number of its distinct text; queries of equal text share a number."""
+        """Map each query id to the number of its distinct text. Queries of equal text share a number."""
         numbers: dict[str, int] = {}
         return {i: numbers.setdefault(folded(q.text), len(numbers)) for i, q in self.queries.items()}
 
@@ -107,7 +107,7 @@ class Collection:
 
     @property
     def _uncleaned(self) -> tuple[Candidates, ...]:
-        """Return the rows of the source; none if judgments and candidates contain the same information."""
+        """Return the rows of the source, none if judgments and candidates contain the same information."""
         if not self.rows:  # a large collection is not listed for nothing
             return ()
         given = {(c.query_id, c.positive): c.negatives for c in self.candidates}
@@ -133,12 +133,12 @@ class Collection:
 
 
 def join_title(passage: Passage, separator: str) -> str:
-    """Return title and text as one string; without a title, the text alone."""
+    """Return title and text as one string, or the text alone if there is no title."""
     return f"{passage.title}{separator}{passage.text}" if passage.title else passage.text
 
 
 class CollectionSettings(TypedDict, total=False):
-    """Settings of a collection; the attributes of `Collection` explain each of them."""
+    """Settings of a collection. The attributes of `Collection` explain each of them."""
 
     title_separator: str
     ignore_identical_ids: bool
@@ -161,7 +161,7 @@ def make_collection(
     candidates: Iterable[Candidates] = (),
     **settings: Unpack[MakingSettings],
 ) -> Collection:
-    """Join and check the parts of a collection; every stream is read once, the passages first.
+    """Join and check the parts of a collection. Every stream is read once, the passages first.
 
     Passages without title and text are left out, and a note counts them. One that is judged is an error.
 

@@ -38,7 +38,7 @@ def unread(path: Path, tried: Iterable[str], recognised: Callable[[Path], list[s
 
 
 def _is_meant(place: Path, recognised: Callable[[Path], list[str]]) -> bool:
-    """Return whether a reader recognises a path; False if its files are damaged."""
+    """Return whether a reader recognises a path, or False if its files are damaged."""
     with suppress(CollectionError):
         return bool(recognised(place))
     return False

@@ -36,13 +36,13 @@ def load_collection(
 
     Args:
         spec: e.g. "beir:data/nq", "data/train.jsonl", "ir_datasets:beir/nq/test".
-        split: the split whose judgments are read; by default "test", else the only one.
+        split: the split whose judgments are read, by default "test", else the only one.
         columns: field -> the file's column, if its name differs from that of the format.
-        title_separator: joins title and text; a space unless given, as BEIR and the ielab set do.
-        limit_queries: number of queries with a relevant passage to keep, drawn at random; the corpus stays whole.
+        title_separator: text between title and passage, by default a space as in BEIR and the ielab set.
+        limit_queries: number of queries with a relevant passage to keep, drawn at random. The corpus stays whole.
         seed: seed of that draw.
-        ignore_identical_ids: drop a passage whose id equals the query's; by default for arguana and quora only.
-        name: the collection's name in tables; by default that of the file or folder.
+        ignore_identical_ids: drop a passage whose id equals the query's, by default for arguana and quora only.
+        name: the collection's name in tables, by default that of the file or folder.
 
     Raises:
         SettingsError: if a prefix, split or field does not exist.
@@ -67,7 +67,7 @@ def load_collection(
 
 
 def splits_of(spec: PathLike) -> tuple[str, ...]:
-    """Return the names of a source's splits; none if they are only known after reading."""
+    """Return the names of a source's splits, or nothing if they are only known after reading."""
     reader, path = resolve_spec(spec)
     return tuple(sorted(reader.splits(path)))
 
@@ -95,7 +95,7 @@ def _check_limit(queries: int) -> None:
 
 
 def with_queries(collection: Collection, kept: Set[str], note: str) -> Collection:
-    """Return the collection with only the queries `kept`, in their order, and the whole corpus; `note` records why."""
+    """Return the collection with only the queries `kept`, in their order, and the whole corpus. `note` records why."""
     return replace(
         collection,
         queries={key: query for key, query in collection.queries.items() if key in kept},

@@ -23,11 +23,11 @@ class Named:
 
     Attributes:
         name: the name after `named:`.
-        source: the source that is read, `hf:NAME`; "" if its published layout cannot be read.
-        revision: commit of the hub repository; "" if it is not known.
-        licence: licence as published; "" if none is stated.
+        source: the source that is read, `hf:NAME`, or "" if its published layout cannot be read.
+        revision: commit of the hub repository, or "" if it is not known.
+        licence: licence as published, or "" if none is stated.
         split: split of the judgments that its benchmark reports.
-        title: how title and text are joined; "" if there are no titles.
+        title: how title and text are joined, or "" if there are no titles.
         measure: the measure that its benchmark reports.
         stated_by: source of these facts.
         get: if `source` is "": content of its published files, for a user who converts them.
@@ -165,7 +165,7 @@ def named_text() -> str:
 
 
 def named_collection(spec: str | Path) -> Named | None:
-    """Return the named collection of a spec `named:NAME`; None for any other spec.
+    """Return the named collection of a spec `named:NAME`, or None for any other spec.
 
     Raises:
         SettingsError: for a name without a row.

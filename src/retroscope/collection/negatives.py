@@ -32,12 +32,12 @@ class MinedNegatives:
     """Hard negatives of every judged (query, relevant passage) pair, in the collection's order.
 
     Attributes:
-        candidates: one entry for each pair; it has fewer than `n` negatives (possibly none) if there are no more.
+        candidates: one entry for each pair. It has fewer than `n` negatives (possibly none) if there are no more.
         how: source of the negatives: "bm25", "given" or "run".
         short: number of pairs with fewer than `n` negatives.
         left_out: number of ranked passages that were skipped because they may be relevant.
         recipe: how the negatives were found.
-        rows: if the negatives are the source's own: the choices of the rows, unchanged (`Collection.rows`).
+        rows: if the negatives are the source's own: the probe examples of the rows, unchanged (`Collection.rows`).
     """
 
     candidates: tuple[Candidates, ...]
@@ -57,11 +57,11 @@ def hard_negatives(
     pool: int = 100,
     progress: Shown = None,
 ) -> MinedNegatives:
-    """Find up to `n` hard negatives for every judged pair, hardest first; ties are ordered by the greater id first.
+    """Find up to `n` hard negatives for every judged pair, hardest first. Ties are ordered by the greater id first.
 
     A negative is never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
     collection ignores identical ids, the query's own passage. From a ranking (not from the source's own negatives),
-    passages that contain an answer or are relevant to a query with the same text are skipped, too; they are counted,
+    passages that contain an answer or are relevant to a query with the same text are skipped, too. They are counted,
     and the ranking is read deeper by their number.
 
     Args:
@@ -115,7 +115,7 @@ def _mine(collection: Collection, ranking: Ranker, n: int, pool: int, screen: Sc
 
 
 def _remembered_texts(collection: Collection) -> Callable[[str], int]:
-    """Return a function that maps a passage id to the hash of its full text; each hash is computed once."""
+    """Return a function that maps a passage id to the hash of its full text. Each hash is computed once."""
     known: dict[str, int] = {}
 
     def text_of(passage_id: str) -> int:

@@ -1,4 +1,4 @@
-"""Passages by id, stored in Arrow columns; large corpora are stored on disk.
+"""Passages by id, stored in Arrow columns. Large corpora are stored on disk.
 
 In memory it keeps 16 bytes a passage (a hash of the id and a row number), whatever the texts' length.
 """
@@ -27,7 +27,7 @@ SCHEMA = pa.schema([("id", pa.large_string()), ("title", pa.large_string()), ("t
 class PassageTable(Mapping[str, Passage]):
     """Mapping from id to passage, in the order of the source. Make one with `store_passages`.
 
-    Iteration streams; a look-up costs a binary search over hashes, verified against the id itself.
+    Iteration streams. A look-up costs a binary search over hashes, verified against the id itself.
     """
 
     def __init__(self, batches: Sequence[pa.RecordBatch], hashes: UInt64[np.ndarray, "n"]) -> None:

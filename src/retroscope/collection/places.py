@@ -44,7 +44,7 @@ class Places:
 
 
 def located(keys: Sequence[Key], source: Callable[[], Placed], shown: Callable[[Key], str] = repr) -> list[str]:
-    """Return a text for each key; keys that a message shows are followed by the locations of their records.
+    """Return a text for each key. Keys that a message shows are followed by the locations of their records.
 
     The source is read only if there are keys.
     """

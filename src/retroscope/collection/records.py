@@ -28,7 +28,7 @@ class Query:
 
     Attributes:
         answers: short answers, if the source gives them; each of them answers the query.
-        group: kind of query, for the effect in each group; "" if the source names none.
+        group: kind of query, for the effect in each group, or "" if the source names none.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """How relevant a passage is to a query (a line of qrels), from -1000 to 1000; 0 or less is not relevant."""
+    """How relevant a passage is to a query (a line of qrels), from -1000 to 1000. 0 or less is not relevant."""
 
     query_id: str
     passage_id: str

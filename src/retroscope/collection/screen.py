@@ -55,7 +55,7 @@ class Screen:
         return stays
 
     def room(self, query_id: str) -> int:
-        """Return how many more ranked passages this query needs because some are excluded."""
+        """Return the number of further ranked passages that this query needs because some passages are excluded."""
         query = self.collection.queries[query_id]
         return len(self.relevant[folded(query.text)]) + (ANSWER_ROOM if query.answers else 0)
 

@@ -42,7 +42,7 @@ def representation_drift(
         other_trainings: vectors of other trainings of the retriever (other seeds), over the same collection. Their
             similarity is the ceiling: that of two models which differ by chance alone.
         text_of: tower -> the text of an id. Identical texts count once (`collection.records.folded`), and of the pairs
-            only the first of every query text counts. None: all texts are distinct.
+            only the first of every query text counts. If None, all texts are distinct.
         settings: sample and intervals.
         progress: called with (layers done, layers in all), or True, False, None: see `display.shown`.
 
@@ -190,7 +190,7 @@ def _shapes(x: Vectors, y: Vectors, settings: DriftSettings) -> Iterator[dict[st
 def _pairs(
     before: RetrieverRepresentations, pairs: Sequence[tuple[str, str]], settings: DriftSettings
 ) -> tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"]] | None:
-    """Return rows of queries and of their relevant passages; None if there are too few for an interval."""
+    """Return rows of queries and of their relevant passages, or None if there are too few for an interval."""
     if len(pairs) < 2 * GROUPS:
         return None
     drawn = np.sort(np.random.default_rng(settings.seed).permutation(len(pairs))[: settings.texts])

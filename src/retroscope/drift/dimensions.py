@@ -26,7 +26,8 @@ Eigenvalues = Float[np.ndarray, "value"]
 def effective_rank(x: Vectors) -> float:
     """Return the effective rank of the population from which the texts are sampled.
 
-    It is exp of the entropy of the shares of its standard deviations (Roy and Vetterli 2007); 1 if all texts are equal.
+    It is exp of the entropy of the shares of its standard deviations (Roy and Vetterli 2007), or 1 if all texts are
+    equal.
     """
     variances, counts = population_spectrum(x)
     sd = np.sqrt(variances)

@@ -21,7 +21,7 @@ class EmbeddingMap:
         distances_before, distances_after: correlation (Pearson) of the distances of all pairs of texts in the plane
             with those in the embedding space.
         shift: distance between the two means, which are subtracted from both sides, as a multiple of the mean distance
-            of a text from its mean before; NaN if that distance is 0.
+            of a text from its mean before, or NaN if that distance is 0.
     """
 
     before: Plane
@@ -42,7 +42,7 @@ def embedding_map(before: Vectors, after: Vectors, *, cosine: bool) -> Embedding
 
     Args:
         before, after: (text, dim), the same texts in the same order.
-        cosine: whether vectors are compared by cosine, so that their lengths do not count; otherwise each side is
+        cosine: whether vectors are compared by cosine, so that their lengths do not count. Otherwise each side is
             divided by the root mean square of its lengths.
     """
     sides = [_scaled(vectors.astype(np.float64), cosine=cosine) for vectors in (before, after)]

@@ -26,7 +26,7 @@ def anisotropy(x: Vectors) -> float:
 def uniformity(x: Vectors) -> float:
     """Return the log of the mean of exp(-2 |u - v|^2) over different texts, u and v of length 1.
 
-    Wang and Isola (2020), eq. 3. It is 0 if all vectors are equal; the lower it is, the more evenly they fill the
+    Wang and Isola (2020), eq. 3. It is 0 if all vectors are equal. The lower it is, the more evenly they fill the
     sphere (down to -4 in many dimensions).
     """
     u, total, n = unit(x), 0.0, len(x)
@@ -37,7 +37,7 @@ def uniformity(x: Vectors) -> float:
 
 
 def alignment(query: Vectors, passage: Vectors) -> float:
-    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1; 0 is the minimum.
+    """Return the mean |u - v|^2 of queries and their relevant passages, of length 1. 0 is the minimum.
 
     Wang and Isola (2020), eq. 2.
     """

@@ -1,9 +1,9 @@
 """Find intruder dimensions: large singular vectors after fine-tuning that resemble none before it.
 
-Shuttleworth et al. (2024), arXiv 2410.21228, algorithm 1: of the `TOP` largest left singular vectors after, those whose
-absolute cosine with every left singular vector before is below `COSINE`. The paper found them in matrices tuned with
-LoRA and not in fully tuned ones. A full matrix is compared with a full matrix, so both kinds of training are measured
-alike. `TOP` and `COSINE` are the paper's own.
+Shuttleworth et al. (2024), arXiv 2410.21228, algorithm 1: an intruder dimension is one of the `TOP` largest left
+singular vectors after fine-tuning whose absolute cosine with every left singular vector before fine-tuning is below
+`COSINE`. The paper found intruder dimensions in matrices tuned with LoRA, and none in fully tuned matrices. Full
+matrices are compared for both kinds of training. `TOP` and `COSINE` are the paper's own values.
 """
 
 import zlib
@@ -55,7 +55,7 @@ def intruders(before: Float[Tensor, "out in"], change: Float[Tensor, "out in"], 
 
 
 def _nearest(known: Float[Tensor, "out vector"], others: Float[Tensor, "out other"]) -> Float[Tensor, "other"]:
-    """Return the largest absolute cosine of each vector with any known vector; 0 if none is known."""
+    """Return the largest absolute cosine of each vector with any known vector, or 0 if none is known."""
     return (others.T @ known).abs().amax(dim=1) if known.shape[1] else torch.zeros(others.shape[1])
 
 

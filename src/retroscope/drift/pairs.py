@@ -23,7 +23,7 @@ def rsa(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 
 
 def rsa_of_rows(x: Vectors, y: Float[np.ndarray, "text other"]) -> OfRows:
-    """Return RSA as a function of the rows of some texts; all pairs are sorted once."""
+    """Return RSA as a function of the rows of some texts. All pairs are sorted once."""
     sides = [_SortedPairs.of(cosines(v)) for v in (x, y)]
 
     def of(rows: KeptRows) -> float:
@@ -88,7 +88,7 @@ def neighbour_overlap(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 1
 
 
 def neighbour_overlap_of_rows(x: Vectors, y: Float[np.ndarray, "text other"], k: int = 10) -> OfRows:
-    """Return the overlap of neighbours as a function of the rows of some texts; cosines are computed once."""
+    """Return the overlap of neighbours as a function of the rows of some texts. Cosines are computed once."""
     sides = [cosines(v) for v in (x, y)]
 
     def of(rows: KeptRows) -> float:
@@ -119,6 +119,6 @@ def cosines(x: Vectors) -> Float[np.ndarray, "text text"]:
 
 
 def unit(x: Vectors) -> Vectors:
-    """Scale vectors to length 1; a vector of length 0 stays."""
+    """Scale vectors to length 1. A vector of length 0 stays."""
     length = np.linalg.norm(x.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(x / np.where(length > 0, length, 1))

@@ -14,7 +14,7 @@ class DriftSettings:
     """Settings of the comparison of representations: sampled texts, neighbours and intervals.
 
     Attributes:
-        texts: the largest number of texts of a tower that are compared; a random sample if there are more, because RSA
+        texts: the largest number of texts of a tower that are compared, drawn at random if there are more, because RSA
             and neighbours compare all pairs.
         cross_texts: the largest number of these texts that are used to compare every layer with every other.
         neighbours: number k of nearest neighbours that are compared.
@@ -49,9 +49,9 @@ class ShiftSettings:
     """Settings of domain shift: sampled passages, neighbours and intervals.
 
     Attributes:
-        texts: the largest number of passages of a collection that are compared; a random sample if it has more. One
+        texts: the largest number of passages of a collection that are compared, drawn at random if it has more. One
             half of them is also compared with the other half, to estimate the floor.
-        neighbours: number k of nearest neighbours; their overlap before and after fine-tuning is measured.
+        neighbours: number k of nearest neighbours. Their overlap before and after fine-tuning is measured.
         level: confidence level of the intervals, which are over passages (delete-a-group jackknife).
         seed: seed of the samples and of the groups of the jackknife.
     """

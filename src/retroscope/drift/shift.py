@@ -2,8 +2,9 @@
 between random samples of their passages.
 
 Distances (words, embeddings) are taken between the collections (value) and between two halves of one collection (floor:
-the mean of both collections). All samples have one size, so what small samples do to a distance is in both. Levels
-(length, fertility, unknown tokens, neighbours) are numbers of each collection, which are subtracted.
+the mean of both collections). All samples have one size, so the bias of small samples is the same in value and floor.
+Levels (length, fertility, unknown tokens, neighbours) are numbers of each collection, and their difference or ratio is
+reported.
 """
 
 import re
@@ -48,7 +49,7 @@ class PassageSample:
         vocabulary: the word of each column.
         tokens: number of tokens of each passage by the tokenizer of the model before, without truncation.
         unknown: number of these tokens that the tokenizer does not know.
-        vectors: final vectors by side; the shift of embeddings needs "before", that of neighbours both sides.
+        vectors: final vectors by side. The shift of embeddings needs "before", that of neighbours both sides.
     """
 
     words: "sparse.csr_array"
@@ -68,7 +69,7 @@ class PassageSample:
 
 
 def words_of(text: str) -> list[str]:
-    """Split a text into lower-case words: runs of letters and digits; each Han character and kana is a word."""
+    """Split a text into lower-case words: runs of letters and digits. Each Han character and kana is a word."""
     return WORD.findall(text.lower())
 
 
@@ -86,8 +87,8 @@ def domain_shift(reference: PassageSample, other: PassageSample | None, settings
 
     Args:
         reference: passages in random order.
-        other: passages of the other collection in random order. None: passages of the reference are compared with other
-            passages of the reference. This is the control, in which there is no shift.
+        other: passages of the other collection in random order. If None, passages of the reference are compared with
+            other passages of the reference. This is the control, in which there is no shift.
         settings: size of the samples, neighbours and intervals.
 
     Raises:

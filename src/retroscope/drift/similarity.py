@@ -1,6 +1,6 @@
 """Similarity of two models' representations of the same texts: CKA and Procrustes (1: equal).
 
-Rows are texts, the same in both; columns are dimensions, which need not match.
+Rows are texts, the same in both. Columns are dimensions, which need not match.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def hsic(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     """Return the unbiased estimate of the Hilbert-Schmidt independence criterion of two linear kernels.
 
     It is eq. 5 of Song et al. (2012), JMLR 13, written in dimensions instead of texts. No text-by-text matrix is made,
-    so it costs texts x dim x dim. It is exact; mini-batches (Nguyen et al. 2021) only estimate it.
+    so it costs texts x dim x dim. It is exact. Mini-batches (Nguyen et al. 2021) only estimate it.
 
     Raises:
         AnalysisError: for fewer than four texts.
@@ -54,11 +54,12 @@ def cka(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
 def procrustes(x: Vectors, y: Float[np.ndarray, "text other"]) -> float:
     """Return the Procrustes similarity: 1 - |X - Y Q|^2 / 2, Q the best rotation, X and Y centred and of size 1.
 
-    It is the sum of the singular values of X^T Y, and 1 less the Procrustes distance scaled to 0..1 (Ding et al. 2021,
-    arXiv 2108.01661). CKA weights each direction by its squared variance, so one large direction or a few texts may
-    determine it (Davari et al. 2023, arXiv 2210.16156); Procrustes similarity weights a direction by its standard
-    deviation. It is 1 for representations that are equal up to rotation, shift and scale. For unrelated ones it is
-    above 0, and higher with fewer texts: compare it with `procrustes_chance`. It is NaN if one of the two never varies.
+    This similarity equals the sum of the singular values of X^T Y. It also equals 1 minus the Procrustes distance, if
+    the distance is scaled to 0..1 (Ding et al. 2021, arXiv 2108.01661). CKA weights each direction by its squared
+    variance, so one large direction or a few texts may determine it (Davari et al. 2023, arXiv 2210.16156). Procrustes
+    similarity weights a direction by its standard deviation. The similarity is 1 for representations that are equal up
+    to rotation, shift and scale. For unrelated representations, the similarity is above 0, and higher with fewer texts,
+    so compare it with `procrustes_chance`. The similarity is NaN if `x` or `y` never varies.
     """
     one, two = (_of_size_one(v) for v in (x, y))
     if one is None or two is None:

@@ -1,8 +1,9 @@
 """The statistics of representation drift, for pairs of models and for the embedding space of one model.
 
-An interval computes a statistic for many subsets of the texts. Those of all pairs of texts are therefore prepared once.
+An interval computes a statistic for many subsets of the texts. Statistics of all pairs of texts are therefore prepared
+once.
 
-A new statistic is added to one of the two tables; figures and tables of `analyses.representations` name what they show.
+A new statistic is added to one of the two tables. Figures and tables of `analyses.representations` name what they show.
 """
 
 from collections.abc import Callable, Mapping

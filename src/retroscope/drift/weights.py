@@ -48,7 +48,7 @@ def diff_weights(
 
     Args:
         before: the backbone.
-        after: the model fine-tuned from it; the change of an adapter is measured from its factors.
+        after: the model fine-tuned from it. The change of an adapter is measured from its factors.
         spectra: whether to measure ranks and directions of every changed matrix, which is the slow part.
         directions: number r of directions for amplification and alignment.
         progress: receives (tensors done, tensors in all).
@@ -80,7 +80,7 @@ def _check(before: Weights, after: Weights) -> None:
 
 
 def incomparable(one: Anatomy, two: Anatomy) -> str:
-    """Return why the tensors of two architectures cannot be compared; "" if they can."""
+    """Return the reason why the tensors of two architectures cannot be compared, or "" if there is none."""
     families = [FAMILY.get(anatomy.family, anatomy.family) for anatomy in (one, two)]
     if families[0] != families[1] or one.n_blocks != two.n_blocks:
         return f"one is a {families[0]} of {one.n_blocks} blocks, the other a {families[1]} of {two.n_blocks}"
@@ -88,7 +88,7 @@ def incomparable(one: Anatomy, two: Anatomy) -> str:
 
 
 def incomparable_towers(before: Retriever, after: Retriever) -> str:
-    """Return why the weights and layers of two retrievers cannot be compared; "" if they can."""
+    """Return the reason why the weights and layers of two retrievers cannot be compared, or "" if there is none."""
     reasons = (incomparable(before.tower(tower).anatomy, after.tower(tower).anatomy) for tower in ("query", "passage"))
     return next((reason for reason in reasons if reason), "")
 
@@ -133,7 +133,7 @@ def _row(name: str, before: Weights, after: Weights, directions: int) -> dict[st
 
 @dataclass(frozen=True)
 class _Asked:
-    """The statistics to compute for one matrix in addition to its size; with `by_row`, each row is an output."""
+    """The statistics to compute for one matrix in addition to its size. With `by_row`, each row is an output."""
 
     directions: int
     name: str
@@ -160,7 +160,7 @@ def whole_tensor(weights: Weights, name: str) -> Tensor:
 
 
 def _base_of(name: str, before: Weights, after: Weights) -> Tensor | None:
-    """Return the second checkpoint's tensor without adapters; None if it has the same bytes in the same file."""
+    """Return the second checkpoint's tensor without adapters, or None if it has the same bytes in the same file."""
     place = after.places.get(name)
     return None if place is not None and place == before.places.get(name) else after.read[name]()
 

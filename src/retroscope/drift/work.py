@@ -34,7 +34,7 @@ def representations_seconds(
     """Estimate the seconds of comparing every layer's vectors of two models.
 
     Args:
-        texts: number of texts of each tower; texts beyond the settings' sample are not compared.
+        texts: number of texts of each tower. Texts beyond the settings' sample are not compared.
     """
     pairs = sum(min(number, settings.texts) ** 2 for number in texts)
     return layers * (LAYER * len(texts) + pairs * (PAIR + GRAM * width / product_rate))

@@ -1,7 +1,7 @@
 """Find the blocks and matrices of a loaded model, and verify them by a forward pass.
 
-Layer 0 is what the first block is given; layer k is what block k returns (blocks count from 1 as layers do).
-The last layer passes through the final norm where the family has one: `post_norm`.
+Layer 0 is the input of the first block. Layer k is the output of block k (blocks are numbered from 1). The last layer
+passes through the final norm where the family has one: `post_norm`.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Anatomy:
     Attributes:
         family: the `model_type` of its configuration.
         layout: paths of its parts.
-        n_blocks: number L of blocks; there are L + 1 layers.
+        n_blocks: number L of blocks. There are L + 1 layers.
         post_norm: whether the last layer, and no other, includes the final norm.
         causal: whether attention is causal.
     """
@@ -53,7 +53,7 @@ class Anatomy:
         return {path: model.get_submodule(path) for path in paths}
 
     def attention_outputs(self, model: nn.Module) -> dict[str, nn.Module]:
-        """Map paths to the attention output matrices, block by block; these matrices read the outputs of the heads."""
+        """Map paths to the attention output matrices, block by block. These matrices read the outputs of the heads."""
         paths = [f"{self.layout.blocks}.{k}.{self.layout.attention_out}" for k in range(self.n_blocks)]
         return {path: model.get_submodule(path) for path in paths}
 

@@ -1,8 +1,8 @@
-"""Record, replace or rerun the outputs of modules by hooks; no other file has hooks. Every context manager removes
-its own, whatever happens inside.
+"""Record, replace or rerun the outputs of modules by hooks. No other file has hooks. Every context manager removes its
+own hooks, also after an error.
 
-transformers keeps hooks of its own on the blocks (they fill `hidden_states`) from the first call that asks for them.
-Those that rewrite a value are therefore put in front, so that `hidden_states` shows the rewritten value as well.
+From the first call that asks for `hidden_states`, transformers has hooks of its own on the blocks. Our hooks that
+rewrite a value are therefore registered in front of them, so that `hidden_states` has the rewritten value as well.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -47,7 +47,7 @@ class Calls:
     of: dict[str, list[Call]] = field(default_factory=dict)
 
     def only(self, name: str) -> Call:
-        """Return the single call of a module; raise an AnalysisError if it ran never or more than once."""
+        """Return the single call of a module, and raise an AnalysisError if it ran never or more than once."""
         calls = self.of[name]
         if len(calls) != 1:
             raise AnalysisError(
@@ -157,7 +157,7 @@ class Rows:
         )
 
     def _beside(self, value: Tensor) -> Tensor:
-        """Select these rows from a tensor with one entry per text; a tensor for all texts is kept.
+        """Select these rows from a tensor with one entry per text. A tensor for all texts is kept.
 
         The first dimension alone does not tell the two apart. With one text everything is shared. Otherwise a tensor
         by text also has a dimension of tokens, and a matrix of floats is a table (DeBERTa's relative positions).

@@ -145,7 +145,7 @@ def forward(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) ->
 
 
 def hidden_states(encoder: Encoder, batch: Batch, *, norm_each_layer: bool = False) -> tuple[States, ...]:
-    """Run one batch and return the states of all tokens at every layer; `norm_each_layer` is as in `forward`."""
+    """Run one batch and return the states of all tokens at every layer. `norm_each_layer` is as in `forward`."""
     output = encoder.backbone(**model_inputs(encoder, batch), output_hidden_states=True)
     states: tuple[States, ...] = output.hidden_states
     if norm_each_layer:
@@ -180,8 +180,8 @@ def final_norm(encoder: Encoder) -> nn.Module:
 def model_inputs(encoder: Encoder, batch: Batch) -> dict[str, Any]:
     """Return the keyword arguments of the backbone's forward pass.
 
-    Positions are counted from the first real token, so that padding on the left changes nothing
-    in models with absolute positions; in a batch whose `padding_counts`, the model counts columns.
+    Positions are counted from the first real token, so that padding on the left changes nothing in models with absolute
+    positions. In a batch with `padding_counts`, positions are counted from the first column.
     """
     inputs: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": batch.mask.long()}
     padded_left = not bool(batch.mask[:, 0].all())
@@ -221,7 +221,7 @@ def _padded_lengths(encoder: Encoder, rows: Sequence[TokenIds]) -> list[int]:
 def encode_rows(
     encoder: Encoder, rows: Sequence[TokenIds], tokens: int = DEFAULT_BUDGET, *, norm_each_layer: bool = False
 ) -> LayerVectors:
-    """Return the pooled vectors of tokenised texts, in the order given, on the CPU; see `encode_rows_by`."""
+    """Return the pooled vectors of tokenised texts, in the order given, on the CPU (see `encode_rows_by`)."""
     return encode_rows_by([encoder], rows, tokens, norm_each_layer=norm_each_layer)[0]
 
 
@@ -232,11 +232,11 @@ def encode_rows_by(
     *,
     norm_each_layer: bool = False,
 ) -> list[LayerVectors]:
-    """Encode tokenised texts by several encoders at once; return each encoder's pooled vectors, in the order given.
+    """Encode tokenised texts by several encoders at once, and return each encoder's pooled vectors, in the order given.
 
     Args:
         encoders: encoders that share a network and differ only in pooling and in what follows the pooling.
-        tokens: padded tokens of one forward pass; `norm_each_layer` as in `forward`.
+        tokens: padded tokens of one forward pass. `norm_each_layer` as in `forward`.
 
     Raises:
         EncoderError: if there is no row.

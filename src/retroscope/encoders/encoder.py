@@ -30,9 +30,9 @@ class Encoder:
         anatomy: the paths of the backbone's parts, proved on load.
         head: module applied to the pooled last layer (Dense, Normalize ...); `nn.Identity()` if there is none.
         proof: evidence that the weights are the checkpoint's.
-        tokens: store of token ids of texts that were tokenised before; None: every text is tokenised whenever it is
+        tokens: store of token ids of texts that were tokenised before. If None, every text is tokenised whenever it is
             read.
-        source: source from which another process can load the same encoder; None: it exists in this process only.
+        source: source from which another process can load the same encoder. If None, it exists in this process only.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Encoder:
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """Return the labels of layers 0..L; the last one says when a final norm is included."""
+        """Return the labels of layers 0..L. The last one says when a final norm is included."""
         last = self.anatomy.n_blocks
         names = [str(k) for k in range(last + 1)]
         if self.anatomy.post_norm:
@@ -115,7 +115,7 @@ class Retriever:
         query, passage: the towers.
         similarity: "dot" or "cosine".
         similarity_source: where the similarity comes from.
-        own_similarity: the checkpoint's similarity, if that of another model is used instead; else None.
+        own_similarity: the checkpoint's similarity, if that of another model is used instead, or else None.
     """
 
     name: str

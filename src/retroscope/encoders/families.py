@@ -1,6 +1,6 @@
 """The table of model families: the module paths of blocks, attention, FFN matrices and norms.
 
-A row is a claim; `retroscope.encoders.anatomy.prove_anatomy` checks it on every model that is loaded. A family without
+A row is a claim. `retroscope.encoders.anatomy.prove_anatomy` checks it on every model that is loaded. A family without
 a row is traced (`encoders/tracing/`), and what is found is checked in the same way.
 """
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Dotted paths of the parts of one architecture; paths inside a block are relative to the block.
+    """Dotted paths of the parts of one architecture. Paths inside a block are relative to the block.
 
     Attributes:
         blocks: the list of blocks.
         attention: the attention of a block, its output projection included.
         attention_out: the matrix that the heads' outputs, side by side, go through last.
-        ffn_in: the matrix that widens; in a gated FFN, the one that does *not* pass the activation.
+        ffn_in: the matrix that widens. In a gated FFN, this is the matrix that does *not* pass the activation.
         ffn_out: the matrix that narrows again.
-        ffn_gate: the matrix that passes the activation in a gated FFN; None without a separate gate matrix.
+        ffn_gate: the matrix that passes the activation in a gated FFN, or None without a separate gate matrix.
         norms: the norms of a block.
         embeddings: everything that turns ids and positions into the input of the first block.
-        final_norm: the norm after the last block; None when there is none.
+        final_norm: the norm after the last block, or None when there is none.
         causal: whether attention is causal.
         fused_gate: whether `ffn_in` holds both matrices of a gated FFN: the first half of its outputs passes the
             activation, and the second half multiplies it (ModernBERT's `Wi`).

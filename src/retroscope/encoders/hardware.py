@@ -30,13 +30,13 @@ def find_device(name: str) -> torch.device:
 
 
 def autocast_type(precision: str) -> torch.dtype | None:
-    """Return the number format that autocast multiplies in; None for "float32" and "tf32"."""
+    """Return the number format that autocast multiplies in, or None for "float32" and "tf32"."""
     check_precision(precision)
     return getattr(torch, precision) if precision in AUTOCAST else None
 
 
 def in_precision(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which matrix products run in this precision; weights and sums stay float32."""
+    """Return the context in which matrix products run in this precision. Weights and sums stay float32."""
     dtype = autocast_type(precision)
     if precision == TF32:
         return _tensor_cores()

@@ -54,7 +54,7 @@ def weighted_mean(hidden: Hidden, mask: Mask, skipped: int = 0) -> Pooled:
     """Return the mean of the states of real tokens, the i-th weighted by i (SGPT, arXiv 2202.08904, equation 2).
 
     Args:
-        skipped: number of tokens before those of the mask; their positions are higher by this number.
+        skipped: number of tokens before those of the mask. Their positions are higher by this number.
     """
     weights = ((mask.cumsum(dim=1) + skipped) * mask).to(hidden.dtype)
     return _weighted(hidden, weights) / weights.sum(dim=1, keepdim=True)

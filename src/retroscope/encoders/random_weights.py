@@ -35,7 +35,7 @@ def with_random_weights(of: Encoder | Retriever, seed: int) -> Encoder | Retriev
 
     Args:
         of: an encoder, or a retriever with both its towers.
-        seed: seed of the draw; a second tower that does not share its weights is drawn with `seed + 1`. If these are
+        seed: seed of the draw. A second tower that does not share its weights is drawn with `seed + 1`. If these are
             the weights with which the training of the model began, others are drawn, and the proof of loading says so.
     """
     if isinstance(of, Encoder):
@@ -79,7 +79,7 @@ def _copy(encoder: Encoder, seed: int) -> Encoder:
 
 
 def _drawn(encoder: Encoder, seed: int) -> tuple[PreTrainedModel, nn.Module]:
-    """Return an encoder's backbone and head with random weights; the global random state is not touched."""
+    """Return an encoder's backbone and head with random weights. The global random state is not touched."""
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(seed)
         return _rebuilt(encoder.backbone), _reinitialised(encoder.head)

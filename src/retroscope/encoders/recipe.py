@@ -42,10 +42,10 @@ class Recipe:
         padding_side: where a batch is padded, "right" or "left".
         pad_to_max: pad every batch to `max_length` instead of to its longest text.
         pool_prompt: whether the prompt's tokens are pooled (False: INSTRUCTOR-style models).
-        causal: whether attention is causal; None leaves it to the architecture.
+        causal: whether attention is causal. None leaves it to the architecture.
         head: what is applied to the pooled last layer, in order, e.g. ("dense", "normalize").
         normalize_layers: L2-normalise the pooled vector of every layer.
-        truncate_dim: leading dimensions kept of the final vector (Matryoshka); None keeps all.
+        truncate_dim: leading dimensions kept of the final vector (Matryoshka). None keeps all.
         sources: field -> where its value comes from ("checkpoint: 1_Pooling/config.json", "user", "default", ...).
     """
 
@@ -64,7 +64,7 @@ class Recipe:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def but(self, source: str, **changes: Any) -> "Recipe":
-        """Return a copy of the recipe with changed fields; the source of these fields is `source`."""
+        """Return a copy of the recipe with changed fields. The source of these fields is `source`."""
         for name in changes:
             if name not in self.__dataclass_fields__ or name == "sources":
                 fields = [f for f in self.__dataclass_fields__ if f != "sources"]

@@ -1,4 +1,4 @@
-"""Settings of loading models; missing settings come from the checkpoint, or have defaults that are printed.
+"""Settings of loading models. Missing settings come from the checkpoint, or have defaults that are printed.
 
 No torch: settings are checked before it is imported. tests/cli/test_defaults.py compares the names here with the
 registries that they are of.
@@ -29,27 +29,27 @@ def short_name(source: str | Path) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
-    """Settings of loading a model; a field that is None is taken from protocol, checkpoint or default.
+    """Settings of loading a model. A field that is None is taken from protocol, checkpoint or default.
 
     Attributes:
-        pooling: a name in `POOLING_NAMES`; required for a plain checkpoint, which does not record its pooling.
+        pooling: a name in `POOLING_NAMES`. It is required for a plain checkpoint, which does not record its pooling.
         max_length: number of tokens of a text that are kept, special tokens included; for both towers.
         query_prompt: text put before every query.
         passage_prompt: text put before every passage.
         similarity: "cosine" or "dot".
         protocol: "default", or "ielab-2025" for the published study with its quirks.
-        device: e.g. "cpu", "cuda:0"; a device that does not exist is an error.
-        dtype: number format of the backbone's weights and activations; adapters are merged in float32 first.
+        device: e.g. "cpu", "cuda:0". A device that does not exist is an error.
+        dtype: number format of the backbone's weights and activations. Adapters are merged in float32 first.
         causal: False removes the causal mask of a decoder, so that a token attends to both sides (LLM2Vec).
         append_eos: end every text with EOS (RepLLaMA).
         padding_side: side on which a batch is padded, "right" or "left".
         truncate_dim: number of leading dimensions of the final vector that are kept.
-        trust_remote_code: run code that the checkpoint contains; use it only for checkpoints whose code you have read.
-        name: the model's name in tables; by default the last part of the source.
+        trust_remote_code: run code that the checkpoint contains. Use it only for checkpoints whose code you have read.
+        name: the model's name in tables, by default the last part of the source.
         base: the backbone of an adapter, if the path in the adapter's settings no longer exists.
         revision: branch, tag or commit of a hub checkpoint.
-        preset: a name in `PRESETS`; its recipe fills the fields that the checkpoint does not record. None: the preset
-            of the hub name, if there is one.
+        preset: a name in `PRESETS`. Its recipe fills the fields that the checkpoint does not record. If None, the
+            preset of the hub name, if there is one.
     """
 
     pooling: str | None = None
@@ -121,7 +121,7 @@ class EncoderSource:
     Attributes:
         source: absolute path, or a hub name.
         tower: "query" or "passage".
-        random_weights: seed of its copy with random weights; None: the checkpoint's weights.
+        random_weights: seed of its copy with random weights. If None, the checkpoint's weights.
     """
 
     source: str

@@ -10,7 +10,7 @@ TextVectors = Float[Tensor, "text dim"]
 
 
 def unit_length(vectors: TextVectors) -> TextVectors:
-    """Return the vectors divided by their lengths; a zero vector stays zero."""
+    """Return the vectors divided by their lengths. A zero vector stays zero."""
     return normalize(vectors, dim=1)
 
 

@@ -16,5 +16,5 @@ SCALED_COPIES = {"cpu": 4096, "cuda": 262_144, "mps": 16_384}
 
 
 def encoding_budget(device: torch.device) -> int:
-    """Return how many padded tokens one encoding pass may contain on a device."""
+    """Return the largest number of padded tokens in one encoding pass on a device."""
     return ENCODING.get(device.type, ENCODING_ON_ACCELERATOR)

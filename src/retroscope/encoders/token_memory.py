@@ -49,10 +49,10 @@ class _Saved:
 
 
 class TokenMemory:
-    """Cache of token ids by tokenizer, recipe and text; models with equal tokenizer and recipe share entries."""
+    """Cache of token ids by tokenizer, recipe and text. Models with equal tokenizer and recipe share entries."""
 
     def __init__(self, folder: Path | None = None, budget: int = BUDGET) -> None:
-        """Start with the token ids in a folder; without a folder, nothing is kept between runs."""
+        """Start with the token ids in a folder. Without a folder, nothing is kept between runs."""
         self._folder = folder
         self._rows: dict[bytes, TokenRows] = {}
         self._saved: dict[bytes, list[_Saved]] = {}
@@ -71,7 +71,7 @@ class TokenMemory:
 
         Args:
             reading: digest of everything that determines the token ids of a text, at most 64 bytes.
-            texts: texts in any order; they may repeat.
+            texts: texts in any order. They may repeat.
             tokenise: called with the texts that are not known yet, each once.
             lasting: whether the digest has the same meaning in another process.
         """

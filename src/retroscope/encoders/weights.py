@@ -73,7 +73,7 @@ class Comparison:
 
 
 def open_disk(folder: Path, stem: str = "model") -> Disk:
-    """Find the safetensors of a folder, one file or sharded; raise an EncoderError if there are only pickles."""
+    """Find the safetensors of a folder, one file or sharded, and raise an EncoderError if there are only pickles."""
     single, index = folder / f"{stem}.safetensors", f"{stem}.safetensors.index.json"
     shards = group(read_json(folder, index), "weight_map", folder / index)
     named = {needed_text(shards, tensor, folder / index) for tensor in shards}
@@ -90,7 +90,7 @@ def open_disk(folder: Path, stem: str = "model") -> Disk:
 
 
 def _names(file: Path) -> list[str]:
-    """Return the names of a file's tensors; refuse complex numbers, and a Git LFS pointer."""
+    """Return the names of a file's tensors, and refuse complex numbers, and a Git LFS pointer."""
     refuse_pointer(file, EncoderError)
     with safe_open(file, framework="pt") as opened:
         names = list(opened.keys())
@@ -143,7 +143,7 @@ def compare_with_disk(model: nn.Module, disk: Disk) -> Comparison:
 def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk) -> Comparison:
     """Return the comparison after finding tensors that the library cuts out of larger ones (e.g. q, k and v).
 
-    A piece is a run of rows of a tensor that nothing else uses; that tensor is used if its pieces are all of its rows.
+    A piece is a run of rows of a tensor that nothing else uses. That tensor is used if its pieces are all of its rows.
     """
     shapes = disk.shapes()
     cut, whole = set[str](), set[str]()
@@ -163,7 +163,7 @@ def _with_pieces(comparison: Comparison, state: Mapping[str, Tensor], disk: Disk
 
 
 def _place(piece: Tensor, tensor: Tensor) -> int | None:
-    """Return the row of a tensor at which a piece lies (a multiple of its length); None if it is not there."""
+    """Return the row of a tensor at which a piece lies (a multiple of its length), or None if it is not there."""
     mine, theirs = piece.detach().cpu(), tensor.to(piece.dtype)
     starts = range(0, len(theirs) - len(mine) + 1, max(1, len(mine)))
     return next((start for start in starts if _same_values(theirs[start : start + len(mine)], mine)), None)
@@ -196,14 +196,14 @@ def _find(tensor: Tensor, candidates: list[str], disk: Disk) -> str | None:
 
 
 def _same_values(theirs: Tensor, mine: Tensor) -> bool:
-    """Compare two tensors exactly; NaN counts as equal to NaN."""
+    """Compare two tensors exactly. NaN counts as equal to NaN."""
     return torch.equal(theirs, mine) or (
         bool(mine.isnan().any()) and torch.allclose(theirs, mine, rtol=0, atol=0, equal_nan=True)
     )
 
 
 def prove_loaded(model: nn.Module, info: Mapping[str, Any], disk: Disk, family: str) -> LoadingProof:
-    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor; else return the evidence.
+    """Raise an EncoderError that names every missing, reshaped, altered or unexpected tensor, or return the evidence.
 
     `info` is what `from_pretrained(..., output_loading_info=True)` returned. It is not trusted alone: the tensors are
     also compared with the files, which reveals a tensor that was silently initialised.
@@ -242,6 +242,6 @@ def _refuse_nan(model: nn.Module, disk: Disk) -> None:
 
 
 def unused_reason(name: str, family: str) -> str | None:
-    """Return why a bare backbone of the family does not use a checkpoint's tensor; None if it should."""
+    """Return the reason why a bare backbone of the family does not use a checkpoint's tensor, or None if it should."""
     patterns = {**UNUSED, **UNUSED_IN.get(family, {})}
     return next((reason for pattern, reason in patterns.items() if re.search(pattern, name)), None)

@@ -49,7 +49,7 @@ def measured_rate(encoder: Encoder, lengths: Sequence[int] | Int[np.ndarray, "te
     estimate of a study too long.
 
     Args:
-        lengths: numbers of tokens of the texts that will be encoded; the timed length is their median, weighted by
+        lengths: numbers of tokens of the texts that will be encoded. The timed length is their median, weighted by
             tokens.
         precision: precision of the pass, a name in `encoders.precision.PRECISION_NAMES`.
     """

@@ -17,8 +17,8 @@ class Engine:
 
     Attributes:
         name: "local" (this process) or "ray" (actors of a Ray cluster).
-        address: address of the cluster; None: one is started on this machine for the run.
-        workers: number of actors; None: as many as fit into the cluster.
+        address: address of the cluster. If None, one is started on this machine for the run.
+        workers: number of actors. If None, as many as fit into the cluster.
         told: called with sentences about the run: shards that were computed again, workers that were lost.
     """
 
@@ -46,7 +46,7 @@ class Engine:
         A job that only this process can compute runs here with either engine.
 
         Raises:
-            EngineError: if some are missing after all attempts; all others are done.
+            EngineError: if some are missing after all attempts. All others are done.
         """
         if self.name == "local" or job.recruit is None:
             tally = run_here(job, progress)

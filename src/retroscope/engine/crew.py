@@ -55,7 +55,7 @@ class Crew:
     """
 
     def __init__(self, ray: Any, job: Job, size: int) -> None:
-        """Start the actors; they become ready one after another."""
+        """Start the actors. They become ready one after another."""
         self._ray, self._job = ray, job
         self._started = 0
         self._equipment: Mapping[str, str] | None = None
@@ -79,7 +79,7 @@ class Crew:
         return sum(member.ready for member in self.members.values())
 
     def events(self) -> Iterator[Event]:
-        """Wait briefly, and yield the events; lost workers are replaced."""
+        """Wait briefly, and yield the events. Lost workers are replaced."""
         holders = {reference: member for member in self.members.values() for reference in member.calls}
         answered, _ = self._ray.wait(list(holders), num_returns=1, timeout=POLL) if holders else ([], [])
         for reference in answered:

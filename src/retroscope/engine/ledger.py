@@ -14,7 +14,7 @@ RECORDS = ".shards"  # folder of the records; removed when the whole is finished
 
 
 class Standing(Enum):
-    """State of a shard; a shard is computed unless its state is `DONE`."""
+    """State of a shard. A shard is computed unless its state is `DONE`."""
 
     DONE = "done"
     ABSENT = "not done yet"
@@ -77,7 +77,7 @@ def _record(name: str) -> str:
 
 
 def _read(content: bytes, key: str) -> dict[str, Any] | None:
-    """Parse a record; None if it is damaged or has another key."""
+    """Parse a record, or None if it is damaged or has another key."""
     try:
         record = json.loads(content)
     except ValueError:

@@ -13,10 +13,10 @@ Written = Future[tuple[Shard, Standing]]
 
 
 def run_here(job: Job, progress: Count | None = None) -> RunTally:
-    """Compute all unfinished shards in order; an error ends the run but keeps finished shards.
+    """Compute all unfinished shards in order. An error ends the run but keeps finished shards.
 
     Args:
-        progress: called with (items done, items in all) after every computed shard; the shards of an earlier run are
+        progress: called with (items done, items in all) after every computed shard. The shards of an earlier run are
             reported together, before the first.
     """
     report = progress or (lambda done, total: None)

@@ -36,7 +36,7 @@ class Queue:
         return self._exhausted and not self._waiting and not self._given
 
     def take(self, worker: str) -> Shard | None:
-        """Assign the first available shard to a worker; None if there is none at present."""
+        """Assign the first available shard to a worker, or None if there is none at present."""
         ready = next((shard for shard in self._waiting.values() if self._is_ready(shard)), None)
         while ready is None and not self._exhausted and len(self._waiting) < self._lookahead:
             ready = self._read()
@@ -61,12 +61,12 @@ class Queue:
             self._give_up(shard, f"{len(errors)} attempts, the last: {error}")
 
     def lost(self, worker: str, error: str) -> None:
-        """Take back all shards of a lost worker; each counts as an attempt, because a shard may be the cause."""
+        """Take back all shards of a lost worker. Each counts as an attempt, because a shard may be the cause."""
         for name in [name for name, (_, holder) in self._given.items() if holder == worker]:
             self.failed(name, error)
 
     def _read(self) -> Shard | None:
-        """Read the next shard of the job and return it if it is ready; otherwise let it wait or mark it missing."""
+        """Read the next shard of the job and return it if it is ready. Otherwise let it wait or mark it missing."""
         shard = next(self._stream, None)
         if shard is None:
             self._exhausted = True

@@ -38,8 +38,8 @@ def run_on_ray(job: Job, address: str | None, workers: int | None, progress: Cou
     """Compute all unfinished shards on a Ray cluster.
 
     Args:
-        address: address of the cluster; None: one is started on this machine, and ends with the process.
-        workers: number of actors; None: as many as fit into the cluster.
+        address: address of the cluster. If None, one is started on this machine, and ends with the process.
+        workers: number of actors. If None, as many as fit into the cluster.
         progress: called with (items done, items in all) after every shard.
 
     Raises:
@@ -122,7 +122,7 @@ def _ray() -> Any:
 
 @contextmanager
 def _cluster(ray: Any, address: str | None) -> Iterator[None]:
-    """Connect to a cluster while the context is open; without an address, start one on this machine.
+    """Connect to a cluster while the context is open. Without an address, start one on this machine.
 
     Raises:
         EngineError: if the process is connected to another cluster, or none answers.

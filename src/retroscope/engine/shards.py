@@ -12,10 +12,10 @@ class Shard:
     """One piece of work: done completely or not at all, by any worker, always with the same bytes.
 
     Attributes:
-        name: name, unique in its job; its completion record has the same name.
+        name: name, unique in its job. Its completion record has the same name.
         key: SHA-256 of everything that determines its content.
         size: number of its items, for the progress.
-        payload: data that a worker needs to compute it; it is sent to the worker, so it is small.
+        payload: data that a worker needs to compute it. It is sent to the worker, so it is small.
         needs: names of earlier shards of the job whose files it reads.
     """
 
@@ -37,7 +37,7 @@ class Worker(Protocol):
 
 
 class Recruit(Protocol):
-    """Interface of a factory that makes a worker in another process; it holds names and settings, but no model."""
+    """Interface of a factory that makes a worker in another process. It holds names and settings, but no model."""
 
     def hire(self) -> Worker:
         """Load what a worker needs, and return the worker.
@@ -56,11 +56,11 @@ class Job:
 
     Attributes:
         ledger: ledger in which completion is recorded.
-        shards: the shards, each after those that it needs; read once.
+        shards: the shards, each after the shards that it needs. They are read once.
         total: number of items of all shards.
         count: number of shards.
         worker: the worker of this process.
-        recruit: makes a worker in another process; None: only this process can do the work.
+        recruit: makes a worker in another process. If None, only this process can do the work.
         accelerators: number of GPUs that a worker takes.
         threads: number of threads of a worker on a CPU.
     """

@@ -20,7 +20,7 @@ class Arrival:
 
     Attributes:
         equipment: kind of device and versions of libraries.
-        error: error of the start; empty if the worker is ready.
+        error: error of the start, empty if the worker is ready.
     """
 
     host: str
@@ -34,7 +34,7 @@ class ShardReport:
 
     Attributes:
         standing: state of the shard before.
-        error: error of the computation; empty if the shard is computed.
+        error: error of the computation, empty if the shard is computed.
         computing, writing: seconds of computing and of writing.
     """
 
@@ -45,7 +45,7 @@ class ShardReport:
 
 
 class Station:
-    """The actor class of a worker; it returns errors instead of raising them."""
+    """The actor class of a worker. It returns errors instead of raising them."""
 
     def __init__(self, recruit: Recruit, ledger: Ledger) -> None:
         """Keep the arguments for `prepare`, without loading anything."""
@@ -80,7 +80,7 @@ class Station:
             return ShardReport(Standing.ABSENT, described(error))
 
     def _write(self, worker: Worker, shard: Shard, content: Any) -> float:
-        """Write the files of a shard, then its record; return the seconds taken."""
+        """Write the files of a shard, then its record, and return the seconds taken."""
         started = time.perf_counter()
         self._ledger.complete(shard.name, shard.key, worker.write(shard.payload, content))
         return time.perf_counter() - started

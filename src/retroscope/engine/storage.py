@@ -1,4 +1,4 @@
-"""Files in a folder, or in an object store by its URL; each file is written completely or not at all."""
+"""Files in a folder, or in an object store by its URL. Each file is written completely or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,6 +1,6 @@
 """Record, for each entry of a cache, what made it and when a run last used it.
 
-A record lies beside its entry, `NAME.about.json`; its time is that of the last use. An entry is valid without it: the
+A record lies beside its entry, `NAME.about.json`. Its time is that of the last use. An entry is valid without it: the
 record is for people, and for choosing what to remove.
 """
 
@@ -27,9 +27,9 @@ class CacheOrigin:
     Attributes:
         models: names of the models.
         collection: name of the collection.
-        analysis: name of its analysis; "" if several share it.
+        analysis: name of its analysis, or "" if several share it.
         software: library -> version, for the libraries whose change makes the entry useless.
-        form: number of its format; entries of an earlier one are useless.
+        form: number of its format. Entries of an earlier one are useless.
     """
 
     models: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ def installed(name: str) -> str:
 
 
 def used(entry: Path, origin: CacheOrigin) -> None:
-    """Record that a run uses a cache entry; the first use also records the origin."""
+    """Record that a run uses a cache entry. The first use also records the origin."""
     record = record_of(entry)
     with suppress(OSError):  # a read-only cache can be used, too
         if record.exists():
@@ -106,7 +106,7 @@ def record_of(entry: Path) -> Path:
 
 
 def origin_of(entry: Path) -> CacheOrigin | None:
-    """Return the origin of a cache entry; None if it is not recorded."""
+    """Return the origin of a cache entry, or None if it is not recorded."""
     try:
         values = read_document(record_of(entry))
     except (DamageError, AnalysisError):
@@ -121,6 +121,6 @@ def origin_of(entry: Path) -> CacheOrigin | None:
 
 
 def last_used(entry: Path) -> float:
-    """Return the time of a cache entry's last use, in seconds since 1970; without a record, of its last change."""
+    """Return the time of a cache entry's last use (without a record: of its last change), in seconds since 1970."""
     record = record_of(entry)
     return (record if record.exists() else entry).stat().st_mtime

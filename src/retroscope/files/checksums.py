@@ -51,7 +51,7 @@ def read_checked(path: Path, fix: str) -> bytes:
 
 
 def read_if_sound(path: Path) -> bytes | None:
-    """Read a file that ends in its checksum; None if it does not exist or is damaged.
+    """Read a file that ends in its checksum, or None if it does not exist or is damaged.
 
     A damaged file is noted and removed, so that it is made again.
     """
@@ -90,7 +90,7 @@ def checksums_of(folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Sealed:
-    """A folder with a list of checksums; each file is verified when it is read. Make one with `open_sealed`.
+    """A folder with a list of checksums. Each file is verified when it is read. Make one with `open_sealed`.
 
     Attributes:
         checksums: name of a file -> its checksum.

@@ -26,7 +26,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def refused_by_system(error: BaseException) -> SettingsError | None:
-    """Return the error for a full or read-only disk, or for missing permission; None for other errors."""
+    """Return the error for a full or read-only disk, or for missing permission, or None for other errors."""
     refusals = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.errno in (*FULL, *CLOSED)]
     where = str(refusals[0].filename or "") if refusals else ""
     if is_full(error):

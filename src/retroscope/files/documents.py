@@ -65,7 +65,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def fingerprint(value: Any) -> str:
-    """Return the SHA-256 of a value's JSON in hexadecimal; the order of names has no effect.
+    """Return the SHA-256 of a value's JSON in hexadecimal. The order of names has no effect.
 
     Raises:
         TypeError: if JSON cannot hold the value.

@@ -13,7 +13,7 @@ LOCK = ".retroscope.lock"  # in the folder, as long as a run writes to it
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process until the block ends; nested blocks may lock it again.
+    """Lock a folder for this process until the block ends. Nested blocks may lock it again.
 
     The system releases the lock of a process that has ended, so the lock file of a killed run blocks nobody.
 

@@ -27,7 +27,7 @@ def in_use(file: BinaryIO) -> Iterator[None]:
 
 @contextmanager
 def new_beside(path: Path) -> Iterator[Path]:
-    """Make a folder beside `path` to prepare its replacement; the folder is removed at the end."""
+    """Make a folder beside `path` to prepare its replacement. The folder is removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
     try:
@@ -86,7 +86,7 @@ else:
     import fcntl
 
     def _lock(file: BinaryIO) -> bool:
-        """Lock an open file until it is closed; return whether nobody else holds the lock."""
+        """Lock an open file until it is closed, and return whether nobody else holds the lock."""
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:  # locked, or on a file system without locks: then nothing is taken for abandoned

@@ -50,8 +50,8 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
 
     Args:
         kind: class of the error.
-        what: the task that failed, e.g. "cannot load the tokenizer"; the first line of the library's message follows.
-        where: file or folder that is read; an error of Retroscope without a place also gets it.
+        what: the task that failed, e.g. "cannot load the tokenizer". The first line of the library's message follows.
+        where: file or folder that is read. An error of Retroscope without a place also gets it.
     """
     try:
         yield
@@ -83,7 +83,7 @@ def path_or_name(given: PathLike) -> str | Path:
 
 
 def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
-    """Return the path that a user or file names, with `~` expanded; it need not exist.
+    """Return the path that a user or file names, with `~` expanded. It need not exist.
 
     Raises:
         RetroscopeError: an error of the given kind, if the name cannot be a path: too long, `~nobody`, a NUL inside.
@@ -161,7 +161,7 @@ class _Reported(io.FileIO):
         self._size = path.stat().st_size
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer from the file; return the number of bytes."""
+        """Fill the buffer from the file, and return the number of bytes."""
         count = super().readinto(buffer) or 0
         before, self._read = self._read // MEGABYTE, min(self._size, self._read + count)
         if self._read // MEGABYTE > before:
@@ -170,7 +170,7 @@ class _Reported(io.FileIO):
 
 
 class _Unpacked(io.RawIOBase):
-    """Unpacked content of a gzip file; content that is far larger than any text is refused."""
+    """Unpacked content of a gzip file. Content that is far larger than any text is refused."""
 
     def __init__(self, file: gzip.GzipFile, path: Path, kind: ErrorClass) -> None:
         self._file, self._path, self._kind = file, path, kind
@@ -193,7 +193,7 @@ class _Unpacked(io.RawIOBase):
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with unpacked content; return the number of bytes."""
+        """Fill the buffer with unpacked content, and return the number of bytes."""
         size = self._file.readinto(buffer)
         if self._file.tell() > self._limit:
             raise self._kind(
@@ -205,7 +205,7 @@ class _Unpacked(io.RawIOBase):
 
 
 def file_lines(path: Path, kind: ErrorClass) -> Iterator[tuple[int, str]]:
-    """Yield the number (from 1) and the text of every line; UTF-8 with or without byte-order mark, gzipped or not.
+    """Yield the number (from 1) and the text of every line. UTF-8 with or without byte-order mark, gzipped or not.
 
     Raises:
         RetroscopeError: an error of the given kind, for another encoding, or a line of more than `LONGEST_LINE` bytes.

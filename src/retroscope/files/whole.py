@@ -1,7 +1,7 @@
 """Write files and folders completely or not at all: first beside their place, then moved to it.
 
-What is being written has a name of its own (`partials`) and is locked by its writer; a killed run leaves it there,
-and the next run that writes into the folder removes it (`remove_abandoned`).
+What is being written has a name of its own (`partials`) and is locked by its writer. A killed run leaves it there, and
+the next run that writes into the folder removes it (`remove_abandoned`).
 """
 
 import errno
@@ -29,7 +29,7 @@ def write_whole(path: Path, content: bytes) -> Path:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file for writing; it replaces `path` if the block ends without an error.
+    """Open a new file for writing. It replaces `path` if the block ends without an error.
 
     The file gets the usual permissions of a new file (umask). On an error the old file stays unchanged. The content is
     on the disk before the file is renamed, so a loss of power leaves no empty file.
@@ -100,7 +100,7 @@ def refuse_other_report(folder: Path, document: str, replaced: Iterable[str] = (
 
 
 def refuse_closed(folder: Path) -> None:
-    """Refuse a folder that cannot be made or written to, without making it; `prove_writable` also tries to write.
+    """Refuse a folder that cannot be made or written to, without making it. `prove_writable` also tries to write.
 
     Raises:
         SettingsError: if it, or the nearest folder above it that exists, is no folder or may not be written to.
@@ -135,7 +135,7 @@ def file_digest(file: Path) -> str:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill; it replaces `path` if the block ends without an error.
+    """Make a folder to fill. It replaces `path` if the block ends without an error.
 
     The new folder has no files of an earlier report. On an error the old folder stays unchanged. The file `.retroscope`
     in the folder lists the checksums of its files, which `open_sealed` reads.
@@ -154,7 +154,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _exchange(path: Path, new: Path, old: Path) -> None:
-    """Replace the folder `path` by the folder `new`; the old one is moved to `old`, and back after a failure."""
+    """Replace the folder `path` by the folder `new`. The old one is moved to `old`, and back after a failure."""
     try:
         if path.exists():
             path.rename(old)
@@ -169,7 +169,7 @@ def _exchange(path: Path, new: Path, old: Path) -> None:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill; it becomes `path` if the block ends without an error.
+    """Make a folder to fill. It becomes `path` if the block ends without an error.
 
     Raises:
         OSError: if there is a folder by then, unless it is empty.

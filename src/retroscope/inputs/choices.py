@@ -22,12 +22,14 @@ def choices_of(negatives: MinedNegatives, settings: ProbeSettings, protocol: str
 
 
 def pairs_of(negatives: MinedNegatives, protocol: str) -> tuple[Candidates, ...]:
-    """Return the pairs with their hard negatives; under the published protocol, return the rows of the source."""
+    """Return the pairs with their hard negatives. Under the published protocol, return the rows of the source."""
     return negatives.rows if protocol == PUBLISHED_PROTOCOL and negatives.rows else negatives.candidates
 
 
 def too_few_choices(choices: tuple[Candidates, ...], collection: Collection, settings: ProbeSettings) -> str:
-    """Return why there are too few choices for every seed, and which options help; "" if there are enough."""
+    """Return the reason why there are too few probe examples for some seed, with helpful options, or "" if there are
+    enough.
+    """
     passage_texts = collection.texts_of_passages(choices)
     try:
         task = build_task(

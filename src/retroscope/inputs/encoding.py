@@ -12,7 +12,7 @@ from retroscope.retrieval.retrieve import Retrieval
 
 
 def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """Refuse an encoder that gives different texts the same vector; return the self-tests of each tower.
+    """Refuse an encoder that gives different texts the same vector, and return the self-tests of each tower.
 
     Raises:
         EncoderError: if a tower gives different texts one vector.
@@ -23,7 +23,7 @@ def checked(retriever: Retriever) -> dict[str, list[SelfTest]]:
 
 
 def tested(retriever: Retriever) -> dict[str, list[SelfTest]]:
-    """Run the self-tests of each tower; an encoder that both towers share is tested once."""
+    """Run the self-tests of each tower. An encoder that both towers share is tested once."""
     towers = {"query": tower_tests(retriever.query)}
     same = retriever.query.fingerprint == retriever.passage.fingerprint
     return {**towers, "passage": towers["query"] if same else tower_tests(retriever.passage)}

@@ -36,7 +36,7 @@ def pair_of(
 
 
 def distinct_ends(one: str, two: str) -> tuple[str, str] | None:
-    """Return the shortest endings of two paths that differ; None if the paths are equal."""
+    """Return the shortest endings of two paths that differ, or None if the paths are equal."""
     parts = PurePath(one).parts, PurePath(two).parts
     for length in range(1, max(map(len, parts)) + 1):
         first, second = ("/".join(path[-length:]) for path in parts)

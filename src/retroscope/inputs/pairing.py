@@ -60,7 +60,7 @@ def same_tokens(one: Encoder, two: Encoder) -> bool:
 
 
 def same_weights(one: Encoder, two: Encoder) -> bool:
-    """Return whether two encoders have equal weights; their recipes may differ."""
+    """Return whether two encoders have equal weights. Their recipes may differ."""
     if one.backbone is two.backbone:
         return True
     mine, theirs = one.backbone.state_dict(), two.backbone.state_dict()

@@ -68,7 +68,7 @@ def proof_facts(proof: LoadingProof) -> ProofFacts:
 
 
 def self_test_facts(test: SelfTest) -> SelfTestFacts:
-    """Return a self-test as JSON-like values; None stands for a distance that is not finite."""
+    """Return a self-test as JSON-like values. None stands for a distance that is not finite."""
     value = test.value if isfinite(test.value) else None
     return {
         "name": test.name, "passed": test.passed, "value": value, "tolerance": test.tolerance, "detail": test.detail

@@ -1,7 +1,7 @@
 """Draw a sample of a collection, so that repeated searches need not cover the whole corpus.
 
-Queries are drawn first and whole: every judged passage of a drawn query is in the sample, whatever its grade. The rest
-are the passages that compete for these queries, by the rankings that are given (both intact models' and BM25's).
+Queries are drawn first. Every judged passage of a drawn query is in the sample, whatever its grade. The other passages
+of the sample compete for these queries: they rank high in the given rankings (by both intact models and by BM25).
 """
 
 import heapq
@@ -52,8 +52,8 @@ def sampled(
 
     Queries are drawn in an order that is stratified by their number of judged passages, and none is skipped. For each
     judged passage the sample has `hard` other passages: the best ranked ones, one from each query and ranking in turn,
-    rank by rank; passages that no ranking contains come last, at random. The first `ENOUGH` queries are drawn even if
-    their judged passages leave no room for the other passages; the sample then has their judged passages and, in
+    rank by rank. Passages that no ranking contains come last, at random. The first `ENOUGH` queries are drawn even if
+    their judged passages leave no room for the other passages. The sample then has their judged passages and, in
     addition, as many competing passages as `passages` allow otherwise. If the queries run out, the sample is smaller
     than `passages`, but has at least `FEWEST`.
 
@@ -61,9 +61,9 @@ def sampled(
 
     Args:
         queries: queries that may be drawn.
-        passages: number of passages of the sample, at most (the first queries may exceed it); 0: the whole corpus.
+        passages: number of passages of the sample, at most (the first queries may exceed it). 0 means the whole corpus.
         seed: seed of the order of the queries, and of the passages that no ranking contains.
-        rankings: rankings over the whole corpus; a ranking may lack some queries.
+        rankings: rankings over the whole corpus. A ranking may lack some queries.
         hard: number of competing passages for each judged passage.
     """
     if not is_sampled(collection, passages):
@@ -89,7 +89,7 @@ def sampled(
 def stratified(queries: Sequence[str], judged: Sequence[int], rng: np.random.Generator) -> list[str]:
     """Return the queries in a random order whose every beginning has nearly the right share of each stratum.
 
-    The `STRATA` strata are equal parts of the queries by their number of judged passages; queries with equal numbers
+    The `STRATA` strata are equal parts of the queries by their number of judged passages. Queries with equal numbers
     are together.
     """
     counts = np.asarray(judged)

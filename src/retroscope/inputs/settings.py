@@ -1,4 +1,4 @@
-"""Settings of a study that all analyses share; each analysis has its own in `analyses/NAME/settings.py`."""
+"""Settings of a study that all analyses share. Each analysis has its own in `analyses/NAME/settings.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class NegativesSettings:
         how: "bm25", "given" (by the collection) or "run" (a TREC run file). "auto" is "bm25", except that under
             `ielab-2025` it is "given" if the collection has negatives.
         run: the run file, for how="run".
-        pool: number of negatives that are kept for each query; every split takes its negatives from this list.
+        pool: number of negatives that are kept for each query. Every split takes its negatives from this list.
     """
 
     how: Literal["auto", "bm25", "given", "run"] = "auto"
@@ -41,11 +41,11 @@ class DataSettings:
         source: a path, or `FORMAT:PATH`.
         split: split of the judgments, if the source has several.
         columns: field -> column of the source, if it is not detected.
-        title_separator: text between a title and its passage; None: the usual one of the source.
-        limit_queries: keep only this many judged queries, drawn at random; a larger draw contains the smaller one.
+        title_separator: text between a title and its passage. If None, the usual one of the source.
+        limit_queries: keep only this many judged queries, drawn at random. A larger draw contains the smaller one.
         seed: seed of that draw.
-        ignore_identical_ids: drop a passage from the ranking if it has the id of the query; None: as is usual for the
-            data set.
+        ignore_identical_ids: drop a passage from the ranking if it has the id of the query. If None, as is usual for
+            the data set.
     """
 
     source: str
@@ -67,7 +67,7 @@ class ModelSettings:
     Attributes:
         source: folder or hub name of both towers.
         query, passage: folder or hub name of one tower, instead of `source`.
-        load: recipe fields that you set; the checkpoint decides all others.
+        load: recipe fields that you set. The checkpoint decides all others.
     """
 
     source: str | None = None
@@ -81,18 +81,18 @@ class StudySettings:
     """All settings of a study: models, collections, shared settings, and those of each analysis.
 
     Attributes:
-        before: the backbone; None if a loaded retriever is passed instead.
-        after: the retriever fine-tuned from it, or the only model; None if a loaded retriever is passed instead.
+        before: the backbone, or None if a loaded retriever is passed instead.
+        after: the retriever fine-tuned from it, or the only model, or None if a loaded retriever is passed instead.
         trainings: further trainings of the retriever (other seeds).
-        data: the collection that everything is measured on; None if a loaded collection is passed instead.
+        data: the collection that everything is measured on, or None if a loaded collection is passed instead.
         also: further collections, e.g. of another domain or language.
         protocol: "default", or "ielab-2025" for the published study with its quirks.
-        measures: ir-measures names; the first is the headline.
+        measures: ir-measures names. The first is the headline.
         random_weights: also measure a copy of each model with random weights, as a control.
         extraction: how vectors are computed and stored.
         negatives: where hard negatives come from.
         statistics: how differences are tested.
-        analyses: name of an analysis -> its settings; None leaves it out. An analysis that is not named has its
+        analyses: name of an analysis -> its settings. None leaves it out. An analysis that is not named has its
             defaults.
     """
 
@@ -119,7 +119,7 @@ class StudySettings:
             parse_measure(name)
 
     def of(self, name: str, kind: type[Kind]) -> Kind | None:
-        """Return the settings of an analysis; None where it is left out.
+        """Return the settings of an analysis, or None where it is left out.
 
         Raises:
             SettingsError: if they are of another kind.

@@ -1,4 +1,4 @@
-"""Read and write settings as JSON-like values and YAML; the error for an unknown name suggests the nearest name."""
+"""Read and write settings as JSON-like values and YAML. The error for an unknown name suggests the nearest name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
@@ -72,7 +72,7 @@ def unknown_setting(name: str, where: str, known: Iterable[str]) -> SettingsErro
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML reader that refuses a repeated name; PyYAML would keep the last value."""
+    """YAML reader that refuses a repeated name. PyYAML would keep the last value."""
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -157,7 +157,7 @@ def _loaded(text: str) -> object:
 
 
 def _count(node: yaml.Node, known: dict[int, int]) -> int:
-    """Count the values below a YAML node, including aliases; refuse more than `MOST_VALUES`."""
+    """Count the values below a YAML node, including aliases, and refuse more than `MOST_VALUES`."""
     if id(node) in known:
         return known[id(node)]
     known[id(node)] = MOST_VALUES  # an alias of itself holds more than any settings
@@ -170,7 +170,7 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def assigned(values: Mapping[str, Any], path: Sequence[str], value: object) -> dict[str, Any]:
-    """Return the values with the one at `path` replaced; a mapping is merged into a mapping."""
+    """Return the values with the one at `path` replaced. A mapping is merged into a mapping."""
     head, *rest = path
     if not rest:
         return merged(values, {head: value})

@@ -11,7 +11,7 @@ from retroscope.inputs.settings import DataSettings, ModelSettings, StudySetting
 
 
 def check_sources(settings: StudySettings) -> StudySettings:
-    """Return the settings after checking that every path in them exists; hub names are not checked.
+    """Return the settings after checking that every path in them exists. Hub names are not checked.
 
     Raises:
         EncoderError, CollectionError, SettingsError: for the first path that does not exist, or whose data has no known
@@ -44,7 +44,7 @@ def look_for_pooling(settings: ModelSettings | None) -> None:
 
 
 def look_for_model(settings: ModelSettings | None) -> None:
-    """Refuse a model path that does not exist; hub names are not checked."""
+    """Refuse a model path that does not exist. Hub names are not checked."""
     if settings is None:
         return
     for source in (settings.source, settings.query, settings.passage, settings.load.base):
@@ -59,7 +59,7 @@ def look_for_data(settings: DataSettings | None) -> None:
 
 
 def refuse_source_as_output(settings: StudySettings, out: Path | None) -> None:
-    """Refuse an output folder that is the folder of a model or of a collection; None writes nothing.
+    """Refuse an output folder that is the folder of a model or of a collection. None writes nothing.
 
     Raises:
         SettingsError: with the name of the folder.

@@ -34,7 +34,7 @@ def texts_of(retriever: Retriever, collection: Collection, tower: str, batch_tok
 
     Args:
         tower: "query" or "passage".
-        batch_tokens: number of padded tokens in a batch; None chooses a number that suits the device.
+        batch_tokens: number of padded tokens in a batch. None chooses a number that suits the device.
     """
     encoder = retriever.tower(tower)
     if tower == "query":

@@ -37,7 +37,7 @@ class WholeSearch:
         """Compare each measure's mean on a sample with that on the whole corpus, over the same queries.
 
         Args:
-            model: the model whose measures are compared; no row for a model that was not searched with.
+            model: the model whose measures are compared. There is no row for a model that was not searched with.
             sample: scores of the intact model on the sample, (query, measure).
 
         Raises:

@@ -134,7 +134,7 @@ def relation_clozes(
     """Tokenise the facts of one relation with a wording that this kind of model can read.
 
     A causal model reads only the words before the object, so the subject must be among them. An object may have other
-    tokens at the beginning of a cloze than within it; the tokens of the more frequent kind of cloze are used. Facts in
+    tokens at the beginning of a cloze than within it. The tokens of the more frequent kind of cloze are used. Facts in
     whose cloze the object has other tokens are left out. Facts without a competitor, whose answer is always first, are
     left out, too. The objects of all these facts remain candidates.
 

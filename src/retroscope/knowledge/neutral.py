@@ -40,7 +40,7 @@ def neutral_places(
 ) -> tuple[list[ReadInput], Int[Tensor, "row"], int]:
     """Return model inputs from neutral text, the token that each position predicts, and the number of held-out ones.
 
-    The held-out positions are in other texts. A masked model reads each text with some tokens masked; the masks are
+    The held-out positions are in other texts. A masked model reads each text with some tokens masked. The masks are
     drawn again in every round.
 
     Raises:

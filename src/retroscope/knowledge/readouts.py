@@ -86,7 +86,7 @@ def fit_readout(
 
     Args:
         output: the output matrix of the backbone.
-        words: token ids that the read-out can predict; they include the targets.
+        words: token ids that the read-out can predict. They include the targets.
     """
     columns = torch.full((len(output),), -1, dtype=torch.long)
     columns[words] = torch.arange(len(words))

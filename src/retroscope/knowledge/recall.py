@@ -26,8 +26,8 @@ class Recalled:
 
     Attributes:
         measures: [read-out, layer, fact, measure] in the order of `MEASURES`.
-        vocabulary: [read-out, layer, fact] rank of an answer of one token among all tokens; NaN for other answers, and
-            for a read-out that does not know all tokens.
+        vocabulary: [read-out, layer, fact] rank of an answer of one token among all tokens, or NaN for other answers,
+            and for a read-out that does not know all tokens.
         first: [read-out, layer, fact] index of the object with the highest score; `TIED` if several objects share it.
     """
 
@@ -101,7 +101,7 @@ def _object_scores(
 def _ranks_in_vocabulary(
     words: Float[Tensor, "fact point word"], clozes: RelationClozes, facts: Sequence[int]
 ) -> Float[np.ndarray, "fact"]:
-    """Return the rank of each answer among all tokens of the vocabulary; NaN for an answer of several tokens.
+    """Return the rank of each answer among all tokens of the vocabulary, or NaN for an answer of several tokens.
 
     Tokens of equal probability share their ranks.
     """
@@ -115,7 +115,7 @@ def _ranks_in_vocabulary(
 
 
 def other_subjects(subjects: Sequence[str], seed: int) -> Int[np.ndarray, "fact"]:
-    """Draw another fact with a different subject for each fact; -1 if all facts have the same subject."""
+    """Draw another fact with a different subject for each fact. -1 if all facts have the same subject."""
     rng = np.random.default_rng(seed)
     others, names = np.full(len(subjects), -1), np.array(subjects)
     for fact, subject in enumerate(subjects):

@@ -11,11 +11,11 @@ class ReadoutSettings:
     """Settings of fitting a linear read-out of facts for every layer, with equal values for every model.
 
     Attributes:
-        positions: number of tokens of neutral text; the read-out is fitted to their states.
+        positions: number of tokens of neutral text. The read-out is fitted to their states.
         held_out: number of further tokens, of other texts, on which the loss of the read-out is measured.
         steps: number of steps of the optimiser (Adam).
         batch: number of tokens in a step.
-        learning_rate: learning rate of the first step; it falls to 0 along a cosine.
+        learning_rate: learning rate of the first step. It falls to 0 along a cosine.
         longest: number of tokens of a text that are read.
         seed: seed of masks, batches and the split of the texts.
     """

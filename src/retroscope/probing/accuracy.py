@@ -9,9 +9,9 @@ EPS = float(np.finfo(np.float32).eps)
 def tie_tolerance(scale: Float[np.ndarray, "*any"] | float, dim: int) -> Float[np.ndarray, "*any"]:
     """Return the largest difference that rounding may cause between equal float32 scores: eps sqrt(dim) scale.
 
-    A score is a sum of `dim` products. Each product is rounded by at most eps times its size; the errors are
-    independent in sign and add up like a random walk. `scale` bounds the size of the sum: |q||p| for a product, the
-    largest score of the choice for a probe.
+    A score is a sum of `dim` products. Each product is rounded by at most eps times its size. The errors are
+    independent in sign and add up like a random walk. `scale` bounds the size of the sum: |q||p| for a product, and for
+    a probe the largest score in the probe example.
     """
     return np.asarray(np.asarray(scale, dtype=np.float64) * EPS * np.sqrt(dim))
 
@@ -23,14 +23,14 @@ def choice_accuracy(
     right: Int[np.ndarray, "..."] | int = 0,
     tolerance: Float[np.ndarray, "..."] | float = 0.0,
 ) -> Float[np.ndarray, "*label choice"]:
-    """Return the accuracy of each choice: 1 if the correct candidate scores highest, 1/k in a tie of k, else 0.
+    """Return the accuracy of each probe example: 1 if the correct candidate scores highest, 1/k in a tie of k, else 0.
 
     It never prefers the first index: layer-0 CLS vectors are equal for all texts, and an arg-max over equal scores
     would give an accuracy of 1.0 if the relevant passage is stored first.
 
     Args:
         valid: candidates that take part (broadcast to the scores); all by default.
-        right: index of the relevant candidate (broadcast to the choices).
+        right: index of the relevant candidate (broadcast to the probe examples).
         tolerance: largest difference from the highest score that counts as a tie (see `tie_tolerance`).
     """
     usable = scores if valid is None else np.where(valid, scores, -np.inf)

@@ -1,14 +1,14 @@
 """The anchor of a learned probe: the retriever's scaled similarity, towards which the ridge penalty shrinks the probe.
 
-A probe that shrinks to 0 must learn from a few hundred choices what the retriever computes without
-training, and reads less than the similarity where that is good. So the score of a candidate is
+A probe that shrinks to 0 must learn from a few hundred probe examples what the retriever computes without training. Its
+accuracy is then below that of the similarity wherever the similarity is good. So the score of a candidate is
 
     a s(q, p) + w.x
 
-s is the retriever's similarity (dot or cosine) on the vectors of the layer. `a` is fitted first,
-alone, on the training choices; then w is fitted with its ridge around it. As the ridge grows, w
-vanishes, and what is left orders the candidates as the similarity does: `a` is at least
-`LEAST_SCALE`, so the anchor never reverses the similarity. Only w can learn against it.
+s is the retriever's similarity (dot or cosine) on the vectors of the layer. `a` is fitted first, alone, on the training
+examples. Then w is fitted with its ridge around it. As the ridge grows, w vanishes, and what is left orders the
+candidates as the similarity does: `a` is at least `LEAST_SCALE`, so the anchor never reverses the similarity. Only w
+can learn against it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Anchor:
     """The retriever's similarity with a fitted scale for each column, towards which a learned probe shrinks.
 
     Attributes:
-        unit: spread of the similarity within a training choice; infinite if there is no spread.
+        unit: spread of the similarity within a training example, infinite if there is no spread.
         scale: `a`, for a similarity of unit spread, at least `LEAST_SCALE`.
         converged: whether the fit of `a` converged.
     """
@@ -53,11 +53,11 @@ class Anchor:
 def fit_anchor(
     trial: ProbeTrial, similarity: Features, targets: Int[Tensor, "column choice"], sizes: Int[Tensor, "column"]
 ) -> Anchor:
-    """Fit the scale of the similarity, without other features, on training choices.
+    """Fit the scale of the similarity, without other features, on training examples.
 
     Args:
-        similarity: similarities of the training choices.
-        targets: index of the relevant candidate of each choice.
+        similarity: similarities of the training examples.
+        targets: index of the relevant candidate of each probe example.
         sizes: number N of candidates in each column.
     """
     unit = spread(similarity)

@@ -20,7 +20,7 @@ Labeller = Callable[[Choices, tuple[int, ...], int], Targets]
 
 
 def own_queries(choices: Choices, rng: np.random.Generator, texts: TextNumbers) -> Choices:
-    """Return the choices unchanged, each with its own query."""
+    """Return the probe examples unchanged, each with its own query."""
     return choices
 
 
@@ -40,16 +40,16 @@ def shuffled_queries(choices: Choices, rng: np.random.Generator, texts: TextNumb
 
 
 def relevance(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """Label candidate 0, the relevant passage, as correct in every choice."""
+    """Label candidate 0, the relevant passage, as correct in every probe example."""
     return np.zeros((len(sizes), len(choices)), dtype=np.int64)
 
 
 def hash_labels(choices: Choices, sizes: tuple[int, ...], seed: int) -> Targets:
-    """Label as correct, in every choice, the candidate with the largest hash of passage and seed.
+    """Label as correct, in every probe example, the candidate with the largest hash of passage and seed.
 
     This is the control task by type of Hewitt & Liang 2019, section 2. The label depends on the passage alone, so a
     probe that memorises passages is correct whenever the same passages occur again. A test accuracy above chance means
-    that passages are on both sides of the split. The accuracy on the training choices shows how much the probe can
+    that passages are on both sides of the split. The accuracy on the training examples shows how much the probe can
     memorise.
     """
     distinct, places = np.unique(choices.passages, return_inverse=True)
@@ -68,7 +68,7 @@ class Control:
     """One control of a probe: its change of queries, labels or weights.
 
     Attributes:
-        queries: function that gives the query that each choice reads.
+        queries: function that gives the query that each probe example reads.
         labels: function that gives the candidate that counts as right.
         random_weights: probe the vectors of the random-weight copy instead of the retriever's.
     """
@@ -88,12 +88,12 @@ CONTROLS: dict[str, Control] = {
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The choices as seen by all controls that read the same queries; their features are computed once.
+    """The probe examples as seen by all controls that read the same queries. Their features are computed once.
 
     Attributes:
         controls: names, in the order of the first axis of the targets.
         parts: "train", "validation", "test" ... with the queries that these controls read.
-        targets: part -> (control, size, choice) index of the candidate that counts as right.
+        targets: part -> (control, size, probe example) index of the candidate that counts as right.
         sizes: the numbers N of the second axis.
         seed: seed of everything random.
     """

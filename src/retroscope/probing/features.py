@@ -1,9 +1,10 @@
 """Compute the features of a learned probe from query and passage vectors, and scale them.
 
-A choice depends on the differences within it only. So every feature is measured from the mean of
-its candidates and divided by its spread within the training choices (the root of the mean square
-of those differences): the Hessian of the logit at w = 0 then has a unit diagonal, and one ridge
-means the same for every layer and model. A feature without spread becomes 0 and cannot decide.
+Only differences of features within a probe example affect which candidate a probe picks. So the mean over the
+candidates of a probe example is subtracted from every feature. The feature is then divided by its spread within the
+training examples, i.e. by the root of the mean square of these differences. The Hessian of the logit at w = 0 then has
+a unit diagonal, and one ridge means the same for every layer and model. A feature without spread becomes 0 and cannot
+decide.
 """
 
 from collections.abc import Callable
@@ -51,12 +52,14 @@ def bilinear_features(trial: ProbeTrial) -> Featuriser:
 
 
 def centred(features: Features) -> Features:
-    """Subtract the mean features of the choice from the features of each candidate."""
+    """Subtract the mean features of the probe example from the features of each candidate."""
     return features - features.mean(dim=1, keepdim=True)
 
 
 def spread(features: Features) -> Float[Tensor, "feature"]:
-    """Return the root mean square of each feature within its choice; infinite if the feature is only rounding error."""
+    """Return the root mean square of each feature within its probe example, infinite if the feature is only rounding
+    error.
+    """
     within = centred(features).square().mean(dim=(0, 1)).sqrt()
     size = features.square().mean(dim=(0, 1)).sqrt()
     return torch.where(within > NO_SPREAD * size, within, torch.inf)

@@ -4,9 +4,9 @@ Every learned probe scores a candidate by w.phi(query, passage), so that every (
 labelling) is one column of weights over the same features, and all are solved together with
 products of one feature matrix. The loss of a column is convex:
 
-    L(w) = mean over choices [ log sum_j exp(w.x_j) - w.x_right ] + ridge/2 |w|^2
+    L(w) = mean over probe examples [ log sum_j exp(w.x_j) - w.x_right ] + ridge/2 |w|^2
 
-`lbfgs` has the solver; here are the problems, their solutions and the certificate that these have converged.
+`lbfgs` has the solver. Here are the problems, their solutions and the certificate that these have converged.
 """
 
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ CandidateScores = Float[Tensor, "choice candidate column"]
 
 @dataclass(frozen=True, eq=False)
 class Problems:
-    """Multinomial logit problems over the same choices; column c uses the first `sizes[c]` candidates.
+    """Multinomial logit problems over the same probe examples. Column c uses the first `sizes[c]` candidates.
 
     Attributes:
-        features: x, ideally centred within each choice (a shift that all candidates share changes nothing).
+        features: x, ideally centred within each probe example (a shift that all candidates share changes nothing).
         targets: index of the relevant candidate.
-        ridge: > 0, weight of |w|^2 / 2 beside the mean loss of a choice.
+        ridge: > 0, weight of |w|^2 / 2 beside the mean loss of a probe example.
         offset: number that is added to w.x before any weight is fitted; 0 everywhere by default.
     """
 
@@ -56,10 +56,10 @@ class Fit:
 
     Attributes:
         weights: one column each.
-        loss: mean loss of a choice in nats, with the ridge term.
+        loss: mean loss of a probe example in nats, with the ridge term.
         gradient: length of the gradient, as a share of its length at w = 0.
-        excess: the loss is at most this far above its minimum, |gradient|^2 / (2 ridge), in nats;
-            a certificate, because the ridge makes the loss strongly convex.
+        excess: the loss is at most this far above its minimum, |gradient|^2 / (2 ridge), in nats. A certificate,
+            because the ridge makes the loss strongly convex.
         iterations: number of iterations until `excess` met the tolerance.
         converged: whether `excess` met the tolerance.
     """
@@ -125,7 +125,7 @@ def mean_loss(scores: CandidateScores, targets: Int[Tensor, "column choice"]) ->
 
 
 def log_chances(scores: CandidateScores, targets: Int[Tensor, "column choice"]) -> Float[Tensor, "choice column"]:
-    """Return the log softmax at the correct candidate, in nats, for each choice and column."""
+    """Return the log softmax at the correct candidate, in nats, for each probe example and column."""
     return scores.gather(1, targets.T[:, None, :]).squeeze(1) - scores.logsumexp(dim=1)
 
 

@@ -35,7 +35,7 @@ def probe(
     """Measure whether relevance is readable at each layer: run every probe and control for every layer, N and seed.
 
     Args:
-        candidates: lists of negatives; longer lists than needed (e.g. 100) leave more choices to train on.
+        candidates: lists of negatives. Longer lists than needed (e.g. 100) leave more probe examples to train on.
         random_weights: vectors of the same texts by the same architecture with random weights. Without them, the
             control "random_weights" is left out, with a warning.
         texts: query id -> number of its distinct text (`Collection.query_texts`). Queries of one text count as one
@@ -87,12 +87,12 @@ def _one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    """One split of the choices with the views of its controls; both are the same for every layer.
+    """One split of the probe examples with the views of its controls. Both are the same for every layer.
 
     Attributes:
         tests: views with training, validation and test parts.
-        message: all choices in the order of the online code.
-        codes: views of the message; empty unless "mdl" is requested.
+        message: all probe examples in the order of the online code.
+        codes: views of the message, empty unless "mdl" is requested.
     """
 
     split: Split

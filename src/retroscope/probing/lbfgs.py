@@ -1,12 +1,12 @@
 """Limited-memory BFGS (Nocedal 1980) that fits many logits over the same features at once.
 
-It is preconditioned by the Hessian at w = 0, which all columns share up to their ridge: one Cholesky factor
-serves all columns of a ridge. Scores move along a step without a new product, so the line search costs none.
-Near the optimum the loss is flat below float32 rounding; the search therefore looks at derivatives only (the
-approximate Wolfe conditions of Hager & Zhang 2005).
+It is preconditioned by the Hessian at w = 0, which all columns share up to their ridge: one Cholesky factor serves all
+columns of a ridge. Scores move along a step without a new product, so the line search costs none. Near the optimum the
+loss is flat below float32 rounding. The search therefore looks at derivatives only (the approximate Wolfe conditions of
+Hager & Zhang 2005).
 
-Here the column comes first and the choices last: products with the few columns that are left near the end
-are 3 to 5 times as fast, and a softmax over candidates is vectorised.
+Here the column comes first and the probe examples last: products with the few columns that are left near the end are 3
+to 5 times as fast, and a softmax over candidates is vectorised.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -29,8 +29,8 @@ ScoreTable = Float[Tensor, "column candidate choice"]
 class FitState:
     """State of the optimiser for the columns that are not finished.
 
-    `scores` are -inf beyond a column's size; `pull` is the mean feature of
-    the right candidates, the linear part of the loss; `newton` is the preconditioned gradient.
+    `scores` are -inf beyond a column's size. `pull` is the mean feature of the right candidates, the linear part of the
+    loss. `newton` is the preconditioned gradient.
     """
 
     column: Int[Tensor, "column"]
@@ -62,7 +62,7 @@ class RememberedStep:
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """Preconditioner (H + ridge)^-1 for each distinct ridge; H is the Hessian at w = 0 over all candidates."""
+    """Preconditioner (H + ridge)^-1 for each distinct ridge. H is the Hessian at w = 0 over all candidates."""
 
     factors: dict[float, Float[Tensor, "feature feature"]]
 

@@ -1,15 +1,14 @@
 """Online code length: the bits needed to transmit the correct candidates to a receiver who has the vectors.
 
-Voita & Titov 2020, section 3.2: the queries come in a random order, in blocks; the first is coded
-uniformly, log2 N bits a choice, each later one by the `elementwise` probe, its anchor included, fitted
-to all before it.
-A probe that needs many examples pays for them, so the code length weighs how easily relevance
-is read, not only whether. Compression is log2 N over the mean bits of a choice; 1 means nothing
-was read.
+This is the online code of Voita & Titov 2020, section 3.2. The queries come in a random order, in blocks. The first
+block is coded uniformly, with log2 N bits for each probe example. Each later block is coded by the `elementwise` probe
+(its anchor included), fitted to all earlier blocks. A probe that needs many examples pays for them, so the code length
+weighs how easily relevance is read, not only whether. Compression is log2 N, divided by the mean number of bits of a
+probe example. A compression of 1 means that nothing was read.
 
-The ridge cannot be chosen on the labels that are being sent. The code mixes all ridges, and the
-uniform code, by the probability that each gave to the choices so far (a Bayesian mixture): whatever
-happens, the whole message is at most log2(ridges + 1) bits longer than the best of them alone.
+The ridge cannot be chosen on the labels that are being sent. The code mixes all ridges, and the uniform code, by the
+probability that each gave to the relevant passages of the earlier probe examples (a Bayesian mixture). The whole
+message is therefore at most log2(ridges + 1) bits longer than the message of the best code alone.
 """
 
 from itertools import pairwise
@@ -35,7 +34,7 @@ ALL = "all"  # the one part of a view that is coded
 
 
 def coding_order(task: Task, seed: int) -> Choices:
-    """Return every choice of the task in a random order of query texts; choices of one text are adjacent."""
+    """Return every probe example of the task in a random order of query texts. Examples of one text are adjacent."""
     text = task.text
     rank = np.random.default_rng([seed, 3]).permutation(int(text.max(initial=-1)) + 1)
     order = np.lexsort((task.query, rank[text]))
@@ -43,7 +42,7 @@ def coding_order(task: Task, seed: int) -> Choices:
 
 
 def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
-    """Return the code length of each choice in bits, and whether all fits for it converged."""
+    """Return the code length of each probe example in bits, and whether all fits for it converged."""
     features = product_features(trial)(trial.view.parts[ALL])
     similarity = trial.similarities[ALL]
     columns = FitColumns(trial.view, trial.options.ridge)
@@ -57,17 +56,18 @@ def code_length(trial: ProbeTrial) -> tuple[Bits, bool]:
 
 
 def block_ends(texts: Int[np.ndarray, "choice"]) -> list[int]:
-    """Return the end of each block of choices; choices with one query text are in one block."""
+    """Return the end of each block of probe examples. Probe examples with one query text are in one block."""
     starts = np.flatnonzero(np.diff(texts, prepend=-1))
     edges = [*starts.tolist(), len(texts)]
     return sorted({edges[max(1, round(share * len(starts)))] for share in BLOCKS})
 
 
 def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[Tensor, "control size choice"]:
-    """Return the code length of each choice in bits under the Bayesian mixture of the experts' log probabilities.
+    """Return the code length of each probe example in bits under the Bayesian mixture of the experts' log
+    probabilities.
 
-    The weight of an expert is the probability that it gave to all earlier choices. The sum telescopes to -log2 of the
-    mean, over experts, of their probability of the whole message.
+    The weight of an expert is the probability that this expert gave to the relevant passages of all earlier examples.
+    The sum telescopes to -log2 of the mean, over experts, of their probability of the whole message.
     """
     before = chances.double().cumsum(dim=3) - chances
     trust = before.log_softmax(dim=2)
@@ -76,7 +76,7 @@ def mixture_bits(chances: Float[Tensor, "control size expert choice"]) -> Float[
 
 
 def _uniform(columns: FitColumns, choices: int) -> Float[Tensor, "control size 1 choice"]:
-    """Return the log probability 1/N of every choice, which is the uniform code."""
+    """Return the log probability 1/N of every probe example, which is the uniform code."""
     controls, sizes, _ = columns.shape
     chance = torch.tensor(columns.view.sizes).float().log().neg()
     return chance[None, :, None, None].expand(controls, sizes, 1, choices)

@@ -8,12 +8,12 @@ from retroscope.ranges import OneOrMore, Positive, Range, check_ranges
 
 @dataclass(frozen=True, kw_only=True)
 class ConcatTraining:
-    """Settings of training the published probe (`concat`); the defaults are the published values.
+    """Settings of training the published probe (`concat`). The defaults are the published values.
 
     Attributes:
         learning_rate: learning rate of Adam.
-        batch_size: number of choices in an optimiser step.
-        epochs: number of passes over the training choices; the epoch that is best on the selection part is kept.
+        batch_size: number of probe examples in an optimiser step.
+        epochs: number of passes over the training examples. The epoch that is best on the selection part is kept.
     """
 
     learning_rate: Positive = 1e-4

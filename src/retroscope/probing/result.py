@@ -53,15 +53,15 @@ class ProbeResult:
 
     Attributes:
         model: name of the retriever.
-        scores: (query, probe, control, passages, layer) accuracy of each query: the mean over its
-            choices and over the seeds that tested it.
+        scores: (query, probe, control, passages, layer) accuracy of each query: the mean over its probe examples and
+            over the seeds that tested it.
         by_seed: (seed, probe, control, passages, layer) mean over the queries that the seed tested. Under "default" the
             seeds test different queries, so their spread includes the sampling of queries.
-        mdl: (query, control, passages, layer) code length of each query in bits, the mean over its choices and seeds;
-            None unless "mdl" was requested.
+        mdl: (query, control, passages, layer) code length of each query in bits, the mean over its probe examples and
+            seeds, or None unless "mdl" was requested.
         fits: (seed, probe, control, passages, layer) training accuracy, ridge, iterations, gradient,
             excess and converged (see `ProbeOutcome`).
-        split_sizes: (seed, part) number of choices for training, validation and test.
+        split_sizes: (seed, part) number of probe examples for training, validation and test.
         layer_names: label of each layer.
         recipe: how the numbers were made.
         warnings: reasons not to trust them.
@@ -84,7 +84,7 @@ class ProbeResult:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Describe what was not measured; this limits the sample, but does not put the accuracies in doubt."""
+        """Describe what was not measured. This limits the sample, but does not put the accuracies in doubt."""
         notes = []
         if any(self.recipe["own_negatives"]):
             notes.append(
@@ -103,7 +103,7 @@ class ProbeResult:
         return tuple(notes)
 
     def selectivity(self) -> xr.DataArray | None:
-        """Return the accuracy minus that with shuffled queries; None if that control was not run."""
+        """Return the accuracy minus that with shuffled queries, or None if that control was not run."""
         means = self.scores.mean()
         if not {NONE, SHUFFLED} <= {str(name) for name in means.coords["control"].values}:
             return None
@@ -111,7 +111,7 @@ class ProbeResult:
         return difference
 
     def compression(self) -> xr.DataArray | None:
-        """Return the code length of the uniform code divided by that of the online code; 1 if nothing is readable."""
+        """Return the length of the uniform code divided by that of the online code, or 1 if nothing is readable."""
         if self.mdl is None:
             return None
         uniform: xr.DataArray = np.log2(self.mdl.values.coords["passages"].astype(float))
@@ -191,7 +191,7 @@ def _cells(scores: Scores) -> list[dict[str, Any]]:
 
 
 def _choices(tally: ProbeTally) -> np.ndarray:
-    """Return the number of code lengths of each query: its number of choices times the number of seeds."""
+    """Return the number of code lengths of each query: its number of probe examples times the number of seeds."""
     task = tally.plan.task
     return np.bincount(task.query, minlength=len(task.query_ids)) * len(tally.plan.splits)
 
@@ -237,7 +237,7 @@ def _warnings(tally: ProbeTally, representations: RetrieverRepresentations) -> t
 
 
 def _fit_warning(tally: ProbeTally, name: str) -> str:
-    """Describe the problems in the fits of one probe; "" if there were none."""
+    """Describe the problems in the fits of one probe, or "" if there were none."""
     settings = tally.plan.settings
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
     if name == CONCAT:

@@ -23,12 +23,12 @@ class Protocol:
     """Named defaults for running the probes: split, probes, controls and seeds.
 
     Attributes:
-        split: how a seed divides the choices.
+        split: how a seed divides the probe examples.
         probes: probes that run if the settings name none.
         controls: controls that run if the settings name none.
-        first_seed: the first seed; the others are the next numbers.
+        first_seed: the first seed. The others are the next numbers.
         first_index_wins: whether `concat` gives a tie to the slot with the lowest index, as published.
-        as_given: whether choices are the unchanged rows of the source, in which a negative may be relevant.
+        as_given: whether probe examples are the unchanged rows of the source, in which a negative may be relevant.
     """
 
     split: Callable[[Task, int], Split]
@@ -59,19 +59,19 @@ PROTOCOLS: dict[str, Protocol] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeSettings:
-    """Settings of the probes; a field that is None is taken from the protocol.
+    """Settings of the probes. A field that is None is taken from the protocol.
 
     Attributes:
         protocol: "default" or "ielab-2025".
         probes: names in `PROBES`, and "mdl".
-        controls: names in `CONTROLS`; "none" is the measurement itself.
-        passages: the numbers N of candidates to choose among; chance is 1/N.
+        controls: names in `CONTROLS`. "none" is the measurement itself.
+        passages: the numbers N of candidates to choose among. Chance is 1/N.
         seeds: number of splits. Under "default", 5 splits test every query exactly once.
         layers: the layers to probe; all by default.
-        ridge: penalties to try; the validation queries select one. A penalty is the weight of |w|^2 / 2 relative to the
-            mean loss of a choice, for features with unit spread within a choice. At the largest penalty the weights
-            vanish, and a probe that reads the query becomes the retriever's similarity itself.
-        rank: number of principal directions of queries, and of passages; `bilinear` reads the products of these
+        ridge: penalties to try. The validation queries select one. A penalty is the weight of |w|^2 / 2 relative to the
+            mean loss of a probe example, for features with unit spread within a probe example. At the largest penalty
+            the weights vanish, and a probe that reads the query becomes the retriever's similarity itself.
+        rank: number of principal directions of queries, and of passages. `bilinear` reads the products of these
             directions.
         tolerance: a fit counts as converged if its loss is less than this above the minimum, in nats.
         max_iterations: number of iterations after which a fit is reported as not converged.

@@ -1,10 +1,10 @@
-"""Split choices into training, validation and test by query text, so that no passage is in two parts.
+"""Split probe examples into training, validation and test by query text, so that no passage is in two parts.
 
-Hard negatives join nearly all queries and passages into one connected component, so a split
-cannot be disjoint by chance. Here the test choices stay exactly as they are; every other passage
-belongs to training or to validation, and their negatives are refilled from the longer list. Where
-a corpus is so small that this leaves nothing to train on, its passages are divided instead, and
-every part, the test too, takes its negatives from its own: `Split.own_negatives` says so.
+Hard negatives join nearly all queries and passages into one connected component, so a random split would share
+passages. Here the test examples stay exactly as they are. Every other passage is assigned to training or to validation.
+Negatives that were assigned to another part are replaced by the next ones of the query's list. If too few probe
+examples would be left in a small corpus, the passages are divided into parts instead of the queries. Every part, the
+test too, then takes its negatives from its own passages (`Split.own_negatives`).
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Choices of one part of a split: queries, and candidates for each query.
+    """Probe examples of one part of a split: queries, and candidates for each query.
 
     Attributes:
-        query: index of the query of each choice.
+        query: index of the query of each probe example.
         passages: (choice, size) indices, the relevant passage first.
     """
 
@@ -38,12 +38,12 @@ class Choices:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The choices of one seed for training, selection (ridge, epoch) and report.
+    """The probe examples of one seed for training, selection (ridge, epoch) and report.
 
     Attributes:
         seed: seed of everything random in this split.
         own_negatives: whether the negatives of the test come only from the test's passages, so that they are easier.
-        repeats: test choices whose query text also occurs in training.
+        repeats: test examples whose query text also occurs in training.
     """
 
     seed: int
@@ -55,24 +55,25 @@ class Split:
 
     @property
     def parts(self) -> dict[str, Choices]:
-        """Map part names to their choices."""
+        """Map part names to their probe examples."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def sizes(self) -> dict[str, int]:
-        """Return the number of choices in each part."""
+        """Return the number of probe examples in each part."""
         return {part: len(choices) for part, choices in self.parts.items()}
 
 
 def disjoint_split(task: Task, seed: int) -> Split:
-    """Split the task's choices without shared texts or passages; five consecutive seeds test each query at most once.
+    """Split the task's probe examples without shared texts or passages.
 
-    These seeds test each query exactly once unless the passages must be divided (`Split.own_negatives`).
+    Five consecutive seeds (0-4, 5-9 ...) test each query exactly once, or at most once if the passages must be divided
+    (`Split.own_negatives`).
 
     Seeds 0-4 rotate one shuffle of the queries, seeds 5-9 the next, and so on.
 
     Raises:
-        AnalysisError: if too few choices remain to train, to validate or to test, even with the
-            passages divided.
+        AnalysisError: if too few probe examples remain to train, to validate or to test, even with the passages
+            divided.
     """
     start = seed - seed % FOLDS
     if not any(_too_small(_with_all_candidates(task, other)) for other in range(start, start + FOLDS)):
@@ -85,7 +86,7 @@ def disjoint_split(task: Task, seed: int) -> Split:
 
 
 def _with_all_candidates(task: Task, seed: int) -> Split:
-    """Keep all candidates of the test choices, and divide the other passages between training and validation."""
+    """Keep all candidates of the test examples, and divide the other passages between training and validation."""
     part = _parts(task, seed)
     pool = _pools(task, part, np.random.default_rng([seed, 1]))
     test = part == TEST
@@ -98,7 +99,7 @@ def _with_all_candidates(task: Task, seed: int) -> Split:
 
 
 def _with_own_negatives(task: Task, seed: int) -> Split:
-    """Split the choices by their relevant passages instead of their query texts.
+    """Split the probe examples by their relevant passages instead of their query texts.
 
     A query whose relevant passages lie in several parts is in none. Another query with its text may be in another
     part: where one question is asked of many passages, a split by text would keep none. `Split.repeats` counts them.
@@ -116,7 +117,7 @@ def _with_own_negatives(task: Task, seed: int) -> Split:
 
 
 def _repeats(task: Task, train: Choices, test: Choices) -> int:
-    """Count the test choices whose query text also occurs in training."""
+    """Count the test examples whose query text also occurs in training."""
     return int(np.isin(task.texts[test.query], task.texts[train.query]).sum())
 
 
@@ -127,10 +128,10 @@ def _rotated(shuffle: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
 
 
 def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
-    """Split as ielab-2025 did: a random share of the *choices* for training, the rest for selection and report.
+    """Split as ielab-2025 did: a random share of the *probe examples* for training, the rest for selection and report.
 
     Raises:
-        AnalysisError: for a single choice, because none would be left for training.
+        AnalysisError: for a single probe example, because none would be left for training.
     """
     if len(task.query) < 2:
         raise AnalysisError(
@@ -145,7 +146,7 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
 
 
 def _parts(task: Task, seed: int) -> ChoiceRows:
-    """Return the part of every choice, as determined by its query's text."""
+    """Return the part of every probe example, as determined by its query's text."""
     text = task.text
     shuffle = np.random.default_rng([seed // FOLDS, 0]).permutation(int(text.max(initial=-1)) + 1)
     return np.asarray(_rotated(shuffle, seed)[text])
@@ -168,12 +169,12 @@ def _pools(task: Task, part: ChoiceRows, rng: np.random.Generator) -> Int[np.nda
 
 
 def _uses(task: Task, rows: ChoiceRows, places: slice) -> Int[np.ndarray, "passage"]:
-    """Count how often each passage occurs in these slots of these choices."""
+    """Count how often each passage occurs in these slots of these probe examples."""
     return np.bincount(task.passages[rows, places].ravel(), minlength=len(task.passage_ids))
 
 
 def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
-    """Return the choices `rows` with allowed passages only; each keeps its hardest allowed negatives."""
+    """Return the probe examples `rows` with allowed passages only. Each keeps its hardest allowed negatives."""
     query, lists = task.query[rows], task.passages[rows]
     usable = allowed[lists] & (lists != NOBODY)
     hardest_first = np.argsort(~usable, axis=1, kind="stable")[:, : task.size]
@@ -183,7 +184,7 @@ def _refill(task: Task, rows: ChoiceRows, allowed: ChoiceRows) -> Choices:
 
 
 def _too_small(split: Split) -> list[str]:
-    """List the parts of the split (training, validation, test) that have fewer choices than `FEWEST` requires."""
+    """List the parts of the split (training, validation, test) with fewer probe examples than `FEWEST` requires."""
     sizes = split.sizes()
     return [f"{sizes[part]} to {part} (at least {least})" for part, least in FEWEST.items() if sizes[part] < least]
 

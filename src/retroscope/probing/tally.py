@@ -60,7 +60,7 @@ class ProbePlan:
 
 
 class ProbeTally:
-    """Running sums of accuracies over choices and seeds, from which `probe_result` computes the result."""
+    """Running sums of accuracies over probe examples and seeds, from which `probe_result` computes the result."""
 
     def __init__(self, plan: ProbePlan) -> None:
         """Start with all sums at zero."""
@@ -82,7 +82,7 @@ class ProbeTally:
     def add_outcome(
         self, probe: str, layer: int, split: Split, controls: tuple[str, ...], outcome: ProbeOutcome
     ) -> None:
-        """Add the accuracies of one probe, layer and split; the first axis is `controls`."""
+        """Add the accuracies of one probe, layer and split. The first axis is `controls`."""
         sums = per_query(outcome.accuracy, split.test.query, len(self.plan.task.query_ids))
         tested = np.bincount(split.test.query, minlength=len(sums))
         means = (sums[tested > 0] / tested[tested > 0, None, None]).mean(axis=0)
@@ -98,7 +98,7 @@ class ProbeTally:
     def add_bits(
         self, layer: int, query: ChoiceRows, controls: tuple[str, ...], bits: Float[np.ndarray, "control size choice"]
     ) -> None:
-        """Add a code length for every choice; `query` is the index of each choice's query."""
+        """Add a code length for every probe example. `query` is the index of each probe example's query."""
         sums = per_query(bits, query, len(self.plan.task.query_ids))
         for at, control in enumerate(controls):
             self.bits.values[:, self._places["control"][control], :, self._places["layer"][layer]] += sums[:, at]
@@ -107,7 +107,7 @@ class ProbeTally:
 def per_query(
     values: Float[np.ndarray, "control size choice"], query: ChoiceRows, n: int
 ) -> Float[np.ndarray, "query control size"]:
-    """Sum the values of the choices of each query."""
+    """Sum the values of the probe examples of each query."""
     sums = np.zeros((n, *values.shape[:2]))
     np.add.at(sums, query, np.moveaxis(values, 2, 0))
     return sums

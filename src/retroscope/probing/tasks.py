@@ -1,4 +1,4 @@
-"""Build the choices of a probe: a query, one relevant passage and N-1 hard negatives.
+"""Build the probe examples of a probe: a query, one relevant passage and N-1 hard negatives.
 
 The candidates of N = 2, 3, ... are nested: the first N of one list, the relevant passage first.
 Chance is 1/N.
@@ -29,17 +29,17 @@ def repeated(candidates: Iterable[Candidates], n: int) -> tuple[Candidates, ...]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """All choices of a probe as indices: query, relevant passage and hard negatives.
+    """All probe examples of a probe as indices: query, relevant passage and hard negatives.
 
     Attributes:
         query_ids: the distinct queries.
-        passage_ids: the distinct passages; of several with equal text, the first.
-        query: index into `query_ids` of each choice.
+        passage_ids: the distinct passages. Of several passages with equal text, the first stands for all.
+        query: index into `query_ids` of each probe example.
         passages: indices into `passage_ids`: the relevant one, then the negatives, hardest
             first, then `NOBODY`.
-        size: the largest N; every choice has at least N-1 negatives.
+        size: the largest N. Every probe example has at least N-1 negatives.
         texts: number of the distinct text of each query.
-        dropped: number of choices of the source that had too few negatives.
+        dropped: number of probe examples of the source that had too few negatives.
     """
 
     query_ids: tuple[str, ...]
@@ -52,12 +52,12 @@ class Task:
 
     @property
     def text(self) -> ChoiceRows:
-        """Return the number of the distinct query text of each choice: 0, 1 ... in order of first occurrence."""
+        """Return the number of the distinct query text of each probe example: 0, 1 ... in order of first occurrence."""
         return np.asarray(numbered(self.texts)[self.query])
 
     @property
     def shared(self) -> dict[str, tuple[str, ...]]:
-        """Map each query id to the passages of all its choices; queries that share passages form a cluster."""
+        """Map each query id to the passages of all its probe examples. Queries that share passages form a cluster."""
         shared: dict[str, dict[str, None]] = {}
         for query, row in zip(self.query.tolist(), self.passages[:, : self.size].tolist(), strict=True):
             names = (self.passage_ids[p] for p in row if p != NOBODY)
@@ -73,10 +73,10 @@ def build_task(
     passage_texts: Mapping[str, int] | None = None,
     as_given: bool = False,
 ) -> Task:
-    """Build the choices among `size` passages that are possible with these candidates.
+    """Build the probe examples among `size` passages that are possible with these candidates.
 
-    A choice with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that
-    all N are measured on the same queries.
+    A probe example with fewer than `size` - 1 negatives is dropped (and counted) for every N, so that all N are
+    measured on the same queries.
 
     Args:
         texts: query id -> number of its distinct text; None if all texts are distinct.
@@ -86,7 +86,7 @@ def build_task(
             text then stay apart, too.
 
     Raises:
-        AnalysisError: if no choice is left, or a negative is a relevant passage of its query.
+        AnalysisError: if no probe example is left, or a negative is a relevant passage of its query.
     """
     if not as_given:
         candidates = candidates if passage_texts is None else _by_text(candidates, passage_texts)
@@ -133,7 +133,7 @@ def _index(ids: Iterable[str]) -> dict[str, int]:
 
 
 def _lists(candidates: Sequence[Candidates], passage_index: Mapping[str, int]) -> Lists:
-    """Return relevant passage and negatives of every choice, padded to the longest list."""
+    """Return relevant passage and negatives of every probe example, padded to the longest list."""
     lists = np.full((len(candidates), 1 + max(len(c.negatives) for c in candidates)), NOBODY)
     for row, c in enumerate(candidates):
         lists[row, : 1 + len(c.negatives)] = [passage_index[p] for p in (c.positive, *c.negatives)]

@@ -1,5 +1,5 @@
-"""The type `ProbeTrial`, the input of a probe: the vectors of one layer and the choices of one split. ProbeOutcome: a
-probe's result on them.
+"""The type `ProbeTrial`, the input of a probe: the vectors of one layer and the probe examples of one split.
+ProbeOutcome: a probe's result on them.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +24,13 @@ Features = Float[Tensor, "choice candidate feature"]
 
 @dataclass(frozen=True, eq=False)
 class ProbeTrial:
-    """Input of a probe: one layer's vectors, and the choices to make with them.
+    """Input of a probe: one layer's vectors, and the probe examples to make with them.
 
     Attributes:
         queries: one vector for each distinct query of the task.
         passages: one vector for each distinct passage of the task.
         similarity: how the retriever compares them, "dot" or "cosine".
-        texts: for each query, the number of its distinct text; queries of one text are one observation.
+        texts: for each query, the number of its distinct text. Queries of one text are one observation.
     """
 
     queries: TextVectors
@@ -63,27 +63,27 @@ class ProbeTrial:
         return {part: scores(choices) for part, choices in self.view.parts.items()}
 
     def texts_of(self, part: str) -> Clusters:
-        """Return the clusters of a part's choices by distinct query text."""
+        """Return the clusters of a part's probe examples by distinct query text."""
         return Clusters(numbered(self.texts[self.view.parts[part].query]))
 
     def query_vectors(self, choices: Choices) -> Float[Tensor, "choice dim"]:
-        """Return the vector of each choice's query."""
+        """Return the vector of each probe example's query."""
         return self.queries[torch.from_numpy(choices.query)]
 
     def passage_vectors(self, choices: Choices) -> Features:
-        """Return the vectors of each choice's candidates."""
+        """Return the vectors of each probe example's candidates."""
         return self.passages[torch.from_numpy(choices.passages)]
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutcome:
-    """Result of a probe: its accuracy on the test choices, and evidence of its fits.
+    """Result of a probe: its accuracy on the test examples, and evidence of its fits.
 
     Attributes:
-        accuracy: credit of every choice.
-        train_accuracy: mean credit of the training choices under the fit that is reported; NaN
-            where nothing is fitted.
-        ridge: ridge chosen on the validation queries; NaN if the probe has none.
+        accuracy: credit of every probe example.
+        train_accuracy: mean credit of the training examples under the fit that is reported, or NaN where nothing is
+            fitted.
+        ridge: ridge chosen on the validation queries, or NaN if the probe has none.
         iterations: iterations of the solver; epochs for `concat`; 0 if nothing is fitted.
         gradient: length of the gradient at the end, as a share of its length at the start.
         excess: bound on the loss above its minimum, in nats.

@@ -1,4 +1,4 @@
-"""Estimate the time of probes from the numbers of choices, features and columns."""
+"""Estimate the time of probes from the numbers of probe examples, features and columns."""
 
 from retroscope.probing.controls import CONTROLS
 from retroscope.probing.mdl import BLOCKS

@@ -1,9 +1,9 @@
 """Compute and store every layer's pooled vector of every text: streaming, resumable, with checksums.
 
-Texts are taken in windows of consecutive texts; inside a window they are batched by length.
-A window is one shard of the store, written whole and recorded with its checksums, so a run that is stopped goes on with
-what is missing and ends with the same bytes, whoever computes which window. Memory holds two windows, whatever the size
-of the corpus: one is written while the model runs on the next.
+Texts are taken in windows of consecutive texts. Inside a window they are batched by length. A window is one shard of
+the store, written whole and recorded with its checksums, so a stopped run continues with the missing windows and ends
+with the same bytes, whichever worker computes a window. Memory holds two windows, whatever the size of the corpus: one
+is written while the model runs on the next.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -53,13 +53,13 @@ def extract(
     Args:
         plan: made by `plan_extraction` from the same texts.
         ids: one id a text.
-        texts: the same texts again, in order; they are read once more.
-        place: folder or URL of the group; an existing group must have been made by the same plan.
+        texts: the same texts again, in order. They are read once more.
+        place: folder or URL of the group. An existing group must have been made by the same plan.
         progress: receives (texts done, texts in all) after every window.
-        engine: where windows are computed; the vectors are the same.
+        engine: where windows are computed. The vectors are the same.
 
     Returns:
-        the layers, with the final norm where the plan includes it; `Representations.bare` has them without.
+        the layers, with the final norm where the plan includes it. `Representations.bare` has them without.
 
     Raises:
         RepresentationError: if the folder contains something else, is damaged, or is being written, or if the
@@ -104,7 +104,7 @@ def _form(plan: ExtractionPlan) -> WindowFormat:
 
 @contextmanager
 def _alone(place: Location) -> Iterator[None]:
-    """Lock the store of a folder against other runs; an object store needs no lock."""
+    """Lock the store of a folder against other runs. An object store needs no lock."""
     if is_url(place):
         yield
         return
@@ -161,7 +161,7 @@ def extract_in_one_pass(
 
 
 def _locked_store(plan: ExtractionPlan, folder: Path, locks: ExitStack) -> StoreBeside | None:
-    """Lock and open (or create) the store of a plan; None if it is finished or another run writes it."""
+    """Lock and open (or create) the store of a plan, or None if it is finished or another run writes it."""
     refuse_other_files(folder)
     if not store_exists(folder):
         create_store(plan, folder)

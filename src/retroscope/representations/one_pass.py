@@ -1,7 +1,8 @@
 """Compute the vectors of several recipes in one pass, if the recipes differ only in pooling.
 
-One extraction does the work and fills the stores of the others beside its own. Each of those is finished by its own
-extraction, which finds its windows done. Every store has the bytes that it would have if it were made alone.
+One extraction does the work and fills the stores of the others beside its own. Each of these other stores is finished
+by its own extraction, which finds its windows computed. Every store has the bytes that it would have if it were made
+alone.
 """
 
 from collections.abc import Sequence

@@ -51,7 +51,7 @@ def _write_empty(plan: ExtractionPlan, place: Location) -> None:
 
 
 def own_store(plan: ExtractionPlan, place: Location) -> VectorStore:
-    """Open the store of this plan; damaged metadata are written again, and the windows are kept."""
+    """Open the store of this plan. Damaged metadata are written again, and the windows are kept."""
     try:
         return open_own(plan, place)
     except RepresentationError:
@@ -67,7 +67,7 @@ def own_store(plan: ExtractionPlan, place: Location) -> VectorStore:
 
 
 def open_own(plan: ExtractionPlan, place: Location, mode: Literal["r", "r+"] = "r") -> VectorStore:
-    """Open the store of this plan; refuse a store of another plan.
+    """Open the store of this plan, and refuse a store of another plan.
 
     Raises:
         RepresentationError: if it is of another plan, or its description is damaged.

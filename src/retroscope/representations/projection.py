@@ -1,8 +1,9 @@
 """Project vectors onto the vocabulary by a language-model head, to get the most probable words of a vector.
 
 After Ram et al., "What are you token about?" (ACL 2023, arXiv 2212.10380): the distribution of a vector v over the
-vocabulary is softmax(head(v)), and its top tokens are what it says. Tokens are compared as words: without case, word
-boundaries and continuation marks; those without a letter or digit, and special tokens, say nothing.
+vocabulary is softmax(head(v)), and the vector decodes to its most probable tokens. Tokens are compared as words:
+without case, word boundaries and continuation marks. Special tokens, and tokens without a letter or digit, are left
+out.
 """
 
 from collections.abc import Sequence
@@ -34,12 +35,12 @@ class Lexicon:
     says: Bool[np.ndarray, "token"]
 
     def of(self, tokens: Sequence[int] | Int[np.ndarray, "n"]) -> list[str]:
-        """Return the distinct words of these token ids, in order; tokens that are no words are left out."""
+        """Return the distinct words of these token ids, in order. Tokens that are no words are left out."""
         return list(dict.fromkeys(self.words[int(token)] for token in tokens if self.says[int(token)]))
 
 
 def lexicon_of(tokenizer: PreTrainedTokenizerBase, size: int) -> Lexicon:
-    """Make the lexicon of the first `size` tokens; head rows beyond the tokenizer's tokens are no words."""
+    """Make the lexicon of the first `size` tokens. Head rows beyond the tokenizer's tokens are no words."""
     known = min(size, len(tokenizer))
     special = {*tokenizer.all_special_ids}
     words = [tokenizer.decode([token]).strip().removeprefix(CONTINUES).casefold() for token in range(known)]

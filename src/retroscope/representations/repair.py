@@ -82,7 +82,7 @@ def damaged_files(folder: Path) -> list[Path]:
     """Return the damaged files of a store, and the missing ones if it is finished.
 
     Every chunk is read and compared with its CRC-32C. If the description of the group or of its arrays is damaged, no
-    chunk can be read; the list then has only the description of the group.
+    chunk can be read. The list then has only the description of the group.
     """
     try:
         store = open_store(folder)

@@ -29,7 +29,7 @@ InventoryKey = tuple[str, bytes]  # tower, and `Encoder.reading`
 
 @dataclass(frozen=True)
 class StreamedTexts:
-    """Texts that can be iterated over repeatedly; they are generated anew each time."""
+    """Texts that can be iterated over repeatedly. They are generated anew each time."""
 
     make: Callable[[], Iterator[str]]
 
@@ -55,7 +55,7 @@ class TowerPlan:
 
     @property
     def operations(self) -> float:
-        """Count the floating point operations of the forward passes; 0 when the vectors are stored."""
+        """Count the floating point operations of the forward passes, or 0 when the vectors are stored."""
         return 0.0 if self.is_stored else self.plan.operations
 
     def shares_pass(self, other: "TowerPlan") -> bool:
@@ -65,7 +65,7 @@ class TowerPlan:
     def extract(
         self, progress: Progress | None = None, engine: Engine = LOCAL, beside: Sequence["TowerPlan"] = ()
     ) -> Representations:
-        """Compute, resume or open the vectors; towers in `beside` that share the pass are computed, too."""
+        """Compute, resume or open the vectors. Towers in `beside` that share the pass are computed, too."""
         count = None if progress is None else (lambda done, total: progress(self.tower, done, total))
         others = [one for one in beside if self.shares_pass(one)]
         for one in (self, *others):
@@ -92,11 +92,11 @@ def plan_towers(
     inventories: dict[InventoryKey, Inventory] | None = None,
     progress: Progress | None = None,
 ) -> tuple[TowerPlan, TowerPlan]:
-    """Plan the query and the passage tower; every text is read and tokenised once.
+    """Plan the query and the passage tower. Every text is read and tokenised once.
 
     Args:
         inventories: inventories of this collection's texts, by tower and by everything that determines the token ids of
-            a text; missing ones are taken and added.
+            a text. Missing ones are taken and added.
         progress: called with (tower's texts, texts tokenised, texts in all).
     """
     settings = settings or ExtractionSettings()
@@ -127,15 +127,15 @@ def represent(
     *,
     engine: Engine = LOCAL,
 ) -> RetrieverRepresentations:
-    """Return the pooled vectors of every query and passage at every layer; stored vectors are reused.
+    """Return the pooled vectors of every query and passage at every layer. Stored vectors are reused.
 
     Args:
         retriever: both towers.
         collection: the texts.
-        cache: folder of the vector stores; a store is named by a hash of all that made it.
+        cache: folder of the vector stores. A store is named by a hash of all that made it.
         settings: number format and batch size.
-        progress: receives (tower, texts done, texts in all); see `display.shown`.
-        engine: where texts are encoded; the vectors are the same.
+        progress: receives (tower, texts done, texts in all) (see `display.shown`).
+        engine: where texts are encoded. The vectors are the same.
     """
     with shown(progress) as report:
         towers = plan_towers(retriever, collection, path_of(cache), settings)
@@ -153,7 +153,7 @@ def extract_towers(
     """Compute, resume or open the vectors that `plan_towers` planned.
 
     Args:
-        beside: towers of other retrievers; a tower that shares a pass with one of these is computed in that pass.
+        beside: towers of other retrievers. A tower that shares a pass with one of these is computed in that pass.
     """
     query, passage = (tower.extract(progress, engine, beside) for tower in towers)
     recipe: VectorsRecipe = {

@@ -12,8 +12,8 @@ class ExtractionSettings:
     """Settings of extracting vectors: number format, batch size, final norm on each layer, and the layers to store.
 
     Attributes:
-        dtype: number format of the stored vectors; they are always computed in the model's own precision.
-        batch_tokens: number of padded tokens in one forward pass; None chooses a number that suits the device.
+        dtype: number format of the stored vectors. They are always computed in the model's own precision.
+        batch_tokens: number of padded tokens in one forward pass. None chooses a number that suits the device.
         norm_each_layer: if the last layer of a model passes through a final norm, apply this norm to the stored layers
             below as well: only then can they be compared with the last layer. Other models are not affected.
         layers: numbers of the layers to store, 0 is the embedding output; None stores all layers, and `()` only the

@@ -24,8 +24,8 @@ class VectorStore:
         vectors: (text, layer, dim): the stored layers of 0 .. L; if `normed`, followed by those of 0 .. L-1 with the
             final norm.
         final: (text, out): final vectors.
-        remake: function that computes damaged shards again, given by the positions of their first texts; None: damage
-            is an error.
+        remake: function that computes damaged shards again, given by the positions of their first texts. If None,
+            damage is an error.
     """
 
     group: zarr.Group
@@ -169,7 +169,7 @@ def store_in(group: zarr.Group, needs: tuple[str, ...] = ()) -> VectorStore:
 
 
 def is_finished(place: Location) -> bool:
-    """Return whether the store has the vectors of all its texts; False if it is damaged."""
+    """Return whether the store has the vectors of all its texts, or False if it is damaged."""
     try:
         return store_exists(place) and open_store(place).complete
     except RepresentationError:

@@ -26,7 +26,7 @@ class Representations:
     Attributes:
         ids: id of each text, in the order of the rows.
         store: the stored vectors.
-        normed: whether the layers below the last are read with the model's final norm; the store has both versions.
+        normed: whether the layers below the last are read with the model's final norm. The store has both versions.
 
     Raises:
         RepresentationError: if there is not one id a row, or, on reading, if the store is damaged.
@@ -97,7 +97,7 @@ class Representations:
         return self._read(None, slice(None))
 
     def final_blocks(self) -> Iterator[Vectors]:
-        """Yield the final vectors in consecutive blocks, for corpora larger than memory; each shard is read once."""
+        """Yield the final vectors in consecutive blocks, for corpora larger than memory. Each shard is read once."""
         for rows in self._blocks(self.store.final, self.store.final.shape[-1]):
             yield self._read(None, rows)
 
@@ -181,7 +181,7 @@ class RetrieverRepresentations:
     warnings: tuple[str, ...] = ()
 
     def bare(self) -> "RetrieverRepresentations | None":
-        """Return both towers' vectors with lower layers without the final norm; None if none are stored with it."""
+        """Return both towers' vectors with lower layers without the final norm, or None if none are stored with it."""
         if not (self.query.normed or self.passage.normed):
             return None
         return replace(self, query=self.query.bare(), passage=self.passage.bare())

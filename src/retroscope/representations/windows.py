@@ -1,4 +1,4 @@
-"""Windows of consecutive texts as shards of work; their stored bytes do not depend on the worker."""
+"""Windows of consecutive texts as shards of work. Their stored bytes do not depend on the worker."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class WindowFormat:
 
 
 def window_shards(plan: ExtractionPlan, texts: Iterable[str], place: Location) -> Iterator[Shard]:
-    """Yield the windows of a corpus as shards; a shard depends on those in which its texts occur first.
+    """Yield the windows of a corpus as shards. A shard depends on those in which its texts occur first.
 
     Raises:
         RepresentationError: if there are more or fewer texts than planned.
@@ -111,7 +111,7 @@ class WindowWorker:
     store: VectorStore
 
     def compute(self, payload: Window) -> WindowVectors:
-        """Encode the texts of one window that did not occur earlier; rows of repeated texts stay empty."""
+        """Encode the texts of one window that did not occur earlier. Rows of repeated texts stay empty."""
         fresh, rows = self.new_rows(payload)
         vectors = encode_rows(self.encoder, rows, self.form.tokens, norm_each_layer=self.form.normed) if rows else None
         return self.laid_out(payload, fresh, vectors)
@@ -153,7 +153,7 @@ class WindowWorker:
         return vectors.layers if every else vectors.layers[:, list(self.form.kept)]
 
     def _checked(self, vectors: LayerVectors) -> WindowVectors:
-        """Return vectors in the stored number format; refuse infinite or undefined values."""
+        """Return vectors in the stored number format, and refuse infinite or undefined values."""
         dtype = self.form.dtype
         with np.errstate(over="ignore"):
             layers = self._kept(vectors).numpy().astype(dtype, copy=False)

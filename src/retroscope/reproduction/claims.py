@@ -47,7 +47,7 @@ class Ruling:
     Attributes:
         numbers: "as published", "ielab-2025" (measured here) or "default" (measured here, corrected).
         outcome: outcome of the rule.
-        value, low, high: the statistic with its interval; None if there is none.
+        value, low, high: the statistic with its interval, or None if there is none.
         what: the cell or numbers that it is about, or the reason why there are none.
     """
 
@@ -158,7 +158,7 @@ def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellCh
 
 
 def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbers: str) -> Ruling:
-    """Test a claim about the share of active neurons; the paper gives its counts only as images."""
+    """Test a claim about the share of active neurons. The paper gives its counts only as images."""
     if numbers == AS_PUBLISHED:
         return Ruling(
             numbers=numbers, outcome=ClaimOutcome.NOT_TESTABLE, what="claimed in words; counts stand only in bitmaps"
@@ -188,7 +188,7 @@ def _outcome(holds: bool, fails: bool) -> ClaimOutcome:
 def _pair(
     study: PublishedStudy, claim: Claim, trials: DoneTrials, protocol: str
 ) -> tuple[MeasuredTrial, MeasuredTrial] | None:
-    """Return the finished trials of backbone and retriever; None unless both used the paper's own weights."""
+    """Return the finished trials of backbone and retriever, or None unless both used the paper's own weights."""
     figure = study.figure(claim.figure)
     models = (study.models[claim.model].backbone, claim.model)
     found = [trials.get((figure.data, model, figure.tower, protocol)) for model in models]

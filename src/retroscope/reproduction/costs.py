@@ -1,8 +1,8 @@
 """Estimate the cost of a figure (downloads, disk, memory, time) from the sizes of models and data. No torch.
 
-Operations of encoding are two for each weight of the blocks and token; those of the attribution three times as many for
-each node and matrix, half of the blocks lying above it on average. Real rates differ by a factor of some: run a few
-queries first (`--limit-queries`).
+Encoding takes two operations for each weight of the blocks and each token. Attribution takes three times as many for
+each node and matrix, and half of the blocks lie above a matrix on average. Real rates differ by a factor of a few, so
+run a few queries first (`--limit-queries`).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class FigureCost:
     Attributes:
         figure: its number.
         downloads, disk, memory: gigabytes.
-        seconds: seconds of encoding and attribution; probes and statistics take additional time.
+        seconds: seconds of encoding and attribution. Probes and statistics take additional time.
     """
 
     figure: int

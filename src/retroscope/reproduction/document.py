@@ -4,7 +4,7 @@ from typing import TypedDict
 
 
 class PointFacts(TypedDict):
-    """One published point and our value; see `points.PointResult`."""
+    """One published point and our value (see `points.PointResult`)."""
 
     figure: int
     data: str
@@ -38,7 +38,7 @@ class CorrectedFacts(TypedDict):
 class NeuronCounts(TypedDict):
     """Counts of active neurons in one FFN matrix of one layer.
 
-    `share` is the mean over examples, None without examples; `dropped` counts the active neurons that the published
+    `share` is the mean over examples, None without examples. `dropped` counts the active neurons that the published
     maps leave out.
     """
 
@@ -62,7 +62,7 @@ class NeuronFacts(NeuronCounts):
 
 
 class RulingFacts(TypedDict):
-    """The outcome of one claim for one set of numbers; see `claims.Ruling`."""
+    """The outcome of one claim for one set of numbers (see `claims.Ruling`)."""
 
     numbers: str
     outcome: str
@@ -94,7 +94,7 @@ class MeasuredEffectFacts(TypedDict):
 
 
 class ExhibitFacts(TypedDict):
-    """One defect of the paper's protocol, or difference from it, with measured effects; see `exhibits.Exhibit`."""
+    """One defect of the paper's protocol, or difference from it, with measured effects (see `exhibits.Exhibit`)."""
 
     name: str
     kind: str
@@ -127,7 +127,7 @@ class Uncorrected(PointCounts):
 
 
 class Bracket(TypedDict):
-    """The number of choices that the published stars imply."""
+    """The number of probe examples that the published stars imply."""
 
     low: float
     high: float

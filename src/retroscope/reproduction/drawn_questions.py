@@ -18,7 +18,7 @@ QUESTION = "question"
 def drawn_rows(folder: Path, split: str, queries: int, target: Path) -> Path:
     """Write the rows of some questions as a data set, unless it exists, and return its folder.
 
-    The draw depends on the questions alone; a larger draw contains a smaller one.
+    The draw depends on the questions alone. A larger draw contains a smaller one.
 
     Args:
         folder: parquet files SPLIT-*.parquet of the whole data set.

@@ -49,7 +49,7 @@ class MeasuredEffect:
     Attributes:
         of: what was measured, e.g. a model on a data set.
         quantity: name of the number.
-        value: the number; None where it cannot be measured here.
+        value: the number, or None where it cannot be measured here.
         made_up: whether it was measured on made-up weights or texts.
     """
 
@@ -140,7 +140,7 @@ def _norm_target(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffe
 
 
 def _jaccard(study: PublishedStudy, one: MeasuredTrial, other: MeasuredTrial) -> float | None:
-    """Return the Jaccard index of two trials' neurons that at least one example activates; None if there are none."""
+    """Return the Jaccard index of two trials' neurons that some example activates, or None if there are none."""
     threshold = study.models[one.trial.model].threshold
     both, either = 0, 0
     first, second = neurons_of(one).attribution, neurons_of(other).attribution
@@ -195,7 +195,7 @@ def _dropped_tail(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEff
 
 
 def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
-    """Compare the number of choices that the published stars imply with ours."""
+    """Compare the number of probe examples that the published stars imply with ours."""
     effects = []
     for data in study.data:
         bracket = reported_choices(study, data)

@@ -125,7 +125,7 @@ def _smoke(results: Results) -> str:
 def _by_passages(
     frame: pd.DataFrame, name: str, title: str, caption: str, quantity: str, *, zero: bool = False
 ) -> Figure | None:
-    """Draw a figure with one panel for each N; None if there are no rows."""
+    """Draw a figure with one panel for each N, or None if there are no rows."""
     if frame.empty:
         return None
     shown = frame.reindex(columns=["passages", "layer", "series", "value", "low", "high"]).assign(line=frame["series"])

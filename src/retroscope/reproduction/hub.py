@@ -15,7 +15,7 @@ SMOKE_MARK = "RETROSCOPE_SMOKE"  # file in every snapshot of the made-up hub, wh
 
 @contextmanager
 def hub_at(cache: Path | None) -> Iterator[None]:
-    """Use this hub cache offline while the context is open; None uses the user's own cache."""
+    """Use this hub cache offline while the context is open. None uses the user's own cache."""
     if cache is None:
         yield
         return

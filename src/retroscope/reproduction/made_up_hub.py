@@ -77,7 +77,7 @@ def _snapshot(hub: Path, kind: str, source: str) -> Path:
 
 
 def _write_encoders(hub: Path, words: list[str]) -> None:
-    """Write tiny BERT, DPR and Contriever models; the fine-tuned ones are the backbone with noise."""
+    """Write tiny BERT, DPR and Contriever models. The fine-tuned ones are the backbone with noise."""
     tokenizer = _bert_tokenizer(words)
     shape = {"vocab_size": len(tokenizer), "hidden_size": WIDTH, "num_hidden_layers": 12, "num_attention_heads": HEADS,
              "intermediate_size": INNER, "max_position_embeddings": POSITIONS}  # fmt: skip

@@ -91,7 +91,7 @@ def trial_key(study: PublishedStudy, trial: ModelTrial, scale: Scale) -> str:
 
 
 def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
-    """Return the record of a finished trial; None if it was not measured at this scale or is damaged."""
+    """Return the record of a finished trial, or None if it was not measured at this scale or is damaged."""
     try:
         facts = read_document(place.about(trial))
     except (DamageError, AnalysisError):  # absent, damaged or of another version: it is measured again
@@ -100,7 +100,7 @@ def facts_if_done(place: Workplace, trial: ModelTrial) -> dict[str, Any] | None:
 
 
 def read_trial(place: Workplace, trial: ModelTrial) -> MeasuredTrial | None:
-    """Return the measurement of a trial; None if it is not finished.
+    """Return the measurement of a trial, or None if it is not finished.
 
     Raises:
         DamageError: if its study is damaged.

@@ -1,14 +1,16 @@
 """Compare every published point with ours: the difference, its tolerance, and the outcome. No torch.
 
-The tolerance is derived. Both accuracies are means of choices. The published one has the binomial standard error of as
-many choices as the paper's own stars imply at least; ours has that of its queries, each the mean of its choices. Their
-difference may be as large as the normal quantile, corrected for the number of points of the figure (Bonferroni),
-allows, and besides by the errors of printing and of reading a point.
+The tolerance is derived from the standard errors of both accuracies. The published accuracy gets the binomial standard
+error for the smallest number of test examples that is compatible with the paper's significance stars. Our accuracy has
+the standard error of the mean over its queries. The difference of both accuracies may be as large as its standard error
+times a normal quantile, which is corrected for the number of points of the figure (Bonferroni), plus the rounding error
+of print and the reading error of the plot.
 
-Two assumptions: the published stars come from a t-test over all choices as two independent samples, which gives their
-number; and the choices are independent. They share questions and passages, so the binomial error is too small. The
-correction makes a wide tolerance, so "not distinguishable" is no agreement: the limit of one point, uncorrected, is
-given beside it, and how many points lie beyond that.
+The tolerance rests on two assumptions. First, the published stars come from a t-test that treats the test examples of
+both models as two independent samples. Second, the test examples are independent. In fact they share questions and
+passages, so the binomial error is too small. The correction makes the tolerance wide, so "not distinguishable" does not
+mean agreement. The uncorrected limit of a single point is therefore reported as well, with the number of points beyond
+this limit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,10 +41,10 @@ class PointState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedChoices:
-    """Range of the number of choices behind the paper's accuracies, as its stars imply.
+    """Range of the number of test examples behind the paper's accuracies, as the paper's stars imply.
 
-    A star at a small difference implies at least `low` choices; a missing star at a large difference implies at most
-    `high`.
+    A star at a small difference implies at least `low` test examples. A missing star at a large difference implies at
+    most `high` test examples.
     """
 
     low: float
@@ -56,8 +58,8 @@ class PointResult:
     Attributes:
         figure: number of the figure.
         point: the published accuracy.
-        ours: accuracy measured here; None if it was not run.
-        error: its standard error.
+        ours: accuracy measured here, or None if it was not run.
+        error: standard error of `ours`.
         tolerance: largest difference allowed at this point if all points of the figure are tested together.
         single_limit: largest difference allowed if this point is tested alone, at the level of the study and without
             correction.
@@ -81,11 +83,12 @@ class PointResult:
 
 
 def reported_choices(study: PublishedStudy, data: str) -> ReportedChoices:
-    """Return the range of the unknown number of choices with which all significance stars, and missing stars, agree.
+    """Return the range of the unknown number of probe examples with which all significance stars, and missing stars,
+    agree.
 
-    The published test is Student's t for two samples of n zeros and ones each; at thousands of choices it is the normal
-    test with the variance p (1 - p) of each side. Differences are taken to be as large, or as small, as the errors of
-    printing and reading allow.
+    The published test is Student's t for two samples of n zeros and ones each; at thousands of probe examples it is the
+    normal test with the variance p (1 - p) of each side. Differences are taken to be as large, or as small, as the
+    errors of printing and reading allow.
     """
     of = {(one.model, one.passages, one.layer): one for one in study.points if one.data == data}
     slack = 2 * (study.reading_error + study.rounding_error)
@@ -116,7 +119,7 @@ def simultaneous_quantile(study: PublishedStudy, number: int) -> float:
 
 
 def binomial_error(accuracy: float, choices: float) -> float:
-    """Return the standard error of a share of choices."""
+    """Return the standard error of a share of probe examples."""
     return sqrt(_variance(accuracy) / choices) if choices else float("inf")
 
 

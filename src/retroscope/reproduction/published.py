@@ -23,11 +23,11 @@ class PublishedModel:
 
     Attributes:
         label: its name in the paper's figures.
-        source: hub name; that of the passage tower if `query` is given.
+        source: hub name of the model, or of its passage tower if `query` is given.
         query: hub name of the query tower.
         needs: further hub names that `source` reads, e.g. the base of an adapter.
         pooling: "cls", "mean" or "eos", as the paper calls them.
-        backbone: name of the model that it was fine-tuned from; "" for a backbone.
+        backbone: name of the model that it was fine-tuned from, or "" for a backbone.
         published_at_random: whether the published code loads an encoder of it with random weights.
         blocks, width, inner: number of transformer blocks, size of a hidden state, and hidden units of an FFN.
         parameters: number of parameters of all towers.
@@ -92,7 +92,7 @@ class PublishedFigure:
         kind: "probes" or "neurons".
         data: name of its data set.
         models: names of its models, backbones first.
-        tower: tower whose neurons are counted; "" for probes.
+        tower: tower whose neurons are counted, or "" for probes.
     """
 
     number: int
@@ -133,7 +133,7 @@ class PublishedPoint:
 
     Attributes:
         data, model: names in the study.
-        passages: number N of candidates of a choice.
+        passages: number N of candidates of a probe example.
         layer: 0 is the embedding output.
         accuracy: as printed.
         star: whether the paper marks it as significantly different from the backbone.

@@ -15,10 +15,10 @@ from retroscope.reproduction.trials import SMOKE, trials_of
 
 
 def reproduce(place: Workplace, figures: Sequence[PublishedFigure], progress: Progress) -> Path:
-    """Measure the figures, and return the path of the page; a stopped run resumes with the same call.
+    """Measure the figures, and return the path of the page. A stopped run resumes with the same call.
 
     Args:
-        figures: figures to measure; the results also hold the other figures that the folder has.
+        figures: figures to measure. The results also hold the other figures that the folder has.
         progress: called with (what, done, total).
     """
     study, out = place.study, place.out

@@ -111,7 +111,7 @@ def _claim_facts(study: PublishedStudy, number: int, trials: DoneTrials) -> Clai
 
 
 def figures_of(study: PublishedStudy, numbers: Sequence[int]) -> tuple[PublishedFigure, ...]:
-    """Return the figures with these numbers in the paper's order; all figures if none is given.
+    """Return the figures with these numbers in the paper's order, or all figures if no number is given.
 
     Raises:
         SettingsError: for a number that the paper does not have.

@@ -23,9 +23,9 @@ class Scale:
 
     Attributes:
         name: "smoke" or "full".
-        limit_queries: number of questions whose rows are read, drawn at random; None: all.
+        limit_queries: number of questions whose rows are read, drawn at random. If None, all.
         examples: protocol -> number of texts or queries whose neurons are attributed.
-        seeds: number of splits of the probes; None: as many as the protocol has.
+        seeds: number of splits of the probes. If None, as many as the protocol has.
         device: device that models run on.
         assignments: further settings.
     """
@@ -55,7 +55,7 @@ class ModelTrial:
         kind: "probes" or "neurons".
         data, model: names in the published study.
         protocol: "ielab-2025" or "default".
-        tower: tower whose neurons are attributed; "" for probes.
+        tower: tower whose neurons are attributed, or "" for probes.
     """
 
     kind: str
@@ -128,7 +128,7 @@ def as_typed_line(words: Sequence[str]) -> str:
 
 
 def trial_values(study: PublishedStudy, trial: ModelTrial, scale: Scale, data: str) -> dict[str, Any]:
-    """Return the settings of a trial as nested values; other settings come from its protocol."""
+    """Return the settings of a trial as nested values. Other settings come from its protocol."""
     model = study.models[trial.model]
     towers = {"query": model.query, "passage": model.source} if model.query else {"source": model.source}
     load: dict[str, Any] = {"pooling": POOLINGS[model.pooling], "similarity": SIMILARITY}
@@ -166,7 +166,7 @@ def _recipe_words(model: PublishedModel, protocol: str) -> list[str]:
 
 
 def _controls(trial: ModelTrial, model: PublishedModel) -> list[str]:
-    """Return the controls of a trial; random weights only if the published numbers may come from them."""
+    """Return the controls of a trial. Random weights only if the published numbers may come from them."""
     at_random = ["random_weights"] if model.published_at_random and trial.protocol == PUBLISHED else []
     return ["none", "shuffled_queries", *at_random]
 

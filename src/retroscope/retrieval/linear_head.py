@@ -1,13 +1,14 @@
 """A linear head on frozen vectors, which shows how well a learned linear map of them can retrieve.
 
-The query's vector is mapped towards its relevant passage's, the passages stay where they are:
+The linear head maps the query's vector towards the vectors of its relevant passages. The vectors of passages do not
+change:
 
     A = argmin sum_i |A q_i - p_i|^2 + penalty |A - I|^2,  all vectors of unit length,
 
 ridge regression that shrinks to the identity, so that an infinite penalty leaves the vectors as they are. The ranking
-is that of the bilinear form q A' p, as of any pair of linear heads on the two towers. The form is closed: among
-whitened passages the part of a contrastive loss that pushes passages apart is nearly constant, and the least squares
-reach what a full softmax over all passages reaches (docs/methods/baselines.md), 15 times as fast.
+is that of the bilinear form q A' p, as of any pair of linear heads on the two towers. The solution has a closed form.
+Among whitened passages, the part of a contrastive loss that pushes passages apart is nearly constant. Least squares are
+15 times as fast as a full softmax over all passages, and neither was better in all cases (docs/methods/baselines.md).
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class FoldHead:
     Attributes:
         fold: the fold whose queries it maps.
         space: name of the view that it starts from.
-        penalty: one of `PENALTIES`; infinite if no map was better than the identity.
+        penalty: one of `PENALTIES`, infinite if no map was better than the identity.
         queries: the fold's mapped query vectors.
         rows: row numbers of these queries.
     """
@@ -66,11 +67,11 @@ def cross_fitted(
     """Fit a head for every fold, without the fold's queries and their relevant passages.
 
     The next fold selects view and penalty by the reciprocal rank of its queries' relevant passages among one another;
-    of equal choices, the one with the larger penalty. The other folds train.
+    of equal candidates, the one with the larger penalty. The other folds train.
 
     Args:
-        spaces: the views to start from, by name; the first is used if no other is better.
-        folds: the fold of every query; no two folds share a relevant passage.
+        spaces: the views to start from, by name. The first is used if no other is better.
+        folds: the fold of every query. No two folds share a relevant passage.
         penalties: the penalties to select from, the largest first.
     """
     n = int(folds.max()) + 1
@@ -102,7 +103,7 @@ def training_rows(
 
 
 def _shifts(space: Space, train: Int[np.ndarray, "n"], penalties: Sequence[float]) -> list[Matrix | None]:
-    """Return (A - I)' for every penalty, from one eigendecomposition; None for an infinite one.
+    """Return (A - I)' for every penalty, from one eigendecomposition, or None for an infinite one.
 
     With fewer queries than dimensions, the matrix of the queries' dot products is the smaller one to decompose:
     (Q'Q + penalty I)^-1 Q' = Q' (QQ' + penalty I)^-1.
@@ -122,7 +123,7 @@ def _mapped(queries: Matrix, shift: Matrix | None) -> Matrix:
 def _reciprocal_rank(
     queries: Matrix, shift: Matrix | None, pool: Matrix, target: Bool[np.ndarray, "query passage"]
 ) -> float:
-    """Return the mean reciprocal rank of the first relevant passage; ties count against it."""
+    """Return the mean reciprocal rank of the first relevant passage. Ties count against it."""
     scores = _mapped(queries, shift) @ pool.T
     first = np.where(target, scores, -np.inf).max(axis=1, keepdims=True)
     ahead = ((scores >= first) & ~target).sum(axis=1)
@@ -137,7 +138,7 @@ def _is_relevant(relevant: RelevantRows, pool: Int[np.ndarray, "passage"]) -> Bo
 
 
 def unit_rows(vectors: Matrix) -> Matrix:
-    """Scale vectors to unit length, in float64; a zero vector stays zero."""
+    """Scale vectors to unit length, in float64. A zero vector stays zero."""
     exact = np.asarray(vectors, dtype=np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
     return exact / np.where(lengths > 0, lengths, 1)

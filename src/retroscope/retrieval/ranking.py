@@ -1,4 +1,4 @@
-"""Rankings as matrices of integer keys, one per hit; a greater key is a better hit.
+"""Rankings as matrices of integer keys, one per hit. A greater key is a better hit.
 
 The upper half of a key is the score, the lower half the place of the id. Sorting keys therefore sorts by score and
 then by id, and rankings of two blocks are merged_keys by sorting the keys of both.
@@ -23,7 +23,7 @@ class RankedPassages:
     """The best passages of each query with their scores, best first.
 
     Attributes:
-        rows: row of each ranked passage in the passage vectors; k of them, or all passages if there are fewer.
+        rows: row of each ranked passage in the passage vectors. K of them, or all passages if there are fewer.
         scores: float32 values of the similarity.
     """
 
@@ -45,7 +45,7 @@ def no_hits(queries: int) -> Keys:
 
 
 def keys_of(scores: Float[np.ndarray, "*shape"], places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
-    """Return the sort key of each hit: its float32 score, then the rank of its id; -0.0 counts as 0.0.
+    """Return the sort key of each hit: its float32 score, then the rank of its id. -0.0 counts as 0.0.
 
     The bits of a float32, read as an integer, sort as the float does; of a negative one, the magnitude is flipped.
     """
@@ -68,7 +68,7 @@ def merged_keys(best: Keys, other: Keys, k: int) -> Keys:
 
 
 def least_scores(best: Keys, k: int) -> Float[np.ndarray, "query"]:
-    """Return the score of each query's k-th hit; minus infinity if there are fewer hits."""
+    """Return the score of each query's k-th hit, or minus infinity if there are fewer hits."""
     if best.shape[1] < k:
         return np.full(len(best), -np.inf, dtype=np.float32)
     return key_scores(np.ascontiguousarray(best[:, -k]))

@@ -42,7 +42,7 @@ def check_measures(names: Sequence[str], collection: Collection) -> None:
 
 
 def _searched(collection: Collection) -> dict[str, dict[str, int]]:
-    """Return the judgments of the queries with a relevant passage; only these queries are searched."""
+    """Return the judgments of the queries with a relevant passage. Only these queries are searched."""
     return {q: collection.qrels[q] for q in collection.judged_queries}
 
 
@@ -102,7 +102,7 @@ def _measured(
 
 
 def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> str:
-    """Return why these vectors rank passages by id alone; "" if they rank by content.
+    """Return the reason why these vectors rank passages by id alone, or "" if they rank by content.
 
     That all passages have one vector is read off the scores: every query has one score from its first to its last.
     """

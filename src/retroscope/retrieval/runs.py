@@ -31,7 +31,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
 
 
 def run_of(content: bytes) -> Run:
-    """Parse a run file that `write_run` wrote, in its order; queries without hits are missing."""
+    """Parse a run file that `write_run` wrote, in its order. Queries without hits are missing."""
     run: dict[str, list[tuple[str, float]]] = {}
     for line in content.decode().splitlines():
         query_id, _, passage_id, _, score, _ = line.split()
@@ -40,7 +40,7 @@ def run_of(content: bytes) -> Run:
 
 
 def first_relevant_ranks(run: Run, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    """Return the rank of the first relevant passage of every query; 0 if the ranking has none."""
+    """Return the rank of the first relevant passage of every query, or 0 if the ranking has none."""
     return {
         query_id: next((rank for rank, (p, _) in enumerate(hits, 1) if qrels.get(query_id, {}).get(p, 0) > 0), 0)
         for query_id, hits in run.items()

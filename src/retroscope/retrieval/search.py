@@ -1,6 +1,6 @@
 """Search exactly by dot product or cosine, with ties broken by id.
 
-The library faiss finds the nearest passages in float32; the scores of those that can be among the best are then
+The library faiss finds the nearest passages in float32. The scores of the passages that can be among the best are then
 computed again in float64 and rounded to float32, so that equal vectors have equal scores wherever they stand in a
 matrix product. Equal scores are ordered as trec_eval orders them (the greater id first), so that any tool that reads
 our run files computes our numbers.
@@ -40,7 +40,7 @@ def search(
 
     Args:
         queries: one row for each query.
-        passages: passage vectors; they are read block by block, so that the corpus may be larger than memory.
+        passages: passage vectors. They are read block by block, so that the corpus may be larger than memory.
         k: number of passages kept for each query.
         similarity: "dot" or "cosine" (a zero vector has the cosine 0 with every other).
         progress: receives (passages searched, passages in all).
@@ -89,7 +89,7 @@ def _search(
     similarity: str,
     progress: Count | None = None,
 ) -> list[RankedPassages]:
-    """Search with several kinds of vectors at once; `queries` and each block have one array per kind."""
+    """Search with several kinds of vectors at once. `queries` and each block have one array per kind."""
     if similarity not in SIMILARITIES:
         raise unknown_name("similarity", similarity, SIMILARITIES)
     asked = [_prepared(vectors, similarity) for vectors in queries]
@@ -165,7 +165,7 @@ def _lengths(vectors: Vectors) -> Float[np.ndarray, "text"]:
 def _settled(queries: Vectors, block: Vectors, k: int, order: Int[np.ndarray, "passage"]) -> Keys:
     """Return the best k of a block for queries whose best passages float32 cannot rank.
 
-    Products in float64 leave the passages whose scores may differ by the rounding to float32 alone; these are scored
+    Products in float64 leave the passages whose scores may differ by the rounding to float32 alone. These are scored
     exactly. Equal vectors (all of them, for the first token at layer 0) are scored once.
     """
     distinct, kind = _distinct(block)
@@ -210,7 +210,7 @@ def _exact(
 def as_run(
     ranking: RankedPassages, query_ids: Sequence[str], passage_ids: Sequence[str], *, skip_identical: bool, k: int
 ) -> dict[str, list[tuple[str, float]]]:
-    """Map each query id to (passage id, score) pairs, best first; `skip_identical` drops the query's own id."""
+    """Map each query id to (passage id, score) pairs, best first. `skip_identical` drops the query's own id."""
     run: dict[str, list[tuple[str, float]]] = {}
     for query_id, rows, scores in zip(query_ids, ranking.rows, ranking.scores, strict=True):
         hits = ((passage_ids[row], float(score)) for row, score in zip(rows, scores, strict=True))

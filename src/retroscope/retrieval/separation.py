@@ -1,4 +1,4 @@
-"""Count the similarities of relevant and of other passages to the queries, layer by layer."""
+"""Compute histograms of the query-passage similarities, for relevant and other passages, at every layer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class PairSample:
 
     Attributes:
         queries: judged queries.
-        passages: relevant passages first, then drawn ones; each is compared with every query.
+        passages: relevant passages first, then drawn ones. Each is compared with every query.
     """
 
     queries: tuple[str, ...]
@@ -32,12 +32,12 @@ class PairSample:
 
 @dataclass(frozen=True, eq=False)
 class Separation:
-    """Histograms of similarities of relevant and of other passages to their queries, by layer.
+    """Histograms of the query-passage similarities, for relevant and other passages, by layer.
 
     Attributes:
-        counts: side, layer, passages ("relevant", "other"), low, high (ends of the bin), count.
-        above: side, layer, above: the share of other passages that are less similar to the query than a relevant
-            passage, averaged over queries; ties count one half.
+        counts: table with the columns side, layer, passages ("relevant", "other"), low, high (ends of the bin), count.
+        above: table with the columns side, layer, above. The column "above" is the share of other passages that are
+            less similar to the query than a relevant passage, averaged over queries. Ties count one half.
         sample: the compared queries and passages.
     """
 
@@ -51,7 +51,7 @@ def separation_by_layer(
 ) -> Separation:
     """Count the similarities of relevant and of other passages at every layer, for a sample.
 
-    If vectors are compared by cosine, all sides use the same bins at a layer; otherwise each side has its own.
+    If vectors are compared by cosine, all sides use the same bins at a layer. Otherwise each side has its own.
 
     Args:
         sides: name -> vectors of this collection; all of the same layers.
@@ -79,10 +79,10 @@ def separation_by_layer(
 
 
 def pair_sample(collection: Collection, seed: int, most: int = QUERIES + OTHERS) -> PairSample:
-    """Draw judged queries and passages; a smaller sample is the beginning of a larger one.
+    """Draw judged queries and passages. A smaller sample is the beginning of a larger one.
 
     Args:
-        most: largest number of texts; three tenths of them are queries.
+        most: largest number of texts. Three tenths of them are queries.
     """
     rng = np.random.default_rng(seed)
     judged, passages = list(collection.judged_queries), list(collection.passages)
@@ -100,7 +100,7 @@ def similarities(query: Vectors, passage: Vectors, similarity: str) -> Float[np.
 
 
 def of_unit_length(vectors: Vectors) -> Vectors:
-    """Scale vectors to length 1; a vector of length 0 stays."""
+    """Scale vectors to length 1. A vector of length 0 stays."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1))
 

@@ -35,7 +35,7 @@ def area_weights(fractions: Float[np.ndarray, "fraction"]) -> Float[np.ndarray, 
 
 
 def area_between(upper: Curves, lower: Curves, fractions: Float[np.ndarray, "fraction"]) -> np.ndarray:
-    """Return the mean height of `upper` above `lower`, [query, *cell]; negative if below, NaN with gaps."""
+    """Return the mean height of `upper` above `lower`, [query, *cell], negative if below, NaN with gaps."""
     return np.asarray((np.asarray(upper, np.float64) - np.asarray(lower, np.float64)) @ area_weights(fractions))
 
 

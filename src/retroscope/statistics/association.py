@@ -23,9 +23,9 @@ class OddsRatio:
     """An odds ratio with its interval and p-value.
 
     Attributes:
-        value: the ratio; NaN if the tables do not allow one.
-        low, high: its interval; NaN if the tables do not allow one.
-        p: p of the test that the ratio is 1; NaN without an interval.
+        value: the ratio, or NaN if the tables do not allow one.
+        low, high: its interval, or NaN if the tables do not allow one.
+        p: p of the test that the ratio is 1, or NaN without an interval.
         n: number of items.
         strata: number of tables that it is estimated from.
     """
@@ -44,7 +44,7 @@ def odds_ratio(
     clusters: Int[np.ndarray, "item"],
     level: float = 0.95,
 ) -> OddsRatio:
-    """Return the odds ratio of two outcomes of the same items; 0.5 is added to every count.
+    """Return the odds ratio of two outcomes of the same items. 0.5 is added to every count.
 
     The ratio is NaN if a value of an outcome occurs fewer than `FEWEST` times. There is no interval if a cell of the
     table has fewer than `FEWEST_IN_CELL` items: an empty cell stays 0.5 whichever cluster is left out, so the
@@ -84,7 +84,7 @@ def mantel_haenszel(
 
 
 def _counts(first: np.ndarray, second: np.ndarray, strata: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Count the items, [cluster, stratum, first, second]; "yes" is first."""
+    """Count the items, [cluster, stratum, first, second]. "yes" is first."""
     _, stratum = np.unique(strata, return_inverse=True)
     _, cluster = np.unique(clusters, return_inverse=True)
     counts = np.zeros((cluster.max(initial=-1) + 1, stratum.max(initial=-1) + 1, 2, 2))
@@ -131,6 +131,6 @@ def _none(n: int, strata: int) -> OddsRatio:
 
 
 def by_quantile(values: Float[np.ndarray, "item"], parts: int) -> Int[np.ndarray, "item"]:
-    """Divide values at their quantiles and return the part of each value; equal values are in one part."""
+    """Divide values at their quantiles and return the part of each value. Equal values are in one part."""
     edges = np.unique(np.quantile(values, np.arange(1, parts) / parts))
     return np.searchsorted(edges, values, side="left")

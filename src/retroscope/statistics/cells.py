@@ -14,7 +14,7 @@ def cell_values(scores: Scores) -> Float[np.ndarray, "query cell"]:
     """Return the scores as a table: a row per query in order of ids, a column per cell (combination of labels).
 
     Raises:
-        AnalysisError: if a score is infinite; a missing one must be NaN.
+        AnalysisError: if a score is infinite. A missing one must be NaN.
     """
     infinite = np.isinf(scores.values.values).reshape(len(scores.query_ids), -1).any(axis=1)
     if infinite.any():

@@ -1,7 +1,8 @@
 """Select the best of many variants without optimism: selection on some queries, report on others.
 
-The largest of many means is too large: it was chosen for its luck, too. Here every fold of queries is answered by the
-variant with the best mean over all other folds; the mean over all queries is then that of "choose, then measure".
+The largest of many means is biased upwards, because a variant can have the largest mean by luck. Here, the variant for
+the queries of a fold is the one with the best mean over all other folds. The mean over all queries then estimates the
+result of choosing a variant first and measuring it on new queries.
 """
 
 import numpy as np
@@ -18,11 +19,11 @@ def chosen_on_others(
 
     The default is kept if the best of the other variants exceeds it by no more than one standard error of their paired
     difference (Breiman et al. 1984, the one-standard-error rule), because a selection among equal variants would be
-    noise. Queries of one text are one observation for that standard error. Of equal variants the first is selected; a
+    noise. Queries of one text are one observation for that standard error. Of equal variants the first is selected. A
     variant that was not measured on every query (NaN) is never selected.
 
     Args:
-        folds: fold of every query, from 0; the queries of a text are in one fold.
+        folds: fold of every query, from 0. The queries of a text are in one fold.
         default: the variant to keep unless another is better.
         clusters: the texts of the queries.
     """

@@ -124,7 +124,7 @@ def _within(
     p: PValues,
     evidence: tuple[Differences, Sharing | None],
 ) -> PValues:
-    """Correct p-values within each family; only `max_t` uses the evidence of the tests.
+    """Correct p-values within each family. Only `max_t` uses the evidence of the tests.
 
     What shared passages do to a t depends on how far in the tail it is judged: at the level of the settings.
     """
@@ -153,7 +153,7 @@ def _equivalence(old: QueryValues, new: QueryValues, shared: _Shared, settings: 
 def _equivalence_correction(settings: ComparisonSettings) -> str:
     """Return the name of the correction for the equivalence tests.
 
-    Max-T flips signs around 0, which is not the null of equivalence; Holm replaces it.
+    Max-T flips signs around 0, which is not the null hypothesis of equivalence, so Holm replaces max-T.
     """
     return "holm" if settings.correction == "max_t" else settings.correction
 

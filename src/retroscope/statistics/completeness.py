@@ -22,7 +22,7 @@ Sites = Float[np.ndarray, "part layer"]
 
 @dataclass(frozen=True, eq=False)
 class SiteGaps:
-    """Completeness gaps of every site over examples; NaN where no example has one.
+    """Completeness gaps of every site over examples, or NaN where no example has one.
 
     Attributes:
         median: median over examples.
@@ -38,7 +38,7 @@ class SiteGaps:
 
     @property
     def judged(self) -> tuple[int, int] | None:
-        """Return (part, layer) by position: the site that matters with the largest median gap; None without gaps.
+        """Return (part, layer) by position: the site that matters with the largest median gap, or None without gaps.
 
         A site matters if it has at least half of an even share, or a tenth, of the attribution or of the top neurons
         of its part.
@@ -98,6 +98,6 @@ def _means(values: UnitCells) -> Sites:
 
 
 def _over(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Divide sums by counts; NaN if a count is 0."""
+    """Divide sums by counts. The result is NaN if a count is 0."""
     ratio: np.ndarray = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     return ratio

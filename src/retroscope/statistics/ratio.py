@@ -1,12 +1,12 @@
 """The ratio of two means over the same queries, with Fieller's interval.
 
-Fieller (1954): the values r that a t test of mean(numerator - r denominator) = 0 does not reject. Where the denominator
-is not significant they are no interval, and there is no share.
+Fieller's interval (1954) holds the values r for which a t test does not reject mean(numerator - r denominator) = 0. If
+the denominator is not significant, these values form no interval, and no share is given.
 
-Queries of one text are one observation of that test, and shared passages enlarge its standard error as that of every
-mean (`resampling.shared_passages`): by the widening of numerator - r denominator at the estimate of r. What passages
-do to numerator and denominator in proportion does not make the share less sure; only what they do beyond that does.
-Whether there is a share is decided by the widening of the denominator.
+Queries of one text are one observation of the t test. Shared passages enlarge its standard error, as for every mean
+(`resampling.shared_passages`). The factor is the widening of numerator - r denominator at the estimate of r. An effect
+of passages that is proportional in numerator and denominator therefore does not widen the interval. The widening of the
+denominator decides whether there is a share.
 """
 
 import math
@@ -22,7 +22,7 @@ from retroscope.statistics.resampling.shared_passages import sharing
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two means with the ends of its interval; all NaN if it is undefined."""
+    """A ratio of two means with the ends of its interval. All NaN if it is undefined."""
 
     value: float
     low: float
@@ -43,7 +43,7 @@ def ratio_of_means(
     The ratio is NaN for fewer than two texts, and if the mean of the denominator may be 0 at this level.
 
     Args:
-        clusters: texts and passages that the queries share; None: they share nothing.
+        clusters: texts and passages that the queries share. If None, they share nothing.
     """
     what = clusters or independent(len(numerator))
     if what.n_texts < 2 or not np.mean(denominator):

@@ -21,15 +21,15 @@ class ComparisonSettings:
     Attributes:
         test: a name in `PAIRED_TESTS`, or "auto": McNemar if both sides are 0/1, else paired t.
         correction: a name in `CORRECTIONS`.
-        level: confidence level of the intervals; the error rate of the equivalence test is 1 - level.
+        level: confidence level of the intervals. The error rate of the equivalence test is 1 - level.
         resamples: number of bootstrap resamples.
         permutations: number of sign flips, for a test that uses them.
-        margin: the smallest difference that matters; None: equivalence is not tested.
+        margin: the smallest difference that matters. If None, equivalence is not tested.
         seed: seed of the resamples and sign flips.
         family: the claim, in words, for which the tests are corrected together; stored with the result.
         family_per: dimensions whose labels form separate families, e.g. ("measure",); none: all cells are one family.
         headline: dimension and label that were declared in advance, e.g. ("measure", "nDCG@10"): the cells with this
-            label are one family, those with all other labels another.
+            label are one family, and the cells with all other labels are another family.
     """
 
     test: str = AUTO
@@ -63,5 +63,5 @@ class ComparisonSettings:
 
     @property
     def paired(self) -> "ComparisonSettings":
-        """Return the settings for paired scores; the published unpaired test, meant for probes alone, is replaced."""
+        """Return the settings for paired scores. The published unpaired test, meant for probes alone, is replaced."""
         return replace(self, test=AUTO) if self.test == PUBLISHED_TEST else self

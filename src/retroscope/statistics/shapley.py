@@ -1,8 +1,8 @@
 """Shapley values: divide an effect exactly among interacting parts, and compute the interactions of pairs.
 
-Shapley (1953): the mean over all orders of what a part adds to those before it. The values add up to the whole effect,
-as single effects do not. They are linear in the values of the subsets, so each query has its own, and their means are
-tested and bounded like any other.
+Shapley (1953): the mean, over all orders of the parts, of the increase that a part adds to the parts before it. The
+values add up to the whole effect, as single effects do not. They are linear in the values of the subsets, so each query
+has its own, and their means are tested and bounded like any other.
 """
 
 from collections.abc import Mapping, Sequence

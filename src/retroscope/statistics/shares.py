@@ -1,12 +1,12 @@
 """Shares of variance: which share of the variance of a grid's means each factor explains.
 
 The grid is full and balanced, so the sums of squares of main effects and interactions add up to the total (Fisher
-1925). A share of the total (eta squared) is above 0 for a factor that does nothing: noise alone gives it its degrees of
-freedom times the mean square of noise. Omega squared (Hays 1963) takes that away:
+1925). A share of the total (eta squared) is above 0 even for a factor without any effect, because noise alone adds the
+factor's degrees of freedom times the mean square of noise. Omega squared (Hays 1963) subtracts this amount:
 
     (SS - df MS_noise) / (SS_total + MS_noise)
 
-Noise is what the seed does together with a setting; the seed's own main effect moves all cells alike.
+Noise is the interaction of the seed with the settings. The seed's own main effect moves all cells alike.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Share:
     Attributes:
         share: omega squared, at least 0; for a single seed, whose noise is not known, eta squared.
         raw: eta squared, the observed share.
-        noise: the part of `raw` that noise alone would give; NaN for a single seed.
+        noise: the part of `raw` that noise alone would give, or NaN for a single seed.
     """
 
     share: float
@@ -37,10 +37,10 @@ class Share:
 
 
 def variance_shares(means: xr.DataArray) -> dict[str, Share]:
-    """Map each factor or interaction ("a x b") to its share of the variance; "seed" is the rest (noise).
+    """Map each factor or interaction ("a x b") to its share of the variance. "seed" is the rest (noise).
 
     Args:
-        means: one number for each cell; every dimension is a factor; factors with one level are ignored.
+        means: one number for each cell. Every dimension is a factor. Factors with one level are ignored.
 
     Raises:
         AnalysisError: if a cell is missing.

@@ -45,11 +45,11 @@ def effects_over_trainings(before: Scores, after: Scores, level: float, family: 
     Args:
         before, after: scores of every training before and after, (query, training, ...).
         level: confidence level of the intervals.
-        family: name of a label; the tests of each of its values form one family, corrected by Holm (see
+        family: name of a label. The tests of each of its values form one family, corrected by Holm (see
             `corrected_within`).
 
     Returns:
-        The labels, and the columns `EFFECT_COLUMNS`; `spread` is the standard deviation of the effect over trainings.
+        The labels, and the columns `EFFECT_COLUMNS`. `spread` is the standard deviation of the effect over trainings.
     """
     frame = uncorrected_effects(before, after, level)
     return corrected_within(frame, frame[family])

@@ -1,10 +1,11 @@
 """Worth in labels: how many training labels a pre-trained part replaces.
 
-It is called effective data transferred by Hernandez et al. (2021, arXiv 2102.01293, eq. 1.1).
+Hernandez et al. (2021, arXiv 2102.01293, eq. 1.1) call this worth "effective data transferred".
 
-A retriever that had something (pre-training, or a part of it) reaches with n labels what one without reaches with
-m > n of them: what it had is worth m - n labels. m is read off the other's label curve, made monotone and
-interpolated linearly in the logarithm of the labels; nothing is extrapolated beyond the labels that were tried.
+Suppose that a retriever with a pre-trained part reaches with n labels the measure that a retriever without this part
+reaches with m > n labels. Then the part is worth m - n labels. The number m is read off the curve of the retriever
+without the part. The curve is made monotone and interpolated linearly in the logarithm of the number of labels. Nothing
+is extrapolated beyond the numbers of labels that were tried.
 """
 
 from dataclasses import dataclass
@@ -26,10 +27,10 @@ class Worth:
 
     Attributes:
         labels: number n of labels of the retriever that had the part.
-        value, low, high: worth in labels. It is infinite if the other retriever never reached the same measure with the
-            labels tried: the worth is then more than `beyond`. It is minus infinite if the other retriever is better
-            already with the fewest labels.
-        beyond: the largest number of labels tried, less n.
+        value, low, high: worth in labels, and the ends of its interval. inf: the retriever without the part does not
+            reach the same measure with the largest number of labels tried, so the worth is more than `beyond`. -inf:
+            the retriever without the part is better already with the smallest number of labels tried.
+        beyond: the largest number of labels tried, minus n.
         gap, gap_low, gap_high: difference between the retrievers with and without the part at n labels, over seeds and
             queries (`crossed_mean`). A worth is claimed only if this interval excludes 0. With one seed both are NaN
             and nothing is claimed: an interval over queries alone takes a difference between trainings for a worth.
@@ -75,7 +76,7 @@ def worth(
     Args:
         had, lacked: a value for each query, of the retrievers with and without the part.
         labels: numbers of labels along the second dimension, rising.
-        settings: settings of the bootstrap. With few seeds the interval is too narrow; a single seed is not resampled.
+        settings: settings of the bootstrap. With few seeds the interval is too narrow. A single seed is not resampled.
 
     Raises:
         AnalysisError: for a single number of labels, which gives no curve.

@@ -85,7 +85,7 @@ def write_demo_world(folder: Path) -> Path:
 
 
 def retrain(folder: Path, progress: Progress | None = None) -> Shipped:
-    """Train the demo's three models again below `folder`, in half precision; a stopped run resumes.
+    """Train the demo's three models again below `folder`, in half precision. A stopped run resumes.
 
     They are trained in single precision in `folder`/work.
     """

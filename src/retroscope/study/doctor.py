@@ -46,11 +46,11 @@ def diagnose(models: Mapping[str, ModelSettings], data: DataSettings | None = No
     """Check every model, and the pair if there are two.
 
     Args:
-        models: role -> the model to load; the roles "before" and "after" are a pair.
+        models: role -> the model to load. The roles "before" and "after" are a pair.
         data: a collection on which the plausible recipes of the retriever ("model" or "after") are tried.
 
     Raises:
-        EncoderError: for a path or hub name that does not exist; every other defect of a checkpoint is a finding.
+        EncoderError: for a path or hub name that does not exist. Every other defect of a checkpoint is a finding.
     """
     for settings in models.values():
         for source in _sources(settings):
@@ -85,7 +85,7 @@ def _pooled(retriever: Retriever) -> Retriever:
 def _look_over(role: str, settings: ModelSettings) -> tuple[Retriever | None, list[tuple[str, Finding]]]:
     """Check one model, and return it (None if it cannot be loaded) with its findings.
 
-    An unknown pooling is an error; all checks that do not depend on the pooling are made nevertheless.
+    An unknown pooling is an error. All checks that do not depend on the pooling are made nevertheless.
     """
     try:
         retriever = retriever_of(settings, role)
@@ -124,7 +124,7 @@ def _sources(settings: ModelSettings) -> list[str]:
 
 
 def _of_towers(role: str, retriever: Retriever, settings: ModelSettings) -> list[tuple[str, Finding]]:
-    """Return the findings of both towers; a finding that both have appears once."""
+    """Return the findings of both towers. A finding that both have appears once."""
     prompted = any(retriever.tower(tower).recipe.prompt for tower in ("query", "passage"))
     said = {}
     given = retriever.similarity if settings.load.similarity is not None else None

@@ -58,7 +58,7 @@ class EditJob:
     """An edit that is ready to run: model, facts, and the texts to measure on.
 
     Attributes:
-        keep: facts on which locality is measured; they are not edited.
+        keep: facts on which locality is measured. They are not edited.
         not_measured: facts that must stay but cannot measure locality, because their object is unknown to the tokenizer
             or has no competitor.
         seen: neutral text from which the covariance is estimated.
@@ -180,7 +180,7 @@ def _present(loaded: Found | NoLanguageHead, backbone: str) -> Found:
 
 
 def run_edit(job: EditJob, folder: Path) -> dict[str, Any]:
-    """Edit the model, measure the effects and write the checkpoint; return the content of `training.json`.
+    """Edit the model, measure the effects and write the checkpoint, and return the content of `training.json`.
 
     Raises:
         TrainingError: if the folder belongs to something else.
@@ -204,8 +204,8 @@ class EditResult:
     """What an edit changed, and what it did to the facts.
 
     Attributes:
-        layer: the edited layer; None if all layers were edited.
-        silenced: for an editor of all layers, how many neurons of every layer were set to zero; otherwise None.
+        layer: the edited layer, or None if all layers were edited.
+        silenced: for an editor of all layers, how many neurons of every layer were set to zero. Otherwise None.
         effects: name of an effect -> its measurement.
     """
 

@@ -87,7 +87,7 @@ def plan_embedding(settings: StudySettings, texts: list[str], tower: str) -> Emb
 
 
 def describe_embedding(embedding: Embedding, out: Location | None) -> str:
-    """Describe the plan of the encoding in a few lines; `out` is None where a dry run names no folder."""
+    """Describe the plan of the encoding in a few lines. `out` is None where a dry run names no folder."""
     inventory, encoder = embedding.plan.inventory, embedding.encoder
     seconds = embedding.plan.operations / measured_rate(encoder, inventory.lengths)
     recipe = ", ".join(f"{k}={v!r}" for k, v in encoder.recipe.identity().items() if v not in (None, "", [], False))
@@ -106,7 +106,7 @@ def describe_embedding(embedding: Embedding, out: Location | None) -> str:
 def embed(
     embedding: Embedding, out: Location, progress: Progress | None = None, *, engine: Engine = LOCAL
 ) -> dict[str, Any]:
-    """Write the vectors to `out`, or resume a stopped run; return the document of `embed --json`."""
+    """Write the vectors to `out`, or resume a stopped run, and return the document of `embed --json`."""
     told = None if progress is None else (lambda done, total: progress("texts", done, total))
     ids = [str(i) for i in range(len(embedding.texts))]
     vectors = extract(embedding.plan, ids, embedding.texts, out, told, engine=engine)

@@ -23,7 +23,7 @@ class StudyOutcome:
     """Outcome of a study that is running or finished: writes the report, and provides text and JSON.
 
     Attributes:
-        written: measurements that this run has already written; the outcomes of one run share it.
+        written: measurements that this run has already written. The outcomes of one run share it.
         everything: whether the text is the whole report instead of the answer alone.
         was_stored: whether the study was read from the folder that it is written to, so that only its report is new.
     """
@@ -46,7 +46,7 @@ class StudyOutcome:
         return self.study.report(folder, self.written, overwrite=True)  # refused before, unless the user asked for it
 
     def news(self) -> str:
-        """Return the first conclusion of the latest analysis; "" if it has none."""
+        """Return the first conclusion of the latest analysis, or "" if it has none."""
         steps = [step for step in self.plan.steps if step.planned is not None]
         last = steps[len(steps) - len(self.study.subject.not_yet_run) - 1] if steps else None
         if last is None or last.number or last.analysis.name not in self.study.results:
@@ -77,7 +77,7 @@ class Runnable:
         notes: lines printed below the plan.
         everything: whether the text of the outcome is the whole report (as for a study of one question) instead of the
             answer alone.
-        finished: folder with a finished study of the same plan, which is read instead of measured; None if there is
+        finished: folder with a finished study of the same plan, which is read instead of measured, or None if there is
             none.
     """
 
@@ -87,10 +87,11 @@ class Runnable:
     finished: Path | None = None
 
     def within(self, seconds: float, given: Collection[str], out: Path | None, asked: Sequence[str] = ()) -> "Runnable":
-        """Return the plan with analysis sizes that fit into a time; a study that exists in `out` keeps its sizes.
+        """Return the plan with analysis sizes that fit into a time. A study in `out` that differs only in sizes keeps
+        them.
 
         Args:
-            given: analyses whose settings the user gave; they keep their size.
+            given: analyses whose settings the user gave. They keep their size.
             asked: analyses that the study was started for.
         """
         settings = None if out is None else as_stored(self.plan.settings, out, given)
@@ -104,7 +105,10 @@ class Runnable:
         return replace(self, plan=plan, notes=tuple(notes))
 
     def repeated(self, out: Path) -> "Runnable":
-        """Return a plan that reads the finished study in its folder, or one whose notes say why it measures again."""
+        """Return a plan that reads the study in `out` if this study is finished and unchanged.
+
+        Otherwise the plan measures. If `out` holds a finished study, a note gives the reason.
+        """
         if is_measured(self.plan, out):
             return replace(self, finished=out)
         reason = reason_to_repeat(self.plan, out)
@@ -125,7 +129,7 @@ class Runnable:
         return self.plan.document() | (NOTHING_TO_DO if self.finished else {})
 
     def run(self, progress: Progress) -> Iterator[StudyOutcome]:
-        """Run the plan; yield the outcome after every analysis, or only once if the study is already finished."""
+        """Run the plan, and yield the outcome after every analysis, or only once if the study is already finished."""
         if self.finished is not None:
             study = load_study(self.finished)
             yield StudyOutcome(self.plan, study, everything=self.everything, was_stored=True)

@@ -34,9 +34,9 @@ def refuse_other_study(folder: Path, settings: Mapping[str, Any], facts: StudyFa
         fix: advice if the folder holds another study.
 
     Raises:
-        SettingsError: if `folder` holds one.
-        AnalysisError: if it holds one of another schema.
-        DamageError: if it holds one that is damaged.
+        SettingsError: if `folder` holds a study of other models, collections or settings.
+        AnalysisError: if the study in `folder` was written with another schema.
+        DamageError: if the study in `folder` is damaged.
     """
     if not (folder / FACTS).exists():
         return
@@ -56,8 +56,8 @@ def refuse_report_of_another(folder: Path, summary: Mapping[str, Any]) -> None:
         summary: summary of the study, as `summary.json` holds it.
 
     Raises:
-        SettingsError: if `folder` holds one, or files that no report wrote.
-        AnalysisError: if it holds one of another schema.
+        SettingsError: if `folder` holds such a report, or files that no report wrote.
+        AnalysisError: if the report in `folder` was written with another schema.
     """
     refuse_other_report(folder, SUMMARY, REPORTED)
     if not (folder / SUMMARY).exists():
@@ -83,7 +83,7 @@ def _made_of(facts: StudyFacts) -> dict[str, object]:
 
 
 def replaced(folder: Path, what: str, fix: str = OR_OVERWRITE, details: str = "") -> SettingsError:
-    """Return the error for a folder whose study would be overwritten; `what` says how that study differs."""
+    """Return the error for a folder whose study would be overwritten. `what` says how that study differs."""
     title = stored_facts(folder)["title"]
     return SettingsError(
         f"the output folder already holds the study {title!r}, which has {what} than the new study{details}",

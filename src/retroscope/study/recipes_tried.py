@@ -1,8 +1,8 @@
 """Checks of `doctor --data`: which recipe fits a checkpoint best on a collection, and leaks in the data.
 
 Every plausible recipe ranks a small corpus: the relevant passages of at most 200 queries, and others drawn at random.
-The best one is chosen on half of the queries and compared with the given one on the other half, so that the choice
-does not flatter it.
+The best recipe is chosen on half of the queries. It is compared with the given recipe on the other half, so that the
+comparison is not biased by the choice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +70,7 @@ def data_findings(retriever: Retriever, data: DataSettings) -> Iterator[Finding]
 
 
 def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 0) -> Finding:
-    """Compare the given recipe with the best plausible one; the best one is selected on half of the queries."""
+    """Compare the given recipe with the best plausible one. The best one is selected on half of the queries."""
     scores = {"as given": reciprocal_ranks(retriever, sample)}
     for what, other in plausible(retriever):
         scores[what] = reciprocal_ranks(other, sample)
@@ -104,7 +104,7 @@ def paired_interval(differences: QueryScores) -> tuple[float, float]:
 
 
 def plausible(retriever: Retriever) -> Iterator[tuple[str, Retriever]]:
-    """Yield recipes with which this architecture may have been trained; each changes the given one in one point."""
+    """Yield recipes with which this architecture may have been trained. Each changes the given one in one point."""
     own = retriever.passage.recipe.pooling
     poolings = ("mean", "last_token") if retriever.passage.anatomy.causal else ("cls", "mean", "last_token")
     for pooling in poolings:
@@ -138,7 +138,7 @@ def _encoder(encoder: Encoder, **fields: object) -> Encoder:
 
 
 def reciprocal_ranks(retriever: Retriever, sample: Sample) -> QueryScores:
-    """Return the reciprocal rank of each query's best relevant passage; 0 below `DEPTH`, ties count against it."""
+    """Return the reciprocal rank of each query's best relevant passage. 0 below `DEPTH`, ties count against it."""
     compared = SIMILARITIES[retriever.similarity]
     queries, passages = (
         compared(_vectors(retriever.tower(tower), texts))

@@ -58,7 +58,7 @@ def _measures_trainings(plan: StudyPlan) -> bool:
 
 
 def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
-    """Return the models with the recipe used for measuring; a study of one analysis may change the recipe."""
+    """Return the models with the recipe used for measuring. A study of one analysis may change the recipe."""
     instruments = {step.analysis.name: step.instrument for step in plan.steps if step.planned}
     as_measured = [one.as_measured for one in instruments.values()]
     if len(as_measured) != 1 or as_measured[0] is None:
@@ -67,7 +67,7 @@ def models_as_measured(plan: StudyPlan) -> dict[str, Retriever]:
 
 
 def _collection(plan: StudyPlan, number: int) -> CollectionRecord:
-    """Return the facts of a collection; the first one with its hard negatives, if an analysis reads them."""
+    """Return the facts of a collection. The first one with its hard negatives, if an analysis reads them."""
     reads = number == 0 and plan.reads_negatives
     return collection_facts(plan.collections[number], plan.context.negatives() if reads else None)
 

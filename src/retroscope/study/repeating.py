@@ -13,7 +13,9 @@ Fingerprints = list[list[str]]
 
 
 def reason_to_repeat(plan: StudyPlan, folder: Path) -> str:
-    """Return why the finished study in a folder cannot be used for a plan; "" if there is none with equal settings."""
+    """Return the reason why the finished study in a folder cannot be used for a plan, or "" if there is none with equal
+    settings.
+    """
     if not (folder / FACTS).exists():
         return ""
     try:

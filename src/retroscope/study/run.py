@@ -57,10 +57,10 @@ def compare(
         before: the backbone.
         after: the retriever fine-tuned from it.
         collection: the collection on which everything is measured.
-        settings: settings of the study; models and collections in them are ignored.
+        settings: settings of the study. Models and collections in them are ignored.
         also: further collections with other kinds of text.
         trainings: further trainings of the retriever (other seeds), for intervals over trainings and queries together.
-        cache: folder of the vector stores; by default the user's cache folder. A stopped study continues from it.
+        cache: folder of the vector stores, by default the user's cache folder. A stopped study continues from it.
         progress: called with (what, done, total), or True, False, None: see `display.shown`.
 
     Raises:
@@ -75,14 +75,14 @@ def compare(
 
 
 def run_study(plan: StudyPlan, progress: Shown = None, *, out: PathLike | None = None) -> Study:
-    """Measure every analysis of a plan; measurements of a stopped run of the same plan are read.
+    """Measure every analysis of a plan. Measurements of a stopped run of the same plan are read.
 
     Args:
         progress: as for `compare`.
-        out: folder to write the report to; it is checked before anything is measured. None: nothing is written.
+        out: folder to write the report to. It is checked before anything is measured. If None, nothing is written.
 
     Raises:
-        AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
+        AnalysisError, CollectionError: if hard negatives are read and cannot be had. Nothing is encoded before.
         SettingsError: if `out` holds another study or files that no study wrote, or cannot be written to.
     """
     place = None if out is None else path_of(out)
@@ -105,13 +105,13 @@ def _refuse_output(plan: StudyPlan, folder: Path, progress: Progress | None) -> 
 
 
 def measure_study(plan: StudyPlan, progress: Shown = None) -> Iterator[Study]:
-    """Yield the study after every analysis, with all measurements so far; the last one is complete.
+    """Yield the study after every analysis, with all measurements so far. The last one is complete.
 
     Args:
         progress: as for `compare`.
 
     Raises:
-        AnalysisError, CollectionError: if hard negatives are read and cannot be had; nothing is encoded before.
+        AnalysisError, CollectionError: if hard negatives are read and cannot be had. Nothing is encoded before.
     """
     with shown(progress) as report:
         if plan.reads_negatives:
@@ -158,7 +158,7 @@ def forget(plan: StudyPlan) -> None:
 
 
 def kept_steps(plan: StudyPlan) -> list[Step]:
-    """Return the steps that a stopped run has measured and cached; they are read, not measured again."""
+    """Return the steps that a stopped run has measured and cached. They are read, not measured again."""
     planned = [step for step in plan.steps if step.planned is not None]
     return [step for step in planned if (step.context.cache / KEPT / _key(step)).exists()]
 

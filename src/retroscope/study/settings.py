@@ -20,7 +20,7 @@ SHARED = tuple(one.name for one in fields(StudySettings) if one.name != ANALYSES
 
 
 def settings_of(settings: StudySettings, analysis: Analysis) -> Any:
-    """Return the settings of an analysis, or its defaults if none are given; None if it is left out."""
+    """Return the settings of an analysis, or its defaults if none are given, or None if it is left out."""
     if analysis.on_request and analysis.name not in settings.analyses:
         return None
     return settings.of(analysis.name, analysis.settings())
@@ -84,7 +84,7 @@ def complete(settings: StudySettings) -> StudySettings:
 
 
 def as_values(settings: StudySettings) -> dict[str, Any]:
-    """Return the settings as JSON-like values; null for an analysis that is left out."""
+    """Return the settings as JSON-like values. Null for an analysis that is left out."""
     whole = plain(replace(settings, analyses={}))
     del whole[ANALYSES]
     by_analysis = {name: settings_of(settings, one) for name, one in analyses().items()}
@@ -127,7 +127,7 @@ def _of(analysis: Analysis, value: Any, where: str) -> Any:
 
 
 def refuse_other_settings(folder: Path, settings: StudySettings) -> None:
-    """Refuse to overwrite a study that has other settings; a study with equal settings may be repeated or resumed.
+    """Refuse to overwrite a study that has other settings. A study with equal settings may be repeated or resumed.
 
     Raises:
         SettingsError: if `folder` holds one.

@@ -30,10 +30,10 @@ def write_measured(
     write_run: WriteRun,
     written: set[MeasurementPlace],
 ) -> None:
-    """Write settings and measurements; another study in the folder is removed, a part of the same one extended.
+    """Write settings and measurements. Another study in the folder is removed, a part of the same one extended.
 
     Args:
-        written: measurements that this process has already written there, which are kept; new ones are added to it.
+        written: measurements that this process has already written there, which are kept. New ones are added to it.
 
     Raises:
         SettingsError: if the folder holds files that no study wrote.
@@ -85,7 +85,7 @@ def is_finished_as(folder: Path, keys: Mapping[MeasurementPlace, str], settings:
 def _continued(
     folder: Path, measured: Measurements, settings: Mapping[str, Any], written: Set[MeasurementPlace]
 ) -> Set[MeasurementPlace] | None:
-    """Return the measurements in the folder if they belong to the same study (equal settings and keys); else None.
+    """Return the measurements in the folder if they belong to the same study (equal settings and keys), or else None.
 
     None where it holds none. A damaged study is not continued: it is replaced.
     """

@@ -120,7 +120,7 @@ class Study:
         return {name: reported[name] for name in analyses() if name in reported}
 
     def _add(self, name: str, reported: dict[str, Reported]) -> None:
-        """Infer and report one analysis if its inputs exist; the result for equal inputs is reused."""
+        """Infer and report one analysis if its inputs exist. The result for equal inputs is reused."""
         analysis = analyses()[name]
         measurements = tuple(self.measured.get(name, ()))
         if (analysis.instrument is not None and not measurements) or self.settings.get(name, {}) is None:
@@ -137,7 +137,7 @@ class Study:
     def _infer(
         self, analysis: Analysis, measurements: Sequence[Measurement], needed: Mapping[str, Reported]
     ) -> tuple[Any, Section | None]:
-        """Return the result and the section of an analysis; the section is None if there is nothing to report."""
+        """Return the result and the section of an analysis. The section is None if there is nothing to report."""
         results = {name: one.result for name, one in needed.items()}
         sections = {name: one.section for name, one in needed.items() if one.section is not None}
         reading, reporter = Reading(self.subject, results, sections), analysis.reporter()
@@ -163,7 +163,7 @@ class Study:
             write_facts(target, self.measured, self.facts)
 
     def _save_measured(self, folder: Path, written: set[MeasurementPlace]) -> None:
-        """Write measurements and settings; rankings under the names of their models."""
+        """Write measurements and settings. Rankings under the names of their models."""
         from retroscope.retrieval.runs import write_run  # its package imports torch, which reading needs not
 
         names = {side: model["name"] for side, model in self.facts["models"].items()}
@@ -182,14 +182,15 @@ class Study:
     def report(
         self, folder: PathLike, written: set[MeasurementPlace] | None = None, *, overwrite: bool = False
     ) -> Path:
-        """Write the complete study below `folder` (measurements, runs, tables, figures, page); return the page's path.
+        """Write the complete study below `folder` (measurements, runs, tables, figures, page), and return the page's
+        path.
 
         If analyses are still to be run, tables and figures are written only at the end, and a folder that already holds
         more of the same study is not changed.
 
         Args:
-            folder: folder to write to; files of this study that were written there earlier are replaced.
-            written: measurements that this process has already written there, which are kept; new ones are added to it.
+            folder: folder to write to. Files of this study that were written there earlier are replaced.
+            written: measurements that this process has already written there, which are kept. New ones are added to it.
             overwrite: replace another study, too.
 
         Raises:
@@ -208,7 +209,8 @@ class Study:
             return page
 
     def report_alone(self, folder: PathLike) -> Path:
-        """Write page, tables, figures and summary.json below `folder`, without measurements; return the page's path.
+        """Write page, tables, figures and summary.json below `folder`, without measurements, and return the page's
+        path.
 
         Raises:
             SettingsError: if the folder holds files that no report wrote, or another study or its report, or if it

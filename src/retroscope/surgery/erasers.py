@@ -1,15 +1,16 @@
 """Fit erasers: affine maps that remove what a linear map can predict of the partner in a relevant pair.
 
-Vectors of one layer are whitened: y = L^-1/2 V^T (x - mean), of the leading m principal components V with variances L.
-C is the covariance of y_q and y_p over pairs of a query and its relevant passage, C = U S W^T. A probe q^T M p
-separates relevant pairs from unrelated ones, in the mean score, by tr(M^T C): by nothing, whatever M is, where C = 0,
-which takes all m directions; fewer leave what the others share. The
-concept of a query's vector is W_r^T y_p of its passage, that of a passage's vector U_r^T y_q of its query, and LEACE
-(Belrose et al. 2023, arXiv 2306.03819) erases each from the other side with the smallest change:
+Vectors of one layer are whitened: y = L^-1/2 V^T (x - mean), where V are the leading m principal components and L their
+variances. C = U S W^T is the covariance of y_q and y_p over pairs of a query and its relevant passage. The mean score
+of a probe q^T M p is larger for relevant pairs than for unrelated pairs by tr(M^T C). If C is 0, this difference is 0
+for every M. To make C zero, all m directions must be erased. Erasing r directions leaves the covariance along the
+others. The concept to erase from a query's vector is W_r^T y_p of its passage. The concept to erase from a passage's
+vector is U_r^T y_q of its query. LEACE (Belrose et al. 2023, arXiv 2306.03819) erases each concept with the smallest
+change:
 
     x - V L^1/2 u u^T L^-1/2 V^T (x - mean)
 
-with u an orthonormal basis of the r directions that `concept-erasure` finds. A random subspace has another u, no more.
+with u an orthonormal basis of the r directions that `concept-erasure` finds. A random subspace differs only in u.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,9 @@
-"""Encode texts by hybrids of two models; layers that several hybrids share are run once.
+"""Encode texts by hybrids of two models. Layers that several hybrids share are run once.
 
-Of a batch, each model runs once and is recorded. A hybrid begins at the state below its first change of owner, or at
-the last state that it shares with the hybrid before, so that only what lies above is run; the backbone with the
-retriever's top is the retriever with the backbone's bottom, and is one hybrid.
+For each batch, each model runs once and its states are recorded. The pass of a hybrid begins at the state below its
+first changed block, or at the last state that it shares with the previous hybrid, so that only the layers above are
+run. The backbone with the retriever's top blocks equals the retriever with the backbone's bottom blocks, and is one
+hybrid.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ def transplanted(
     *,
     tokens: int = DEFAULT_BUDGET,
 ) -> dict[str, Float[Tensor, "text out"]]:
-    """Encode tokenised texts under every transplant; return the final vectors on the CPU, in the order given.
+    """Encode tokenised texts under every transplant, and return the final vectors on the CPU, in the order given.
 
     The recipe, pooler and head are those of the receiver.
 
@@ -124,7 +125,7 @@ class _Pair:
         return calls
 
     def above(self, hybrid: Hybrid) -> Tensor:
-        """Return the last hidden states of a hybrid; only layers that differ from earlier passes are run again."""
+        """Return the last hidden states of a hybrid. Only layers that differ from earlier passes are run again."""
         path, last = hybrid.path(self.anatomy), self.anatomy.n_blocks
         self._states = [(known, states) for known, states in self._states if path[: len(known)] == known]
         first, hidden = self._begin(path)

@@ -26,8 +26,8 @@ class Hybrid:
     Attributes:
         owner: function that gives the model (0 or 1) from which the weights of a layer and part come; `CHANGED` if the
             weights of `base` are changed at random there.
-        share: share of the second model in an interpolation; else None.
-        draw: number of the random change; else None.
+        share: share of the second model in an interpolation, or else None.
+        draw: number of the random change, or else None.
         base: model whose weights are changed at random.
     """
 
@@ -83,7 +83,7 @@ def parts_of(anatomy: Anatomy) -> list[str]:
 
 
 def own_layers(path: Path) -> int:
-    """Return how many of the lowest layers, embeddings included, belong to a single model."""
+    """Return the number of the lowest layers, embeddings included, that belong to a single model."""
     side = path[0][0]
     return next((k for k, owners in enumerate(path) if {*owners} != {side}), len(path))
 

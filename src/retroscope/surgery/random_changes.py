@@ -14,7 +14,7 @@ from retroscope.encoders.encoder import Encoder
 
 
 class RandomChanges:
-    """Random weight changes with the size of two models' difference; the latest draw is kept in memory.
+    """Random weight changes with the size of two models' difference. The latest draw is kept in memory.
 
     Args:
         pair: two models with tensors of the same names and shapes, in any order.

@@ -29,8 +29,8 @@ def reinitialise(of: Retriever, parts: tuple[str, ...], seed: int) -> Retriever:
 
     Args:
         parts: any of "all", "top:K" (the last K blocks), "bottom:K" (the first), "embeddings" (with their norm),
-            "attention" (its projections), "ffn", "norms"; parts of several words are drawn once.
-        seed: seed of the new weights; those of a part do not depend on which other parts are re-initialised.
+            "attention" (its projections), "ffn", "norms". Parts of several words are drawn once.
+        seed: seed of the new weights. Those of a part do not depend on which other parts are re-initialised.
 
     Raises:
         SettingsError: for unknown words, more blocks than the model has, or towers that do not share their weights.
@@ -58,7 +58,7 @@ def _reinitialised(encoder: Encoder, parts: tuple[str, ...], seed: int) -> Encod
 
 @torch.no_grad()
 def _draw(model: PreTrainedModel, anatomy: Anatomy, filters: list[PartFilter], seed: int) -> int:
-    """Copy parameters selected by a filter from a newly initialised model to `model`; return their number."""
+    """Copy parameters selected by a filter from a newly initialised model to `model`, and return their number."""
     with torch.random.fork_rng(), quiet():
         torch.manual_seed(int(np.random.SeedSequence([seed, STREAM]).generate_state(1)[0]))
         pooler = "pooler" in dict(model.named_children())

@@ -42,8 +42,8 @@ class Transplant:
             the receiver's values plus a random change as large as the difference, see `surgery.random_changes`).
         donates: function that says whether the donor gives the weights of a layer (0 the embeddings, k block k, L also
             what follows it) and part.
-        share: X of an interpolation, (1 - X) receiver + X donor, everywhere; else None.
-        draw: number of the random change; else None.
+        share: X of an interpolation, (1 - X) receiver + X donor, everywhere, or else None.
+        draw: number of the random change, or else None.
     """
 
     name: str
@@ -142,7 +142,7 @@ def _counted(word: str, first: int, last: int, n_blocks: int) -> Donates:
 
 
 def steps(n_blocks: int, groups: int = 0) -> tuple[tuple[int, int], ...]:
-    """Divide the blocks into `groups` of neighbours (0: single blocks); return first and last block of each."""
+    """Divide the blocks into `groups` of neighbours (0: single blocks), and return first and last block of each."""
     count = min(groups or n_blocks, n_blocks)
     ends = [round(k * n_blocks / count) for k in range(count + 1)]
     return tuple((low + 1, high) for low, high in pairwise(ends))

@@ -38,7 +38,7 @@ class Masking:
 
 @dataclass(frozen=True)
 class NextWord:
-    """Collator for next-token prediction by decoders; EOS is predicted, padding is not."""
+    """Collator for next-token prediction by decoders. EOS is predicted, padding is not."""
 
     tokenizer: PreTrainedTokenizerBase
 
@@ -81,7 +81,7 @@ class Spans:
         return {**batch, "labels": labels}
 
     def _corrupt(self, ids: list[int], random: torch.Generator) -> tuple[list[int], list[int]]:
-        """Return the encoder's input and the decoder's target for one text; EOS, the last token, stays."""
+        """Return the encoder's input and the decoder's target for one text. EOS, the last token, stays."""
         *words, eos = ids
         kept: list[int] = []
         asked: list[int] = []
@@ -133,7 +133,7 @@ def padded(tokenizer: PreTrainedTokenizerBase, examples: Sequence[TokenisedText]
 def masked(
     tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "text token"], share: float, random: torch.Generator
 ) -> tuple[Int[Tensor, "text token"], Int[Tensor, "text token"]]:
-    """Mask a share of the words; return the ids, with labels for the masked words only."""
+    """Mask a share of the words, and return the ids, with labels for the masked words only."""
     special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
     is_masked: Bool[Tensor, "text token"] = (torch.rand(ids.shape, generator=random) < share) & ~special
     fate = torch.rand(ids.shape, generator=random)

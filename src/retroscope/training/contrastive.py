@@ -65,7 +65,7 @@ def train(
     dev: Collection | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Fine-tune `model` in place; checkpoints are kept in `folder`, from which a stopped run resumes.
+    """Fine-tune `model` in place. Checkpoints are kept in `folder`, from which a stopped run resumes.
 
     Args:
         model: a model that `build_model` made.
@@ -102,7 +102,7 @@ def held_out_scores(curve: Sequence[Mapping[str, float]]) -> dict[int, float]:
 
 
 def best_step(measured: Mapping[int, float], kept: Set[int]) -> int:
-    """Return the step with the best measure; in a tie, the latest one whose checkpoint is kept.
+    """Return the step with the best measure. In a tie, the latest one whose checkpoint is kept.
 
     The Trainer itself would keep the first of equal steps: a hardly trained model, if the held-out queries do not
     discriminate.
@@ -153,7 +153,7 @@ def info_nce(model: SentenceTransformer, settings: TrainingSettings, relevance: 
     """Return the InfoNCE loss over the passages of a batch (van den Oord et al., 2018), as DPR trains.
 
     Args:
-        relevance: masks passages that are relevant to a query but are not its own; the labels of a batch are then row
+        relevance: masks passages that are relevant to a query but are not its own. The labels of a batch are then row
             numbers.
     """
     plain = SimilarityFunction.to_similarity_fn(model.similarity_fn_name)

@@ -35,7 +35,7 @@ def pretrain_on_crops(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[PreTrainedModel, list[dict[str, float]]]:
-    """Train on crops with in-batch negatives and mean pooling; return the model and the training curve."""
+    """Train on crops with in-batch negatives and mean pooling, and return the model and the training curve."""
     start = folder / "start"
     with first_alone(device):
         if is_first() and not start.exists():
@@ -67,7 +67,7 @@ def word_windows(texts: Sequence[str], words: int) -> list[str]:
 
 
 def cropped(texts: Sequence[str], n: int, seed: int) -> Pairs:
-    """Draw `n` pairs of independent crops; each round visits the texts in a new random order."""
+    """Draw `n` pairs of independent crops. Each round visits the texts in a new random order."""
     rng = np.random.default_rng(seed)
     words = [text.split() for text in texts if len(text.split()) > 1]
     if not words:

@@ -32,7 +32,7 @@ TOLERANCE = 1e-5  # of a coordinate: float32 sums of a merged adapter against an
 
 
 def finished_training(folder: Path, key: str) -> dict[str, Any] | None:
-    """Read the record of a finished training with this key; None if it is not finished.
+    """Read the record of a finished training with this key, or None if it is not finished.
 
     Raises:
         TrainingError: if another training wrote it.

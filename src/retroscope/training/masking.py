@@ -1,9 +1,9 @@
 """Mask in-batch negatives that are judged relevant, so that they are not used as negatives.
 
-The other passages of a batch are taken for irrelevant. Where passages are shared between queries, some are judged
-relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. Their
-scores are left out of the softmax (as RocketQA leaves out false negatives, Qu et al. 2021, here by judgments and not by
-a model).
+The loss treats the other passages of a batch as not relevant. If queries share passages, some of these passages are
+judged relevant: the pairs (a, p1) and (b, p2) make p2 a negative of a, although a's judgments may say otherwise. The
+scores of such passages are left out of the softmax (as RocketQA leaves out false negatives, Qu et al. 2021, here by
+judgments and not by a model).
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ class Relevance:
     """Passages that are relevant to the query of every row of the training set.
 
     Attributes:
-        queries: for each row, the number of its query's distinct text; no batch has a number twice.
+        queries: for each row, the number of its query's distinct text. No batch has a number twice.
         passages: for each column (the positives first), the number of the distinct passage text in every row.
         relevant: for each row, the numbers of all passages that are relevant to its query.
     """
@@ -98,7 +98,7 @@ class MaskedSimilarity:
 
 
 class MaskedLoss(nn.Module):
-    """A sentence-transformers loss with masked negatives; the labels of a batch are the row numbers of its pairs."""
+    """A sentence-transformers loss with masked negatives. The labels of a batch are the row numbers of its pairs."""
 
     def __init__(self, loss: nn.Module, similarity: MaskedSimilarity) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class MaskedLoss(nn.Module):
         self.similarity = similarity
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """Compute the loss of one batch; the labels are row numbers."""
+        """Compute the loss of one batch. The labels are row numbers."""
         self.similarity.begin(labels.tolist())
         loss: Tensor = self.loss(sentence_features, labels)
         return loss

@@ -47,10 +47,10 @@ class Base:
 
 
 def find_base(backbone: Retriever, source: str, folder: Path, settings: TrainingSettings, *, altered: bool) -> Base:
-    """Return the source if it is a plain folder or hub name; else write a copy of the backbone.
+    """Return the source if it is a plain folder or hub name, else write a copy of the backbone.
 
     Args:
-        folder: folder of the training. An adapter always needs its base, so its copy stays there; other copies are
+        folder: folder of the training. An adapter always needs its base, so its copy stays there. Other copies are
             removed with the checkpoints.
         altered: whether the weights differ from those of the source.
     """
@@ -70,7 +70,7 @@ def build_model(backbone: Retriever, base: Base, settings: TrainingSettings) -> 
     """Build a sentence-transformers model from a backbone and its recipe, in a form that other tools can open.
 
     Args:
-        backbone: a retriever from one checkpoint; its towers may differ only in prompt and maximum length.
+        backbone: a retriever from one checkpoint. Its towers may differ only in prompt and maximum length.
         base: the base, with the folder of the backbone.
 
     Raises:

@@ -59,7 +59,7 @@ class RetroMae(BertForMaskedLM):  # type: ignore[misc]
         return MaskedLMOutput(loss=self._loss(states, labels) + self._loss(again, decoder_labels))
 
     def _loss(self, states: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross entropy of the masked words; 0 if there are none."""
+        """Return the cross entropy of the masked words, or 0 if there are none."""
         hidden = labels != IGNORED
         total: Tensor = cross_entropy(self.cls(states[hidden]), labels[hidden], reduction="sum")
         return total / hidden.sum().clamp(min=1)

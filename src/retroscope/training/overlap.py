@@ -40,7 +40,7 @@ class TrainingOverlap:
         near_duplicates: number of queries that reach the threshold with a training query.
         shared_passages: number of queries with a relevant passage that is, word for word, a positive of a training
             pair.
-        shared_answers: number of queries that share an answer with a trained query; None if one side has no answers.
+        shared_answers: number of queries that share an answer with a trained query, or None if one side has no answers.
         examples: some of the near duplicates, the nearest first.
     """
 

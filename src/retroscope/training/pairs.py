@@ -43,7 +43,7 @@ class Pairs:
 
     @cached_property
     def relevance(self) -> Relevance | None:
-        """Return which in-batch negatives are judged relevant; None if there can be none."""
+        """Return which in-batch negatives are judged relevant, or None if there can be none."""
         relevance = relevance_of_rows(self.queries, (self.positives, *self.negatives), self.relevant)
         return relevance if relevance.rows_with_false_negatives else None
 
@@ -58,7 +58,7 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
     """Make a pair for each query and each of its relevant passages, in the collection's order.
 
     Args:
-        n_negatives: number of hard negatives of each pair; pairs with fewer are left out, with a note.
+        n_negatives: number of hard negatives of each pair. Pairs with fewer are left out, with a note.
         how: "bm25" or "given", see `hard_negatives`.
     """
     if n_negatives:
@@ -84,7 +84,7 @@ def _answers(collection: Collection) -> frozenset[str]:
 
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
-    """Map each query text to the texts of its relevant passages; queries with the same text are merged."""
+    """Map each query text to the texts of its relevant passages. Queries with the same text are merged."""
     relevant: dict[str, set[str]] = {}
     for query in collection.judged_queries:
         texts = relevant.setdefault(collection.queries[query].text, set())
@@ -115,7 +115,7 @@ def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
 
 
 def check_held_out(pairs: Pairs, held_out: Iterable[Collection]) -> None:
-    """Refuse to train with a query of a held-out collection; texts are compared without case and spaces.
+    """Refuse to train with a query of a held-out collection. Texts are compared without case and spaces.
 
     Raises:
         TrainingError: with the queries.

@@ -89,7 +89,7 @@ def pretrain(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> list[dict[str, float]]:
-    """Pre-train `model` in place and return the training curve; a stopped run in `folder` resumes.
+    """Pre-train `model` in place and return the training curve. A stopped run in `folder` resumes.
 
     Raises:
         TrainingError: for a loss that is not a number, or a full disk.

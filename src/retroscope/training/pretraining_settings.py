@@ -23,7 +23,7 @@ class PretrainingSettings:
         objective: "mlm", "clm", "retromae" or "crops".
         steps: number of optimiser steps.
         batch_size: number of texts in a batch.
-        max_length: number of tokens of a text; a longer text is cut into several. No text is dropped, and no texts are
+        max_length: number of tokens of a text. A longer text is cut into several. No text is dropped, and no texts are
             joined.
         masked: share of the tokens that are masked (mlm, and the encoder of retromae).
         decoder_masked: share of the tokens that are hidden from RetroMAE's decoder.
@@ -31,7 +31,7 @@ class PretrainingSettings:
         warmup: share of the steps in which the learning rate rises; afterwards it falls to 0.
         weight_decay: weight decay of AdamW.
         dropout: dropout of a new model.
-        precision: number format of the forward pass, a name in `PRECISIONS`; the weights are float32.
+        precision: number format of the forward pass, a name in `PRECISIONS`. The weights are float32.
         checkpoints: number of checkpoints that are written.
         seed: seed of new weights, order, masks and dropout.
     """

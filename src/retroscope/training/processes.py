@@ -8,7 +8,7 @@ from accelerate import PartialState
 
 
 def n_processes() -> int:
-    """Return the number of processes that train together; 1 unless torchrun started them."""
+    """Return the number of processes that train together, or 1 unless torchrun started them."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

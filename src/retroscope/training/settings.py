@@ -54,19 +54,19 @@ class TrainingSettings:
         hard_negatives: number of hard negatives of each pair, in addition to the other passages of the batch.
         negatives: source of the hard negatives: "bm25", or "given" by the collection.
         mini_batch: number of texts that are in memory at once, so that a batch may be larger than memory (GradCache,
-            Gao et al. 2021, arXiv 2101.06983); None keeps the whole batch in memory.
-        batch_size: number of pairs in a batch; no passage and no query occurs twice in a batch.
+            Gao et al. 2021, arXiv 2101.06983). None keeps the whole batch in memory.
+        batch_size: number of pairs in a batch. No passage and no query occurs twice in a batch.
         epochs: number of passes over the pairs, unless `steps` is given.
         steps: number of optimiser steps, instead of `epochs`.
-        learning_rate: the highest learning rate of the schedule; None takes the usual one of the strategy.
+        learning_rate: the highest learning rate of the schedule. None takes the usual one of the strategy.
         warmup: share of the steps in which the learning rate rises linearly; afterwards it falls linearly to 0.
         weight_decay: weight decay of AdamW.
-        temperature: temperature of the softmax over scores; None takes the usual one of the similarity, in
+        temperature: temperature of the softmax over scores. None takes the usual one of the similarity, in
             `TEMPERATURES`.
         evaluations: number of times that the held-out queries are evaluated and a checkpoint is written.
         patience: number of evaluations without improvement after which training stops; None trains to the end. The best
             checkpoint is kept.
-        precision: number format of the forward pass; the weights are float32.
+        precision: number format of the forward pass. The weights are float32.
         lora: settings of the strategy "lora".
         seed: seed of the order of the pairs, of dropout and of new weights.
     """

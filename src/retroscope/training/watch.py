@@ -97,7 +97,7 @@ class Schedule(Protocol):
 
 
 def shared_arguments(settings: Schedule, peak_rate: float, folder: Path, often: Rhythm, device: str) -> dict[str, Any]:
-    """Return the arguments of every Trainer here; the learning rate rises linearly, then falls linearly to 0."""
+    """Return the arguments of every Trainer here. The learning rate rises linearly, then falls linearly to 0."""
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": settings.batch_size,

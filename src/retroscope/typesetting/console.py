@@ -16,7 +16,7 @@ def page(blocks: Iterable[str]) -> str:
 
 
 def statement_list(heading: str, statements: Sequence[Statement]) -> str:
-    """Return a heading and the statements below it; empty if there are none."""
+    """Return a heading and the statements below it, empty if there are none."""
     if not statements:
         return ""
     return "\n".join([heading, *(_statement(s) for s in statements)])
@@ -38,14 +38,14 @@ def paragraph(text: str) -> str:
 
 
 def bullet_list(heading: str, items: Sequence[str]) -> str:
-    """Return a heading and the items below it; empty if there are none."""
+    """Return a heading and the items below it, empty if there are none."""
     if not items:
         return ""
     return "\n".join([heading, *(_wrapped("  - ", item) for item in items)])
 
 
 def table(printed: PaperTable) -> str:
-    """Return a table with its caption and note; empty if it has no rows."""
+    """Return a table with its caption and note, empty if it has no rows."""
     if printed.frame.empty:
         return ""
     columns = [str(c) for c in printed.frame.columns]

@@ -30,14 +30,14 @@ def embedded(frame: pd.DataFrame) -> Any:
 
 
 def layer_axis(names: Sequence[str] = ()) -> Any:
-    """Return the x axis of layers, labelled by name, else by number; "6 (post-norm)" takes two lines."""
+    """Return the x axis of layers, labelled by name, else by number. "6 (post-norm)" takes two lines."""
     label = f"split({json.dumps(list(names))}[datum.value] || toString(datum.value), ' ')"
     axis = alt.Axis(labelExpr=label, labelAngle=0, labelOverlap="parity", grid=False)
     return alt.X("layer:O", title="layer", axis=axis)
 
 
 def curves(x: Any, frame: pd.DataFrame, y: Any, at: str = "layer") -> Any:
-    """Draw one panel: a band (`low` to `high`), a line and points per series; controls are thinner and behind.
+    """Draw one panel: a band (`low` to `high`), a line and points per series. Controls are thinner and behind.
 
     `frame` has the columns series, value, low, high, `at` (the column of `x`), and `line`, which separates the lines of
     one series.

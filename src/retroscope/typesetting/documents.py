@@ -62,7 +62,7 @@ def by_measure(difference: Difference | None) -> dict[str, Record]:
 
 
 def mean_records(scores: Scores | None, settings: ComparisonSettings) -> list[Record]:
-    """Return a record for each cell of one model's scores: labels, mean, interval, n; none without scores."""
+    """Return a record for each cell of one model's scores (labels, mean, interval, n), or no record without scores."""
     if scores is None:
         return []
     frame = summarise(scores, settings.intervals).to_dataframe().reset_index()

@@ -37,7 +37,7 @@ def pdf(drawn: str) -> bytes:
 
 
 def write_figures(figures: Sequence[Figure], folder: Path) -> list[Path]:
-    """Write every figure that has files as SVG, PDF and Vega-Lite JSON; the folder is replaced completely."""
+    """Write every figure that has files as SVG, PDF and Vega-Lite JSON. The folder is replaced completely."""
     names: list[str] = []
     with whole_folder(folder) as new:
         for figure in (one for one in figures if one.in_files):

@@ -16,7 +16,7 @@ class Figure:
         title: heading.
         caption: how to read it.
         alt: description for readers who cannot see it.
-        chart: the altair chart of the page, not yet styled; it may offer choices.
+        chart: the altair chart of the page, not yet styled. It may offer choices.
         paper: if the chart of the page offers choices: the chart for the files and for readers without JavaScript, with
             all choices side by side. None if it is the same as `chart`.
         on_page: whether the page shows it.
@@ -34,12 +34,12 @@ class Figure:
 
     @cached_property
     def specification(self) -> dict[str, Any]:
-        """Return the figure for the page as styled Vega-Lite with all data embedded; it is computed once."""
+        """Return the figure for the page as styled Vega-Lite with all data embedded. It is computed once."""
         return self._styled(self.chart)
 
     @cached_property
     def paper_specification(self) -> dict[str, Any]:
-        """Return the figure for files as styled Vega-Lite with all data embedded; it is computed once."""
+        """Return the figure for files as styled Vega-Lite with all data embedded. It is computed once."""
         return self.specification if self.paper is None else self._styled(self.paper)
 
     def _styled(self, chart: Any) -> dict[str, Any]:

@@ -51,11 +51,11 @@ class SectionPage:
         name: anchor of the section.
         title: its heading.
         question: the question that it answers.
-        package: package whose folder has its templates `section.html.j2` and, optionally, `sources.html.j2`; "" for a
-            section that has no content yet.
+        package: package whose folder has its templates `section.html.j2` and, optionally, `sources.html.j2`, or "" for
+            a section that has no content yet.
         values: name -> what its templates read.
-        statements: all statements of the section; the first is its answer.
-        label: name of the model or training whose numbers it has, if that is not the whole study; "" for none.
+        statements: all statements of the section. The first is its answer.
+        label: name of the model or training whose numbers it has, if that is not the whole study, or "" for none.
     """
 
     name: str
@@ -68,7 +68,7 @@ class SectionPage:
 
     @property
     def answer(self) -> str:
-        """Return the first statement that is neither a failed control nor a caution, with its ties; "" without one."""
+        """Return the first statement that is no failed control and no caution (with its ties), or "" without one."""
         return next((s.tied for s in self.statements if not (s.failed or s.caution)), "")
 
 
@@ -85,7 +85,7 @@ def fill(
         template: its file name.
         figures: figures of all sections.
         tables: tables of all sections.
-        values: name -> what the template reads in addition; "data" maps names to JSON-like values for the page's
+        values: name -> what the template reads in addition. "data" maps names to JSON-like values for the page's
             scripts.
         sections: sections of the analyses, in reading order.
     """
@@ -121,7 +121,7 @@ def _packed_data(
 
 
 def _part(section: SectionPage, part: str, shared: Mapping[str, object]) -> Markup:
-    """Render a part of a section as HTML; "" if the package has no template for it."""
+    """Render a part of a section as HTML, or "" if the package has no template for it."""
     if not section.package:
         return Markup("")
     folder = Path(str(files(section.package)))

@@ -1,7 +1,7 @@
 """Colours, dashes and shapes of series, with the same meaning in all figures and on the page.
 
-Blue and vermilion of Okabe and Ito's palette stay apart under every common colour blindness;
-dash and shape keep the series apart in grey print. Controls are grey: they are the ruler.
+Blue and vermilion of Okabe and Ito's palette stay apart under every common colour blindness. Dash and shape keep the
+series apart in grey print. Controls are grey: they are the ruler.
 """
 
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ FEWEST = 25  # queries: with fewer, the paired tests are exact or rough, and an 
 
 
 class State(StrEnum):
-    """State of a statement, e.g. significant; every statement has exactly one."""
+    """State of a statement, e.g. significant. Every statement has exactly one."""
 
     SIGNIFICANT = "significant"  # the corrected test supports it
     MEASURED = "measured"  # described, without a test
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Estimate:
-    """One number with its name, interval and test; unknown values are NaN, and an unknown n is 0.
+    """One number with its name, interval and test. Unknown values are NaN, and an unknown n is 0.
 
     Attributes:
         name: name of the number, e.g. "nDCG@10".
@@ -49,7 +49,7 @@ class Estimate:
         n: number of queries.
         kind: kind of the number: difference, score or share.
         before, after: the two values of a difference.
-        collection: collection on which it was measured; "" for the first.
+        collection: collection on which it was measured, or "" for the first.
     """
 
     name: str
@@ -96,18 +96,18 @@ class Statement:
     Attributes:
         topic: subject of the statement, e.g. "retrieval".
         state: outcome, e.g. significant or not significant.
-        tied: short sentences with numbers; some have ties (`numbers.TIE`), which only a page keeps.
+        tied: short sentences with numbers. Some have ties (`numbers.TIE`), which only a page keeps.
         rests_on: sides whose numbers it uses.
         code: name of the statement within its section, e.g. "headline"; the same in every study.
         estimate: its main number.
-        control: the control whose outcome it is, e.g. "shuffled queries"; "" for any other statement.
+        control: the control whose outcome it is, e.g. "shuffled queries", or "" for any other statement.
         caution: whether it limits what may be concluded.
         doubts: reasons not to trust it, e.g. a failed self-test of a side whose numbers it uses.
-        title: for an alarm: the name by which other statements refer to it; its text begins with this name.
+        title: for an alarm: the name by which other statements refer to it. Its text begins with this name.
         instruments: the instruments that it names, in case some of them are put in doubt later.
         headline: whether a report opens with it.
         figure: name of the figure that shows its numbers.
-        section: name of the analysis that made it; a study fills it in.
+        section: name of the analysis that made it. A study fills it in.
     """
 
     topic: str
@@ -163,7 +163,7 @@ def seen_above(alarms: Iterable[Statement]) -> list[str]:
 
 
 def with_self_tests(statement: Statement, subject: Subject) -> Statement:
-    """Return the statement; it is marked as doubtful for every model with a failed self-test that it uses."""
+    """Return the statement. It is marked as doubtful for every model with a failed self-test that it uses."""
     failed = [side for side in statement.rests_on if side in subject.models and subject.side(side).failed_tests]
     return statement.doubted(
         *(f"depends on the model {side} fine-tuning, which failed a self-test (see above)" for side in failed)

@@ -33,7 +33,7 @@ class ProofFacts(TypedDict):
 
 
 class SelfTestFacts(TypedDict):
-    """A `SelfTest` as JSON-like values; null stands for a distance that is not finite."""
+    """A `SelfTest` as JSON-like values. Null stands for a distance that is not finite."""
 
     name: str
     passed: bool
@@ -77,7 +77,7 @@ class RefusedFacts(TypedDict):
 
 
 class CollectionRecord(TypedDict):
-    """A `CollectionFacts` as JSON-like values; a file of texts has neither mapping nor fingerprint."""
+    """A `CollectionFacts` as JSON-like values. A file of texts has neither mapping nor fingerprint."""
 
     name: str
     source: str
@@ -194,7 +194,7 @@ class Subject:
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
         collections: the collection on which everything is measured, then the others.
         protocol: "default" or "ielab-2025".
-        measures: retrieval measures; the first is the headline.
+        measures: retrieval measures. The first is the headline.
         statistics: how differences are tested.
         trainings: number of trainings of the retriever in the study, including the retriever itself.
         settings: all settings of the study, JSON-like.
@@ -202,7 +202,7 @@ class Subject:
         command: the command line that repeats the study.
         versions: library -> version.
         timings: stage -> seconds.
-        not_yet_run: analyses that are still to be run; empty once the study is finished.
+        not_yet_run: analyses that are still to be run. Empty once the study is finished.
         refused: analyses that cannot be measured with these models and collections.
         too_long: names of the analyses that did not fit into the time of the study.
     """
@@ -271,6 +271,6 @@ class Subject:
         return self.models[name]
 
     def layer_label(self, layer: int) -> str:
-        """Return the printed label of a layer, such as "6 (post-norm)"; its number where no label is known."""
+        """Return the printed label of a layer, such as "6 (post-norm)". Its number where no label is known."""
         names = self.layer_names
         return names[layer] if 0 <= layer < len(names) else str(layer)

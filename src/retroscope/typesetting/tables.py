@@ -19,7 +19,7 @@ def write_frames(
     folder: Path,
     large: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Path]:
-    """Write tables to `folder` in place of those of an earlier report; tables without rows are left out.
+    """Write tables to `folder` in place of those of an earlier report. Tables without rows are left out.
 
     Args:
         frames: name -> table, written as parquet and CSV.

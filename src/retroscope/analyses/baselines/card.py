@@ -41,7 +41,7 @@ def _how(result: BaselineResult, best: str) -> str:
 
 
 def already_there(result: BaselineResult, best: str, measure: str) -> Estimate | None:
-    """Return the share of the gain that the variant `best` of the backbone reaches; None without a significant gain."""
+    """Return the share of the gain that the backbone's variant `best` reaches, or None without a significant gain."""
     gain = rows(result.gain, measure=measure).iloc[0]
     shares = result.shares[(result.shares["best"] == best) & (result.shares["measure"] == measure)]
     known = shares.dropna(subset=["share"])

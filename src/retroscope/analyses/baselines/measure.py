@@ -33,7 +33,7 @@ class BaselineWork:
         task: the searches that are run for every model.
         poolings: poolings of the backbone in addition to the retriever's own.
         left_out: pooling -> why it has no meaning for this backbone.
-        others: the backbone and its copy with random weights, by their names in `infer`, under `poolings` side by side;
+        others: the backbone and its copy with random weights, by their names in `infer`, under `poolings` side by side,
             empty if there are no other poolings.
     """
 
@@ -44,7 +44,7 @@ class BaselineWork:
 
 
 def refusal(context: Context, settings: BaselineSettings) -> str:
-    """Return why the baselines cannot be measured."""
+    """Return the reason why the baselines cannot be measured."""
     if not context.is_pair:
         return "baselines are of a backbone, beside a retriever"
     dim = int(context.models["before"].passage.backbone.config.hidden_size)

@@ -21,7 +21,7 @@ from retroscope.typesetting.subject import Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> BaselineResult | None:
-    """Compare the retriever with the backbone's variants; None if retrieval was not measured."""
+    """Compare the retriever with the backbone's variants, or None if retrieval was not measured."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None
@@ -67,7 +67,7 @@ def _document(result: BaselineResult) -> dict[str, Any]:
 
 
 def _figures(result: BaselineResult, subject: Subject) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.baselines.figures import baseline_figure
 
     return (baseline_figure(result, subject),)

@@ -27,10 +27,10 @@ class BaselineResult:
             the interval of the mean. BM25 has a row for each measure and no pooling.
         left: the retriever against the best variant of the backbone, over (best, measure).
         alike: the best variant of the retriever against the best variant of the backbone.
-        pre_training: the best variant of the backbone against the best one of a random-weight copy; None without that
-            control.
-        shuffled: a linear head that was trained on shuffled judgments, against no head, over `measure`; None without a
-            head.
+        pre_training: the best variant of the backbone against the best one of a random-weight copy, or None without
+            that control.
+        shuffled: a linear head that was trained on shuffled judgments, against no head, over `measure`, or None without
+            a head.
         shares: a row for each best variant and measure: the part of after - before that the backbone's best variant
             does not reach.
         choices: a row for each model, best and variant: the number of `folds`, out of `of`, in which it was chosen.
@@ -56,7 +56,7 @@ class BaselineResult:
 
     @property
     def bests(self) -> tuple[str, ...]:
-        """Return the names of the measured best variants; the one chosen among the most variants comes last."""
+        """Return the names of the measured best variants. The one chosen among the most variants comes last."""
         return tuple(str(name) for name in self.left.table.coords["best"].values)
 
     def choice(self, model: str, best: str) -> "pd.Series[object]":

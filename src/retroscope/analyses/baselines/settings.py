@@ -17,8 +17,8 @@ class BaselineSettings:
     Attributes:
         poolings: poolings that are tried in addition to the retriever's own, if they make sense for the architecture.
         head: train a linear head on the frozen vectors.
-        folds: number of parts of the queries; heads and variants are chosen on other parts than those that they are
-            reported on.
+        folds: number of parts of the queries. The parts on which heads and variants are chosen differ from the parts on
+            which they are reported.
         seed: seed of the folds and of the shuffled judgments.
     """
 

@@ -1,8 +1,9 @@
 """Search with variants of the frozen backbone: other poolings, other layers, whitening and a linear head.
 
-"Before" is the backbone as the retriever pools it. It may hold more than that shows: another pooling, another layer,
-an evener embedding space, or a linear map may retrieve better. The best of these, chosen on other queries than it is
-reported on, is what fine-tuning's gain is compared with. BM25 stands beside it: it is in no weights.
+The model "before" is the backbone with the retriever's pooling. With another pooling, another layer, whitened vectors
+or a linear map, the backbone may retrieve better. The gain by fine-tuning is compared with the best of these variants,
+which is chosen and reported on different queries. BM25 is reported beside the variants, because it uses no weights of
+the backbone.
 """
 
 from collections.abc import Sequence
@@ -43,9 +44,9 @@ class BaselineTask:
 
     Attributes:
         collection: the collection that is searched.
-        measures: retrieval measures; the first one selects the best variant.
+        measures: retrieval measures. The first one selects the best variant.
         folds: fold of every judged query.
-        similarity: the retriever's similarity, "dot" or "cosine"; whitened and mapped vectors are compared by cosine.
+        similarity: the retriever's similarity, "dot" or "cosine". Whitened and mapped vectors are compared by cosine.
         head: whether linear heads are trained.
     """
 
@@ -72,7 +73,7 @@ class VariantScores:
     """Scores of one model under every variant, and the best variant of every fold.
 
     Attributes:
-        scores: dims (query, pooling, layer, vectors, measure); see `BaselineTask.kinds` for the vectors.
+        scores: dims (query, pooling, layer, vectors, measure) (see `BaselineTask.kinds` for the vectors).
         best: dims (query, best, measure): for every query, the score of the variant that is best on the other folds.
         choices: the chosen variant, one row for each fold and best.
     """

@@ -54,10 +54,10 @@ class Views:
     """The vectors of one model by pooling and layer.
 
     Attributes:
-        own: vectors under the recipe's pooling; those of the last layer are what the model searches with, head
+        own: vectors under the recipe's pooling. Those of the last layer are what the model searches with, head
             included.
         pooling: its name.
-        others: vectors under the poolings `names`, side by side; None if there is only the recipe's pooling.
+        others: vectors under the poolings `names`, side by side, or None if there is only the recipe's pooling.
         names: names of the other poolings, in the order of their columns.
     """
 

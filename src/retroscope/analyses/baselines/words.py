@@ -74,7 +74,7 @@ def variant_name(row: Any, subject: Subject) -> str:
 
 
 def _share(result: BaselineResult, best: str, measure: str) -> str:
-    """State the share of the gain beyond the best variant; return "" without a significant gain."""
+    """State the share of the gain beyond the best variant, and return "" without a significant gain."""
     whole = rows(result.gain, measure=measure).iloc[0]
     if not (whole["p_corrected"] < alpha(result.gain) and whole["effect"] > 0):
         return ""

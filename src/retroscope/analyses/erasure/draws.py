@@ -21,7 +21,7 @@ def with_draws(difference: Difference, changes: xr.DataArray, level: float) -> D
     An interval over queries alone treats the mean of these draws as the mean of all possible draws.
 
     Args:
-        changes: the change of every query against every draw, (query, layer, rank, variant); the effect is their mean.
+        changes: the change of every query against every draw, (query, layer, rank, variant). The effect is their mean.
     """
     clusters = clusters_by_row(replace(difference.before, values=changes))
     ends = [crossed_mean(values, level, _bounds(values), clusters) for values in _cells(changes)]
@@ -44,7 +44,7 @@ def judged_with_draws(difference: Difference, changes: xr.DataArray, level: floa
 
 
 def _bounds(values: np.ndarray) -> tuple[float, float]:
-    """Return the bounds of changes of a measure that lies between 0 and 1; none for other values."""
+    """Return the bounds of changes of a measure that lies between 0 and 1, or no bounds for other measures."""
     return (-np.inf, np.inf) if (np.abs(values) > 1).any() else (-1.0, 1.0)
 
 

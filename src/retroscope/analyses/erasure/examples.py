@@ -1,4 +1,4 @@
-"""Split queries into training pairs for the erasers and held-out queries, and sample the choices of the probe."""
+"""Split queries into training pairs for the erasers and held-out queries, and sample the probe examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class ErasureParts:
 
 
 def erasure_parts(collection: Collection, settings: ErasureSettings) -> ErasureParts:
-    """Split the judged queries by text; a training pair is dropped if a held-out query has its passage."""
+    """Split the judged queries by text. A training pair is dropped if a held-out query has its passage."""
     queries, texts = collection.judged_queries, collection.query_texts
     distinct = sorted({texts[query] for query in queries})
     order = np.random.default_rng(settings.seed).permutation(distinct)

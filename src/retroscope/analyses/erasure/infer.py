@@ -109,7 +109,7 @@ class _Side:
         return compare_scores(replace(self.retrieved, values=before), replace(self.retrieved, values=after), settings)
 
     def use(self) -> Scores:
-        """Return how much more each query loses by the erasure than by each random subspace of equal rank."""
+        """Return the loss of each query by the erasure minus its loss by each random subspace of equal rank."""
         return replace(self.retrieved, name="use", values=self.draws(RANK) - self.erased())
 
     def table(self, chance: float) -> pd.DataFrame:
@@ -144,14 +144,16 @@ class _Side:
         return table[["layer"]].assign(p_readable=table["p_corrected"].where(table["effect"] > 0, 1.0))
 
     def _claims(self) -> pd.DataFrame:
-        """Test the harm of each erasure beyond random subspaces; p is the largest of its tests."""
+        """Test the harm of each erasure beyond random subspaces. The p-value is the largest of its tests."""
         harms = {kind: rows(self.against(kind)) for kind in CONTROLS}
         first = harms[RANK]
         records = [self._claim(row, harms[VARIANCE].iloc[place]) for place, row in first.iterrows()]
         return pd.DataFrame(records).assign(p_rank=lambda t: _holm(t["p_rank"]), p_corrected=lambda t: _holm(t["p"]))
 
     def _shuffles(self) -> pd.DataFrame:
-        """Return the harm of erasing shuffled pairs beyond random subspaces, by layer and rank; p is uncorrected."""
+        """Return the harm of erasing shuffled pairs beyond random subspaces, by layer and rank. The p-value is not
+        corrected.
+        """
         shuffles, draws = self.draws(SHUFFLED), self.draws(RANK)
         table = rows(self._compared(draws.mean("variant"), shuffles.mean("variant")))
         p = []
@@ -218,7 +220,7 @@ def _change(before: _Side, after: _Side, statistics: ComparisonSettings) -> Diff
 
 
 def _lower(one: Float[np.ndarray, "draw"], other: Float[np.ndarray, "draw"]) -> float:
-    """Return the one-sided p of Welch's test that the mean of `one` is below that of `other`; 1 if all are equal."""
+    """Return the one-sided p of Welch's test that the mean of `one` is below that of `other`, or 1 if all are equal."""
     moments = [(part.mean(), part.std(ddof=1), len(part)) for part in (one, other)]
     p = stats.ttest_ind_from_stats(*moments[0], *moments[1], equal_var=False, alternative="less").pvalue
     return float(np.nan_to_num(p, nan=1.0))

@@ -38,7 +38,7 @@ class ErasureWork:
 
 
 def refusal(context: Context, settings: ErasureSettings) -> str:
-    """Return why erasure cannot be measured; "" if it can.
+    """Return the reason why erasure cannot be measured, or "" if there is none.
 
     Raises:
         MissingExtraError: without the package that fits erasers.
@@ -78,7 +78,7 @@ def _check_model(retriever: Retriever, settings: ErasureSettings) -> None:
 
 
 def _unpooled(retriever: Retriever) -> str:
-    """Return why erasing from tokens does not erase from the pooled vectors of a model; "" if it does."""
+    """Return the reason why erasing from tokens does not erase from pooled vectors, or "" if there is none."""
     for tower in TOWERS:
         recipe = retriever.tower(tower).recipe
         if recipe.pooling == "max" or JOIN in recipe.pooling:

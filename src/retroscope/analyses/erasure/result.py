@@ -36,7 +36,7 @@ class ErasureResult:
             held-out pairs no more than in shuffled ones (not `is_shared`).
         beyond: side -> retrieval after erasure against the mean after erasing random subspaces of equal rank, over
             (layer, rank).
-        use: the loss beyond random, before and after fine-tuning, over (layer, rank); None for one model.
+        use: the loss beyond random, before and after fine-tuning, over (layer, rank), or None for one model.
         notes: what was measured.
         alarm: side -> p of the test that shuffled pairs harm more than random subspaces, for the mean over layers and
             ranks.

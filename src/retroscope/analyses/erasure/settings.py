@@ -13,19 +13,19 @@ class ErasureSettings:
     """Settings of erasure: layers and ranks that are erased, controls, and the retrieval measure.
 
     Attributes:
-        layers: layers at which directions are erased, one layer at a time; None: all layers.
-        ranks: numbers of directions that are erased; each number is measured separately.
+        layers: layers at which directions are erased, one layer at a time. If None, all layers.
+        ranks: numbers of directions that are erased. Each number is measured separately.
         draws: number of random subspaces of each rank; as many further ones also remove an equal share of the variance.
-        shuffles: number of shuffles of the training pairs; the erasure that is fitted to shuffled pairs is a control
+        shuffles: number of shuffles of the training pairs. The erasure that is fitted to shuffled pairs is a control
             that must have no effect.
-        train_share: share of the query texts whose pairs the erasers are fitted to; the others are held out.
-        measure: ir-measures name; None: the headline measure of the study.
-        passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`); 0 searches
+        train_share: share of the query texts whose pairs the erasers are fitted to. The others are held out.
+        measure: ir-measures name. If None, the headline measure of the study.
+        passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`). 0 searches
             the whole corpus.
         choices: number of passages that the probe chooses among: a relevant one, and relevant ones of other queries.
         seeds: number of splits of the held-out queries for the probe.
         seed: seed of the split, the random subspaces and the sample.
-        batch_tokens: number of padded tokens in a batch; None chooses a number that suits the device.
+        batch_tokens: number of padded tokens in a batch. None chooses a number that suits the device.
     """
 
     layers: Annotated[tuple[AnyNumber, ...], Distinct()] | None = None

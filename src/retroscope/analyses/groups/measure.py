@@ -1,4 +1,4 @@
-"""Store the group of every query; its retrieval scores come from the analysis of retrieval."""
+"""Store the group of every query. Its retrieval scores come from the analysis of retrieval."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from retroscope.analyses.measurement import Measurement
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return why groups cannot be compared (the queries have fewer than two groups); "" if they can."""
+    """Return the reason why groups cannot be compared (fewer than two groups), or "" if there is none."""
     return "" if len(set(_groups(context).values())) > 1 else "the queries of this collection have no groups"
 
 

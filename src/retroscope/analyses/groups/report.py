@@ -31,7 +31,7 @@ LONGEST = 24  # characters of a name there
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> GroupsResult | None:
-    """Compare retrieval before and after within each group; None if there is no pair of models to compare."""
+    """Compare retrieval before and after within each group, or None if there is no pair of models to compare."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if retrieval is None or not measurements:
         return None

@@ -13,7 +13,7 @@ class GroupsResult:
 
     Attributes:
         measure: the headline measure of the study.
-        effect: effect of fine-tuning over `group`; all groups are one family of tests.
+        effect: effect of fine-tuning over `group`. All groups are one family of tests.
     """
 
     measure: str

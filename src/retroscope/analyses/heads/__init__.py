@@ -1,6 +1,6 @@
 """Analysis of attention heads: which heads carry retrieval?
 
-Every head is estimated to first order; the top ones are ablated exactly.
+Every head is estimated to first order. The top ones are ablated exactly.
 """
 
 from retroscope.analyses.analysis import (

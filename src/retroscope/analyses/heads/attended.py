@@ -36,7 +36,7 @@ def attended(texts: MarginTexts, heads: Sequence[Head], subjects: Mapping[str, s
 
     Args:
         heads: heads whose shares are kept query by query.
-        subjects: query id -> its subject; a query without one has none.
+        subjects: query id -> its subject. A query without one has none.
     """
     by_tower = {}
     for tower in texts.towers:

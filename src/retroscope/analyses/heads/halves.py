@@ -14,7 +14,7 @@ FEWEST_GROUPS = 4  # of queries that share nothing, two for each half
 
 
 def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.ndarray, "query"]:
-    """Mark the queries that choose the top heads; queries with shared texts or passages stay in one half.
+    """Mark the queries that choose the top heads. Queries with shared texts or passages stay in one half.
 
     Queries that share nothing are assigned to choosing and to testing in turn.
     """
@@ -31,7 +31,7 @@ def choosing_half(collection: Collection, queries: Sequence[str]) -> Bool[np.nda
 
 
 def sharing_groups(collection: Collection, queries: Sequence[str]) -> list[int]:
-    """Return every query's group number; queries linked by shared texts or relevant passages form a group."""
+    """Return every query's group number. Queries linked by shared texts or relevant passages form a group."""
     numbers: dict[tuple[str, str], int] = {}
     shared = [(place, numbers.setdefault(key, len(numbers)))
               for place, query in enumerate(queries) for key in _keys(collection, query)]  # fmt: skip

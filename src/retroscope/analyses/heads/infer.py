@@ -25,7 +25,7 @@ TOP_ROLE, CONTROL_ROLE, RANDOM_ROLE, OTHER_TOP_ROLE = "top", "control", "random"
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> HeadResult | None:
-    """Return the tested heads of both models and the changes between them; None if one model was measured."""
+    """Return the tested heads of both models and the changes between them, or None if one model was measured."""
     if not measurements or f"{BEFORE}/exact" not in measurements[0].scores:
         return None
     return head_result(measurements[0], (BEFORE, AFTER), reading)

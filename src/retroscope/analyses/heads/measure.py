@@ -35,7 +35,9 @@ FEWEST_TESTED = 25  # queries: with fewer, an effect must be large to show
 
 
 def refusal(context: Context, settings: HeadSettings) -> str:
-    """Return why heads cannot be fixed in both towers, or why the queries cannot be split; "" if both are possible."""
+    """Return the reason why the heads of both towers cannot be fixed or the queries cannot be split, or "" if there is
+    none.
+    """
     try:
         for retriever in context.models.values() if len(settings.towers) > 1 else ():
             check_alike(retriever)

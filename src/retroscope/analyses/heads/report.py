@@ -61,7 +61,7 @@ def _exact(result: HeadResult) -> pd.DataFrame:
 
 
 def _figures(result: HeadResult) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.heads.figures import head_figures
 
     return head_figures(result)

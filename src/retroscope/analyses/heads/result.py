@@ -20,11 +20,11 @@ class SetEffect:
     """Retrieval by one measure with all top heads fixed, compared with random heads of the same layers.
 
     Attributes:
-        intact, top, random: means over queries; for random sets, over the draws as well.
+        intact, top, random: means over queries (for random sets, over the draws as well).
         lowest, highest: the lowest and the highest mean of a draw.
-        beyond: top less random, with its interval.
+        beyond: `top` minus `random`. `low` and `high` are the ends of its interval.
         p_queries: p of `beyond`, paired by query, corrected over the measures.
-        p_draws: p of the test whether the top heads could be one more draw.
+        p_draws: p of the test whether the set of top heads could be one more random set.
         heads: number of top heads, and of heads in the smallest random set.
     """
 
@@ -50,7 +50,7 @@ class SetEffect:
 
 @dataclass(frozen=True, eq=False)
 class SideHeads:
-    """The attention heads of one model; changes of the margin are in standard deviations of the intact margin.
+    """The attention heads of one model. Changes of the margin are in standard deviations of the intact margin.
 
     Attributes:
         name: name of the model.
@@ -58,16 +58,16 @@ class SideHeads:
         estimates: mean first-order change of the margin, of every head.
         table: a row for each head that was ablated exactly, with the columns `HEAD_COLUMNS`. `role` is "top", "other's
             top" (at the top in the other model alone), "control" or "random". `effect` is the change of the margin, and
-            `beyond` is this change less the mean change by the controls of its layer. A head `carries` the margin if
-            both are significant and lower it.
+            `beyond` is this change minus the mean change by the controls of the head's layer. A head `carries` the
+            margin if `effect` and `beyond` are both significant and below 0.
         exact: the paired difference by fixing each of these heads.
         errors: errors of the estimates, for "all", "top" and "random" heads.
         sets: retrieval with the top heads fixed, a value a measure.
         top: top heads, the most harmful by the estimate first.
         single: measure -> mean with each top head fixed alone.
-        eager: distance of vectors in the plain implementation of attention, and the largest distance allowed; empty if
+        eager: distance of vectors in the plain implementation of attention, and the largest distance allowed, empty if
             attention was not measured.
-        attention: shares of attention of all heads; None if attention was not measured.
+        attention: shares of attention of all heads, or None if attention was not measured.
     """
 
     name: str
@@ -96,11 +96,11 @@ class HeadResult:
         sides: "before" and "after", or "model".
         towers: towers whose heads were fixed.
         level: confidence level of the intervals.
-        change: change of the exact effects by fine-tuning (after - before), over the heads that were ablated; None for
-            one model.
-        agreement: rank correlation of all heads' estimates between both models; NaN for one.
+        change: change of the exact effects by fine-tuning (after - before), over the heads that were ablated, or None
+            for one model.
+        agreement: rank correlation of all heads' estimates between both models, or NaN for one.
         shift: change of the attention of the heads with a significant change (of all top heads if there are none), over
-            (head, kind); None if attention was not measured.
+            (head, kind), or None if attention was not measured.
         notes: what a reader must know before reading a number.
     """
 

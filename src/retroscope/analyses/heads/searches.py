@@ -32,8 +32,8 @@ class HeadSearches:
     """Searches of a collection with attention heads fixed.
 
     Attributes:
-        searched: the collection, or a sample; without the queries that chose the top heads and those that share a text
-            or a relevant passage with them.
+        searched: the collection, or a sample, without two kinds of queries: those that chose the top heads, and those
+            that share a text or a relevant passage with them.
         whole: rankings of the whole corpus by the intact models, if a sample is searched.
         rows: how the sample changes the measures of each intact model; filled during the searches.
         run: queries that may be searched although a relevant passage of theirs was a negative of those that chose.

@@ -17,19 +17,19 @@ class HeadSettings:
 
     Attributes:
         tower: tower whose heads are fixed: "query", "passage", or "both" (the same head in both towers).
-        limit: the largest number of judged queries whose margins are measured, drawn with `seed`; 0 takes all. One half
+        limit: the largest number of judged queries whose margins are measured, drawn with `seed`. 0 takes all. One half
             of them selects the top heads, the other half tests them.
-        negatives: number of hard negatives; the margin uses the hardest of them.
+        negatives: number of hard negatives. The margin uses the hardest of them.
         top: number of heads of each model that are ablated exactly because their ablation is estimated to lower the
             margin most; at most a quarter of its heads.
         sample: number of other heads, drawn at random, that are also ablated exactly, so that the error of the estimate
             is not that of the top heads alone.
         controls: the largest number of other heads of the same layer, drawn at random, that each top head is compared
             with.
-        draws: number of random sets of heads that all top heads together are compared with; each has as many heads in
+        draws: number of random sets of heads that all top heads together are compared with. Each has as many heads in
             every layer as the top.
-        measures: ir-measures names, the first is the headline measure; None: those of the study.
-        passages: number of passages that are sampled from a larger corpus and searched (see `inputs.sampled`); 0
+        measures: ir-measures names, the first is the headline measure. If None, those of the study.
+        passages: number of passages that are sampled from a larger corpus and searched (see `inputs.sampled`). 0
             searches all.
         attention: measure what the heads attend to.
         subjects: query id -> its subject: a part of the query and of its relevant passage whose attention is measured

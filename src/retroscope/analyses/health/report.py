@@ -23,7 +23,7 @@ class Health:
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> Health:
-    """Return the self-tests of every tower; they were made when the models were loaded."""
+    """Return the self-tests of every tower. They were made when the models were loaded."""
     rows = [
         (side, model.name, tower.role, test.name, test.passed, test.value, test.tolerance, test.detail)
         for side, model in reading.subject.models.items()

@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LayerResult | None:
-    """Compare retrieval before and after at every layer of every collection; a measure's layers are one family."""
+    """Compare retrieval before and after at every layer of every collection. A measure's layers are one family."""
     settings = replace(reading.subject.paired_statistics, family_per=("measure",))
 
     def paired(measurement: Measurement, suffix: str) -> Difference | None:
@@ -93,7 +93,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _figures(effects: LayerEffects, subject: Subject) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.layers.figures import layer_figures
 
     return layer_figures(effects, subject)

@@ -30,12 +30,12 @@ class LayerEffects:
 
     Attributes:
         collection: its name.
-        effect: effect over (layer, measure); the layers of a measure are a family.
+        effect: effect over (layer, measure). The layers of a measure are a family.
         bare: the same effect without the final norm, if the model has one and `effect` applies it to each layer.
-        similarities: histograms for relevant and other passages; None on further collections, and in a study that was
-            stored without them.
+        similarities: histograms for relevant and other passages, or None on further collections, and in a study that
+            was stored without them.
         first_ranks: query, layer, before, after: the rank of the first relevant passage, 0 if the ranking contains
-            none; None in a study that was stored without them.
+            none, or None in a study that was stored without them.
     """
 
     collection: str

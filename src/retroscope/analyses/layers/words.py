@@ -37,7 +37,7 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
 
 
 def _tops(difference: Difference, subject: Subject) -> list[str]:
-    """Name the best layer of each model with its score; "" for a model that was not measured."""
+    """Name the best layer of each model with its score, or "" for a model that was not measured."""
     table = rows(difference, measure=subject.measures[0])
     if table.empty:
         return []

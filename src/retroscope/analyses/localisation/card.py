@@ -35,7 +35,7 @@ CLAIMS = {  # direction, and whether its total effect is a gain -> what the bloc
 def cards(result: LocalisationResult, statements: Sequence[Statement]) -> tuple[Card, ...]:
     """Return the card with the block that retrieval needs most, or else the block whose grafting gains most.
 
-    A card makes one claim, so it has only the number of that claim; the section reports both directions. If no block is
+    A card makes one claim, so it has only the number of that claim. The section reports both directions. If no block is
     significant in either direction, the card says so.
     """
     blocks = result.most[result.most["kind"] == BLOCKS]
@@ -58,7 +58,7 @@ def _claim(row: "pd.Series[Any]") -> str:
 
 
 def _share(row: "pd.Series[Any]") -> Estimate | None:
-    """Return the share of the total effect as an estimate; None where the share is unknown."""
+    """Return the share of the total effect as an estimate, or None where the share is unknown."""
     share, low, high = (float(row[name]) for name in ("share", "share_low", "share_high"))
     fell = (row["sign"] > 0) == (row["direction"] == RESTORED)  # restoring the backbone gains what fine-tuning lost
     number = Estimate(f"of the {'loss' if fell else 'gain'}", share, low, high, kind=Kind.SHARE)

@@ -1,6 +1,6 @@
-"""The values of each instrument (weights, CKA, probes ...) for each block or part; larger means a larger change.
+"""The values of each instrument (weights, CKA, probes ...) for each block or part. Larger means a larger change.
 
-One function an instrument, which reads the result of its analysis; an instrument whose effect is significant nowhere
+One function an instrument, which reads the result of its analysis. An instrument whose effect is significant nowhere
 has no evidence.
 """
 
@@ -39,13 +39,13 @@ class Place:
 
 
 def evidence_of(reading: Reading, effects: TransplantEffects) -> pd.DataFrame:
-    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`; no rows with fewer than two places."""
+    """Return a row for each instrument and place, columns `EVIDENCE_COLUMNS`. Two places are needed."""
     records = [*_of_blocks(reading, effects), *_of_parts(reading, effects)]
     return pd.DataFrame(records, columns=list(EVIDENCE_COLUMNS))
 
 
 def neurons_confirmed(reading: Reading) -> bool | None:
-    """Return whether an ablation confirms the retriever's top neurons; None if neurons were not ablated."""
+    """Return whether an ablation confirms the retriever's top neurons, or None if neurons were not ablated."""
     neurons = reading.result("neurons", NeuronResult)
     ablation = None if neurons is None else neurons.main.sides[AFTER].ablation
     return None if ablation is None else ablation.confirms
@@ -96,7 +96,7 @@ def _places(effects: TransplantEffects) -> list[Place]:
 
 
 def _sign(effects: TransplantEffects) -> float:
-    """Return -1 if fine-tuning lowers the headline measure, so that decreases count as effects; 1 otherwise."""
+    """Return -1 if fine-tuning lowers the headline measure, so that decreases count as effects, or 1 otherwise."""
     for direction, towards in ((GRAFTED, 1.0), (RESTORED, -1.0)):
         if direction in effects.differences:
             total = effects.headline(direction).set_index("transplant").loc["all", "effect"]
@@ -153,8 +153,8 @@ def layers_of_blocks(reading: Reading, places: Sequence[Place], sign: float, mea
     """Return, for each place, the increase of the effect on retrieval by layer over its blocks.
 
     Args:
-        measure: the measure of the transplants; if it was not measured by layer, the first measure of the study is
-            used.
+        measure: the measure of the transplants. If this measure was not measured by layer, the first measure of the
+            study is used.
     """
     layers = reading.result("layers", LayerResult)
     if layers is None:
@@ -186,5 +186,5 @@ def _rises(by_layer: "pd.Series[Any]", places: Sequence[Place]) -> list[float]:
 
 
 def _alone(effects: TransplantEffects, direction: str, names: Sequence[str]) -> list[float]:
-    """Return the share of the total effect of each transplant; negative if opposite, NaN without a total effect."""
+    """Return the share of the total effect of each transplant, negative if opposite, NaN without a total effect."""
     return [effects.share(direction, name)["share"] for name in names]

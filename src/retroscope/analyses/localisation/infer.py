@@ -1,8 +1,8 @@
 """Find the block that each instrument names, and test whether transplants agree.
 
-What moved, or what can be read, says where to look. Only restoring a part says whether retrieval needs it, and only
-grafting it whether it suffices: every other instrument names the place where its value is largest, and is compared
-with both.
+The change of weights or vectors, or the accuracy of a probe, only suggests where to look. Restoring a part tests
+whether retrieval needs the change of this part, and grafting tests whether the change is sufficient. Every other
+instrument names the place where its value is largest, and is compared with both kinds of transplants.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ EFFECT = ("effect", "ci_low", "ci_high", "p_corrected")
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> LocalisationResult | None:
-    """Compare the instruments with the transplants at the same places; None if nothing was transplanted."""
+    """Compare the instruments with the transplants at the same places, or None if nothing was transplanted."""
     transplants = reading.result("transplants", TransplantResult)
     if transplants is None:
         return None

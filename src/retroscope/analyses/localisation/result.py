@@ -23,12 +23,12 @@ class LocalisationResult:
 
     Attributes:
         evidence: a row for each instrument and place (a block, a group of neighbours, or a part of every block). The
-            value is in the instrument's own unit; a larger value means a larger change there. For "restored" and
+            value is in the instrument's own unit. A larger value means a larger change there. For "restored" and
             "grafted" it is the share of the total effect that the place has alone.
         most: a row for each direction and kind: the place with the largest mean effect alone, restored (is it needed?)
             or grafted (does it suffice?). Places count whose effect is significant in the direction of the total
             effect, and larger than that of random changes of equal size if these were measured (`controlled`; `random`
-            is their mean effect). `significant` says whether there is such a place; `explained` says whether the total
+            is their mean effect). `significant` says whether there is such a place. `explained` says whether the total
             effect is significant, and `sign` is its sign. `share` is the share of the total effect, with Fieller's
             interval. Of the `instruments` that name a place, `agreeing` agree with the transplants. `luck` is the
             probability that at least as many (and at least one) agree by chance if each instrument names any place with
@@ -36,7 +36,7 @@ class LocalisationResult:
             instruments depend on one another.
         claims: a row for each direction and instrument: the place where its value is largest, with the effect of
             transplanting that place alone (score, effect, interval and corrected p, all from the transplants). `rival`
-            is the place with the largest significantly larger effect, "" if there is none; `extra` is the paired
+            is the place with the largest significantly larger effect, "" if there is none. `extra` is the paired
             difference of the two effects, with its interval and its p, corrected over all other places. `agreement` is
             "agrees" (the instrument names the place with the largest effect), "matters too" (it names another place
             with a significant effect, and no place has a significantly larger one), "contradicted" (a place has) or
@@ -47,7 +47,7 @@ class LocalisationResult:
         correction: how p is corrected.
         queries: number of queries that the transplants were measured with.
         passages: number of passages that were searched.
-        confirmed: whether an ablation confirms the neurons; None if no neurons were attributed or ablated.
+        confirmed: whether an ablation confirms the neurons, or None if no neurons were attributed or ablated.
     """
 
     evidence: pd.DataFrame

@@ -110,7 +110,7 @@ def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
 
 
 def _random(row: "pd.Series[Any]") -> str:
-    """Describe the effect of random changes of equal size at a place; "" if none were measured."""
+    """Describe the effect of random changes of equal size at a place, or "" if none were measured."""
     return "" if math.isnan(row["random"]) else f"; effect of random changes of equal size: {signed(row['random'])}"
 
 

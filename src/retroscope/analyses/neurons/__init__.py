@@ -1,6 +1,6 @@
 """Analysis of neurons: which FFN neurons matter for retrieval?
 
-Every FFN neuron is attributed; ablation tests whether retrieval needs the top ones.
+Every FFN neuron is attributed. Ablation tests whether retrieval needs the top ones.
 """
 
 from retroscope.analyses.analysis import (

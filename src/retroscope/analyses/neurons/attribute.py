@@ -60,7 +60,7 @@ def shared_negatives(
     settings: AttributionSettings,
     protocol: str = "default",
 ) -> Sequence[Candidates]:
-    """Return the candidates for a pair of retrievers; for the target `margin`, both share one negative per query."""
+    """Return the candidates for a pair of retrievers. For the target `margin`, both share one negative per query."""
     if settings.target != "margin":
         return candidates
     settings = as_asked(settings, protocol)

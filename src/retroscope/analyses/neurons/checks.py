@@ -24,7 +24,7 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
-    """Run every check on every model's neurons, in the order of `CHECKS`; warnings come last."""
+    """Run every check on every model's neurons, in the order of `CHECKS`. Warnings come last."""
     statements = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
     return [*statements, *_paired_warnings(tower)]
 

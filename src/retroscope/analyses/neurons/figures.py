@@ -214,7 +214,7 @@ def _overlapping(frame: pd.DataFrame, title: str) -> Any:
 
 
 def overlap_curves(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the rows of overlap curves: part, layer, measure, series, line, value; none over all layers."""
+    """Return the rows of overlap curves (part, layer, measure, series, line, value), without rows over all layers."""
     if tower.overlap is None:
         return pd.DataFrame()
     by_layer = tower.overlap[tower.overlap["layer"] > 0]
@@ -249,7 +249,7 @@ def draw_neurons(tower: TowerNeurons) -> list[Figure]:
 
 
 def neuron_figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """Draw all figures of all towers; names and titles name the tower, except for the main one."""
+    """Draw all figures of all towers. Names and titles name the tower, except for the main one."""
     drawn = []
     for prefix, tower in by_prefix(result):
         named = f" ({tower.label} tower)" if prefix else ""

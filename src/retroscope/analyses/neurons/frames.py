@@ -171,7 +171,7 @@ def _alone(tower: TowerNeurons, make: Callable[[NeuronAttribution], Scores], lab
 
 
 def _neurons_of(data: xr.Dataset) -> pd.DataFrame:
-    """Return a row for each layer and neuron of a data set; a third dimension becomes several columns."""
+    """Return a row for each layer and neuron of a data set. A third dimension becomes several columns."""
     flat: dict[str, xr.DataArray] = {}
     for name, array in data.data_vars.items():
         extra = [dim for dim in array.dims if dim not in ("layer", "neuron")]

@@ -46,7 +46,7 @@ def plan(context: Context, settings: NeuronsSettings) -> Planned:
 
 
 def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Measurement:
-    """Return the attributed and ablated neurons of every model and tower; both models of a pair share negatives."""
+    """Return the attributed and ablated neurons of every model and tower. Both models of a pair share negatives."""
     candidates = _candidates(context, settings)
     towers: dict[str, dict[str, AttributedModel]] = {}
     plans: list[AttributionPlan] = []
@@ -73,7 +73,7 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
 
 
 def _pairs(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
-    """Return the pairs in the order in which texts are attributed; a margin needs negatives that are not relevant."""
+    """Return the pairs in the order in which texts are attributed. A margin needs negatives that are not relevant."""
     if settings.attribution.target != "norm":
         return context.negatives().candidates
     return pairs_of(context.negatives(), context.settings.protocol)
@@ -135,7 +135,7 @@ def _measured(
 
 
 def _unranked(attribution: NeuronAttribution) -> str:
-    """Return why neurons cannot be ablated by their attribution; "" if they can."""
+    """Return the reason why neurons cannot be ablated by their attribution, or "" if there is none."""
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return (

@@ -44,7 +44,7 @@ def _warnings(towers: AttributedTowers) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class TextsPlan:
-    """Attribution of one model's neurons over a file of texts; without queries, there is no ablation.
+    """Attribution of one model's neurons over a file of texts. Without queries, there is no ablation.
 
     Attributes:
         retriever: the model, under the recipe that the protocol prescribes for neuron attribution.

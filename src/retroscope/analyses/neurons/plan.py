@@ -93,7 +93,7 @@ def _expected(context: Context, retriever: Retriever, settings: NeuronsSettings,
 def _compared_seconds(context: Context, retriever: Retriever, attribution: AttributionSettings) -> float:
     """Estimate the seconds of encoding queries, relevant passages and negatives to find the hardest negatives.
 
-    A pair ranks the negatives by both models first; then every model's vectors are made again.
+    A pair ranks the negatives by both models first. Then every model's vectors are made again.
     """
     margin = attribution.target == "margin"
     passages = 1 + (attribution.negatives if margin else 0)

@@ -42,7 +42,7 @@ ENCODER_TYPES = {"cls": "CLS", "pooler": "CLS", "mean": "mean", "last_column": "
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> NeuronResult | None:
-    """Pair both models' neurons by query for every tower, and test them; each statistic is one family of tests."""
+    """Pair both models' neurons by query for every tower, and test them. Each statistic is one family of tests."""
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject
@@ -72,7 +72,7 @@ def heat_map(protocol: str, attribution: NeuronAttribution) -> HeatMap:
 
 
 def report(result: NeuronResult, reading: Reading) -> Section:
-    """Return the section about the neurons of a pair; unconfirmed statements are separate."""
+    """Return the section about the neurons of a pair. Unconfirmed statements are separate."""
     every = all_statements(result)
     profiles = {
         f"Neurons, {tower.label} tower" if prefix else "Neurons": tower.profile for prefix, tower in by_prefix(result)
@@ -93,7 +93,7 @@ def report(result: NeuronResult, reading: Reading) -> Section:
 
 
 def alone(measurement: Measurement, reading: Reading) -> Section:
-    """Return the section about a single model's neurons; under ielab-2025, with activity counts as published."""
+    """Return the section about a single model's neurons, with activity counts as published under ielab-2025."""
     result = _result_of_one(measurement, reading)
     tower, side = result.main, result.main.sides[MODEL]
     narrow = narrow_ablation(tower)
@@ -205,7 +205,7 @@ def published_files(attribution: NeuronAttribution) -> dict[str, dict[str, Any]]
 
 
 def _figures(result: NeuronResult) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.neurons.figures import neuron_figures
 
     return neuron_figures(result)

@@ -38,7 +38,7 @@ class HeatMap:
     Attributes:
         value: value of a neuron: "share" (mean over examples of its magnitude / the example's largest), or a threshold:
             the part of the examples in which that share is at least the threshold.
-        bins: number of bins along the neurons of a layer; bin i of B holds neurons floor(i n / B) to floor((i + 1) n /
+        bins: number of bins along the neurons of a layer. Bin i of B holds neurons floor(i n / B) to floor((i + 1) n /
             B) - 1.
         within: "mean" or "max" of the bin's neurons.
     """
@@ -63,7 +63,7 @@ PUBLISHED = HeatMap(value=0.1, bins=10, within="max")
 class AblationRecipe(TypedDict, total=False):
     """Protocol of an ablation as JSON-like values: how neurons are chosen, their fixed value, and what is searched.
 
-    "neurons" were ranked `by` one quantity, and by `beside` for the second curve; they lie in `layers` layers. Of
+    "neurons" were ranked `by` one quantity, and by `beside` for the second curve. They lie in `layers` layers. Of
     `of_queries` queries, `queries` were measured, of which the attribution used `attributed_queries`. The result of
     `ablation_curves` has every key.
     """
@@ -101,19 +101,21 @@ class AblationCurves:
     Attributes:
         scores: array with the dimensions `ABLATED`. `how` is "top", the name of the second ranking (e.g. "signed": the
             neurons with its largest values in the same layers), "largest" (see `attribution.size_ranking`), "bottom" or
-            "random". Only "random" has several draws; the others have draw 0, and NaN elsewhere.
+            "random". Only "random" has several draws. The others have draw 0, and NaN elsewhere.
         intact: scores of the intact model, (query, measure).
         table: a row for each fraction and measure, with at least `TABLE_COLUMNS` (see `ablation.table.curve_table`).
-            `harm` is the loss by fixing the top neurons beyond that of the mean draw, and `harm_over_largest` beyond
-            that of the largest neurons, each with its interval over queries and its test. `confirmed` says whether both
-            controls are beaten (by `p_confirmed`, corrected over the fractions of a measure). `neurons` is the number
-            of fixed neurons, and `layers` the number of layers that contain them. `shared_by_chance` is the expected
-            share of the top neurons in a random set, and `shared_with_largest` their share among the largest.
+            `harm` is the loss by fixing the top neurons minus the mean loss by fixing random neurons.
+            `harm_over_largest` is the loss by fixing the top neurons minus the loss by fixing the largest neurons. Both
+            have an interval over queries and a test. `confirmed` is true if fixing the top neurons costs significantly
+            more than fixing random neurons and than fixing the largest neurons (`p_confirmed`, Holm-corrected over the
+            fractions, for each measure). `neurons` is the number of fixed neurons, and `layers` the number of layers
+            that contain them. `shared_by_chance` is the expected share of the top neurons in a random set, and
+            `shared_with_largest` their share among the largest.
         areas: a row for each measure and each `how` except "random", with the columns `AREA_COLUMNS`: the area between
             the curve `how` and the mean random curve above it, over log10 of the fraction, with its interval over
-            queries. It is positive if `how` harms more.
-        recipe: how neurons were chosen and fixed, and what was searched.
-        warnings: reasons not to trust it.
+            queries. The area is positive if the neurons of `how` harm retrieval more than random neurons.
+        recipe: the selection of the neurons, the value at which they were fixed, and the searched sample.
+        warnings: reasons to doubt the ablation.
     """
 
     scores: Scores
@@ -136,7 +138,7 @@ class AblationCurves:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Return the measures of retrieval; the statements use the first."""
+        """Return the measures of retrieval. The statements use the first measure."""
         return tuple(str(m) for m in self.scores.values.coords["measure"].values)
 
     @property
@@ -156,9 +158,10 @@ class AblationCurves:
 
     @property
     def harms(self) -> bool:
-        """Return whether, at some fraction, the top neurons cost more than random neurons and than the largest ones.
+        """Return whether, at some fraction, fixing the top neurons costs more than fixing random or the largest
+        neurons.
 
-        The p are corrected over the fractions (see `ablation.table.curve_table`).
+        The p-values are corrected over the fractions (see `ablation.table.curve_table`).
         """
         return bool(self.fractions_where("confirmed"))
 
@@ -169,7 +172,7 @@ class AblationCurves:
 
     @property
     def confirms(self) -> bool:
-        """Return whether the top neurons cost more than both controls, on queries that the attribution did not use."""
+        """Return whether `harms` holds and the attribution used none of the measured queries."""
         return self.harms and not self.choosing_queries
 
 
@@ -180,7 +183,7 @@ class AttributedModel:
     Attributes:
         name: name of the model.
         attribution: attribution of every neuron of one tower.
-        ablation: ablation of the neurons that the attribution names; None if no ablation was run.
+        ablation: ablation of the neurons that the attribution names, or None if no ablation was run.
     """
 
     name: str
@@ -189,7 +192,7 @@ class AttributedModel:
 
     @property
     def recipe(self) -> AttributionRecipe:
-        """Return how the attribution was made."""
+        """Return the recipe of the attribution: model, texts, method, quadrature and numerical error."""
         return self.attribution.recipe
 
 
@@ -199,13 +202,13 @@ class TowerNeurons:
 
     Attributes:
         sides: "before" and "after", or "model" for a model alone.
-        profile: the paired difference of the sides' scores; None for one side.
-        overlap: table with the columns `OVERLAP_COLUMNS`: how far the sets ("jaccard") or ranks ("spearman") of neurons
-            agree. It compares halves of the two sides that share no example, the halves of one side (the ceilings), and
-            the means over all examples (`whole`, which has no ceiling); the last column is the agreement by chance.
-            Layer 0 stands for all layers together, and part "all" for all parts.
+        profile: the paired difference of both sides' scores, or None for one side.
+        overlap: table with the columns `OVERLAP_COLUMNS`: the agreement of sets ("jaccard") or ranks ("spearman") of
+            neurons. The table compares halves of the two sides that share no example, the halves of one side (the
+            ceilings), and the means over all examples (`whole`, which has no ceiling). The last column is the agreement
+            by chance. Layer 0 stands for all layers together, and part "all" for all parts.
         heat_map: the layout of the heat maps.
-        label: "query" or "passage" if the report has both; else empty.
+        label: "query" or "passage" if the report has both, or else empty.
     """
 
     sides: Mapping[str, AttributedModel]
@@ -260,7 +263,7 @@ class NeuronResult:
     """The neurons of every tower.
 
     Attributes:
-        towers: "passage" and "query", or one of them; the main one comes first.
+        towers: "passage" and "query", or one of them. The main one comes first.
     """
 
     towers: Mapping[str, TowerNeurons]
@@ -272,7 +275,7 @@ class NeuronResult:
 
 
 def nearest(threshold: float, known: Iterable[float]) -> int | None:
-    """Return the index of a threshold among the known ones, equal to six digits; None if it is unknown."""
+    """Return the index of a threshold among the known ones, equal to six digits, or None if it is unknown."""
     places = list(known)
     if not places:
         return None

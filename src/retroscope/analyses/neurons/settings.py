@@ -25,31 +25,31 @@ class NeuronAblationSettings:
     """Settings of the ablation of neurons: fixed neurons, their value, and the passages searched.
 
     Attributes:
-        fractions: fractions of the neurons of the parts that are ablated, in rising order; each is rounded to a whole
+        fractions: fractions of the neurons of the parts that are ablated, in rising order. Each is rounded to a whole
             number of neurons, at least one. Each fraction costs up to `4 + draws` encodings of the searched texts, so
             there are only six by default, each about three times the one before.
         by: how neurons are ranked: "share" (the published quantity, in which every example has the same weight),
             "magnitude" or "signed" (see `attribution.selection.ranked`).
-        parts: parts whose neurons are ablated; None: `intermediate`, the hidden units, if it was attributed (magnitudes
-            of several parts are not on one scale).
+        parts: parts whose neurons are ablated. If None, `intermediate`, the hidden units, if it was attributed
+            (magnitudes of several parts are not on one scale).
         fixed_at: value at which an ablated neuron is fixed: its "mean" over the tower's texts of this collection, or
             "zero".
-        tower: tower whose texts are encoded with neurons ablated: "query", "passage" or "both"; None: the attributed
+        tower: tower whose texts are encoded with neurons ablated: "query", "passage" or "both". If None, the attributed
             tower.
-        draws: the largest number of random sets for each fraction; the sets of one draw grow with the fraction.
+        draws: the largest number of random sets for each fraction. The sets of one draw grow with the fraction.
         groups: number of groups of the queries, each with its own pool of passages, if the corpus is sampled and each
             group has `ENOUGH` queries. If the answer for a fraction is clear after the first group, its other groups
             are not measured (see `ablation.looks`). 1 measures all queries at once.
         measures: ir-measures names.
-        held_out: measure only queries that were not used for the attribution; None: do so if `ENOUGH` such queries are
-            left.
+        held_out: measure only queries that were not used for the attribution. If None, do so if `ENOUGH` such queries
+            are left.
         passages: the largest number of passages that are sampled from a larger corpus and searched (see
-            `ablation.pools`), because every set of neurons costs an encoding of all of them; 0 searches the whole
+            `ablation.pools`), because every set of neurons costs an encoding of all of them. 0 searches the whole
             corpus.
         seed: seed of the random sets and of the sample.
         precision: precision of the forward passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`.
             Its effect on the harm of the top neurons is measured first, and the ablation is refused if it is too large.
-        batch_tokens: number of padded tokens in one forward pass; None chooses a number that suits the device.
+        batch_tokens: number of padded tokens in one forward pass. None chooses a number that suits the device.
         intervals: bootstrap intervals over queries.
     """
 
@@ -108,7 +108,7 @@ class NeuronsSettings:
 
     Attributes:
         attribution: how neurons are attributed.
-        ablation: which neurons are ablated, and how; None leaves the ablation out.
+        ablation: which neurons are ablated, and how. None leaves the ablation out.
     """
 
     attribution: AttributionSettings = field(default_factory=AttributionSettings)

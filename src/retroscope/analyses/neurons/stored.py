@@ -25,7 +25,7 @@ def stored(
     caveats: tuple[str, ...] = (),
     seconds: Mapping[str, float] | None = None,
 ) -> Measurement:
-    """Return the measurement that holds these neurons; its names begin with "TOWER/SIDE/".
+    """Return the measurement that holds these neurons. Its names begin with "TOWER/SIDE/".
 
     Args:
         towers: the main tower comes first.

@@ -64,7 +64,7 @@ def threshold_table(tower: TowerNeurons) -> pd.DataFrame:
 
 
 def overlap_table(tower: TowerNeurons) -> pd.DataFrame:
-    """Return the table of the measured overlap of both models' neurons; empty if it was not measured."""
+    """Return the table of the measured overlap of both models' neurons, empty if it was not measured."""
     return pd.DataFrame() if tower.overlap is None else tower.overlap.copy()
 
 
@@ -267,7 +267,7 @@ def large_frames(result: NeuronResult) -> dict[str, pd.DataFrame]:
 
 
 def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
-    """Return the tables for the page and the paper; captions name the tower if there are two."""
+    """Return the tables for the page and the paper. Captions name the tower if there are two."""
     tables_of = {}
     for prefix, tower in by_prefix(result):
         lead = f"{tower.label.capitalize()} tower. " if tower.label else ""
@@ -278,5 +278,5 @@ def neuron_tables(result: NeuronResult) -> dict[str, PaperTable]:
 
 
 def by_prefix(result: NeuronResult) -> list[tuple[str, TowerNeurons]]:
-    """Return every tower with the prefix of its table and figure names; the main tower has no prefix."""
+    """Return every tower with the prefix of its table and figure names. The main tower has no prefix."""
     return [(f"{name}_" if number else "", tower) for number, (name, tower) in enumerate(result.towers.items())]

@@ -16,7 +16,7 @@ BY_LAYER = ("head", "ffn", "block")
 
 
 def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
-    """Draw the margin recovered by layer; no figure if nothing was patched."""
+    """Draw the margin recovered by layer, but no figure if nothing was patched."""
     frame = _recovered(result)
     if frame.empty:
         return ()

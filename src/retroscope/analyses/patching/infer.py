@@ -32,7 +32,7 @@ PATCH = ", "  # between the corruption and the tokens, in the label of a patch
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> PatchingResult | None:
-    """Return the tested recovery of both models; None if one model was measured."""
+    """Return the tested recovery of both models, or None if one model was measured."""
     if not measurements or f"{BEFORE}/recovered" not in measurements[0].scores:
         return None
     return patching_result(measurements[0], (BEFORE, AFTER), reading)
@@ -93,7 +93,7 @@ class _Patches(NamedTuple):
 
 
 def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
-    """Return the values to test; the effect of exchanging the model is subtracted from the other model's patches."""
+    """Return the values to test. The effect of exchanging the model is subtracted from the other model's patches."""
     patches = _Patches(by_donor[OWN], by_donor[RANDOM_PATCH])
     if OTHER not in by_donor:
         return patches
@@ -104,7 +104,7 @@ def _carried(by_donor: Mapping[str, Scores]) -> _Patches:
 
 
 def _measured_cells(scores: Scores) -> Scores:
-    """Return scores by (query, patch, component); a patch is a combination of corruption and tokens.
+    """Return scores by (query, patch, component). A patch is a combination of corruption and tokens.
 
     Those without any number are left out: of a removed word no token is patched.
     """

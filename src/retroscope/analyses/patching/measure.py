@@ -38,7 +38,9 @@ TRACED_PASSES = 2  # of a donor and of the corrupted query, for every kind of pa
 
 
 def refusal(context: Context, settings: PatchingSettings) -> str:
-    """Return why one model's activations cannot be patched into the other; empty if they can, or for a single model."""
+    """Return the reason why one model's activations cannot be patched into the other, or "" (always for a single
+    model).
+    """
     encoders = [one.query for one in context.models.values()]
     shapes = {_shape(one) for one in encoders}
     if len(shapes) > 1:
@@ -74,9 +76,9 @@ def plan(context: Context, settings: PatchingSettings) -> Planned:
 def measure(context: Context, settings: PatchingSettings, planned: Planned) -> Measurement:
     """Return the margins that patched activations recover.
 
-    Scores of every side: "SIDE/total" (query, corruption) is the clean margin less the corrupted one. "SIDE/recovered"
-    (query, corruption, tokens, donor, component) is the patched margin less the corrupted one; the donors are those of
-    `attribution.patching.donors`. The frame "corruptions" has the texts.
+    Scores of every side: "SIDE/total" (query, corruption) is the clean margin minus the corrupted margin.
+    "SIDE/recovered" (query, corruption, tokens, donor, component) is the patched margin minus the corrupted margin. The
+    donors are listed in `attribution.patching.donors`. The frame "corruptions" has the texts.
     """
     examples = _examples(context, settings)
     first = next(iter(context.models.values())).query
@@ -111,7 +113,7 @@ def _examples(context: Context, settings: PatchingSettings) -> dict[str, list[Ex
 def _corrupted(
     collection: Collection, encoder: Encoder, ids: Sequence[str], settings: PatchingSettings
 ) -> dict[str, list[Corruption]]:
-    """Map each kind of corruption to corrupted queries; a swapped word has as many tokens as the word it replaces."""
+    """Map each kind of corruption to corrupted queries. A swapped word has as many tokens as the word it replaces."""
     passages = (collection.passage_text(p) for p in islice(collection.passages, COUNTED))
     counts = word_counts([*(query.text for query in collection.queries.values()), *passages])
     queries = {i: collection.queries[i].text for i in ids}
@@ -126,7 +128,7 @@ def _corrupted(
 
 
 def _fitting(encoder: Encoder, clean: str, candidates: Sequence[str], *, in_place: bool) -> str | None:
-    """Return the first candidate whose tokens differ from those of the clean text; None if there is none."""
+    """Return the first candidate whose tokens differ from those of the clean text, or None if there is none."""
     own = tokenise(encoder, [clean])[0]
     for text in candidates:
         aligned = align_texts(own, tokenise(encoder, [text])[0])
@@ -147,7 +149,7 @@ class _Side:
     stages: Stages
 
     def measured(self, texts: Mapping[str, Sequence[Corruption]]) -> tuple[xr.DataArray, xr.DataArray]:
-        """Return the total effect of each corruption, and the recovery by every patch; NaN if not measured."""
+        """Return the total effect of each corruption, and the recovery by every patch, or NaN if not measured."""
         components = find_components(self.retriever.query, self.settings.components)
         donors = [*OWN_DONORS, *(OTHER_DONORS if self.other is not None else ())]
         coords: dict[str, list[str]] = {

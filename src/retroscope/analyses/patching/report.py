@@ -37,7 +37,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _figures(result: PatchingResult) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.patching.figures import patching_figures
 
     return patching_figures(result)

@@ -23,18 +23,18 @@ class SidePatches:
 
     Attributes:
         name: name of the receiver.
-        donor: name of the other model; "" if there is none.
-        totals: a row for each corruption, with the columns `TOTAL_COLUMNS`: the loss of margin by it.
-        table: a row for each corruption, choice of tokens and component, with the columns `PATCH_COLUMNS`. `total` is
-            the loss of margin by the corruption. `own` is the margin recovered by the component's own clean activation,
-            `random` by a random change of the same size, and `beyond` their difference. `share` is `own` over `total`
-            (NaN if the total is not significant). A component `carries` what was corrupted if `beyond` is significant
-            and has the sign of the total. The same columns exist for the `other` model's activation; the effect of its
-            activation of the corrupted query (`exchange_share`) is subtracted.
+        donor: name of the other model, or "" if there is none.
+        totals: a row for each corruption, with the columns `TOTAL_COLUMNS`: the loss of margin by the corruption.
+        table: a row for each corruption, kind of tokens and component, with the columns `PATCH_COLUMNS`. `total` is the
+            loss of margin by the corruption. `own` is the margin recovered by the receiver's own clean activation,
+            `random` by a random change of the same size, and `beyond` their difference. `share` is `own`, divided by
+            `total` (NaN if the total is not significant). A component `carries` what was corrupted if `beyond` is
+            significant and has the sign of the total. The same columns exist for the `other` model's activation, after
+            subtraction of the effect of the other model's activation of the corrupted query (`exchange_share`).
         random: the control, with the columns `RANDOM_COLUMNS`: the mean and the largest share of the total, over
             components, that random changes of each donor's activations recover.
-        against_random: `own` less `random`, over (patch, component); a patch is a corruption and a choice of tokens.
-        against_own: `other` less `own`, over (patch, component); None without another model.
+        against_random: `own` minus `random`, over (patch, component). A patch is a corruption and a kind of tokens.
+        against_own: `other` minus `own`, over (patch, component), or None without another model.
     """
 
     name: str

@@ -23,8 +23,8 @@ class PatchingSettings:
         components: components that are patched: every "head", "ffn" or "block".
         tokens: tokens at which they are patched: the tokens that were "changed" (if the corrupted text has as many),
             the "rest", or "all".
-        limit: the largest number of judged queries, drawn with `seed`; 0 takes all.
-        negatives: number of hard negatives; the margin uses the hardest of them.
+        limit: the largest number of judged queries, drawn with `seed`. 0 takes all.
+        negatives: number of hard negatives. The margin uses the hardest of them.
         seed: seed of the draw, of swapped words and orders, and of the random patches.
     """
 

@@ -100,7 +100,7 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
 
 
 def _memorised(result: ProbesResult, subject: Subject) -> str:
-    """Describe memorisation: the accuracy with arbitrary labels, on the training and the test choices."""
+    """Describe memorisation: the accuracy with arbitrary labels, on the training and the test examples."""
     spread, n = result.seed_spread, result.hardest
     if spread is None:
         return ""

@@ -69,7 +69,7 @@ def similarity_figure(result: ProbesResult, subject: Subject) -> Figure | None:
 
 
 def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
-    """Draw the accuracy of every probe by layer with its controls; the reader selects N, the number of candidates."""
+    """Draw the accuracy of every probe by layer with its controls. The reader selects N, the number of candidates."""
     frame = probe_curves(result)
     if frame.empty:
         return None
@@ -163,7 +163,7 @@ def _choices(probe: str, frame: pd.DataFrame) -> list[Selector]:
 
 
 def at_largest_n(panel: Any, frame: pd.DataFrame, probes: Sequence[str], title: str) -> Any:
-    """Repeat a panel for every probe; each shows the rows with the largest number of candidate passages."""
+    """Repeat a panel for every probe. Each shows the rows with the largest number of candidate passages."""
     largest = int(frame["passages"].max())
     return facets(panel, frame[frame["passages"] == largest], "probe", probes).properties(
         title=f"{title} (N = {largest})"

@@ -31,7 +31,7 @@ class Side:
     Attributes:
         probed: probe results for all layers, after the final norm if the model has one and the settings do not exclude
             it.
-        bare: probe results for the layers as the blocks return them, without controls; None if `probed` is of these.
+        bare: probe results for the layers as the blocks return them, without controls, or None if `probed` is of these.
         seconds: stage -> time it took.
         known: warnings of the vectors, which every analysis that reads them has.
     """
@@ -43,7 +43,7 @@ class Side:
 
 
 def refusal(context: Context, settings: ProbeSettings) -> str:
-    """Return why the probes cannot be trained: too few choices; empty where there are enough."""
+    """Return the reason why the probes cannot be trained (too few probe examples), or "" if there is none."""
     settings = _with_controls(context, settings)
     return too_few_choices(_choices(context, settings), context.collection, settings)
 
@@ -53,7 +53,7 @@ def _choices(context: Context, settings: ProbeSettings) -> tuple[Candidates, ...
 
 
 def plan(context: Context, settings: ProbeSettings) -> Planned:
-    """Plan the probes: their choices, and the estimated seconds."""
+    """Plan the probes: their probe examples, and the estimated seconds."""
     settings = _with_controls(context, settings)
     choices = _choices(context, settings)
     seconds = sum(_seconds(context, one, settings, len(choices)) for one in context.models.values())

@@ -27,7 +27,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ProbesResult | None:
-    """Compare accuracies before and after by query; under the published protocol, with its families of tests."""
+    """Compare accuracies before and after by query, with the families of tests of the protocol."""
     if not measurements:
         return None
     measurement, subject = measurements[0], reading.subject
@@ -129,7 +129,7 @@ def _code_length(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _figures(result: ProbesResult, subject: Subject, beyond_shuffled: pd.DataFrame) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.probes.figures import probe_figures
 
     return probe_figures(result, subject, beyond_shuffled)

@@ -21,15 +21,15 @@ class ProbesResult:
 
     Attributes:
         similarity: the retriever's own similarity, "cosine" or "dot": the name of the similarity probe.
-        effect: change of accuracy per query, over (probe, control, passages, layer); the layers and N of a probe under
+        effect: change of accuracy per query, over (probe, control, passages, layer). The layers and N of a probe under
             a control are a family (as published: the layers alone). None if only code lengths were requested.
         bare: the same without controls and without the final norm, if the model has one and `effect` applies it to each
             layer.
         mdl: online code length in bits, over (control, passages, layer), if it was requested.
-        seed_spread: standard deviation of the accuracy over seeds, and the mean accuracy on the training choices (NaN
+        seed_spread: standard deviation of the accuracy over seeds, and the mean accuracy on the training examples (NaN
             if nothing is fitted), in the columns `SEED_COLUMNS`.
         records: accuracy, interval, spread over seeds ... for each side, probe, control, N and layer, JSON-like.
-        split_sizes: for each seed: part -> number of its choices.
+        split_sizes: for each seed: part -> number of its probe examples.
     """
 
     similarity: str
@@ -61,7 +61,7 @@ class ProbesResult:
         return int(cells["passages"].max())
 
     def rows(self, **labels: object) -> pd.DataFrame:
-        """Return the rows of the effect at `labels` (e.g. probe, layer); none where nothing was probed."""
+        """Return the rows of the effect at `labels` (e.g. probe, layer). Without a probe there are none."""
         return pd.DataFrame(columns=LABELS) if self.effect is None else rows(self.effect, **labels)
 
     def similarity_rows(self) -> pd.DataFrame:

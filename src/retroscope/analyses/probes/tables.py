@@ -73,7 +73,7 @@ def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
 
 
 def accuracy_tables(records: Sequence[ProbeRecord], subject: Subject) -> dict[str, PaperTable]:
-    """Return tables of a single model's accuracy for every N; rows are probes with a control, columns are layers."""
+    """Return tables of a single model's accuracy for every N. Rows are probes with a control, columns are layers."""
     sizes = sorted({int(row["n_passages"]) for row in records})
     return {f"probing_{n}": _accuracies(n, [r for r in records if r["n_passages"] == n], subject) for n in sizes}
 

@@ -28,7 +28,7 @@ REASONS: Mapping[Literal["with_answer", "of_same_text"], str] = {
 
 
 def negatives(subject: Subject) -> str:
-    """Describe how the hard negatives were found; empty if that is unknown."""
+    """Describe how the hard negatives were found, empty if that is unknown."""
     return NEGATIVES.get(subject.collection.negatives.get("how", ""), "")
 
 
@@ -179,7 +179,7 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
 
 
 def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
-    """State how much of a gain the passages alone can explain; "" if the gain is not significant."""
+    """State how much of a gain the passages alone can explain, or "" if the gain is not significant."""
     if not peak["ci_low"] > 0:
         return ""
     if not blind["ci_low"] > 0:

@@ -134,7 +134,7 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
 
 
 def _one_at_a_time(frame: pd.DataFrame, subject: Subject) -> Any:
-    """Draw one geometry statistic, which the reader selects; "both" is a statistic of queries and passages together."""
+    """Draw one geometry statistic, which the reader selects. "both" is a statistic of queries and passages together."""
     panel = curves(layer_axis(subject.layer_names), frame, alt.Y("value:Q", title="value", scale=alt.Scale(zero=False)))
     shown = frame.assign(shown=frame["statistic"] + ", " + frame["tower"].map(lambda t: TOWERS.get(t, t)))
     return choosing(panel, shown, [Selector("shown", "statistic", shown["shown"].iloc[0])])

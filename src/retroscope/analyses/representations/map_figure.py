@@ -67,7 +67,7 @@ def _moves(text_map: TextMap) -> pd.DataFrame:
 
 
 def _of(place: pd.DataFrame, text: str, *, passage: bool) -> "pd.Series[Any]":
-    """Return the row of a text by its id; `passage` distinguishes a passage from a query with the same id."""
+    """Return the row of a text by its id. `passage` distinguishes a passage from a query with the same id."""
     places = place.loc[[text]]
     return places[(places["kind"] != "query") if passage else (places["kind"] == "query")].iloc[0]
 
@@ -102,7 +102,7 @@ def _dots(points: pd.DataFrame) -> Any:
 
 
 def _marks(chart: Any, *, size: int, opacity: float) -> Any:
-    """Draw texts as points; colour and shape show if a text is a query, a relevant or another passage."""
+    """Draw texts as points. Colour and shape show if a text is a query, a relevant or another passage."""
     kinds, colours, shapes = list(LOOKS), [c for c, _ in LOOKS.values()], [s for _, s in LOOKS.values()]
     return chart.mark_point(filled=True, size=size, opacity=opacity).encode(
         x=_x("x"), y=_y("y"),

@@ -34,7 +34,9 @@ TOO_MANY = "retrieval with whitened vectors was not measured: the passages are t
 
 
 def refusal(context: Context, settings: DriftSettings) -> str:
-    """Return why the vectors of the two models cannot be compared on this collection; "" if they can."""
+    """Return the reason why the vectors of the two models cannot be compared on this collection, or "" if there is
+    none.
+    """
     if not context.is_pair:
         return "representations are compared between two models"
     return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(
@@ -95,7 +97,7 @@ class _Vectors:
     other_trainings: tuple[RetrieverRepresentations, ...]
 
     def bare(self) -> "_Vectors | None":
-        """Return the vectors of every layer without the final norm; None if the stored ones are already without it."""
+        """Return the vectors of every layer without the final norm, or None if the stored vectors already lack it."""
         before, after = self.before.bare(), self.after.bare()
         if before is None or after is None:
             return None
@@ -145,7 +147,7 @@ def whitened(vectors: RetrieverRepresentations, collection: Collection, measures
     """Search with final vectors whitened by the passages' covariance, a transform that uses no query.
 
     Returns:
-        The scores; None if there are too many passages to hold in memory.
+        The scores, or None if there are too many passages to hold in memory.
     """
     if not can_be_whitened(*map(int, vectors.passage.store.final.shape)):
         return None
@@ -177,7 +179,7 @@ def _frames(drift: RepresentationDrift, prefix: str) -> dict[str, pd.DataFrame]:
 
 
 def _too_few(collection: Collection, needed: int) -> str:
-    """Return why intervals cannot be computed on this collection; "" if they can."""
+    """Return the reason why intervals cannot be computed on this collection, or "" if there is none."""
     ids = {"query": collection.queries, "passage": collection.passages}
     texts = texts_by_id(collection)
     counts = [sum(1 for _ in islice(first_of_each(map(text, ids[tower])), needed)) for tower, text in texts.items()]

@@ -23,7 +23,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RepresentationResult | None:
-    """Return the comparison of both models' vectors on every collection; None where no collection was measured."""
+    """Return the comparison of both models' vectors on every collection, or None where no collection was measured."""
     if not measurements:
         return None
     return RepresentationResult(
@@ -54,7 +54,7 @@ def _text_map(measurement: Measurement) -> TextMap | None:
 
 
 def _whitened(measurement: Measurement, subject: Subject) -> Difference | None:
-    """Compare retrieval with whitened vectors before and after; the headline measure is a family of its own."""
+    """Compare retrieval with whitened vectors before and after. The headline measure is a family of its own."""
     before, after = (measurement.scores.get(f"{side}/whitened") for side in (BEFORE, AFTER))
     if before is None or after is None:
         return None
@@ -82,7 +82,7 @@ def report(result: RepresentationResult, reading: Reading) -> Section:
 
 
 def _frames(result: RepresentationResult) -> dict[str, pd.DataFrame]:
-    """Return the data frames of all collections; the map of layers is that of the first collection only."""
+    """Return the data frames of all collections. The map of layers is that of the first collection only."""
     first = result.first
     frames = {
         "similarity": first.drift.similarity,
@@ -118,7 +118,7 @@ def _by_layer(drift: RepresentationDrift) -> dict[str, Any]:
 
 
 def _figures(drifted: CollectionDrift, subject: Subject) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.representations.figures import representation_figures
 
     return representation_figures(drifted, subject)

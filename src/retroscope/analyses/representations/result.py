@@ -33,10 +33,10 @@ class CollectionDrift:
     Attributes:
         collection: its name.
         drift: drift by layer, after the final norm if the model has one.
-        bare: the same without the final norm; None if the model has none, and on further collections.
-        whitened: retrieval with the whitened vectors of both models, over `measure`; None if there are too many
+        bare: the same without the final norm, or None if the model has none, and on further collections.
+        whitened: retrieval with the whitened vectors of both models, over `measure`, or None if there are too many
             passages, and on further collections.
-        text_map: map of a sample of texts; None on further collections, and in a study that was stored without it.
+        text_map: map of a sample of texts, or None on further collections, and in a study that was stored without it.
     """
 
     collection: str

@@ -62,7 +62,7 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
 
 
 def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str:
-    """State at which layer the vectors are least similar by Procrustes distance; "" if that is undefined."""
+    """State at which layer the vectors are least similar by Procrustes distance, or "" if that is undefined."""
     distances = _of(drift, tower, "procrustes")
     if distances["value"].isna().all():
         return ""

@@ -39,7 +39,7 @@ PARTS = 3  # of popularity, and of shared words
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionResult | None:
-    """Compare the facts that can be read from both models, with controls; None unless there are two models."""
+    """Compare the facts that can be read from both models, with controls, or None unless there are two models."""
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None
@@ -65,7 +65,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> RetentionRes
 
 
 def _vocabulary(sides: Sequence[Scores | None], settings: ComparisonSettings) -> Difference | None:
-    """Compare the reciprocal ranks among all tokens before and after; None if they were not measured."""
+    """Compare the reciprocal ranks among all tokens before and after, or None if they were not measured."""
     before, after = sides
     if before is None or after is None:
         return None
@@ -93,7 +93,7 @@ class _Cells:
         return [str(name) for name in self.scores[side].values["readout"].values]
 
     def mean(self, values: np.ndarray, kept: np.ndarray) -> tuple[float, float, float, int]:
-        """Return the mean of the values that `kept` selects, its interval, and their number; NaN if there are none."""
+        """Return the mean of the values that `kept` selects, its interval and their number, or NaN without any."""
         if not kept.any():
             return math.nan, math.nan, math.nan, 0
         estimate = outcome_mean(values[kept][:, None], self.settings, Clusters(self.clusters.only(kept).text))

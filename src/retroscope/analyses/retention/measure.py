@@ -38,7 +38,7 @@ FEWEST_RELATIONS = 10  # with fewer, facts of one subject are the observations
 
 
 def measure(context: Context, settings: RetentionSettings, planned: Planned) -> Measurement:
-    """Return scores (query, layer, readout, measure) of every model and the random-weight copy; each fact is a query.
+    """Return scores (query, layer, readout, measure) of every model and the random-weight copy. Each fact is a query.
 
     "SIDE/vocabulary" has reciprocal ranks among all tokens, (query, layer). The frames are "facts" (one row for each
     fact), "losses" of the read-outs on held-out text, "consistency" over wordings, and "found" if the questions of the
@@ -73,7 +73,7 @@ def measure(context: Context, settings: RetentionSettings, planned: Planned) -> 
 
 
 def head_of(encoder: Encoder) -> LanguageHead | NoLanguageHead | None:
-    """Return the language-model head of an encoder's checkpoint; None for an encoder made in memory."""
+    """Return the language-model head of an encoder's checkpoint, or None for an encoder made in memory."""
     if encoder.source is None:
         return None
     return load_language_head(encoder.source.source, encoder.source.settings, tower=encoder.source.tower)
@@ -86,7 +86,7 @@ def _fitted(
     work: RetentionWork,
     settings: RetentionSettings,
 ) -> LinearReadout:
-    """Fit the linear read-out of one model; all models share the output matrix of the backbone."""
+    """Fit the linear read-out of one model. All models share the output matrix of the backbone."""
     output = head.matrix if isinstance(head, LanguageHead) else backbone.backbone.get_input_embeddings().weight
     lesson = Lesson(states_at(encoder, work.places), work.targets, work.held_out)
     return fit_readout(lesson, output.detach().cpu(), work.words, settings.readout)

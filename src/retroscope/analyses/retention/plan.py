@@ -44,7 +44,7 @@ class RetentionWork:
 
     Attributes:
         sample: the facts that were drawn.
-        facts: facts of the sample whose object the tokenizer knows; the rows of the wordings are indices into them.
+        facts: facts of the sample whose object the tokenizer knows. The rows of the wordings are indices into them.
         chosen: which facts of the sample can be asked, and which cannot.
         wordings: the wordings of every relation, the cloze first.
         places: inputs of neutral text.
@@ -72,7 +72,9 @@ class RetentionWork:
 
 
 def refusal(context: Context, settings: RetentionSettings) -> str:
-    """Return why no fact can be read (no facts are given, or the two models' tokens differ); "" if they can."""
+    """Return the reason why no fact can be read (no facts are given, or the two models' tokens differ), or "" if there
+    is none.
+    """
     if settings.facts is None:
         return "no facts are given: name a file, --set retention.facts=FILE"
     encoders = [one.tower(settings.tower) for one in context.models.values()]

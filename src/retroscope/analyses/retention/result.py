@@ -18,7 +18,7 @@ VOCABULARY = "vocabulary"  # scores of ranks among all tokens, SIDE/vocabulary
 
 @dataclass(frozen=True)
 class FactShare:
-    """A share of some facts with its interval; all numbers are NaN if there are no facts."""
+    """A share of some facts with its interval. All numbers are NaN if there are no facts."""
 
     value: float
     low: float
@@ -73,10 +73,10 @@ class Association:
 
     Attributes:
         side: the model whose search found the passage.
-        stratum: stratum of the facts; "" for all of them.
+        stratum: stratum of the facts, or "" for all of them.
         known, unknown: share of the known facts that are found, and of the unknown facts.
         n_known: number of known facts.
-        crude: odds ratio of all facts together; confounded by everything that makes facts both known and found.
+        crude: odds ratio of all facts together. It is confounded by everything that makes facts both known and found.
         within: odds ratio within strata of the facts, thirds of popularity and thirds of shared words.
     """
 
@@ -128,12 +128,12 @@ class RetentionResult:
     """Result of retention: the facts that each model recalls, by layer and read-out.
 
     Attributes:
-        effect: effect over (layer, readout, measure); the cells of a measure and read-out are a family.
-        vocabulary: reciprocal rank of answers of one token among all tokens, by layer, as the head reads them; None
+        effect: effect over (layer, readout, measure). The cells of a measure and read-out are a family.
+        vocabulary: reciprocal rank of answers of one token among all tokens, by layer, as the head reads them, or None
             without a head.
         last: number of the last layer.
         retained: (readout, stratum) -> share read after fine-tuning of the facts that were read before, and of the
-            others; the stratum "" has all facts.
+            others. The stratum "" has all facts.
         controls: every control.
         losses: side, layer, loss of the refitted read-outs on held-out text.
         consistency: side, readout, consistency over wordings, and the number of facts.

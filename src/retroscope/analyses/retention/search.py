@@ -17,9 +17,9 @@ WORD = re.compile(r"\w+")
 def search_facts(context: Context, facts: Facts, found_at: int) -> pd.DataFrame:
     """Return a row for each fact that has a question and passages: whether each model finds one of its passages.
 
-    Columns: fact; found/SIDE, whether a passage that states it is among the first `found_at`; shared, the share of the
-    question's words that are in its passages; popularity, as given if all facts give it, else the number of passages
-    that name the subject.
+    The column "found/SIDE" says whether a passage that states the fact is among the first `found_at`. The column
+    "shared" is the share of the question's words that are in the fact's passages. The column "popularity" is the
+    popularity that the facts give, if all facts give it. Otherwise it is the number of passages that name the subject.
     """
     collection = facts_as_collection(facts, "facts")
     measure = f"Success@{found_at}"

@@ -57,7 +57,7 @@ def _sentence(result: RetrievalResult, headline: Statement, subject: Subject) ->
 
 
 def _close_to_zero(headline: Statement) -> str:
-    """Return a sentence if both scores are close to zero; "" if they are not, or if there are too few queries."""
+    """Return a sentence if both scores are close to zero, or "" if they are not, or if there are too few queries."""
     number = headline.estimate
     if number is None or headline.state is State.TOO_FEW or not number.name.startswith(TO_ONE):
         return ""

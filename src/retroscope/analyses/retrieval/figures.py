@@ -49,7 +49,7 @@ def measures_figure(effect: Difference) -> Figure | None:
 
 
 def flips_figure(result: RetrievalResult) -> Figure | None:
-    """Draw every query's score before against after; queries at the same place are one larger point."""
+    """Draw every query's score before against after. Queries at the same place are one larger point."""
     pairs = query_pairs(result)
     if pairs.empty:
         return None

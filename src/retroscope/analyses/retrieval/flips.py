@@ -29,7 +29,7 @@ def flip_measure(measures: Sequence[str]) -> str:
 
 
 def printed_flips(changed: Sequence[Flip]) -> list[Flip]:
-    """Return the changed queries that the page shows, largest change first; half are losses if there are enough."""
+    """Return the changed queries that the page shows, largest change first. Half are losses if there are enough."""
     losses = [flip for flip in changed if flip.change < 0]
     gains = [flip for flip in changed if flip.change > 0][: FLIPS_SHOWN - min(FLIPS_SHOWN // 2, len(losses))]
     return sorted([*gains, *losses[: FLIPS_SHOWN - len(gains)]], key=lambda flip: (-abs(flip.change), flip.query_id))

@@ -24,7 +24,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> RetrievalResult | None:
-    """Compare retrieval before and after on every collection; the headline measure is a family of its own."""
+    """Compare retrieval before and after on every collection. The headline measure is a family of its own."""
     if not measurements:
         return None
     measures = reading.subject.measures
@@ -74,7 +74,7 @@ def report(result: RetrievalResult, reading: Reading) -> Section:
 
 
 def _page_data(result: RetrievalResult) -> dict[str, list[dict[str, Any]]]:
-    """Return the queries of every collection for the page's script; empty if the study did not store them."""
+    """Return the queries of every collection for the page's script, empty if the study did not store them."""
     queries = page_queries(result.by_collection, result.flip_measure)
     return {"queries": queries} if queries else {}
 
@@ -92,7 +92,7 @@ def alone(measurement: Measurement, reading: Reading) -> Section:
 
 
 def _figures(result: RetrievalResult) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.retrieval.figures import retrieval_figures
 
     return retrieval_figures(result)

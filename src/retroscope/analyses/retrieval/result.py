@@ -35,8 +35,8 @@ class RetrievalEffect:
 
     Attributes:
         collection: its name.
-        effect: effect over `measure`; the headline measure is a family of its own, all other measures are another.
-        rankings: the rankings; None in a study that was stored without them.
+        effect: effect over `measure`. The headline measure is a family of its own, all other measures are another.
+        rankings: the rankings, or None in a study that was stored without them.
     """
 
     collection: str
@@ -66,7 +66,7 @@ class RetrievalResult:
 
     @cached_property
     def query_texts(self) -> Mapping[str, str]:
-        """Return query id -> text for the first collection; empty if the study was stored without texts."""
+        """Return query id -> text for the first collection, empty if the study was stored without texts."""
         rankings = self.by_collection[0].rankings
         if rankings is None:
             return {}

@@ -46,7 +46,7 @@ def query_frames(
 def listed_rows(change: np.ndarray, most: int = MOST_LISTED) -> list[int]:
     """Return the rows of the queries whose rankings are stored, in order: all, or a sample.
 
-    One half of a sample are the queries that changed most; the other half is drawn from the rest with seed 0.
+    One half of a sample are the queries that changed most. The other half is drawn from the rest with seed 0.
     """
     if len(change) <= most:
         return list(range(len(change)))

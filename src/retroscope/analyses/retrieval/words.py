@@ -47,7 +47,7 @@ def unmeasured(measure: str) -> str:
 
 
 def other_measures(effect: Difference, first: str, collection: str = "") -> tuple[Statement, ...]:
-    """State which other measures changed significantly; no statement if none did.
+    """State which other measures changed significantly, but no statement if none did.
 
     Args:
         collection: a collection other than the first of the study.

@@ -25,7 +25,9 @@ SECONDS = 0.2
 
 
 def refusal(context: Context, settings: ShiftSettings) -> str:
-    """Return why domain shift cannot be measured (one model, one collection, few passages); "" if it can."""
+    """Return the reason why domain shift cannot be measured (one model, one collection, few passages), or "" if there
+    is none.
+    """
     if not context.is_pair:
         return "domain shift is measured beside the effect of fine-tuning"
     if not context.further:

@@ -22,7 +22,7 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> ShiftResult | None:
-    """Return the shift of every other collection from the first; None if there is one collection."""
+    """Return the shift of every other collection from the first, or None if there is one collection."""
     first = reading.subject.collections[0].name
     samples = {one.collection: _sample(one) for one in measurements}
     if first not in samples or len(samples) < 2:

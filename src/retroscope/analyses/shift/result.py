@@ -17,7 +17,7 @@ class CollectionShift:
         collection: its name.
         numbers: one row for each statistic, with the columns `SHIFT_COLUMNS`.
         passages: number of compared passages of each collection.
-        retrieval: the effect of fine-tuning on its retrieval; None if retrieval was not measured.
+        retrieval: the effect of fine-tuning on its retrieval, or None if retrieval was not measured.
     """
 
     collection: str
@@ -29,7 +29,7 @@ class CollectionShift:
         demand_columns("numbers", self.numbers, SHIFT_COLUMNS, where="CollectionShift")
 
     def number(self, statistic: str) -> "pd.Series[float] | None":
-        """Return the row of a statistic; None if the statistic was not measured."""
+        """Return the row of a statistic, or None if the statistic was not measured."""
         rows = self.numbers[self.numbers["statistic"] == statistic]
         return None if rows.empty else rows.iloc[0]
 
@@ -55,7 +55,7 @@ class ShiftResult:
 
     Attributes:
         reference: name of the collection that the others are compared with: the study's first.
-        control: the reference against itself, in which there is no shift; None if it has too few passages.
+        control: the reference against itself, in which there is no shift, or None if it has too few passages.
         others: shifts of the other collections, in the order of the study.
         level: confidence level of the intervals.
     """

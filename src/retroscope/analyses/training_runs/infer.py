@@ -19,8 +19,8 @@ def over_trainings(
 
     Args:
         retrieval: scores of the backbone, (query, measure), and of every training, (query, training, measure).
-        probes: probe accuracies without controls, (query, probe, passages, layer); None if nothing was probed.
-        headline: measure that is a family of its own; all others are another.
+        probes: probe accuracies without controls, (query, probe, passages, layer), or None if nothing was probed.
+        headline: measure that is a family of its own. All others are another.
         settings: level of the intervals, and how each training is tested.
     """
     before, trainings = retrieval

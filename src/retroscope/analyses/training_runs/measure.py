@@ -25,11 +25,11 @@ LEARNED = "elementwise"  # the one fitted probe that every training is put to; t
 
 @dataclass(frozen=True, eq=False)
 class Probing:
-    """Settings and choices of the probes that are fitted to the vectors of every training.
+    """Settings and probe examples of the probes that are fitted to the vectors of every training.
 
     Attributes:
         settings: settings with the similarity probe and the learned one, without controls.
-        choices: the choices (a query and its candidates), the same for both sides.
+        choices: the probe examples (a query and its candidates), the same for both sides.
     """
 
     settings: ProbeSettings
@@ -37,12 +37,12 @@ class Probing:
 
 
 def refusal(context: Context, settings: NoSettings) -> str:
-    """Return why there is nothing to measure (no further training was given); "" otherwise."""
+    """Return the reason why nothing can be measured (no further training was given), or "" if there is none."""
     return "" if context.trainings and AFTER in context.models else "no further training was given"
 
 
 def plan(context: Context, settings: NoSettings) -> Planned:
-    """Plan the searches and probes of the further trainings: settings, choices and estimated seconds."""
+    """Plan the searches and probes of the further trainings: settings, probe examples and estimated seconds."""
     probes = context.settings.of("probes", ProbeSettings)
     of_each = None if probes is None else _of_each(context.models[AFTER], probes)
     seconds = sum(context.search_seconds(one) for one in context.trainings)
@@ -58,7 +58,7 @@ def plan(context: Context, settings: NoSettings) -> Planned:
 
 
 def _of_each(after: Retriever, settings: ProbeSettings) -> ProbeSettings | None:
-    """Return settings with the similarity and the learned probe only, without controls; None if neither is chosen."""
+    """Return settings with only the similarity and the learned probe, without controls, or None if both are off."""
     names = tuple(name for name in (after.similarity, LEARNED) if name in settings.chosen_probes)
     if not names or "none" not in settings.chosen_controls:
         return None

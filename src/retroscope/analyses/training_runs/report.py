@@ -19,7 +19,7 @@ from retroscope.typesetting.frames import PLAIN, rows
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsResult | None:
-    """Compare the backbone with all trainings; the first training's scores come from the other analyses."""
+    """Compare the backbone with all trainings. The first training's scores come from the other analyses."""
     retrieval = reading.result("retrieval", RetrievalResult)
     if not measurements or retrieval is None:
         return None
@@ -37,7 +37,7 @@ def infer(measurements: Sequence[Measurement], reading: Reading) -> TrainingsRes
 
 
 def _of_each(others: Measurement, name: str) -> list[Scores]:
-    """Return the scores of every further training in order; none if not measured."""
+    """Return the scores of every further training in order."""
     numbers = range(2, 2 + len(others.facts["names"]))
     return [others.scores[f"{k}/{name}"] for k in numbers if f"{k}/{name}" in others.scores]
 

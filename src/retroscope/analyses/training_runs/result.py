@@ -14,12 +14,12 @@ class TrainingsResult:
     """Effect of fine-tuning over trainings and queries together.
 
     Attributes:
-        names: names of the trainings; the first is the retriever that all other analyses measure.
+        names: names of the trainings. The first is the retriever that all other analyses measure.
         each: every training against the backbone, over (training, measure); intervals over queries alone.
         retrieval: a row for each measure, with `EFFECT_COLUMNS`: means over trainings and queries, the interval of the
             effect over both, `spread` (the standard deviation of the effect over trainings), and the numbers of
             trainings and queries.
-        probing: the same by probe, passages and layer, without controls; None if no suitable probe was requested.
+        probing: the same by probe, passages and layer, without controls, or None if no suitable probe was requested.
         level: confidence level of the intervals.
     """
 

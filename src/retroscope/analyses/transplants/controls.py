@@ -1,8 +1,9 @@
 """Compare transplants with random weight changes of equal size, to test whether the learned values matter.
 
-Every tensor of the part is changed in a random direction, by the norm of what fine-tuning changed there. A part that is
-claimed must do more than that, by queries and by draws. Half of the draws are made first; the rest only of places whose
-answer is open then (`statistics.testing.sequential`). Draws that were not made are NaN.
+Every tensor of the part is changed in a random direction, by the norm of its change by fine-tuning. A part is claimed
+only if its transplant has a larger effect than these random changes, over queries and over draws. Half of the draws are
+made first. The other half is made only for places whose test is still open (`statistics.testing.sequential`). Draws
+that were not made are NaN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ def single_places(names: Sequence[str]) -> list[str]:
 
 
 def claimed_places(difference: Difference) -> list[str]:
-    """Return the places whose transplant changes the first measure significantly; none unless all weights do."""
+    """Return the places whose transplant changes the first measure significantly, if all weights do, too."""
     measure = str(difference.after.values["measure"].values[0])
     p = rows(difference, measure=measure).set_index("transplant")["p_corrected"]
     if not p["all"] < alpha(difference):
@@ -45,11 +46,11 @@ def control_table(
 ) -> pd.DataFrame:
     """Return a row for each direction, significant place and measure, with the columns `CONTROL_COLUMNS`.
 
-    `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`;
+    `extra` is the place's effect beyond the mean of the draws, paired by query, with its interval and `p_queries`.
     `p_draws` is the p of the test whether the place could be one more draw (Student's prediction). A claim needs both
     tests, so its p is the larger of the two, and 1 if the place has less effect than the draws in its own direction.
     The p combines all looks at the draws. `p_corrected` is this p after Holm's correction over the places of a
-    direction and measure; `beats` says whether it is below alpha.
+    direction and measure. `beats` says whether it is below alpha.
     """
     records = [row for direction, scores in random.items() for row in _rows(differences[direction], scores, statistics)]
     return pd.DataFrame(records, columns=list(CONTROL_COLUMNS))
@@ -118,7 +119,7 @@ def _against_draws(
 
     Args:
         beyond: the comparison of the place with the mean of its draws, by query.
-        planned: draws of the look; with fewer it was not made, and p is 1.
+        planned: draws of the look. With fewer it was not made, and p is 1.
     """
     sign = float(np.sign(effect))
     does_more = sign * beyond["effect"] > 0 and len(draws) == planned

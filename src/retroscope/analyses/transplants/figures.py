@@ -12,7 +12,7 @@ PANELS = {RESTORED: "retriever, weights restored", GRAFTED: "backbone, weights g
 
 
 def transplant_figures(f: TransplantEffects) -> tuple[Figure, ...]:
-    """Draw the effects by depth; no figure if no single blocks were transplanted."""
+    """Draw the effects by depth, but no figure if no single blocks were transplanted."""
     return (_depth(f),) if f.table()["kind"].isin(["block", "top", "bottom"]).any() else ()
 
 

@@ -51,10 +51,11 @@ class FurtherTrainings:
 
 
 def further_trainings(context: Context, names: Sequence[str]) -> FurtherTrainings:
-    """Return the further trainings that can be transplanted, and why others cannot; none on other collections.
+    """Return the further trainings that can be transplanted, and the reasons why other trainings cannot (first
+    collection only).
 
     Args:
-        names: all transplants of the sweep; only those of single places are used.
+        names: all transplants of the sweep. Only those of single places are used.
     """
     trainings, backbone = context.trainings if context.first else (), context.models[BEFORE]
     reasons = {one.name: refused_pair(backbone, one) for one in trainings}
@@ -66,7 +67,9 @@ def further_trainings(context: Context, names: Sequence[str]) -> FurtherTraining
 
 
 def refused_pair(before: Retriever, after: Retriever) -> str:
-    """Return why two models cannot exchange weights (unlike architectures, equal weights); "" if they can."""
+    """Return the reason why two models cannot exchange weights (unlike architectures, equal weights), or "" if there is
+    none.
+    """
     try:
         for tower in TOWERS:
             check_transplantable(before.tower(tower), after.tower(tower))
@@ -98,7 +101,7 @@ def further_scores(sweep: Sweep, further: FurtherTrainings) -> dict[str, tuple[S
     """Return, for each further training by name, the scores of the intact receiver and of its hybrids.
 
     Args:
-        sweep: the sweep of the first training; its backbone, sample and first direction are used.
+        sweep: the sweep of the first training. Its backbone, sample and first direction are used.
     """
     direction = sweep.settings.directions[0]
     settings = replace(sweep.settings, directions=(direction,))

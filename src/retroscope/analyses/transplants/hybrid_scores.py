@@ -33,7 +33,7 @@ class Sweep:
         names: transplants, "none" among them.
         measures: ir-measures names.
         stage: name under which progress is reported.
-        texts: (receiver, tower) -> its tokenised texts; see `tokenised`.
+        texts: (receiver, tower) -> its tokenised texts (see `tokenised`).
     """
 
     pair: tuple[Retriever, Retriever]

@@ -42,7 +42,7 @@ class TransplantScores:
     Attributes:
         hybrids: direction -> the intact receiver and its hybrids, (query, transplant, measure).
         random: direction -> its claimed places changed at random, (query, transplant, draw, measure).
-        subsets: direction -> every subset of a few groups, (query, transplant, measure); empty if not requested.
+        subsets: direction -> every subset of a few groups, (query, transplant, measure), empty if not requested.
     """
 
     hybrids: HybridScores
@@ -51,7 +51,7 @@ class TransplantScores:
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> TransplantResult | None:
-    """Return the effects on every collection; the transplants of a direction and measure are one family of tests."""
+    """Return the effects on every collection. The transplants of a direction and measure are one family of tests."""
     statistics = reading.subject.paired_statistics
     effects = []
     for one in measurements:
@@ -98,7 +98,7 @@ def further_of(measurement: Measurement) -> dict[str, HybridScores]:
 def places_over_trainings(
     effects: TransplantEffects, further: Mapping[str, HybridScores], first: str, level: float
 ) -> OverTrainings | None:
-    """Return the effects over all trainings and queries; the places of a measure are one family of tests.
+    """Return the effects over all trainings and queries. The places of a measure are one family of tests.
 
     Args:
         effects: effects of the first training.
@@ -152,7 +152,7 @@ def effects_of(
 
 
 def differences(hybrids: HybridScores, statistics: ComparisonSettings) -> dict[str, Difference]:
-    """Compare every hybrid with its intact receiver by query; the hybrids of a measure are one family of tests."""
+    """Compare every hybrid with its intact receiver by query. The hybrids of a measure are one family of tests."""
     settings = replace(statistics, family_per=("measure",))
     return {direction: compare_scores(*scores, settings) for direction, scores in hybrids.items()}
 

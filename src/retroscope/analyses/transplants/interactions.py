@@ -29,7 +29,7 @@ def players(n_blocks: int, groups: int) -> list[str]:
 
 
 def subset_names(group: Sequence[str]) -> dict[frozenset[str], str]:
-    """Map each subset of the groups to the name of its transplant; "none" is the empty set, "all" the full one."""
+    """Map each subset of the groups to the name of its transplant. "none" is the empty set, "all" the full one."""
     names = {some: f"{SET}:{'+'.join(one for one in group if one in some)}" for some in subsets(group)}
     return {**names, frozenset(): "none", frozenset(group): "all"}
 

@@ -39,7 +39,8 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def refusal(context: Context, settings: SweepSettings) -> str:
-    """Return why no weights can be transplanted (one model, unlike architectures, equal weights); "" if they can.
+    """Return the reason why no weights can be transplanted (one model, unlike architectures, equal weights), or "" if
+    there is none.
 
     Raises:
         SettingsError: for an unknown transplant, or a measure that cannot be computed.
@@ -55,13 +56,13 @@ def refusal(context: Context, settings: SweepSettings) -> str:
 
 
 def measure(context: Context, settings: SweepSettings, planned: Planned) -> Measurement:
-    """Return scores by query as "DIRECTION/NAME"; the direction is "restored" or "grafted".
+    """Return scores by query as "DIRECTION/NAME". The direction is "restored" or "grafted".
 
     "intact" is the receiver and "hybrids" are its hybrids, both (query, transplant, measure). "random" has random
     changes of the places with a significant effect, (query, transplant, draw, measure). "subsets" has every subset of a
     few groups, (query, transplant, measure), in the first direction only, because the other direction has the same
     models. Further trainings are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first
-    direction; the fact "trainings" has their names.
+    direction. The fact "trainings" has their names.
     """
     work: SweepWork = planned.work
     pair, collection = (context.models[BEFORE], context.models[AFTER]), context.collection

@@ -11,7 +11,7 @@ from retroscope.inputs.sampled import FEWEST, sampled
 
 
 def pilot(sweep: Sweep) -> PrecisionEffect | None:
-    """Return how the precision changes the effect of all weights on the headline measure; None in float32.
+    """Return the change of the effect of all weights on the headline measure by a lower precision, or None in float32.
 
     Raises:
         SettingsError: if the change is larger than allowed.

@@ -33,7 +33,7 @@ class SweepWork:
 
     Attributes:
         names: names of all hybrids, "none" (the receiver) and "all" among them.
-        subsets: transplants of every subset of a few groups; empty if they were not requested.
+        subsets: transplants of every subset of a few groups, empty if they were not requested.
         further: the further trainings of the retriever, whose single places are transplanted, too.
     """
 
@@ -55,7 +55,7 @@ class SweepSize:
     """Expected work of the transplants.
 
     Attributes:
-        hybrids: of all directions; a receiver as it is counts as none.
+        hybrids: of all directions. A receiver as it is counts as none.
         bytes: of all hybrids' vectors, which are held together.
         passages, queries: that every hybrid encodes.
         seconds: for the hybrids and subsets.
@@ -156,7 +156,7 @@ def _work(depth: int, settings: SweepSettings, context: Context) -> SweepWork:
 
 
 def held_together(work: SweepWork, settings: SweepSettings) -> int:
-    """Return how many hybrids' vectors are held in memory at a time."""
+    """Return the number of hybrids whose vectors are held in memory at a time."""
     return max(len(work.names) * len(settings.directions), len(work.subsets))
 
 

@@ -22,7 +22,7 @@ def random_scores(
 ) -> dict[str, Scores]:
     """Return the scores of random changes at the significant places, (query, transplant, draw, measure), by direction.
 
-    Half of the draws are made for all places, the rest for the places that are then still open; other values are NaN.
+    Half of the draws are made for all places, the rest for the places that are then still open. Other values are NaN.
     """
     scores = {}
     for direction, difference in differences.items():
@@ -35,7 +35,7 @@ def random_scores(
 def _sequential(
     sweep: Sweep, difference: Difference, direction: str, places: Sequence[str], statistics: ComparisonSettings
 ) -> Scores:
-    """Return the scores of random changes, drawn in stages; later stages omit places whose test is decided."""
+    """Return the scores of random changes, drawn in stages. Later stages omit places whose test is decided."""
     numbers = [sweep.settings.seed + k for k in range(sweep.settings.draws)]
     first, *later = looks(len(numbers))
     scores = _among(places, numbers, _drawn(sweep, direction, places, numbers[: first.draws]))
@@ -51,7 +51,7 @@ def _sequential(
 
 
 def _among(places: Sequence[str], numbers: Sequence[int], drawn: Scores) -> Scores:
-    """Expand the scores of some draws and places to all draws and places; missing scores are NaN."""
+    """Expand the scores of some draws and places to all draws and places. Missing scores are NaN."""
     values = drawn.values.reindex(transplant=list(places), draw=list(numbers))
     ordered = values.transpose(*ORDER)
     kept = ordered.copy(data=np.ascontiguousarray(ordered.values))  # as it is read again: sums agree to the last bit

@@ -14,7 +14,7 @@ from retroscope.typesetting.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:
-    """Return the section; statements that `localisation` summarises are details, those over trainings are not."""
+    """Return the section. Statements that `localisation` summarises are details, those over trainings are not."""
     first, over = result.first, result.first.over_trainings
     others = list(enumerate(result.by_collection[1:], start=2))
     every = {f"transplants_{n}": transplant_tables(one, reading.subject)["transplants"] for n, one in others}
@@ -50,7 +50,7 @@ def _left_out(reading: Reading) -> dict[str, str]:
 
 
 def _trainings(over: OverTrainings | None) -> dict[str, Any] | None:
-    """Return the effects over several trainings as JSON-like values; None if one training was transplanted."""
+    """Return the effects over several trainings as JSON-like values, or None if one training was transplanted."""
     if over is None:
         return None
     return {
@@ -87,7 +87,7 @@ def _document(effects: TransplantEffects) -> dict[str, Any]:
 
 
 def _figures(f: TransplantEffects) -> tuple[Figure, ...]:
-    """Draw the figures; their libraries are imported here, since they are slow to import and a terminal shows none."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.transplants.figures import transplant_figures
 
     return transplant_figures(f)

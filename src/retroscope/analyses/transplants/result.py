@@ -89,12 +89,12 @@ class TransplantEffects:
         differences: "restored", "grafted" -> every hybrid against its intact receiver, over (transplant, measure).
         measures: the first is the headline.
         shares: share of every transplant in the effect of all weights, with Fieller's interval, columns
-            `SHARE_COLUMNS`; empty if the effect of all weights is not significant. The row `SUM` adds up all single
+            `SHARE_COLUMNS`, empty if the effect of all weights is not significant. The row `SUM` adds up all single
             blocks.
         controls: single places with a significant effect, against random changes of equal size, with the columns
-            `CONTROL_COLUMNS`; empty if no control was run.
+            `CONTROL_COLUMNS`, empty if no control was run.
         interactions: direction -> interactions of a few groups, if they were requested.
-        over_trainings: effects over several trainings; None if only one was transplanted.
+        over_trainings: effects over several trainings, or None if only one was transplanted.
         queries: number of measured queries.
         passages: number of searched passages.
         notes: what was measured, and what a reader must know before reading a number.
@@ -136,16 +136,16 @@ class TransplantEffects:
         return table.merge(self.shares, "left", ["direction", "transplant", "measure"])[list(TABLE_COLUMNS)]
 
     def control(self, direction: str, transplant: str) -> "pd.Series[Any] | None":
-        """Return the comparison of a place with random changes, by the headline measure; None if there is none."""
+        """Return the comparison of a place with random changes, by the headline measure, or None if there is none."""
         return self._row(self.controls, direction, transplant)
 
     def beats_random(self, direction: str, transplant: str) -> bool | None:
-        """Return whether a place has a significantly larger effect than random changes; None if not tested."""
+        """Return whether a place has a significantly larger effect than random changes, or None if not tested."""
         row = self.control(direction, transplant)
         return None if row is None else bool(row["beats"])
 
     def share(self, direction: str, transplant: str) -> dict[str, float]:
-        """Return a place's share of the total effect with its interval; NaN if the total effect is not significant."""
+        """Return a place's share of the total effect with its interval, or NaN if that effect is not significant."""
         row = self._row(self.shares, direction, transplant)
         names = ("share", "share_low", "share_high")
         return {name: float("nan") if row is None else float(row[name]) for name in names}

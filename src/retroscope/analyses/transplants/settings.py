@@ -20,21 +20,22 @@ class SweepSettings:
     Attributes:
         directions: "restored" (the backbone's weights are put into the retriever), "grafted" (the retriever's weights
             are put into the backbone), or both.
-        transplants: names (see `surgery.transplant.Transplant`); None: single groups of blocks, growing ranges of
+        transplants: names (see `surgery.transplant.Transplant`). If None, single groups of blocks, growing ranges of
             groups from both ends, every part, and interpolations by `shares`.
-        groups: the largest number of groups of neighbouring blocks; 0: every block is a group, however deep the model.
+        groups: the largest number of groups of neighbouring blocks. 0 means every block is a group, however deep the
+            model.
         shares: shares of the donor's weights in interpolations.
-        measures: ir-measures names, the first is the headline measure; None: those of the study.
+        measures: ir-measures names, the first is the headline measure. If None, those of the study.
         passages: number of passages that are sampled from a larger corpus and searched (`inputs.sampled`: all judged
-            passages of at least 50 queries, and passages that compete with them); 0 searches the whole corpus.
-        draws: number of random changes of equal size, as a control of every single place with a significant effect; 0:
-            none.
+            passages of at least 50 queries, and passages that compete with them). 0 searches the whole corpus.
+        draws: number of random changes of equal size, as a control of every single place with a significant effect. 0
+            means none.
         interactions: number of groups of which every subset is transplanted, for Shapley values and interactions of
-            pairs: the blocks form one group fewer, and everything outside the blocks forms the last; 0: none. At most
-            `MOST_GROUPS`.
+            pairs: the blocks form one group fewer, and everything outside the blocks forms the last. 0 means none. At
+            most `MOST_GROUPS`.
         seed: seed of the sample and of the random changes.
-        batch_tokens: number of padded tokens in a batch; None chooses a number that suits the device.
-        precision: precision of the forward passes of the hybrids, a name in `encoders.precision.PRECISION_NAMES`; its
+        batch_tokens: number of padded tokens in a batch. None chooses a number that suits the device.
+        precision: precision of the forward passes of the hybrids, a name in `encoders.precision.PRECISION_NAMES`. Its
             effect is measured first.
     """
 

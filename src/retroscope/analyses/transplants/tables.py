@@ -75,7 +75,7 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
 
 
 def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table of all weights and single places over several trainings; none if one was transplanted."""
+    """Return the table of all weights and single places over several trainings, none if one was transplanted."""
     over = f.over_trainings
     if over is None:
         return {}

@@ -17,7 +17,7 @@ TOPIC = "trainings"
 
 
 def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """State the effects of all weights and of single places over all trainings; none without further trainings."""
+    """State the effects of all weights and of single places over all trainings, if there are further trainings."""
     over = f.over_trainings
     if over is None:
         return ()
@@ -49,7 +49,7 @@ def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statemen
 
 
 def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statement:
-    """State which single places change the measure over all trainings; their control is from one training."""
+    """State which single places change the measure over all trainings. Their control is from one training."""
     significant = places[places["p_corrected"] < over.alpha]
     largest = most_changed(places, over.alpha)
     named = significant.sort_values("effect", key=abs, ascending=False)

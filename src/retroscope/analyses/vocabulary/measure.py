@@ -32,7 +32,7 @@ LOGIT = 3e-9  # seconds of one logit and its place among the largest, by benchma
 def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None]:
     """Return the language-model head for each tower: the backbone's or, with a single model, its own.
 
-    An encoder that was made in memory has no head (None); two towers of one source share a head.
+    An encoder that was made in memory has no head (None). Two towers of one source share a head.
     """
     backbone = next(iter(context.models.values()))
     loaded: dict[str, LanguageHead | NoLanguageHead | None] = {}
@@ -49,7 +49,7 @@ def heads_of(context: Context) -> dict[str, LanguageHead | NoLanguageHead | None
 
 
 def refusal(context: Context, settings: VocabularySettings) -> str:
-    """Return why the vectors cannot be projected onto the vocabulary; "" if they can.
+    """Return the reason why the vectors cannot be projected onto the vocabulary, or "" if there is none.
 
     Raises:
         SettingsError: for a layer that a model does not have.
@@ -82,7 +82,7 @@ def refusal(context: Context, settings: VocabularySettings) -> str:
 
 
 def _unread(retriever: Retriever, tower: str, head: LanguageHead) -> str:
-    """Return why a language-model head cannot be applied to the vectors of a tower; "" if it can."""
+    """Return the reason why a language-model head cannot be applied to a tower's vectors, or "" if there is none."""
     encoder = retriever.tower(tower)
     if encoder.recipe.normalize_layers or "+" in encoder.recipe.pooling:
         return f"the vectors of {retriever.name} are normalised or joined: they are no states that a head reads"

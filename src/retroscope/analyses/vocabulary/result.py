@@ -41,7 +41,7 @@ class VocabularyResult:
         k: number of words that a vector decodes to.
         centred: whether the mean logits were subtracted.
         scores: side -> shares, (query, layer, quantity).
-        effect: effect of fine-tuning over (layer, quantity); the layers of a quantity are one family. None for one
+        effect: effect of fine-tuning over (layer, quantity). The layers of a quantity are one family. None for one
             model.
         beyond: side -> the overlap of relevant pairs against shuffled ones, over (layer,).
         associated: rank correlations at the last layer, if retrieval was measured.

@@ -1,6 +1,6 @@
 """Analysis of weights: which weights did fine-tuning change?
 
-Every tensor of both models is compared; no data are needed.
+Every tensor of both models is compared. No data are needed.
 """
 
 from retroscope.analyses.analysis import Analysis, Instrument, Phase, Reporter, VectorsRead

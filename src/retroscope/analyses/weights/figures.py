@@ -12,7 +12,7 @@ COLUMN_WIDTH = 62  # five columns fit a phone
 
 
 def weight_figures(drift: WeightDrift, tower: str = "") -> list[Figure]:
-    """Draw the heat map of changes by layer and part; empty if no tensor was compared.
+    """Draw the heat map of changes by layer and part, empty if no tensor was compared.
 
     Args:
         drift: drift of one set of weights.

@@ -24,14 +24,14 @@ COARSE = (
 
 
 def refusal(context: Context, settings: WeightSettings) -> str:
-    """Return why the weights of the two models cannot be compared; "" if they can."""
+    """Return the reason why the weights of the two models cannot be compared, or "" if there is none."""
     if not context.is_pair:
         return "weights are compared between two models"
     return incomparable_towers(context.models["before"], context.models["after"])
 
 
 def plan(context: Context, settings: WeightSettings) -> Planned:
-    """Plan the comparison of tensors, and estimate its seconds; no text is encoded."""
+    """Plan the comparison of tensors, and estimate its seconds. No text is encoded."""
     seconds = 0.0
     for before, after in _towers(context.models["before"], context.models["after"]).values():
         shapes = [tensor.shape for tensor in before.backbone.state_dict().values()]
@@ -58,7 +58,7 @@ def measure(context: Context, settings: WeightSettings, planned: Planned) -> Mea
 
 
 def _towers(before: Retriever, after: Retriever) -> dict[str, tuple[Encoder, Encoder]]:
-    """Pair the encoders of both models by tower; towers with shared weights count as one."""
+    """Pair the encoders of both models by tower. Towers with shared weights count as one."""
     shared = all(model.query.backbone is model.passage.backbone for model in (before, after))
     towers = {BOTH: "passage"} if shared else {"query": "query", "passage": "passage"}
     return {name: (before.tower(tower), after.tower(tower)) for name, tower in towers.items()}

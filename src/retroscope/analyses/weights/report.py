@@ -18,7 +18,7 @@ NAMES = ["tower", "before_name", "after_name"]
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> WeightResult | None:
-    """Return the tensors of every tower; nothing is tested, because weights are no sample."""
+    """Return the tensors of every tower. Nothing is tested, because weights are no sample."""
     if not measurements:
         return None
     (measurement,) = measurements
@@ -62,7 +62,7 @@ def _frames(by_tower: Mapping[str, WeightDrift]) -> dict[str, pd.DataFrame]:
 
 
 def _figures(towers: Sequence[tuple[str, WeightDrift]]) -> tuple[Figure, ...]:
-    """Draw the figures; their slow libraries are imported only here, because a terminal shows no figures."""
+    """Draw the figures. Their slow libraries are imported only here, because a terminal shows no figures."""
     from retroscope.analyses.weights.figures import weight_figures
 
     return tuple(figure for tower, drift in towers for figure in weight_figures(drift, tower))

@@ -32,7 +32,7 @@ PART_NAMES = {
 
 
 def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
-    """Return the statements of every tower; they name the tower if both towers have their own weights."""
+    """Return the statements of every tower. They name the tower if both towers have their own weights."""
     if len(result.by_tower) == 1:
         return tuple(s for drift in result.by_tower.values() for s in weight_statements(drift))
     return tuple(

@@ -16,9 +16,9 @@ class EstimateError:
 
     Attributes:
         heads: number of heads that were measured exactly.
-        correlation: Pearson's correlation over heads; NaN below `FEWEST_HEADS`, or if estimates or exact changes have
+        correlation: Pearson's correlation over heads. NaN below `FEWEST_HEADS`, or if estimates or exact changes have
             no spread.
-        rank_correlation: Spearman's correlation; NaN in the same cases.
+        rank_correlation: Spearman's correlation, or NaN in the same cases.
         largest: largest absolute difference of the two.
         largest_effect: largest absolute exact change, with which to compare `largest`.
     """

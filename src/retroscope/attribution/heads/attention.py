@@ -50,7 +50,7 @@ def attention_by_kind(
     """Measure which kinds of tokens every head attends to in tokenised texts.
 
     Args:
-        subjects: token ids (from `name_tokens`) of the named part of each text; without them, the kind "subject" stays
+        subjects: token ids (from `name_tokens`) of the named part of each text. Without them, the kind "subject" stays
             empty.
 
     Raises:

@@ -21,7 +21,7 @@ class HeadCells:
     """Folder of cached arrays for one model and one plan of head ablations, one file for each ablation.
 
     Attributes:
-        folder: folder of the cells; its name is a hash of everything that determines them, except their own names.
+        folder: folder of the cells. Its name is a hash of everything that determines them, except their own names.
     """
 
     folder: Path

@@ -50,7 +50,7 @@ def choose_heads(
 
     Args:
         estimates: side -> change of the margin if a head is ablated.
-        top: largest number of top heads of every side; see `MOST_TOP`.
+        top: largest number of top heads of every side (see `MOST_TOP`).
         sample: number of heads drawn at random from the others.
         controls: number of heads drawn at random from the others, in each layer that has a top head.
     """

@@ -3,8 +3,9 @@
 Sources: Nanda 2023; Syed et al. 2023, arXiv 2310.10348.
 
 Fixing head h at its mean changes F by about sum over tokens of dF/dz_h (mean_h - z_h), the first term of a Taylor
-series at the intact network. One forward and one backward pass give it for every head. Each text's other vectors are
-held, so that the estimate of both towers is the sum of those of each; what both change together is of second order.
+series at the intact network. One forward and one backward pass give this estimate for every head. The vectors of the
+other tower are held fixed, so the estimate for both towers is the sum of the estimates for each tower. The joint effect
+of both towers is of second order.
 """
 
 from collections.abc import Callable, Sequence

@@ -58,7 +58,7 @@ class MarginTexts:
         """Return the margin of every query with these heads fixed at their means.
 
         Args:
-            means: mean outputs by tower; None: the means over these texts.
+            means: mean outputs by tower. If None, the means over these texts.
         """
         vectors = dict(self._intact)
         if heads:

@@ -18,7 +18,7 @@ def activation_x_gradient(work: Work) -> Values:
     """Attribute to first order: multiply the activation of every neuron by its gradient. It has no completeness.
 
     magnitude_i = sum over tokens of |z_ti dF/dz_ti|. The quadrature rule is not used. There is no path, so `start` is
-    NaN; `spread` is the sum of the site's magnitudes, the most that F can lose to first order.
+    NaN. `spread` is the sum of the site's magnitudes, the most that F can lose to first order.
 
     Raises:
         SettingsError: for `auto:TOL`, because there is no completeness gap to reduce.

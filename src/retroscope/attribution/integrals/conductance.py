@@ -9,12 +9,12 @@ on the first step that of its right end,
     g_1 (y_1 - y_0) + sum over k > 0 of (g_k + g_{k+1}) / 2 (y_{k+1} - y_k), 0 = alpha_0 < alpha_1 < ... < 1,
 so that a layer norm, behind which y jumps close to alpha = 0, loses nothing of the change. The slope at alpha = 0 is
 not used: where neither norms nor matrices have a bias (LLaMA, T5, Gemma, ModernBERT) the states are 0 there, RMSNorm's
-slope is 1 / sqrt(eps), and every norm passed on the way multiplies by it; times the jump of y that is 1e7 and more.
-The nodes of the chosen rule with 0 and 1 added divide the path; its weights are not used. captum's `LayerConductance`
-takes the left sum; this is the right sum on the first step and the mean of left and right on the others. All have the
-same limit where the slope is bounded. Where it is 1 / sqrt(eps) at 0, nodes that fall into the jump (alpha below
-sqrt(eps) over the root mean square of layer 0) resolve it, and then eps has its part in the values: equal steps,
-`trapezoid:N`, settle before that; many Gauss nodes, which crowd at the ends, do not.
+slope is 1 / sqrt(eps), and every norm passed on the way multiplies by it; times the jump of y that is 1e7 and more. The
+nodes of the chosen rule with 0 and 1 added divide the path. Its weights are not used. captum's `LayerConductance` takes
+the left sum. This is the right sum on the first step and the mean of left and right on the others. All have the same
+limit where the slope is bounded. Where it is 1 / sqrt(eps) at 0, nodes that fall into the jump (alpha below sqrt(eps)
+over the root mean square of layer 0) resolve it, and then eps has its part in the values: equal steps, `trapezoid:N`,
+settle before that. Many Gauss nodes, which crowd at the ends, do not.
 """
 
 from dataclasses import dataclass

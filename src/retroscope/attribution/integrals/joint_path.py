@@ -2,9 +2,10 @@
 
 For z = W x + b of a site, x now depending on alpha, too, and g = dF / d(alpha z):
     dF/dalpha = sum over sites, tokens t and neurons i of g_ti(alpha) z_ti(alpha).
-So the signed values of all sites together sum to F(1) - F(0); those of one site do not. It is one integral for the
-whole network where `weight_path` takes one for every site: cheaper by the number of sites. The integrand is that of
-Dai et al. 2022 (arXiv 2104.08696, eq. 2), along the line from no FFN weights at all instead of from one matrix less.
+So the signed values of all sites together sum to F(1) - F(0). The signed values of a single site do not sum to this
+change. The joint path needs one integral for the whole network, and `weight_path` needs one integral for every site.
+The integrand is that of Dai et al. 2022 (arXiv 2104.08696, eq. 2). The path starts from a network in which all FFN
+weights are 0, and not from a network in which one matrix is 0.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ def joint_path(work: Work) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Contribution of some path nodes to one example at one site; rows are (node, text, token).
+    """Contribution of some path nodes to one example at one site. Rows are (node, text, token).
 
     Attributes:
         gradient: g, weighted by the rule.
@@ -68,7 +69,7 @@ class _Sums:
     slopes: dict[tuple[Site, int], Float[Tensor, "neuron input"]] = field(default_factory=dict)
 
     def add(self, site: Site, example: int, piece: _Piece, size: Float[Tensor, "neuron input"] | None) -> None:
-        """Add the contribution of some nodes; `size` is |W| if they are the last nodes of the example, else None."""
+        """Add the contribution of some nodes. `size` is |W| if they are the last nodes of the example, else None."""
         self.signed[site][example] += piece.signed()
         slope = piece.slope()
         if (site, example) in self.slopes:

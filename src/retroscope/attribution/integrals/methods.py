@@ -30,7 +30,7 @@ COMPLETE_OVER: dict[str, str | None] = {
 
 
 def gaps(method: str, values: Values) -> dict[Site, Float[Tensor, "example"]]:
-    """Return the relative completeness gap of every site; NaN if the method is not complete.
+    """Return the relative completeness gap of every site, or NaN if the method is not complete.
 
     A method that is complete over all sites together has one gap, the same at each site.
     """

@@ -1,6 +1,6 @@
 """Run the whole network on (text, node) rows, and record inputs, outputs and gradients of F at every site.
 
-`weight_path` needs the network above one site only; the other methods change what lies below as well.
+`weight_path` needs the network above one site only. The other methods change what lies below as well.
 """
 
 from collections.abc import Mapping

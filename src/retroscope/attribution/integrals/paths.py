@@ -23,8 +23,8 @@ class Work:
     """One batch of texts, its objective and its settings.
 
     Attributes:
-        rows: number of (text, node) pairs that run at once; it changes memory and speed, not the result.
-        precision: precision of the passes of the scaled network (see `encoders.precision`); gradients are always summed
+        rows: number of (text, node) pairs that run at once. It changes memory and speed, not the result.
+        precision: precision of the passes of the scaled network (see `encoders.precision`). Gradients are always summed
             in float32.
     """
 
@@ -50,7 +50,8 @@ class SiteValues:
         signed: contribution of the neuron to F(1) - F(0), if the method is complete.
         start, end: F at the beginning and end of the path; the same for every site of a joint path. Without a path,
             start is NaN.
-        spread: largest minus smallest F on the path; without a path, the most that F can change to first order.
+        spread: largest minus smallest F on the path. For a method without a path, it is the most that F can change to
+            first order.
         nodes: evaluations of the gradient.
     """
 
@@ -136,7 +137,7 @@ def _replaced(site_values: SiteValues, better: SiteValues, examples: list[int]) 
 
 
 def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
-    """Divide texts and nodes into runs of at most `rows` pairs; all nodes of a text share a run if they fit."""
+    """Divide texts and nodes into runs of at most `rows` pairs. All nodes of a text share a run if they fit."""
     nodes_at_once = min(nodes, max(1, rows))
     texts_at_once = max(1, rows // nodes_at_once)
     for text in range(0, texts, texts_at_once):
@@ -145,7 +146,7 @@ def chunks(texts: int, nodes: int, rows: int) -> Iterator[tuple[range, range]]:
 
 
 def pairs(texts: Int[Tensor, "text"], nodes: int) -> Int[Tensor, "row"]:
-    """Return the text of each row; rows are ordered by node, then by text."""
+    """Return the text of each row. Rows are ordered by node, then by text."""
     return texts.repeat(nodes)
 
 
@@ -157,7 +158,7 @@ def collect(
 ) -> Float[Tensor, "example neuron"]:
     """Compute, for every example and neuron i, sum_j |W_ij| |sum over tokens and texts of g_i x_j|.
 
-    Each example takes one matrix product; no weight is copied or changed.
+    Each example takes one matrix product. No weight is copied or changed.
     """
     rows = []
     for example in range(objective.n_examples):

@@ -26,7 +26,7 @@ class Rule:
 class Quadrature:
     """One quadrature rule, or several that are tried in order until the completeness gap is at most `tolerance`.
 
-    The result of the last rule is kept even if its gap is larger; the result gives the gap.
+    The result of the last rule is kept even if its gap is larger. The result gives the gap.
     """
 
     name: str

@@ -152,7 +152,7 @@ def _stand_in_for(record: Trace, path: str, site: Site, values: Tensor, rows: Ro
 
 
 def _as_module(record: Trace, site: Site, values: Tensor, rows: Rows) -> Tensor:
-    """Return the output of the whole module of a site; `values` may be one half of it."""
+    """Return the output of the whole module of a site. `values` may be one half of it."""
     if site.half is None:
         return values
     recorded = _chosen(record.calls.only(site.path).value, record, rows)

@@ -1,9 +1,9 @@
 """Weight-path integrated gradients for each FFN matrix alone, computed exactly from recorded inputs.
 
-Published (arXiv 2505.07166, after Dai et al. 2022, arXiv 2104.08696, eq. 2): scale W and b of one matrix by
-alpha, average dF/dW over alphas, multiply by W. For z = W x + b, scaling W and b is scaling z, and x does not
-depend on alpha. So z is scaled instead, only what lies above runs, gradients go back no further than z, and
-dF/dW is one product of the summed gradient with x at the end.
+Published (arXiv 2505.07166, after Dai et al. 2022, arXiv 2104.08696, eq. 2): scale W and b of one matrix by alpha,
+average dF/dW over alphas, multiply by W. For z = W x + b, scaling W and b is scaling z, and x does not depend on alpha.
+So z is scaled instead. Only the network above the matrix runs again, and gradients go back only to z. At the end, dF/dW
+is one product of the summed gradient with x.
 """
 
 from dataclasses import dataclass

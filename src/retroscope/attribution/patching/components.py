@@ -25,7 +25,7 @@ class Component:
             what it adds; for a block, what it returns.
         layer: number of its block's output layer, 1..L.
         path: path, from the backbone, of the module that is read or patched.
-        part: coordinates of a head in the input of the module; None: the whole output of the module.
+        part: coordinates of a head in the input of the module. If None, the whole output of the module.
         name: "head 2.0", "ffn 2", "block 2".
     """
 
@@ -83,7 +83,7 @@ def activations(encoder: Encoder, batch: Batch, components: Sequence[Component])
 def brought(
     values: Float[Tensor, "text other width"], source: Int[Tensor, "text token"]
 ) -> Float[Tensor, "text token width"]:
-    """Gather activations of one batch at positions of another; tokens without a counterpart get arbitrary values."""
+    """Gather activations of one batch at positions of another. Tokens without a counterpart get arbitrary values."""
     index = source.clamp(min=0)[..., None].expand(-1, -1, values.shape[-1])
     return values.gather(1, index)
 

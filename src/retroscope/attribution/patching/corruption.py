@@ -1,7 +1,8 @@
 """Corrupt queries: change one thing to which a retriever should react, after Chen et al. (SIGIR 2024). No torch.
 
 - `swapped`: the rarest word is replaced by another query's, of as many tokens, so that every token keeps its place.
-  Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements over noise, which leaves the data's distribution.
+  Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements instead of noise, because noise is not
+  distributed like the data.
 - `removed`: the rarest word is removed. The axiom: a text without a query term is less relevant.
 - `order`: the words are put into another order, which should change little for a bag of words.
 - `negated`: "not" is put behind the first auxiliary verb, else before the rarest word. English only. The axiom: what
@@ -55,14 +56,14 @@ def word_counts(texts: Iterable[str]) -> Counter[str]:
 
 
 def rarest(text: str, counts: Mapping[str, int]) -> re.Match[str] | None:
-    """Return the position of the rarest word of a text (the first of several); None in a text without words."""
+    """Return the position of the rarest word of a text (the first of several), or None in a text without words."""
     return min(WORD.finditer(text), key=lambda found: counts.get(found.group().lower(), 0), default=None)
 
 
 def corruptions(
     queries: Mapping[str, str], counts: Mapping[str, int], kind: str, seed: int
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield query id and the corrupted texts to try, in order; none if the query cannot be corrupted.
+    """Yield query id and the corrupted texts to try, in order. A query that cannot be corrupted has no texts.
 
     Args:
         queries: id -> text.
@@ -88,13 +89,13 @@ def corruptions(
 
 
 def _spliced(text: str, word: re.Match[str], other: str) -> str:
-    """Return the text with the matched word replaced; an empty `other` removes the word and its space."""
+    """Return the text with the matched word replaced. An empty `other` removes the word and its space."""
     before, after = text[: word.start()], text[word.end() :]
     return f"{before}{other}{after}" if other else f"{before.rstrip()} {after.lstrip()}".strip()
 
 
 def _negated(text: str, word: re.Match[str]) -> str:
-    """Return the text with "not" behind its first auxiliary verb; without one, before the matched word."""
+    """Return the text with "not" behind its first auxiliary verb, or before the matched word without such a verb."""
     verb = AUXILIARY.search(text)
     if verb is None:
         return f"{text[: word.start()]}not {text[word.start() :]}"

@@ -1,10 +1,11 @@
 """Measure how much of a query's margin a patched activation recovers in a run on the corrupted text.
 
-The receiver runs on the corrupted query; one component's activation at some tokens is replaced by that of a run on the
-clean query ("denoising": Zhang and Nanda 2024). The donor of that run is the receiver itself, or the other model
+The receiver runs on the corrupted query. One component's activation at some tokens is replaced by that of a run on the
+clean query ("denoising": Zhang and Nanda 2024). The donor of this activation is the receiver itself, or the other model
 (cross-model activation patching: Prakash et al. 2024, arXiv 2402.14811). The other model's activation of the corrupted
-query is put in, too: that is what the exchange of models does by itself, and what its clean activation does beyond it
-is what that activation carries. The passages' vectors stay the receiver's own.
+query is patched, too, and measures the effect of exchanging the model alone. The effect of the other model's clean
+activation minus this effect is the part of the margin that the activation carries. The passages' vectors stay the
+receiver's own.
 """
 
 from collections.abc import Sequence
@@ -39,9 +40,9 @@ class PatchingRun:
 
     Attributes:
         encoder: the query tower of the receiver.
-        other: the query tower of the other model; None without another model.
+        other: the query tower of the other model, or None without another model.
         texts: clean and corrupted text of every query, aligned.
-        against: vector of the relevant passage less that of the negative, by the receiver.
+        against: vector of the relevant passage minus that of the negative, by the receiver.
         cosine: whether vectors of queries are scaled to unit length.
         components: the components that are patched.
         seed: seed of the random patches.
@@ -56,7 +57,8 @@ class PatchingRun:
     seed: int = 0
 
     def recovered(self, tokens: str, donor: str) -> Float[np.ndarray, "query component"]:
-        """Return the margin with each component patched minus the corrupted query's margin; NaN if no token is patched.
+        """Return the margin with each component patched minus the corrupted query's margin, or NaN if no token is
+        patched.
 
         Args:
             tokens: the tokens that are patched, a name in `PATCHED`.

@@ -52,7 +52,7 @@ class RunOptions:
 
 
 def chosen_engine(options: EngineOptions | RunOptions) -> "Engine":
-    """Return the engine that the options name; it reports shards and workers on standard error.
+    """Return the engine that the options name. It reports shards and workers on standard error.
 
     Raises:
         SettingsError: for an unknown name, or a number of workers that the engine cannot have.

@@ -38,7 +38,7 @@ class SizeOptions:
     ] = None
 
     def seconds(self) -> float | None:
-        """Return the seconds that the study may take; None without `--time`.
+        """Return the seconds that the study may take, or None without `--time`.
 
         Raises:
             SettingsError: if depth and time are both given.

@@ -13,7 +13,7 @@ def load_facts(spec: PathLike) -> Facts:
 
     Raises:
         SettingsError: if there is no such layout.
-        CollectionError: if nothing recognises the path, or a fact is not sound; it names file and line.
+        CollectionError: if nothing recognises the path, or a fact is not sound. It names file and line.
     """
     layout, path = facts_place(spec)
     with foreign(CollectionError, "these facts cannot be read", path, "check the files, or fetch them again"):

@@ -9,7 +9,7 @@ from retroscope.errors import CollectionError
 
 
 def facts_as_collection(facts: Facts, name: str) -> Collection:
-    """Return a collection with a query for each fact that has a question and passages; each passage occurs once.
+    """Return a collection with a query for each fact that has a question and passages. Each passage occurs once.
 
     The id of a query is that of its fact. Facts without a question or without a passage are left out and counted.
 

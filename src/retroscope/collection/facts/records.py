@@ -21,11 +21,11 @@ class Fact:
         subject, object: subject and object, written as in the cloze.
         cloze: a sentence that states the fact, with `MASK` instead of the object.
         paraphrases: other sentences that state the fact, with `MASK` instead of the object.
-        question: the question that the object answers; "" if there is none.
+        question: the question that the object answers, or "" if there is none.
         passages: texts that state the fact.
         others: further correct answers: other names of the object, or other objects.
-        stratum: group that the fact belongs to, e.g. "unknown-held-out"; "" if there are no groups.
-        popularity: popularity of the subject, in the unit of the source; None if it is not given.
+        stratum: group that the fact belongs to, e.g. "unknown-held-out", or "" if there are no groups.
+        popularity: popularity of the subject, in the unit of the source, or None if it is not given.
     """
 
     id: str

@@ -1,1 +1,1 @@
-"""Readers of data sets: one module for each layout; `registry` lists them."""
+"""Readers of data sets: one module for each layout. `registry` lists them."""

@@ -1,7 +1,7 @@
 """Reader of BEIR folders: corpus.jsonl, queries.jsonl and qrels (Thakur et al., 2021).
 
-Qrels are qrels/SPLIT.tsv, or qrels/SPLIT.jsonl as MTEB publishes them; a split that has both is refused. Recognised by
-these names, each plain or gzipped. The records have `_id` (or `id`), `text` and, in the corpus, `title`; `answers` of
+Qrels are qrels/SPLIT.tsv, or qrels/SPLIT.jsonl as MTEB publishes them. A split that has both is refused. Recognised by
+these names, each plain or gzipped. The records have `_id` (or `id`), `text` and, in the corpus, `title`. `answers` of
 the queries, a list of texts, are kept. Queries that the split does not judge are left out, as BEIR's own loader does.
 """
 

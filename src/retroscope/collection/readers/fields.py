@@ -1,4 +1,4 @@
-"""Map the fields of a format to the columns of a row; a missing column is reported with the nearest name."""
+"""Map the fields of a format to the columns of a row. A missing column is reported with the nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ def refuse_unknown_words(columns: Mapping[str, str], words: Iterable[str]) -> No
 
 
 def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping[str, str]) -> dict[str, str]:
-    """Map each field to its column in this file; `columns` gives other column names by field.
+    """Map each field to its column in this file. `columns` gives other column names by field.
 
     Raises:
         CollectionError: if a required column, or one that `columns` names, is not there.
@@ -49,7 +49,7 @@ def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> Collecti
     """Return the error for a row that has none of the `wanted` columns.
 
     Args:
-        field: the field that a caller's `columns` can map to another column; "" if the format has fixed names.
+        field: the field that a caller's `columns` can map to another column, or "" if the format has fixed names.
     """
     names, found = " or ".join(repr(name) for name in wanted), list(map(str, row.values))
     near = did_you_mean(wanted[0], found) if found else "this record is empty"
@@ -68,7 +68,7 @@ def missing_column(row: Row, wanted: Sequence[str], field: str = "") -> Collecti
 
 
 def text_of(row: Row, column: str | None) -> str:
-    """Return the text in a column; "" if it is null or `column` is None."""
+    """Return the text in a column, or "" if it is null or `column` is None."""
     value = None if column is None else row.values.get(column)
     if value is None:
         return ""
@@ -78,7 +78,7 @@ def text_of(row: Row, column: str | None) -> str:
 
 
 def query_group(row: Row) -> str:
-    """Return the group of a query from BEIR's `metadata`; "" if there is none."""
+    """Return the group of a query from BEIR's `metadata`, or "" if there is none."""
     metadata = row.values.get("metadata")
     return text_of(replace(row, values=metadata), "group") if isinstance(metadata, dict) else ""
 
@@ -91,7 +91,7 @@ def required_text(row: Row, column: str) -> str:
 
 
 def id_of(row: Row, column: str | None) -> str:
-    """Return the id in a column (text or whole number) as text; "" if there is none."""
+    """Return the id in a column (text or whole number) as text, or "" if there is none."""
     value = None if column is None else row.values.get(column)
     if value is None:
         return ""
@@ -109,7 +109,7 @@ def required_id(row: Row, column: str) -> str:
 
 
 def text_list(row: Row, column: str) -> list[str]:
-    """Return the list of texts in a column; a single text counts as a list of one text."""
+    """Return the list of texts in a column. A single text counts as a list of one text."""
     value = _list_of(row, column)
     for item in value:
         if not isinstance(item, str):
@@ -118,7 +118,7 @@ def text_list(row: Row, column: str) -> list[str]:
 
 
 def answers_of(row: Row, column: str | None) -> tuple[str, ...]:
-    """Return the distinct answers in a column; none if the column is absent."""
+    """Return the distinct answers in a column, or nothing if the column is absent."""
     return () if column is None or column not in row.values else tuple(dict.fromkeys(text_list(row, column)))
 
 

@@ -179,7 +179,7 @@ def _saved_splits(folder: Path) -> Splits:
 def _of_card(folder: Path) -> dict[str, Splits]:
     """Return the configurations in the card of a hub repository, with their existing files.
 
-    A card begins with YAML between lines of three dashes; `configs` lists `config_name` and `data_files`.
+    A card begins with YAML between lines of three dashes. `configs` lists `config_name` and `data_files`.
     """
     card = folder / "README.md"
     if not card.is_file():

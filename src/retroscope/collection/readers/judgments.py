@@ -23,7 +23,7 @@ ID_COLUMNS = {
 
 @dataclass
 class JudgmentReader:
-    """Converter of rows to judgments; `mapping` records each field's column, `ungraded` counts rows without a grade.
+    """Converter of rows to judgments. `mapping` records each field's column, `ungraded` counts rows without a grade.
 
     Errors name the file and the row.
     """
@@ -32,7 +32,7 @@ class JudgmentReader:
     ungraded: int = 0
 
     def judgments(self, rows: Iterable[Row]) -> Iterator[tuple[Judgment, RecordPlace]]:
-        """Yield the judgment and the location of each row; the columns are those of the first row."""
+        """Yield the judgment and the location of each row. The columns are those of the first row."""
         for row in rows:
             self.mapping = self.mapping or _columns(row)
             query, passage = (required_id(row, _present(row, self.mapping[word])) for word in ID_COLUMNS)
@@ -70,7 +70,7 @@ def _present(row: Row, column: str) -> str:
 
 
 def _columns(row: Row) -> dict[str, str]:
-    """Map each field to its column; the grade may be missing only if a row has nothing but the two ids."""
+    """Map each field to its column. The grade may be missing only if a row has nothing but the two ids."""
     columns = {}
     for word, names in ID_COLUMNS.items():
         present = [name for name in names if name in row.values]

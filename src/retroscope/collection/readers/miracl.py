@@ -2,9 +2,9 @@
 
 A folder miracl-v1.0-LANG has topics/topics.miracl-v1.0-LANG-SPLIT.tsv (`qid<TAB>text`) and
 qrels/qrels.miracl-v1.0-LANG-SPLIT.tsv (TREC); recognised by these names. The corpus is docs-0.jsonl.gz, docs-1.jsonl.gz
-... (`docid`, `title`, `text`), in the same folder or in a folder miracl-corpus-v1.0-LANG: inside it, beside it, or in
-a copy of the repository miracl-corpus beside the copy of miracl. Splits are those of the qrels; the published tests
-have none. Each file may be packed.
+... (`docid`, `title`, `text`), in the same folder or in a folder miracl-corpus-v1.0-LANG: inside it, beside it, or in a
+copy of the repository miracl-corpus beside the copy of miracl. Splits are those of the qrels. The published tests have
+none. Each file may be packed.
 """
 
 import re

@@ -37,7 +37,7 @@ class ReadOptions:
 
 
 def choose_split(wanted: str | None, splits: Collection[str], where: str) -> str:
-    """Return the requested split; by default "test", else the only split.
+    """Return the requested split, by default "test", else the only split.
 
     Raises:
         SettingsError: if there is no such split.

@@ -31,7 +31,7 @@ WORDS = {**PASSAGE_WORDS, **TITLE_WORDS, **QUERY_WORDS, **ANSWER_WORDS}
 
 @dataclass
 class RowReader:
-    """Converter of rows to passages and queries; `mapping` records the column of each field."""
+    """Converter of rows to passages and queries. `mapping` records the column of each field."""
 
     columns: Mapping[str, str]
     mapping: dict[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class RowReader:
         refuse_unknown_words(self.columns, WORDS)
 
     def passages(self, rows: Iterable[Row]) -> Iterator[Passage]:
-        """Yield a passage for each row; the columns are those of the first row."""
+        """Yield a passage for each row. The columns are those of the first row."""
         for row in rows:
             if "passage_id" not in self.mapping:
                 self._resolve(row, PASSAGE_WORDS, TITLE_WORDS)
@@ -63,7 +63,7 @@ class RowReader:
             )
 
     def places(self, rows: Iterable[Row], word: str) -> Iterator[tuple[str, RecordPlace]]:
-        """Yield the id and the location of every row; `word` is the field of the id."""
+        """Yield the id and the location of every row. `word` is the field of the id."""
         for row in rows:
             yield id_of(row, self.mapping[word]), row.place
 

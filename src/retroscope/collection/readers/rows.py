@@ -29,7 +29,7 @@ lines = partial(file_lines, kind=CollectionError)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record with its file and position; `unit` is "line", "row" (parquet) or "item" (JSON list)."""
+    """One record with its file and position. `unit` is "line", "row" (parquet) or "item" (JSON list)."""
 
     values: Mapping[str, Any]
     file: str
@@ -69,14 +69,14 @@ def file_rows(path: Path) -> Iterator[Row]:
 
 
 def first_row(path: Path) -> Row | None:
-    """Return the first row of a file; None if the file has no rows or is empty."""
+    """Return the first row of a file, or None if the file has no rows or is empty."""
     if not path.is_file() or form_of(path) is None:
         return None
     return next(file_rows(path), None)
 
 
 def form_of(path: Path) -> str | None:
-    """Return the file's extension without .gz; None if it is not in `FORMS`."""
+    """Return the file's extension without .gz, or None if it is not in `FORMS`."""
     endings = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
     return endings[-1] if endings and endings[-1] in FORMS else None
 
@@ -98,7 +98,7 @@ def _broken(error: BrokenJsonError, where: str, fix: str) -> CollectionError:
 
 
 def _json(path: Path) -> Iterator[Row]:
-    """Yield the items of a JSON list, one in memory at a time; a .json file of JSON lines is read as lines."""
+    """Yield the items of a JSON list, one in memory at a time. A .json file of JSON lines is read as lines."""
     with open_bytes(path) as file:
         start = file.read(CHUNK).removeprefix(codecs.BOM_UTF8).lstrip()
     if start[:1] == b"[":
@@ -148,7 +148,7 @@ def _filled(text: str, file: TextIO) -> str:
 
 
 def _first_item(text: str, file: TextIO) -> tuple[Any, str]:
-    """Parse the item at the beginning of a text, reading on while it is incomplete; return the item and the rest."""
+    """Parse the first item of a text, reading on while it is incomplete, and return the item and the rest."""
     while True:
         with broken_json():
             try:

@@ -18,7 +18,7 @@ Splits = Mapping[str, RowSource]
 
 
 def parquet_folder(path: Path) -> Path | None:
-    """Return the folder with a data set's parquet files, this one or its subfolder "data"; None if neither has any.
+    """Return the folder with a data set's parquet files, this one or its subfolder "data", or None if neither has any.
 
     Raises:
         CollectionError: if both folders have parquet files.
@@ -34,7 +34,7 @@ def parquet_folder(path: Path) -> Path | None:
 
 
 def first_of_parquet(path: Path) -> Row | None:
-    """Return the first row of the first parquet file that `parquet_folder` finds; None if there is none."""
+    """Return the first row of the first parquet file that `parquet_folder` finds, or None if there is none."""
     folder = parquet_folder(path) if path.is_dir() else None
     return None if folder is None else first_row(min(file for files in _files(folder).values() for file in files))
 

@@ -106,7 +106,7 @@ def read_run(path: Path) -> dict[str, ScoredPassages]:
 
     Passages are ordered by score, and ties by id. The rank column of the first form is not read, as in trec_eval. If
     the third column has whole numbers that rise down the file for every query, it is a rank (MS MARCO), and the score
-    is the negative rank; the scores of a file of scores fall.
+    is the negative rank. The scores of a file of scores fall.
     """
     scores: dict[str, dict[str, float]] = defaultdict(dict)
     width = 0
@@ -145,7 +145,7 @@ def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
     """Yield a row (`qid`, and the query as `text`) for each <top> block of a TREC topics file.
 
     Args:
-        element: element with the query: title, desc or narr; by default title. If it is given, the column has its name.
+        element: element with the query: title, desc or narr, by default title. If it is given, the column has its name.
     """
     field = element or "title"
     text = "".join(line for _, line in lines(path))

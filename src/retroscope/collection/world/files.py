@@ -24,7 +24,7 @@ def write_world(world: World, folder: Path) -> Path:
 
     `negatives.run` is a TREC run of `World.negatives`.
 
-    The same world writes the same bytes; an earlier world is replaced.
+    The same world writes the same bytes. An earlier world is replaced.
 
     Raises:
         CollectionError: if the folder contains something else.

@@ -19,10 +19,10 @@ class WorldSettings:
     """Settings of a controlled world.
 
     Attributes:
-        people: number of people; their aliases are distinct, so at most `ALIASES`.
+        people: number of people. Their aliases are distinct, so at most `ALIASES`.
         known: share of the people whose facts are in the pre-training text.
-        trained: share of the people whose question and passage are a pair for fine-tuning; the same share of known and
-            of unknown people.
+        trained: share of the people whose question and passage are a pair for fine-tuning. The share is the same for
+            known and for unknown people.
         dev: share of the people whose pair is for choosing when to stop.
         documents: pre-training documents about each person, an even number, the same for known and unknown people.
         seed: seed of every draw.

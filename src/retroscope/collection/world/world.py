@@ -21,7 +21,7 @@ ASKED_OF_TRAINED = 3  # questions of a trained person that are for training; the
 @dataclass(frozen=True)
 class World:
     """A controlled world: its people, collection and pre-training text, all derived from settings. Everything is drawn
-    from the settings; the same settings give the same world, to the letter.
+    from the settings. The same settings give the same world, to the letter.
 
     Attributes:
         flipped: ids of people whose exposure is the opposite of the drawn one (known instead of unknown, or the
@@ -55,7 +55,7 @@ class World:
 
     @cached_property
     def splits(self) -> dict[str, list[tuple[Query, str]]]:
-        """Map split -> questions, each with the id of its passage; see `SPLITS`."""
+        """Map split -> questions, each with the id of its passage (see `SPLITS`)."""
         questions: dict[str, list[tuple[Query, str]]] = {name: [] for name in SPLITS}
         for person in self.people:
             for name, query in _asked(person):
@@ -109,7 +109,7 @@ SPLITS = {
 
 
 def make_world(settings: WorldSettings | None = None, flipped: Iterable[str] = ()) -> World:
-    """Make the world of these settings; people in `flipped` get the opposite exposure in pre-training.
+    """Make the world of these settings. People in `flipped` get the opposite exposure in pre-training.
 
     Raises:
         SettingsError: if one of them is not the id of a person.

@@ -28,7 +28,7 @@ SAVED = ".modules_to_save."  # of a module that is trained whole
 
 
 def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
-    """Load the backbone of a folder or GGUF file; an adapter is merged into its base."""
+    """Load the backbone of a folder or GGUF file. An adapter is merged into its base."""
     if path.is_dir() and (path / ADAPTER_CONFIG).is_file():
         return load_adapter(path, how, base)
     if base is not None:
@@ -133,7 +133,7 @@ def endings(key: str) -> list[str]:
 
 
 def _in_base(name: str) -> str:
-    """Return the name of a tensor in the base; PEFT calls the weights of a wrapped module `base_layer`."""
+    """Return the name of a tensor in the base. PEFT calls the weights of a wrapped module `base_layer`."""
     return name.replace(".base_layer.", ".")
 
 

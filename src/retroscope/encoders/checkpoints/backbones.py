@@ -59,7 +59,7 @@ class Choice:
     """A value of a recipe field, and its source.
 
     Attributes:
-        recorded: whether the checkpoint records it; False: it is the default of its library, which a preset may
+        recorded: whether the checkpoint records it, or False if it is the default of its library, which a preset may
             replace.
     """
 
@@ -155,7 +155,7 @@ def new_backbone(config: PretrainedConfig, cls: type[PreTrainedModel], *, pooler
 
     Args:
         cls: the class, from `model_class`.
-        pooler: whether to build BERT's pooler; families without a pooler ignore this.
+        pooler: whether to build BERT's pooler. Families without a pooler ignore this.
     """
     plain = copy.deepcopy(config)
     plain.__dict__.pop("quantization_config", None)  # it speaks of the weights of a file, and forbids saving
@@ -205,7 +205,7 @@ def from_disk(
 
 
 def load_dpr(folder: Path, how: How) -> Backbone:
-    """Load a DPR encoder of queries or passages; its backbone is the BERT model inside.
+    """Load a DPR encoder of queries or passages. Its backbone is the BERT model inside.
 
     `AutoModel` would build a question encoder from either kind and leave every weight of a context encoder random.
     """
@@ -276,7 +276,7 @@ Loader = Callable[[Path, How], Backbone]
 
 
 def loader_for(path: Path) -> Loader:
-    """Choose the loader for the contents of a folder; raise an EncoderError if it is no checkpoint."""
+    """Choose the loader for the contents of a folder, and raise an EncoderError if it is no checkpoint."""
     if path.is_file() and path.suffix == ".gguf":
         return load_gguf
     config = read_json(path, "config.json") if path.is_dir() else {}

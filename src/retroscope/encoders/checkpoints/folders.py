@@ -26,7 +26,7 @@ COPIES = ("consolidated*", "original/*", "onnx/*", "openvino/*")  # the same wei
 
 
 def locate(source: str | Path, revision: str | None = None) -> Path:
-    """Return the folder (or .gguf file) of a path or hub name; a hub name is downloaded unless it is cached."""
+    """Return the folder (or .gguf file) of a path or hub name. A hub name is downloaded unless it is cached."""
     path = path_of(source, EncoderError)
     if path.exists():
         _check_entries(path)
@@ -45,7 +45,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
 
 def _near(path: Path) -> str:
-    """Suggest the names in the same folder that are nearest to that of a path; "" if there are none."""
+    """Suggest the names in the same folder that are nearest to that of a path, or "" if there are none."""
     beside: list[str] = []
     with suppress(OSError):  # a folder that may not be listed suggests nothing
         beside = [one.name for one in islice(path.parent.iterdir(), MOST_NAMES)]
@@ -70,11 +70,11 @@ def _check_entries(path: Path) -> None:
 
 
 def base_beside(folder: Path, source: str, *, given: bool) -> Path | None:
-    """Return the folder inside an adapter's folder that is its base; None if its base is elsewhere.
+    """Return the folder inside an adapter's folder that is its base, or None if its base is elsewhere.
 
     Args:
         source: the base: a path or a hub name.
-        given: whether the user gave the base; otherwise the adapter's settings name it.
+        given: whether the user gave the base. Otherwise the adapter's settings name it.
     """
     kept = folder / KEPT_BASE
     if not given and Path(source).name == KEPT_BASE and (kept / "config.json").is_file():
@@ -89,7 +89,7 @@ def looks_like_a_path(source: str | Path) -> bool:
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """Read a JSON object of the folder; empty when the file is absent."""
+    """Read a JSON object of the folder, empty when the file is absent."""
     file = folder / name
     if not file.exists():
         return {}

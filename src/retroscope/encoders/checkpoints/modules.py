@@ -86,7 +86,7 @@ def has_routes(folder: Path) -> bool:
 
 
 def read_modules(folder: Path, tower: str) -> Modules:
-    """Read the modules through which the texts of a tower go; raise an EncoderError for an unknown one."""
+    """Read the modules through which the texts of a tower go, and raise an EncoderError for an unknown one."""
     modules = [part for module in _listed(folder) for part in _route(module, tower)]
     if [module.kind for module in modules[:2]] != ["Transformer", "Pooling"]:
         raise EncoderError(
@@ -270,7 +270,7 @@ def _read_layer_norm(folder: Path) -> nn.Module:
 
 
 def _fill(module: nn.Module, folder: Path) -> None:
-    """Copy the tensors of a folder into the module; every name and shape must match."""
+    """Copy the tensors of a folder into the module. Every name and shape must match."""
     disk = open_disk(folder)
     tensors = {name: disk.tensor(name).to(torch.float32) for name in disk.files}
     what, fix = "the weights do not fit the module's configuration", "copy or download the folder again"

@@ -72,7 +72,7 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
 def _as_the_checkpoint(
     given: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
 ) -> dict[str, Choice]:
-    """Return the user's choices; one that equals the checkpoint's (or the default) has the checkpoint as its source."""
+    """Return the user's choices. One that equals the checkpoint's (or the default) has the checkpoint as its source."""
     usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
     if "max_length" in given and "max_length" not in usual:
         limit = _limit(checkpoint)
@@ -118,7 +118,7 @@ def _pooling(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anatomy) -
 
 
 def _max_length(checkpoint: Checkpoint) -> Choice:
-    """Return the smaller of the tokenizer's maximum length and the model's positions; one must be known."""
+    """Return the smaller of the tokenizer's maximum length and the model's positions. One must be known."""
     limit = _limit(checkpoint)
     if limit is None:
         raise EncoderError(
@@ -143,7 +143,7 @@ def _limit(checkpoint: Checkpoint) -> Choice | None:
 
 
 def positions_of(model: PreTrainedModel) -> int | None:
-    """Return the maximum number of tokens that a model can read at once; None if its configuration sets no limit."""
+    """Return the maximum number of tokens that a model can read at once, or None if its configuration sets no limit."""
     config = model.config
     positions = getattr(config.get_text_config(), "max_position_embeddings", None)
     if positions is None or config.model_type in RELATIVE:

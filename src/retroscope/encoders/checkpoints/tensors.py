@@ -51,7 +51,7 @@ class Weights:
         where: the folder or file that was opened.
         anatomy: paths of the backbone's parts, by the table; not proved by a forward pass.
         read: parameter of the backbone -> a function that reads it; for an adapter, it reads the base's parameter.
-        places: parameter -> its file and its name in that file; parameters with equal entries are the same tensor.
+        places: parameter -> its file and its name in that file. Parameters with equal entries are the same tensor.
         updates: parameter -> the change that the adapter adds to it.
         notes: facts for the report, in words.
     """
@@ -130,7 +130,7 @@ def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
 
 
 def _open_adapter(folder: Path, base: str | None) -> Weights:
-    """Open the factors of a plain LoRA adapter; merge any other adapter in memory."""
+    """Open the factors of a plain LoRA adapter, and merge any other adapter in memory."""
     raw = read_json(folder, ADAPTER_CONFIG)
     under = locate_base(folder, base)
     untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
@@ -147,7 +147,7 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:
-    """Map parameters to low-rank changes by the adapter, with PEFT's scales and shapes; check that all are used."""
+    """Map parameters to low-rank changes by the adapter, with PEFT's scales and shapes. Check that all are used."""
     model = skeleton(under, open_disk(under))
     settings = read_settings(folder, disk)
     with foreign(EncoderError, "PEFT cannot attach this adapter", folder), quiet():

@@ -16,7 +16,7 @@ AT_LEAST_1 = "a whole number of at least 1"
 
 
 def whole_number(raw: JsonRecord, key: str, where: Path) -> int | None:
-    """Read a whole number from 1 to `LARGEST`; None if the key is absent.
+    """Read a whole number from 1 to `LARGEST`, or None if the key is absent.
 
     Raises:
         EncoderError: for anything else: 0, -3, 1.5, true, "128".
@@ -36,7 +36,7 @@ def required_number(raw: JsonRecord, key: str, where: Path) -> int:
 
 
 def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bool:
-    """Read a truth value; the default if the key is absent.
+    """Read a truth value, or return the default if the key is absent.
 
     Raises:
         EncoderError: for anything else: "false", 1.
@@ -50,7 +50,7 @@ def flag(raw: JsonRecord, key: str, where: Path, *, default: bool = False) -> bo
 
 
 def text(raw: JsonRecord, key: str, where: Path) -> str | None:
-    """Read a text; None if the key is absent.
+    """Read a text, or None if the key is absent.
 
     Raises:
         EncoderError: for anything else.
@@ -70,7 +70,7 @@ def needed_text(raw: JsonRecord, key: str, where: Path) -> str:
 
 
 def texts(raw: JsonRecord, key: str, where: Path) -> list[str]:
-    """Read a list of texts; an empty list if the key is absent.
+    """Read a list of texts, or return an empty list if the key is absent.
 
     Raises:
         EncoderError: for anything else.
@@ -95,7 +95,7 @@ def inside(folder: Path, name: str, where: Path) -> Path:
 
 
 def group(raw: JsonRecord, key: str, where: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one if the key is absent.
+    """Read a JSON object, or return an empty one if the key is absent.
 
     Raises:
         EncoderError: for anything else.

@@ -17,7 +17,7 @@ class Finding:
         severity: one of `SEVERITIES`.
         check: what was checked.
         text: the result, with its evidence.
-        fix: what to do; empty where nothing is wrong.
+        fix: what to do, empty where nothing is wrong.
     """
 
     severity: str

@@ -10,12 +10,12 @@ class LoadingProof:
     Attributes:
         source: folder or name that was read, with its revision or file hash where known.
         loaded: number of tensors that came from the checkpoint.
-        missing: model tensors that the checkpoint lacks and that are known not to matter
-            (unused heads, e.g. BERT's pooler under mean pooling); any other is an error on load.
+        missing: model tensors that the checkpoint lacks and that are known not to matter (unused heads, e.g. BERT's
+            pooler under mean pooling). Any other is an error on load.
         unexpected: checkpoint tensors that the model does not use (known unused heads).
         counted: whether the tensors were counted instead of compared value by value (quantised files).
         wrapper: name of the class around the backbone that the checkpoint was saved from, if other tools load the
-            checkpoint by that class; else empty.
+            checkpoint by that class, or else empty.
         notes: other facts for the report, in words (adapter merged, tied weights ...).
     """
 
@@ -35,7 +35,7 @@ class SelfTest:
     Attributes:
         name: name of the test, e.g. "padding_left".
         value: the largest distance between two vectors that should be equal, relative to their length.
-        tolerance: the distance that float rounding explains; a larger one is a fault.
+        tolerance: the distance that float rounding explains. A larger one is a fault.
         detail: what was compared, in words.
     """
 

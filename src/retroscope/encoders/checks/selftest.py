@@ -50,7 +50,7 @@ def tolerance(encoder: Encoder) -> float:
       another order differs by about eps32 sqrt(dim), and every block adds its own: blocks + 1 of them, at worst
       all in one direction.
     - Storage. What a block computes is rounded to the weights' type, about 8 times a block (attention's four matrices,
-      the FFN's two, two sums). One rounding errs by at most eps / 2 of each coordinate, so in length by eps / 2; two
+      the FFN's two, two sums). One rounding errs by at most eps / 2 of each coordinate, so in length by eps / 2. Two
       batch shapes round independently: 8 roundings differ by eps / 2 sqrt(2 x 8) = 2 eps, doubled for norms that
       amplify. The errors of blocks are also independent, which gives the factor sqrt(blocks + 1).
 

@@ -1,4 +1,4 @@
-"""Take recipe fields that a checkpoint does not record from a preset; refuse contradictions."""
+"""Take recipe fields that a checkpoint does not record from a preset, and refuse contradictions."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ BY_TOWER = ("query_max_length", "passage_max_length")
 
 
 def preset_name(source: str | Path, settings: LoadSettings) -> str | None:
-    """Return the preset that the user names, else that of a hub name; None for a local folder.
+    """Return the preset that the user names, else that of a hub name, or None for a local folder.
 
     None under the published protocol, which has its own recipe.
     """
@@ -69,7 +69,7 @@ def _contradictions(checkpoint: Checkpoint, preset: Preset) -> list[str]:
 
 
 def _says(field: str, choice: Choice) -> bool:
-    """Return whether a checkpoint records a field; empty prompts, which libraries write, do not count."""
+    """Return whether a checkpoint records a field. Empty prompts, which libraries write, do not count."""
     return choice.recorded and not (field in PROMPTS and not choice.value)
 
 

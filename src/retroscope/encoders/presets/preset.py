@@ -24,14 +24,14 @@ class Preset:
     """The published recipe of a retriever: None means that a field is not stated, "" that there is no prompt.
 
     Attributes:
-        models: hub name of a retriever, or of a tower -> hub name of its backbone; "" if none is published.
+        models: hub name of a retriever, or of a tower -> hub name of its backbone, or "" if none is published.
         families: `model_type`s that its checkpoints have.
         pooling, query_prompt, passage_prompt, max_length, append_eos, causal, pool_prompt: see `Recipe`.
         similarity: see `Retriever`.
         head: the modules after the pooling, as `Recipe.head` lists them.
         sources: field, or "backbone" -> where the value is published; "repository": a file of the model's repository.
-        checked: the copy of the model's files, or the code of another library, that a row was compared with; "" if it
-            was compared with neither and rests on `sources`.
+        checked: the copy of the model's files, or the code of another library, that a row was compared with, or "" if
+            it was compared with neither and rests on `sources`.
         note: a property of the model that a recipe cannot express.
     """
 

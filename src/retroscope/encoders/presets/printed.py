@@ -78,7 +78,7 @@ def _lines(name: str, preset: Preset) -> Iterator[str]:
 
 
 def compare_command(name: str, preset: Preset) -> str:
-    """Return the command line that compares a preset's first retriever with its backbone; "" without a backbone."""
+    """Return the command line that compares a preset's first retriever with its backbone, or "" without a backbone."""
     model, backbone = next(iter(preset.models.items()))
     if not backbone:
         return ""

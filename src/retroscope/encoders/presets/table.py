@@ -1,7 +1,8 @@
-"""Table of presets: known retrievers by name. A row is data; a test loads a tiny model in the layout of each.
+"""Table of presets: known retrievers by name. A row is data. A test loads a tiny model in the layout of each.
 
-Add a row here (of a decoder: to `decoders.py`), and its layout to tests/published_layouts.py. A preset fills what a
-checkpoint does not record; one that contradicts it is an error (`encoders/presets/applying.py`).
+Add a row here (of a decoder: to `decoders.py`), and its layout to tests/published_layouts.py. A preset fills the fields
+that a checkpoint does not record. A preset that contradicts the checkpoint is an error
+(`encoders/presets/applying.py`).
 """
 
 from collections.abc import Mapping
@@ -224,11 +225,11 @@ PRESETS: Mapping[str, Preset] = {
 
 
 def preset_of(model: str) -> str | None:
-    """Return the preset's name for a hub name; None if there is no preset."""
+    """Return the preset's name for a hub name, or None if there is no preset."""
     return next((name for name, preset in PRESETS.items() if model in preset.models), None)
 
 
 def backbone_of(model: str) -> str:
-    """Return the hub name of a known retriever's backbone; "" if none is known."""
+    """Return the hub name of a known retriever's backbone, or "" if none is known."""
     name = preset_of(model)
     return "" if name is None else PRESETS[name].models[model]

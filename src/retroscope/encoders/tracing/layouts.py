@@ -235,7 +235,7 @@ def _outside(model: nn.Module, blocks: str) -> dict[str, nn.Module]:
 
 
 def _final_norm(outside: NamedModules, width: int) -> str | None:
-    """Return the path of a norm outside blocks and embeddings; another check tests whether it comes last."""
+    """Return the path of a norm outside blocks and embeddings. Another check tests whether it comes last."""
     norms = [
         path
         for path, module in outside.items()

@@ -35,8 +35,9 @@ class EditReading:
         values: effect -> one value for each fact or text: P@1 of the edited facts in the edited cloze (`RELIABILITY`)
             and in their other wordings (`GENERALITY`), their log-probability per token (`LOG_P`), P@1 of the kept facts
             (`LOCALITY`), and the cross entropy per token of neutral text (`LOSS`).
-        answers: first object of each kept fact; None if several objects share the first place, or the fact is not read.
-        subjects: effect -> the subject of each fact; facts of one subject are one observation.
+        answers: first object of each kept fact, or None if several objects share the first place, or the fact is not
+            read.
+        subjects: effect -> the subject of each fact. Facts of one subject are one observation.
     """
 
     values: Mapping[str, Float[np.ndarray, "fact"]]
@@ -50,7 +51,7 @@ class Effect:
 
     Attributes:
         n: number of facts, or of texts.
-        low, high: 95 % interval of the difference, over subjects or texts; None for fewer than two.
+        low, high: 95 % interval of the difference, over subjects or texts, or None for fewer than two.
     """
 
     before: float

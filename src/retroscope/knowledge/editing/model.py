@@ -93,7 +93,7 @@ class Editable:
 
     @property
     def matrix(self) -> Float[Tensor, "output input"]:
-        """Return the matrix W as a view in either storage layout; writing to the view changes the model."""
+        """Return the matrix W as a view in either storage layout. Writing to the view changes the model."""
         return matrix_of(self.encoder, self.module)
 
 

@@ -1,10 +1,10 @@
 """Remove facts by setting their knowledge neurons to zero (Dai et al. 2022).
 
 The attribution of a neuron for a prompt (eq. 5) is its activation, times the mean gradient of the object's probability
-on the path from 0 to the activations of its layer at the places of prediction. The knowledge neurons of a fact are
-those whose attribution is a large part of the prompt's largest, in most prompts of the fact. To remove the fact, their
-columns of the FFN output matrices become 0. The probability is that of a token: a geometric mean over the object's
-tokens.
+on the path from 0 to the activations of its layer at the places of prediction. The knowledge neurons of a fact are the
+neurons whose attribution is large relative to the largest attribution of the prompt, in most prompts of the fact. To
+remove the fact, their columns of the FFN output matrices become 0. The probability is that of a token: a geometric mean
+over the object's tokens.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -39,7 +39,7 @@ class Request:
     """All facts about one subject that are edited together. They share one key, so that their value is found together.
 
     Attributes:
-        facts: prompts of each fact; the first prompt has no context.
+        facts: prompts of each fact. The first prompt has no context.
     """
 
     subject: str
@@ -57,7 +57,7 @@ def requests_of(
     """Return a request for each subject of the facts, in their order.
 
     Args:
-        contexts: texts that are put before the clozes; each cloze is also read without a context.
+        contexts: texts that are put before the clozes. Each cloze is also read without a context.
 
     Raises:
         AnalysisError: if a fact cannot be edited: see `prompt_of`.

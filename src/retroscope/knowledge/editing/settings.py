@@ -21,9 +21,9 @@ class EditSettings:
 
     Attributes:
         editor: a name in `EDITORS`.
-        layer: number of the layer, 1..L, whose FFN output matrix is changed; None: the middle layer, or all layers for
-            the editor "knowledge-neurons". A change in the last layer cannot reach the other tokens.
-        contexts: number of beginnings of neutral texts that are put before a cloze; the key is averaged over them, and
+        layer: number of the layer, 1..L, whose FFN output matrix is changed. If None, the middle layer, or all layers
+            for the editor "knowledge-neurons". A change in the last layer cannot reach the other tokens.
+        contexts: number of beginnings of neutral texts that are put before a cloze. The key is averaged over them, and
             the value or the knowledge neurons are found for all of them.
         steps: the largest number of optimiser steps, for the value of a subject or for the fine-tuning.
         learning_rate: learning rate of these steps: for a value, relative to the length of the layer's state at the

@@ -34,7 +34,7 @@ def target_changes(
 def _changes(
     model: Editable, requests: Sequence[Request], settings: EditSettings, *, add: bool
 ) -> Float[Tensor, "request output"]:
-    """Find the changes for some requests by gradient steps in one batch; requests do not influence one another.
+    """Find the changes for some requests by gradient steps in one batch. Requests do not influence one another.
 
     Adam treats every number alone.
     """

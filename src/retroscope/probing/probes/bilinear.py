@@ -1,9 +1,9 @@
 """The probe `bilinear`: a s(q, p) + q^T U C V^T p + w.p, with products of different dimensions in a subspace.
 
-U and V are the top r principal directions of the training queries and passages, and C is a full
-r x r matrix. Learning U and V would make the loss non-convex, its result dependent on the start;
-with U and V given, the probe is linear in (C, w), its fit convex, deterministic and converged.
-What lies outside the r directions it reads through the similarity and w.p only.
+U and V are the top r principal directions of the training queries and passages, and C is a full r x r matrix. Learning
+U and V would make the loss non-convex, and the result would depend on the start. With fixed U and V, the probe is
+linear in (C, w), so its fit is convex and deterministic. Outside the r directions, the probe reads only the similarity
+and w.p.
 """
 
 from retroscope.probing.features import bilinear_features

@@ -27,10 +27,10 @@ Credit = Float[np.ndarray, "choice"]
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """Choices whose candidates are shuffled into slots, in one fixed order for each pair (control, N).
+    """Probe examples whose candidates are shuffled into slots, in one fixed order for each pair (control, N).
 
     Attributes:
-        queries: vector of each choice's query.
+        queries: vector of each probe example's query.
         passages: vector of each distinct passage.
         places: for each cell, (choice, slot): index of the distinct passage in that slot.
         rights: for each cell, the slot of the relevant passage.
@@ -42,7 +42,7 @@ class Slots:
     rights: tuple[Int[Tensor, "choice"], ...]
 
     def take(self, rows: Int[Tensor, "some"]) -> "Slots":
-        """Return the choices in these rows, and only the passages that occur in them."""
+        """Return the probe examples in these rows, and only the passages that occur in them."""
         kept, joined = torch.unique(torch.cat(self.places, dim=1)[rows], return_inverse=True)
         places = torch.split(joined, [place.shape[1] for place in self.places], dim=1)
         return Slots(self.queries[rows], self.passages[kept], tuple(places), tuple(r[rows] for r in self.rights))
@@ -62,7 +62,7 @@ class Layer:
 
 
 def concat(trial: ProbeTrial) -> ProbeOutcome:
-    """Train the published probe for the published number of epochs; the selection part chooses the reported epoch."""
+    """Train the published probe for the published number of epochs. The selection part chooses the reported epoch."""
     credits, learned, epochs = _run(trial)
     shape = len(trial.view.controls), len(trial.view.sizes)
     none = np.full(shape, np.nan)
@@ -80,8 +80,8 @@ def concat(trial: ProbeTrial) -> ProbeOutcome:
 def slots(trial: ProbeTrial, part: str) -> Slots:
     """Return the part's candidates, shuffled by the seed, for every control and N.
 
-    Parts with the same choices, such as the selection part and the reported part of ielab-2025, are shuffled alike: the
-    published code selects the best epoch by the numbers that it reports.
+    Parts with the same probe examples, such as the selection part and the reported part of ielab-2025, are shuffled
+    alike: the published code selects the best epoch by the numbers that it reports.
     """
     choices, targets = trial.view.parts[part], trial.view.targets[part]
     passages, rights = [], []
@@ -134,7 +134,7 @@ def _error(scores: Float[Tensor, "choice slot"], right: Int[Tensor, "choice"]) -
 def _scattered(
     error: Float[Tensor, "choice slot"], place: Int[Tensor, "choice slot"], distinct: int
 ) -> Float[Tensor, "distinct both"]:
-    """Sum the errors of choices by passage and by slot of the passage."""
+    """Sum the errors of probe examples by passage and by slot of the passage."""
     n = place.shape[1]
     table = torch.zeros(distinct * n, n)
     table.index_add_(0, _cells(place).flatten(), error.repeat_interleave(n, dim=0))
@@ -155,7 +155,7 @@ def _cells(place: Int[Tensor, "choice slot"]) -> Int[Tensor, "choice slot"]:
 
 @torch.no_grad()
 def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
-    """Train all layers; return test accuracy at the best epoch, mean training accuracy, and the best epoch."""
+    """Train all layers, and return test accuracy at the best epoch, mean training accuracy, and the best epoch."""
     train, select, test = (slots(trial, part) for part in ("train", "validation", "test"))
     layers = [first_layer(p.shape[1], trial.queries.shape[1], trial.view.seed) for p in train.places]
     optimiser = torch.optim.Adam([w for a in layers for w in (a.weight, a.bias)], trial.options.concat.learning_rate)
@@ -177,7 +177,7 @@ def _run(trial: ProbeTrial) -> tuple[list[Credit], list[float], list[int]]:
 
 
 def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[float]:
-    """Return the mean accuracy of each layer on the training choices, computed batch by batch."""
+    """Return the mean accuracy of each layer on the training examples, computed batch by batch."""
     rows = torch.arange(len(train.queries))
     batches = [train.take(some) for some in torch.split(rows, trial.options.concat.batch_size)]
     credits = [_credits(trial, layers, batch) for batch in batches]
@@ -185,7 +185,7 @@ def _learned(trial: ProbeTrial, layers: Sequence[Layer], train: Slots) -> list[f
 
 
 def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator) -> list[Slots]:
-    """Return the training choices in shuffled batches, or as one batch if they fit."""
+    """Return the training examples in shuffled batches, or as one batch if they fit."""
     if len(train.queries) <= training.batch_size:
         return [train]
     order = torch.randperm(len(train.queries), generator=generator)
@@ -193,7 +193,7 @@ def _batches(train: Slots, training: ConcatTraining, generator: torch.Generator)
 
 
 def _credits(trial: ProbeTrial, layers: Sequence[Layer], part: Slots) -> list[Credit]:
-    """Return the accuracy of each choice; under ielab-2025 a tie goes to the lowest slot, as with `argmax`."""
+    """Return the accuracy of each probe example. Under ielab-2025 a tie goes to the lowest slot, as with `argmax`."""
     scores = logits(layers, part)
     if trial.options.first_index_wins:
         return [(s.argmax(dim=1) == right).double().numpy() for s, right in zip(scores, part.rights, strict=True)]

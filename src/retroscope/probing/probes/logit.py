@@ -51,20 +51,20 @@ class FitColumns:
         return torch.tensor(self.ridges).repeat(controls * sizes)
 
     def targets(self, part: str) -> Int[Tensor, "column choice"]:
-        """Return the index of the correct candidate for each column and choice of a part."""
+        """Return the index of the correct candidate for each column and probe example of a part."""
         return torch.from_numpy(self.view.targets[part]).repeat_interleave(len(self.ridges), dim=1).flatten(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Inputs of a learned probe: features of the training choices, and a function for the features of other parts.
+    """Inputs of a learned probe: features of the training examples, and a function for the features of other parts.
 
     Attributes:
-        trial: the trial whose choices are read.
-        featurise: function that computes the features of choices.
-        unit: spread of each feature within a training choice.
-        train: centred and scaled features of the training choices.
-        anchor: the similarity to which the weights shrink; None where they shrink to 0.
+        trial: the trial whose probe examples are read.
+        featurise: function that computes the features of probe examples.
+        unit: spread of each feature within a training example.
+        train: centred and scaled features of the training examples.
+        anchor: the similarity to which the weights shrink, or None where they shrink to 0.
     """
 
     trial: ProbeTrial
@@ -74,11 +74,11 @@ class Inputs:
     anchor: Anchor | None
 
     def features(self, part: str) -> Features:
-        """Return the features of a part, with the scaling of the training choices."""
+        """Return the features of a part, with the scaling of the training examples."""
         return self.train if part == "train" else centred(self.featurise(self.trial.view.parts[part])) / self.unit
 
     def offset(self, part: str) -> CandidateScores | None:
-        """Return the scaled similarity that is added to the scores of a part; None without an anchor."""
+        """Return the scaled similarity that is added to the scores of a part, or None without an anchor."""
         return None if self.anchor is None else self.anchor.offset(self.trial.similarities[part])
 
 
@@ -150,7 +150,7 @@ def choose_column(
 def judged(
     scores: Float[Tensor, "choice candidate column"], view: View, part: str, dim: int
 ) -> Float[np.ndarray, "control size choice"]:
-    """Return the accuracy of a part's choices, from one column of scores for each control and N."""
+    """Return the accuracy of a part's probe examples, from one column of scores for each control and N."""
     table = scores.permute(2, 0, 1).reshape(len(view.controls), len(view.sizes), *scores.shape[:2]).numpy()
     valid = np.isfinite(table)
     largest = np.where(valid, np.abs(table), 0.0).max(axis=-1)
@@ -160,7 +160,7 @@ def judged(
 def tempered_losses(
     scores: Float[Tensor, "choice candidate column"], targets: Int[Tensor, "column choice"]
 ) -> Float[Tensor, "choice column"]:
-    """Return the loss of each choice at the best temperature of its column (after Guo et al., 2017, section 4).
+    """Return the loss of each probe example at the best temperature of its column (after Guo et al., 2017, section 4).
 
     The validation negatives are refilled and therefore easier than those of the test. The plain loss would reward the
     overconfidence that easier negatives permit, and would choose too small a ridge.
@@ -176,11 +176,11 @@ def best_ridge(
     """Return the column with the best ridge in validation, for each control and N.
 
     Args:
-        losses: losses of the validation choices.
-        clusters: the query text of each choice. With it, the chosen ridge is the largest whose mean loss is within one
-            standard error, paired by choice, of the smallest (Breiman et al. 1984, section 3.4.3), so that a few dozen
-            validation choices do not move a probe away from the similarity by chance. The choices of one text are one
-            observation. None: the ridge with the smallest mean loss is chosen.
+        losses: losses of the validation examples.
+        clusters: the query text of each probe example. With it, the chosen ridge is the largest whose mean loss is
+            within one standard error, paired by probe example, of the smallest (Breiman et al. 1984, section 3.4.3), so
+            that a few dozen validation examples do not move a probe away from the similarity by chance. The probe
+            examples of one text are one observation. If None, the ridge with the smallest mean loss is chosen.
     """
     table = losses.reshape(len(losses), -1, len(columns.ridges))
     least = table.mean(dim=0).argmin(dim=1)

@@ -1,8 +1,9 @@
 """The probe `mean_difference`: a s(q, p) + w.(q*p) / ridge, where w is a difference of training means.
 
-The expectation is over the candidates, weighted as the similarity alone chooses among them (all
-alike where it tells nothing). So w is the negative gradient of the logit at the similarity, and
-w / ridge the direction of `elementwise` as its ridge grows: what one step can read.
+w is the mean feature of the relevant passages minus the mean of the expected features. The expectation is over the
+candidates, with the probabilities that the similarity alone gives them (equal if the similarity is constant). So w is
+the negative gradient of the logit loss at the similarity. As the ridge of `elementwise` grows, its weights approach w /
+ridge, i.e. one gradient step.
 """
 
 import torch

@@ -24,7 +24,7 @@ class Clusters:
 
     Attributes:
         text: number of the distinct text of each query, 0, 1 ... in the order of their first queries.
-        passages: [query, passage], 1 if the score of a query depends on a passage; None if this is not known.
+        passages: [query, passage], 1 if the score of a query depends on a passage, or None if this is not known.
     """
 
     text: Int[np.ndarray, "query"]

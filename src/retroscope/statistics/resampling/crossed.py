@@ -1,13 +1,14 @@
-"""Means over seeds and queries, both treated as samples; every seed is measured on the same queries.
+"""Means over seeds and queries, both treated as samples. Every seed is measured on the same queries.
 
-Two-way random effects without replication: value = mean + seed + query + rest. The variance of the mean is
-MS_seed / n + (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6); each
-part is taken at the Student quantile of its own degrees of freedom, so that the interval covers at three seeds as well
-(tests/statistics/test_crossed.py; with one common number of degrees of freedom it covered .91 there). With three seeds
-that differ it is wide, and should be. It is never narrower than that over queries alone, with the mean over seeds of
-each: MS_seed is no less than MS_rest in truth, but where seeds happen to have one mean its estimate is 0, and the
-interval had no width. Passages that queries share widen it as they widen the mean over seeds
-(`shared_passages.sharing`), which is a little too much where the seeds differ.
+Two-way random effects without replication: value = mean + seed + query + rest. The variance of the mean is MS_seed / n
++ (MS_query - MS_rest) / n for n = seeds x queries (Brennan, Generalizability Theory, 2001, ch. 6). Each variance
+component has the Student quantile of its own degrees of freedom, so that the interval has its nominal coverage with
+three seeds, too (tests/statistics/test_crossed.py). With one common number of degrees of freedom, the coverage with
+three seeds is .91. With three seeds that differ, the interval is wide, and should be. The interval is never narrower
+than the interval over queries alone, which uses the mean over seeds of each query. The reason is that the estimate of
+MS_seed is 0 if all seeds happen to have the same mean, although MS_seed is never smaller than MS_rest in expectation.
+Shared passages widen the interval as they widen the interval of the mean over seeds (`shared_passages.sharing`), which
+is a little too much if the seeds differ.
 """
 
 import numpy as np
@@ -28,15 +29,15 @@ def crossed_mean(
     bounds: tuple[float, float] = (-np.inf, np.inf),
     clusters: Clusters | None = None,
 ) -> Interval:
-    """Return the mean over seeds and queries with its interval; with one seed, the interval is over queries alone.
+    """Return the mean over seeds and queries with its interval. With one seed, the interval is over queries alone.
 
     If all values are equal, the interval still has a width: a share of all queries may have either bound as value, as
     large a share as Clopper and Pearson allow for an event that was never observed. A value of 0 on 200 queries does
     not prove 0.
 
     Args:
-        bounds: bounds of the values; the interval ends there.
-        clusters: the queries that share a text or passages; None: there are none.
+        bounds: bounds of the values. The interval ends there.
+        clusters: the queries that share a text or passages. If None, there are none.
 
     Raises:
         AnalysisError: for fewer than two queries, or values that are missing for some seeds only.

@@ -22,10 +22,11 @@ WORD = 64  # random bits drawn at once
 
 @dataclass(frozen=True, kw_only=True)
 class SignFlips:
-    """Settings of random sign flips: their number and seed; if fewer patterns exist, all are used.
+    """Settings of random sign flips: number and seed of the random patterns of signs. If fewer patterns exist, all are
+    used.
 
     Attributes:
-        permutations: number of drawn flips; the smallest p-value is 1 / (permutations + 1).
+        permutations: number of drawn flips. The smallest p-value is 1 / (permutations + 1).
         seed: seed of the draw.
     """
 
@@ -68,8 +69,8 @@ def flipped_statistics(unit: Differences, flips: SignFlips) -> Iterator[Float[np
 def tail_probability(counts: Int[np.ndarray, "cell"], queries: int, flips: SignFlips) -> PValues:
     """Return the p-value: the share of flips at least as extreme as the observed value, which counts as a flip.
 
-    With all 2^n flips the observed one is among them; with m drawn p = (b + 1) / (m + 1)
-    (Phipson and Smyth 2010), so that p is never 0.
+    With all 2^n flips the observed one is among them. With m drawn p = (b + 1) / (m + 1) (Phipson and Smyth 2010), so
+    that p is never 0.
     """
     if exhaustive(queries, flips):
         return counts / 2.0**queries
@@ -96,11 +97,11 @@ def max_statistic_p(differences: Differences, flips: SignFlips, ratio: PValues |
 
     Source: Westfall and Young 1993, algorithm 4.1.
 
-    The cell with the largest statistic is compared with the largest of all cells under each flip, the
-    next with the largest of the remaining ones, and so on; p-values never fall along that order.
+    The cell with the largest statistic is compared with the largest of all cells under each flip, the next with the
+    largest of the remaining ones, and so on. P-values never fall along that order.
 
     Args:
-        ratio: factor by which each cell's standard error exceeds that of the flips; its statistic is divided by it.
+        ratio: factor by which each cell's standard error exceeds that of the flips. Its statistic is divided by it.
     """
     unit = standardised(differences)
     observed = observed_statistics(unit) / (1.0 if ratio is None else ratio)

@@ -1,13 +1,12 @@
 """Bootstrap intervals of means over queries, for thousands of cells at once.
 
-The same resamples serve every cell, so that cells stay comparable and one matrix product does
-the work. The interval is the expanded percentile interval (Hesterberg 2015): the
-plain percentile interval is too short by about sqrt((n-1)/n) z/t, and is taken at wider
-percentiles to make up for it. docs/methods/statistics.md has the measured coverage.
+The same resamples serve every cell, so that cells stay comparable and one matrix product does the work. The interval is
+the expanded percentile interval (Hesterberg 2015). The plain percentile interval is too short by the factor of about
+sqrt((n-1)/n) z/t, so the expanded interval uses wider percentiles. docs/methods/statistics.md has the measured
+coverage.
 
-A bootstrap of values that are all equal has no width, however few they are. Where outcomes of 0 or 1 are all equal the
-exact binomial interval replaces it (`outcome_mean`, `widened_if_constant`). So it does where outcomes differ within
-texts only.
+A bootstrap of equal values has no width, however few values there are. If all outcomes of 0 or 1 are equal, or differ
+within texts only, the exact binomial interval is used instead (`outcome_mean`, `widened_if_constant`).
 """
 
 from collections.abc import Iterator
@@ -51,8 +50,8 @@ class Interval:
     """The mean over queries of every cell, with its interval.
 
     Attributes:
-        mean: mean over the measured queries; NaN without any.
-        low, high: ends of the interval; NaN for fewer than two texts.
+        mean: mean over the measured queries, or NaN without any.
+        low, high: ends of the interval, or NaN for fewer than two texts.
         level: nominal coverage.
         n: number of measured queries.
     """
@@ -70,14 +69,14 @@ DEFAULT = IntervalSettings()
 def bootstrap_mean(
     values: Float[np.ndarray, "query *cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Return the mean over queries and the bootstrap interval of every cell; NaN marks an unmeasured query.
+    """Return the mean over queries and the bootstrap interval of every cell. NaN marks an unmeasured query.
 
     Whole texts are resampled, with all their queries. If texts share passages, the distance of both ends from the mean
     is multiplied by the ratio of the standard errors with and without shared passages (see
     `resampling.shared_passages`). Each query must be one number: average over its passages or positives first.
 
     Args:
-        clusters: texts and passages that the queries share, in the order of the rows; None: they share nothing.
+        clusters: texts and passages that the queries share, in the order of the rows. If None, they share nothing.
     """
     shape = values.shape[1:]
     flat = np.asarray(values, dtype=np.float64).reshape(len(values), int(np.prod(shape)))
@@ -105,7 +104,7 @@ def bootstrap_mean(
 def outcome_mean(
     values: Float[np.ndarray, "query cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
 ) -> Interval:
-    """Return the mean over queries of scores between 0 and 1 and its interval; NaN marks an unmeasured query.
+    """Return the mean over queries of scores between 0 and 1 and its interval. NaN marks an unmeasured query.
 
     The interval is that of `bootstrap_mean`, with two exceptions. A cell whose scores are all 0, or all 1, has the
     exact binomial interval. So have outcomes of 0 or 1, around their mean, in which all texts have the same mean.
@@ -115,7 +114,7 @@ def outcome_mean(
 
 
 def outcome_cells(*tables: Float[np.ndarray, "query cell"]) -> Bool[np.ndarray, "cell"]:
-    """Return the cells in which all values of the tables are 0 or 1; NaN marks an unmeasured query.
+    """Return the cells in which all values of the tables are 0 or 1. NaN marks an unmeasured query.
 
     The result is None if a value of any cell lies outside 0 to 1, because the scores are then no shares. For example,
     the effect of a head on the margin may be any number, and is 0 for all queries if the head has no weights.
@@ -140,7 +139,7 @@ def widened_if_constant(
 
     Args:
         bounds: the smallest and the largest possible value.
-        outcomes: the cells to widen; the others keep their interval.
+        outcomes: the cells to widen. The others keep their interval.
     """
     what = clusters or independent(len(values))
     sizes, apart = what.sizes(values), np.abs(what.sums(values - interval.mean))
@@ -177,7 +176,7 @@ def tail(level: float, n: Int[np.ndarray, "cell"]) -> Float[np.ndarray, "cell"]:
 def _ends(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> tuple[Float[np.ndarray, "cell"], Float[np.ndarray, "cell"]]:
-    """Return both ends of the intervals relative to the mean; changing all signs swaps the ends exactly."""
+    """Return both ends of the intervals relative to the mean. Changing all signs swaps the ends exactly."""
     texts = (counted > 0).sum(axis=0)
     low, high = np.full(len(texts), np.nan), np.full(len(texts), np.nan)
     share = tail(settings.level, texts)
@@ -195,7 +194,7 @@ def _ends(
 def _resampled_means(
     sums: Float[np.ndarray, "text cell"], counted: Int[np.ndarray, "text cell"], settings: IntervalSettings
 ) -> Float[np.ndarray, "resample cell"]:
-    """Return the mean of each cell in every resample; NaN if a resample has no measured text of the cell."""
+    """Return the mean of each cell in every resample, or NaN if a resample has no measured text of the cell."""
     single = bool((counted == 1).all())
     means = []
     for weights in _weights(len(sums), settings):
@@ -205,7 +204,7 @@ def _resampled_means(
 
 
 def _weights(queries: int, settings: IntervalSettings) -> Iterator[Float[np.ndarray, "resample query"]]:
-    """Yield how often each resample draws each query; every call gives the same sequence."""
+    """Yield how often each resample draws each query. Every call gives the same sequence."""
     random = np.random.default_rng(settings.seed)
     step = max(1, BLOCK // max(queries, 1))
     for start in range(0, settings.resamples, step):

@@ -17,10 +17,10 @@ KeptRows = Int[np.ndarray, "n"]
 
 
 def fewest_texts(neighbours: int = 0) -> int:
-    """Return how many texts an interval needs.
+    """Return the smallest number of texts for which an interval is computed.
 
     Every group has at least two texts. Without any one group, the number of other texts is still above `neighbours`, so
-    at least one of them is not among a text's nearest.
+    at least one other text is not among a text's nearest neighbours.
     """
     left = neighbours + 2
     return max(2 * GROUPS, -(-left * GROUPS // (GROUPS - 1)))
@@ -34,7 +34,7 @@ def jackknife(
     Args:
         statistic: function of the numbers of some texts.
         n: number of texts.
-        groups: number G of groups, whose sizes differ by at most one text; each group is left out once.
+        groups: number G of groups, whose sizes differ by at most one text. Each group is left out once.
         seed: seed of the groups.
 
     Raises:

@@ -1,7 +1,8 @@
 """Standard error of a mean over queries that share passages.
 
-Passages are shared across texts (a hub among the negatives is a candidate of hundreds), so that no partition of the
-queries holds them: d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum over a text's queries of d
+Many texts share passages (a hub among the negatives is a candidate of hundreds of texts). So the queries cannot be
+divided into independent groups. The model is d_i = mean + sum of u_p over the passages of i + rest. With S_g the sum
+over a text's queries of d
 - mean, Z_gp how often the text's queries have passage p, and B = Z Z' without its diagonal, the two variances follow
 from the two moments S'BS and S'S (method of moments for random effects; Searle, Casella, McCulloch, Variance
 Components, 1992, ch. 5; cf. Cameron, Gelbach, Miller 2011, whose two-way estimate is the same sum over pairs that
@@ -15,7 +16,7 @@ McCaffrey 2002): ten hubs are about ten observations, however many queries they 
 
 Fewer than `FEW_GROUPS` groups of queries that share nothing with one another (two languages, two kinds of questions),
 each of many passages, are taken as fixed: u is estimated around the mean of each group, and the interval is for a
-collection of these groups. More groups count as drawn, like the documents that questions were written for; groups of
+collection of these groups. More groups count as drawn, like the documents that questions were written for. Groups of
 few passages count as made by them.
 """
 
@@ -40,9 +41,10 @@ class Sharing:
     """How shared passages change the standard error of each cell's mean.
 
     Attributes:
-        ratio: standard error of the mean with shared passages over the one without, at least 1.
-        df: degrees of freedom of the former.
-        df_texts: degrees of freedom of the latter, texts - 1.
+        ratio: standard error of the mean with shared passages, divided by the standard error without shared passages.
+            It is at least 1.
+        df: degrees of freedom of the standard error with shared passages.
+        df_texts: degrees of freedom of the standard error without shared passages, texts - 1.
     """
 
     ratio: Cells
@@ -63,13 +65,13 @@ class Sharing:
 
 
 def standard_error(values: Table, clusters: Clusters) -> Cells:
-    """Return the standard error of the mean of every cell; queries of one text are one observation.
+    """Return the standard error of the mean of every cell. Queries of one text are one observation.
 
     If each text has one query, it is sd / sqrt(n). It is infinite for a single text, which has no spread.
 
     Args:
         values: value of every query, without NaN.
-        clusters: the texts; shared passages are ignored.
+        clusters: the texts. Shared passages are ignored.
     """
     n, g = len(values), clusters.n_texts
     if g < 2:
@@ -79,7 +81,7 @@ def standard_error(values: Table, clusters: Clusters) -> Cells:
 
 
 def sharing(values: Table, clusters: Clusters) -> Sharing | None:
-    """Estimate how shared passages change the standard error of each cell's mean; None if no texts share passages."""
+    """Estimate the effect of shared passages on each cell's standard error, or return None if no texts share any."""
     if clusters.passages is None:
         return None
     values = np.asarray(values, dtype=np.float64)

@@ -1,8 +1,8 @@
 """Corrections of p-values for multiple tests over a declared family.
 
-Each correction takes the family's p-values, the differences (text, cell) they came from, and by how much each cell's
-standard error is larger than those show (shared passages). It gives p-values to hold against the same level. Holm and
-max-T bound the chance of any false finding, BH the share of false ones among the findings.
+Each correction takes the family's p-values, the differences (text, cell) they came from, and the factor by which shared
+passages enlarge each cell's standard error. It returns p-values to compare with the uncorrected level. Holm and max-T
+bound the chance of any false finding. BH bounds the share of false findings among all findings.
 """
 
 import gc
@@ -23,7 +23,7 @@ def none(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues 
 
 
 def bonferroni(p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Multiply each p by the size of the family (Bonferroni); Holm is always at least as powerful."""
+    """Multiply each p by the size of the family (Bonferroni). Holm is always at least as powerful."""
     return _by_p(p, "bonferroni")
 
 
@@ -57,7 +57,7 @@ CORRECTIONS: dict[str, Correction] = {
 
 
 def correct(name: str, p: PValues, differences: Differences, flips: SignFlips, ratio: PValues | None = None) -> PValues:
-    """Correct p-values as one family by a named correction; NaN cells do not count."""
+    """Correct p-values as one family by a named correction. NaN cells do not count."""
     if name not in CORRECTIONS:
         raise unknown_name("correction", name, CORRECTIONS)
     corrected = np.full(len(p), np.nan)

@@ -19,7 +19,7 @@ def chance_of_agreeing(places: int, instruments: int, agreeing: int = 1) -> floa
     """Return the probability that at least `agreeing` instruments name a given place by chance.
 
     The names of each instrument are permuted independently, so that it names every place with equal probability.
-    Correlated instruments agree together more often than this; see `chance_of_one_answer`.
+    Correlated instruments agree together more often than this (see `chance_of_one_answer`).
     """
     return float(binom.sf(agreeing - 1, instruments, 1 / places))
 
@@ -28,8 +28,8 @@ def chance_of_one_answer(places: Sequence[str], named: Sequence[str], agreeing: 
     """Return the probability that at least `agreeing` instruments name the answer if every place is equally likely.
 
     The instruments keep their places, so no assumption is made about their dependence. The result is the share of
-    places that at least `agreeing` instruments name; if the answer is such a place, it is at least 1 / (number of
-    places).
+    places that at least `agreeing` instruments name; if the answer is such a place, this share is at least 1 / (number
+    of places).
     """
     return float(np.mean([list(named).count(place) >= agreeing for place in places]))
 

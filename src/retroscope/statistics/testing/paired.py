@@ -24,7 +24,7 @@ ROUNDING = 4 * np.finfo(np.float64).eps  # two roundings of each mean that an an
 
 
 def paired_differences(before: QueryValues, after: QueryValues) -> Differences:
-    """Return after minus before; NaN if either is missing, 0 if they differ only by rounding."""
+    """Return after minus before, or NaN if either is missing, 0 if they differ only by rounding."""
     change = after - before
     with np.errstate(invalid="ignore"):
         return np.where(np.abs(change) <= ROUNDING * np.maximum(np.abs(before), np.abs(after)), 0.0, change)
@@ -41,7 +41,7 @@ def paired_t(
     """Test the mean difference by Student's paired t test, over texts.
 
     If texts repeat, the variance of the mean is that of the texts' sums, with texts - 1 degrees of freedom. If all
-    texts changed by the same amount, the variance is 0 and t is undefined; the cell then gets the exact sign-flip
+    texts changed by the same amount, the variance is 0 and t is undefined. The cell then gets the exact sign-flip
     p-value 2 / 2^n (n texts), or 1 if the changes of each text cancel.
     """
     change = paired_differences(before, after)
@@ -65,10 +65,10 @@ def mcnemar(
 ) -> PValues:
     """Test 0/1 outcomes by McNemar's exact test of gained against lost queries, without random flips.
 
-    Under the null hypothesis, each text's gained - lost has either sign with equal probability; |gained - lost| is
-    compared with its exact distribution. If every text is one query, this is the binomial test of McNemar (1947); with
-    repeated texts it is the exact form of Durkalski et al. (2003). The test is exact at every size, not only below 25
-    discordant queries, because this costs no more; the chi-square form was made for computation by hand.
+    Under the null hypothesis, each text's gained - lost has either sign with equal probability. |gained - lost| is
+    compared with its exact distribution. If every text is one query, this is the binomial test of McNemar (1947). With
+    repeated texts, it is the exact form of Durkalski et al. (2003). The test is exact at every size, not only below 25
+    discordant queries, because this costs no more. The chi-square form was made for computation by hand.
 
     Raises:
         AnalysisError: if a value is neither 0 nor 1.
@@ -90,7 +90,7 @@ def mcnemar(
 
 
 def signed_sum_p(counts: Int[np.ndarray, "size"], total: int) -> float:
-    """Return the probability that a random-sign sum is at least `total` in size; counts[k - 1] terms have size k."""
+    """Return the probability that a random-sign sum is at least `total` in size. Counts[k - 1] terms have size k."""
     if counts[1:].sum() == 0:  # scipy's binomial keeps its digits in the farthest tail
         n = int(counts[0])
         return float(min(1.0, 2 * stats.binom.cdf((n - total) // 2, n, 0.5)))
@@ -188,7 +188,7 @@ def _negligible(values: Differences, change: Differences, clusters: Clusters) ->
 
 
 def t_test_p(change: Differences, centre: float, alternative: str, clusters: Clusters) -> PValues:
-    """Return the p-value of a t test of `mean = centre` over texts; NaN where t is undefined."""
+    """Return the p-value of a t test of `mean = centre` over texts, or NaN where t is undefined."""
     p = np.full(change.shape[1], np.nan)
     usable = (n_texts(change, clusters) >= 2) & ~alike(change, clusters)
     if not usable.any():

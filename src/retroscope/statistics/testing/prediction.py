@@ -8,7 +8,8 @@ from scipy.stats import t as student
 
 
 def prediction_p(top: float, draws: Float[np.ndarray, "draw"]) -> float:
-    """Return the one-sided p of "top is one more draw"; it is small if top lies below the draws.
+    """Return the one-sided p of the null hypothesis that `top` is one more draw. It is small if top lies below the
+    draws.
 
     The test is t = (mean(draws) - top) / (sd(draws) sqrt(1 + 1 / m)) with m - 1 degrees of freedom (Geisser, Predictive
     Inference, 1993). The queries are taken as fixed: the test is about which neurons, or changes, were drawn. If all

@@ -1,9 +1,8 @@
 """Sequential tests with several looks at the data, so that drawing can stop if the answer is clear.
 
 A test of level alpha at every look has a larger level in all. Each look k therefore has a weight w_k, and the p of all
-looks is the least p_k / w_k (weighted Bonferroni; the weights sum to 1). By the union bound it is a valid p-value
-wherever the draws were stopped, for whatever reason, and whatever depends on what: stopping early leaves out looks, so
-that p is larger at most.
+looks is the least p_k / w_k (weighted Bonferroni; the weights sum to 1). By the union bound this p is valid for any
+stopping rule and any dependence between looks. Stopping early leaves out looks, which can only make p larger.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Verify, repair, clean and shrink a cache; a later run computes removed entries again."""
+"""Verify, repair, clean and shrink a cache. A later run computes removed entries again."""
 
 import time
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Removed:
 
 
 def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path]:
-    """Return the files of a cache with a wrong checksum; this reads every file."""
+    """Return the files of a cache with a wrong checksum. This reads every file."""
     entries = cache_entries(cache)
     damaged: list[Path] = []
     for number, entry in enumerate(entries):
@@ -49,7 +49,7 @@ def verify_cache(cache: PathLike, progress: Progress | None = None) -> list[Path
 
 
 def repair_cache(cache: PathLike, progress: Progress | None = None) -> Removed:
-    """Remove damaged entries; the next run that needs an entry makes it again, with the same bytes."""
+    """Remove damaged entries. The next run that needs an entry makes it again, with the same bytes."""
     return _remove(verify_cache(cache, progress))
 
 
@@ -122,7 +122,7 @@ def _size(path: Path) -> int:
 
 
 def _removed(path: Path) -> bool:
-    """Remove a file or folder and its record; return False if a run holds its lock."""
+    """Remove a file or folder and its record, and return False if a run holds its lock."""
     with ExitStack() as held:
         try:
             for lock in _locks(path):

@@ -23,7 +23,7 @@ class CacheEntry:
     Attributes:
         size: size of its files, in bytes.
         used: time at which a run last used it, in seconds since 1970.
-        origin: models, collection and analysis that it belongs to; None if they are not recorded.
+        origin: models, collection and analysis that it belongs to, or None if they are not recorded.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class CacheEntry:
         return self.origin.form != self.kind.form or any(installed(n) != v for n, v in self.origin.software)
 
     def damages(self) -> list[Path]:
-        """Return the damaged files of the entry; the whole folder if its files cannot be made again one by one."""
+        """Return the damaged files of the entry. The whole folder if its files cannot be made again one by one."""
         return self.kind.damages(self.path)
 
 

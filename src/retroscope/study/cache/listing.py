@@ -42,7 +42,7 @@ def cache_document(cache: Path, removed: Removed, damaged: Iterable[Path] | None
     """Return the JSON document of `cache --json`: the entries of a cache, and the removed or damaged files.
 
     Args:
-        damaged: damaged files; None if nothing was verified.
+        damaged: damaged files, or None if nothing was verified.
     """
     listed = [_record(entry, cache) for entry in cache_entries(cache)]
     return {

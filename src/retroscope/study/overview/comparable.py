@@ -68,7 +68,7 @@ class Comparable:
         return self.effects[(self.effects["baseline"] == baseline) & (self.effects[MEASURE] == measure)]
 
     def differs_from(self, other: "Comparable") -> list[str]:
-        """Return why the numbers of two groups must not be compared: one line per differing rule."""
+        """Return a line for each rule in which two groups differ, because their numbers must then not be compared."""
         return [f"{name}: {_shown(self.rules[name])} here, {_shown(other.rules[name])} there"
                 for name in self.rules if self.rules[name] != other.rules[name]]  # fmt: skip
 
@@ -120,7 +120,7 @@ def _effects(table: pd.DataFrame, difference: Difference, baseline: str, model: 
 
 
 def _pairs(measured: Sequence[tuple[NamedStudy, Difference]]) -> list[pd.DataFrame]:
-    """Compare every pair of retrievers in both directions; a model that occurs twice is compared once."""
+    """Compare every pair of retrievers in both directions. A model that occurs twice is compared once."""
     distinct: dict[Any, tuple[NamedStudy, Scores]] = {}
     for member, difference in measured:
         distinct.setdefault(identity(member.model(AFTER)), (member, difference.after))

@@ -23,7 +23,7 @@ LABEL = 220  # pixels of its name
 
 
 def effects_figure(one: Comparable, name: str) -> Figure:
-    """Draw the effect of every retriever with its interval; the reader selects measure and baseline."""
+    """Draw the effect of every retriever with its interval. The reader selects measure and baseline."""
     frame = one.effects.assign(outcome=[_outcome(row) for _, row in one.effects.iterrows()])
     frame = frame.assign(p=[p_number(p) for p in frame["p_corrected"]]).drop(columns=["state", "p_corrected"])
     models = [member.name for member in one.members]
@@ -69,7 +69,7 @@ def _effects(models: Sequence[str]) -> Any:
 
 
 def curves_figure(one: Comparable, labels: Mapping[Identity, str], name: str) -> Figure | None:
-    """Draw the curves by layer of all models together, one panel per quantity; None without curves.
+    """Draw the curves by layer of all models together, one panel per quantity, or None without curves.
 
     Curves that were measured with other settings than those of the first study have a separate panel.
 

@@ -18,7 +18,7 @@ class NamedStudy:
     """One study of an overview: its name, folder and report.
 
     Attributes:
-        name: name of its retriever; no other study of the overview has it.
+        name: name of its retriever. No other study of the overview has it.
         folder: folder in which it is stored.
         study: the stored study.
     """
@@ -29,7 +29,7 @@ class NamedStudy:
 
     @property
     def page(self) -> Path | None:
-        """Return the path of the study's page; None if there is none."""
+        """Return the path of the study's page, or None if there is none."""
         page = self.folder / PAGE
         return page if page.is_file() else None
 
@@ -43,7 +43,7 @@ def read_members(folders: Sequence[Path], names: Sequence[str] = ()) -> tuple[Na
 
     Args:
         folders: one folder for each study.
-        names: names of their retrievers, if they are known; else the names in the studies are used.
+        names: names of their retrievers, if they are known, else the names in the studies are used.
 
     Raises:
         SettingsError: if a folder is named twice.

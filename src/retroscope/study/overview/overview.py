@@ -66,14 +66,14 @@ class Overview:
         return (*_failed(self.members), *waiting, *_unfinished(self.members), *apart(self.comparables))
 
     def link(self, member: NamedStudy, page: Path) -> str:
-        """Return the link from the overview's page to a study's page; "" if it has none."""
+        """Return the link from the overview's page to a study's page, or "" if it has none."""
         return "" if member.page is None else quote(Path(os.path.relpath(member.page, page.parent)).as_posix())
 
     def document(self, page: Path | None = None) -> dict[str, Any]:
         """Return the overview as JSON-like values.
 
         Args:
-            page: path of the overview; addresses of the studies' pages are relative to it.
+            page: path of the overview. Addresses of the studies' pages are relative to it.
         """
         studies = [
             {
@@ -126,7 +126,7 @@ def answer_sentences(first: Comparable) -> tuple[str, ...]:
 
 
 def _against_next(first: Comparable, best: str, other: str) -> list[str]:
-    """State whether the best retriever is better than the next one; no statement if both are the same model."""
+    """State whether the best retriever is better than the next one, but no statement if both are the same model."""
     rows = first.against(other, first.headline)
     rows = rows[rows["model"] == best]
     if rows.empty:
@@ -152,7 +152,7 @@ def _unfinished(members: Sequence[NamedStudy]) -> list[str]:
 
 
 def apart(groups: Sequence[Comparable]) -> list[str]:
-    """Return why results on one collection are in separate groups, and which retrievers lack a collection."""
+    """Return lines that explain separate groups of results on one collection, and name retrievers that lack one."""
     lines = []
     for n, one in enumerate(groups):
         for other in groups[:n]:

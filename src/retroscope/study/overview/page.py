@@ -84,7 +84,7 @@ def render_overview(overview: Overview, page: Path) -> str:
     """Return the page as HTML.
 
     Args:
-        page: path of the page; links into the studies are relative to it.
+        page: path of the page. Links into the studies are relative to it.
     """
     from retroscope.typesetting.page import fill  # altair is slow to import
 

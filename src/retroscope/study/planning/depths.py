@@ -8,7 +8,7 @@ from retroscope.errors import unknown_name
 
 
 def depth_values(depth: str) -> dict[str, Any]:
-    """Return the settings of each analysis that a depth changes; None for an analysis that it leaves out.
+    """Return the settings of each analysis that a depth changes, or None for an analysis that it leaves out.
 
     No depth switches on an analysis that is measured on request only.
 

@@ -36,8 +36,8 @@ class Step:
     """One step of a study: one analysis on one collection, planned or refused.
 
     Attributes:
-        number: number of the collection; 0 is the first.
-        planned: its plan; None if it is refused, with the reason in `refused`.
+        number: number of the collection. 0 is the first.
+        planned: its plan, or None if it is refused, with the reason in `refused`.
     """
 
     analysis: Analysis
@@ -142,7 +142,7 @@ class StudyPlan:
         return [*lines, *(time_lines(plan) if times else ())]
 
     def _on(self, step: Step) -> str:
-        """Return the prefix "COLLECTION: " of a step's lines; "" if all steps are on one collection."""
+        """Return the prefix "COLLECTION: " of a step's lines, or "" if all steps are on one collection."""
         several = len(self.collections) > 1 and step.analysis.every_collection
         return f"{step.context.collection.name}: " if several else ""
 
@@ -162,11 +162,11 @@ def plan_study(
     Args:
         models: "before" (the backbone) and "after" (the retriever fine-tuned from it), or "model" alone.
         collections: the collection on which everything is measured, then further collections with other kinds of text.
-        settings: settings of the study; models and collections in them are ignored.
+        settings: settings of the study. Models and collections in them are ignored.
         trainings: further trainings of the retriever (other seeds).
-        asked: analyses that the study was started for; it is an error, not a caveat, if one of them cannot be measured.
-        cache: folder of the vector stores; by default the user's cache folder.
-        progress: called with (what, done, total); by default shown in a terminal and a notebook (see `display.shown`).
+        asked: analyses that the study was started for. It is an error, not a caveat, if one of them cannot be measured.
+        cache: folder of the vector stores, by default the user's cache folder.
+        progress: called with (what, done, total), by default shown in a terminal and a notebook (see `display.shown`).
 
     Raises:
         EncoderError: if the layers of the models cannot be paired.
@@ -248,7 +248,7 @@ def measured_analyses(settings: StudySettings) -> list[Analysis]:
 
 
 def _after_the_first(steps: Sequence[Step]) -> Iterator[Step]:
-    """Yield the steps; an analysis that is refused on the first collection is refused on all others."""
+    """Yield the steps. An analysis that is refused on the first collection is refused on all others."""
     refused = {step.analysis.name: step.refused for step in steps if step.number == 0}
     for step in steps:
         reason = refused[step.analysis.name]

@@ -61,15 +61,15 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
     """Choose the sizes of all analyses so that the study is estimated to take at most `seconds`.
 
     All analyses begin with their smallest size. Then the analysis that gains most certainty per second is enlarged,
-    repeatedly; the gain is the fall of the logarithm of its half-width. Of two analyses with equal gains, the one
+    repeatedly. The gain is the fall of the logarithm of its half-width. Of two analyses with equal gains, the one
     measured first is enlarged.
 
     Args:
         plan: plan of the study, with any sizes.
-        given: analyses whose settings the user gave; they keep their size.
+        given: analyses whose settings the user gave. They keep their size.
 
     Raises:
-        SettingsError: if what has no sizes takes longer.
+        SettingsError: if the parts with a fixed size already take longer.
     """
     ladders = {name: _ladder(plan, analyses()[name]) for name in _sized(plan, given)}
     fixed = fixed_seconds(plan, given)
@@ -82,7 +82,7 @@ def fit(plan: StudyPlan, seconds: float, given: Collection[str] = ()) -> Fitted:
 
 
 def _too_short(plan: StudyPlan, seconds: float, fixed: float, sized: Collection[str]) -> SettingsError:
-    """Return the error for a time that is too short; it names the expensive parts and what can be left out."""
+    """Return the error for a time that is too short. It names the expensive parts and what can be left out."""
     parts = {name: spent for name, spent in plan.seconds.items() if name not in sized and spent >= fixed / DEAR}
     dear = sorted(parts, key=lambda name: -parts[name])
     optional = [f"{name} ({switch_of(one)})" for name in dear if (one := analyses().get(name)) and not one.required]
@@ -107,12 +107,12 @@ def _sized(plan: StudyPlan, given: Collection[str]) -> list[str]:
 
 
 def as_stored(settings: StudySettings, folder: Path, given: Collection[str] = ()) -> StudySettings | None:
-    """Return the settings of the study in a folder if they differ from these only in sizes; else None.
+    """Return the settings of the study in a folder if they differ from these only in sizes, or else None.
 
     The sizes that fit depend on the speed of the machine at that moment, so a repeated study keeps its stored sizes.
 
     Args:
-        given: analyses whose settings the user gave; their sizes must be equal, too.
+        given: analyses whose settings the user gave. Their sizes must be equal, too.
     """
     if not (folder / FACTS).exists():
         return None
@@ -142,7 +142,7 @@ def _enlarged(ladders: Mapping[str, Sequence[Bought]], seconds: float) -> dict[s
 
 
 def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
-    """Return the gain in precision per second of the next size; 0 if there is none or it does not fit."""
+    """Return the gain in precision per second of the next size, or 0 if there is none or it does not fit."""
     if at + 1 == len(ladder):
         return 0.0
     more = ladder[at + 1].seconds - ladder[at].seconds
@@ -151,7 +151,7 @@ def _gain(ladder: Sequence[Bought], at: int, left: float) -> float:
 
 
 def _seconds(plan: StudyPlan, name: str) -> float | None:
-    """Return the planned seconds of an analysis over all collections; None if it is not measured."""
+    """Return the planned seconds of an analysis over all collections, or None if it is not measured."""
     planned = [step.planned.seconds for step in plan.steps if step.planned and step.analysis.name == name]
     return sum(planned) if planned else None
 
@@ -166,7 +166,7 @@ def _seconds_of(plan: StudyPlan, analysis: Analysis, size: AnalysisSize) -> floa
 
 
 def _resized(settings: StudySettings, analysis: Analysis, size: AnalysisSize) -> Any:
-    """Return the settings of an analysis at a size; None if that size leaves it out."""
+    """Return the settings of an analysis at a size, or None if that size leaves it out."""
     if size.values is None:
         return None
     kind = analysis.settings()

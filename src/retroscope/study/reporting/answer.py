@@ -1,6 +1,6 @@
 """The answer of a study: one sentence and a card for each question, in at most 120 words.
 
-Analyses bring their cards; what no analysis answers is said to be not run. Page, terminal, notebook and `summary.json`
+Analyses bring their cards. What no analysis answers is said to be not run. Page, terminal, notebook and `summary.json`
 are made of the same object.
 """
 
@@ -87,7 +87,7 @@ def answer_of(
     sections: Mapping[str, Section], subject: Subject, controls: Controls, alarms: Sequence[Statement],
     absent: Sequence[Missing],
 ) -> Answer | None:  # fmt: skip
-    """Make the answer of a study from its sections; None if no analysis states what fine-tuning did.
+    """Make the answer of a study from its sections, or None if no analysis states what fine-tuning did.
 
     Args:
         controls: outcomes of all controls.
@@ -125,7 +125,7 @@ def first_cards(sections: Mapping[str, Section]) -> list[Card]:
 
 
 def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
-    """Return a card for every question that some analysis can answer; unanswered ones have the state "not run"."""
+    """Return a card for every question that some analysis can answer. Unanswered ones have the state "not run"."""
     answered = {card.question: card for card in cards}
     able: dict[str, list[str]] = {}
     for name, analysis in analyses().items():
@@ -139,7 +139,7 @@ def _standard(cards: Sequence[Card], subject: Subject) -> list[Card]:
 
 
 def _not_run(question: str, able: Sequence[str], subject: Subject) -> Card:
-    """Return the card of an unanswered question; `able` names the analyses that could answer it."""
+    """Return the card of an unanswered question. `able` names the analyses that could answer it."""
     waiting = [one.analysis for one in subject.not_yet_run if one.analysis in able]
     text = f"Not run: {', '.join(waiting or able)}{'; the same command continues' if waiting else ''}."
     statement = Statement(able[0], State.NOT_RUN, text, (), code="not_run", section=waiting[0] if waiting else METHOD)

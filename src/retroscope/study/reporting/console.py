@@ -14,7 +14,7 @@ def console_text(report: Report, *, everything: bool = False, folder: Path | Non
     The text has the answer, every statement, the caveats, and the tables that a terminal shows.
 
     Args:
-        folder: folder of the study, for the command that prints the rest; None if it is not stored, or not known.
+        folder: folder of the study, for the command that prints the rest, or None if it is not stored, or not known.
     """
     answer = report.answer
     if answer is not None and not everything:

@@ -28,7 +28,7 @@ def model_from_facts(facts: ModelFacts) -> Model:
 
 
 def _self_test(facts: SelfTestFacts) -> SelfTest:
-    """Make a self-test from stored facts; null stands for a distance that is not finite."""
+    """Make a self-test from stored facts. Null stands for a distance that is not finite."""
     value = float("inf") if facts["value"] is None else facts["value"]
     return SelfTest(facts["name"], facts["passed"], value, facts["tolerance"], facts["detail"])
 

@@ -1,9 +1,9 @@
 """Gates: conditions on a change that a CI job checks, such as "nDCG@10 >= -0.01".
 
-A gate is on the interval: it holds only if the whole interval of after - before meets it. `>=` asks the lower end, `<=`
-the upper end, so "nDCG@10 >= -0.01" holds if a loss of more than .01 is ruled out (non-inferiority), and noise alone
-rarely passes it. "mean nDCG@10 >= -0.01" asks the estimate, which is as likely to pass as not where nothing changed by
-more than the limit.
+A gate holds only if the whole interval of after - before meets the condition: `>=` is about the lower end, `<=` about
+the upper end. So "nDCG@10 >= -0.01" holds if the interval excludes a loss of more than .01 (non-inferiority), and noise
+alone rarely passes this gate. "mean nDCG@10 >= -0.01" is about the estimate. If the true change equals the limit, such
+a gate holds with probability of about one half.
 """
 
 import math
@@ -33,7 +33,7 @@ class Gate:
     Attributes:
         text: the condition as it was typed.
         measure: the retrieval measure.
-        collection: name of the collection; "" for the first.
+        collection: name of the collection, or "" for the first.
         sign: a name in `SIGNS`.
         limit: limit of the condition.
         of_mean: whether it is about the estimate instead of the interval.
@@ -47,7 +47,7 @@ class Gate:
     of_mean: bool = False
 
     def is_met_by(self, value: float) -> bool:
-        """Return whether a number meets the condition; NaN does not."""
+        """Return whether a number meets the condition. NaN does not."""
         return SIGNS[self.sign](value, self.limit)
 
 
@@ -57,7 +57,7 @@ class GateOutcome:
 
     Attributes:
         gate: the condition.
-        holds: whether the condition is met; False if it is undecided or in doubt.
+        holds: whether the condition is met, or False if it is undecided or in doubt.
         text: the outcome in words.
     """
 
@@ -87,7 +87,7 @@ def refuse_unknown(gates: Iterable[Gate], measures: Sequence[str], collections: 
 
     Args:
         measures: measures of the study.
-        collections: names of the collections; None if they are not known yet.
+        collections: names of the collections, or None if they are not known yet.
 
     Raises:
         SettingsError: with a suggested name.
@@ -105,7 +105,7 @@ def outcome_of_gate(gate: Gate, estimates: Iterable["Estimate"], first: str, dou
     Args:
         estimates: effects by measure and collection.
         first: name of the first collection.
-        doubts: reasons why no effect can be trusted, e.g. a failed self-test; with any, no gate holds.
+        doubts: reasons why no effect can be trusted, e.g. a failed self-test. With any, no gate holds.
     """
     where = gate.collection or first
     matching = [one for one in estimates if (one.name, one.collection) == (gate.measure, where)]
@@ -133,7 +133,7 @@ def _outcome(gate: Gate, one: "Estimate") -> tuple[str, bool]:
 
 
 def _needed(gate: Gate, one: "Estimate") -> str:
-    """Describe how many queries would decide the gate if the estimate stays the same; "" if more would not help."""
+    """Describe how many queries would decide the gate if the estimate stays the same, or "" if more would not help."""
     room = abs(one.value - gate.limit)
     if not gate.is_met_by(one.value) or not room:
         return ""

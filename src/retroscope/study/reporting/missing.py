@@ -22,7 +22,7 @@ class Missing:
 
     Attributes:
         what: a few words that name it.
-        option: option to add to the command, or to remove from it; "" if no command can measure it.
+        option: option to add to the command, or to remove from it, or "" if no command can measure it.
         reason: why it was not measured, if that is known.
     """
 
@@ -36,7 +36,7 @@ class Missing:
 
 
 def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing, ...]:
-    """List the measurements that a study of a pair lacks; stopped ones come first."""
+    """List the measurements that a study of a pair lacks. Stopped ones come first."""
     waiting = [Missing(name, AGAIN) for name in subject.pending]
     known = [one for name, one in analyses().items() if name not in sections and one.instrument is not None]
     left_out = [one for one in known if subject.settings.get(one.name, {}) is None]
@@ -61,7 +61,7 @@ def missing(subject: Subject, sections: Mapping[str, Section]) -> tuple[Missing,
 
 
 def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> list[Missing]:
-    """Name the measurements of the first of several trainings alone; "" if there is one training."""
+    """Name the measurements of the first of several trainings alone, or "" if there is one training."""
     if subject.trainings == 1:
         return []
     known = analyses()

@@ -18,7 +18,7 @@ NAME = "answer"
 
 
 def picture(sections: Mapping[str, Section], subject: Subject) -> Figure | None:
-    """Return the panels of all sections, one below the other; None if no section has one."""
+    """Return the panels of all sections, one below the other, or None if no section has one."""
     drawn = [section.curves for section in sections.values() if section.curves is not None]
     if not drawn:
         return None

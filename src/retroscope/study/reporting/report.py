@@ -48,7 +48,7 @@ class Report:
 
     @cached_property
     def answer(self) -> Answer | None:
-        """Return the answer of the study; None if no analysis states what fine-tuning did."""
+        """Return the answer of the study, or None if no analysis states what fine-tuning did."""
         controls = controls_of(every_statement(self.sections))
         absent = missing(self.subject, self.sections)
         return answer_of(self._marked, self.subject, controls, self.verdict.alarms, absent)
@@ -68,19 +68,19 @@ class Report:
 
     @property
     def figures(self) -> list[Figure]:
-        """Return the figures of all sections; their names are distinct."""
+        """Return the figures of all sections. Their names are distinct."""
         return list(
             merge_named([{figure.name: figure for figure in s.figures} for s in self.sections.values()]).values()
         )
 
     @property
     def tables(self) -> dict[str, PaperTable]:
-        """Return the tables of all sections, for page and paper; their names are distinct."""
+        """Return the tables of all sections, for page and paper. Their names are distinct."""
         return merge_named([section.tables for section in self.sections.values()])
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return the data of all sections for the page's scripts; their names are distinct."""
+        """Return the data of all sections for the page's scripts. Their names are distinct."""
         return merge_named([section.data() for section in self.sections.values()])
 
     @property
@@ -137,7 +137,7 @@ class Report:
 def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Path:
     """Write page, tables, figures and summary into `folder` and return the path of the page.
 
-    Each part of an earlier report is replaced as a whole; other files stay.
+    Each part of an earlier report is replaced as a whole. Other files stay.
 
     Args:
         page_only: write only the page, without the folders of tables and figures.
@@ -200,7 +200,7 @@ def _section_page(analysis: Analysis, section: Section | None, subject: Subject)
 
 
 def of_one_training(analysis: Analysis, subject: Subject) -> str:
-    """Return the label of a section that describes only one of several trainings; "" for other sections."""
+    """Return the label of a section that describes only one of several trainings, or "" for other sections."""
     if analysis.over_trainings or subject.trainings == 1:
         return ""
     return f"Of {subject.trainings} trainings, this section is about {subject.after.name} alone."

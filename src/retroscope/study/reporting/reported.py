@@ -33,7 +33,7 @@ class Reported:
 
     Attributes:
         about: the part of the study's subject that sections read.
-        section: section of the analysis; None if there is nothing to report.
+        section: section of the analysis, or None if there is nothing to report.
     """
 
     about: SectionSubject

@@ -1,11 +1,11 @@
 """The verdict of a study: the conclusions of all sections in order of importance, and doubts about them.
 
 Rules, each tested:
-- a difference is significant only when its corrected p is below alpha; two are equivalent only when the equivalence
-  test says so; anything else is not significant, or has too few queries, never "no difference";
+- a difference is significant only when its corrected p is below alpha. Two are equivalent only when the equivalence
+  test says so. Anything else is not significant, or has too few queries, never "no difference";
 - controls and self-tests that failed come first, and every conclusion that rests on them is marked;
-- then what answers the questions of the first screen, then the rest in reading order;
-- what a control speaks against is not in the verdict: it is counted, and stands in its own section.
+- then come the statements that answer the questions of the first screen, then the others in reading order;
+- statements that a control puts in doubt are not in the verdict. They are counted, and printed in their own section.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,9 +24,9 @@ class Verdict:
     """The conclusions of a study: failed controls, the headline statements, and all others.
 
     Attributes:
-        headline: statement on retrieval; None if one model was measured.
+        headline: statement on retrieval, or None if one model was measured.
         alarms: reasons to doubt an instrument.
-        statements: all other conclusions; those that answer a question of the first screen come first.
+        statements: all other conclusions. Those that answer a question of the first screen come first.
         unconfirmed: conclusions that a control puts in doubt.
     """
 
@@ -44,7 +44,7 @@ def verdict(sections: Mapping[str, Section], subject: Subject, cards: Sequence[C
     """Order the statements of all sections as a verdict, and mark those of models with failed self-tests.
 
     Args:
-        cards: cards of the answer; their statements come first.
+        cards: cards of the answer. Their statements come first.
     """
     first = {(card.statement.name, card.statement.text): place for place, card in enumerate(cards)}
     marked = [with_self_tests(s, subject) for s in _conclusions(sections)]

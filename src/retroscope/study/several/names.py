@@ -38,7 +38,7 @@ def folder_name(name: str) -> str:
 
 
 def check_distinct(names: Sequence[str]) -> list[str]:
-    """Return the folder name of every retriever; refuse two names that differ only in case.
+    """Return the folder name of every retriever, and refuse two names that differ only in case.
 
     Raises:
         SettingsError: with the repeated names.

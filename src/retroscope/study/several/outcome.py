@@ -18,7 +18,7 @@ class SetOutcome:
     Attributes:
         name: name of the retriever that was measured last.
         out: folder of the set.
-        current: study of that retriever; None if it was read from an earlier run.
+        current: study of that retriever, or None if it was read from an earlier run.
     """
 
     studies: StudySet
@@ -32,7 +32,7 @@ class SetOutcome:
         return not self.studies.pending
 
     def write(self, folder: Path) -> Path | None:
-        """Write the latest study, and the overview of all finished ones; return the path of the page."""
+        """Write the latest study, and the overview of all finished ones, and return the path of the page."""
         page = folder / PAGE
         if self.current is not None:
             own = self.current.write(folder / folder_name(self.name))

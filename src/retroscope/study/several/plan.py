@@ -53,7 +53,7 @@ class SetPlan:
         settings: settings of the study of each retriever.
         foreseen: plan of each study, as it is printed.
         make: function that loads a retriever and plans its study.
-        out: folder of the set; its finished studies are read instead of measured. None: none is read.
+        out: folder of the set. Its finished studies are read instead of measured. If None, none is read.
         notes: lines printed below the plan.
     """
 
@@ -88,7 +88,7 @@ class SetPlan:
         return {"schema": SCHEMA, **totals, "studies": studies}
 
     def run(self, progress: Progress) -> Iterator[SetOutcome]:
-        """Run one study after another; yield the outcome of the set after every analysis."""
+        """Run one study after another, and yield the outcome of the set after every analysis."""
         done: dict[str, Study] = {}
         folder = self.out or Path()
         for number, (name, settings) in enumerate(zip(self.names, self.settings, strict=True)):
@@ -117,13 +117,13 @@ def plan_set(
     again: bool = False,
     notes: Sequence[str] = (),
 ) -> SetPlan:
-    """Plan every study of a set; encodings of an earlier study count as stored for later ones.
+    """Plan every study of a set. Encodings of an earlier study count as stored for later ones.
 
     Args:
         names: names of the retrievers.
-        settings: settings of the study of each retriever; they differ in the retriever alone.
+        settings: settings of the study of each retriever. They differ in the retriever alone.
         make: function that loads a retriever and plans its study.
-        out: folder of the set; None: no study is finished.
+        out: folder of the set. If None, no study is finished.
         again: also measure studies that are already finished.
         notes: lines printed below the plan.
     """
@@ -157,9 +157,9 @@ def sized_settings(
     """Return the settings with equal analysis sizes for all studies of the set, and describe the choice.
 
     Args:
-        seconds: seconds that all studies together may take; None: the sizes stay.
-        given: analyses whose settings the user gave; they keep their size.
-        begun: folders of the studies; the first stored study determines the sizes. Empty: none does.
+        seconds: seconds that all studies together may take. If None, the sizes stay.
+        given: analyses whose settings the user gave. They keep their size.
+        begun: folders of the studies. The first stored study determines the sizes. If empty, no stored study does.
 
     Raises:
         SettingsError: if what has no sizes takes longer.

@@ -20,7 +20,7 @@ from retroscope.study.study import Study
 
 @dataclass(frozen=True, eq=False)
 class StudySet:
-    """Studies of several retrievers; `set["NAME"]` is the study of one of them.
+    """Studies of several retrievers. `set["NAME"]` is the study of one of them.
 
     Attributes:
         studies: name of a retriever -> its study.
@@ -53,7 +53,7 @@ class StudySet:
         """Return an overview of the studies side by side.
 
         Args:
-            folder: folder of the set; the pages of its studies are below it.
+            folder: folder of the set. The pages of its studies are below it.
         """
         return overview_of(self._members(path_of(folder)), self.pending)
 
@@ -63,10 +63,10 @@ class StudySet:
         return [NamedStudy(name, place, self.studies[name]) for name, place in zip(names, places, strict=True)]
 
     def report(self, folder: PathLike, *, overwrite: bool = False) -> Path:
-        """Write every study below `folder`, and the overview as its report.html; return the path of that page.
+        """Write every study below `folder`, and the overview as its report.html, and return the path of that page.
 
         Args:
-            folder: folder to write to; the study of a retriever is in the subfolder of its name.
+            folder: folder to write to. The study of a retriever is in the subfolder of its name.
             overwrite: replace other studies, too.
 
         Raises:
@@ -81,7 +81,7 @@ class StudySet:
             return self.write_pages(target)
 
     def write_pages(self, folder: PathLike) -> Path:
-        """Write the overview of studies that are already in `folder`; return its path."""
+        """Write the overview of studies that are already in `folder`, and return its path."""
         target = path_of(folder)
         overview, page = self.overview(target), target / PAGE
         places = dict(zip(self.studies, check_distinct(list(self.studies)), strict=True))
@@ -92,7 +92,7 @@ class StudySet:
         """Return the overview as JSON-like values, for other programs.
 
         Args:
-            folder: folder of the set; addresses of the studies' pages are relative to it.
+            folder: folder of the set. Addresses of the studies' pages are relative to it.
         """
         return self.overview(folder).document(path_of(folder) / PAGE)
 
@@ -137,5 +137,5 @@ def is_set(folder: Path) -> bool:
 
 
 def expanded(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of single studies; the folder of a set is replaced by those of its studies."""
+    """Return the folders of single studies. The folder of a set is replaced by those of its studies."""
     return [place for one in folders for place in ([m.folder for m in set_members(one)] if is_set(one) else [one])]

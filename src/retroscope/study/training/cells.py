@@ -16,7 +16,7 @@ Tests = Mapping[str, Collection]
 
 
 def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Scores], tests: Tests) -> dict[str, Scores]:
-    """Write the scores of every test collection, then `about` as completion record; return the scores as read back.
+    """Write the scores of every test collection, then `about` as completion record, and return the scores as read back.
 
     Args:
         about: key of the cell, and everything else that is recorded.
@@ -31,7 +31,7 @@ def write_cell(place: Path, about: Mapping[str, Any], scores: Mapping[str, Score
 
 
 def is_complete(place: Path, key: str) -> bool:
-    """Return whether the scores of a cell are completely stored; False if the completion record is damaged.
+    """Return whether the scores of a cell are completely stored, or False if the completion record is damaged.
 
     Raises:
         TrainingError: if it has another key.
@@ -43,7 +43,7 @@ def is_complete(place: Path, key: str) -> bool:
 
 
 def stored_scores(place: Path, key: str, tests: Tests) -> dict[str, Scores] | None:
-    """Return the stored scores of a complete cell; None if it is incomplete or damaged.
+    """Return the stored scores of a complete cell, or None if it is incomplete or damaged.
 
     Raises:
         TrainingError: if it has another key.

@@ -63,7 +63,7 @@ def prepare_training(settings: TrainStudySettings) -> TrainJob:
 
 
 def run_training(job: TrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Fine-tune into `folder`, or resume a stopped run there; return the document of `train --json`.
+    """Fine-tune into `folder`, or resume a stopped run there, and return the document of `train --json`.
 
     Raises:
         TrainingError: if the folder belongs to something else.

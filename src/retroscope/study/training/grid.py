@@ -1,4 +1,4 @@
-"""Run a training ablation: train and test every combination of levels (cell); finished cells are read."""
+"""Run a training ablation: train and test every combination of levels (cell). Finished cells are read."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ class Grid:
 
     @cached_property
     def overlaps(self) -> list[TrainingOverlap]:
-        """Return what each test shares with all training pairs; a cell may use only a part of these pairs."""
+        """Return what each test shares with all training pairs. A cell may use only a part of these pairs."""
         pairs = training_pairs(self.collection)
         return [overlap_with(pairs, test) for test in self.tests.values()]
 
@@ -157,7 +157,7 @@ def steps_of(grid: Grid) -> dict[int, int]:
 
 
 def run_grid(grid: Grid, folder: Path, progress: Progress | None = None) -> dict[Cell, dict[str, Scores]]:
-    """Train every cell and score it on every test collection; complete cells in `folder` are read.
+    """Train every cell and score it on every test collection. Complete cells in `folder` are read.
 
     Raises:
         TrainingError: if the folder holds a cell of the same name that was made otherwise.
@@ -275,7 +275,7 @@ def _hash(values: object) -> str:
 
 
 def plan_of_grid(grid: Grid, folder: Path | None) -> dict[str, Any]:
-    """Return the plan of the training ablation as JSON-like values; without a folder no cell is done."""
+    """Return the plan of the training ablation as JSON-like values. Without a folder no cell is done."""
     return {
         "schema": SCHEMA,
         "cells": len(grid.cells),

@@ -90,7 +90,7 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
 
 
 def worth_in_words(row: Any) -> str:
-    """Describe a row of `worth`; it is claimed only if both the gap and the worth are significant."""
+    """Describe a row of `worth`. It is claimed only if both the gap and the worth are significant."""
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if np.isnan(row.gap_low):

@@ -25,21 +25,22 @@ class GridSettings:
     """Settings of a training ablation: all combinations of backbone, part, strategy, labels and seed are trained.
 
     Attributes:
-        backbones: name -> folder or hub name of a checkpoint: the levels of the axis "backbone".
-        objectives: further levels of the axis "backbone": objectives, with each of which a backbone is pre-trained once
-            for each seed, as `pretraining` says.
-        pretraining: how the objectives are pre-trained.
+        backbones: maps a name to a checkpoint (folder or hub name). Each backbone is one value of the factor
+            "backbone".
+        objectives: pre-training objectives. For each objective and seed, one more backbone is pre-trained with the
+            settings `pretraining`. The objective is one more value of the factor "backbone".
+        pretraining: settings of pre-training for all objectives.
         load: recipe fields that you set for every backbone: pooling, prompts and others.
         data: judged queries that the cells are trained with.
-        tests: collections that every cell is measured on; every seed is tested with the same queries.
-        reinitialise: levels of this axis: "none", or parts joined by "+", as in "top:2+embeddings".
-        strategies: levels of this axis: names of `TrainingSettings.strategy`.
-        labels: levels of this axis: number of training queries, each with all its pairs, drawn by the seed. A larger
-            set contains the smaller ones. If empty, all training queries are used.
+        tests: collections that every cell is measured on. Every seed is tested with the same queries.
+        reinitialise: values of the factor "reinitialise": "none", or parts joined by "+", as in "top:2+embeddings".
+        strategies: values of the factor "strategy": names of `TrainingSettings.strategy`.
+        labels: values of the factor "labels": numbers of training queries. The queries are drawn by the seed, each with
+            all its pairs. A larger set contains the smaller sets. If empty, all training queries are used.
         seeds: seeds of the draw of training queries, of the order of the pairs and of new weights.
-        training: training settings that all cells share. With `steps`, a smaller set of labels is seen more often; with
+        training: training settings that all cells share. With `steps`, a smaller set of labels is seen more often. With
             `epochs`, every set is seen equally often.
-        measures: ir-measures names; the first is the headline.
+        measures: ir-measures names. The first is the headline.
         intervals: bootstrap intervals over queries.
         keep_models: keep the retriever of each cell.
     """

@@ -97,7 +97,7 @@ def read_documents(settings: PretrainStudySettings) -> list[str]:
 
 
 def run_pretraining(job: PretrainJob, folder: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Pre-train into `folder`, or resume a stopped run there; return the document of `pretrain --json`.
+    """Pre-train into `folder`, or resume a stopped run there, and return the document of `pretrain --json`.
 
     Raises:
         TrainingError: if the folder belongs to something else.

@@ -95,8 +95,8 @@ class EditStudySettings:
         facts: the facts to edit: a file or `LAYOUT:PATH`, as for `retention.facts`.
         add: true adds the facts, false removes them.
         keep: facts that must stay. Locality is measured on them, and their objects are candidates for an answer, too.
-        text: file of neutral text, one document per line; None: the passages of the facts. Texts that contain subject
-            and object of an edited fact are left out.
+        text: file of neutral text, one document per line. If None, the passages of the facts. Texts that contain
+            subject and object of an edited fact are left out.
         edit: how the facts are edited.
     """
 

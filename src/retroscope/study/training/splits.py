@@ -21,6 +21,6 @@ def training_split(source: str, wanted: str | None) -> str | None:
 
 
 def test_split(source: str, trained: str | None) -> tuple[str, ...]:
-    """Return the default split for testing: "test" if it exists and is not used for training; else none."""
+    """Return the default split for testing: "test" if it exists and is not used for training, else none."""
     others = set(splits_of(source)) - {training_split(source, trained)}
     return ("test",) if "test" in others and len(splits_of(source)) > 1 else ()

@@ -1,8 +1,8 @@
 """Ablation curves: retrieval with top neurons fixed, compared with as many random and as many large neurons.
 
-After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
-where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
-query. All sets have the layer histogram of the top.
+After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: an attribution is
+confirmed if fixing its top neurons harms retrieval more than fixing random neurons, and than fixing the largest neurons
+(ranked without gradient or query). All sets have as many neurons in each layer as the top set.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,14 +62,14 @@ def ablation_curves(
     """Measure retrieval for each fraction with the top, largest, bottom and random neurons fixed, and with none fixed.
 
     The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), and the other tower's
-    texts once; everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
-    queries; the first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
+    texts once. Everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
+    queries. The first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
     in memory.
 
     Args:
         progress: called with (what, texts encoded, texts to encode), or True, False, None: see `display.shown`.
-        whole: rankings of the whole corpus by the intact models, from which a sample is filled; None: it is filled by
-            BM25 alone.
+        whole: rankings of the whole corpus by the intact models, from which a sample is filled. If None, it is filled
+            by BM25 alone.
 
     Raises:
         SettingsError: if an ablated tower has other weights than the attributed one.
@@ -156,7 +156,7 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Yield the sets of neurons to fix for each fraction; all sets have equally many neurons in each layer."""
+    """Yield the sets of neurons to fix for each fraction. All sets have equally many neurons in each layer."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -170,7 +170,7 @@ def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tupl
 def _precision_effect(
     trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: NeuronAblationSettings
 ) -> PrecisionEffect | None:
-    """Measure how the precision changes the harm of the top neurons at the reference fraction; None in float32.
+    """Measure the change of the top neurons' harm at the reference fraction by a lower precision, or None in float32.
 
     On the first group of queries, over one random draw.
 

@@ -49,7 +49,7 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
 
 
 def _one_at_a_time(frames: Mapping[str, pd.DataFrame]) -> Any:
-    """Draw one panel, whose model and measure the reader selects; the retriever and its first measure come first."""
+    """Draw one panel, whose model and measure the reader selects. The retriever and its first measure come first."""
     frame = pd.concat([rows.assign(side=name) for name, rows in frames.items()], ignore_index=True)
     frame = frame.assign(series=frame["how"].map(LINES), line=frame["how"] + " " + frame["draw"].astype(str))
     sides, measures = list(frames), list(dict.fromkeys(frame["measure"]))
@@ -67,7 +67,7 @@ def _ablated(name: str, frame: pd.DataFrame, measure: str) -> Any:
 
 
 def _panel(frame: pd.DataFrame, title: str, colour: str, chart: Any) -> Any:
-    """Draw the curves of one model and measure, with the level of the intact model; the data are added later."""
+    """Draw the curves of one model and measure, with the level of the intact model. The data are added later."""
     channels = _channels(colour, [how for how in LINES if (frame["how"] == how).any()])
     axis = _percent(frame[frame["how"] != INTACT])
     x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=axis)

@@ -34,7 +34,7 @@ def evaluated_queries(
     `norm`, as a relevant passage of an attributed query, or as its hard negative. Equal texts count as one text.
 
     Args:
-        held_out: whether to hold queries out; None: hold out if at least `enough` queries are then left.
+        held_out: whether to hold queries out. If None, hold out if at least `enough` queries are then left.
 
     Raises:
         AnalysisError: if no query is held out, or the attribution does not record its passages.

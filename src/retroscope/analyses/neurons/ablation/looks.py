@@ -1,13 +1,13 @@
 """Measure ablations sequentially: on a first group of queries, then on all others if a test is undecided.
 
-Each fraction of the neurons has its own questions: does the top cost more than random neurons, and more than the
-largest, too? After the first group it is measured no further if the answers are clear: yes at the level of the first
-look, or the whole of the queries would hardly bring a yes. The reported fraction is measured with all queries whatever
-its answer.
+For each fraction of the neurons, two tests ask whether fixing the top neurons costs more than fixing random neurons,
+and than fixing the largest neurons. A fraction is measured on the first group of queries only, if both tests are
+significant at the level of the first look, or if all queries would hardly make them significant. The reported fraction
+is always measured with all queries.
 
-A claim has a p at each look, and its p is the smaller of both, each divided by the share of alpha that its look may
-spend (`SPENT`). By the union bound this is valid whatever decides between the looks and however the looks depend on
-each other; Holm then corrects over the fractions as if there were one look.
+A claim has a p at each look. Each p is divided by the share of alpha of its look (`SPENT`), and the smaller result is
+the p of the claim. By the union bound this p is valid for any rule that decides between the looks, and for any
+dependence between the looks. Holm then corrects over the fractions as if there were one look.
 """
 
 import math
@@ -49,7 +49,7 @@ def measure_in_looks(
     settings: NeuronAblationSettings,
     passages: Mapping[str, tuple[str, ...]],
 ) -> None:
-    """Fill the scores (query, how, draw, fraction, measure) set by set; unneeded values stay NaN.
+    """Fill the scores (query, how, draw, fraction, measure) set by set. Unneeded values stay NaN.
 
     Args:
         values: NaN, with the coordinate `group` of queries.
@@ -110,7 +110,7 @@ class _Looks:
                     self._fill(group, (how, draw, fraction))
 
     def reported(self) -> float | None:
-        """Return the fraction that the report would give now; None if it is already measured on all queries."""
+        """Return the fraction that the report would give now, or None if it is already measured on all queries."""
         rows = self.rows(claim_rows, self.values)
         fraction = reported_fraction(rows.reset_index())
         return None if rows.loc[fraction, "n"] == self.values.sizes[QUERY] else fraction

@@ -1,8 +1,8 @@
 """Groups of queries, each with its own passages, so that sets of neurons can be measured on one group first.
 
-Passages are what an ablation of the passage tower encodes, so a look at a third of the queries saves time only if they
-are searched among a third of the passages. Groups are equal parts, and a query's scores do not depend on how many
-groups are measured.
+An ablation of the passage tower encodes passages, so a measurement on a third of the queries saves time only if these
+queries search a third of the passages. Groups are equal parts, and a query's scores do not depend on how many groups
+are measured.
 """
 
 from collections.abc import Mapping, Sequence

@@ -40,7 +40,7 @@ def curve_table(
     layers carried no information (Phipson and Smyth 2010).
 
     There are three uncorrected tests. `p_queries` (top against the mean draw) and `p_largest` (top against the largest)
-    are paired by query and two-sided; `p_draws` tests whether the top could be drawn like the random sets (see
+    are paired by query and two-sided. `p_draws` tests whether the top could be drawn like the random sets (see
     `prediction_p`). A claim needs all of its tests, so its p is the largest of theirs (intersection-union; Berger
     1982). It is 1 if a mean points the other way or a draw is as low. With two looks (see `looks`) the p of a claim is
     the smaller of both looks' p, each divided by its share of alpha. The p of the claims are Holm-corrected over the
@@ -48,9 +48,9 @@ def curve_table(
     `confirmed` say whether they are at most 1 - level.
 
     Args:
-        values: scores, NaN where a set was not measured; the coordinate `group` says which queries belong to the first
+        values: scores, NaN where a set was not measured. The coordinate `group` says which queries belong to the first
             look.
-        passages: query id -> its relevant passages; queries that share some are not independent.
+        passages: query id -> its relevant passages. Queries that share some are not independent.
     """
     table = claim_rows(values, settings, passages)
     means = [_intact(values, intact, row["fraction"], row["measure"]) for _, row in table.iterrows()]
@@ -74,7 +74,7 @@ def claim_rows(
 
 
 def _over_looks(first: pd.DataFrame, table: pd.DataFrame, p: str) -> "pd.Series[float]":
-    """Combine the p-values of both looks; a row without a second look keeps its first p."""
+    """Combine the p-values of both looks. A row without a second look keeps its first p."""
     second = (table[p] / SPENT[1]).where(table["n"] > first["n"], 1.0)
     return np.minimum(first[p] / SPENT[0], second).clip(upper=1.0)
 
@@ -99,7 +99,7 @@ def look_rows(
 def reported_fraction(rows: pd.DataFrame) -> float:
     """Return the fraction for which the report gives numbers, from the rows of one measure.
 
-    It is the smallest confirmed fraction; else the smallest at which the top costs more than random neurons; else the
+    It is the smallest confirmed fraction, else the smallest at which the top costs more than random neurons, else the
     one nearest to 1 %.
     """
     for claim in ("confirmed", "over_random"):
@@ -120,7 +120,7 @@ def first_group(values: xr.DataArray) -> xr.DataArray:
 
 
 def query_groups(values: xr.DataArray) -> Int[np.ndarray, "query"]:
-    """Return the group number of every query; 0 for all if the scores have no groups."""
+    """Return the group number of every query, or 0 for all if the scores have no groups."""
     return values[GROUP].values if GROUP in values.coords else np.zeros(values.sizes[QUERY], dtype=int)
 
 
@@ -133,7 +133,7 @@ def _intact(values: xr.DataArray, intact: xr.DataArray, fraction: float, measure
 def _paired(
     other: xr.DataArray, top: xr.DataArray, settings: IntervalSettings, passages: Mapping[str, tuple[str, ...]]
 ) -> Difference:
-    """Pair the scores under another set of neurons with those under the top set; their difference is the harm."""
+    """Pair the scores under another set of neurons with those under the top set. Their difference is the harm."""
     level = ComparisonSettings(
         level=settings.level, resamples=settings.resamples, seed=settings.seed, correction="none"
     )
@@ -183,7 +183,7 @@ def _harmful(test: xr.Dataset) -> float:
 
 
 def _all_of(p: Sequence[float]) -> float:
-    """Return the p of the claim that all null hypotheses are false; 1 if a test is missing."""
+    """Return the p of the claim that all null hypotheses are false, or 1 if a test is missing."""
     return 1.0 if any(math.isnan(some) for some in p) else max(p)
 
 
@@ -197,7 +197,7 @@ def area_table(
     they are), `n` queries.
 
     Args:
-        passages: query id -> its relevant passages; queries that share some are not independent.
+        passages: query id -> its relevant passages. Queries that share some are not independent.
     """
     fractions = values["fraction"].values
     complete = values.sel(how=TOP).isel(draw=0).notnull().all(("fraction", "measure"))

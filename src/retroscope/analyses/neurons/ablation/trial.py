@@ -48,14 +48,14 @@ class AblationTrial:
 
     @property
     def at_mean(self) -> bool:
-        """Return whether neurons are fixed at their means; otherwise they are fixed at zero."""
+        """Return whether neurons are fixed at their means. Otherwise they are fixed at zero."""
         return self.settings.fixed_at == "mean"
 
     def values(self, neurons: NeuronSet | None, precision: str | None = None) -> Float[np.ndarray, "query measure"]:
-        """Return the measures of every query with these neurons fixed; None fixes no neuron.
+        """Return the measures of every query with these neurons fixed. None fixes no neuron.
 
         Args:
-            precision: precision of the passes; None: that of the settings.
+            precision: precision of the passes. If None, that of the settings.
         """
         vectors = dict(self.intact)
         if neurons is not None:
@@ -100,7 +100,7 @@ def check_towers(retriever: Retriever, attributed: str, towers: tuple[str, ...])
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The ablation trials of all groups of queries; each is prepared at its first use.
+    """The ablation trials of all groups of queries. Each is prepared at its first use.
 
     Attributes:
         pools: the collection that is searched for each group of queries.
@@ -117,13 +117,13 @@ class Trials:
 
     @property
     def query_texts(self) -> list[int]:
-        """Return a number for every query, group by group; queries of equal text have equal numbers."""
+        """Return a number for every query, group by group. Queries of equal text have equal numbers."""
         numbers: dict[str, int] = {}
         queries = [query for pool in self.pools for query in pool.queries.values()]
         return [numbers.setdefault(folded(query.text), len(numbers)) for query in queries]
 
     def of(self, group: int) -> AblationTrial:
-        """Return the trial of a group; neurons are fixed at their means over the texts of the first."""
+        """Return the trial of a group. Neurons are fixed at their means over the texts of the first."""
         if group not in self.made:
             moments = self.of(0).moments if group else None
             counter = Counter(self.progress, group)

@@ -1,7 +1,7 @@
 """Statements about the ablation: does retrieval need the top neurons more than random and large neurons?
 
-A count without an ablation is not evidence, and an ablation is none unless it beats both controls of the same layers:
-random neurons, and the largest ones, which are found without gradient or query.
+A count of neurons without an ablation is no evidence. An ablation is evidence only if fixing the top neurons costs more
+than both controls of the same layers: random neurons, and the largest neurons (ranked without gradient or query).
 """
 
 from typing import Any

@@ -122,7 +122,7 @@ def _is_pararel(path: Path) -> bool:
 
 
 def _pararel(path: Path) -> Facts:
-    """Read ParaRel: one file of facts and one of patterns per relation; relations without patterns are left out."""
+    """Read ParaRel: one file of facts and one of patterns per relation. Relations without patterns are left out."""
     gathered, left_out = Gathered(keep_first=True), []
     for file in sorted((path / PARAREL_FACTS).glob("*.jsonl")):
         patterns = path / PARAREL_PATTERNS / file.name

@@ -1,1 +1,1 @@
-"""Formats of files whose rows contain texts: one module for each format; `registry` lists them."""
+"""Formats of files whose rows contain texts: one module for each format. `registry` lists them."""

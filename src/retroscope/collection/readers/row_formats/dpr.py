@@ -30,9 +30,9 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a JSON list or JSON lines; in a folder, read the file of the split.
+    """Read a JSON list or JSON lines. In a folder, read the file of the split.
 
-    Passages are the contexts of the questions; a file of all passages beside them (psgs_w100.tsv) is not read.
+    Passages are the contexts of the questions. A file of all passages beside them (psgs_w100.tsv) is not read.
     """
     if not path.is_dir():
         return read_rows(path, FORMAT, options)
@@ -55,7 +55,7 @@ def splits(path: Path) -> list[str]:
 
 
 def _is_dpr(file: Path) -> bool:
-    """Return whether a file has DPR's format; False if it has no rows."""
+    """Return whether a file has DPR's format, or False if it has no rows."""
     with suppress(CollectionError):
         return recognises_rows(file, FORMAT)
     return False

@@ -1,7 +1,7 @@
 """Convert rows of texts (a query, its positives, its negatives) to a collection with ids.
 
-Identical query texts are one query and identical (title, text) one passage, unless the source gives
-ids. New ids count in order of first appearance: q0, q1 ... and p0, p1 ...
+Rows with the same query text become one query. Passages with the same title and text become one passage. Ids in the
+source take precedence. New ids count in order of first appearance: q0, q1 ... and p0, p1 ...
 """
 
 import hashlib
@@ -24,7 +24,7 @@ ONLY_IN_CORPUS = "rows labelled 0 (not relevant), whose passages are in the corp
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """A query with its positives and negatives from one row; an empty id is replaced by a generated one.
+    """A query with its positives and negatives from one row. An empty id is replaced by a generated one.
 
     Attributes:
         unjudged: passages that the row only adds to the corpus, without a relation to its query.
@@ -42,7 +42,7 @@ class RowFormat:
 
     Attributes:
         name: name of the format, in messages.
-        required: field -> names that its column may have; a row with all required fields is of this format.
+        required: field -> names that its column may have. A row with all required fields is of this format.
         optional: the same, for columns that may be absent.
         stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
         example: function of a row and its columns (field -> column) that returns a `TrainingExample`.
@@ -67,7 +67,7 @@ class RowFormat:
         }
 
     def fits(self, row: Row | None, columns: Mapping[str, str] | None = None) -> bool:
-        """Return whether a row has every required column; `columns` names other columns by field."""
+        """Return whether a row has every required column. `columns` names other columns by field."""
         given = columns or {}
         wanted = [[given[word]] if word in given else names for word, names in self.required.items()]
         known = {*given} <= {*self.words}
@@ -148,7 +148,7 @@ class Names:
 
 @dataclass
 class Gathering:
-    """Builder of a collection from rows; it keeps the queries, judgments and negatives read so far."""
+    """Builder of a collection from rows. It keeps the queries, judgments and negatives read so far."""
 
     queries: list[Query] = field(default_factory=list)
     query_names: Names = field(default_factory=lambda: Names("q"))
@@ -179,7 +179,7 @@ class Gathering:
         return fresh
 
     def _add_answers(self, query_id: str, answers: tuple[str, ...]) -> None:
-        """Add the answers of a row to its query; answers of all rows of a query are collected."""
+        """Add the answers of a row to its query. Answers of all rows of a query are collected."""
         place = self.places[query_id]
         query = self.queries[place]
         if not {*answers} <= {*query.answers}:
@@ -216,7 +216,7 @@ class Gathering:
                 yield Candidates(*pair, tuple(negatives))
 
     def choices(self) -> tuple[Candidates, ...]:
-        """Return the choices of all rows without changes; none if no row has a negative."""
+        """Return the probe examples of all rows without changes, or nothing if no row has a negative."""
         return tuple(self.rows) if any(row.negatives for row in self.rows) else ()
 
     def notes(self) -> tuple[str, ...]:

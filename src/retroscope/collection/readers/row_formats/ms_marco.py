@@ -48,7 +48,7 @@ def _selected(passage: Row) -> bool:
 
 
 def _mark(value: object, where: str) -> bool:
-    """Read a selection mark: 1 or true is selected; 0, false or null is not.
+    """Read a selection mark: 1 or true is selected. 0, false or null is not.
 
     Raises:
         CollectionError: for anything else, which Python would take for true or false all the same: "0", -1, [0].

@@ -1,4 +1,4 @@
-"""Table of the row formats; a new format needs a module in this folder and a line here."""
+"""Table of the row formats. A new format needs a module in this folder and a line here."""
 
 from collections.abc import Mapping
 

@@ -1,9 +1,9 @@
 """sentence-transformers training data: pairs, triplets and n-tuples, identified by their column names.
 
-Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`;
-recognised by the first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a
-pair must be 1 (relevant) or 0 (not); any other number does not say which pairs are relevant, and is refused. The
-passages of a row with 0 are in the corpus without a judgment.
+Columns `anchor` or `query`, `positive` or `answer`, then `negative` or `negative_1` ... `negative_n`; recognised by the
+first two in the first row of a .jsonl, .json, .csv, .tsv or .parquet file. A `score` or `label` of a pair must be 1
+(relevant) or 0 (not). Any other number does not say which pairs are relevant, and is refused. The passages of a row
+with 0 are in the corpus without a judgment.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def _example(row: Row, columns: Mapping[str, str]) -> TrainingExample:
 
 
 def _is_relevant(row: Row, column: str | None) -> bool:
-    """Return whether the score of a row's pair says that it is relevant; a row without a score is relevant.
+    """Return whether the score of a row's pair says that it is relevant. A row without a score is relevant.
 
     Raises:
         CollectionError: for a score that is neither 0 nor 1.

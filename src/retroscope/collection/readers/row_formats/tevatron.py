@@ -40,7 +40,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, options: ReadOptions) -> Collection:
-    """Read a file of Tevatron rows; version 2 needs its corpus file in the same folder."""
+    """Read a file of Tevatron rows. Version 2 needs its corpus file in the same folder."""
     if not VERSION_2.fits(first_row(path)):
         return read_rows(path, LEGACY, options)
     options.refuse_split(VERSION_2.name)
