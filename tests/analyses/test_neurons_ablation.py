@@ -340,7 +340,7 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     assert {*ablation_result.scores.query_ids} == {*collection.queries} - {*attributed}, "fewer than 50: all are drawn"
     assert {*ablation_result.scores.query_ids}.isdisjoint(attributed)
     assert ablation_result.warnings == (
-        f"ablation: a sample was searched: 7 of {N} passages with 5 of {N - 9} queries",
+        f"the neuron ablation searched 7 of {N} passages with 5 of {N - 9} queries",
         "ablation: RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
         "recall is 1 whatever the retriever; use a smaller cut-off",
         "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
@@ -350,7 +350,7 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     drawn = ablation_curves(retriever, collection, chosen, settings, whole=known)
     (row,) = drawn.recipe["sample"]
     assert (row["model"], row["whole"], row["sample"]) == ("planted", 1.0, 1.0)
-    assert any("on the sample, planted reaches RR@10" in warning for warning in drawn.warnings)
+    assert any("with the same queries, planted reaches RR@10" in warning for warning in drawn.warnings)
     everything = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=False, passages=6))
     assert everything.recipe["attributed_queries"] == len({*everything.scores.query_ids} & {*attributed})
 

@@ -36,14 +36,14 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
     reasons = seen_above(s for s in alarms if s.failed)
     without = [of_model(name, side) for name, side in sides.items() if side.ablation is None]
     if without:
-        reasons.append(f"no ablation says whether the neurons {' and '.join(without)} matter")
+        reasons.append(f"no ablation tested whether retrieval needs the neurons {' and '.join(without)}")
     ablations = [(of_model(name, side), side.ablation) for name, side in sides.items() if side.ablation is not None]
     failed = [who for who, ablation in ablations if not ablation.harms]
     if failed:
-        reasons.append(f"ablation does not confirm the neurons {' and '.join(failed)}")
+        reasons.append(f"the ablation does not confirm the top neurons {' and '.join(failed)}")
     same = [who for who, ablation in ablations if ablation.harms and ablation.choosing_queries]
     if same:
-        reasons.append(f"the queries of the ablation had a part in choosing the neurons {' and '.join(same)}")
+        reasons.append(f"some queries of the ablation also served to choose the neurons {' and '.join(same)}")
     return statement.doubted(*reasons)
 
 
@@ -58,11 +58,11 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
     if attribution.noise >= MUCH_NOISE * attribution.examples:
         title = f"NEURONS ARE NOISE {of_model(name, side)}"
         text = (
-            f"{title}: {part} the target changes by no more than rounding. Shares and counts describe the other "
+            f"{title}: {part}, the target changes by no more than rounding. Shares and counts describe the other "
             "examples only, not the model."
         )
         return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
-    text = f"Noise: {part} the target changes by no more than rounding. These examples are left out of all shares."
+    text = f"Noise: {part}, the target changes by no more than rounding. These examples are left out of all shares."
     return [] if attribution.noise_warned else [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
 
 
@@ -71,7 +71,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
 
     Methods without a path have no gap.
     """
-    how = f"{side.recipe.get('method', 'method unknown')}, {side.recipe.get('quadrature', 'quadrature unknown')}"
+    how = f"method {side.recipe.get('method', 'unknown')}, quadrature {side.recipe.get('quadrature', 'unknown')}"
     gaps = gaps_of(side.attribution)
     if gaps.judged is None:
         text = (
@@ -82,13 +82,14 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     parts, layers = (side.attribution.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
     part, layer = gaps.judged
     median = float(gaps.median[part, layer])
-    weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
+    weighted = ", ".join(f"{g:.2g} ({p} neurons)" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
-        f"the attributions {of_model(name, side)} differ most from the change of the target, F(1) - F(0), at layer "
-        f"{layers[layer]} ({parts[part]}; {percent(gaps.weight[part, layer])} of the attribution of that matrix). The "
-        f"median gap there is {median:.2g} of the sum of their absolute values; {exact_percent(WORST)} of the examples "
-        f"are below {gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} "
-        f"({how})."
+        f"the attributions {of_model(name, side)} should add up to the change of the target, F(1) - F(0). Among the "
+        f"layers with at least half of an even share, they differ most at layer {layers[layer]} ({parts[part]} "
+        f"neurons; {percent(gaps.weight[part, layer])} of their attribution over all layers). The gap is this "
+        f"difference, divided by the sum of the absolute attributions. Its median at this layer is {median:.2g}; "
+        f"{exact_percent(WORST)} of the examples are below {gaps.worst[part, layer]:.2g}. Mean gap over all layers, "
+        f"weighted by attribution: {weighted}; {how}."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
     about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}
@@ -105,8 +106,8 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
     if side.recipe.get("target") != "norm":
         return []
     text = (
-        f"The target {of_model(name, side)} is the norm of an embedding, which does not measure retrieval. The targets "
-        "score and margin do."
+        f"The attributed target {of_model(name, side)} is the norm of an embedding, which does not measure retrieval. "
+        "The targets score and margin measure retrieval."
     )
     return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"target.{name}", caution=True)]
 
@@ -115,7 +116,7 @@ def warned(name: str, side: AttributedModel) -> list[Statement]:
     """Return the warnings of the attribution and of the ablation, once each."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
-    texts = [f"Caveat on the neurons {of_model(name, side)}: {w}" for w in every]
+    texts = [f"Caution (neurons {of_model(name, side)}): {w}" for w in every]
     return [Statement(TOPIC, State.MEASURED, text, (name,), code="warning", caution=True) for text in texts]
 
 
@@ -126,7 +127,7 @@ def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
     attributions = tower.attributions
     carried = {f"{name}: {w}" for name, one in attributions.items() for w in (*one.warnings, *one.scores.warnings)}
     own = [w for w in tower.profile.warnings if w not in carried]
-    texts = [f"Caveat on the comparison of neurons: {w}" for w in own]
+    texts = [f"Caution (comparison of the two models' neurons): {w}" for w in own]
     return [Statement(TOPIC, State.MEASURED, text, (), code="warning", caution=True) for text in texts]
 
 

@@ -112,8 +112,8 @@ def _curves(
     warnings = (
         *attribution.warnings,
         *_warnings(retriever, attribution, settings, ranking),
-        *(f"ablation: {text}" for text in _limits(recipe, settings.measures)),
-        *([f"ablation: {effect.words()}"] if effect else []),
+        *_limits(recipe, settings.measures),
+        *([effect.words()] if effect else []),
     )
     return AblationCurves(
         Scores("ablation", values["ablated"], recipe, warnings, relevant),
@@ -184,7 +184,7 @@ def _precision_effect(
         trial.values(sets[RANDOM, 0, fraction], precision) - trial.values(sets[TOP, 0, fraction], precision)
         for precision in (EXACT, settings.precision)
     )
-    quantity = f"harm of the top {exact_percent(fraction)} over a random draw ({settings.measures[0]})"
+    quantity = f"harm of the top {exact_percent(fraction)} over a random set of neurons ({settings.measures[0]})"
     where = trial.retriever.name
     return precision_effect(settings.precision, quantity, exact[:, 0], reduced[:, 0], where=where)
 
@@ -244,7 +244,7 @@ def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
     if len(recipe["pools"]) > 1:
         sample += f" (in {len(recipe['pools'])} groups of queries, each searched in passages of its own)"
-    said = f"a sample was searched: {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
+    said = f"the neuron ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
     return [said, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"]), *few]
 
 
@@ -253,11 +253,11 @@ def _warnings(
 ) -> Iterator[str]:
     encoder = retriever.tower(attribution.recipe["tower"])
     if attribution.recipe.get("fingerprint", encoder.fingerprint) != encoder.fingerprint:
-        yield "the neurons were chosen by an attribution of other weights, or under another recipe, than are ablated"
+        yield "the attribution that chose the neurons used other weights, or another recipe, than the ablation"
     few = [fraction for fraction in settings.fractions if fraction * ranking.n < 0.5]
     if few:
         said = ", ".join(f"{fraction:g}" for fraction in few)
-        yield f"of {ranking.n} neurons the fractions {said} are less than half a neuron; one neuron was taken"
+        yield f"the fractions {said} of {ranking.n} neurons are less than half a neuron, so one neuron was fixed"
     counts = [how_many(fraction, ranking.n) for fraction in settings.fractions]
     if len({*counts}) < len(counts):
-        yield f"some fractions of {ranking.n} neurons are the same number of them: {counts}"
+        yield f"several fractions of {ranking.n} neurons fix equally many neurons: {counts}"
