@@ -125,14 +125,13 @@ def test_the_verdict_names_it(effects: TransplantEffects) -> None:
     (text,) = [
         t
         for t in by_name
-        if t.startswith("Restoring one block of the backbone's weights in the retriever: 1 of 2 blocks")
+        if t.startswith("Restoring one block of the backbone's weights in the retriever changes RR@10 significantly in")
     ]
-    assert "The largest significant change is with block 2: " in text
+    assert "in 1 of 2 cases. The largest significant change is that by restoring block 2: RR@10 " in text
     assert by_name[text] == State.SIGNIFICANT
-    (ends,) = [t for t in by_name if t.startswith("Half of the total effect of restoring the backbone's weights")]
-    assert "1 block of 2 from the top (reaching" in ends
-    assert "2 blocks of 2 from the bottom (with the embeddings)" in ends
-    assert any("the largest change first: the FFN's output matrices" in t for t in by_name)
+    (ends,) = [t for t in by_name if t.startswith("Restoring the top 1 of 2 blocks in the retriever reaches half of")]
+    assert "Restoring the embeddings and the bottom 2 of 2 blocks in the retriever reaches half of" in ends
+    assert any("RR@10 after restoring one part" in t and "first: the FFN's output matrices" in t for t in by_name)
 
 
 def test_the_same_model_twice_has_nothing_to_transplant(
@@ -341,7 +340,8 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: Tr
     by_name = {s.text: s.state for s in transplant_statements(effects)}
     (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
     assert text.startswith(
-        "2 of 2 places with a significant effect have a significantly larger effect than 8 random changes"
+        "Of 2 transplants of a single block, group or part with a significant effect, 2 have a significantly larger "
+        "effect than 8 random changes"
     )
     assert by_name[text] == State.SIGNIFICANT
     (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]

@@ -45,7 +45,7 @@ def refusal(context: Context, settings: SweepSettings) -> str:
         SettingsError: for an unknown transplant, or a measure that cannot be computed.
     """
     if not context.is_pair:
-        return "weights are transplanted between two models, and there is one"
+        return "weights are transplanted between two models, but only one model is given"
     before, after = context.models[BEFORE], context.models[AFTER]
     reason = refused_pair(before, after)
     if not reason:
@@ -150,14 +150,17 @@ class _Sample:
 
     def _notes(self, pair: tuple[Retriever, Retriever]) -> list[str]:
         queries, passages = len(self.searched.judged_queries), len(self.searched.passages)
-        notes = [f"{queries:,} queries over {passages:,} passages were measured", *few_queries(queries)]
-        notes += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(*pair)]
+        notes = [f"retrieval was measured with {queries:,} queries over {passages:,} passages", *few_queries(queries)]
+        notes += [
+            f"{text}; a hybrid has the recipe of the model that receives the weights"
+            for text in recipe_differences(*pair)
+        ]
         sampled_only = passages < len(self.whole.passages)
         notes += depth_caveats(self.measures, passages, "sample" if sampled_only else "corpus")
         if sampled_only:
             notes.append(
                 f"a sample of {passages:,} of {len(self.whole.passages):,} passages was searched, with "
-                f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries: fewer passages compete"
+                f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries; fewer passages compete"
             )
             notes += sample_words(self.rows)
         if self.precision_effect is not None:

@@ -30,7 +30,8 @@ def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, Paper
     )
     note = (
         "restored: the backbone's weights are put into the retriever. grafted: the retriever's weights are put into "
-        "the backbone. Effects are differences from the intact receiver. The intervals of the effects are not "
+        "the backbone. An effect is the hybrid's score minus the score of the unchanged model that received the "
+        "weights. Share: the effect, divided by the effect of all weights. The intervals of the effects are not "
         "corrected for the number of transplants; p is corrected over all transplants of the same direction (restored "
         "or grafted)."
     )
@@ -71,8 +72,11 @@ def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
         }
     )  # fmt: skip
     note = (
-        "Random: every transplanted tensor is moved in a random direction, by the norm of its change in fine-tuning. "
-        "Difference: the effect of the transplant less the mean effect of the random changes, paired by query."
+        f"Effects are differences of {f.measures[0]}. Random: mean effect of random changes, for which every "
+        "transplanted tensor is moved in a random direction by the norm of its change in fine-tuning. Difference: the "
+        "effect of the transplant minus the mean effect of the random changes, paired by query. p (queries): test of "
+        "this difference. p (draws): test that the transplant is one more random change. p (both, Holm): both tests "
+        "together, corrected over the transplants. Beats: yes if p (both, Holm) is significant."
     )
     caption = "Effect of transplanting one block, group or part, and of random changes of equal size"
     return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
@@ -121,9 +125,10 @@ def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
         shapley = _effects(found.shapley).assign(
             alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
         )
-        tables["shapley"] = PaperTable(shapley, "Shapley values of groups", note, ("effect", "interval", "alone"))
+        caption = "Shapley values of groups of weights"
+        tables["shapley"] = PaperTable(shapley, caption, note, ("effect", "interval", "alone"))
         pairs = _effects(found.pairs)
-        tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups", note, ("effect", "interval"))
+        tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups of weights", note, ("effect", "interval"))
     return tables
 
 
