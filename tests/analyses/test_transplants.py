@@ -142,7 +142,7 @@ def test_the_same_model_twice_has_nothing_to_transplant(
     twice = context_of((replace(after, name="again"), after), collection, cache)
     assert refusal(twice, QUICK) == "again and whole have the same weights: there is nothing to transplant"
     alone = replace(twice, models={"model": after})
-    assert refusal(alone, QUICK) == "weights are transplanted between two models, and there is one"
+    assert refusal(alone, QUICK) == "weights are transplanted between two models, but only one model is given"
     with pytest.raises(SettingsError, match="passages is -5"):
         replace(QUICK, passages=-5)
 
@@ -173,8 +173,8 @@ def test_section_and_document(whole: Swept) -> None:
     assert document["collection"] == "toy"
     assert len(document["effects"]) == len(whole.effects.table())
     assert list(section.differences) == ["Transplants: restored", "Transplants: grafted"]
-    assert whole.effects.notes == ("150 queries over 150 passages were measured",)
-    assert whole.measurement.caveats == ("transplants: 150 queries over 150 passages were measured",)
+    assert whole.effects.notes == ("retrieval was measured with 150 queries over 150 passages",)
+    assert whole.measurement.caveats == ("transplants: retrieval was measured with 150 queries over 150 passages",)
     assert (document["queries"], document["passages"]) == (150, 150)
 
 

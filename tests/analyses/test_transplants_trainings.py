@@ -166,7 +166,7 @@ def test_the_plan_counts_further_trainings(planted: Swept, backbone: Retriever) 
     assert both.document["trainings"] == 2
     assert both.seconds == pytest.approx(alone.seconds + both.document["training_seconds"], rel=0.05), "rates are timed"
     assert both.document["training_seconds"] > 0
-    assert "; single places and all weights of 2 other trainings, about " in both.lines[0]
+    assert "; single blocks or parts, and all weights, of 2 other trainings, about " in both.lines[0]
     elsewhere = plan(replace(planted.context, first=False), SETTINGS)
     assert elsewhere.document["trainings"] == 0, "further trainings are measured on the first collection"
 

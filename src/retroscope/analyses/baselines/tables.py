@@ -10,7 +10,6 @@ from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
-
 LEFT = "share not reached by the backbone"
 
 

@@ -26,8 +26,8 @@ def head_statements(result: HeadResult) -> tuple[Statement, ...]:
 
 
 def _at(side: str) -> str:
-    """Return the ending of a sentence about a model: " before", " after", or "" for a single model."""
-    return "" if side == MODEL else f" {side}"
+    """Return the ending of a phrase about a model: " before fine-tuning", " after ...", or "" for a single model."""
+    return "" if side == MODEL else f" {side} fine-tuning"
 
 
 def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
@@ -43,9 +43,10 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
         f"margin without head {top['head']}, {UNIT}", top["effect"], top["ci_low"], top["ci_high"], top["p_corrected"]
     )
     text = (
-        f"Heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of {count(len(tested), 'top head')} "
-        "carry the margin. A head carries the margin if fixing it at its mean lowers the margin, by more than fixing "
-        f"random heads of its layer (both corrected p below {level:.2g}). The largest effects: {said}{more}."
+        f"Attention heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of "
+        f"{count(len(tested), 'top head')} carry the margin. A head carries the margin if fixing it at its mean lowers "
+        f"the margin, by more than fixing random heads of its layer (both corrected p below {level:.2g}). The largest "
+        f"changes of the margin (in {UNIT}): {said}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
@@ -54,8 +55,9 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
 def _head(row: "pd.Series[float]") -> str:
     beyond = "no other head of its layer was measured"
     if not math.isnan(row["beyond"]):
-        beyond = f"beyond random heads of its layer {signed(row['beyond'])}, corrected {tied_p(row['p_beyond'])}"
-    return f"{row['head']} {signed(row['effect'])} SD {effect_limits(row)}, {beyond}"
+        more = f"{signed(row['beyond'])} SD beyond random heads of its layer"
+        beyond = f"{more}, corrected {tied_p(row['p_beyond'])}"
+    return f"head {row['head']} {signed(row['effect'])} SD {effect_limits(row)} ({beyond})"
 
 
 def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
@@ -67,8 +69,8 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
     )
     text = (
         f"Retrieval{_at(side)}: fixing the {count(first.heads[0], 'top head')} together changes {first.measure} from "
-        f"{score(first.intact)} to {score(first.top)}. Fixing random heads of the same layers leaves "
-        f"{score(first.random)} {interval(first.lowest, first.highest)} (mean, lowest and highest draw). The "
+        f"{score(first.intact)} to {score(first.top)}. With random heads of the same layers fixed, {first.measure} is "
+        f"{score(first.random)} {interval(first.lowest, first.highest)} (mean, lowest and highest random set). The "
         f"difference is {_set_tests(first)}."
     )
     state = State.SIGNIFICANT if holds else State.NOT_SIGNIFICANT
@@ -78,7 +80,9 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
 
 def _set_tests(effect: SetEffect) -> str:
     limits = interval(effect.low, effect.high, effect=True)
-    tests = f"{tied_p(effect.p_queries)} over queries, {tied_p(effect.p_draws)} over draws"
+    tests = (
+        f"{tied_p(effect.p_queries)} by the test over queries, {tied_p(effect.p_draws)} by the test over random sets"
+    )
     few = f" (random sets have {effect.heads[1]} heads)" if effect.heads[1] < effect.heads[0] else ""
     return f"{signed(effect.beyond)} {limits}, {tests}{few}"
 
@@ -107,9 +111,9 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
     """State by how much vectors differ between the implementation that returns attention (eager) and the usual one."""
     if one.eager:
         text = (
-            f"Attention{_at(side)} was read with the eager implementation. Its vectors differ from those of the usual "
-            f"implementation by at most {one.eager['gap']:.1g} (relative); up to {one.eager['limit']:.1g} counts as "
-            "rounding."
+            f"The attention weights{_at(side)} come from the eager implementation. The largest relative difference of "
+            f"its vectors from those of the usual implementation is {one.eager['gap']:.1g} (allowed: "
+            f"{one.eager['limit']:.1g})."
         )
         yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"eager.{side}")
 
@@ -140,7 +144,8 @@ def _change(result: HeadResult) -> Iterator[Statement]:
 
 
 def _changed(row: "pd.Series[float]") -> str:
-    return f"{row['head']} {signed(row['before'])} to {signed(row['after'])} SD, corrected {tied_p(row['p_corrected'])}"
+    sides = f"from {signed(row['before'])} to {signed(row['after'])} SD"
+    return f"head {row['head']} {sides} (corrected {tied_p(row['p_corrected'])})"
 
 
 def _shift(result: HeadResult) -> Iterator[Statement]:
@@ -153,8 +158,8 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
     said = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
     text = (
         f"Attention of {count(table['head'].nunique(), 'head')} (those that changed, or else the top heads): "
-        f"{len(moved)} of {count(len(table), 'share')} of attention by kind of token changed significantly. The "
-        f"largest changes: {said}."
+        f"{len(moved)} of {count(len(table), 'share')} of attention by head and kind of token changed significantly. "
+        f"The largest changes of the share: {said}."
     )
     number = Estimate(
         f"attention of head {row['head']} to {row['kind']}", row["effect"], row["ci_low"], row["ci_high"],
@@ -173,8 +178,8 @@ def _largest(shift: Difference) -> pd.DataFrame:
 
 def _attends(row: "pd.Series[float]") -> str:
     return (
-        f"{row['head']} to {row['kind']} tokens {row['before']:.2f} to {row['after']:.2f}, "
-        f"corrected {tied_p(row['p_corrected'])}"
+        f"head {row['head']} to {row['kind']} tokens, from {row['before']:.2f} to {row['after']:.2f} "
+        f"(corrected {tied_p(row['p_corrected'])})"
     )
 
 
