@@ -96,7 +96,7 @@ def _check_number(name: str, value: Any, limit: Range, whole: bool, where: str) 
     if isinstance(value, bool) or not isinstance(value, kind):
         raise SettingsError(f"{name} is {excerpt(value)}, not a {noun}", where=where, fix=f"give a {noun}, {limit}")
     if not limit.holds(value):  # type: ignore[arg-type]
-        raise SettingsError(f"{name} is {excerpt(value)}", where=where, fix=f"give {limit}")
+        raise SettingsError(f"{name} is {excerpt(value)}, which is out of range", where=where, fix=f"give {limit}")
 
 
 def _check_distinct(name: str, values: Any, where: str) -> None:
@@ -104,7 +104,7 @@ def _check_distinct(name: str, values: Any, where: str) -> None:
         raise SettingsError(f"{name} is {excerpt(values)}, not a list", where=where, fix="give a list, e.g. [a, b]")
     if len({float(value) if isinstance(value, Real) else repr(value) for value in values}) < len(values):
         raise SettingsError(
-            f"{name} names a value more than once: {excerpt(values)}", where=where, fix="give each value once"
+            f"{name} contains a value more than once: {excerpt(values)}", where=where, fix="give each value once"
         )
 
 

@@ -85,14 +85,14 @@ def test_a_change_that_all_agree_on() -> None:
         assert claim(result, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in localisation_statements(result)]
     start = re.escape(
-        "What does retrieval need? Of the places restored one at a time, the largest mean loss is that of block 4: "
-        "RR@10 "
+        "Restoring which of the backbone's weights in the retriever lowers retrieval? Of all blocks and groups of "
+        "blocks restored one at a time, the largest mean loss is that of block 4: RR@10 changes from "
     )
     (needed,) = [m for t in texts if (m := re.match(rf"{start}(\d\.\d+) to (\d\.\d+) \((-\d\.\d+) ", t))]
     before, after, effect = map(float, needed.groups())
     assert after - before == pytest.approx(effect, abs=0.0011), "each is rounded to three places"
     assert any(
-        "Result for each instrument: agrees: weight drift; contradicted: representation drift (CKA) (block" in t
+        "Weight drift points to block 4, whose effect is the largest. Representation drift (CKA) points to block" in t
         for t in texts
     )
 
@@ -107,7 +107,7 @@ def test_weights_that_moved_where_nothing_is_needed_are_contradicted() -> None:
     assert graft["agreement"] == "contradicted"
     assert graft["extra"] > 0.5
     said = localisation_tables(result)["localisation"].frame
-    assert any("block 1 (-0." in text for text in said["matters more"])
+    assert any("block 1 (-0." in text for text in said["larger effect"])
 
 
 def test_what_is_redundant_decides_nothing() -> None:
@@ -120,10 +120,10 @@ def test_what_is_redundant_decides_nothing() -> None:
     (none,) = [
         s
         for s in localisation_statements(result)
-        if "No single block or group, restored, lowers RR@10 significantly" in s.text
+        if "No single block or group of blocks, restored, lowers RR@10 significantly" in s.text
     ]
     assert none.state == State.NOT_SIGNIFICANT
-    assert "lowers RR@10 significantly (largest effect: " in none.text
+    assert "lowers RR@10 significantly. The largest effect is that of " in none.text
     assert "Other blocks may compensate, or there are too few queries" in none.text
 
 
@@ -132,13 +132,15 @@ def test_harm_is_not_called_a_gain() -> None:
     texts = [s.text for s in localisation_statements(localised(harmed(transplant_effects("block:3", "block:3"))))]
     assert any(
         t.startswith(
-            "What holds retrieval back? Of the places restored one at a time, the largest mean gain is that of block 3"
+            "Restoring which of the backbone's weights in the retriever improves retrieval? Of all blocks and groups "
+            "of blocks restored one at a time, the largest mean gain is that of block 3"
         )
         for t in texts
     )
     assert any(
         t.startswith(
-            "What would cause the retriever's loss against the backbone? Of the places grafted into the backbone"
+            "Grafting which of the fine-tuned weights into the backbone lowers retrieval? Of all blocks and groups of "
+            "blocks grafted into the backbone"
         )
         for t in texts
     )
@@ -166,7 +168,7 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     assert set(result.claims["agreement"]) == {"undecided"}
     (statement,) = [s for s in localisation_statements(result) if s.state == State.NOT_SIGNIFICANT]
     assert (
-        "All weights together, restored, have no significant effect on retrieval, so there is nothing to localise"
+        "All weights together, restored, have no significant effect on RR@10, so there is nothing to localise"
         in statement.text
     )
 
@@ -237,8 +239,8 @@ def test_the_section_names_the_places_first() -> None:
     result = localisation_of("block:4", "block:4")
     section = report(result, read())
     first = section.statements[0]
-    assert (first.topic, first.state, first.text[:54]) == (
-        "localisation", State.MEASURED, "Which block changed retrieval? Each instrument (a meas"
+    assert (first.topic, first.state, first.text[:53]) == (
+        "localisation", State.MEASURED, "Block or group of blocks with the largest value of ea"
     )  # fmt: skip
     (figure,) = localisation_figures(result)
     assert "weight drift: block 4" in figure.alt
@@ -358,11 +360,13 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
     assert most[["share", "share_low", "share_high"]].to_list() == pytest.approx([1, 1, 1])
     texts = [s.text for s in section.statements]
     assert any(
-        "The probability that 4 of 4 agree by chance is 0.06" in t and "0.50 if the instruments keep" in t
+        "The probability that at least 4 of 4 measurements would point to block 2 by chance is 0.06" in t
+        and "0.50 if only the block or group with the largest" in t
         for t in texts
     )
     no_single = (
-        "No single block or group, grafted into the backbone, raises RR@10 significantly more than random changes"
+        "No single block or group of blocks, grafted into the backbone, raises RR@10 significantly more than random "
+        "changes"
     )
     assert any(no_single in text for text in texts)
     assert "with 150 queries and 150 passages;" in texts[0]

@@ -95,7 +95,7 @@ def test_the_margins_of_both_sides_and_towers_are_against_the_same_passage(
     negatives = [made.scores.values.coords["negative"].values.tolist() for made in found]
     assert all(some == negatives[0] for some in negatives)
     assert all("both retrievers" in made.recipe["negative"] for made in found)
-    assert pair.caveats == ("neurons: 6 of 90 were drawn (seed 0)",)
+    assert pair.caveats == ("neurons: 6 of 90 queries were drawn (seed 0)",)
 
 
 def test_alone_each_retriever_would_take_another_negative(
@@ -237,7 +237,7 @@ def test_one_model_has_one_tower_and_a_document(context: Context, one: Measureme
     assert shares == sorted(shares, reverse=True)
     assert {s.rests_on for s in section.statements} == {("model",)}
     assert section.printed == ("neuron_ablation_narrow",)
-    assert any(text.startswith("neurons: 6 of 90 were drawn") for text in one.caveats)
+    assert any(text.startswith("neurons: 6 of 90 queries were drawn") for text in one.caveats)
     assert not section.files
 
 

@@ -306,9 +306,9 @@ def test_doubts_are_said(retriever: Retriever, collection: Collection) -> None:
     settings = replace(QUICK, fractions=(0.001, 0.002, 0.02))
     ablation_result = ablation_curves(retriever, collection, naming((2, 3), fingerprint="other"), settings)
     other, few, same, queries = ablation_result.warnings
-    assert "of other weights, or under another recipe" in other
-    assert few == "of 48 neurons the fractions 0.001, 0.002 are less than half a neuron; one neuron was taken"
-    assert same == "some fractions of 48 neurons are the same number of them: [1, 1, 1]"
+    assert "used other weights, or another recipe, than the ablation" in other
+    assert few == "the fractions 0.001, 0.002 of 48 neurons are less than half a neuron, so one neuron was fixed"
+    assert same == "several fractions of 48 neurons fix equally many neurons: [1, 1, 1]"
     assert queries == FEW
     assert ablation_result.scores.warnings == ablation_result.warnings
     own = naming((2, 3), fingerprint=retriever.passage.fingerprint)
@@ -340,7 +340,7 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     assert {*ablation_result.scores.query_ids} == {*collection.queries} - {*attributed}, "fewer than 50: all are drawn"
     assert {*ablation_result.scores.query_ids}.isdisjoint(attributed)
     assert ablation_result.warnings == (
-        f"ablation: a sample was searched: 7 of {N} passages with 5 of {N - 9} queries",
+        f"the neuron ablation searched 7 of {N} passages with 5 of {N - 9} queries",
         "ablation: RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
         "recall is 1 whatever the retriever; use a smaller cut-off",
         "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
@@ -350,7 +350,7 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     drawn = ablation_curves(retriever, collection, chosen, settings, whole=known)
     (row,) = drawn.recipe["sample"]
     assert (row["model"], row["whole"], row["sample"]) == ("planted", 1.0, 1.0)
-    assert any("on the sample, planted reaches RR@10" in warning for warning in drawn.warnings)
+    assert any("with the same queries, planted reaches RR@10" in warning for warning in drawn.warnings)
     everything = ablation_curves(retriever, collection, chosen, replace(QUICK, held_out=False, passages=6))
     assert everything.recipe["attributed_queries"] == len({*everything.scores.query_ids} & {*attributed})
 
@@ -540,7 +540,8 @@ def test_a_lower_precision_is_measured_before_it_is_used(retriever: Retriever, c
     assert effect["queries"] == N
     assert abs(effect["difference"]) <= 0.01
     assert any(
-        "in bfloat16, the harm of the top 2 % over a random draw (RR@10)" in text for text in ablation_result.warnings
+        "in bfloat16, the harm of the top 2 % over a random set of neurons (RR@10)" in text
+        for text in ablation_result.warnings
     )
 
 

@@ -125,7 +125,7 @@ def test_the_caption_states_the_rule_and_the_published_layout() -> None:
     assert "2505.07166" not in default
     published = drawn(tower_neurons(heat_map=PUBLISHED)).caption
     assert "largest value of the neurons in a bin" in published
-    assert "a share of at least 0.1" in published
+    assert "magnitude of at least 0.1 times the largest" in published
     assert "layout of arXiv 2505.07166" in published
     assert "leave out the last neurons (8 of 768, 2 of 3072)" in published
 

@@ -240,7 +240,7 @@ def test_the_report_of_one_model_is_whole(pages: dict[str, str]) -> None:
     assert len(page.named("table")) == pages["one"].count("<caption>")
     for fragment in (
         '<li class="statement state-significant">\n<span class="state">significant</span>\n'
-        "<div><p>Retrieval needs the top neurons of",
+        "<div><p>Retrieval needs the top neurons (those with the largest attribution) of",
         "<caption>Retrieval with neurons fixed at one value: toy-retriever.</caption>",
         '<th scope="row">target</th><td>margin</td>',
     ):

@@ -34,28 +34,30 @@ NOTHING = tower_neurons(after=neuron_side(seed=7, ablation=ablation()))
 
 
 def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
-    statement = statement_of(tower_neurons(), "Concentration (intermediate)")
+    statement = statement_of(tower_neurons(), "Concentration of intermediate neurons")
     assert statement.state == State.SIGNIFICANT
     assert "attribution is concentrated on fewer neurons at layer 3 (6 layers tested)" in statement.text
-    assert "The largest significant change of the Gini index is at layer 3: 0." in statement.text
+    assert "The largest significant change of the Gini index is at layer 3, from 0." in statement.text
     assert "holm-corrected p < 0.001" in statement.text
     assert (
-        "Top-1 % share: higher at 1 layer, lower at 0; participation: higher at 0 layers, lower at 1." in statement.text
+        "The share of the top 1 % of neurons rises significantly at 1 layer and falls at 0; the participation rises "
+        "significantly at 0 layers and falls at 1." in statement.text
     )
 
 
 def test_the_reverse_is_said_in_reverse() -> None:
     planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
-    statement = statement_of(tower_neurons(before=planted, after=plain), "Concentration (intermediate)")
+    statement = statement_of(tower_neurons(before=planted, after=plain), "Concentration of intermediate neurons")
     assert "attribution is spread over more neurons at layer 3" in statement.text
     assert "fewer neurons" not in statement.text
 
 
 def test_the_planted_layer_carries_it_after_and_nothing_stands_out_before() -> None:
-    peaks, moved = statements_of(tower_neurons(), "Layers (intermediate)")
+    peaks = statement_of(tower_neurons(), "Share of each layer in the total attribution of intermediate neurons")
+    moved = statement_of(tower_neurons(), "Fine-tuning moved the attribution of intermediate neurons")
     assert "an even spread gives 0.167" in peaks.text
-    assert "no layer stands out before" in peaks.text
-    assert "layer 3 holds the largest share after" in peaks.text
+    assert "before fine-tuning, no layer's share is significantly above" in peaks.text
+    assert "after fine-tuning, layer 3 has the largest share" in peaks.text
     assert moved.state == State.SIGNIFICANT
     assert "towards layer 3 and away from layers 1-2 and 4-6" in moved.text
 
@@ -65,8 +67,10 @@ def test_where_nothing_is_planted_nothing_is_claimed() -> None:
     claims = [s for s in statements if not s.control]  # an ablation is a control
     assert not [s.text for s in claims if s.state in (State.SIGNIFICANT, State.EQUIVALENT)]
     assert [s.state for s in statements_of(NOTHING, "Concentration")] == [State.NOT_SIGNIFICANT, State.NOT_SIGNIFICANT]
-    assert all("no layer stands out before" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
-    assert all("no layer stands out after" in s.text for s in statements_of(NOTHING, "Layers") if "even" in s.text)
+    shares = [s.text for s in statements_of(NOTHING, "Share of each layer") if "even" in s.text]
+    assert len(shares) == 2
+    for side in ("before", "after"):
+        assert all(f"{side} fine-tuning, no layer's share is significantly above" in text for text in shares)
 
 
 def moved(move: np.ndarray, margin: float | None) -> Statement:
@@ -75,7 +79,7 @@ def moved(move: np.ndarray, margin: float | None) -> Statement:
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
     after = Scores("neurons", side.attribution.scores.values + move)
     profile = compare_scores(side.attribution.scores, after, settings)
-    return statement_of(tower_neurons(before=side, after=side, profile=profile), "Concentration (output)")
+    return statement_of(tower_neurons(before=side, after=side, profile=profile), "Concentration of output neurons")
 
 
 def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
@@ -105,16 +109,16 @@ def test_a_sure_but_negligible_change_says_both() -> None:
         "These changes are significant but negligible: all pass the equivalence test with the margin 0.05."
     )
     assert "negligible" not in moved(jitter, None).text
-    assert "negligible" not in statement_of(tower_neurons(), "Concentration (intermediate)").text
+    assert "negligible" not in statement_of(tower_neurons(), "Concentration of intermediate neurons").text
 
 
 def test_activity_is_told_at_every_threshold() -> None:
-    statement = statement_of(tower_neurons(), "Active neurons (output")
+    statement = statement_of(tower_neurons(), "Active output neurons")
     assert (
-        "fewer are active at 0.01, 0.1 and 0.5 (3 thresholds tested)" in statement.text
+        "fewer neurons are active at thresholds 0.01, 0.1 and 0.5 (3 thresholds tested)" in statement.text
     )  # the planted neurons set the scale of all
     assert "depends on the threshold" not in statement.text
-    assert "thresholds relative to the largest value of each example" in statement.text
+    assert "magnitude of at least the threshold times the largest of the same example" in statement.text
 
 
 def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
@@ -123,44 +127,46 @@ def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
     for name, move in (("active@0.1", 0.1), ("active@0.5", -0.02)):
         values.loc[{"statistic": name}] = values.sel(statistic=name) + move
     turned = changed(two, scores=Scores("neurons", values))
-    statement = statement_of(tower_neurons(before=one, after=turned), "Active neurons (output")
-    assert "more neurons are active at 0.1 and fewer are active at 0.5" in statement.text
+    statement = statement_of(tower_neurons(before=one, after=turned), "Active output neurons")
+    assert "more neurons are active at threshold 0.1 and fewer neurons are active at threshold 0.5" in statement.text
     assert "So the answer depends on the threshold." in statement.text
 
 
 def test_overlap_is_told_beside_its_ceiling_and_not_tested() -> None:
-    statement = statement_of(tower_neurons(), "Overlap")
+    statement = statement_of(tower_neurons(), "Agreement of the two")
     assert statement.state == State.MEASURED
-    assert ", limited to about 0." in statement.text
+    assert "; the noise of both models limits it to about 0." in statement.text
     assert "less than" not in statement.text, "one split gives no test"
     assert "after, and 0.010 by chance" in statement.text
-    assert not statements_of(tower_neurons(overlap=None), "Overlap")
+    assert not statements_of(tower_neurons(overlap=None), "Agreement of the two")
 
 
 def overlapping(**row: float) -> str:
     rows = overlap_rows()
     here = (rows["part"] == "all") & (rows["measure"] == "jaccard")
     rows.loc[here, list(row)] = list(row.values())
-    return statement_of(tower_neurons(overlap=rows), "Overlap").text.split("; ")[0]
+    return statement_of(tower_neurons(overlap=rows), "Agreement of the two").text.split("). ")[0]
 
 
 def test_a_noisy_side_does_not_make_two_agree() -> None:
     """Halves of .10 and .90: two that name the same neurons would reach .30, not .11."""
-    assert "0.110, limited to about 0.300" in overlapping(between=0.11, before_halves=0.1, after_halves=0.9)
+    assert "0.110; the noise of both models limits it to about 0.300" in overlapping(
+        between=0.11, before_halves=0.1, after_halves=0.9
+    )
 
 
 @pytest.mark.parametrize("own", [0.01, 0.0, -0.1])
 def test_a_side_that_does_not_agree_with_itself_gives_no_ceiling(own: float) -> None:
     text = overlapping(between=0.02, before_halves=own, after_halves=0.9)
-    assert "0.020, which is not interpretable, because the halves of at least one model agree no" in text
+    assert "0.020. It is not interpretable, because the halves of at least one model agree no" in text
     assert "the noise of both models" not in text
 
 
 def test_an_overlap_without_an_order_is_not_a_number() -> None:
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
-    statement = statement_of(tower_neurons(overlap=rows), "Overlap")
-    assert "the sets of top neurons (Jaccard) is undefined, because values are equal" in statement.text
+    statement = statement_of(tower_neurons(overlap=rows), "Agreement of the two")
+    assert "The Jaccard index of the sets of top neurons is undefined, because values are equal" in statement.text
     assert "nan" not in statement.text
 
 
@@ -171,20 +177,24 @@ def judged(made: AblationCurves, **columns: object) -> Statement:
 
 
 def test_ablation_that_harms_more_than_both_controls_confirms() -> None:
-    statement = statement_of(tower_neurons(), "Retrieval needs the top neurons of the model after fine-tuning")
+    statement = statement_of(
+        tower_neurons(), "Retrieval needs the top neurons (those with the largest attribution) of the model after"
+    )
     assert statement.state == State.SIGNIFICANT
     assert statement.rests_on == ("after",)
-    assert "at 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 fractions), fixing them costs" in statement.text
+    assert "At 0.1 %, 1 %, 10 % and 30 % of the neurons (4 of 4 tested fractions), fixing them costs" in statement.text
     assert "Fixing the top 0.1 % (1 neuron, in 1 of 6 layers) at their mean changes RR@10 of 240" in statement.text
-    assert "lower than with any of 5 random draws fixed. Area between the curve of random neurons and" in statement.text
-    assert "of the top by signed value in these layers +0.1" in statement.text
+    assert (
+        "RR@10 is lower with the top neurons fixed than with any of 5 random sets fixed. Area between" in statement.text
+    )
+    assert "top neurons by signed value in these layers +0.1" in statement.text
 
 
 def test_every_share_that_is_confirmed_is_named_and_the_smallest_is_told() -> None:
     """The verdict is about all shares: harm at 10 % alone is named as that."""
     curves = judged(ablation(), confirmed=[False, False, True, False])
     assert curves.state == State.SIGNIFICANT
-    assert "at 10 % of the neurons (1 of 4 fractions), fixing them costs" in curves.text
+    assert "At 10 % of the neurons (1 of 4 tested fractions), fixing them costs" in curves.text
     assert ". Fixing the top 10 % (42 neurons" in curves.text
 
 
@@ -192,10 +202,10 @@ def test_both_comparisons_are_told_with_their_p() -> None:
     p = {"p_queries": 0.011, "p_draws": 0.012, "p_largest": 0.013, "p_confirmed": 0.039}
     curves = judged(ablation(), **p)
     for words in (
-        "p = 0.011 by the test over queries and p = 0.012 by the test over draws.",
+        "p = 0.011 by the test over queries and p = 0.012 by the test over random sets.",
         "The loss beyond that of the largest neurons is +0.0",
-        "p = 0.013 by the test over queries. The largest p of these three tests, Holm-corrected over the fractions: "
-        "p = 0.039.",
+        "p = 0.013 by the test over queries. The largest of these three p-values, Holm-corrected over the 4 fractions "
+        "of neurons: p = 0.039.",
     ):
         assert words in curves.text
 
@@ -204,7 +214,7 @@ def test_both_comparisons_are_told_with_their_p() -> None:
 def test_large_neurons_that_harm_as_much_do_not_confirm(largest: float) -> None:
     """The top harms far more than random neurons do; so do the largest, which no gradient chose."""
     statement = statement_of(
-        alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "Ablation does not confirm"
+        alone(neuron_side(planted=20.0, ablation=ablation(largest=largest))), "The ablation does not confirm"
     )
     assert statement.caution
     assert "no evidence that the attribution finds more than large neurons" in statement.text
@@ -218,7 +228,7 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
     assert curves.caution
     assert "does not confirm" in curves.text
     assert (
-        "Fixing the top neurons costs more than fixing any random draw, but the draws are too few or vary too much"
+        "Fixing the top neurons costs more than fixing any random set of neurons, but the random sets are too few"
         in curves.text
     )
     assert "no evidence that retrieval" not in curves.text
@@ -228,27 +238,39 @@ def test_draws_that_are_too_few_do_not_confirm_and_do_not_deny() -> None:
 def test_ablation_that_harms_no_more_than_random_does_not_confirm(harm: float) -> None:
     """0.01 is what a draw costs in the mean; a negative harm helps retrieval."""
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=ablation(harm=harm)))
-    statement = statement_of(tower, "Ablation does not confirm the neurons of the model after fine-tuning")
+    statement = statement_of(
+        tower, "The ablation does not confirm that retrieval needs the top neurons (those with the largest"
+    )
     assert statement.caution
     assert "There is no evidence that retrieval needs these neurons more than others" in statement.text
-    mark = "ablation does not confirm the neurons of the model after fine-tuning"
-    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
-    assert statement_of(tower, "Overlap").doubts == (mark,)
-    assert statement_of(tower, "Retrieval needs the top neurons of the model before fine-tuning").doubts == ()
+    mark = "the ablation does not confirm the top neurons of the model after fine-tuning"
+    assert statement_of(tower, "Concentration of intermediate neurons").doubts == (mark,)
+    assert statement_of(tower, "Agreement of the two").doubts == (mark,)
+    assert (
+        statement_of(
+            tower, "Retrieval needs the top neurons (those with the largest attribution) of the model before"
+        ).doubts
+        == ()
+    )
 
 
 def test_queries_that_chose_the_neurons_show_nothing() -> None:
     whole = ablation()
     same = replace(whole, recipe={**whole.recipe, "held_out": False, "attributed_queries": 1, "queries": 240})
     tower = tower_neurons(after=neuron_side(planted=20.0, ablation=same))
-    statement = statement_of(tower, "Retrieval may need the top neurons of the model after fine-tuning: at 0.1 %")
-    assert "(4 of 4 fractions), fixing them costs more than fixing as many random neurons" in statement.text
-    assert "but these queries are not independent of the choice of the neurons. Fixing" in statement.text
+    statement = statement_of(
+        tower, "Retrieval may need the top neurons (those with the largest attribution) of the model after"
+    )
+    assert "(4 of 4 tested fractions), fixing them costs more than fixing as many random neurons" in statement.text
+    assert "But the neurons were chosen with some of these queries. Fixing" in statement.text
     assert statement.caution
-    assert "chosen on 1 of these 240 queries, so choice and measurement are not independent." in statement.text
+    assert (
+        "chosen on 1 of these 240 queries, so the choice of the neurons and its test are not independent."
+        in statement.text
+    )
     assert [s.rests_on for s in neuron_statements(tower) if s.control and s.state == State.SIGNIFICANT] == [("before",)]
-    mark = "the queries of the ablation had a part in choosing the neurons of the model after fine-tuning"
-    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
+    mark = "some queries of the ablation also served to choose the neurons of the model after fine-tuning"
+    assert statement_of(tower, "Concentration of intermediate neurons").doubts == (mark,)
 
 
 def test_without_an_ablation_a_count_is_not_evidence() -> None:
@@ -259,16 +281,17 @@ def test_without_an_ablation_a_count_is_not_evidence() -> None:
         "Without an ablation, there is no evidence that retrieval needs these neurons" in s.text for s in cautions
     )
     mark = (
-        "no ablation says whether the neurons of the model before fine-tuning and of the model after fine-tuning matter"
+        "no ablation tested whether retrieval needs the neurons of the model before fine-tuning and of the model after "
+        "fine-tuning"
     )
-    assert statement_of(tower, "Concentration (intermediate)").doubts == (mark,)
-    assert statement_of(tower, "Concentration (output)").doubts == ()  # nothing is claimed there
+    assert statement_of(tower, "Concentration of intermediate neurons").doubts == (mark,)
+    assert statement_of(tower, "Concentration of output neurons").doubts == ()  # nothing is claimed there
 
 
 def test_a_collection_that_is_too_easy_is_said_to_be() -> None:
     whole = ablation()
     easy = replace(whole, table=whole.table.assign(intact=0.995))
-    assert "Intact RR@10 is nearly perfect" in ablation_statement(alone(neuron_side(ablation=easy))).text
+    assert "RR@10 of the intact model is nearly perfect" in ablation_statement(alone(neuron_side(ablation=easy))).text
     assert "nearly perfect" not in ablation_statement(alone(neuron_side(ablation=whole))).text
 
 
@@ -284,7 +307,7 @@ def test_a_weak_comparison_and_queries_that_chose_the_neurons_are_said() -> None
     weak = "By chance, a random set contains 80 % of the top neurons, so the comparison is weak."
     assert weak in ablation_statement(tower).text
     assert "The neurons were chosen on 60 of these 240 queries" in ablation_statement(tower).text
-    assert statement_of(tower, "Caveat on the neurons of toy-retriever").text.endswith("some fractions are one neuron")
+    assert statement_of(tower, "Caution (neurons of toy-retriever)").text.endswith("some fractions are one neuron")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +339,7 @@ def test_completeness_is_always_told(gap: float, label: str) -> None:
     (statement,) = [s for s in neuron_statements(tower) if "ompleteness" in s.text or "INCOMPLETE" in s.text]
     assert statement.label == label
     assert ("need not add up" in statement.text) == np.isnan(gap)
-    doubts = statement_of(tower, "Concentration (output)").doubts
+    doubts = statement_of(tower, "Concentration of output neurons").doubts
     assert doubts == (("ATTRIBUTION INCOMPLETE of toy-retriever (see above)",) if label == "failed" else ())
 
 
@@ -339,8 +362,8 @@ def test_completeness_is_judged_where_the_attribution_lies() -> None:
     assert np.median(side.attribution.scores.values.sel(statistic="gap")) < 0.002
     (statement,) = [s for s in neuron_statements(alone(side)) if "INCOMPLETE" in s.text]
     assert statement.state == State.FAILED
-    assert "F(1) - F(0), at layer 1 (intermediate" in statement.text
-    assert "median gap there is 0.095 of the sum" in statement.text
+    assert "they differ most at layer 1 (intermediate" in statement.text
+    assert "Its median at this layer is 0.095" in statement.text
     better = with_gaps([0.03, *gaps[1:]], weight)
     (statement,) = [s for s in neuron_statements(alone(better)) if "ompleteness" in s.text]
     assert statement.caution
@@ -382,20 +405,20 @@ def test_a_site_that_holds_hardly_any_attribution_is_not_judged() -> None:
     gaps = [0.2] + [0.001] * (len(BLOCKS) - 1)
     weight = [0.01] + [1.0] * (len(BLOCKS) - 1)
     (statement,) = [s for s in neuron_statements(alone(with_gaps(gaps, weight))) if "ompleteness" in s.text]
-    assert (statement.state, "F(1) - F(0), at layer 2" in statement.text) == (State.MEASURED, True)
+    assert (statement.state, "they differ most at layer 2" in statement.text) == (State.MEASURED, True)
 
 
 def test_the_norm_asks_nothing_about_retrieval() -> None:
     side = neuron_side()
     norm = changed(side, recipe={**side.recipe, "target": "norm"})
-    assert statement_of(alone(norm), "The target of toy-retriever is the norm").caution
+    assert statement_of(alone(norm), "The attributed target of toy-retriever is the norm").caution
     assert not statements_of(alone(side), "The target")
 
 
 def test_a_retriever_alone_is_described_and_nothing_changed() -> None:
     statements = neuron_statements(alone(neuron_side(planted=20.0, ablation=ablation())))
     assert {s.state for s in statements} == {State.SIGNIFICANT, State.MEASURED}
-    assert any("layer 3 holds the largest share, 0.3" in s.text for s in statements)
+    assert any("layer 3 has the largest share, 0.3" in s.text for s in statements)
     assert not any("fine-tuning" in s.text or "before" in s.text or "after" in s.text for s in statements)
 
 
@@ -406,10 +429,10 @@ def test_warnings_of_the_comparison_are_told_once() -> None:
     profile = tower.profile
     assert profile is not None
     tower = replace(tower, profile=replace(profile, warnings=(*profile.warnings, "few queries")))
-    statements = [s.text for s in neuron_statements(tower) if s.text.startswith("Caveat")]
+    statements = [s.text for s in neuron_statements(tower) if s.text.startswith("Caution")]
     assert statements == [
-        "Caveat on the neurons of the model after fine-tuning: odd",
-        "Caveat on the comparison of neurons: few queries",
+        "Caution (neurons of the model after fine-tuning): odd",
+        "Caution (comparison of the two models' neurons): few queries",
     ]
 
 
@@ -419,8 +442,8 @@ def test_examples_that_are_noise_do_not_decide_which_layers_carry() -> None:
     values = side.attribution.scores.values.copy()
     values.loc[{"statistic": "total", "layer": 5, "query": values["query"][:20]}] *= 1e6
     tower = alone(changed(side, scores=Scores("neurons", values)))
-    peaks = [s.text for s in neuron_statements(tower) if s.text.startswith("Layers")]
-    assert all("no layer stands out" in text for text in peaks)
+    peaks = [s.text for s in neuron_statements(tower) if s.text.startswith("Share of each layer")]
+    assert all("no layer's share is significantly above this" in text for text in peaks)
 
 
 def test_where_nothing_is_confirmed_the_share_nearest_to_one_percent_is_told() -> None:

@@ -131,7 +131,7 @@ def test_passages_of_equal_text_count_as_one(context: Context, tmp_path: Path) -
 def test_too_few_queries_are_refused_before_anything_is_encoded(context: Context, tmp_path: Path) -> None:
     small = replace(context, collection=few(context.collection, 12), cache=tmp_path / "cache")
     reason = INSTRUMENT.refusal(small, QUICK)
-    assert re.search(r"a split has too few choices, .*at least 20.*; more queries \(--limit-queries\)", reason)
+    assert re.search(r"too few probe examples are left, .*at least 20.*; more queries \(--limit-queries\)", reason)
     assert INSTRUMENT.refusal(context, QUICK) == ""
     assert not (tmp_path / "cache").exists()
 
@@ -141,7 +141,7 @@ def test_one_choice_is_refused_under_the_published_protocol(context: Context) ->
     one = replace(published, collection=few(context.collection, 1))
     settings = ProbeSettings(protocol="ielab-2025", passages=(2,), seeds=1)
     assert (
-        "the probing task has only one choice, which cannot be split into training and test; more queries (--limit-quer"
+        "there is only one probe example, which cannot be split into training and test; more queries (--limit-queries)"
         in INSTRUMENT.refusal(one, settings)
     )
 
@@ -154,7 +154,7 @@ def test_a_collection_without_negatives_is_refused_before_anything_is_encoded(co
         judgments=[Judgment("q1", "p1", 1), Judgment("q2", "p2", 1)],
     )
     reason = INSTRUMENT.refusal(replace(context, collection=apart, cache=tmp_path / "cache"), QUICK)
-    assert "no query has the 2 negatives that a choice among 3 needs" in reason
+    assert "no query has the 2 hard negatives that 3 candidate passages need" in reason
     assert not (tmp_path / "cache").exists()
 
 

@@ -53,9 +53,9 @@ def test_the_first_layer_that_reads_better_is_named() -> None:
 
 def test_no_change_in_the_probes_is_no_evidence() -> None:
     same = compare(*probe_scores(accuracy=lambda p, c, n, k, side: accuracy(p, c, n, k, "before")), margin=None)
-    statement = said_of(probes_result(effect=same), "no significant difference at any")
+    statement = said_of(probes_result(effect=same), "no significant difference between the models at any")
     assert statement.state == State.NOT_SIGNIFICANT
-    assert "0 equivalent, 7 undecided" in statement.text
+    assert "0 are equivalent and 7 are undecided" in statement.text
 
 
 def test_passage_only_that_reads_as_much_explains_it() -> None:
@@ -63,15 +63,15 @@ def test_passage_only_that_reads_as_much_explains_it() -> None:
     statement = said_of(blind, "never reads the query may be as accurate")
     assert statement.caution
     assert "no evidence that relevance is readable" in statement.text
-    assert any("there is no evidence that the passages alone explain any of the gain" in text for text in texts())
+    assert any("There is no evidence that the passages alone explain any of the gain" in text for text in texts())
 
 
 @pytest.mark.parametrize(
     ("blind", "own", "said"),
     [
-        ((-0.2, 0.01), (0.1, 0.3), ": there is no evidence that the passages alone explain any of the gain"),
-        ((0.02, 0.08), (0.1, 0.3), ": the passages alone explain at most a part of the gain"),
-        ((0.02, 0.12), (0.1, 0.3), ": the passages alone may explain the gain"),
+        ((-0.2, 0.01), (0.1, 0.3), " There is no evidence that the passages alone explain any of the gain."),
+        ((0.02, 0.08), (0.1, 0.3), " The passages alone explain at most a part of the gain."),
+        ((0.02, 0.12), (0.1, 0.3), " The passages alone may explain the gain."),
         ((0.02, 0.12), (-0.1, 0.3), ""),
         ((-0.2, -0.1), (-0.1, 0.0), ""),
     ],
@@ -91,12 +91,15 @@ def test_an_unprobed_similarity_and_an_unprobed_passage_only_are_said() -> None:
 
 def test_controls_that_behave_raise_no_alarm() -> None:
     assert alarms(probes_result()) == []
-    assert any(text.startswith("Hash labels: all 168 cells at chance, as they must be.") for text in texts())
+    assert any(
+        text.startswith("Hash labels: in all 168 combinations of probe, N, layer and model, the accuracy is at chance")
+        for text in texts()
+    )
 
 
 def test_memorisation_is_the_accuracy_with_hash_labels_in_training_and_in_the_test() -> None:
     statement = said_of(probes_result(), "Memorisation").text
-    assert "elementwise is right in 0.620 of its training choices and in 0." in statement
+    assert "elementwise reaches an accuracy of 0.620 on its training examples and 0." in statement
     spread = probes_result().seed_spread
     assert spread is not None
     for other in (None, spread.assign(train_accuracy=np.nan)):
@@ -123,8 +126,8 @@ def test_a_similarity_below_chance_is_explained_by_its_negatives(negatives: dict
         collections=(collection(negatives=negatives),),
     )
     assert (statement.label, statement.rests_on) == ("caution", ("before",))
-    assert "in 1 of 14 cells" in statement.text
-    assert "at layer 0, where chance is 0.200" in statement.text
+    assert "in 1 of 14 combinations" in statement.text
+    assert "at layer 0; chance is 0.200" in statement.text
     assert why in statement.text
     assert not any("Below chance" in text for text in texts())
 
@@ -142,13 +145,16 @@ def test_one_model_below_chance_is_a_caution() -> None:
 
 def test_what_was_left_out_of_the_negatives_is_counted() -> None:
     negatives = {"how": "bm25", "left_out": {"with_answer": 1200, "of_same_text": 0, "answered": 9}}
-    statement = said_of(probes_result(), "Left out", collections=(collection(negatives=negatives),))
-    assert statement.text == "Left out of the hard negatives: 1,200 ranked passages that hold an answer of their query."
+    statement = said_of(probes_result(), "leave out", collections=(collection(negatives=negatives),))
+    assert statement.text == (
+        "The hard negatives leave out 1,200 ranked passages that contain an answer to their query, because these may "
+        "be relevant."
+    )
 
 
 def test_how_the_negatives_were_found_is_on_the_page() -> None:
     values = section(collections=(collection(negatives={"how": "run"}),)).values
-    assert values["negatives"] == "those of a given run, without passages judged relevant"
+    assert values["negatives"] == "the passages of a given run that are not judged relevant"
     assert section(collections=(collection(negatives={}),)).values["negatives"] == ""
 
 
@@ -213,12 +219,16 @@ def test_shuffled_queries_at_the_level_of_passage_only_are_no_failure() -> None:
 
     result = probed(passage_signal)
     assert alarms(result) == []
-    assert any("no higher than passage_only, which reads no query" in text for text in texts(result))
+    assert any("but not above that of passage_only, which reads no query" in text for text in texts(result))
 
 
 def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> None:
     result = probed(lambda p, c, n, k, s: accuracy(p, "none" if c == "random_weights" else c, n, k, s))
-    states = {s.state for s in section(result).statements if "is not clearly more accurate than random" in s.text}
+    states = {
+        s.state
+        for s in section(result).statements
+        if "the similarity probe is not significantly more accurate with" in s.text
+    }
     assert states == {State.FAILED, State.NOT_SIGNIFICANT}  # an alarm for the retriever, a finding for the backbone
     (alarm,) = alarms(result)
     assert alarm.title == "Random-weight control"
@@ -226,7 +236,7 @@ def test_a_retriever_that_reads_no_more_than_random_weights_is_an_alarm() -> Non
 
 
 def test_a_control_of_random_weights_rests_on_its_own_side() -> None:
-    statement = said_of(probes_result(), "toy-retriever is more accurate than the same architecture")
+    statement = said_of(probes_result(), "more accurate with toy-retriever than with the same architecture")
     assert statement.rests_on == ("after",)
 
 

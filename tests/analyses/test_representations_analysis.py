@@ -61,7 +61,7 @@ def test_where_vectors_diverge() -> None:
             "at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at that layer is 0.900 between two "
             "random halves of one model's vector dimensions, 0.200 between the backbone and a random-weight control. "
             "Procrustes similarity, which also depends on directions of small variance, is lowest at layer 6 "
-            "(post-norm) (0.400 [0.380, 0.420]; with texts paired at random 0.000)."
+            "(post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the chance level)."
         )
         for text in texts(section)
     )
@@ -129,8 +129,8 @@ def test_another_collection_stands_beside_the_first() -> None:
     further = replace(drift, similarity=drift.similarity.assign(value=0.5, low=0.4, high=0.6))
     section = section_of(CollectionDrift("toy", drift), CollectionDrift("other", further))
     assert texts(section)[-1] == (
-        "CKA of the last layer: query vectors 0.400 [0.380, 0.420] on toy, 0.500 [0.400, 0.600] on other; passage "
-        "vectors 0.400 [0.380, 0.420] on toy, 0.500 [0.400, 0.600] on other."
+        "CKA between both models at the last layer: query vectors 0.400 [0.380, 0.420] on toy, 0.500 [0.400, 0.600] on "
+        "other; passage vectors 0.400 [0.380, 0.420] on toy, 0.500 [0.400, 0.600] on other."
     )
     table = section.tables["cka_by_collection"]
     assert list(table.frame.columns) == ["layer", "query, toy", "query, other", "passage, toy", "passage, other"]

@@ -92,7 +92,10 @@ def test_the_tally_of_queries_adds_up() -> None:
     result = retrieval_result()
     row = result.effect.table.sel(measure="nDCG@10")
     said = report(result, reading()).statements[0].text
-    assert f"Of 240 queries, {int(row['wins'])} gained, {int(row['ties'])} tied, {int(row['losses'])} lost." in said
+    tally = (
+        f"{int(row['wins'])} score higher after fine-tuning, {int(row['ties'])} equal and {int(row['losses'])} lower"
+    )
+    assert f"Of 240 queries, {tally}." in said
     assert int(row["wins"] + row["ties"] + row["losses"]) == N_QUERIES
 
 
@@ -130,7 +133,7 @@ def test_the_best_layer_is_described() -> None:
         (said,) = report_layers(layer_result(seed), reading()).statements
         assert "layer 6 (post-norm) after" in said.text
     (said,) = report_layers(layer_result(), reading()).statements
-    assert "reaches the highest nDCG@10 at layer 5 before" in said.text
+    assert "reaches the highest nDCG@10 at layer 5 before fine-tuning" in said.text
 
 
 def test_flips_show_losses_beside_gains() -> None:

@@ -84,7 +84,7 @@ def test_the_control_fails_where_a_collection_is_another_than_itself() -> None:
     broken = CollectionShift("torn", numbers, 60)
     (control,) = shift_statements(ShiftResult("torn", broken, (), 0.95))
     assert control.failed
-    assert control.text.startswith("CONTROL FAILED: passages of torn")
+    assert control.text.startswith("CONTROL FAILED: between two samples of passages of torn")
 
 
 def test_table_document_and_page_have_the_same_numbers(told: tuple[ShiftResult, Section]) -> None:

@@ -122,7 +122,7 @@ def test_the_report_says_over_how_many_trainings(trained: Study) -> None:
     said = trained.section.statements
     assert {s.topic for s in said} == {"trainings"}
     assert said[0].text.startswith("Over 3 trainings and their queries together, ")
-    assert "Score (and change) of each training: retriever " in said[0].text
+    assert "RR@10 (and its change) of each training: retriever " in said[0].text
     assert "training-2 " in said[0].text
     assert "the probe cosine (N = 3)" in said[1].text
     assert trained.section.tables["trainings"].caption == "Retrieval over 3 trainings"

@@ -125,14 +125,13 @@ def test_the_verdict_names_it(effects: TransplantEffects) -> None:
     (text,) = [
         t
         for t in by_name
-        if t.startswith("Restoring one block of the backbone's weights in the retriever: 1 of 2 blocks")
+        if t.startswith("Restoring one block of the backbone's weights in the retriever changes RR@10 significantly in")
     ]
-    assert "The largest significant change is with block 2: " in text
+    assert "in 1 of 2 cases. The largest significant change is that by restoring block 2: RR@10 " in text
     assert by_name[text] == State.SIGNIFICANT
-    (ends,) = [t for t in by_name if t.startswith("Half of the total effect of restoring the backbone's weights")]
-    assert "1 block of 2 from the top (reaching" in ends
-    assert "2 blocks of 2 from the bottom (with the embeddings)" in ends
-    assert any("the largest change first: the FFN's output matrices" in t for t in by_name)
+    (ends,) = [t for t in by_name if t.startswith("Restoring the top 1 of 2 blocks in the retriever reaches half of")]
+    assert "Restoring the embeddings and the bottom 2 of 2 blocks in the retriever reaches half of" in ends
+    assert any("RR@10 after restoring one part" in t and "first: the FFN's output matrices" in t for t in by_name)
 
 
 def test_the_same_model_twice_has_nothing_to_transplant(
@@ -143,7 +142,7 @@ def test_the_same_model_twice_has_nothing_to_transplant(
     twice = context_of((replace(after, name="again"), after), collection, cache)
     assert refusal(twice, QUICK) == "again and whole have the same weights: there is nothing to transplant"
     alone = replace(twice, models={"model": after})
-    assert refusal(alone, QUICK) == "weights are transplanted between two models, and there is one"
+    assert refusal(alone, QUICK) == "weights are transplanted between two models, but only one model is given"
     with pytest.raises(SettingsError, match="passages is -5"):
         replace(QUICK, passages=-5)
 
@@ -174,8 +173,8 @@ def test_section_and_document(whole: Swept) -> None:
     assert document["collection"] == "toy"
     assert len(document["effects"]) == len(whole.effects.table())
     assert list(section.differences) == ["Transplants: restored", "Transplants: grafted"]
-    assert whole.effects.notes == ("150 queries over 150 passages were measured",)
-    assert whole.measurement.caveats == ("transplants: 150 queries over 150 passages were measured",)
+    assert whole.effects.notes == ("retrieval was measured with 150 queries over 150 passages",)
+    assert whole.measurement.caveats == ("transplants: retrieval was measured with 150 queries over 150 passages",)
     assert (document["queries"], document["passages"]) == (150, 150)
 
 
@@ -217,7 +216,7 @@ def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collect
     small = swept(pair, collection, cache, passages=120, transplants=("block:1",))
     caveats = small.measurement.caveats
     assert any("a sample of 120 of 150 passages was searched, with 80 of 150" in c for c in caveats), caveats
-    assert any("on the sample, ruined reaches RR@10" in caveat for caveat in caveats)
+    assert any("with the same queries, ruined reaches RR@10" in caveat for caveat in caveats)
     assert [row["model"] for row in small.effects.sample] == ["whole", "ruined"]
     alone = swept(pair, collection, cache, passages=120, transplants=("block:1",), directions=("grafted",))
     assert list(alone.effects.differences) == ["grafted"]
@@ -341,7 +340,8 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: Tr
     by_name = {s.text: s.state for s in transplant_statements(effects)}
     (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
     assert text.startswith(
-        "2 of 2 places with a significant effect have a significantly larger effect than 8 random changes"
+        "Of 2 transplants of a single block, group or part with a significant effect, 2 have a significantly larger "
+        "effect than 8 random changes"
     )
     assert by_name[text] == State.SIGNIFICANT
     (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]

@@ -185,8 +185,8 @@ def test_random_changes_that_alter_nothing_need_26_draws(draws: int, beats: bool
     findings = TransplantEffects("c", 2, by_direction, ("RR@10",), controls=table)
     (text,) = [s.text for s in transplant_statements(findings) if "random changes of equal size" in s.text]
     why = (
-        "All 8 random changes have the same effect at block 1. Without spread, the p-value over draws cannot fall "
-        "below 1/9"
+        "All 8 random changes of block 1 have the same effect. Without spread, the p-value over random changes cannot "
+        "fall below 1/9"
     )
     assert (why in text) == (not beats)
-    assert ("use at least 26 draws there." in text) == (not beats)
+    assert ("use at least 26 of them (transplants.draws)." in text) == (not beats)

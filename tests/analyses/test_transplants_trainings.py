@@ -117,7 +117,7 @@ def test_the_block_that_every_training_learned_is_found(planted: Swept) -> None:
         "Over 3 trainings and their queries together, restoring all of the backbone's weights in the retriever changes "
     )
     assert "Effect in each training: seed 0 -" in total.text
-    assert " changes RR@10 significantly at 1 of 2 places: block 1 -" in single.text
+    assert " changes RR@10 significantly in 1 of 2 cases. Effects on RR@10: block 1 -" in single.text
     assert single.text.endswith("Random changes of equal size were made in seed 0 alone.")
     assert (total.state, single.state) == (State.SIGNIFICANT, State.SIGNIFICANT)
 
@@ -166,7 +166,7 @@ def test_the_plan_counts_further_trainings(planted: Swept, backbone: Retriever) 
     assert both.document["trainings"] == 2
     assert both.seconds == pytest.approx(alone.seconds + both.document["training_seconds"], rel=0.05), "rates are timed"
     assert both.document["training_seconds"] > 0
-    assert "; single places and all weights of 2 other trainings, about " in both.lines[0]
+    assert "; single blocks or parts, and all weights, of 2 other trainings, about " in both.lines[0]
     elsewhere = plan(replace(planted.context, first=False), SETTINGS)
     assert elsewhere.document["trainings"] == 0, "further trainings are measured on the first collection"
 
@@ -203,7 +203,9 @@ def test_a_training_that_cannot_be_transplanted_is_a_caveat(
     context = replace(planted.context, trainings=(trainings[1], other))
     one = measured(ANALYSIS, context, SETTINGS, tmp_path / "measurement")
     (caveat,) = [text for text in one.caveats if "another (another training)" in text]
-    assert "is left out of the effects over trainings, since ruined and another differ in the names or shapes" in caveat
+    assert (
+        "is left out of the effects over trainings, because ruined and another differ in the names or shapes" in caveat
+    )
     assert one.facts["trainings"] == ["seed 1"]
     result, _ = reported(ANALYSIS, [one], subject_of(context))
     assert result.first.over_trainings.names == ("seed 0", "seed 1")

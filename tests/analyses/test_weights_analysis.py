@@ -59,16 +59,16 @@ def test_nothing_changed_is_an_alarm() -> None:
 def test_where_a_planted_change_is() -> None:
     statements = texts(drift({(3, "ffn_out"): 0.5}))
     assert statements[0] == (
-        "1 of 18 tensors changed, with 5.6 % of the weights. The Frobenius norm of the change is 12 % "
-        "of the norm of the weights before."
+        "1 of 18 tensors changed, with 5.6 % of the weights. The Frobenius norm of the weight change is 12 % "
+        "of the Frobenius norm of the weights before fine-tuning."
     )
     assert statements[1] == (
-        "Changed: FFN out (1 of 4 layers, most in layer 3: 50 %). "
-        "Untouched: embeddings, attention, FFN in, norms, final norm."
+        "Norm of the weight change, divided by the norm before, for each changed part: FFN out at most 50 % in layer 3 "
+        "(1 of 4 layers changed). Unchanged parts: embeddings, attention, FFN in, norms, final norm."
     )
     assert statements[2] == (
-        "By depth: the blocks above layer 2 have 100 % of the squared norm of the change of all blocks (an even spread "
-        "would give 50 %). Relative to its own norm, layer 3 changed most (25 %) and layer 1 least (0 %)."
+        "The blocks above layer 2 have 100 % of the squared norm of the change of all blocks; an even spread over the "
+        "weights would give 50 %. Layer 3 changed most (25 % of its norm before fine-tuning) and layer 1 least (0 %)."
     )
     assert {s.state for s in weight_statements(drift({(3, "ffn_out"): 0.5}))} == {State.MEASURED}
 
@@ -77,7 +77,7 @@ def test_what_is_not_compared_is_said_first() -> None:
     grown = row(0, "embedding", 0.1) | {"name": "grown", "status": "reshaped"}
     first = weight_statements(drift({(1, "norm"): 0.1}, grown))[0]
     assert first.caution
-    assert first.text == "1 tensor of another shape after, not compared: grown."
+    assert first.text == "1 tensor could not be compared: another shape after fine-tuning (grown)."
 
 
 def test_numbers_that_are_none() -> None:
@@ -93,19 +93,19 @@ SPECTRAL = {"stable_rank": 3.0, "effective_rank": 6.0, "random_rank": 7.5, "held
 def test_directions() -> None:
     statements = texts(drift({}, row(2, "attention", 0.2, **SPECTRAL)))
     assert (
-        "an effective rank of 6 and a stable rank of 3 (medians of 1 matrix). The effective rank is 80 %"
+        "an effective rank of 6 and a stable rank of 3 (medians over 1 matrix). The effective rank is 80 %"
         in statements[-3]
     )
     assert statements[-2].startswith(
-        "The first 2 singular directions of the change of a matrix have 40 % of its squared norm. In these directions, "
-        "the matrix before was already 1.50 times as large as in random directions"
+        "The first 2 singular directions of the change of a matrix have 40 % of the squared norm of the change (median "
+        "over the matrices). In these directions, the original matrix is 1.50 times as large as in random directions"
     )
     assert statements[-2].endswith(
-        "The size of the change in these directions is 2.00 times that of the matrix before, and 3.00 times in random "
-        "directions (amplification, medians)."
+        "It is 2.00 with the size in the same directions, and 3.00 with the size in random directions (medians over "
+        "the matrices)."
     )
     never = drift({}, row(2, "attention", 0.2, **(SPECTRAL | {"amplification": np.inf})))
-    assert not any("was already" in text for text in texts(never))
+    assert not any("Amplification" in text for text in texts(never))
 
 
 def test_a_change_as_narrow_as_an_adapters_is_said_to_begin_random() -> None:
@@ -117,16 +117,16 @@ def test_a_change_as_narrow_as_an_adapters_is_said_to_begin_random() -> None:
 def test_intruder_dimensions_beside_those_of_random_changes() -> None:
     calm = row(3, "attention", 0.2, **(SPECTRAL | {"intruders": 0.0}))
     assert texts(drift({}, row(2, "attention", 0.2, **SPECTRAL), calm))[-1] == (
-        "Intruder dimensions: 1 of the 16 largest singular vectors after (8 for each matrix) resemble none before: "
-        "their cosine with every singular vector before is below 0.5. These are 6.2 %, in 1 matrix; random changes of "
-        "equal size would give 0 (0 %)."
+        "Intruder dimensions: 1 of the 16 largest singular vectors after fine-tuning (6.2 %, in 1 matrix) are new. A "
+        "new vector has a cosine below 0.5 with every singular vector before fine-tuning. Random changes of equal size "
+        "would give 0 new vectors (0 %). At most 8 vectors of each matrix are examined."
     )
 
 
 def test_without_amplification_nothing_is_said_of_it() -> None:
     later = ("held", "amplification_random", "intruders", "intruders_random", "examined", "below")
     known = {name: value for name, value in SPECTRAL.items() if name not in later}
-    assert not any("times that of the matrix before" in t for t in texts(drift({}, row(2, "attention", 0.2, **known))))
+    assert not any("Amplification" in t for t in texts(drift({}, row(2, "attention", 0.2, **known))))
 
 
 @pytest.mark.parametrize("changes", [{}, {(3, "ffn_out"): 0.5, (1, "attention"): 0.01}])
@@ -175,7 +175,7 @@ def test_all_of_it_is_described_and_not_tested() -> None:
     section = report(WeightResult({BOTH: weight_drift()}), reading())
     assert {(s.topic, s.state, s.rests_on) for s in section.statements} == {("weights", State.MEASURED, ())}
     assert any(
-        "FFN out (1 of 6 layers, most in layer 4: 50 %). Untouched: attention, FFN in." in s.text
+        "FFN out at most 50 % in layer 4 (1 of 6 layers changed). Unchanged parts: attention, FFN in." in s.text
         for s in section.statements
     )
     assert set(section.frames) == {"weights", "weights_by_layer"}

@@ -262,7 +262,7 @@ def test_transplant(cli: Cli, tiny: Tiny, tmp_path: Path) -> None:
     assert [opening for opening in openings if opening not in printed] == []
     shown = cli("show", out, "--all")
     assert (shown.code, " ".join(shown.out.split())) == (0, printed)
-    assert "- transplants: 90 queries over 180 passages were measured" in printed
+    assert "- transplants: retrieval was measured with 90 queries over 180 passages" in printed
     assert cli(*words, line="--pooling mean --transplants block:9").code == 2
 
 

@@ -48,7 +48,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no passages": ("probe {model} --data {data} --pooling mean --passages 1", "passages is 1"),
     "seeds": ("probe {model} --data {data} --pooling mean --seeds 0", "seeds is 0"),
     "limit": ("retrieve {model} --data {data} --pooling mean --limit-queries 0", "limit_queries is 0"),
-    "few": ("probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2", "a split has too few choices"),
+    "few": (
+        "probe {model} --data {data} --pooling mean --limit-queries 9 --passages 2",
+        "too few probe examples are left",
+    ),
     "layers to store": (
         "retrieve {model} --data {data} --pooling mean --store-layers last",
         r"--store-layers: invalid layers 'last'\n  fix: write final, or numbers",

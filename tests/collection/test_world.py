@@ -161,7 +161,7 @@ def test_a_folder_in_use_is_left_alone(world: World, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"people": 0}, f"people is 0\n  fix: give at least 1 and at most {ALIASES:,}"),
+        ({"people": 0}, f"people is 0, which is out of range\n  fix: give at least 1 and at most {ALIASES:,}"),
         ({"people": ALIASES + 1}, "that can be invented"),
         ({"known": 1.5}, "known is 1.5"),
         ({"trained": 0.8, "dev": 0.3}, "add up to more than 1"),

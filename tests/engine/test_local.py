@@ -91,7 +91,7 @@ def test_engines_are_named_as_they_are_typed() -> None:
             "'local' runs in this process and takes no address and no number of workers\n  fix: leave out the address",
         ),
         ("local", 2, "'local' runs in this process and takes no address and no number of workers"),
-        ("ray", 0, "workers is 0\n  fix: give at least 1"),
+        ("ray", 0, "workers is 0, which is too few\n  fix: give at least 1"),
     ],
 )
 def test_an_engine_that_cannot_be_is_refused(text: str, workers: int | None, message: str) -> None:

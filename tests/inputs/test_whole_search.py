@@ -38,7 +38,7 @@ def test_a_sample_with_the_first_ten_leaves_the_measures_as_they_are(
         assert [row["whole"] for row in rows] == pytest.approx(known.values)
     assert max(map(abs, changes["ranks"])) < min(changes["random"]), changes
     assert whole.compared("another", retrieve(made, small, MEASURES).scores.values) == []
-    with pytest.raises(ValueError, match=r"the stored rankings have 100 passages a query, but .* need 150"):
+    with pytest.raises(ValueError, match=r"the stored rankings have 100 passages for each query, but .* need 150"):
         whole.compared("after", retrieve(made, small, ("R@150",)).scores.values)
     deep = whole_search(halves, {"after": vectors}, 150)
     (row,) = deep.compared("after", retrieve(made, small, ("R@150",)).scores.values)
@@ -64,7 +64,7 @@ def test_a_sample_is_drawn_of_a_larger_corpus_only(halves: Collection) -> None:
 def test_words() -> None:
     row = {"model": "tuned", "measure": "RR@10", "sample": 0.61, "whole": 0.5, "queries": 80}
     (sentence,) = sample_words([row])
-    assert sentence == "on the sample, tuned reaches RR@10 0.610 (whole corpus 0.500), with the same queries"
+    assert sentence == "with the same queries, tuned reaches RR@10 0.610 on the sample and 0.500 on the whole corpus"
 
 
 def test_queries_of_equal_text_count_once_among_too_few() -> None:

@@ -152,7 +152,9 @@ def test_fits_that_do_not_converge_are_warned_of():
 def test_choices_without_enough_negatives_are_left_out_and_counted():
     short = [*choices(), Candidates("q0", "p0", ("p1",))]
     result = probe(signal(), short, ProbeSettings(probes=("cosine",), passages=(4,), seeds=1))
-    assert result.left_out == (f"1 of {len(short)} choices have fewer than 3 negatives and are not probed",)
+    assert result.left_out == (
+        f"1 of {len(short)} query-passage pairs has fewer than 3 hard negatives and is left out of the probes",
+    )
     assert probe(signal(), choices(), ProbeSettings(probes=("cosine",), passages=(4,), seeds=1)).left_out == ()
 
 

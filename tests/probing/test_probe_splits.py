@@ -78,9 +78,9 @@ def test_a_split_is_reproducible():
 
 
 def test_too_few_choices_say_which_and_what_to_do():
-    with pytest.raises(AnalysisError, match="a split has too few choices") as caught:
+    with pytest.raises(AnalysisError, match="too few probe examples are left") as caught:
         disjoint_split(build_task(choices(30, negatives=4), 5), 0)
-    assert "longer lists of negatives" in caught.value.fix
+    assert "longer lists of hard negatives" in caught.value.fix
 
 
 def test_a_small_corpus_is_divided_and_every_query_still_tested_once():

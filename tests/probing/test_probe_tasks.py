@@ -22,7 +22,7 @@ def test_choices_with_too_few_negatives_are_dropped_and_counted():
 def test_no_choice_left_says_what_would_be_possible():
     with pytest.raises(AnalysisError, match="the longest list has 2") as caught:
         build_task([Candidates("a", "p", ("x", "y"))], 5)
-    assert "at most 3 passages a choice" in caught.value.fix
+    assert "at most 3 candidate passages for each query" in caught.value.fix
 
 
 def test_a_relevant_passage_among_the_negatives_is_an_error():

@@ -41,7 +41,7 @@ def test_every_significant_measure_is_named_and_no_other():
     assert "p = 0.040" in first.text
     assert "corrected" not in first.text, "a family of one is not corrected"
     assert "R@100 from" in others.text
-    assert "holm-corrected p < 0.001; 191 gained, 71 lost" in others.text
+    assert "holm-corrected p < 0.001; 191 queries higher, 71 lower" in others.text
     assert "RR@10" not in others.text
     assert "Of 3 other measures, 1 changed" in others.text
 

@@ -181,9 +181,11 @@ def test_rare_outcomes_are_covered_although_most_samples_have_none():
 
 
 def test_settings_are_checked():
-    with pytest.raises(SettingsError, match=r"level is 95\n  fix: give more than 0 and less than 1"):
+    with pytest.raises(
+        SettingsError, match=r"level is 95, which is out of range\n  fix: give more than 0 and less than 1"
+    ):
         IntervalSettings(level=95)
-    with pytest.raises(SettingsError, match=r"resamples is 10\n  fix: give at least 100"):
+    with pytest.raises(SettingsError, match=r"resamples is 10, which is out of range\n  fix: give at least 100"):
         IntervalSettings(resamples=10)
 
 

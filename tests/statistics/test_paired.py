@@ -209,7 +209,7 @@ def test_mcnemar_refuses_values_between_0_and_1():
 
 
 def test_no_flips_at_all_is_an_error():
-    with pytest.raises(SettingsError, match=r"permutations is 0\n  fix: give at least 1"):
+    with pytest.raises(SettingsError, match=r"permutations is 0, which is out of range\n  fix: give at least 1"):
         SignFlips(permutations=0)
 
 

@@ -364,7 +364,7 @@ def test_a_gate_asks_the_interval(condition: str, low: float, high: float, holds
 
 def test_an_undecided_gate_says_how_many_queries_would_decide() -> None:
     outcome = outcome_of_gate(parse_gate("nDCG@10 >= -0.01"), estimates(-0.03, 0.03), "toy")
-    assert "about 900 queries would decide, if the estimate stays" in outcome.text
+    assert "about 900 queries would decide the gate if the estimate stays the same" in outcome.text
 
 
 def test_no_gate_holds_where_a_self_test_failed() -> None:

@@ -32,4 +32,4 @@ def test_a_measure_that_is_not_there_has_no_half_width() -> None:
 
 
 def test_the_words_say_what_four_times_the_queries_would_give() -> None:
-    assert Certainty(0.062, 118).words() == "0.062 over 118 queries (0.031 over 4 times)"
+    assert Certainty(0.062, 118).words() == "0.062 with 118 queries (0.031 with 4 times as many)"

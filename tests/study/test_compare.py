@@ -381,16 +381,16 @@ def test_too_few_queries_for_the_probes_are_known_from_the_plan_and_the_rest_is_
     models, again = {"before": backbone, "after": retriever}, replace(retriever, name="again")
     plan = plan_study(models, [few(collection, 12)], LEAST, trainings=[again], cache=tmp_path / "cache")
     (refused,) = [step.refused for step in plan.refused if step.analysis.name == "probes"]
-    assert "a split has too few choices" in refused
+    assert "too few probe examples are left" in refused
     assert "more queries (--limit-queries)" in refused
     study = run_study(plan)
     assert "probes" not in study.measured
     assert set(study.measured["training_runs"][0].scores) == {"2/retrieval"}
     assert any(
-        caveat.startswith("not measured: probes, since a split has too few choices")
+        caveat.startswith("not measured: probes, since too few probe examples are left")
         for caveat in study.facts["caveats"]
     )
-    with pytest.raises(AnalysisError, match=r"probes: this analysis cannot run, since a split has too few choices"):
+    with pytest.raises(AnalysisError, match=r"probes: this analysis cannot run, since too few probe examples are left"):
         plan_study(models, [few(collection, 12)], LEAST, asked=["probes"], cache=tmp_path / "cache")
 
 

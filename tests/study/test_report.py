@@ -233,7 +233,7 @@ def test_failed_self_tests_mark_what_rests_on_them() -> None:
     both = [s for s in report.statements if s.rests_on == ("before", "after")]
     assert both
     assert all(mark in s.doubts for s in both)
-    random = next(s for s in report.statements if "toy-retriever is more accurate than the same architecture" in s.text)
+    random = next(s for s in report.statements if "more accurate with toy-retriever than with the same" in s.text)
     assert random.doubts == ()  # it rests on the after side only
 
 
@@ -244,7 +244,7 @@ def marked(warning: str) -> Difference:
 
 def test_warnings_of_the_scores_are_alarms() -> None:
     report = report_of(retrieval=retrieval_result(effect=marked("2 weights were missing")))
-    assert report.verdict.alarms[0].text == "Warning of retrieval: before: 2 weights were missing"
+    assert report.verdict.alarms[0].text == "Warning (retrieval, before fine-tuning): 2 weights were missing"
 
 
 def test_the_headline_rests_on_no_control_of_the_probes() -> None:

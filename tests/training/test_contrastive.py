@@ -257,7 +257,7 @@ def test_too_few_pairs(toy: Callable, pairs_of: Callable[..., Collection], tmp_p
         ({"precision": "fp8"}, "unknown precision"),
         ({"batch_size": 1}, "at least 2"),
         ({"temperature": 0.0}, "temperature is 0.0"),
-        ({"hard_negatives": -1}, "hard_negatives is -1\n  fix: give at least 0"),
+        ({"hard_negatives": -1}, "hard_negatives is -1, which is out of range\n  fix: give at least 0"),
     ],
 )
 def test_wrong_settings(wrong: dict, said: str) -> None:

@@ -18,6 +18,7 @@ from retroscope.collection.records import Candidates
 from retroscope.encoders.encode import final_vectors, tokenise
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import AnalysisError
+from retroscope.numbers import count
 
 Vector = Float[Tensor, "out"]
 Item = TypeVar("Item")
@@ -139,10 +140,12 @@ def left_out(collection: Collection, candidates: Sequence[Candidates], settings:
     else:
         able = {c.query_id for c in candidates if c.negatives or settings.target != "margin"}
         total, lacking = len(able), len({c.query_id for c in candidates} - able)
-    said = [f"neurons: {lacking} judged queries have no hard negative and are left out"] if lacking else []
+    verbs = "has no hard negative and is" if lacking == 1 else "have no hard negative and are"
+    notes = [f"neurons: {count(lacking, 'judged query')} {verbs} left out"] if lacking else []
     if settings.limit and settings.limit < total:
-        said.append(f"neurons: {settings.limit} of {total} were drawn (seed {settings.seed})")
-    return said
+        kind = "query" if settings.target != "norm" or settings.scaled == "query" else "passage"
+        notes.append(f"neurons: {settings.limit:,} of {count(total, kind)} were drawn (seed {settings.seed})")
+    return notes
 
 
 def _compared(

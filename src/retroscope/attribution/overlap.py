@@ -64,7 +64,9 @@ def overlap(before: NeuronAttribution, after: NeuronAttribution, *, by: str = "s
     if by not in BY:
         raise unknown_name("ranking", by, BY)
     if not 0 < top < 1:
-        raise SettingsError(f"top is {top}", fix="give a share of the neurons between 0 and 1, e.g. top=0.01")
+        raise SettingsError(
+            f"top is {top}, which is out of range", fix="give a share of the neurons between 0 and 1, e.g. top=0.01"
+        )
     _check_comparable(before, after)
     rows = []
     for (part, layer, *one), (_, _, *two) in zip(_groups(before, by), _groups(after, by), strict=True):

@@ -124,7 +124,9 @@ def choose(ranking: Ranking, fraction: float, how: str, seed: int = 0) -> Neuron
     All three have the same layer histogram, so no difference between them can come from the layers.
     """
     if not 0 < fraction <= 1:
-        raise SettingsError(f"fraction is {fraction}", fix="give a share of the neurons, above 0 and at most 1")
+        raise SettingsError(
+            f"fraction is {fraction}, which is out of range", fix="give a share of the neurons, above 0 and at most 1"
+        )
     if how not in HOWS:
         raise unknown_name("choice of neurons", how, HOWS)
     top = _top(ranking, how_many(fraction, ranking.n))

@@ -47,7 +47,7 @@ def switches(*groups: type) -> type[Switches]:
 
 def _switch(name: str, analysis: Analysis) -> tuple[str, object]:
     """Return the name and the annotation of an analysis's option."""
-    help = f"{'Also answer' if analysis.on_request else 'Leave out'}: {analysis.question}"
+    help = f"{'Run' if analysis.on_request else 'Skip'} the analysis '{analysis.question}'"
     return name if analysis.on_request else f"{PREFIX}{name}", Annotated[bool, option(switch_of(analysis), help=help)]
 
 

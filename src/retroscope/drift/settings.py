@@ -41,7 +41,9 @@ class DriftSettings:
                 fix=f"give {few} or more, or a smaller representations.neighbours",
             )
         if self.cross_texts < 4:
-            raise SettingsError(f"representations.cross_texts is {self.cross_texts}", fix="give 4 or more")
+            raise SettingsError(
+                f"representations.cross_texts is {self.cross_texts}, which is too few to compare", fix="give 4 or more"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

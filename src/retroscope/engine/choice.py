@@ -37,7 +37,8 @@ class Engine:
             )
         if self.workers is not None and self.workers < 1:
             raise SettingsError(
-                f"workers is {self.workers}", fix="give at least 1 worker, or leave out `workers` (--workers)"
+                f"workers is {self.workers}, which is too few",
+                fix="give at least 1 worker, or leave out `workers` (--workers)",
             )
 
     def run(self, job: Job, progress: Count | None = None) -> RunTally:

@@ -47,7 +47,9 @@ class WholeSearch:
             return []
         names = [str(name) for name in sample["measure"].values]
         if depth(names) > self.depth:
-            raise ValueError(f"the stored rankings have {self.depth} passages a query, but {names} need {depth(names)}")
+            raise ValueError(
+                f"the stored rankings have {self.depth} passages for each query, but {names} need {depth(names)}"
+            )
         queries = [str(query) for query in sample["query"].values]
         whole = measure_queries(self.runs[model], {query: self.qrels[query] for query in queries}, names)
         return [
@@ -91,12 +93,9 @@ def sample_words(rows: Sequence[SampleRow]) -> list[str]:
     """State the measures of each unmodified model on the sample and on the whole corpus."""
     by_model: dict[str, list[str]] = {}
     for row in rows:
-        values = f"{row['measure']} {score(row['sample'])} (whole corpus {score(row['whole'])})"
+        values = f"{row['measure']} {score(row['sample'])} on the sample and {score(row['whole'])} on the whole corpus"
         by_model.setdefault(row["model"], []).append(values)
-    return [
-        f"on the sample, {model} reaches {', '.join(values)}, with the same queries"
-        for model, values in by_model.items()
-    ]
+    return [f"with the same queries, {model} reaches {'; '.join(values)}" for model, values in by_model.items()]
 
 
 def few_queries(*searched: Collection) -> list[str]:

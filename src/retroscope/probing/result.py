@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from retroscope.numbers import count
 from retroscope.probing.records import ProbeRecord
 from retroscope.probing.tally import MDL, ProbeTally
 from retroscope.representations.vectors import RetrieverRepresentations, VectorsRecipe
@@ -92,14 +93,16 @@ class ProbeResult:
                 "its own passages, and they are easier than the corpus's hardest"
             )
         if any(self.recipe["repeats"]):
-            notes.append(
-                f"{sum(self.recipe['repeats'])} of {int(self.split_sizes.sel(part='test').sum())} test choices have a "
-                "query text that is in training, too"
-            )
+            repeats, tests = sum(self.recipe["repeats"]), int(self.split_sizes.sel(part="test").sum())
+            notes.append(f"{repeats:,} of {tests:,} test examples have a query text that is also in training")
         dropped, kept = self.recipe["choices_dropped"], self.recipe["choices"]
         most = max(int(n) for n in self.scores.values.coords["passages"].values) - 1
         if dropped:
-            notes.append(f"{dropped} of {dropped + kept} choices have fewer than {most} negatives and are not probed")
+            verbs = ("has", "is") if dropped == 1 else ("have", "are")
+            notes.append(
+                f"{dropped:,} of {count(dropped + kept, 'query-passage pair')} {verbs[0]} fewer than {most} hard "
+                f"negatives and {verbs[1]} left out of the probes"
+            )
         return tuple(notes)
 
     def selectivity(self) -> xr.DataArray | None:

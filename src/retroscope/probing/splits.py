@@ -135,7 +135,7 @@ def published_split(task: Task, seed: int, train_share: float = 0.99) -> Split:
     """
     if len(task.query) < 2:
         raise AnalysisError(
-            "the probing task has only one choice, which cannot be split into training and test",
+            "there is only one probe example, which cannot be split into training and test",
             where=f"split of seed {seed}",
             fix="use more judged queries",
         )
@@ -193,7 +193,9 @@ def _check(split: Split) -> None:
     short = _too_small(split)
     if short:
         raise AnalysisError(
-            f"a split has too few choices, since its parts may share no query and no passage: {', '.join(short)}",
+            "too few probe examples are left, because training, validation and test may not share a query or a "
+            f"passage: {', '.join(short)}",
             where=f"split of seed {split.seed}",
-            fix="use more queries, a larger corpus, longer lists of negatives, or fewer passages a choice",
+            fix="use more queries, a larger corpus, longer lists of hard negatives, or fewer candidate passages "
+            "(probes.passages)",
         )

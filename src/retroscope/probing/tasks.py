@@ -95,10 +95,11 @@ def build_task(
     if not kept:
         most = max((len(c.negatives) for c in candidates), default=0)
         raise AnalysisError(
-            f"no query has the {size - 1} negatives that a choice among {size} needs (the longest list has {most})",
+            f"no query has the {size - 1} hard negatives that {size} candidate passages need (the longest list has "
+            f"{most})",
             where="candidates",
             fix="give more hard negatives"
-            + (f", or at most {most + 1} passages a choice (--passages)" if most else ""),
+            + (f", or ask for at most {most + 1} candidate passages for each query (--passages)" if most else ""),
         )
     query_index = _index(c.query_id for c in kept)
     passage_index = _index(p for c in kept for p in (c.positive, *c.negatives))

@@ -200,11 +200,11 @@ def _choices(study: PublishedStudy, trials: DoneTrials) -> list[MeasuredEffect]:
     for data in study.data:
         bracket = reported_choices(study, data)
         for end, value in (("at least", bracket.low), ("at most", bracket.high)):
-            quantity = f"choices behind the paper's accuracies, as its significance stars imply, {end}"
+            quantity = f"probe examples behind the paper's accuracies, as its significance stars imply, {end}"
             effects.append(MeasuredEffect(of=data, quantity=quantity, value=float(round(value))))
     for of, trial in _named(trials, PROBES, PUBLISHED):
         reported = sum(sizes["test"] for sizes in trial.measurement.facts["split_sizes"])
-        effects.append(MeasuredEffect(of=of, quantity="choices reported here", value=float(reported),
+        effects.append(MeasuredEffect(of=of, quantity="probe examples reported here", value=float(reported),
                                       made_up=trial.made_up))  # fmt: skip
     return effects
 

@@ -177,10 +177,10 @@ def _judged(
     if difference <= study.reading_error + study.rounding_error:
         return PointState.OK, "equal as printed"
     if difference <= tolerance:
-        return PointState.NOT_DISTINGUISHABLE, "within sampling of choices"
+        return PointState.NOT_DISTINGUISHABLE, "within the sampling error of the probe examples"
     if study.models[point.model].published_at_random:
         return PointState.FAILS, "published with random weights"
-    return PointState.FAILS, "beyond sampling of choices"
+    return PointState.FAILS, "beyond the sampling error of the probe examples"
 
 
 def count_states(results: Sequence[PointResult]) -> dict[str, int]:

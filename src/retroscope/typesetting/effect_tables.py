@@ -49,7 +49,7 @@ def explained(difference: Difference, over: str = "") -> str:
     n, texts = difference.method.get("queries", 0), difference.method.get("texts", 0)
     over = over or f"{n:,} queries of {texts:,} distinct texts"
     return (
-        f"Intervals: {level}, over {over}, not corrected; p is corrected. {stars}; {equal}. No mark: neither a "
+        f"Intervals ({level}) are over {over} and not corrected; p is corrected. {stars}; {equal}. No mark: neither a "
         "difference nor equivalence is significant."
     )
 

@@ -6,6 +6,7 @@ from retroscope.analyses.baselines.result import HEAD, BaselineResult
 from retroscope.analyses.baselines.words import CODES
 from retroscope.analyses.card import Card
 from retroscope.analyses.questions import Question
+from retroscope.numbers import score
 from retroscope.typesetting.frames import alpha, rows
 from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 from retroscope.typesetting.subject import BEFORE, Subject
@@ -20,7 +21,10 @@ def cards(result: BaselineResult, statements: Sequence[Statement], subject: Subj
     (statement,) = about
     how = _how(result, best)
     if statement.state is State.SIGNIFICANT and statement.estimate is not None and statement.estimate.value < 0:
-        answer = f"All of it: the retriever scores below the frozen backbone {how}"
+        reached = statement.estimate
+        answer = (
+            f"All of it: the frozen backbone {how} scores {score(reached.before)}, the retriever {score(reached.after)}"
+        )
         return (Card(Question.ALREADY, answer, statement),)
     share = already_there(result, best, subject.measures[0])
     if statement.state is not State.SIGNIFICANT:

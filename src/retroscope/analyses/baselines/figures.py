@@ -24,8 +24,8 @@ def baseline_figure(result: BaselineResult, subject: Subject) -> Figure:
         "What was already there",
         f"{measure} of a search with the frozen vectors of one layer: raw, whitened by the passages' mean and "
         "covariance, or mapped by a linear head. Before is the backbone, with the retriever's pooling and with other "
-        f"poolings. {RANDOM.capitalize()} is an untrained copy of the backbone. Bands are confidence intervals over "
-        "queries.",
+        f"poolings. {RANDOM.capitalize()} is a copy of the backbone with random weights. Bands are confidence "
+        "intervals over queries.",
         f"{measure} by layer, for the models {', '.join(dict.fromkeys(shown['series']))} and the vectors "
         f"{', '.join(kinds)}",
         choosing(panel, shown, [Selector("vectors", "vectors", kinds[-1])]),

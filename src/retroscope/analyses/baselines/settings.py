@@ -34,5 +34,6 @@ class BaselineSettings:
                 raise unknown_name("pooling of the baselines", name, TRIED)
         if self.folds < FEWEST_FOLDS:
             raise SettingsError(
-                f"baselines.folds is {self.folds}", fix=f"give {FEWEST_FOLDS} or more; 5 is the default"
+                f"baselines.folds is {self.folds}, which is too few",
+                fix=f"give {FEWEST_FOLDS} or more; 5 is the default",
             )

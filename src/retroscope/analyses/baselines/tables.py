@@ -10,6 +10,8 @@ from retroscope.typesetting.frames import rows
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
+LEFT = "share not reached by the backbone"
+
 
 def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, PaperTable]:
     """Return the share of the gain above the best variant, and the best layer of every variant."""
@@ -18,15 +20,15 @@ def baseline_tables(result: BaselineResult, subject: Subject) -> dict[str, Paper
     printed.insert(0, "best variant", frame["best"])
     printed.insert(1, "measure", frame["measure"])
     shares = result.shares.set_index(["best", "measure"])
-    printed["left"] = [share_left(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
+    printed[LEFT] = [share_left(shares.loc[key]) for key in zip(frame["best"], frame["measure"], strict=True)]
     note = (
-        "Before: the best variant of the backbone; it is chosen on some queries and scored on others. Left: the "
-        "share of the gain by fine-tuning that this variant does not reach, with Fieller's interval. "
-        f"{explained(result.left)}"
+        "Before: the best variant of the backbone; it is chosen on some queries and scored on others. After: the "
+        f"retriever. {LEFT.capitalize()}: the share of the gain by fine-tuning that this variant does not reach, with "
+        f"Fieller's interval. {explained(result.left)}"
     )
     caption = "Gain of the retriever over the best variant of its backbone"
     return {
-        "baseline_gains": PaperTable(printed, caption, note, (*NUMERIC, "left")),
+        "baseline_gains": PaperTable(printed, caption, note, (*NUMERIC, LEFT)),
         "baseline_variants": _layers(result, subject),
     }
 

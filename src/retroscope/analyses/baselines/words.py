@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from retroscope.analyses.baselines.result import BM25, RANDOM, TRAINED, UNTRAINED, BaselineResult
+from retroscope.analyses.baselines.result import BM25, HEAD, RANDOM, TRAINED, UNTRAINED, BaselineResult
 from retroscope.numbers import count, interval, percent_interval, score, signed, tied_p
 from retroscope.statistics import Difference
 from retroscope.typesetting.frames import alpha, correction, rows
@@ -35,8 +35,8 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     row = _row(result.left, best, measure)
     tested = _tested(result.left, row)
     text = (
-        f"The best variant of the backbone {HOW[best]} reaches {measure} {score(row[BEFORE])} "
-        f"({_variant(result, best, subject)}). The retriever reaches {score(row[AFTER])} (difference {tested})."
+        f"The best variant of the backbone {HOW[best]} reaches {measure} {score(row[BEFORE])}. "
+        f"{_variant(result, best, subject)} The retriever reaches {measure} {score(row[AFTER])} (difference {tested})."
     )
     about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)
@@ -61,16 +61,17 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
             else ("all variants, with and without a linear head,")
         )
         return (
-            f"{name}, as in the rest of the report: in {folds} of the queries, none of {kinds} scored higher by more "
-            "than a standard error"
+            f"It is the backbone as in the rest of the report ({name}): in {folds} of the queries, none of {kinds} "
+            "scored higher by more than a standard error."
         )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
-    return f"{name}: the best{of} on the queries of the other folds, for {folds}"
+    return f"It uses {name}, which was the best{of} on the queries of the other folds, in {folds}."
 
 
 def variant_name(row: Any, subject: Subject) -> str:
-    """Return a variant in words: "mean pooling, layer 3, whitened"."""
-    return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}, {row['vectors']}"
+    """Return a variant in words: "mean pooling, layer 3, whitened vectors"."""
+    vectors = "a linear head" if row["vectors"] == HEAD else f"{row['vectors']} vectors"
+    return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}, {vectors}"
 
 
 def _share(result: BaselineResult, best: str, measure: str) -> str:
@@ -83,8 +84,8 @@ def _share(result: BaselineResult, best: str, measure: str) -> str:
     if math.isnan(row["share"]):
         return " The share of the gain that is attributed to fine-tuning is undefined, because the gain may be 0."
     if row["share"] == row["low"] == row["high"] == 1:  # the backbone as compared is its own best
-        return f" So the whole gain of {signed(whole['effect'])} is attributed to fine-tuning."
-    return f" So {share_left(row)} of the gain of {signed(whole['effect'])} is attributed to fine-tuning."
+        return f" So the whole gain of {signed(whole['effect'])} in {measure} is attributed to fine-tuning."
+    return f" So {share_left(row)} of the gain of {signed(whole['effect'])} in {measure} is attributed to fine-tuning."
 
 
 def share_left(row: Any) -> str:
@@ -97,10 +98,7 @@ def share_left(row: Any) -> str:
 def _alike(result: BaselineResult, measure: str) -> Statement:
     """State the difference between the best variant of the backbone and that of the retriever."""
     effects, significant = _each_best(result, result.alike, measure)
-    text = (
-        f"From the best variant of the backbone to the best variant of the retriever, {measure} changes as follows: "
-        f"{effects}."
-    )
+    text = f"From the best variant of the backbone to the best variant of the retriever, {measure} changes {effects}."
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     return Statement(
         TOPIC, state, text, code="alike", estimate=_last(result, result.alike, measure), figure="baselines"
@@ -114,7 +112,7 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
     effects, significant = _each_best(result, result.pre_training, measure)
     text = (
         f"A copy of the backbone with {RANDOM} shows what word overlap alone achieves. From the best variant of this "
-        f"copy to the best variant of the backbone, {measure} changes as follows: {effects}.{_words(result, measure)}"
+        f"copy to the best variant of the backbone, {measure} changes {effects}.{_words(result, measure)}"
     )
     number = _last(result, result.pre_training, measure)
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
@@ -123,7 +121,7 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
 
 def _words(result: BaselineResult, measure: str) -> str:
     row = result.variants[(result.variants["model"] == BM25) & (result.variants["measure"] == measure)].iloc[0]
-    return f" BM25 reaches {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
+    return f" BM25 reaches {measure} {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
 
 
 def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
@@ -133,7 +131,8 @@ def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
     row = rows(result.shuffled, measure=measure).iloc[0]
     about: Any = {"code": "shuffled", "estimate": estimate_of(row, measure), "control": "shuffled judgments"}
     numbers = (
-        f"{measure} {score(row[BEFORE])} without and {score(row[AFTER])} with the head, {_tested(result.shuffled, row)}"
+        f"by these judgments, {measure} is {score(row[BEFORE])} without the head and {score(row[AFTER])} with it, "
+        f"{_tested(result.shuffled, row)}"
     )
     if row["effect"] > 0 and row["p_corrected"] < alpha(result.shuffled) / LEAK:
         text = (
@@ -153,11 +152,11 @@ def _each_best(result: BaselineResult, difference: Difference, measure: str) -> 
     """Format the difference at every best variant, and return whether any is significant."""
     table = [(best, _row(difference, best, measure)) for best in result.bests]
     words = [
-        f"{'without training' if best == UNTRAINED else 'with a linear head'} {score(row[BEFORE])} to "
-        f"{score(row[AFTER])}, {_tested(difference, row)}"
+        f"from {score(row[BEFORE])} to {score(row[AFTER])} "
+        f"{'without training' if best == UNTRAINED else 'with a linear head'} ({_tested(difference, row)})"
         for best, row in table
     ]
-    return "; ".join(words), any(row["p_corrected"] < alpha(difference) for _, row in table)
+    return ", and ".join(words), any(row["p_corrected"] < alpha(difference) for _, row in table)
 
 
 def _last(result: BaselineResult, difference: Difference, measure: str) -> Estimate:

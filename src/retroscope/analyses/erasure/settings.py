@@ -48,7 +48,10 @@ class ErasureSettings:
                 fix="give at least one number; leave out erasure.layers to use all layers",
             )
         if self.passages == 1:
-            raise SettingsError("erasure.passages is 1", fix="give at least 2, or 0 to search the whole corpus")
+            raise SettingsError(
+                "erasure.passages is 1, which is too few to search",
+                fix="give at least 2, or 0 to search the whole corpus",
+            )
         if self.measure is not None:
             parse_measure(self.measure)
 

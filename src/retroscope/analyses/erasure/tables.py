@@ -36,13 +36,15 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     note = (
         f"Readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), before and after "
         "erasure. Used: loss of retrieval by erasure beyond the loss by erasing random subspaces of equal rank; the "
-        "interval is over queries and draws. p: the largest p of four tests, over queries and over draws, against "
-        "random subspaces of equal rank and of equal rank and variance. Unclear: the loss is significant against equal "
-        "rank only. Inconclusive: the accuracy of the probe does not fall significantly, or random subspaces remove "
-        "more than half of the score, or the held-out correlation is that of shuffled pairs. Held-out correlation: "
-        "correlation of queries and passages along the erased directions; 5 % of shuffled pairings exceed the value in "
-        "brackets. Removed: share of the variance that erasure removes. Shuffled: loss by erasing the directions of "
-        "shuffled pairs, beyond the loss by erasing random subspaces."
+        "interval is over queries and random subspaces. p: the largest p of four tests, over queries and over random "
+        "subspaces, against subspaces of equal rank and against those of equal rank and variance. Unclear: the loss is "
+        "significant against equal rank only. Inconclusive: the accuracy of the probe does not fall significantly, or "
+        "random subspaces remove more than half of the score, or the held-out correlation is that of shuffled pairs. "
+        f"Intact, erased, random, equal variance: {result.measure} of the intact model, and with the directions, a "
+        "random subspace of equal rank, or one of equal rank and variance erased. Removed: share of the variance that "
+        "erasure removes. Held-out correlation: correlation of queries and passages along the erased directions; 5 % "
+        "of shuffled pairings exceed the value in brackets. Shuffled: loss by erasing the directions of shuffled "
+        "pairs, beyond the loss by erasing random subspaces."
     )
     caption = f"Readable and used, by layer, on {result.collection}"
     return PaperTable(frame, caption, note, tuple(frame.columns[3:]))

@@ -62,11 +62,11 @@ def _harm(result: ErasureResult, row: "pd.Series[Any]", subject: Subject) -> str
     """Describe the loss of retrieval by erasing at a layer, and the losses by both kinds of random subspaces."""
     limits = interval(row["ci_low"], row["ci_high"], effect=True)
     return (
-        f"Erasing {count(result.rank, 'direction')} at layer {subject.layer_label(int(row['layer']))} takes "
-        f"{result.measure} from {score(row['intact'])} to {score(row['erased'])}. Erasing random subspaces of equal "
-        f"rank leaves {score(row['random'])}, and of equal rank and variance {score(row['variance'])}. The difference "
-        f"from random subspaces of equal rank is {signed(row['beyond'])} {limits}, Holm-corrected "
-        f"{tied_p(row['p_corrected'])}."
+        f"Erasing {count(result.rank, 'direction')} at layer {subject.layer_label(int(row['layer']))} changes "
+        f"{result.measure} from {score(row['intact'])} to {score(row['erased'])}. With random subspaces of equal rank "
+        f"erased, {result.measure} is {score(row['random'])}; with random subspaces of equal rank and variance erased, "
+        f"it is {score(row['variance'])}. The difference from random subspaces of equal rank is "
+        f"{signed(row['beyond'])} {limits}, Holm-corrected {tied_p(row['p_corrected'])}."
     )
 
 
@@ -80,9 +80,9 @@ def _unused(result: ErasureResult, side: str, subject: Subject) -> Iterator[Stat
     text = (
         f"{OPENINGS[side]}, a probe reads relevance at {_layers(idle, subject)}, but retrieval does not use it "
         "significantly. At layer "
-        f"{subject.layer_label(int(best['layer']))}, the probe reaches {score(best['readable'])} "
+        f"{subject.layer_label(int(best['layer']))}, the probe reaches an accuracy of {score(best['readable'])} "
         f"{interval(best['readable_low'], best['readable_high'])} (chance {score(result.chance)}) in the intact model "
-        f"and {score(best['readable_erased'])} once {count(result.rank, 'direction')} are erased. Compared with "
+        f"and of {score(best['readable_erased'])} after {count(result.rank, 'direction')} are erased. Compared with "
         f"erasing random subspaces, this erasure changes {result.measure} by {signed(best['beyond'])} "
         f"{interval(best['ci_low'], best['ci_high'], effect=True)}."
     )
@@ -119,16 +119,16 @@ def _control(result: ErasureResult, side: str) -> Iterator[Statement]:
     if p >= result.level:
         text = (
             f"{OPENINGS[side]}, erasing what shuffled pairs share does not harm retrieval significantly more than "
-            f"erasing random subspaces. The mean loss beyond random subspaces is {signed(mean)} over "
-            f"{count(len(table), 'combination')} of layer and rank ({tied_p(p)})."
+            f"erasing random subspaces. The mean loss of {result.measure} beyond random subspaces is {signed(mean)} "
+            f"over {count(len(table), 'combination')} of layer and rank ({tied_p(p)})."
         )
         yield Statement("erasure", State.MEASURED, text, (side,), **about)
         return
     title = "Erasing shuffled pairs harms retrieval"
     text = (
-        f"{title} more than erasing random subspaces does. The mean loss beyond random subspaces is {signed(mean)} "
-        f"over {count(len(table), 'combination')} of layer and rank ({tied_p(p)}), so the loss by erasure does not "
-        "depend on relevant pairs."
+        f"{title} more than erasing random subspaces does. The mean loss of {result.measure} beyond random subspaces "
+        f"is {signed(mean)} over {count(len(table), 'combination')} of layer and rank ({tied_p(p)}). So the loss by "
+        "erasure does not depend on relevant pairs."
     )
     yield Statement("erasure", State.FAILED, text, (side,), title=title, **about)
 
@@ -150,10 +150,10 @@ def _change(result: ErasureResult, subject: Subject) -> Iterator[Statement]:
     )
     text = (
         f"Fine-tuning {verb}. At layer {subject.layer_label(int(most['layer']))}, the loss of {result.measure} beyond "
-        f"that of random subspaces goes from {score(most['before'])} to {score(most['after'])}, "
-        f"{signed(most['effect'])} {interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected "
-        f"{tied_p(most['p_corrected'])}. A model that retrieves better has more to lose: intact {result.measure} is "
-        f"{score(intact[BEFORE])} before and {score(intact[AFTER])} after."
+        f"that of random subspaces changes from {score(most['before'])} to {score(most['after'])} "
+        f"({signed(most['effect'])} {interval(most['ci_low'], most['ci_high'], effect=True)}, Holm-corrected "
+        f"{tied_p(most['p_corrected'])}). A model that retrieves better can lose more: {result.measure} of the intact "
+        f"model is {score(intact[BEFORE])} before fine-tuning and {score(intact[AFTER])} after."
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     number = estimate_of(most, f"loss of {result.measure} beyond that of random subspaces", result.collection)

@@ -25,7 +25,7 @@ def group_figure(result: GroupsResult) -> Figure:
     return Figure(
         GROUPS,
         f"{result.measure} by group of queries",
-        "Change is after less before; lines are confidence intervals over the queries of a group.",
+        "The change is after minus before; lines are confidence intervals over the queries of a group.",
         f"The change of {result.measure} in {len(frame)} groups of queries, {ends}",
         chart,
     )

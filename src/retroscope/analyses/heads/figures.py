@@ -41,7 +41,7 @@ def _map(result: HeadResult) -> Figure:
     return Figure(
         "head_estimates",
         "Heads that the margin depends on",
-        "First-order estimate of how the margin (score of the relevant passage less score of a hard negative) changes "
+        "First-order estimate of how the margin (score of the relevant passage minus score of a hard negative) changes "
         "when one head is fixed at its mean, in standard deviations of the intact margin. Red: the margin falls "
         "without the head.",
         f"Layer by head; the lowest value is {low['value']:.3f} in layer {low['layer']}, head {low['head']}.",

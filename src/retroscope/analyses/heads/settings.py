@@ -55,7 +55,10 @@ class HeadSettings:
         if self.tower not in HEAD_TOWERS:
             raise unknown_name("tower", self.tower, HEAD_TOWERS)
         if self.passages == 1:
-            raise SettingsError("heads.passages is 1", fix="give at least 2, or 0 to search the whole corpus")
+            raise SettingsError(
+                "heads.passages is 1, which is too few to search",
+                fix="give at least 2, or 0 to search the whole corpus",
+            )
         if self.measures == ():
             raise SettingsError(
                 "heads.measures is an empty list",

@@ -73,8 +73,9 @@ def _retrieval(one: SideHeads) -> PaperTable:
         }
     )  # fmt: skip
     note = (
-        "Top: all top heads are fixed together. Random: as many other heads of the same layers are fixed. Only: one "
-        "top head is fixed."
+        "Top fixed: score with all top heads fixed together. Random fixed: score with as many other heads of the same "
+        "layers fixed. Difference: top fixed minus random fixed. Only: score with one top head fixed. p (draws): test "
+        "that the top heads are one more random set."
     )
     return PaperTable(frame, f"Retrieval of {one.name} with heads fixed", note, tuple(frame.columns[1:]))
 

@@ -26,8 +26,8 @@ def head_statements(result: HeadResult) -> tuple[Statement, ...]:
 
 
 def _at(side: str) -> str:
-    """Return the ending of a sentence about a model: " before", " after", or "" for a single model."""
-    return "" if side == MODEL else f" {side}"
+    """Return the ending of a phrase about a model: " before fine-tuning", " after ...", or "" for a single model."""
+    return "" if side == MODEL else f" {side} fine-tuning"
 
 
 def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
@@ -36,16 +36,17 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
     tested = one.table[one.table["role"] == "top"]
     carrying = one.carrying
     named = carrying if len(carrying) else tested.sort_values("effect")
-    effects = "; ".join(_head(row) for _, row in named.head(SHOWN).iterrows())
+    said = "; ".join(_head(row) for _, row in named.head(SHOWN).iterrows())
     more = f"; and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
     top = named.iloc[0]
     number = Estimate(
         f"margin without head {top['head']}, {UNIT}", top["effect"], top["ci_low"], top["ci_high"], top["p_corrected"]
     )
     text = (
-        f"Heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of {count(len(tested), 'top head')} "
-        "carry the margin. A head carries the margin if fixing it at its mean lowers the margin, by more than fixing "
-        f"random heads of its layer (both corrected p below {level:.2g}). The largest effects: {effects}{more}."
+        f"Attention heads{_at(side)} ({' and '.join(result.towers)} tower): {len(carrying)} of "
+        f"{count(len(tested), 'top head')} carry the margin. A head carries the margin if fixing it at its mean lowers "
+        f"the margin, by more than fixing random heads of its layer (both corrected p below {level:.2g}). The largest "
+        f"changes of the margin (in {UNIT}): {said}{more}."
     )
     state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"carry.{side}", estimate=number, figure="head_estimates")
@@ -54,8 +55,9 @@ def _carrying(result: HeadResult, side: str, one: SideHeads) -> Iterator[Stateme
 def _head(row: "pd.Series[float]") -> str:
     beyond = "no other head of its layer was measured"
     if not math.isnan(row["beyond"]):
-        beyond = f"beyond random heads of its layer {signed(row['beyond'])}, corrected {tied_p(row['p_beyond'])}"
-    return f"{row['head']} {signed(row['effect'])} SD {effect_limits(row)}, {beyond}"
+        more = f"{signed(row['beyond'])} SD beyond random heads of its layer"
+        beyond = f"{more}, corrected {tied_p(row['p_beyond'])}"
+    return f"head {row['head']} {signed(row['effect'])} SD {effect_limits(row)} ({beyond})"
 
 
 def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]:
@@ -67,8 +69,8 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
     )
     text = (
         f"Retrieval{_at(side)}: fixing the {count(first.heads[0], 'top head')} together changes {first.measure} from "
-        f"{score(first.intact)} to {score(first.top)}. Fixing random heads of the same layers leaves "
-        f"{score(first.random)} {interval(first.lowest, first.highest)} (mean, lowest and highest draw). The "
+        f"{score(first.intact)} to {score(first.top)}. With random heads of the same layers fixed, {first.measure} is "
+        f"{score(first.random)} {interval(first.lowest, first.highest)} (mean, lowest and highest random set). The "
         f"difference is {_set_tests(first)}."
     )
     state = State.SIGNIFICANT if holds else State.NOT_SIGNIFICANT
@@ -78,7 +80,9 @@ def _retrieval(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statem
 
 def _set_tests(effect: SetEffect) -> str:
     limits = interval(effect.low, effect.high, effect=True)
-    tests = f"{tied_p(effect.p_queries)} over queries, {tied_p(effect.p_draws)} over draws"
+    tests = (
+        f"{tied_p(effect.p_queries)} by the test over queries, {tied_p(effect.p_draws)} by the test over random sets"
+    )
     few = f" (random sets have {effect.heads[1]} heads)" if effect.heads[1] < effect.heads[0] else ""
     return f"{signed(effect.beyond)} {limits}, {tests}{few}"
 
@@ -107,9 +111,9 @@ def _eager(result: HeadResult, side: str, one: SideHeads) -> Iterator[Statement]
     """State by how much vectors differ between the implementation that returns attention (eager) and the usual one."""
     if one.eager:
         text = (
-            f"Attention{_at(side)} was read with the eager implementation. Its vectors differ from those of the usual "
-            f"implementation by at most {one.eager['gap']:.1g} (relative); up to {one.eager['limit']:.1g} counts as "
-            "rounding."
+            f"The attention weights{_at(side)} come from the eager implementation. The largest relative difference of "
+            f"its vectors from those of the usual implementation is {one.eager['gap']:.1g} (allowed: "
+            f"{one.eager['limit']:.1g})."
         )
         yield Statement(TOPIC, State.MEASURED, text, (side,), code=f"eager.{side}")
 
@@ -122,7 +126,7 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     changed = table[table["p_corrected"] < alpha(result.change)].sort_values("effect")
     row = most_changed(table, alpha(result.change))
     shown = changed if len(changed) else table.loc[[row.name]]
-    changes = "; ".join(_changed(one) for _, one in shown.head(SHOWN).iterrows())
+    said = "; ".join(_changed(one) for _, one in shown.head(SHOWN).iterrows())
     number = Estimate(
         f"effect of head {row['head']}, {UNIT}", row["effect"], row["ci_low"], row["ci_high"], row["p_corrected"],
         int(row["n"]), before=row["before"], after=row["after"],
@@ -133,14 +137,15 @@ def _change(result: HeadResult) -> Iterator[Statement]:
     )  # fmt: skip
     text = (
         f"How much the margin depends on a head changed significantly for {len(changed)} of "
-        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes: {changes}.{alike}"
+        f"{count(len(table), 'head')} that were ablated exactly in both models. The largest changes: {said}.{alike}"
     )
     state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, code="change", estimate=number, figure="head_estimates")
 
 
 def _changed(row: "pd.Series[float]") -> str:
-    return f"{row['head']} {signed(row['before'])} to {signed(row['after'])} SD, corrected {tied_p(row['p_corrected'])}"
+    sides = f"from {signed(row['before'])} to {signed(row['after'])} SD"
+    return f"head {row['head']} {sides} (corrected {tied_p(row['p_corrected'])})"
 
 
 def _shift(result: HeadResult) -> Iterator[Statement]:
@@ -150,11 +155,11 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
     table = rows(result.shift)
     moved = table[table["p_corrected"] < alpha(result.shift)]
     row = most_changed(table, alpha(result.shift))
-    changes = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
+    said = "; ".join(_attends(one) for _, one in _largest(result.shift).iterrows())
     text = (
         f"Attention of {count(table['head'].nunique(), 'head')} (those that changed, or else the top heads): "
-        f"{len(moved)} of {count(len(table), 'share')} of attention by kind of token changed significantly. The "
-        f"largest changes: {changes}."
+        f"{len(moved)} of {count(len(table), 'share')} of attention by head and kind of token changed significantly. "
+        f"The largest changes of the share: {said}."
     )
     number = Estimate(
         f"attention of head {row['head']} to {row['kind']}", row["effect"], row["ci_low"], row["ci_high"],
@@ -167,14 +172,14 @@ def _shift(result: HeadResult) -> Iterator[Statement]:
 def _largest(shift: Difference) -> pd.DataFrame:
     table = rows(shift)
     moved = table[table["p_corrected"] < alpha(shift)]
-    candidates = moved if len(moved) else table
-    return candidates.loc[candidates["effect"].abs().sort_values(ascending=False).index].head(SHOWN)
+    chosen = moved if len(moved) else table
+    return chosen.loc[chosen["effect"].abs().sort_values(ascending=False).index].head(SHOWN)
 
 
 def _attends(row: "pd.Series[float]") -> str:
     return (
-        f"{row['head']} to {row['kind']} tokens {row['before']:.2f} to {row['after']:.2f}, "
-        f"corrected {tied_p(row['p_corrected'])}"
+        f"head {row['head']} to {row['kind']} tokens, from {row['before']:.2f} to {row['after']:.2f} "
+        f"(corrected {tied_p(row['p_corrected'])})"
     )
 
 

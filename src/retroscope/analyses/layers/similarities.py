@@ -30,10 +30,10 @@ def similarities_figure(similarities: Similarities, subject: Subject) -> Figure:
     )
     totals = frame.groupby("passages")["pairs"].first()
     caption = (
-        "Share of the pairs of a query and a passage in each bin of similarity; bars go upwards before and downwards "
-        f"after. The {count(similarities.queries, 'query')} and {count(similarities.passages, 'passage')} are drawn "
-        f"with seed 0: {totals['relevant']:,} pairs with relevant passages, {totals['other']:,} with other passages. "
-        "The better a layer tells both kinds apart, the less the two colours overlap."
+        "Share of the query-passage pairs in each bin of similarity. Bars go upwards before fine-tuning and downwards "
+        f"after. The sample has {count(similarities.queries, 'query')} and {count(similarities.passages, 'passage')} "
+        f"(seed 0): {totals['relevant']:,} pairs with relevant passages and {totals['other']:,} with other passages. "
+        "The better a layer separates both kinds of pairs, the less the two colours overlap."
     )
     paper = choosing(_mirrored(), frame[frame["layer"] == last], ()).properties(width=400, height=HEIGHT)
     return Figure("similarities", "Relevant and other passages, layer by layer", caption, words, chart, paper)

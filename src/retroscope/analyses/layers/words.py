@@ -23,13 +23,13 @@ def best_layers(effects: LayerEffects, subject: Subject) -> tuple[Statement, ...
     on = "" if effects.collection == subject.collection.name else f"On {effects.collection}: "
     text = (
         f"{on}A search with the vectors of one layer{norm} reaches the highest {subject.measures[0]} at {tops[0]} and "
-        f"{tops[1]}. From before to after, {subject.measures[0]} rises significantly at {gains} of "
+        f"at {tops[1]}. With fine-tuning, {subject.measures[0]} rises significantly at {gains} of "
         f"{count(len(table), 'layer')} and falls significantly at {len(changed) - gains}."
     )
     if effects.bare is not None and (bare := _tops(effects.bare, subject)):
         text += (
             f" With the lower layers {WITHOUT}, as the model itself computes them, the highest {subject.measures[0]} "
-            f"is at {bare[0]} and {bare[1]}."
+            f"is at {bare[0]} and at {bare[1]}."
         )
     top = best(table, AFTER)
     number = side_score(top, AFTER, f"{subject.measures[0]}, {layer(subject, top)}")
@@ -42,4 +42,7 @@ def _tops(difference: Difference, subject: Subject) -> list[str]:
     if table.empty:
         return []
     tops = {side: best(table, side) for side in (BEFORE, AFTER)}
-    return [f"{layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
+    return [
+        f"{layer(subject, row)} {side} fine-tuning ({score(row[side])} {limits(row, side)})"
+        for side, row in tops.items()
+    ]

@@ -20,7 +20,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="localisation",
     title="Localisation",
-    question="Which blocks carry the effect, and do the instruments agree?",
+    question="Which blocks carry the effect, and do the measurements agree?",
     package=__name__,
     settings=_settings,
     reporter=_reporter,

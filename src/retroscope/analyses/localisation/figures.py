@@ -45,16 +45,16 @@ def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
         base.mark_text(fontSize=10).encode(text="label:N", color=alt.value(INK)),
     ).properties(width=min(max(CELL * len(names), 160), WIDEST), height=ROW * len(order))
     caption = (
-        "Each row has its own scale; its largest value is darkest. Weight drift: norm of the change over norm before. "
-        "Representation drift: fall of CKA from the input to the output of the block. Similarity probe and retrieval "
-        "by layer: increase of the difference after - before from the input to the output of the block (decrease, "
-        f"where the retriever is worse). Grafted and restored: effect of the block alone on {measure}, as a share of "
-        "the effect of all weights."
+        "Each row has its own scale; its largest value is darkest. Weight drift: norm of the weight change, divided by "
+        "the norm of the weights before. Representation drift: how much CKA falls across the block. Similarity probe "
+        "and retrieval by layer: how much the difference (after minus before) grows across the block; where the "
+        f"retriever is worse, how much it falls. Grafted and restored: effect of the block alone on {measure}, divided "
+        "by the effect of all weights."
     )
     tops = evidence.loc[evidence.groupby("instrument", sort=False)["value"].idxmax()]
     largest_places = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())
-    alternative = f"Block with the largest value, by instrument: {largest_places}"
-    return Figure("localisation", "Where retrieval changed, by instrument", caption, alternative, chart)
+    alternative = f"Block with the largest value, by measurement: {largest_places}"
+    return Figure("localisation", "Where retrieval changed, by measurement", caption, alternative, chart)
 
 
 def _label(row: "pd.Series[Any]") -> str:

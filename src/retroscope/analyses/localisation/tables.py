@@ -18,27 +18,29 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
         return {}
     frame = pd.DataFrame(
         {
-            "instrument": [
+            "measurement": [
                 f"{ROWS[r['instrument']]}{', by part' * (r['kind'] == PARTS)}" for _, r in claims.iterrows()
             ],
-            "names": [place_words(p) for p in claims["place"]],
-            "alone": [DONE[d] for d in claims["direction"]],
+            "points to": [place_words(p) for p in claims["place"]],
+            "weights": [DONE[d] for d in claims["direction"]],
             result.measure: [score(v) for v in claims["score"]],
             "effect": [signed(v) for v in claims["effect"]],
             "interval": [interval(r["ci_low"], r["ci_high"], effect=True) for _, r in claims.iterrows()],
-            "matters more": [_rival(r) for _, r in claims.iterrows()],
-            "transplants": list(claims["agreement"]),
-            "rank": [f"{r['rank']:+.2f} ({p_value(r['rank_p'])})" for _, r in claims.iterrows()],
+            "larger effect": [_rival(r) for _, r in claims.iterrows()],
+            "agreement": list(claims["agreement"]),
+            "rank correlation": [f"{r['rank']:+.2f} ({p_value(r['rank_p'])})" for _, r in claims.iterrows()],
         }
     )
     note = (
-        "Matters more: a place with a significantly larger effect than the named place, and the difference with its "
-        f"interval (paired by query, {result.correction}-corrected over all other places, for each instrument "
-        "separately). Agrees: the instrument names the place with the largest effect. Matters too: the instrument "
-        "names another place with a significant effect, and no place has a significantly larger effect. An instrument "
-        "may name a place whose weights do not affect retrieval: representations also diverge where a change of lower "
-        "blocks becomes visible. Rank: Spearman's correlation of the instrument's values with the effects of single "
-        "places; its p is from permutations of the places and uncorrected."
+        f"{result.measure}, effect and interval: of transplanting the block or part alone that the measurement points "
+        "to. Larger effect: the block or part whose effect is significantly larger than this one, and the difference "
+        f"of both effects with its interval (paired by query, {result.correction}-corrected over all other blocks or "
+        "parts, for each measurement separately). Agreement: *agrees* if the measurement points to the block or part "
+        "with the largest effect; *matters too* if it points to another one with a significant effect, and no effect "
+        "is significantly larger; *contradicted* if one is; *undecided* otherwise. A measurement may point to weights "
+        "that do not affect retrieval: representations also diverge where a change of lower blocks becomes visible. "
+        "Rank correlation: Spearman's correlation of the measurement's values with the effects of single blocks or "
+        "parts. Its p is from permutations of the blocks or parts and uncorrected."
     )
     numeric = (result.measure, "effect", "interval")
     return {
@@ -53,6 +55,6 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
 
 def _rival(row: "pd.Series[Any]") -> str:
     if not row["rival"]:
-        return "none significantly"
+        return "none is significant"
     more = f"{signed(row['extra'])} {interval(row['extra_low'], row['extra_high'], effect=True)}"
     return f"{place_words(row['rival'])} ({more})"

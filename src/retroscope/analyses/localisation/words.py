@@ -10,21 +10,39 @@ from retroscope.analyses.localisation.result import (
     BLOCKS,
     CONTRADICTED,
     MATTERS,
+    PARTS,
     UNDECIDED,
     LocalisationResult,
 )
-from retroscope.numbers import interval, percent_interval, score, signed, tied_p
+from retroscope.numbers import count, interval, percent_interval, score, signed, tied_p
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement
 
 TOPIC = "localisation"
 DONE = {RESTORED: "restored", GRAFTED: "grafted into the backbone"}
+SINGLE = {BLOCKS: ("block or group of blocks", "blocks and groups of blocks"), PARTS: ("part of all blocks", "parts")}
 ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
-    (RESTORED, False): ("What does retrieval need?", "loss", "lowers"),
-    (GRAFTED, True): ("What is sufficient for the retriever's gain over the backbone?", "gain", "raises"),
-    (RESTORED, True): ("What holds retrieval back?", "gain", "raises"),
-    (GRAFTED, False): ("What would cause the retriever's loss against the backbone?", "loss", "lowers"),
+    (RESTORED, False): (
+        "Restoring which of the backbone's weights in the retriever lowers retrieval?",
+        "loss",
+        "lowers",
+    ),
+    (GRAFTED, True): (
+        "Grafting which of the fine-tuned weights into the backbone improves retrieval?",
+        "gain",
+        "raises",
+    ),
+    (RESTORED, True): (
+        "Restoring which of the backbone's weights in the retriever improves retrieval?",
+        "gain",
+        "raises",
+    ),
+    (GRAFTED, False): (
+        "Grafting which of the fine-tuned weights into the backbone lowers retrieval?",
+        "loss",
+        "lowers",
+    ),
 }
 PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {
@@ -37,10 +55,15 @@ ROWS = {
     RESTORED: "restored (share)",
 }
 ALONE = {
-    RESTORED: "Other blocks may compensate",
-    GRAFTED: "Perhaps no place suffices alone",
+    RESTORED: "Other {} may compensate",
+    GRAFTED: "Perhaps several {} are needed together",
 }  # why nothing is shown of one alone
-AGREEMENTS = (AGREES, MATTERS, CONTRADICTED, UNDECIDED)  # in the order of reading
+AGREEMENTS = {  # in the order of reading -> what the measurements do
+    AGREES: "{} to {}, whose effect is the largest",
+    MATTERS: "{} to {}, whose effect is also significant",
+    CONTRADICTED: "{} to {}, but the effect of another transplant is significantly larger",
+    UNDECIDED: "{} to {}, whose effect is undecided",
+}
 
 
 def localisation_statements(result: LocalisationResult) -> list[Statement]:
@@ -54,15 +77,12 @@ def _named(result: LocalisationResult) -> list[Statement]:
     claims = _reported(result, result.claims[result.claims["kind"] == BLOCKS].drop_duplicates("instrument"))
     if claims.empty:
         return []
-    names = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in claims.iterrows())
+    names = "; ".join(f"{ROWS[row['instrument']]}, {place_words(row['place'])}" for _, row in claims.iterrows())
     measured = ""
     if result.queries:
         measured = f" with {result.queries:,} queries and {result.passages:,} passages"
     end = f" Transplants test these blocks{measured}; the p-values are corrected, the intervals are not."
-    text = (
-        "Which block changed retrieval? Each instrument (a measurement by block) names the block with its largest "
-        f"value: {names}.{end}"
-    )
+    text = f"Block or group of blocks with the largest value of each measurement: {names}.{end}"
     named = tuple(claims["instrument"])
     return [Statement(TOPIC, State.MEASURED, text, code="named", instruments=named, figure="localisation")]
 
@@ -75,13 +95,13 @@ def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
 def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     """State which single place has the largest effect, and which instruments agree."""
     question, does, verb = ASKED[row["direction"], bool(row["sign"] > 0)]
-    question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part?"
-    done, things = DONE[row["direction"]], "block or group" if row["kind"] == BLOCKS else "part of all blocks"
+    question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part of all blocks?"
+    done, one, several = DONE[row["direction"]], *SINGLE[row["kind"]]
     about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
         text = (
-            f"{question} All weights together, {done}, have no significant effect on retrieval, so there is nothing "
-            "to localise."
+            f"{question} All weights together, {done}, have no significant effect on {result.measure}, so there is "
+            "nothing to localise."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     about["estimate"] = effect_alone(result, row)
@@ -89,14 +109,14 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} No single {things}, {done}, {verb} {result.measure} significantly{more} (largest effect: "
-            f"{alone}). {ALONE[row['direction']]}, or there are too few queries."
+            f"{question} No single {one}, {done}, {verb} {result.measure} significantly{more}. The largest effect is "
+            f"that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
     text = (
-        f"{question} Of the places {done} one at a time, the largest mean {does} is that of "
-        f"{alone}{_random(row)}{_share(row)}. {_held(claims, row)}"
+        f"{question} Of all {several} {done} one at a time, the largest mean {does} is that of "
+        f"{alone}.{_random(result, row)}{_share(row)} {_held(claims, row)}"
     )
     return Statement(TOPIC, State.SIGNIFICANT, text.rstrip(), instruments=tuple(claims["instrument"]), **about)
 
@@ -109,16 +129,18 @@ def effect_alone(result: LocalisationResult, row: "pd.Series[Any]") -> Estimate:
     return Estimate(name, float(row["effect"]), low, high, p, n=result.queries, before=before, after=after)
 
 
-def _random(row: "pd.Series[Any]") -> str:
-    """Describe the effect of random changes of equal size at a place, or "" if none were measured."""
-    return "" if math.isnan(row["random"]) else f"; effect of random changes of equal size: {signed(row['random'])}"
+def _random(result: LocalisationResult, row: "pd.Series[Any]") -> str:
+    """Describe the effect of random changes of equal size at a place; "" if none were measured."""
+    if math.isnan(row["random"]):
+        return ""
+    return f" The mean effect of random changes of equal size on {result.measure} is {signed(row['random'])}."
 
 
 def _share(row: "pd.Series[Any]") -> str:
     if math.isnan(row["share"]):
         return ""
-    share = percent_interval(row["share"], row["share_low"], row["share_high"])
-    return f"; share of the effect of all weights: {share}"
+    name, share = place_words(row["place"]), percent_interval(row["share"], row["share_low"], row["share_high"])
+    return f" The share of {name} in the effect of all weights is {share}."
 
 
 def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
@@ -131,28 +153,32 @@ def _answers(result: LocalisationResult, row: "pd.Series[Any]") -> pd.DataFrame:
 def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
     """Name the instruments that agree with the place of `row`, and the places that the others name."""
     groups = []
-    for word in AGREEMENTS:
-        alike = claims[claims["agreement"] == word]
-        if len(alike):
-            ends = ["" if word == AGREES else f" ({place_words(place)})" for place in alike["place"]]
-            names = [f"{ROWS[name]}{end}" for name, end in zip(alike["instrument"], ends, strict=True)]
-            groups.append(f"{word}: {', '.join(names)}")
-    return f"Result for each instrument: {'; '.join(groups)}. {_luck(row)}" if groups else ""
+    for word, sentence in AGREEMENTS.items():
+        for place, alike in claims[claims["agreement"] == word].groupby("place", sort=False):
+            names = [ROWS[name] for name in alike["instrument"]]
+            listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+            subject = f"{listed} {'points' if len(names) == 1 else 'point'}"
+            groups.append(f"{sentence.format(subject, place_words(str(place)))}.")
+    capitals = [f"{one[:1].upper()}{one[1:]}" for one in groups]
+    return f"{' '.join(capitals)} {_luck(row)}" if groups else ""
 
 
 def _luck(row: "pd.Series[Any]") -> str:
     """State the probability that this many instruments agree by chance."""
-    least = max(1, int(row["agreeing"]))
-    many = f"{least} of {int(row['instruments'])}" if least == row["instruments"] else f"{least} or more"
+    least, all_of = max(1, int(row["agreeing"])), int(row["instruments"])
+    many = f"{least} of {count(all_of, 'measurement')}"
+    name, one = place_words(row["place"]), "block or group" if row["kind"] == BLOCKS else "part"
     return (
-        f"The probability that {many} agree by chance is {row['luck']:.2f} if every instrument names a random place, "
-        f"and {row['luck_together']:.2f} if the instruments keep their places and the transplants name a random place."
+        f"The probability that at least {many} would point to {name} by chance is {row['luck']:.2f} if each "
+        f"measurement picked a {one} at random, and {row['luck_together']:.2f} if only the {one} with the largest "
+        "transplant effect were random."
     )
 
 
 def _effect(result: LocalisationResult, row: "pd.Series[Any]") -> str:
     return (
-        f"{result.measure} {score(row['score'] - row['effect'])} to {score(row['score'])} ({signed(row['effect'])} "
+        f"{result.measure} changes from {score(row['score'] - row['effect'])} to {score(row['score'])} "
+        f"({signed(row['effect'])} "
         f"{interval(row['ci_low'], row['ci_high'], effect=True)}, {result.correction}-corrected "
         f"{tied_p(row['p_corrected'])})"
     )

@@ -24,7 +24,7 @@ INCOMPLETE, WRONG = 0.01, 0.05
 
 
 def check_statements(tower: TowerNeurons) -> list[Statement]:
-    """Run every check on every model's neurons, in the order of `CHECKS`. Warnings come last."""
+    """Run every check on every model's neurons, in the order of `CHECKS`; warnings come last."""
     statements = [s for check in CHECKS for name, side in tower.sides.items() for s in check(name, side)]
     return [*statements, *_paired_warnings(tower)]
 
@@ -36,14 +36,14 @@ def doubted(statement: Statement, tower: TowerNeurons) -> Statement:
     reasons = seen_above(s for s in alarms if s.failed)
     without = [of_model(name, side) for name, side in sides.items() if side.ablation is None]
     if without:
-        reasons.append(f"no ablation says whether the neurons {' and '.join(without)} matter")
+        reasons.append(f"no ablation tested whether retrieval needs the neurons {' and '.join(without)}")
     ablations = [(of_model(name, side), side.ablation) for name, side in sides.items() if side.ablation is not None]
     failed = [who for who, ablation in ablations if not ablation.harms]
     if failed:
-        reasons.append(f"ablation does not confirm the neurons {' and '.join(failed)}")
+        reasons.append(f"the ablation does not confirm the top neurons {' and '.join(failed)}")
     same = [who for who, ablation in ablations if ablation.harms and ablation.choosing_queries]
     if same:
-        reasons.append(f"the queries of the ablation had a part in choosing the neurons {' and '.join(same)}")
+        reasons.append(f"some queries of the ablation also served to choose the neurons {' and '.join(same)}")
     return statement.doubted(*reasons)
 
 
@@ -58,11 +58,11 @@ def noise(name: str, side: AttributedModel) -> list[Statement]:
     if attribution.noise >= MUCH_NOISE * attribution.examples:
         title = f"NEURONS ARE NOISE {of_model(name, side)}"
         text = (
-            f"{title}: {part} the target changes by no more than rounding. Shares and counts describe the other "
+            f"{title}: {part}, the target changes by no more than rounding. Shares and counts describe the other "
             "examples only, not the model."
         )
         return [Statement(TOPIC, State.FAILED, text, (name,), title=title, **about)]
-    text = f"Noise: {part} the target changes by no more than rounding. These examples are left out of all shares."
+    text = f"Noise: {part}, the target changes by no more than rounding. These examples are left out of all shares."
     return [] if attribution.noise_warned else [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
 
 
@@ -71,7 +71,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
 
     Methods without a path have no gap.
     """
-    how = f"{side.recipe.get('method', 'method unknown')}, {side.recipe.get('quadrature', 'quadrature unknown')}"
+    how = f"method {side.recipe.get('method', 'unknown')}, quadrature {side.recipe.get('quadrature', 'unknown')}"
     gaps = gaps_of(side.attribution)
     if gaps.judged is None:
         text = (
@@ -84,13 +84,13 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     parts, layers = (side.attribution.scores.values.coords[dim].values.tolist() for dim in ("part", "layer"))
     part, layer = gaps.judged
     median = float(gaps.median[part, layer])
-    weighted = ", ".join(f"{p} {g:.2g}" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
+    weighted = ", ".join(f"{g:.2g} ({p} neurons)" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
-        f"the attributions {of_model(name, side)} differ most from the change of the target, F(1) - F(0), at layer "
-        f"{layers[layer]} ({parts[part]}; {_held(gaps, part, layer)}). The "
-        f"median gap there is {median:.2g} of the sum of their absolute values; {exact_percent(WORST)} of the examples "
-        f"are below {gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted} "
-        f"({how})."
+        f"the attributions {of_model(name, side)} should add up to the change of the target, F(1) - F(0). Among the "
+        f"layers with a substantial part of them, they differ most at layer {layers[layer]} ({parts[part]} neurons; "
+        f"{_held(gaps, part, layer)}). The gap is this difference, divided by the sum of the absolute attributions. "
+        f"Its median at this layer is {median:.2g}; {exact_percent(WORST)} of the examples are below "
+        f"{gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted}; {how}."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
     about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}
@@ -103,10 +103,10 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def _held(gaps: SiteGaps, part: int, layer: int) -> str:
-    """Return which share of the attribution and of the top neurons of its matrix a site has."""
+    """Return which share of the attribution and of the top neurons of its kind a layer has."""
     share, top = gaps.weight[part, layer], gaps.top[part, layer]
-    neurons = f" and {percent(top)} of its top {exact_percent(TOP)} of neurons" if np.isfinite(top) else ""
-    return f"{percent(share)} of the attribution of that matrix{neurons}"
+    neurons = f" and {percent(top)} of their top {exact_percent(TOP)}" if np.isfinite(top) else ""
+    return f"{percent(share)} of their attribution over all layers{neurons}"
 
 
 def target(name: str, side: AttributedModel) -> list[Statement]:
@@ -114,8 +114,8 @@ def target(name: str, side: AttributedModel) -> list[Statement]:
     if side.recipe.get("target") != "norm":
         return []
     text = (
-        f"The target {of_model(name, side)} is the norm of an embedding, which does not measure retrieval. The targets "
-        "score and margin do."
+        f"The attributed target {of_model(name, side)} is the norm of an embedding, which does not measure retrieval. "
+        "The targets score and margin measure retrieval."
     )
     return [Statement(TOPIC, State.MEASURED, text, (name,), code=f"target.{name}", caution=True)]
 
@@ -124,7 +124,7 @@ def warned(name: str, side: AttributedModel) -> list[Statement]:
     """Return the warnings of the attribution and of the ablation, once each."""
     carried = side.ablation.warnings if side.ablation is not None else ()
     every = dict.fromkeys((*side.attribution.warnings, *carried))
-    texts = [f"Caveat on the neurons {of_model(name, side)}: {w}" for w in every]
+    texts = [f"Caution (neurons {of_model(name, side)}): {w}" for w in every]
     return [Statement(TOPIC, State.MEASURED, text, (name,), code="warning", caution=True) for text in texts]
 
 
@@ -135,7 +135,7 @@ def _paired_warnings(tower: TowerNeurons) -> list[Statement]:
     attributions = tower.attributions
     carried = {f"{name}: {w}" for name, one in attributions.items() for w in (*one.warnings, *one.scores.warnings)}
     own = [w for w in tower.profile.warnings if w not in carried]
-    texts = [f"Caveat on the comparison of neurons: {w}" for w in own]
+    texts = [f"Caution (comparison of the two models' neurons): {w}" for w in own]
     return [Statement(TOPIC, State.MEASURED, text, (), code="warning", caution=True) for text in texts]
 
 

@@ -23,17 +23,20 @@ from retroscope.typesetting.palette import BETWEEN
 SHOWN = {  # statistic -> what its axis says
     LAYER_SHARE: "share of the total",
     GINI: "Gini index",
-    TOP_SHARE: "held by the top 1 %",
+    TOP_SHARE: "share of the top 1 %",
     PARTICIPATION: "participation",
 }
-OVERLAPS = {"jaccard": "Jaccard index of the top sets", "spearman": "rank correlation of all"}  # measure -> axis
+OVERLAPS = {
+    "jaccard": "Jaccard index of the top sets",
+    "spearman": "rank correlation of all neurons",
+}  # measure -> axis
 HEIGHT = 130  # of a panel, where four rows of them stand below one another
 READING = (
-    "Share of the total: the attribution (sum of magnitudes) in one layer over that in all layers of that matrix. "
-    "Gini index: 0 if all neurons of a layer have equal attribution, towards 1 if one neuron has everything. Held by "
-    "the top 1 %: share of the layer's attribution in its top 1 % of neurons. Participation: squared sum of the "
-    "attributions over n times the sum of their squares, for n neurons; 1 if all neurons are equal, 1/n if one neuron "
-    "has everything."
+    "Share of the total: the attribution (sum of magnitudes) in one layer, divided by that in all layers of the same "
+    "kind of matrix. Gini index: 0 if all neurons of a layer have equal attribution, close to 1 if one neuron has all "
+    "of it. Share of the top 1 %: the part of the layer's attribution that its top 1 % of neurons have. Participation: "
+    "squared sum of the attributions, divided by n times the sum of their squares, for n neurons; 1 if all neurons "
+    "have equal attribution, 1/n if one neuron has all of it."
 )
 OUTCOMES_HERE = {
     "higher after": OUTCOMES[GAIN],
@@ -89,8 +92,8 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_moves",
         "What fine-tuning changed, by layer",
-        "Bars are confidence intervals of the paired difference, after - before. Higher after and lower after: "
-        f"{rule}. {equal if tested else 'Not significant: the test does not show a difference.'}",
+        "Bars are confidence intervals of the paired difference, after - before. Higher after and lower after: the "
+        f"difference has a {rule}. {equal if tested else 'Not significant: the test does not show a difference.'}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),
@@ -126,8 +129,8 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
         "neuron_thresholds",
         "Active neurons over thresholds",
         "Share of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the largest "
-        "magnitude of the same example. So if a few neurons grow, all others count as less active. Bands are "
-        "confidence intervals over examples. A count at one threshold is one point of this curve.",
+        "magnitude of the same example. So if a few neurons grow, fewer of the others count as active. Bands are "
+        "confidence intervals over examples.",
         f"Share of the neurons that are active at the thresholds {_listed(tower)}.",
         choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
         facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),
@@ -154,7 +157,8 @@ def layer_activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds_by_layer",
         "Active neurons over thresholds, layer by layer",
-        "Each line is one layer, from dark (the first) to light (the last).",
+        "Share of the neurons of one layer that are active. Each line is one layer, from dark (the first) to light "
+        "(the last).",
         f"Share of every layer's neurons that are active at the thresholds {_listed(tower)}.",
         choosing(alt.layer(line), frame, [Selector("panel", "matrix", labels[0])]),
         chart.properties(title="Active neurons over thresholds, layer by layer"),
@@ -191,12 +195,12 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_overlap",
         "Overlap of the neurons",
-        "Overlap of the two models' top neurons, beside the overlap of each model with itself between two random "
-        "halves of the examples (before, after). If both models have the same neurons up to noise, the overlap "
-        "between the models lies between these two lines. All lines use the same random split into halves that share "
-        "no example, so they share its sampling error. Grey is chance.",
-        "Overlap of the neurons by layer: between the two models, between two halves of each model's examples, and by "
-        "chance.",
+        "Agreement of the two models' neurons, beside the agreement of each model with itself on two random halves of "
+        "the examples (before, after). If both models have the same neurons up to noise, the line of the two models "
+        "lies between these two lines. All lines use the same random split into halves that share no example, so they "
+        "share its sampling error. Grey is chance.",
+        "Agreement of the neurons by layer: between the two models, between two halves of each model's examples, and "
+        "by chance.",
         choosing(
             curves(layer_axis(), frame, alt.Y("value:Q", title="overlap", scale=alt.Scale(zero=True))),
             frame.assign(measure=frame["measure"].map(OVERLAPS)),

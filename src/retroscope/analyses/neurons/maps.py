@@ -87,19 +87,19 @@ def _embedded(frame: pd.DataFrame) -> Any:
 def _reading(tower: TowerNeurons) -> str:
     value, within = tower.heat_map.value, tower.heat_map.within
     what = (
-        "share of its example's largest magnitude, mean over examples"
+        "its magnitude, divided by the largest magnitude of the same example (mean over examples)"
         if isinstance(value, str)
-        else f"part of the examples in which it is active (a share of at least {value:g} of its example's largest "
-        "magnitude)"
+        else f"the part of the examples in which it is active (magnitude of at least {value:g} times the largest of "
+        "the same example)"
     )
     text = (
-        f"Colour is the {'mean' if within == 'mean' else 'largest'} value of the neurons in a bin; the value of a "
-        f"neuron is its {what}."
+        f"Colour is the {'mean' if within == 'mean' else 'largest'} value of the neurons in a bin. The value of a "
+        f"neuron is {what}."
     )
     if tower.profile is None:
         return text
     return (
-        f"{text} A few neurons that grow lower the shares of all others. Both models share one colour scale; the "
+        f"{text} If a few neurons grow, the shares of all others fall. Both models share one colour scale. The "
         "difference has its own scale, in the colour of the model that is higher. Neuron numbers are comparable only "
         "if one model was fine-tuned from the other."
     )
@@ -113,8 +113,8 @@ def _rule(tower: TowerNeurons) -> str:
     )
     if (layout.bins, layout.within) == (PUBLISHED.bins, PUBLISHED.within):
         text += (
-            " Ten bins and the largest in each are the layout of arXiv 2505.07166; the paper's own bins of floor(n / "
-            "10) neurons leave out the last neurons (8 of 768, 2 of 3072)."
+            " Ten bins, and the largest value in each, are the layout of arXiv 2505.07166. The paper's own bins of "
+            "floor(n / 10) neurons leave out the last neurons (8 of 768, 2 of 3072)."
         )
     return text
 

@@ -139,7 +139,7 @@ def _unranked(attribution: NeuronAttribution) -> str:
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return (
-        "no ablation was run: in every example, the target varies only by rounding or a value is not finite, so no "
+        "no ablation was run: in every example, the target changes only by rounding or a value is not finite, so no "
         "neuron ranks above another"
     )
 
@@ -164,7 +164,7 @@ def _left_out(context: Context, settings: NeuronsSettings, towers: AttributedTow
             if agreement is not None:
                 yield (
                     f"neurons of {one.name}, {tower} tower: random halves of {used} examples agree on the top neurons "
-                    f"to a Jaccard index of {agreement:.2f} (asked for: {target:g})"
+                    f"to a Jaccard index of {agreement:.2f} (requested: {target:g})"
                 )
 
 

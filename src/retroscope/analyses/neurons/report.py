@@ -169,7 +169,8 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
 def _asked(attribution: NeuronAttribution) -> tuple[str, str]:
     """Describe how many examples were attributed, and how."""
     asked = ", ".join(f"{name}: {dict(attribution.recipe)[name]}" for name in ASKED if name in attribution.recipe)
-    return f"{count(attribution.examples, 'example')}, {attribution.noise} of them noise", asked
+    few = f"in {attribution.noise} of them the target changes by no more than rounding"
+    return f"{count(attribution.examples, 'example')}; {few}", asked
 
 
 def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:

@@ -81,7 +81,8 @@ class NeuronAblationSettings:
         check_precision(self.precision)
         if self.passages == 1:
             raise SettingsError(
-                "neurons.ablation.passages is 1", fix="give at least 2, or 0 to search the whole corpus"
+                "neurons.ablation.passages is 1, which is too few to search",
+                fix="give at least 2, or 0 to search the whole corpus",
             )
         if not self.measures or len({*self.measures}) < len(self.measures):
             raise SettingsError(

@@ -30,20 +30,21 @@ NOTHING = PaperTable(pd.DataFrame(), "")
 PRINTED = {
     LAYER_SHARE: "share of the total",
     GINI: "Gini index",
-    TOP_SHARE: "held by the top 1 %",
+    TOP_SHARE: "share of the top 1 %",
     PARTICIPATION: "participation",
 }
 OVERLAP_NUMBERS = ("between", "before_halves", "after_halves", "whole", "chance")
 ABLATION_NOTE = (
-    "Every set has as many neurons in each layer and matrix as the set of top neurons. Largest: the neurons whose "
-    "fixing changes the output of their block most, found without gradient or query. Harm: retrieval with the other "
-    "neurons fixed minus retrieval with the top neurons fixed, paired by query, with its interval over queries, for "
-    "these random draws only. Lowest: yes if retrieval with the top neurons fixed is below retrieval with every "
-    "random draw "
-    'fixed. "p, queries": p of the paired test of the top neurons against the mean random draw. "p, largest": p of '
-    'the paired test against the largest neurons. "p, draws": p of Student\'s prediction test that the top neurons are '
-    'one more random draw. "p, corrected": the largest of these three p, Holm-corrected over the fractions of neurons '
-    "for each measure."
+    "Intact, top, ... random: the measure with no neurons fixed, or with these neurons fixed. Every set has as many "
+    "neurons in each layer and matrix as the set of top neurons (those with the largest attribution). Largest: the "
+    "neurons whose fixing changes the output of their block most, found without gradient or query. Bottom: the "
+    "neurons with the smallest attribution. Harm: the measure with random (or the largest) neurons fixed minus the "
+    "measure with the top neurons fixed, paired by query. Its interval is over queries, for these random sets only. "
+    "Lowest: yes if the measure is lower with the top neurons fixed than with any random set fixed. "
+    '"p, queries": paired test of the top neurons against the mean of the random sets. "p, draws": Student\'s '
+    'prediction test that the top neurons are one more random set. "p, largest": paired test of the top neurons '
+    'against the largest neurons. "p, corrected": the largest of these three p-values, Holm-corrected over the '
+    'fractions of neurons for each measure. Beats both: yes if "p, corrected" is significant.'
 )
 
 
@@ -171,11 +172,12 @@ def narrow_ablation(tower: TowerNeurons) -> PaperTable:
         return whole
     left_out = [c for c in whole.frame if c.startswith(("harm", "p, queries", "p, draws", "p, largest", "bottom"))]
     note = (
-        "Every set has as many neurons in each layer as the set of top neurons. Largest: the neurons whose fixing "
-        "changes the output of their block most, found without gradient or query. Lowest: yes if retrieval with the "
-        "top neurons fixed is below retrieval with every random draw fixed. p, both: p of the test that fixing the "
-        "top neurons costs more than fixing random neurons and more than fixing the largest neurons, Holm-corrected "
-        "over the fractions of neurons."
+        "Intact, top, ... random: the measure with no neurons fixed, or with these neurons fixed. Every set has as "
+        "many neurons in each layer as the set of top neurons (those with the largest attribution). Largest: the "
+        "neurons whose fixing changes the output of their block most, found without gradient or query. Lowest: yes if "
+        "the measure is lower with the top neurons fixed than with any random set fixed. p, both: p of the test that "
+        "fixing the top neurons costs more than fixing random neurons and more than fixing the largest neurons, "
+        "Holm-corrected over the fractions of neurons."
     )
     frame = whole.frame.drop(columns=[*left_out, "layers"]).rename(columns={"p, corrected": "p, both"})
     return replace(whole, frame=frame, numeric=(*whole.numeric, "p, both"), note=note)
@@ -201,9 +203,10 @@ def paper_completeness(tower: TowerNeurons) -> PaperTable:
         "judged": ["yes" if judged else "" for judged in gaps["judged"]],
     }
     note = (
-        "Gap: |sum of signed values - (F(1) - F(0))| over the sum of absolute values, as median and 99 % quantile "
-        "over examples. Share: the layer's share of the matrix's attribution. Judged: yes for the layer with the "
-        "largest gap among the layers that have at least half of an even share."
+        "Gap: |sum of signed values - (F(1) - F(0))|, divided by the sum of absolute values, as median and 99 % "
+        "quantile over examples. Share: the layer's share of the attribution over all layers of the same kind of "
+        "matrix. Nodes: mean number of quadrature nodes. Judged: yes for the layer with the largest gap among the "
+        "layers that have at least half of an even share."
     )
     caption = f"Completeness by layer: {_models(tower)}."
     return PaperTable(pd.DataFrame(columns), caption, note, ("gap", "gap, 99 %", "share", "nodes"))
@@ -218,10 +221,14 @@ def paper_overlap(tower: TowerNeurons) -> PaperTable:
     for name in OVERLAP_NUMBERS:
         printed[name.replace("_", ", ")] = [score(v) for v in overlaps[name]]
     note = (
-        "between and halves: overlap of two random halves of the examples, which share no example. whole: overlap "
-        "from all examples, which has no ceiling to compare with."
+        "between: agreement of the two models, each on another half of the examples. halves: agreement of one model "
+        "on both halves. The halves are random and share no example. whole: agreement of the two models on all "
+        "examples, for which no ceiling is known. chance: agreement to expect by chance."
     )
-    caption = f"Overlap of neurons over all layers: {_models(tower)}."
+    caption = (
+        "Agreement of the neurons of two models over all layers, by the top sets (jaccard) and by the ranks of all "
+        f"neurons (spearman): {_models(tower)}."
+    )
     return PaperTable(printed, caption, note, tuple(printed.columns[2:]))
 
 

@@ -24,6 +24,7 @@ from retroscope.typesetting.words import best, effect_limits, estimate_of
 
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap
+ACTIVE = "magnitude of at least the threshold times the largest of the same example"
 
 
 def all_statements(result: NeuronResult) -> list[Statement]:
@@ -52,18 +53,18 @@ def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
         return _concentrated_alone(tower, part)
     if table.empty:
         return []
-    opening = f"Concentration ({part})"
+    opening = f"Concentration of {part} neurons"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
-        return [_unchanged(f"{opening}, Gini index", table, "layer")]
+        return [_unchanged(f"{opening} (Gini index of the attributions)", table, "layer")]
     moves = [f"concentrated on fewer neurons at {_layers(up)}"] if len(up) else []
     moves += [f"spread over more neurons at {_layers(down)}"] if len(down) else []
     largest = _largest(up, down)
     text = (
         f"{opening}: after fine-tuning, attribution is {' and '.join(moves)} ({count(len(table), 'layer')} tested). "
-        f"The largest significant change of the Gini index is at layer {largest['layer']}: {_effect(tower, largest)}. "
-        f"{_beside(tower, part, TOP_SHARE, 'Top-1 % share')}; "
-        f"{_beside(tower, part, PARTICIPATION, 'participation')}.{_negligible(tower, up, down)}"
+        f"The largest significant change of the Gini index is at layer {largest['layer']}, {_effect(tower, largest)}. "
+        f"{_beside(tower, part, TOP_SHARE, 'The share of the top 1 % of neurons')}; "
+        f"{_beside(tower, part, PARTICIPATION, 'the participation')}.{_negligible(tower, up, down)}"
     )
     about = _about(part, "concentration", largest, f"Gini index, {part}")
     return [Statement(TOPIC, State.SIGNIFICANT, text, **about)]
@@ -75,8 +76,8 @@ def _concentrated_alone(tower: TowerNeurons, part: str) -> list[Statement]:
         return []
     most, least = best(table, "value"), table.loc[table["value"].idxmin()]
     text = (
-        f"Concentration ({part}): the Gini index of the attributions in a layer ranges from {_value(least)} (layer "
-        f"{least['layer']}) to {_value(most)} (layer {most['layer']})."
+        f"Concentration of {part} neurons: the Gini index of the attributions in a layer ranges from {_value(least)} "
+        f"(layer {least['layer']}) to {_value(most)} (layer {most['layer']})."
     )
     return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"concentration.{part}")]
 
@@ -101,28 +102,31 @@ def _peaks(tower: TowerNeurons, part: str) -> Statement | None:
         return None
     even = 1 / cells["layer"].nunique()
     peaks = [_peak(name, best(cells[cells["side"] == name], "value"), even) for name in tower.sides]
-    text = f"Layers ({part}), share of the total attribution (an even spread gives {score(even)}): {'; '.join(peaks)}."
+    text = (
+        f"Share of each layer in the total attribution of {part} neurons (an even spread gives {score(even)}): "
+        f"{'; '.join(peaks)}."
+    )
     return Statement(TOPIC, State.MEASURED, text, tuple(tower.sides), code=f"peaks.{part}", figure="neuron_profile")
 
 
 def _peak(name: str, top: "pd.Series[Any]", even: float) -> str:
-    where = "" if name == MODEL else f" {name}"
+    where = "" if name == MODEL else f"{name} fine-tuning, "
     if top["low"] > even:
-        return f"layer {top['layer']} holds the largest share{where}, {_value(top)}"
-    return f"no layer stands out{where} (at most {_value(top)}, layer {top['layer']})"
+        return f"{where}layer {top['layer']} has the largest share, {_value(top)}"
+    return f"{where}no layer's share is significantly above this (largest share: {_value(top)}, layer {top['layer']})"
 
 
 def _shifted(tower: TowerNeurons, part: str, table: pd.DataFrame) -> Statement:
-    opening = f"Layers ({part})"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
-        return _unchanged(f"{opening}, shares of the total attribution", table, "layer")
+        return _unchanged(f"Share of each layer in the total attribution of {part} neurons", table, "layer")
     moves = [f"towards {_layers(up)}"] if len(up) else []
     moves += [f"away from {_layers(down)}"] if len(down) else []
     largest = _largest(up, down)
     text = (
-        f"{opening}: fine-tuning moved attribution {' and '.join(moves)}. The largest significant change of a layer's "
-        f"share of the total is at layer {largest['layer']}: {_effect(tower, largest)}.{_negligible(tower, up, down)}"
+        f"Fine-tuning moved the attribution of {part} neurons {' and '.join(moves)}. The largest significant change of "
+        f"a layer's share of the total attribution is at layer {largest['layer']}, "
+        f"{_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
     about = _about(part, "layers", largest, f"share of the total, layer {largest['layer']}")
     return Statement(TOPIC, State.SIGNIFICANT, text, **about)
@@ -136,17 +140,17 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(paired, part)
     if table.empty:
         return []
-    opening = f"Active neurons ({part}; thresholds relative to the largest value of each example)"
+    opening = f"Active {part} neurons ({ACTIVE})"
     up, down = _changed(tower, table)
     if up.empty and down.empty:
         return [_unchanged(opening, table, "threshold")]
     moves = [f"more neurons are active at {_thresholds(up)}"] if len(up) else []
-    moves += [f"fewer are active at {_thresholds(down)}"] if len(down) else []
+    moves += [f"fewer neurons are active at {_thresholds(down)}"] if len(down) else []
     turn = " So the answer depends on the threshold." if len(up) and len(down) else ""
     largest = _largest(up, down)
     text = (
         f"{opening}: after fine-tuning, {' and '.join(moves)} ({count(len(table), 'threshold')} tested).{turn} The "
-        f"largest significant change of the share of active neurons is at {largest['threshold']:g}: "
+        f"largest significant change of the share of active neurons is at threshold {largest['threshold']:g}, "
         f"{_effect(tower, largest)}.{_negligible(tower, up, down)}"
     )
     about = _about(part, "active", largest, f"share of the neurons active at {largest['threshold']:g}")
@@ -155,12 +159,9 @@ def activity_statements(tower: TowerNeurons, part: str) -> list[Statement]:
 
 def _active_alone(tower: TowerNeurons, part: str) -> list[Statement]:
     table = _of_part(activity_rows(tower), part)
-    shares = "; ".join(f"{_value(row)} at {row['threshold']:g}" for _, row in table.iterrows())
-    text = (
-        f"Active neurons ({part}; thresholds relative to the largest value of each example), share of all neurons: "
-        f"{shares}."
-    )
-    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if shares else []
+    said = "; ".join(f"{_value(row)} at threshold {row['threshold']:g}" for _, row in table.iterrows())
+    text = f"Share of active {part} neurons ({ACTIVE}): {said}."
+    return [Statement(TOPIC, State.MEASURED, text, (MODEL,), code=f"active.{part}")] if said else []
 
 
 def overlap_statements(tower: TowerNeurons) -> list[Statement]:
@@ -170,32 +171,32 @@ def overlap_statements(tower: TowerNeurons) -> list[Statement]:
     together = tower.overlap[tower.overlap["layer"] == 0]
     whole = together[together["part"] == EVERYTHING]
     shown = whole if len(whole) else together
-    overlaps = [_overlapping(row) for _, row in shown.iterrows()]
+    said = [_overlapping(row) for _, row in shown.iterrows()]
     text = (
-        f"Overlap of the two models' attributions, over all layers: {'; '.join(overlaps)}. This is based on one random "
-        "split of the examples into halves and is not tested."
+        f"Agreement of the two models' neurons over all layers. {' '.join(said)} These numbers are from one random "
+        "split of the examples into halves and are not tested."
     )
-    return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if overlaps else []
+    return [Statement(TOPIC, State.MEASURED, text, code="overlap", figure="neuron_overlap")] if said else []
 
 
 def _overlapping(row: "pd.Series[Any]") -> str:
     name = OVERLAPS.get(row["measure"], row["measure"])
     if row["part"] != EVERYTHING:
-        name = f"{row['part']}, {name}"
+        name = f"{name} ({row['part']} neurons)"
     own = [row["before_halves"], row["after_halves"]]
     if any(pd.isna(v) for v in (row["between"], *own)):
-        return f"{name} is undefined, because values are equal"
+        return f"{name} is undefined, because values are equal."
     halves = (
-        f"{score(own[0])} between two halves of the examples before, {score(own[1])} after, and "
+        f"{score(own[0])} between two halves of the examples before fine-tuning, {score(own[1])} after, and "
         f"{score(row['chance'])} by chance"
     )
     if min(own) <= row["chance"]:
         return (
-            f"{name} {score(row['between'])}, which is not interpretable, because the halves of at least one model "
-            f"agree no better than chance ({halves})"
+            f"{name} is {score(row['between'])}. It is not interpretable, because the halves of at least one model "
+            f"agree no better than chance ({halves})."
         )
     most = score(overlap_ceiling(*own))
-    return f"{name} {score(row['between'])}, limited to about {most} by the noise of both models ({halves})"
+    return f"{name} is {score(row['between'])}; the noise of both models limits it to about {most} ({halves})."
 
 
 def overlap_ceiling(before: float, after: float) -> float:
@@ -221,9 +222,9 @@ def _changed(tower: TowerNeurons, table: pd.DataFrame) -> tuple[pd.DataFrame, pd
 
 def _negligible(tower: TowerNeurons, *changed: pd.DataFrame) -> str:
     """State that all significant changes are also equivalent to no change within the margin."""
-    equivalent = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
+    found = [is_equivalent(row) for frame in changed for _, row in frame.iterrows()]
     stated = margin(tower.profile) if tower.profile else float("nan")
-    if not equivalent or not all(equivalent):
+    if not found or not all(found):
         return ""
     return f" These changes are significant but negligible: all pass the equivalence test with the margin {stated:g}."
 
@@ -247,7 +248,7 @@ def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, 
 
 def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:
     up, down = _changed(tower, _of_part(effect_rows(tower, statistic), part))
-    return f"{name}: higher at {count(len(up), 'layer')}, lower at {len(down)}"
+    return f"{name} rises significantly at {count(len(up), 'layer')} and falls at {len(down)}"
 
 
 def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
@@ -258,7 +259,9 @@ def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":
 def _effect(tower: TowerNeurons, row: "pd.Series[Any]") -> str:
     """Format the values of both models, the effect with its interval, and its corrected p."""
     corrected = f"{correction(tower.profile)}-corrected {tied_p(row['p_corrected'])}" if tower.profile else ""
-    return f"{score(row[BEFORE])} to {score(row[AFTER])}, {signed(row['effect'])} {effect_limits(row)}, {corrected}"
+    return (
+        f"from {score(row[BEFORE])} to {score(row[AFTER])} ({signed(row['effect'])} {effect_limits(row)}, {corrected})"
+    )
 
 
 def _value(row: "pd.Series[Any]") -> str:
@@ -269,16 +272,19 @@ def _layers(table: pd.DataFrame) -> str:
     """Format layer numbers as text: "layer 3", "layers 1-2 and 4-6"."""
     numbers = sorted(int(layer) for layer in table["layer"])
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    ranges = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
-    return f"layer{'s' if len(numbers) > 1 else ''} {_and(ranges)}"
+    said = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"layer{'s' if len(numbers) > 1 else ''} {_and(said)}"
 
 
 def _thresholds(table: pd.DataFrame) -> str:
-    return _and([f"{t:g}" for t in sorted(table["threshold"])])
+    return f"threshold{'s' if len(table) > 1 else ''} {_and([f'{t:g}' for t in sorted(table['threshold'])])}"
 
 
 def _and(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-OVERLAPS = {"jaccard": "the sets of top neurons (Jaccard)", "spearman": "the ranks of all neurons (Spearman)"}
+OVERLAPS = {
+    "jaccard": "The Jaccard index of the sets of top neurons",
+    "spearman": "Spearman's correlation of the ranks of all neurons",
+}

@@ -9,7 +9,7 @@ from retroscope.typesetting.figure import Figure
 
 LINES = {
     "own": "own clean activation",
-    "other": ("the other model's activation, clean less corrupted"),
+    "other": "the other model's activation, clean minus corrupted",
     "random": "random change",
 }
 BY_LAYER = ("head", "ffn", "block")
@@ -24,7 +24,7 @@ def patching_figures(result: PatchingResult) -> tuple[Figure, ...]:
     panels = [f"{side}, {kind}" for side in result.sides for kind in BY_LAYER]
     panels = [panel for panel in panels if panel in set(frame["panel"])]
     y = alt.Y("value:Q", title="recovered margin (SD)")
-    selectors = [Selector("panel", "receiver", panels[0]), Selector("choice", "corruption", choices[0])]
+    selectors = [Selector("panel", "patched model", panels[0]), Selector("choice", "corruption", choices[0])]
     first = frame[frame["choice"] == choices[0]]
     paper = facets(curves(layer_axis(), first, y), first, "panel", panels, 3)
     return (

@@ -41,7 +41,7 @@ def _patches(one: SidePatches) -> PaperTable:
         "Share: share of the lost margin that the model's own clean activation recovers, with Fieller's interval. Own "
         "and random: margin recovered by the model's own clean activation and by a random change of equal size, in "
         "standard deviations of the total effect. Other's share: share recovered by the other model's clean "
-        "activation, less the share recovered by its activation on the corrupted query. Exchange: share recovered by "
+        "activation, minus the share recovered by its activation on the corrupted query. Exchange: share recovered by "
         "the other model's activation on the corrupted query, that is, by exchanging only the model. p is corrected "
         f"over all rows. The table shows the {MOST} components that recover most; the files have all components."
     )
@@ -59,7 +59,8 @@ def _totals(one: SidePatches) -> PaperTable:
             "queries": totals["n"].astype(int),
         }
     )
-    return PaperTable(frame, f"What corrupted queries lose in {one.name}", "", tuple(frame.columns[1:]))
+    caption = f"Loss of margin by corrupting the query, in {one.name} (SD: standard deviation of the intact margin)"
+    return PaperTable(frame, caption, "", tuple(frame.columns[1:]))
 
 
 def _share(row: "pd.Series[Any]", name: str) -> str:

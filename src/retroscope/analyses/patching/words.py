@@ -29,14 +29,14 @@ def patching_statements(result: PatchingResult) -> tuple[Statement, ...]:
 
 
 def _at(side: str) -> str:
-    """Return the ending of a sentence about a model: " before", " after", or "" for a single model."""
-    return "" if side == MODEL else f" {side}"
+    """Return the ending of a phrase about a model: " before fine-tuning", " after ...", or "" for a single model."""
+    return "" if side == MODEL else f" {side} fine-tuning"
 
 
 def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Statement]:
     """State by how much each corruption of the query lowers the margin."""
     level = 1 - result.level
-    changes = "; ".join(
+    said = "; ".join(
         f"{CORRUPTED[row['corruption']]} {signed(-row['clean_less_corrupted'])} SD "
         f"{interval(-row['high'], -row['low'], effect=True)}, corrected {tied_p(row['p'])}"
         for _, row in one.totals.iterrows()
@@ -48,7 +48,7 @@ def _totals(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
         largest["p"], int(largest["n"]),
     )  # fmt: skip
     none = "" if len(shown) else " No change is significant, so there is no loss to recover."
-    text = f"Corrupting the query{_at(side)} changes the margin: {changes}.{none}"
+    text = f"Change of the margin by corrupting the query{_at(side)}: {said}.{none}"
     state = State.SIGNIFICANT if len(shown) else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (side,), code=f"corrupted.{side}", estimate=number)
 
@@ -63,7 +63,8 @@ def _carrying(result: PatchingResult, side: str, one: SidePatches) -> Iterator[S
         text = (
             f"Queries with {CORRUPTED[str(kind)]}{_at(side)}: at {len(carrying)} of {count(len(rows), 'component')}, "
             f"patching in the activation of the clean query {TOKENS[str(tokens)]} recovers significantly more of the "
-            f"margin than a random change of equal size. Largest shares recovered: {_by_kind(shown)}."
+            f"margin than a random change of equal size. Largest shares of the lost margin that are recovered: "
+            f"{_by_kind(shown)}."
         )
         state = State.SIGNIFICANT if len(carrying) else State.NOT_SIGNIFICANT
         number = _estimate(shown.iloc[0])
@@ -103,14 +104,15 @@ def _across(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     carried = int(carrying["other_carries"].sum())
     named = count(len(carrying), "head or FFN").replace("head or FFNs", "heads or FFNs")
     text = (
-        f"Activations of {one.donor} patched into {one.name} (clean less corrupted query): of {named} that carry the "
-        f"margin there, {carried} recover more than a random change of equal size. Compared with the receiver's own "
-        f"activation, {less} recover less, {more} recover more, and {len(carrying) - less - more} do not differ "
-        f"significantly. Share recovered: {'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
+        f"Activations of {one.donor} patched into {one.name} (clean minus corrupted query): of {named} that carry the "
+        f"margin of {one.name}, {carried} recover more than a random change of equal size. Compared with the "
+        f"activations of {one.name} itself, {less} recover less, {more} recover more, and "
+        f"{len(carrying) - less - more} do not differ significantly. Share of the lost margin that is recovered: "
+        f"{'; '.join(_exchanged(row) for _, row in carrying.head(SHOWN).iterrows())}."
     )
     row = carrying.iloc[0]
     number = Estimate(
-        f"recovered by the other model's activation less the own one, {row['component']} (SD)", row["other_less_own"],
+        f"recovered by the other model's activation minus the own one, {row['component']} (SD)", row["other_less_own"],
         row["other_low"], row["other_high"], row["p_other"], int(row["n"]),
     )  # fmt: skip
     state = State.SIGNIFICANT if less + more else State.NOT_SIGNIFICANT
@@ -134,14 +136,13 @@ def _random(result: PatchingResult, side: str, one: SidePatches) -> Iterator[Sta
     if one.random.empty:
         return
     mean = float(one.random["share"].mean())
-    shares = "; ".join(
+    said = "; ".join(
         f"{row['donor']}, {row['corruption']}, {row['tokens']}: {percent(row['share'])} "
         f"(largest {percent(row['largest'])})"
         for _, row in one.random.iterrows()
     )
     text = (
-        f"Random changes of equal size{_at(side)} recover this share of the margin on average over components: "
-        f"{shares}."
+        f"Mean share of the lost margin that random changes of equal size recover{_at(side)}, over components: {said}."
     )
     control = "random patches" + (f" ({side})" if side != MODEL else "")
     number = Estimate("of the margin lost, random changes", mean, kind=Kind.SHARE)

@@ -78,14 +78,14 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
     cells = control_cells(result, SHUFFLED)
     above = cells[cells["low"] > cells["ceiling"]]
     if len(above):
-        return [_alarm(SHUFFLED, above, len(cells), "read above chance and above passage_only")]
+        return [_alarm(SHUFFLED, above, len(cells), "the accuracy is above chance and above that of passage_only")]
     blind = cells[cells["low"] > cells["chance"]]
     below = cells[cells["high"] < cells["chance"]]
     text = f"Shuffled queries: {_behaves(cells, len(blind) + len(below))}"
     if len(blind):
-        text += f" {count(len(blind), 'cell')} above chance, no higher than passage_only, which reads no query."
+        text += f" In {len(blind)}, it is above chance, but not above that of passage_only, which reads no query."
     if len(below):
-        text += f" {count(len(below), 'cell')} below chance: there the hard negatives look more like positives."
+        text += f" In {len(below)}, it is below chance: the hard negatives look more like relevant passages there."
     return [Statement("controls", State.MEASURED, text, **NAMED[SHUFFLED])]
 
 
@@ -94,7 +94,7 @@ def hashed_statements(result: ProbesResult, subject: Subject) -> list[Statement]
     cells = control_cells(result, HASHED)
     off = cells[(cells["low"] > cells["chance"]) | (cells["high"] < cells["chance"])]
     if len(off):
-        return [_alarm(HASHED, off, len(cells), "differ from chance, although the labels are arbitrary")]
+        return [_alarm(HASHED, off, len(cells), "the accuracy differs from chance, although the labels are arbitrary")]
     text = f"Hash labels: {_behaves(cells, 0)}{_memorised(result, subject)}"
     return [Statement("controls", State.MEASURED, text, **NAMED[HASHED])]
 
@@ -109,11 +109,12 @@ def _memorised(result: ProbesResult, subject: Subject) -> str:
         return ""
     most = fits.loc[fits["train_accuracy"].idxmax()]
     test = result.rows(control=HASHED, passages=n, probe=most["probe"], layer=most["layer"])
-    tested = f" and in {score(test.iloc[0][most['side']])} of its test choices" if len(test) else ""
+    tested = f" and {score(test.iloc[0][most['side']])} on its test examples" if len(test) else ""
     return (
-        f" Memorisation: with these labels {most['probe']} is right in {score(most['train_accuracy'])} of its training "
-        f"choices{tested} (N={n}, chance {score(1 / n)}, layer {subject.layer_label(int(most['layer']))}, "
-        f"{most['side']}; the highest accuracy of all learned probes)."
+        f" Memorisation: with these labels, {most['probe']} reaches an accuracy of {score(most['train_accuracy'])} on "
+        f"its training examples{tested} (N={n}, chance {score(1 / n)}, layer "
+        f"{subject.layer_label(int(most['layer']))}, {most['side']} fine-tuning). No other learned probe reaches a "
+        "higher accuracy in training."
     )
 
 
@@ -142,8 +143,8 @@ def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "p
     text = (
         f"{RANDOM_TITLE}: random weights reach an accuracy of {score(best[side])} "
         f"{interval(best[f'{side}_low'], best[f'{side}_high'])} at layer {subject.layer_label(int(best['layer']))}, "
-        f"not clearly less than {subject.side(side).name} at its best layer. So a model without training reaches this "
-        "accuracy."
+        f"and the interval is not below that of {subject.side(side).name} at its best layer. So a model without "
+        "training reaches this accuracy."
     )
     return [Statement("controls", State.MEASURED, text, (side,), code=f"{RANDOM}_elsewhere", caution=True)]
 
@@ -154,18 +155,18 @@ def _beside_random(subject: Subject, side: str, peak: "pd.Series[float]", random
     about: Any = {"code": f"{RANDOM}.{side}", "control": f"random weights ({side})", "estimate": number}
     where = f"layer {subject.layer_label(int(peak['layer']))}"
     sizes = (
-        f"{score(peak[side])} {interval(peak[f'{side}_low'], peak[f'{side}_high'])} against "
-        f"{score(random[side])} {interval(random[f'{side}_low'], random[f'{side}_high'])}"
+        f"accuracy {score(peak[side])} {interval(peak[f'{side}_low'], peak[f'{side}_high'])} against "
+        f"{score(random[side])} {interval(random[f'{side}_low'], random[f'{side}_high'])} with random weights"
     )
     if random[f"{side}_high"] < peak[f"{side}_low"]:
         text = (
-            f"{RANDOM_TITLE}: {model} is more accurate than the same architecture with random weights at {where}: "
-            f"{sizes}."
+            f"{RANDOM_TITLE}: the similarity probe is more accurate with {model} than with the same architecture with "
+            f"random weights at {where} ({sizes})."
         )
         return Statement("controls", State.MEASURED, text, (side,), **about)
     text = (
-        f"{RANDOM_TITLE}: {model} is not clearly more accurate than random weights of its architecture at {where}: "
-        f"{sizes}."
+        f"{RANDOM_TITLE}: the similarity probe is not significantly more accurate with {model} than with the same "
+        f"architecture with random weights at {where} ({sizes})."
     )
     undecided = random[side] < peak[side]
     if undecided:
@@ -179,22 +180,25 @@ def _alarm(control: str, off: pd.DataFrame, total: int, why: str) -> Statement:
     sides = tuple(sorted(set(off["side"]), reverse=True))
     title = f"CONTROL FAILED ({NAMED[control]['control']})"
     text = (
-        f"{title}: {len(off)} of {count(total, 'cell')} {why}. Worst: {worst['probe']} "
-        f"{worst['side']}, layer {worst['layer']}, N={worst['passages']}: {score(worst['value'])} where chance is "
-        f"{score(worst['chance'])}. Do not trust the probe results until this is explained."
+        f"{title}: in {len(off)} of {count(total, 'combination')} of probe, N, layer and model, {why}. The farthest "
+        f"from chance is {worst['probe']} {worst['side']} fine-tuning at layer {worst['layer']}, N={worst['passages']} "
+        f"(accuracy {score(worst['value'])}, chance {score(worst['chance'])}). Do not trust the probe results until "
+        "this is explained."
     )
     return Statement("controls", State.FAILED, text, sides, title=title, **NAMED[control])
 
 
 def _behaves(cells: pd.DataFrame, exceptions: int) -> str:
+    of = "of probe, N, layer and model"
     if exceptions:
-        return f"{len(cells) - exceptions} of {count(len(cells), 'cell')} at chance."
-    return f"all {count(len(cells), 'cell')} at chance, as they must be."
+        at_chance = f"{len(cells) - exceptions} of {count(len(cells), 'combination')}"
+        return f"in {at_chance} {of}, the accuracy is at chance."
+    return f"in all {count(len(cells), 'combination')} {of}, the accuracy is at chance, as it must be."
 
 
 def _not_run(control: str) -> Statement:
     consequence = CONSEQUENCES[control]
-    text = f"The control {control} was not run: {consequence}."
+    text = f"The control {control} was not run, so {consequence}."
     return Statement("controls", State.NOT_RUN, text, (), caution=True, **NAMED[control])
 
 
@@ -205,6 +209,6 @@ CONTROL_RULES: dict[str, Callable[[ProbesResult, Subject], list[Statement]]] = {
 }
 CONSEQUENCES = {
     SHUFFLED: "there is no evidence that the probes read the query",
-    HASHED: "nothing bounds what the probes could memorise",
-    RANDOM: "nothing separates what was learned from what the architecture gives",
+    HASHED: "it is unknown how much the probes could memorise",
+    RANDOM: "it is unknown how accurate the same architecture without training is",
 }

@@ -78,8 +78,9 @@ def family_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "probes",
         "Probes and controls",
-        f"The probe {result.similarity} is the retriever's similarity, without trained parameters. The probe "
-        "passage_only never reads the query, so accuracy above it needs the query.",
+        "Accuracy of choosing the relevant passage among N candidates, from the vectors of one layer. The probe "
+        f"{result.similarity} is the retriever's similarity, without trained parameters. The probe passage_only never "
+        "reads the query, so a higher accuracy needs the query.",
         f"Accuracy by layer of the probes {', '.join(probes)}, for both models and for the controls.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Probes and controls"),
@@ -97,8 +98,8 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "effects",
         "Effect of fine-tuning by layer",
-        f"Bars are confidence intervals of the paired difference, after - before. Gain and loss: {rule}. Equivalent: "
-        "the equivalence test passed. Not significant: neither a difference nor equivalence.",
+        f"Difference in accuracy, after - before, with confidence intervals. Gain and loss: {rule}. Equivalent: the "
+        "equivalence test passed. Not significant: neither a difference nor equivalence is significant.",
         f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Effect of fine-tuning on accuracy"),
@@ -116,8 +117,8 @@ def selectivity_figure(beyond_shuffled: pd.DataFrame, subject: Subject) -> Figur
     return Figure(
         "selectivity",
         "Selectivity",
-        "Accuracy minus the accuracy with shuffled queries, paired by query. At zero, the probe does not use the "
-        "query.",
+        "Accuracy minus the accuracy with shuffled queries, paired by query. A value of 0 means that the probe does "
+        "not use the query.",
         f"Selectivity by layer of the probes {', '.join(probes)}, before and after.",
         choosing(panel, frame, _choices(probes[0], frame)),
         at_largest_n(panel, frame, probes, "Selectivity"),

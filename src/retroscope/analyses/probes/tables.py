@@ -68,7 +68,7 @@ def seeds(result: ProbesResult, subject: Subject) -> PaperTable:
     spread = grouped.agg(["median", "max"]).reset_index()
     for column in ("median", "max"):
         spread[column] = [f"{value:.4f}" for value in spread[column]]
-    caption = f"Standard deviation of the accuracy over seeds, over layers and N: {pair(subject)}."
+    caption = f"Standard deviation of the accuracy over seeds; median and maximum over layers and N: {pair(subject)}."
     return PaperTable(spread, caption, "", ("median", "max"))
 
 

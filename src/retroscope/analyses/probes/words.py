@@ -17,18 +17,18 @@ BLIND = "passage_only"
 WITHOUT = "without the final norm"
 NEGATIVES = {  # how they were found, in words
     "bm25": "the passages that BM25 ranks highest among those not judged relevant",
-    "run": "those of a given run, without passages judged relevant",
-    "given": "those supplied with the data",
+    "run": "the passages of a given run that are not judged relevant",
+    "given": "the passages that the data supply as negatives",
 }
 MINED = {"bm25": "BM25", "run": "a run"}
 REASONS: Mapping[Literal["with_answer", "of_same_text"], str] = {
-    "with_answer": "ranked passages that hold an answer of their query",
-    "of_same_text": "that are relevant to another query with the same text",
+    "with_answer": "ranked passages that contain an answer to their query",
+    "of_same_text": "passages that are relevant to another query with the same text",
 }
 
 
 def negatives(subject: Subject) -> str:
-    """Describe how the hard negatives were found, empty if that is unknown."""
+    """Describe how the hard negatives were found; empty if that is unknown."""
     return NEGATIVES.get(subject.collection.negatives.get("how", ""), "")
 
 
@@ -62,10 +62,10 @@ def below_chance(result: ProbesResult, subject: Subject, by_layer: pd.DataFrame)
     worst = low.loc[low["value"].idxmin()]
     text = (
         f"Below chance: the similarity probe ({result.similarity}) prefers hard negatives to the judged passage in "
-        f"{len(low)} of {count(len(cells), 'cell')} (model and layer). The lowest accuracy is {score(worst['value'])} "
-        f"{interval(worst['low'], worst['high'])} {worst['side']}, at layer "
-        f"{subject.layer_label(int(worst['layer']))}, where chance is {score(chance)}. {_why_below(subject)} These "
-        "values do not measure how readable relevance is; they can only be compared with one another."
+        f"{len(low)} of {count(len(cells), 'combination')} of model and layer. The lowest accuracy is "
+        f"{score(worst['value'])} {interval(worst['low'], worst['high'])} {worst['side']} fine-tuning, at layer "
+        f"{subject.layer_label(int(worst['layer']))}; chance is {score(chance)}. {_why_below(subject)} These "
+        "accuracies do not measure how readable relevance is; they can only be compared with one another."
     )
     sides = tuple(sorted(set(low["side"]), reverse=True))
     number = Estimate(f"accuracy of {result.similarity} {worst['side']}", worst["value"], worst["low"], worst["high"],
@@ -97,7 +97,8 @@ def screened(subject: Subject) -> list[Statement]:
     if not passed_over:
         return []
     parts = " and ".join(f"{n:,} {reason}" for reason, n in passed_over.items())
-    return [Statement("probing", State.MEASURED, f"Left out of the hard negatives: {parts}.", (), code="left_out")]
+    text = f"The hard negatives leave out {parts}, because these may be relevant."
+    return [Statement("probing", State.MEASURED, text, (), code="left_out")]
 
 
 def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float) -> Statement:
@@ -105,13 +106,16 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     gains = changed[changed["effect"] > 0]
     undecided = by_layer.drop(index=changed.index)
     equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
-    rest = f"{equal} equivalent, {len(undecided) - equal} undecided"
+    rest = f"{equal} are equivalent and {len(undecided) - equal} are undecided"
     largest = most_changed(by_layer, level)
     number = estimate_of(largest, f"accuracy at {layer(subject, largest)}")
     about: Any = {"code": "onset", "estimate": number, "figure": "similarity_probe"}
     if changed.empty:
         state = State.EQUIVALENT if equal == len(by_layer) else State.NOT_SIGNIFICANT
-        text = f"{opening}: no significant difference at any of {count(len(by_layer), 'layer')} ({rest})."
+        text = (
+            f"{opening} shows no significant difference between the models at any of {count(len(by_layer), 'layer')} "
+            f"({rest})."
+        )
         return Statement("probing", state, text, **about)
     losses = len(changed) - len(gains)
     tally = (
@@ -130,14 +134,17 @@ def _onset(subject: Subject, gains: pd.DataFrame) -> str:
 
 
 def _gain(subject: Subject, row: "pd.Series[Any]") -> str:
-    sides = f"{score(row[BEFORE])} to {score(row[AFTER])}"
+    sides = f"accuracy {score(row[BEFORE])} to {score(row[AFTER])}"
     effect = f"{signed(row['effect'])} {effect_limits(row)}, corrected {tied_p(row['p_corrected'])}"
     return f"{layer(subject, row)} ({sides}, {effect})"
 
 
 def _peaks(subject: Subject, opening: str, by_layer: pd.DataFrame) -> Statement:
     tops = {side: best(by_layer, side) for side in (BEFORE, AFTER)}
-    parts = [f"at {layer(subject, row)} {side} ({score(row[side])} {limits(row, side)})" for side, row in tops.items()]
+    parts = [
+        f"at {layer(subject, row)} {side} fine-tuning (accuracy {score(row[side])} {limits(row, side)})"
+        for side, row in tops.items()
+    ]
     text = f"{opening} is most accurate {parts[0]} and {parts[1]}."
     peak = tops[AFTER]
     number = side_score(peak, AFTER, f"accuracy at {layer(subject, peak)}")
@@ -159,8 +166,8 @@ def passage_only_statements(result: ProbesResult, subject: Subject) -> list[Stat
 
 def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.Series[Any]") -> Statement:
     sizes = (
-        f"at {layer(subject, peak)} {BLIND} reaches {score(blind[AFTER])} {limits(blind, AFTER)} and {name} "
-        f"{score(peak[AFTER])} {limits(peak, AFTER)}"
+        f"at {layer(subject, peak)} after fine-tuning, {BLIND} reaches an accuracy of {score(blind[AFTER])} "
+        f"{limits(blind, AFTER)} and {name} {score(peak[AFTER])} {limits(peak, AFTER)}"
     )
     number = side_score(blind, AFTER, f"accuracy of {BLIND}")
     about: Any = {"code": "passage_only", "estimate": number, "control": BLIND, "figure": "probes"}
@@ -171,22 +178,22 @@ def _explained(name: str, subject: Subject, peak: "pd.Series[Any]", blind: "pd.S
         )
         return Statement("probing", State.NOT_SIGNIFICANT, text, caution=True, **about)
     text = (
-        f"A probe that never reads the query does not reach the accuracy of the similarity probe: {sizes}. From "
-        f"before to after, {BLIND} changed by {signed(blind['effect'])} {effect_limits(blind)} and {name} by "
-        f"{signed(peak['effect'])} {effect_limits(peak)}{_share(blind, peak)}."
+        f"A probe that never reads the query does not reach the accuracy of the similarity probe: {sizes}. Fine-tuning "
+        f"changed the accuracy of {BLIND} by {signed(blind['effect'])} {effect_limits(blind)} and that of {name} by "
+        f"{signed(peak['effect'])} {effect_limits(peak)}.{_share(blind, peak)}"
     )
     return Statement("probing", State.MEASURED, text, **about)
 
 
 def _share(blind: "pd.Series[Any]", peak: "pd.Series[Any]") -> str:
-    """State how much of a gain the passages alone can explain, or "" if the gain is not significant."""
+    """State how much of a gain the passages alone can explain; "" if the gain is not significant."""
     if not peak["ci_low"] > 0:
         return ""
     if not blind["ci_low"] > 0:
-        return ": there is no evidence that the passages alone explain any of the gain"
+        return " There is no evidence that the passages alone explain any of the gain."
     if blind["ci_high"] < peak["ci_low"]:
-        return ": the passages alone explain at most a part of the gain"
-    return ": the passages alone may explain the gain"
+        return " The passages alone explain at most a part of the gain."
+    return " The passages alone may explain the gain."
 
 
 def below_chance_alone(records: Sequence[ProbeRecord], similarity: str) -> list[Statement]:

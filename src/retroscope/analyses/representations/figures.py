@@ -68,7 +68,8 @@ def _similarity(drift: RepresentationDrift, subject: Subject) -> Figure:
         "Procrustes also depends on smaller ones. The chance level of Procrustes is its value for texts paired at "
         "random. Split-half reference: the statistic between two random halves of one model's vector dimensions (mean "
         "of both models); it is not an upper bound. Ceiling: the retriever compared with another training of the same "
-        "recipe, if one was given. Lower references: the backbone compared with its random-weight copy, and chance.",
+        "recipe, if one was given. Lower references: the backbone compared with a copy that has random weights, and "
+        "chance.",
         f"Similarity by layer; the lowest CKA is {score(least['value'])}, at layer {least['layer']} of "
         f"{least['tower']} vectors",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),
@@ -122,10 +123,11 @@ def _geometry(drift: RepresentationDrift, subject: Subject) -> Figure:
     return Figure(
         "geometry",
         "The shape of the embedding space",
-        "Mean cosine: 0 in an even embedding space, 1 where all vectors point one way. Uniformity: the lower, the "
-        "more evenly the sphere is filled. Effective dimensions: exp of the entropy of the singular values, estimated "
-        "for the population from which these texts are sampled. Alignment: mean squared distance of a query and its "
-        "relevant passage, 0 at best. Bands are confidence intervals over texts.",
+        "Mean cosine of two texts: 0 if the directions of the vectors are even, 1 if all vectors point in one "
+        "direction. Uniformity: the lower, the more evenly the vectors fill the sphere. Effective dimensions: "
+        "exponential of the entropy of the singular values, estimated for the population from which these texts are "
+        "sampled. Alignment: mean squared distance of a query and its relevant passage, 0 at best. Bands are "
+        "confidence intervals over texts.",
         f"Geometry by layer; mean cosine of passages at the last layer {score(ends[BEFORE])} before, "
         f"{score(ends[AFTER])} after",
         _one_at_a_time(pd.concat(parts, ignore_index=True), subject),

@@ -31,9 +31,9 @@ def text_map_figure(text_map: TextMap) -> Figure:
         f"Vectors of the last layer of {count(int(loss['queries']), 'query')} and of "
         f"{count(int(loss['passages']), 'passage')} (of {loss['of']:,}), drawn with seed 0, in the plane of the first "
         "two principal components of both models together. Each model is centred on its own mean. The plane keeps "
-        f"{shares} of the variance before and after; distances in the plane and in the space have a correlation of "
-        f"{close}. Lines go from a query to its relevant passages; dashed lines go from the place before to the place "
-        "after."
+        f"{shares} of the variance before and after fine-tuning. The correlation of distances in the plane with "
+        f"distances in the space is {close}. Lines go from a query to its relevant passages. Dashed lines go from the "
+        "position of a text before fine-tuning to its position after."
     )
     words = f"Map of {len(text_map.places)} texts before and after fine-tuning; {shares} of the variance are kept."
     chart = _chart(points, moves, queries).properties(**{**SIZE, "height": HEIGHT})

@@ -69,7 +69,8 @@ def _procrustes(drift: RepresentationDrift, tower: str, subject: Subject) -> str
     least = distances.loc[distances["value"].idxmin()]
     return (
         " Procrustes similarity, which also depends on directions of small variance, is lowest at layer "
-        f"{_label(subject, least)} ({_value(least)}; with texts paired at random {score(least['chance'])})."
+        f"{_label(subject, least)} ({_value(least)}; {score(least['chance'])} for texts paired at random, the chance "
+        "level)."
     )
 
 
@@ -80,7 +81,8 @@ def _on_other(first: CollectionDrift, other: CollectionDrift) -> Statement:
         f"{_value(_last(other.drift, tower))} on {other.collection}"
         for tower in towers(first.drift)
     ]
-    return Statement(TOPIC, State.MEASURED, f"CKA of the last layer: {'; '.join(parts)}.", code="other_collection")
+    text = f"CKA between both models at the last layer: {'; '.join(parts)}."
+    return Statement(TOPIC, State.MEASURED, text, code="other_collection")
 
 
 def _last(drift: RepresentationDrift, tower: str) -> "pd.Series[Any]":
@@ -109,11 +111,11 @@ def _embedding_space(drift: RepresentationDrift, subject: Subject) -> Statement:
     parts = []
     for name, title, digits in (
         ("anisotropy", "mean cosine of two texts", 3),
-        ("effective_rank", "effective dimensions", 0),
+        ("effective_rank", "number of effective dimensions", 0),
     ):
         ends = [geometry.loc[(name, side)] for side in (BEFORE, AFTER)]
         shown = [f"{e['value']:.{digits}f} [{e['low']:.{digits}f}, {e['high']:.{digits}f}]" for e in ends]
-        parts.append(f"{title} {shown[0]} before and {shown[1]} after")
+        parts.append(f"the {title} is {shown[0]} before fine-tuning and {shown[1]} after")
     where = subject.layer_label(int(last["layer"].iloc[0]))
     n = drift.texts.get("passage")
     source = f", estimated from {count(n, 'text')}" if n else ""
@@ -133,8 +135,9 @@ def _geometry_alone(first: CollectionDrift, gain: Difference | None, subject: Su
     shift = float(row[BEFORE] - before[BEFORE])
     text, state = effect_words(first.whitened, row, measure)
     opening = (
-        f"Whitening, which uses no query, takes the backbone's {measure} from {score(before[BEFORE])} to "
-        f"{score(row[BEFORE])} ({signed(shift)}; fine-tuning: {signed(before['effect'])}). With both models whitened: "
+        f"Whitening, which uses no query, changes the backbone's {measure} from {score(before[BEFORE])} to "
+        f"{score(row[BEFORE])} ({signed(shift)}); fine-tuning changes it by {signed(before['effect'])}. With the "
+        "vectors of both models whitened: "
     )
     number = estimate_of(row, f"{measure}, whitened")
     return (Statement(TOPIC, state, f"{opening}{text}", code="whitened", estimate=number),)

@@ -45,10 +45,11 @@ def _read(result: RetentionResult, readout: str) -> Statement:
     row = rows(result.effect, measure=P1, readout=readout, layer=result.last).iloc[0]
     one = result.retained[readout, ""]
     text = (
-        f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for {score(row[BEFORE])} of "
-        f"the facts before fine-tuning and {score(row[AFTER])} after it: {effect_tests(result.effect, row)}. Of the "
-        f"{count(one.kept.n, 'fact')} whose answer comes first before fine-tuning, {_share(one.kept)} first after it; "
-        f"of the {one.gained.n:,} others, {_share(one.gained)} first after it.{scope(result)}"
+        f"{READ_WITH[readout]}, the answer comes first among the objects of its relation for a share of "
+        f"{score(row[BEFORE])} of the facts before fine-tuning and {score(row[AFTER])} after it "
+        f"({effect_tests(result.effect, row)}). Of the {count(one.kept.n, 'fact')} whose answer comes first before "
+        f"fine-tuning, {_share(one.kept)} first after it. Of the {one.gained.n:,} others, {_share(one.gained)} first "
+        f"after it.{scope(result)}"
     )
     state = state_of(result.effect, row)
     number = estimate_of(row, f"{P1} of facts, {readout}")
@@ -56,7 +57,7 @@ def _read(result: RetentionResult, readout: str) -> Statement:
 
 
 def _share(one: FactShare) -> str:
-    return "none is" if not one.n else f"{score(one.value)} {interval(one.low, one.high)} are"
+    return "none is" if not one.n else f"a share of {score(one.value)} {interval(one.low, one.high)} is"
 
 
 def _controls(result: RetentionResult) -> Statement:
@@ -88,9 +89,9 @@ def _association(one: Association, result: RetentionResult) -> Statement:
     if any(other.stratum for other in result.associations):
         alike = f"stratum, {alike}"
     text = (
-        f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage for {score(one.known)} of the facts "
-        f"that the backbone knows and for {score(one.unknown)} of the other facts. Among facts of the same {alike}: "
-        f"{_odds(within)}."
+        f"{WHOSE[one.side][0].upper()}{WHOSE[one.side][1:]} finds the passage for a share of {score(one.known)} of the "
+        f"facts that the backbone knows and of {score(one.unknown)} of the other facts. Among facts of the same "
+        f"{alike}: {_odds(within)}."
     )
     if math.isnan(within.value):
         return Statement(TOPIC, State.TOO_FEW, f"{text} No association can be stated.", code=f"found_{one.side}")

@@ -31,7 +31,9 @@ def measures_table(result: RetrievalResult, subject: Subject) -> PaperTable:
     printed = printed_effects(result.effect, frame)
     printed.insert(0, "measure", frame["measure"])
     printed["gained/tied/lost"] = [f"{r['wins']:.0f}/{r['ties']:.0f}/{r['losses']:.0f}" for _, r in frame.iterrows()]
-    note = explained(result.effect)
+    note = (
+        f"{explained(result.effect)} Gained/tied/lost: queries with a higher, equal and lower score after fine-tuning."
+    )
     if subject.trainings > 1:
         note += " Intervals and p-values describe this training alone."
     return PaperTable(printed, f"Retrieval: {pair(subject)}.", note, (*NUMERIC, "gained/tied/lost"))

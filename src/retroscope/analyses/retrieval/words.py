@@ -34,7 +34,9 @@ def headline(result: RetrievalResult, subject: Subject) -> Statement:
         return Statement(TOPIC, State.NOT_RUN, unmeasured(result.headline), code="headline", headline=True)
     row = table.iloc[0]
     text, state = effect_words(result.effect, row, result.headline)
-    tally = f"{row['wins']:,.0f} gained, {row['ties']:,.0f} tied, {row['losses']:,.0f} lost"
+    tally = (
+        f"{row['wins']:,.0f} score higher after fine-tuning, {row['ties']:,.0f} equal and {row['losses']:,.0f} lower"
+    )
     alone = OF_THIS if subject.trainings > 1 else ""
     text = f"{text} Of {queries(result.effect, int(row['n']))}, {tally}.{alone}"
     number = estimate_of(row, result.headline)
@@ -59,7 +61,7 @@ def other_measures(effect: Difference, first: str, collection: str = "") -> tupl
         return ()
     parts = [
         f"{row['measure']} from {score(row[BEFORE])} to {score(row[AFTER])} ({effect_tests(effect, row)}; "
-        f"{row['wins']:,.0f} gained, {row['losses']:,.0f} lost)"
+        f"{count(int(row['wins']), 'query')} higher, {row['losses']:,.0f} lower)"
         for _, row in changed.iterrows()
     ]
     opening = f"On {collection}, of" if collection else "Of"

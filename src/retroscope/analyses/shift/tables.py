@@ -21,9 +21,9 @@ def shift_table(result: ShiftResult, subject: Subject) -> PaperTable:
     frame = {"collection": names, "rule": [one.outcome for one in every], **columns}
     frame[f"change of {measure}"] = [_effect(one, measure) for one in every]
     note = (
-        f"Intervals ({exact_percent(result.level)}) are over passages; the interval of {measure} is over queries. The "
-        "value between two halves of one collection is subtracted from the divergence of words (0 to 1) and from the "
-        "squared MMD of embeddings (before fine-tuning). Words per passage and tokens per word are given as ratios to "
+        f"Intervals ({exact_percent(result.level)}) are over passages; the interval of {measure} is over queries. "
+        "Words: divergence of words (0 to 1). Embeddings: squared MMD of embeddings before fine-tuning. From both, the "
+        "value between two halves of one collection is subtracted. Words per passage and tokens per word are ratios to "
         "the first collection. For unknown tokens, and for nearest neighbours that stay the same after fine-tuning, "
         "the table gives the share in the first collection, the share in the collection of the row, and their "
         "difference."

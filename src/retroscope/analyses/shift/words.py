@@ -25,8 +25,8 @@ def _said(one: CollectionShift, number: int, reference: str) -> Statement:
     }.get(one.outcome, (f"Whether {one.collection} is of another domain than {reference} is not decided", "around"))
     text = (
         f"{verdict}: the divergence of their passages' words is {numbers}, {where} the threshold of "
-        f"{WORDS_THRESHOLD:g} (0: like two halves of one collection; 1: no common word). The squared MMD between "
-        f"their embeddings before fine-tuning is {signed(embeddings['shift'])} "
+        f"{WORDS_THRESHOLD:g}. The divergence is 0 for two halves of one collection, and 1 for collections without a "
+        f"common word. The squared MMD between their embeddings before fine-tuning is {signed(embeddings['shift'])} "
         f"{interval(embeddings['low'], embeddings['high'], effect=True)}."
     )
     estimate = Estimate(
@@ -40,9 +40,6 @@ def _control(one: CollectionShift) -> Statement:
     words = one.words
     numbers = f"{score(words['shift'])} {interval(words['low'], words['high'])}"
     failed = one.outcome == ANOTHER
-    opening = "CONTROL FAILED: passages of" if failed else "Passages of"
-    text = (
-        f"{opening} {one.collection} against other passages of the same collection: the divergence of words is "
-        f"{numbers} (expected: 0)."
-    )
+    opening = "CONTROL FAILED: between" if failed else "Between"
+    text = f"{opening} two samples of passages of {one.collection}, the divergence of words is {numbers} (expected: 0)."
     return Statement(TOPIC, State.FAILED if failed else State.MEASURED, text, (), "control", control=CONTROL)

@@ -25,17 +25,17 @@ def _retrieval(result: TrainingsResult, measure: str) -> Statement:
     each = rows(result.each, measure=measure).set_index("training")
     parts = [f"{name} {score(each[AFTER][name])} ({signed(each['effect'][name])})" for name in result.names]
     tested = f"{signed(row['effect'])} {effect_limits(row)}, corrected {tied_p(row['p_corrected'])}"
-    sides = f"{measure} from {score(row[BEFORE])} to a mean of {score(row[AFTER])}"
+    change = f"from {score(row[BEFORE])} to a mean of {score(row[AFTER])}"
     significant = row["p_corrected"] < result.alpha
     verb = "raised" if row["effect"] > 0 else "lowered"
     claim = (
-        f"fine-tuning {verb} {sides}"
+        f"fine-tuning {verb} {measure} {change}"
         if significant
-        else f"fine-tuning does not change {measure} significantly: {sides}"
+        else f"fine-tuning does not change {measure} significantly, {change}"
     )
     text = (
-        f"Over {count(len(result.names), 'training')} and their queries together, {claim}: {tested}. Score (and "
-        f"change) of each training: {', '.join(parts)}."
+        f"Over {count(len(result.names), 'training')} and their queries together, {claim} ({tested}). {measure} (and "
+        f"its change) of each training: {', '.join(parts)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     return Statement(TOPIC, state, text, code="retrieval", estimate=estimate_of(row, measure))
@@ -56,7 +56,7 @@ def _probes(result: TrainingsResult, subject: Subject) -> list[Statement]:
             f"Over {count(len(result.names), 'training')} and their queries together, the probe {probe} (N = "
             f"{int(most['passages'])}) gains accuracy significantly at {gains} of {count(len(by_layer), 'layer')} and "
             f"loses accuracy significantly at {len(changed) - gains}. The largest change is at layer "
-            f"{subject.layer_label(int(most['layer']))}: {signed(most['effect'])} {effect_limits(most)}, "
+            f"{subject.layer_label(int(most['layer']))}: accuracy {signed(most['effect'])} {effect_limits(most)}, "
             f"Holm-corrected {tied_p(most['p_corrected'])}."
         )
         state = State.SIGNIFICANT if len(changed) else State.NOT_SIGNIFICANT

@@ -41,9 +41,10 @@ def _depth(f: TransplantEffects) -> Figure:
     return Figure(
         "transplants",
         f"{f.measures[0]} with transplanted blocks",
-        "The curves differ in which weights come from the other model. One block: only the block at that position, or "
-        "the group of blocks that ends with it. From the top: the last k blocks and the final norm. From the bottom: "
-        "the embeddings and the first k blocks. Bands are confidence intervals over queries.",
+        "Each curve transplants other weights from one model into the other. One block: only the block at that "
+        "position, or the group of blocks that ends with it. From the top: the last k blocks and the final norm. From "
+        "the bottom: the embeddings and the first k blocks. Intact: the unchanged model that receives the weights. "
+        "Bands are confidence intervals over queries.",
         f"{f.measures[0]} of hybrids against the number of transplanted blocks",
         choosing(panel, shown, [Selector("panel", "hybrid", panels[0])]),
         facets(panel, shown, "panel", panels, columns=2),

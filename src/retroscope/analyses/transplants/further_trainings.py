@@ -37,13 +37,13 @@ class FurtherTrainings:
     def notes(self, backbone: Retriever) -> list[str]:
         """Return the caveats: what was measured for which trainings, and why other trainings are left out."""
         notes = [
-            f"{name} (another training) is left out of the effects over trainings, since {reason}"
+            f"{name} (another training) is left out of the effects over trainings, because {reason}"
             for name, reason in self.left_out.items()
         ]
         if self.measured:
             notes.append(
-                f"of the other trainings ({', '.join(self.measured)}), all weights and single places were "
-                "transplanted, without random changes"
+                f"for the other trainings ({', '.join(self.measured)}), all weights and single blocks, groups or parts "
+                "were transplanted, without random changes"
             )
         for name, one in self.measured.items():
             notes += [f"{name} (another training): {text}" for text in recipe_differences(backbone, one)]

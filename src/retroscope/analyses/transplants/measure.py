@@ -39,14 +39,13 @@ from retroscope.typesetting.subject import AFTER, BEFORE
 
 
 def refusal(context: Context, settings: SweepSettings) -> str:
-    """Return the reason why no weights can be transplanted (one model, unlike architectures, equal weights), or "" if
-    there is none.
+    """Return why no weights can be transplanted (one model, unlike architectures, equal weights); "" if they can.
 
     Raises:
         SettingsError: for an unknown transplant, or a measure that cannot be computed.
     """
     if not context.is_pair:
-        return "weights are transplanted between two models, and there is one"
+        return "weights are transplanted between two models, but only one model is given"
     before, after = context.models[BEFORE], context.models[AFTER]
     reason = refused_pair(before, after)
     if not reason:
@@ -56,13 +55,13 @@ def refusal(context: Context, settings: SweepSettings) -> str:
 
 
 def measure(context: Context, settings: SweepSettings, planned: Planned) -> Measurement:
-    """Return scores by query as "DIRECTION/NAME". The direction is "restored" or "grafted".
+    """Return scores by query as "DIRECTION/NAME"; the direction is "restored" or "grafted".
 
     "intact" is the receiver and "hybrids" are its hybrids, both (query, transplant, measure). "random" has random
     changes of the places with a significant effect, (query, transplant, draw, measure). "subsets" has every subset of a
     few groups, (query, transplant, measure), in the first direction only, because the other direction has the same
     models. Further trainings are numbered from 0: "DIRECTION/trainings/0/intact" and ".../hybrids", in the first
-    direction. The fact "trainings" has their names.
+    direction; the fact "trainings" has their names.
     """
     work: SweepWork = planned.work
     pair, collection = (context.models[BEFORE], context.models[AFTER]), context.collection
@@ -151,14 +150,20 @@ class _Sample:
 
     def _notes(self, pair: tuple[Retriever, Retriever]) -> list[str]:
         queries, passages = len(self.searched.judged_queries), len(self.searched.passages)
-        notes = [f"{queries:,} queries over {passages:,} passages were measured", *few_queries(self.searched)]
-        notes += [f"{text}; a hybrid has its receiver's recipe" for text in recipe_differences(*pair)]
+        notes = [
+            f"retrieval was measured with {queries:,} queries over {passages:,} passages",
+            *few_queries(self.searched),
+        ]
+        notes += [
+            f"{text}; a hybrid has the recipe of the model that receives the weights"
+            for text in recipe_differences(*pair)
+        ]
         sampled_only = passages < len(self.whole.passages)
         notes += depth_caveats(self.measures, passages, "sample" if sampled_only else "corpus")
         if sampled_only:
             notes.append(
                 f"a sample of {passages:,} of {len(self.whole.passages):,} passages was searched, with "
-                f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries: fewer passages compete"
+                f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries; fewer passages compete"
             )
             notes += sample_words(self.rows)
         if self.precision_effect is not None:

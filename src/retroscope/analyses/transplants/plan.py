@@ -217,17 +217,17 @@ def together_or_apart(before: Encoder, after: Encoder, keys: Sequence[HybridKey]
 def _line(size: SweepSize) -> str:
     """Describe the planned transplants in one line."""
     controls = (
-        f"; up to {size.controls:,} random changes of equal size besides, of places with a significant effect, "
-        f"at most about {estimate(size.control_seconds)}"
+        f"; also up to {size.controls:,} random changes of equal size, for transplants with a significant effect, at "
+        f"most about {estimate(size.control_seconds)}"
     )
     subsets = f" and {size.subsets:,} subsets of groups" if size.subsets else ""
     trainings = (
-        f"; single places and all weights of {count(size.trainings, 'other training')}, about "
+        f"; single blocks or parts, and all weights, of {count(size.trainings, 'other training')}, about "
         f"{estimate(size.training_seconds)}"
     )
     return (
         f"transplants: {size.hybrids:,} hybrids{subsets} over {size.passages:,} passages and "
         f"{size.queries:,} queries, each encoded from its first change up, about {estimate(size.seconds)} "
-        f"(less what an earlier sweep left); {size.bytes / MIB:,.0f} MiB of vectors"
+        f"(less if an earlier run left vectors in the cache); {size.bytes / MIB:,.0f} MiB of vectors"
         f"{controls if size.controls else ''}{trainings if size.trainings else ''}"
     )

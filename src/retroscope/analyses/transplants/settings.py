@@ -58,9 +58,15 @@ class SweepSettings:
             if name not in DIRECTIONS:
                 raise SettingsError(f"unknown direction of transplants {name!r}", fix=f"use {' or '.join(DIRECTIONS)}")
         if self.passages == 1:
-            raise SettingsError("transplants.passages is 1", fix="give at least 2, or 0 to search the whole corpus")
+            raise SettingsError(
+                "transplants.passages is 1, which is too few to search",
+                fix="give at least 2, or 0 to search the whole corpus",
+            )
         if self.draws == 1:
-            raise SettingsError("transplants.draws is 1", fix="give at least 2, or 0 for no control")
+            raise SettingsError(
+                "transplants.draws is 1, which is too few for the test against random changes",
+                fix="give at least 2, or 0 for no control",
+            )
         if not self.directions or self.measures == ():
             raise SettingsError(
                 f"transplants.{'measures' if self.directions else 'directions'} is an empty list",

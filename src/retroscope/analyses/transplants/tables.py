@@ -14,23 +14,24 @@ from retroscope.typesetting.words import effect_limits
 
 def transplant_tables(f: TransplantEffects, subject: Subject) -> dict[str, PaperTable]:
     """Return tables of every transplant by the headline measure, of random changes, interactions and trainings."""
-    table = f.table()
-    table = table[table["measure"] == f.measures[0]]
+    found = f.table()
+    found = found[found["measure"] == f.measures[0]]
     corrected = f"p ({correction(next(iter(f.differences.values())))})"
     frame = pd.DataFrame(
         {
-            "direction": table["direction"],
-            "transplant": table["transplant"],
-            f.measures[0]: [score(v) for v in table["score"]],
-            "effect": [signed(v) for v in table["effect"]],
-            "interval": [effect_limits(r) for _, r in table.iterrows()],
-            "share": [_share(r) for _, r in table.iterrows()],
-            corrected: [p_number(p) for p in table["p_corrected"]],
+            "direction": found["direction"],
+            "transplant": found["transplant"],
+            f.measures[0]: [score(v) for v in found["score"]],
+            "effect": [signed(v) for v in found["effect"]],
+            "interval": [effect_limits(r) for _, r in found.iterrows()],
+            "share": [_share(r) for _, r in found.iterrows()],
+            corrected: [p_number(p) for p in found["p_corrected"]],
         }
     )
     note = (
         "restored: the backbone's weights are put into the retriever. grafted: the retriever's weights are put into "
-        "the backbone. Effects are differences from the intact receiver. The intervals of the effects are not "
+        "the backbone. An effect is the hybrid's score minus the score of the unchanged model that received the "
+        "weights. Share: the effect, divided by the effect of all weights. The intervals of the effects are not "
         "corrected for the number of transplants; p is corrected over all transplants of the same direction (restored "
         "or grafted)."
     )
@@ -47,48 +48,51 @@ def _share(row: "pd.Series[Any]") -> str:
 
 def _control_table(f: TransplantEffects) -> dict[str, PaperTable]:
     """Return the table that compares single places with random changes of equal size."""
-    controls = f.controls[f.controls["measure"] == f.measures[0]]
-    if controls.empty:
+    found = f.controls[f.controls["measure"] == f.measures[0]]
+    if found.empty:
         return {}
     frame = pd.DataFrame(
         {
-            "direction": controls["direction"],
-            "transplant": controls["transplant"],
-            "effect": [signed(v) for v in controls["effect"]],
-            "random": [signed(v) for v in controls["random"]],
-            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in controls.iterrows()],
+            "direction": found["direction"],
+            "transplant": found["transplant"],
+            "effect": [signed(v) for v in found["effect"]],
+            "random": [signed(v) for v in found["random"]],
+            "lowest, highest": [_limits(r, "random_lowest", "random_highest") for _, r in found.iterrows()],
             "difference": [
-                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in controls.iterrows()
+                f"{signed(r['extra'])} {_limits(r, 'extra_low', 'extra_high')}" for _, r in found.iterrows()
             ],
-            "p (queries)": [p_value(p) for p in controls["p_queries"]],
-            "p (draws)": [p_value(p) for p in controls["p_draws"]],
-            "p (both, Holm)": [p_value(p) for p in controls["p_corrected"]],
-            "beats": ["yes" if b else "no" for b in controls["beats"]],
+            "p (queries)": [p_value(p) for p in found["p_queries"]],
+            "p (draws)": [p_value(p) for p in found["p_draws"]],
+            "p (both, Holm)": [p_value(p) for p in found["p_corrected"]],
+            "beats": ["yes" if b else "no" for b in found["beats"]],
         }
     )  # fmt: skip
     note = (
-        "Random: every transplanted tensor is moved in a random direction, by the norm of its change in fine-tuning. "
-        "Difference: the effect of the transplant less the mean effect of the random changes, paired by query."
+        f"Effects are differences of {f.measures[0]}. Random: mean effect of random changes, for which every "
+        "transplanted tensor is moved in a random direction by the norm of its change in fine-tuning. Difference: the "
+        "effect of the transplant minus the mean effect of the random changes, paired by query. p (queries): test of "
+        "this difference. p (draws): test that the transplant is one more random change. p (both, Holm): both tests "
+        "together, corrected over the transplants. Beats: yes if p (both, Holm) is significant."
     )
     caption = "Effect of transplanting one block, group or part, and of random changes of equal size"
     return {"random_changes": PaperTable(frame, caption, note, ("effect", "random"))}
 
 
 def _training_table(f: TransplantEffects) -> dict[str, PaperTable]:
-    """Return the table of all weights and single places over several trainings, none if one was transplanted."""
+    """Return the table of all weights and single places over several trainings; none if one was transplanted."""
     over = f.over_trainings
     if over is None:
         return {}
-    places = over.places[over.places["measure"] == f.measures[0]]
+    found = over.places[over.places["measure"] == f.measures[0]]
     frame = pd.DataFrame(
         {
-            "transplant": places["transplant"],
-            "intact": [score(v) for v in places[BEFORE]],
-            f.measures[0]: [score(v) for v in places[AFTER]],
-            "effect": [signed(r["effect"]) + marks(r["p_corrected"], over.alpha) for _, r in places.iterrows()],
-            "interval": [effect_limits(r) for _, r in places.iterrows()],
-            "p": [p_number(p) for p in places["p_corrected"]],
-            "sd over trainings": [score(v) for v in places["spread"]],
+            "transplant": found["transplant"],
+            "intact": [score(v) for v in found[BEFORE]],
+            f.measures[0]: [score(v) for v in found[AFTER]],
+            "effect": [signed(r["effect"]) + marks(r["p_corrected"], over.alpha) for _, r in found.iterrows()],
+            "interval": [effect_limits(r) for _, r in found.iterrows()],
+            "p": [p_number(p) for p in found["p_corrected"]],
+            "sd over trainings": [score(v) for v in found["spread"]],
         },
         dtype=object,
     )
@@ -109,18 +113,18 @@ def _limits(row: "pd.Series[Any]", low: str, high: str) -> str:
 def _interaction_tables(f: TransplantEffects) -> dict[str, PaperTable]:
     """Return the tables of Shapley values and of pair interactions of block groups."""
     tables = {}
-    for direction, interactions in f.interactions.items():
+    for direction, found in f.interactions.items():
         note = (
             f"Weights are {direction}, and the measure is {f.measures[0]}. Intervals are over queries; p is corrected "
             "over the rows."
         )
-        shapley = _effects(interactions.shapley).assign(
-            alone=[signed(v) for v in interactions.shapley["alone"]],
-            share=[_share(r) for _, r in interactions.shapley.iterrows()],
+        shapley = _effects(found.shapley).assign(
+            alone=[signed(v) for v in found.shapley["alone"]], share=[_share(r) for _, r in found.shapley.iterrows()]
         )
-        tables["shapley"] = PaperTable(shapley, "Shapley values of groups", note, ("effect", "interval", "alone"))
-        pairs = _effects(interactions.pairs)
-        tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups", note, ("effect", "interval"))
+        caption = "Shapley values of groups of weights"
+        tables["shapley"] = PaperTable(shapley, caption, note, ("effect", "interval", "alone"))
+        pairs = _effects(found.pairs)
+        tables["pairs"] = PaperTable(pairs, "Interactions of pairs of groups of weights", note, ("effect", "interval"))
     return tables
 
 

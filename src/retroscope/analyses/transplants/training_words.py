@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from retroscope.analyses.transplants.result import OverTrainings, TransplantEffects
-from retroscope.analyses.transplants.words import DOING, WEIGHTS
+from retroscope.analyses.transplants.words import DOING, NOT_LOCALISED, WEIGHTS
 from retroscope.numbers import count, score, signed, tied_p
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import State, Statement
@@ -17,7 +17,7 @@ TOPIC = "trainings"
 
 
 def training_statements(f: TransplantEffects) -> tuple[Statement, ...]:
-    """State the effects of all weights and of single places over all trainings, if there are further trainings."""
+    """State the effects of all weights and of single places over all trainings; none without further trainings."""
     over = f.over_trainings
     if over is None:
         return ()
@@ -34,14 +34,14 @@ def _statements(over: OverTrainings, places: pd.DataFrame, measure: str) -> Iter
 
 def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statement:
     significant = row["p_corrected"] < over.alpha
-    end = "this is the total effect" if significant else "no significant effect, so there is nothing to localise"
+    end = "This is the total effect." if significant else NOT_LOCALISED
     each = over.each[(over.each["transplant"] == "all") & (over.each["measure"] == measure)]
     parts = [f"{one['training']} {signed(one['effect'])}" for _, one in each.iterrows()]
     what, where = WEIGHTS[over.direction]
     verb, into = DOING[over.direction]
     text = (
         f"{_over(over)}, {verb} all of {what} {into} {where} changes {measure} from a mean of {score(row[BEFORE])} to "
-        f"{score(row[AFTER])}, {_tested(row)}: {end}. Effect in each training: {', '.join(parts)}."
+        f"{score(row[AFTER])} ({_tested(row)}). {end} Effect in each training: {', '.join(parts)}."
     )
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     number = estimate_of(row, f"{measure}, all {over.direction} over trainings")
@@ -49,21 +49,21 @@ def _total(over: OverTrainings, row: "pd.Series[Any]", measure: str) -> Statemen
 
 
 def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statement:
-    """State which single places change the measure over all trainings. Their control is from one training."""
+    """State which single places change the measure over all trainings; their control is from one training."""
     significant = places[places["p_corrected"] < over.alpha]
     largest = most_changed(places, over.alpha)
     named = significant.sort_values("effect", key=abs, ascending=False)
-    effects = [f"{place_words(str(place))} {_tested(row)}" for place, row in named.iterrows()]
+    said = [f"{place_words(str(place))} {_tested(row)}" for place, row in named.iterrows()]
+    measured = f"Effects on {measure}: {'; '.join(said)}."
     what, where = WEIGHTS[over.direction]
     verb, into = DOING[over.direction]
-    at = f"{len(effects) or 'none'} of {count(len(places), 'place')}"
-    without = f"the largest change is with {place_words(str(largest.name))}, {_tested(largest)}"
+    at = f"{len(said) or 'none'} of {count(len(places), 'case')}"
+    without = f"The largest change is that by {verb} {place_words(str(largest.name))}: {_tested(largest)}."
     text = (
-        f"{_over(over)}, {verb} {what} {into} a single place of {where} changes {measure} significantly at {at}: "
-        f"{'; '.join(effects) if effects else without}. Random changes of equal size were made in {over.names[0]} "
-        "alone."
+        f"{_over(over)}, {verb} {what} {into} a single block, group or part of {where} changes {measure} significantly "
+        f"in {at}. {measured if said else without} Random changes of equal size were made in {over.names[0]} alone."
     )
-    state = State.SIGNIFICANT if effects else State.NOT_SIGNIFICANT
+    state = State.SIGNIFICANT if said else State.NOT_SIGNIFICANT
     number = estimate_of(largest, f"{measure}, {largest.name} {over.direction} over trainings")
     return Statement(TOPIC, state, text, (), code=f"{over.direction}.trainings.places", estimate=number)
 

@@ -21,6 +21,7 @@ WEIGHTS = {  # direction -> whose weights, in which model
     GRAFTED: ("the retriever's weights", "the backbone"),
 }
 DOING = {RESTORED: ("restoring", "in"), GRAFTED: ("grafting", "into")}  # direction -> verb, preposition
+NOT_LOCALISED = "This effect is not significant, so there is nothing to localise."
 
 
 def transplant_statements(f: TransplantEffects) -> tuple[Statement, ...]:
@@ -32,10 +33,10 @@ def _all(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     row = f.headline(direction, "all").iloc[0]
     what, where = WEIGHTS[direction]
     significant = row["p_corrected"] < _alpha(f, direction)
-    end = "this is the total effect" if significant else "no significant effect, so there is nothing to localise"
+    end = "This is the total effect." if significant else NOT_LOCALISED
     sizes = f"{score(row['intact'])} to {_effect(f, direction, row)}"
     verb, into = DOING[direction]
-    text = f"{verb.capitalize()} all of {what} {into} {where} changes {f.measures[0]} from {sizes}: {end}."
+    text = f"{verb.capitalize()} all of {what} {into} {where} changes {f.measures[0]} from {sizes}. {end}"
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "all", row))
 
@@ -48,13 +49,13 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     largest = most_changed(blocks, _alpha(f, direction))
     significant = blocks[blocks["p_corrected"] < _alpha(f, direction)]
     what, where = WEIGHTS[direction]
-    one = "one group" if blocks["transplant"].str.contains("-").any() else "one block"
-    of_these = "The largest significant change is" if len(significant) else "The largest change is"
+    one = "block or group of blocks" if blocks["transplant"].str.contains("-").any() else "block"
+    largest_of = "largest significant change" if len(significant) else "largest change"
     verb, into = DOING[direction]
     text = (
-        f"{verb.capitalize()} {one} of {what} {into} {where}: {len(significant)} of "
-        f"{count(len(blocks), one.split()[-1])} change {f.measures[0]} significantly. {of_these} with "
-        f"{blocks_named(largest['transplant'])}: {_effect(f, direction, largest)}."
+        f"{verb.capitalize()} one {one} of {what} {into} {where} changes {f.measures[0]} significantly in "
+        f"{len(significant)} of {count(len(blocks), 'case')}. The {largest_of} is that by {verb} "
+        f"{blocks_named(largest['transplant'])}: {f.measures[0]} {_effect(f, direction, largest)}."
     )
     state = State.SIGNIFICANT if len(significant) else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), **_about(f, direction, "blocks", largest))
@@ -66,48 +67,51 @@ def _ends(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     whole = float(everything["effect"])
     if not everything["p_corrected"] < _alpha(f, direction):
         return  # of an effect that is not shown there is no half
-    what, where = WEIGHTS[direction]
+    (_, where), (verb, into) = WEIGHTS[direction], DOING[direction]
     ends = []
-    for kind, end in (("top", "the top"), ("bottom", "the bottom (with the embeddings)")):
-        transplants = f.headline(direction, kind).sort_values("number")
-        less = transplants.loc[transplants["effect"] / whole < 0.5, "number"]
-        half = transplants[transplants["number"] > (less.max() if len(less) else 0)]
+    for kind, end in (("top", "the top"), ("bottom", "the embeddings and the bottom")):
+        found = f.headline(direction, kind).sort_values("number")
+        less = found.loc[found["effect"] / whole < 0.5, "number"]
+        half = found[found["number"] > (less.max() if len(less) else 0)]
         if len(half):
             first = half.iloc[0]
             ends.append(
-                f"{count(int(first['number']), 'block')} of {f.n_blocks} from {end} (reaching {score(first['score'])} "
-                f"{interval(first['low'], first['high'])})"
+                f"{verb.capitalize()} {end} {int(first['number'])} of {f.n_blocks} blocks {into} {where} reaches half "
+                f"of the total effect ({f.measures[0]} {score(first['score'])} "
+                f"{interval(first['low'], first['high'])})."
             )
-        elif len(transplants):
-            ends.append(f"from {end}, not even with all blocks")
+        elif len(found):
+            ends.append(f"{verb.capitalize()} {end} blocks {into} {where} does not reach half of the total effect.")
     if ends:
-        verb, into = DOING[direction]
-        text = f"Half of the total effect of {verb} {what} {into} {where} is reached as follows: {'; '.join(ends)}."
-        yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.ends", figure="transplants")
+        code = f"{direction}.ends"
+        yield Statement(direction, State.MEASURED, " ".join(ends), (), code=code, figure="transplants")
 
 
 def _parts(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State which part (attention, FFN ...) has the largest effect if transplanted in all blocks."""
-    parts = f.headline(direction)
-    parts = parts[parts["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
-    if parts.empty:
+    found = f.headline(direction)
+    found = found[found["kind"].isin(list(PART_WORDS))].sort_values("effect", key=abs, ascending=False)
+    if found.empty:
         return
     what, where = WEIGHTS[direction]
-    effects = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in parts.iterrows())
-    shown = bool((parts["p_corrected"] < _alpha(f, direction)).any())
+    said = "; ".join(f"{PART_WORDS[r['kind']]} {_effect(f, direction, r)}" for _, r in found.iterrows())
+    shown = bool((found["p_corrected"] < _alpha(f, direction)).any())
     verb, into = DOING[direction]
-    text = f"{verb.capitalize()} one part of {what} {into} all blocks of {where}, the largest change first: {effects}."
+    text = (
+        f"{f.measures[0]} after {verb} one part of {what} {into} all blocks of {where}, the largest change first: "
+        f"{said}."
+    )
     state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
-    largest = most_changed(parts, _alpha(f, direction))
+    largest = most_changed(found, _alpha(f, direction))
     yield Statement(direction, state, text, (), **_about(f, direction, "parts", largest))
 
 
 def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State whether an interpolation of both models' weights is better than the retriever."""
-    interpolations = f.headline(direction, "interpolate")
-    if interpolations.empty or direction != RESTORED:
+    found = f.headline(direction, "interpolate")
+    if found.empty or direction != RESTORED:
         return
-    top = interpolations.loc[interpolations["score"].astype(float).idxmax()]
+    top = found.loc[found["score"].astype(float).idxmax()]
     better = top["effect"] > 0 and top["p_corrected"] < _alpha(f, direction)
     found_better = (
         ("This interpolation is significantly better than the retriever.")
@@ -116,7 +120,7 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     )
     text = (
         f"Of the interpolations of both models' weights, the best is {exact_percent(top['number'])} of the way back to "
-        f"the backbone: {_effect(f, direction, top)}. {found_better}"
+        f"the backbone: {f.measures[0]} {_effect(f, direction, top)}. {found_better}"
     )
     state = State.SIGNIFICANT if better else State.MEASURED
     yield Statement(direction, state, text, (), **_about(f, direction, "between", top))
@@ -124,19 +128,20 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
 
 def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State whether the significant places have larger effects than random changes of equal size."""
-    controls = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
-    if controls.empty:
+    found = f.controls[(f.controls["direction"] == direction) & (f.controls["measure"] == f.measures[0])]
+    if found.empty:
         return
-    beats = controls[controls["beats"]]
-    fewest, most = int(controls["draws"].min()), int(controls["draws"].max())
+    beats = found[found["beats"]]
+    fewest, most = int(found["draws"].min()), int(found["draws"].max())
     draws = str(most) if fewest == most else f"{fewest} to {most}"
     text = (
-        f"{len(beats)} of {count(len(controls), 'place')} with a significant effect have a significantly larger effect "
-        f"than {draws} random changes of equal size in {WEIGHTS[direction][1]} (tensor by tensor): "
-        f"{'; '.join(_against(row) for _, row in controls.iterrows())}."
+        f"Of {len(found)} transplants of a single block, group or part with a significant effect, {len(beats)} have a "
+        f"significantly larger effect than {draws} random changes of equal size in {WEIGHTS[direction][1]} (each "
+        f"tensor is moved by the norm of its real change). Effect on {f.measures[0]}, beside the mean effect of the "
+        f"random changes: {'; '.join(_against(row) for _, row in found.iterrows())}."
     )
-    text += _without_spread(controls, _alpha(f, direction))
-    most = controls.loc[controls["effect"].abs().idxmax()]
+    text += _without_spread(found, _alpha(f, direction))
+    most = found.loc[found["effect"].abs().idxmax()]
     number = Estimate(f"{f.measures[0]} beyond random changes, {place_words(most['transplant'])}", most["extra"],
                       most["extra_low"], most["extra_high"], most["p_corrected"], f.queries)  # fmt: skip
     state = State.SIGNIFICANT if len(beats) else State.NOT_SIGNIFICANT
@@ -144,45 +149,44 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     yield Statement(direction, state, text, (), code=f"{direction}.random_changes", estimate=number, control=control)
 
 
-def _without_spread(controls: pd.DataFrame, level: float) -> str:
+def _without_spread(found: pd.DataFrame, level: float) -> str:
     """Name the places with too few random changes for a test, and state how many draws a test needs."""
-    draws = int(controls["draws"].max())
+    draws = int(found["draws"].max())
     last = looks(draws)[-1].weight
-    # by Holm at the last look: places / (draws + 1) / weight < level
-    least = math.floor(round(len(controls) / (level * last), 9))
-    equal = controls[controls["random_lowest"] == controls["random_highest"]]
+    least = math.floor(round(len(found) / (level * last), 9))  # Holm, last look: places / (draws + 1) / weight < level
+    equal = found[found["random_lowest"] == found["random_highest"]]
     if equal.empty or draws >= least:
         return ""
     names = "; ".join(place_words(name) for name in equal["transplant"])
     return (
-        f" All {draws} random changes have the same effect at {names}. Without spread, the p-value over draws cannot "
-        f"fall below 1/{draws + 1}: use at least {least} draws there."
+        f" All {draws} random changes of {names} have the same effect. Without spread, the p-value over random changes "
+        f"cannot fall below 1/{draws + 1}: use at least {least} of them (transplants.draws)."
     )
 
 
 def _against(row: "pd.Series[Any]") -> str:
     name = place_words(row["transplant"])
     return (
-        f"{name} {signed(row['effect'])} against {signed(row['random'])}, difference {signed(row['extra'])} "
-        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, Holm-corrected {tied_p(row['p_corrected'])}"
+        f"{name} {signed(row['effect'])} against {signed(row['random'])} (difference {signed(row['extra'])} "
+        f"{interval(row['extra_low'], row['extra_high'], effect=True)}, Holm-corrected {tied_p(row['p_corrected'])})"
     )
 
 
 def _sum(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State which share of the total effect the effects of all single blocks add up to."""
-    shares = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
-    shares = shares[shares["transplant"] == SUM]
-    if shares.empty:
+    found = f.shares[(f.shares["direction"] == direction) & (f.shares["measure"] == f.measures[0])]
+    found = found[found["transplant"] == SUM]
+    if found.empty:
         return
-    row = shares.iloc[0]
+    row = found.iloc[0]
     together = percent_interval(row["share"], row["share_low"], row["share_high"])
     apart = row["share_low"] > 1 or row["share_high"] < 1
     end = (
-        "blocks interact, so shares of single blocks do not add up to 100 %"
+        "So blocks interact, and the shares of single blocks do not add up to 100 %."
         if apart
-        else "no significant interaction between blocks"
+        else "This is not significantly different from 100 %, so there is no evidence that blocks interact."
     )
-    text = f"The effects of all single blocks add up to {together} of the effect of all weights: {end}."
+    text = f"The effects of all single blocks add up to {together} of the effect of all weights. {end}"
     number = Estimate("of the total effect", row["share"], row["share_low"], row["share_high"], kind=Kind.SHARE)
     yield Statement(direction, State.MEASURED, text, (), code=f"{direction}.sum", estimate=number, figure="transplants")
 
@@ -191,24 +195,22 @@ def _shapley(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     """State how Shapley values divide the total effect among groups."""
     if direction not in f.interactions:
         return
-    interactions = f.interactions[direction]
-    effects = "; ".join(
-        f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in interactions.shapley.iterrows()
-    )
-    shown = bool((interactions.shapley["p_corrected"] < _alpha(f, direction)).any())
-    groups = f"{len(interactions.shapley)} groups ({direction}, {f.measures[0]})"
-    text = f"Shapley values of {groups}, which add up to the effect of all weights: {effects}."
+    found = f.interactions[direction]
+    said = "; ".join(f"{_group(row['group'])} {_tested(row)}{_share(row)}" for _, row in found.shapley.iterrows())
+    shown = bool((found.shapley["p_corrected"] < _alpha(f, direction)).any())
+    groups = f"{len(found.shapley)} groups of weights ({direction})"
+    text = f"Shapley values of {f.measures[0]} for {groups}, which add up to the effect of all weights: {said}."
     state = State.SIGNIFICANT if shown else State.NOT_SIGNIFICANT
     yield Statement(direction, state, text, (), code=f"{direction}.shapley")
-    pairs = interactions.pairs[interactions.pairs["p_corrected"] < _alpha(f, direction)]
+    pairs = found.pairs[found.pairs["p_corrected"] < _alpha(f, direction)]
     if pairs.empty:
-        text = f"None of {count(len(interactions.pairs), 'pair')} of these groups interacts significantly."
+        text = f"None of {count(len(found.pairs), 'pair')} of these groups interacts significantly."
         yield Statement(direction, State.NOT_SIGNIFICANT, text, (), code=f"{direction}.pairs")
         return
-    effects = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
+    said = "; ".join(f"{_pair(row['pair'])} {_tested(row)}" for _, row in pairs.iterrows())
     text = (
-        f"{len(pairs)} of {count(len(interactions.pairs), 'pair')} of groups interact significantly (effect of both "
-        f"groups together less the sum of their single effects): {effects}."
+        f"{len(pairs)} of {count(len(found.pairs), 'pair')} of groups interact significantly. Effect of both groups "
+        f"together, minus the sum of their single effects: {said}."
     )
     yield Statement(direction, State.SIGNIFICANT, text, (), code=f"{direction}.pairs")
 
@@ -228,7 +230,7 @@ def _pair(name: str) -> str:
 
 
 def _group(name: str) -> str:
-    return "outside the blocks" if name == "outside" else blocks_named(f"block:{name}")
+    return "weights outside the blocks" if name == "outside" else blocks_named(f"block:{name}")
 
 
 def _about(f: TransplantEffects, direction: str, code: str, row: "pd.Series[Any]") -> dict[str, Any]:
@@ -243,7 +245,7 @@ def _alpha(f: TransplantEffects, direction: str) -> float:
 
 
 def _effect(f: TransplantEffects, direction: str, row: "pd.Series[Any]") -> str:
-    return f"{score(row['score'])}, {effect_tests(f.differences[direction], row)}"
+    return f"{score(row['score'])} ({effect_tests(f.differences[direction], row)})"
 
 
 RULES = (_all, _blocks, _control, _sum, _shapley, _ends, _parts, _between)

@@ -29,8 +29,8 @@ def _changed(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     for quantity, words in SAYS.items():
         row = rows(result.effect, layer=result.last, quantity=quantity).iloc[0]
         text = (
-            f"At layer {layer}, {percent(row['before'])} {words} before fine-tuning and {percent(row['after'])} after: "
-            f"{effect_tests(result.effect, row)}."
+            f"At layer {layer}, {percent(row['before'])} {words} before fine-tuning and {percent(row['after'])} after. "
+            f"The difference of these shares is {effect_tests(result.effect, row)}."
         )
         number = estimate_of(row, f"share, {quantity}", result.collection)
         yield Statement("vocabulary", state_of(result.effect, row), text, code=quantity.replace(" ", "_"),
@@ -45,7 +45,7 @@ def _beyond(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     text = (
         f"At layer {subject.layer_label(result.last)}, the vectors of a query and its relevant passage share "
         f"{percent(row['after'])} of the words that the query's vector decodes to. With another query's passage, the "
-        f"share is {percent(row['before'])}: {effect_tests(difference, row)}."
+        f"share is {percent(row['before'])}. The difference is {effect_tests(difference, row)}."
     )
     number = estimate_of(row, "overlap beyond that of shuffled pairs", result.collection)
     yield Statement("vocabulary", state_of(difference, row), text, (side,), code="beyond_shuffled", estimate=number,
@@ -59,7 +59,7 @@ def _gain(result: VocabularyResult, subject: Subject) -> Iterator[Statement]:
     row = rows(result.gain, layer=result.last).iloc[0]
     text = (
         f"At layer {subject.layer_label(result.last)}, relevant pairs overlap more than shuffled ones by "
-        f"{signed(row['before'])} before fine-tuning and {signed(row['after'])} after: "
+        f"{signed(row['before'])} before fine-tuning and {signed(row['after'])} after. The change is "
         f"{effect_tests(result.gain, row)}."
     )
     number = estimate_of(row, "change of the overlap beyond that of shuffled pairs", result.collection)

@@ -44,9 +44,12 @@ def _heat_map(drift: WeightDrift, tower: str) -> Figure:
         .properties(width=COLUMN_WIDTH * len(parts), height=ROW_HEIGHT * rows["layer"].nunique())
     )
     caption = (
-        "Frobenius norm of the change over the norm before, for the tensors of one part in one layer. Layer 0 is the "
-        "embeddings, layer k block k."
+        "Frobenius norm of the weight change, divided by the norm of the weights before, for the tensors of one part "
+        "in one layer. Layer 0 is the embeddings; layer k is block k."
     )
-    words = f"Heat map of relative change; largest {top['percent']:.3g} % at layer {top['layer']}, {top['part']}"
+    words = (
+        "Heat map of the norm of the weight change, divided by the norm before. The largest value is "
+        f"{top['percent']:.3g} %, at layer {top['layer']}, {top['part']}"
+    )
     title = f"Drift of the weights{f' of the {tower} tower' if tower else ''}"
     return Figure(f"weights_{tower}" if tower else "weights", title, caption, words, chart)

@@ -17,8 +17,12 @@ def weight_tables(drift: WeightDrift, tower: str = "") -> dict[str, PaperTable]:
         wide = drift.groups.pivot_table(index="layer", columns="part", values="relative", sort=False).sort_index()
         wide = wide[[part for part in PART_NAMES if part in wide.columns]].rename(columns=PART_NAMES)
         printed = wide.map(lambda v: "" if pd.isna(v) else percent(v)).reset_index().astype(str)
-        caption = f"Norm of the change over norm before, by layer and part: {drift.before} to {drift.after}{where}"
-        tables[f"weights{end}"] = PaperTable(printed, caption, "Norms are Frobenius norms.", tuple(printed.columns))
+        caption = (
+            "Norm of the weight change, divided by the norm before, by layer and part: "
+            f"{drift.before} to {drift.after}{where}"
+        )
+        note = "Frobenius norms. The norm before is that of the weights before fine-tuning."
+        tables[f"weights{end}"] = PaperTable(printed, caption, note, tuple(printed.columns))
     changed = (
         drift.tensors[(drift.tensors["status"] == CHANGED) & (drift.tensors["columns"] > 1)]
         .sort_values("relative", ascending=False)
@@ -53,10 +57,11 @@ def _most(changed: pd.DataFrame) -> tuple[pd.DataFrame, str, str, tuple[str, ...
         }
     )
     note = (
-        "Stable rank: squared Frobenius norm of the change over its squared largest singular value. Effective rank: "
-        "exp of the entropy of the normalised singular values. Alignment: norm of the original matrix in the "
-        "first singular directions of its change, over its norm in random directions. Intruders: number of the largest "
-        "singular vectors after fine-tuning that resemble none before it. By chance: the same number after a random "
-        "change of equal size."
+        "Change: Frobenius norm of the change, divided by the norm of the matrix before. Stable rank: squared "
+        "Frobenius norm of the change, divided by its squared largest singular value. Effective rank: exponential of "
+        "the entropy of the normalised singular values of the change. Alignment: norm of the original matrix in the "
+        "first singular directions of its change, divided by its norm in random directions. Intruders: number of the "
+        "largest singular vectors after fine-tuning that resemble no singular vector before it. By chance: number of "
+        "intruders after a random change of equal size."
     )
     return frame, f"The {len(frame)} matrices that changed most, relative to their norm", note, ("change", *numbers)

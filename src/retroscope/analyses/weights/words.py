@@ -14,9 +14,9 @@ from retroscope.typesetting.statements import Estimate, Kind, State, Statement
 
 TOPIC = "weights"
 NOT_COMPARED = {  # status -> how it is reported
-    ONLY_BEFORE: "only before",
-    ONLY_AFTER: "only after",
-    RESHAPED: "of another shape after, not compared",
+    ONLY_BEFORE: "could not be compared: missing after fine-tuning",
+    ONLY_AFTER: "could not be compared: missing before fine-tuning",
+    RESHAPED: "could not be compared: another shape after fine-tuning",
 }
 LOW_RANK = 0.1  # effective rank over that of a random change, below which a change is as narrow as an adapter's
 PART_NAMES = {
@@ -32,7 +32,7 @@ PART_NAMES = {
 
 
 def tower_statements(result: WeightResult) -> tuple[Statement, ...]:
-    """Return the statements of every tower. They name the tower if both towers have their own weights."""
+    """Return the statements of every tower; they name the tower if both towers have their own weights."""
     if len(result.by_tower) == 1:
         return tuple(s for drift in result.by_tower.values() for s in weight_statements(drift))
     return tuple(
@@ -49,7 +49,8 @@ def weight_statements(drift: WeightDrift) -> tuple[Statement, ...]:
         np.isinf(drift.tensors["change"].astype(float)) | _without_number(drift), "name"
     ].tolist()
     if broken:
-        text = f"NO NUMBERS: {count(len(broken), 'tensor')} with values that are not finite; the first is {broken[0]}."
+        have = f"{count(len(broken), 'tensor')} {'has' if len(broken) == 1 else 'have'}"
+        text = f"NO NUMBERS: {have} values that are not finite, e.g. {broken[0]}, so no change is reported."
         return (*_not_compared(drift), Statement(TOPIC, State.FAILED, text, (), code="not_finite"))
     return tuple(s for rule in rules for s in rule(drift))
 
@@ -63,7 +64,7 @@ def _not_compared(drift: WeightDrift) -> Iterable[Statement]:
     for status, what in NOT_COMPARED.items():
         names = drift.tensors.loc[drift.tensors["status"] == status, "name"].tolist()
         if names:
-            text = f"{count(len(names), 'tensor')} {what}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}."
+            text = f"{count(len(names), 'tensor')} {what} ({', '.join(names[:3])}{' ...' if len(names) > 3 else ''})."
             yield Statement(TOPIC, State.MEASURED, text, (), code="not_compared", caution=True)
 
 
@@ -83,7 +84,7 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
     size = percent(_norm(compared["change"]) / _norm(compared["norm"]))
     text = (
         f"{len(moved):,} of {count(len(compared), 'tensor')} changed, with {weights} of the weights.{apart} The "
-        f"Frobenius norm of the change is {size} of the norm of the weights before."
+        f"Frobenius norm of the weight change is {size} of the Frobenius norm of the weights before fine-tuning."
     )
     share = float(_norm(compared["change"]) / _norm(compared["norm"]))
     number = Estimate("of the norm of the weights", share, kind=Kind.SHARE)
@@ -99,12 +100,12 @@ def _where(drift: WeightDrift) -> Iterable[Statement]:
     for part, rows in changed.groupby("part", sort=False):
         top = rows.loc[rows["relative"].idxmax()]
         of = int((drift.groups["part"] == part).sum())
-        place = "" if of == 1 else f"{len(rows)} of {of} layers, most in layer {top['layer']}: "
-        parts.append(f"{PART_NAMES[str(part)]} ({place}{percent(top['relative'])})")
-    text = f"Changed: {'; '.join(parts)}."
+        where = "" if of == 1 else f" in layer {top['layer']} ({len(rows)} of {of} layers changed)"
+        parts.append(f"{PART_NAMES[str(part)]} {'at most ' if where else ''}{percent(top['relative'])}{where}")
+    text = f"Norm of the weight change, divided by the norm before, for each changed part: {'; '.join(parts)}."
     still = [PART_NAMES[p] for p in dict.fromkeys(drift.groups["part"]) if p not in set(changed["part"])]
     if still:
-        text += f" Untouched: {', '.join(still)}."
+        text += f" Unchanged parts: {', '.join(still)}."
     yield Statement(TOPIC, State.MEASURED, text, (), code="where")
 
 
@@ -118,9 +119,9 @@ def _depth(drift: WeightDrift) -> Iterable[Statement]:
     even = float(layers.loc[upper, "parameters"].sum() / layers["parameters"].sum())
     most, least = layers.loc[layers["relative"].idxmax()], layers.loc[layers["relative"].idxmin()]
     text = (
-        f"By depth: the blocks above layer {drift.n_blocks // 2} have {percent(share)} of the squared norm of the "
-        f"change of all blocks (an even spread would give {percent(even)}). Relative to its own norm, layer "
-        f"{most['layer']:.0f} changed most ({percent(most['relative'])}) and layer {least['layer']:.0f} least "
+        f"The blocks above layer {drift.n_blocks // 2} have {percent(share)} of the squared norm of the change of all "
+        f"blocks; an even spread over the weights would give {percent(even)}. Layer {most['layer']:.0f} changed most "
+        f"({percent(most['relative'])} of its norm before fine-tuning) and layer {least['layer']:.0f} least "
         f"({percent(least['relative'])})."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="depth")
@@ -148,9 +149,9 @@ def _shape(drift: WeightDrift) -> Iterable[Statement]:
         return
     ratio = rows["effective_rank"] / rows["random_rank"]
     text = (
-        f"Directions: the change of a matrix has an effective rank of {rows['effective_rank'].median():.0f} and a "
-        f"stable rank of {rows['stable_rank'].median():.0f} (medians of {count(len(rows), 'matrix')}). The effective "
-        f"rank is {percent(ratio.median())} of that of a random change of the same shape (median; "
+        f"The change of a matrix has an effective rank of {rows['effective_rank'].median():.0f} and a stable rank of "
+        f"{rows['stable_rank'].median():.0f} (medians over {count(len(rows), 'matrix')}). The effective rank is "
+        f"{percent(ratio.median())} of that of a random change of the same shape (median over the matrices; range "
         f"{percent(ratio.min())} to {percent(ratio.max())})."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="shape")
@@ -166,15 +167,18 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
         return
     r, alignment = int(rows["directions"].max()), rows["alignment"]
     text = (
-        f"The first {r} singular directions of the change of a matrix have {percent(rows['held'].median())} of its "
-        f"squared norm. In these directions, the matrix before was already {alignment.median():.2f} times as large as "
-        f"in random directions (median; {alignment.min():.2f} to {alignment.max():.2f}; 1: unrelated). The size of "
-        f"the change in these directions is {rows['amplification'].median():.2f} times that of the matrix before, and "
-        f"{rows['amplification_random'].median():.2f} times in random directions (amplification, medians)."
+        f"The first {r} singular directions of the change of a matrix have {percent(rows['held'].median())} of the "
+        "squared norm of the change (median over the matrices). In these directions, the original matrix is "
+        f"{alignment.median():.2f} times as large as in random directions (median over the matrices; range "
+        f"{alignment.min():.2f} to {alignment.max():.2f}; 1 would mean no relation). Amplification is the size of the "
+        "change in these directions, divided by a size of the original matrix. It is "
+        f"{rows['amplification'].median():.2f} with the size in the same directions, and "
+        f"{rows['amplification_random'].median():.2f} with the size in random directions (medians over the matrices)."
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
         text += (
-            " The input directions of a LoRA update start at random, which keeps these two values close to one another."
+            " The input directions of a LoRA update start at random, which keeps these two amplifications close to "
+            "one another."
         )
     yield Statement(TOPIC, State.MEASURED, text, (), code="direction")
 
@@ -184,13 +188,14 @@ def _intruders(drift: WeightDrift) -> Iterable[Statement]:
     rows = drift.tensors.dropna(subset=["examined"]) if "examined" in drift.tensors else drift.tensors.iloc[:0]
     if rows.empty:
         return
-    examined, intruders, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))
+    examined, found, random = (int(rows[name].sum()) for name in ("examined", "intruders", "intruders_random"))
     several = count(int((rows["intruders"] > 0).sum()), "matrix")
     text = (
-        f"Intruder dimensions: {intruders:,} of the {examined:,} largest singular vectors after "
-        f"({int(rows['examined'].max())} for each matrix) resemble none before: their cosine with every singular "
-        f"vector before is below {rows['below'].max():.1f}. These are {percent(intruders / examined)}, in {several}; "
-        f"random changes of equal size would give {random:,} ({percent(random / examined)})."
+        f"Intruder dimensions: {found:,} of the {examined:,} largest singular vectors after fine-tuning "
+        f"({percent(found / examined)}, in {several}) are new. A new vector has a cosine below "
+        f"{rows['below'].max():.1f} with every singular vector before fine-tuning. Random changes of equal size would "
+        f"give {random:,} new vectors ({percent(random / examined)}). At most {int(rows['examined'].max())} vectors "
+        "of each matrix are examined."
     )
     yield Statement(TOPIC, State.MEASURED, text, (), code="intruders")
 

@@ -103,7 +103,8 @@ def fixed_heads(encoder: Encoder, heads: Collection[Head], values: HeadValues) -
     shape = (len(sites.paths), sites.heads, sites.width)
     if values.shape != shape:
         raise SettingsError(
-            f"the values have the shape {values.shape}, but the heads have the shape {shape} (layer, head, dimension)",
+            f"the values at which heads are to be fixed have the shape {values.shape}; expected: {shape} (layer, head, "
+            "dimension)",
             where=encoder.name,
             fix="compute the values of this encoder with `head_means`",
         )

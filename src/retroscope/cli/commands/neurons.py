@@ -70,7 +70,7 @@ class AttributionOptions:
 
     tower: Annotated[
         str | None,
-        option("--tower", help="Tower whose neurons get the attributions: query, passage or both", metavar="NAME",
+        option("--tower", help="Tower whose neurons are attributed: query, passage or both", metavar="NAME",
                default="passage", known=names.ATTRIBUTED_TOWERS, kind="tower"),
     ] = None  # fmt: skip
     target: Annotated[
@@ -114,8 +114,8 @@ class AttributionOptions:
     ] = None  # fmt: skip
     examples: Annotated[
         int | None,
-        option("--examples", help="Number of queries to attribute, drawn at random with the seed; 0: "
-                                  "all", metavar="N",
+        option("--examples", help="Largest number of examples (queries, or lines of --texts) whose attribution is "
+                                  "computed, drawn at random (seed: neurons.attribution.seed); 0: all", metavar="N",
                default=f"{written(f'{ATTRIBUTION}.limit', '32')}; all with --texts"),
     ] = None  # fmt: skip
     memory: Annotated[

@@ -26,8 +26,8 @@ class TransplantOptions:
         str | None,
         option(
             "--transplants",
-            help="Transplants to measure, each named by the weights that it exchanges, comma-separated, e.g. "
-            "block:3,top:2,bottom:2,attention",
+            help="Transplants to measure, comma-separated. Each name says which weights are copied, e.g. block:3, "
+            "top:2 (last 2 blocks and final norm), bottom:2 (embeddings and first 2 blocks), attention (of all blocks)",
             metavar="NAMES",
             default="all of them",
         ),

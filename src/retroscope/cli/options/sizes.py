@@ -30,8 +30,8 @@ class SizeOptions:
         str | None,
         option(
             "--time",
-            help="Time budget, e.g. 10m: sample sizes are reduced until the study fits; all: use the largest sample "
-            "sizes",
+            help="Time budget, e.g. 10m: sample sizes are chosen so that the study is estimated to take no longer. The "
+            "value `all` chooses the largest sizes",
             metavar="T",
             default="the sizes of --depth",
         ),

@@ -33,7 +33,7 @@ def tost(before: QueryValues, after: QueryValues, margin: float, clusters: Clust
     """
     if not margin > 0:
         raise SettingsError(
-            f"the margin of equivalence is {margin}",
+            f"the margin of equivalence is {margin}, which is not above 0",
             fix="state the smallest difference that matters, above 0, e.g. margin=0.01",
         )
     change = paired_differences(before, after)

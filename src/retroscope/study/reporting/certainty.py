@@ -21,9 +21,8 @@ class Certainty:
 
     def words(self) -> str:
         """Describe the half-width, and the half-width with four times as many queries."""
-        return (
-            f"{score(self.half_width)} over {count(self.queries, 'query')} ({score(self.half_width / 2)} over 4 times)"
-        )
+        more = f"{score(self.half_width / 2)} with 4 times as many"
+        return f"{score(self.half_width)} with {count(self.queries, 'query')} ({more})"
 
 
 def certainties(sections: Mapping[str, Section], measure: str) -> dict[str, Certainty]:

@@ -128,7 +128,7 @@ def _outcome(gate: Gate, one: "Estimate") -> tuple[str, bool]:
     if gate.is_met_by(near):
         return f"holds: the {end} end of the interval is {signed(near)}", True
     if gate.is_met_by(far):
-        return f"is undecided, and so does not hold: the interval has {gate.limit:g} inside{_needed(gate, one)}", False
+        return f"is undecided, and so does not hold: the interval contains {gate.limit:g}{_needed(gate, one)}", False
     return f"does not hold: the whole interval is beyond {gate.limit:g}", False
 
 
@@ -138,4 +138,5 @@ def _needed(gate: Gate, one: "Estimate") -> str:
     if not gate.is_met_by(one.value) or not room:
         return ""
     half = (one.high - one.low) / 2
-    return f"; about {math.ceil(one.n * (half / room) ** 2):,} queries would decide, if the estimate stays"
+    needed = math.ceil(one.n * (half / room) ** 2)
+    return f"; about {needed:,} queries would decide the gate if the estimate stays the same"

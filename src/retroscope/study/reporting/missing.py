@@ -69,7 +69,7 @@ def _of_further_trainings(subject: Subject, sections: Mapping[str, Section]) -> 
     covered = {name for one in over for name in (one.name, *one.needs)}
     measured = [name for name, one in known.items() if name in sections and one.instrument is not None]
     names = ", ".join(_words(name) for name in measured if name not in covered)
-    reason = f"{names} are of {subject.after.name} alone"
+    reason = f"{names} were measured for {subject.after.name} alone"
     return [Missing(OF_TRAININGS, "", reason)] if names else []
 
 

@@ -88,9 +88,9 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
         Statement(
             name,
             State.MEASURED,
-            f"{count(len(section.unconfirmed), 'more statement')} of the section {name} "
-            f"{'depends' if len(section.unconfirmed) == 1 else 'depend'} on results that its "
-            "controls or warnings put in doubt: see that section, or tables/verdict.csv.",
+            f"{count(len(section.unconfirmed), 'statement')} about {name} "
+            f"{'is' if len(section.unconfirmed) == 1 else 'are'} left out here, because a control failed or a warning "
+            "applies: see the section, or tables/verdict.csv.",
             (),
             code="unconfirmed",
             section=name,
@@ -106,10 +106,16 @@ def carried_warnings(sections: Mapping[str, Section]) -> list[Statement]:
     for name, section in sections.items():
         for difference in section.differences.values():
             sides = (("before", difference.before), ("after", difference.after))
-            carried = {f"{side}: {warning}" for side, scores in sides for warning in scores.warnings}
-            found.update({f"{difference.name}: {w}": (w in carried, name) for w in difference.warnings})
+            carried = {
+                f"{side}: {warning}": f"({difference.name}, {side} fine-tuning): {warning}"
+                for side, scores in sides
+                for warning in scores.warnings
+            }
+            found.update(
+                {carried.get(w, f"({difference.name}): {w}"): (w in carried, name) for w in difference.warnings}
+            )
     return [
-        Statement("warnings", State.FAILED if alarm else State.MEASURED, f"Warning of {text}", (), code="warning",
-                  caution=not alarm, section=name)
+        Statement("warnings", State.FAILED if alarm else State.MEASURED,
+                  f"{'Warning' if alarm else 'Caution'} {text}", (), code="warning", caution=not alarm, section=name)
         for text, (alarm, name) in found.items()
     ]  # fmt: skip

@@ -1,8 +1,8 @@
 """Ablation curves: retrieval with top neurons fixed, compared with as many random and as many large neurons.
 
-After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: an attribution is
-confirmed if fixing its top neurons harms retrieval more than fixing random neurons, and than fixing the largest neurons
-(ranked without gradient or query). All sets have as many neurons in each layer as the top set.
+After Vast et al. (ICTIR 2024, arXiv 2406.19309), who prune the neurons that an attribution names: it is believed
+where that does more harm than pruning others: random ones, and the largest ones, which are found without gradient or
+query. All sets have the layer histogram of the top.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,14 +62,14 @@ def ablation_curves(
     """Measure retrieval for each fraction with the top, largest, bottom and random neurons fixed, and with none fixed.
 
     The ablated tower's texts are encoded at most `settings.ablations` + 2 times (56 by default), and the other tower's
-    texts once. Everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
-    queries. The first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
+    texts once; everything else takes little time. A corpus of more than `settings.passages` is sampled, in groups of
+    queries; the first group decides what is measured for the others (see `looks`). Token ids and final vectors are held
     in memory.
 
     Args:
         progress: called with (what, texts encoded, texts to encode), or True, False, None: see `display.shown`.
-        whole: rankings of the whole corpus by the intact models, from which a sample is filled. If None, it is filled
-            by BM25 alone.
+        whole: rankings of the whole corpus by the intact models, from which a sample is filled; None: it is filled by
+            BM25 alone.
 
     Raises:
         SettingsError: if an ablated tower has other weights than the attributed one.
@@ -112,8 +112,9 @@ def _curves(
     warnings = (
         *attribution.warnings,
         *_warnings(retriever, attribution, settings, ranking),
-        *(f"ablation: {text}" for text in (*_limits(recipe, settings.measures), *few_queries(*pools))),
-        *([f"ablation: {effect.words()}"] if effect else []),
+        *_limits(recipe, settings.measures),
+        *few_queries(*pools),
+        *([effect.words()] if effect else []),
     )
     return AblationCurves(
         Scores("ablation", values["ablated"], recipe, warnings, relevant),
@@ -156,7 +157,7 @@ def _values(
 
 
 def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tuple[Chosen, NeuronSet]]:
-    """Yield the sets of neurons to fix for each fraction. All sets have equally many neurons in each layer."""
+    """Yield the sets of neurons to fix for each fraction; all sets have equally many neurons in each layer."""
     for fraction in settings.fractions:
         top = choose(rankings.chosen, fraction, TOP)
         yield (TOP, 0, fraction), top
@@ -170,7 +171,7 @@ def _sets(rankings: Rankings, settings: NeuronAblationSettings) -> Iterator[tupl
 def _precision_effect(
     trial: AblationTrial, sets: Mapping[Chosen, NeuronSet], settings: NeuronAblationSettings
 ) -> PrecisionEffect | None:
-    """Measure the change of the top neurons' harm at the reference fraction by a lower precision, or None in float32.
+    """Measure how the precision changes the harm of the top neurons at the reference fraction; None in float32.
 
     On the first group of queries, over one random draw.
 
@@ -184,7 +185,7 @@ def _precision_effect(
         trial.values(sets[RANDOM, 0, fraction], precision) - trial.values(sets[TOP, 0, fraction], precision)
         for precision in (EXACT, settings.precision)
     )
-    quantity = f"harm of the top {exact_percent(fraction)} over a random draw ({settings.measures[0]})"
+    quantity = f"harm of the top {exact_percent(fraction)} over a random set of neurons ({settings.measures[0]})"
     where = trial.retriever.name
     return precision_effect(settings.precision, quantity, exact[:, 0], reduced[:, 0], where=where)
 
@@ -243,8 +244,8 @@ def _limits(recipe: AblationRecipe, measures: Sequence[str]) -> list[str]:
     sample = f"{recipe['passages']:,} of {recipe['of_passages']:,} passages"
     if len(recipe["pools"]) > 1:
         sample += f" (in {len(recipe['pools'])} groups of queries, each searched in passages of its own)"
-    extent = f"a sample was searched: {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
-    return [extent, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"])]
+    said = f"the neuron ablation searched {sample} with {recipe['queries']:,} of {recipe['of_queries']:,} queries"
+    return [said, *depth_caveats(measures, min(recipe["pools"]), "sample"), *sample_words(recipe["sample"])]
 
 
 def _warnings(
@@ -252,11 +253,11 @@ def _warnings(
 ) -> Iterator[str]:
     encoder = retriever.tower(attribution.recipe["tower"])
     if attribution.recipe.get("fingerprint", encoder.fingerprint) != encoder.fingerprint:
-        yield "the neurons were chosen by an attribution of other weights, or under another recipe, than are ablated"
+        yield "the attribution that chose the neurons used other weights, or another recipe, than the ablation"
     few = [fraction for fraction in settings.fractions if fraction * ranking.n < 0.5]
     if few:
-        fractions = ", ".join(f"{fraction:g}" for fraction in few)
-        yield f"of {ranking.n} neurons the fractions {fractions} are less than half a neuron; one neuron was taken"
+        said = ", ".join(f"{fraction:g}" for fraction in few)
+        yield f"the fractions {said} of {ranking.n} neurons are less than half a neuron, so one neuron was fixed"
     counts = [how_many(fraction, ranking.n) for fraction in settings.fractions]
     if len({*counts}) < len(counts):
-        yield f"some fractions of {ranking.n} neurons are the same number of them: {counts}"
+        yield f"several fractions of {ranking.n} neurons fix equally many neurons: {counts}"

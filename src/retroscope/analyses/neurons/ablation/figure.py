@@ -16,7 +16,7 @@ from retroscope.typesetting.subject import AFTER, MODEL
 
 INTACT = "intact"
 LINES = {TOP: "top", "signed": "top by signed value", "magnitude": "top by magnitude", LARGEST: "largest",
-         BOTTOM: "bottom", RANDOM: "random draws", INTACT: "nothing ablated"}  # fmt: skip
+         BOTTOM: "bottom", RANDOM: "random sets", INTACT: "nothing fixed"}  # fmt: skip
 DASHES = {BOTTOM: [5, 3], INTACT: [2, 3], LARGEST: [7, 2, 2, 2], "signed": [4, 1], "magnitude": [4, 1]}
 GREY, PALE, OTHER = "#6f6f6f", "#9a9a9a", "#B04A9E"
 WIDE = {"width": 360, "height": 230}
@@ -37,11 +37,12 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
         "neuron_ablation",
         "Retrieval without these neurons",
         "Retrieval when a fraction of the neurons is fixed at one value. Top: neurons with the largest attribution. "
-        "Top by signed value, or by magnitude: the same with the other ranking. Largest: neurons whose fixing changes "
-        "the output of their block most, found without gradient or query. Bottom: neurons with the smallest "
-        "attribution. Thin lines: random draws. All sets have as many neurons of each layer and matrix as the top "
-        "has. Bands are confidence intervals over queries; the grey band is the intact model. Neurons are confirmed "
-        "where fixing them costs more than fixing any random draw and more than fixing the largest.",
+        "Top by signed value, or by magnitude: neurons that are highest by the other ranking. Largest: neurons whose "
+        "fixing changes the output of their block most, found without gradient or query. Bottom: neurons with the "
+        "smallest attribution. Thin lines: random sets of neurons. All sets have as many neurons of each layer and "
+        "matrix as the set of top neurons. Bands are confidence intervals over queries; the grey band is the intact "
+        "model. The top neurons are confirmed at a fraction if fixing them costs significantly more than fixing random "
+        "neurons and more than fixing the largest neurons.",
         "; ".join(_words(name, frame, measure) for measure in measures for name, frame in frames.items()) + ".",
         _one_at_a_time(frames),
         alt.vconcat(*rows, resolve=OWN_LEGENDS),
@@ -70,7 +71,7 @@ def _panel(frame: pd.DataFrame, title: str, colour: str, chart: Any) -> Any:
     """Draw the curves of one model and measure, with the level of the intact model. The data are added later."""
     channels = _channels(colour, [how for how in LINES if (frame["how"] == how).any()])
     axis = _percent(frame[frame["how"] != INTACT])
-    x = alt.X("fraction:Q", title="part of the neurons", scale=alt.Scale(type="log", nice=False), axis=axis)
+    x = alt.X("fraction:Q", title="fraction of the neurons", scale=alt.Scale(type="log", nice=False), axis=axis)
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False, padding=6))
     level = chart.transform_filter(alt.datum.how == INTACT)
     base = chart.encode(x=x, detail="line:N").transform_filter(alt.datum.how != INTACT)
@@ -114,4 +115,5 @@ def _words(name: str, frame: pd.DataFrame, measure: str) -> str:
     ends = [f"{how} {score(float(rows['value'].mean()))}" for how, rows in last.groupby("how", sort=False)]
     intact = float(frame.loc[frame["how"] == INTACT, "value"].iloc[0])
     where = measure if name == MODEL else f"{measure}, {name}"
-    return f"{where}: intact {score(intact)}; with {exact_percent(last['fraction'].max())} ablated {', '.join(ends)}"
+    fixed = exact_percent(last["fraction"].max())
+    return f"{where}: intact {score(intact)}; with {fixed} of the neurons fixed {', '.join(ends)}"

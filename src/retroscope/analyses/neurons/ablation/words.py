@@ -1,7 +1,7 @@
 """Statements about the ablation: does retrieval need the top neurons more than random and large neurons?
 
-A count of neurons without an ablation is no evidence. An ablation is evidence only if fixing the top neurons costs more
-than both controls of the same layers: random neurons, and the largest neurons (ranked without gradient or query).
+A count without an ablation is not evidence, and an ablation is none unless it beats both controls of the same layers:
+random neurons, and the largest ones, which are found without gradient or query.
 """
 
 from typing import Any
@@ -19,12 +19,12 @@ VALUES = {"mean": "their mean", "zero": "zero"}
 NO_ROOM = 0.99  # of an intact measure, above which it can hardly tell sets of neurons apart
 SHARED = 0.5  # of the top neurons in a random set by chance, or among the largest
 AS_LARGE = (
-    "Fixing the largest neurons of the same layers, ranked without gradient or query, does not cost significantly "
-    "less, so there is no evidence that the attribution finds more than large neurons."
+    "Fixing the largest neurons of the same layers, which are found without gradient or query, does not cost "
+    "significantly less. So there is no evidence that the attribution finds more than large neurons."
 )
 TOO_FEW = (
-    "Fixing the top neurons costs more than fixing any random draw, but the draws are too few or vary too much for "
-    "the test."
+    "Fixing the top neurons costs more than fixing any random set of neurons, but the random sets are too few or "
+    "differ too much for the test."
 )
 NOTHING = "There is no evidence that retrieval needs these neurons more than others."
 
@@ -56,19 +56,21 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
     about: Any = {"code": f"ablation.{name}", "control": control, "estimate": number, "figure": "neuron_ablation"}
     if ablation.confirms:
         text = (
-            f"Retrieval needs the top neurons {of_model(name, side)}: at {_where(ablation)}, fixing them costs "
-            f"significantly more than fixing as many random neurons or as many of the largest. {measured}"
+            f"Retrieval needs the top neurons (those with the largest attribution) {of_model(name, side)}. At "
+            f"{_where(ablation)}, fixing them costs significantly more than fixing as many random neurons, and more "
+            f"than fixing as many of the largest neurons. {measured}"
         )
         return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
         text = (
-            f"Retrieval may need the top neurons {of_model(name, side)}: at {_where(ablation)}, fixing them costs more "
-            "than fixing as many random neurons or as many of the largest, but these queries are not independent of "
-            f"the choice of the neurons. {measured}"
+            f"Retrieval may need the top neurons (those with the largest attribution) {of_model(name, side)}. At "
+            f"{_where(ablation)}, fixing them costs more than fixing as many random neurons, and more than fixing as "
+            f"many of the largest neurons. But the neurons were chosen with some of these queries. {measured}"
         )
         return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
     why = _why_not(ablation, row)
-    text = f"Ablation does not confirm the neurons {of_model(name, side)}. {measured} {why}"
+    who = f"the top neurons (those with the largest attribution) {of_model(name, side)}"
+    text = f"The ablation does not confirm that retrieval needs {who}. {measured} {why}"
     state = State.TOO_FEW if why == TOO_FEW else State.NOT_SIGNIFICANT
     return [Statement(TOPIC, state, text, (name,), caution=True, **about)]
 
@@ -83,7 +85,7 @@ def _where(ablation: AblationCurves) -> str:
     """Name every fraction at which ablation confirms the top neurons, and how many fractions there are."""
     shares = [exact_percent(f) for f in ablation.fractions_where("confirmed")]
     listed = shares[0] if len(shares) == 1 else f"{', '.join(shares[:-1])} and {shares[-1]}"
-    return f"{listed} of the neurons ({len(shares)} of {count(len(ablation.fractions), 'fraction')})"
+    return f"{listed} of the neurons ({len(shares)} of {count(len(ablation.fractions), 'tested fraction')})"
 
 
 def _why_not(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
@@ -103,60 +105,65 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     )
     return (
         f"Fixing the {top} at {value} changes {measure} of {count(int(row['n']), 'query')} from "
-        f"{score(row['intact'])} to {score(row['top'])}. Fixing as many random neurons of the same layers leaves "
-        f"{score(row['random'])}; fixing as many of the largest neurons leaves {score(row[LARGEST])}. The loss "
-        f"beyond that of random neurons is {over_random}, {tied_p(row['p_queries'])} by the test over queries and "
-        f"{tied_p(row['p_draws'])} by the test over draws. The loss beyond that of the largest neurons is "
-        f"{over_largest}, {tied_p(row['p_largest'])} by the test over queries. The largest p of these three tests, "
-        f"Holm-corrected over the fractions: {tied_p(row['p_confirmed'])}."
+        f"{score(row['intact'])} to {score(row['top'])}. With as many random neurons of the same layers fixed, "
+        f"{measure} is {score(row['random'])}; with as many of the largest neurons fixed, it is {score(row[LARGEST])}. "
+        f"The loss of {measure} beyond that of random neurons is {over_random}, {tied_p(row['p_queries'])} by the test "
+        f"over queries and {tied_p(row['p_draws'])} by the test over random sets. The loss beyond that of the largest "
+        f"neurons is {over_largest}, {tied_p(row['p_largest'])} by the test over queries. The largest of these three "
+        "p-values, Holm-corrected over the "
+        f"{count(len(ablation.fractions), 'fraction')} of neurons: {tied_p(row['p_confirmed'])}."
     )
 
 
 def _curve(ablation: AblationCurves) -> str:
-    """Compare the top set with every random draw at each fraction, and state the areas between the curves."""
-    table = ablation.of_headline
+    """Compare the top set with every random set at each fraction, and state the areas between the curves."""
+    table, measure = ablation.of_headline, ablation.measures[0]
     draws = ablation.scores.values.sizes["draw"]
     lower = int(table["below_every_draw"].sum())
-    comparison = (
-        f"At {lower} of {count(len(table), 'fraction')}, retrieval with the top neurons fixed is lower than with any "
-        f"of {count(draws, 'random draw')} fixed"
-    )
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
-    named = "; of ".join(area for area in areas if area)
-    return f"{comparison}. Area between the curve of random neurons and the curve of {named}."
+    return (
+        f"At {lower} of {count(len(table), 'tested fraction')} of neurons, {measure} is lower with the top neurons "
+        f"fixed than with any of {count(draws, 'random set')} fixed. Area between the curve of {measure} with random "
+        f"neurons fixed and the curve with others fixed: {'; '.join(a for a in areas if a)}."
+    )
 
 
 def _curves_named(ablation: AblationCurves) -> list[tuple[str, str]]:
     beside = str(ablation.recipe["beside"])
-    return [(TOP, "the top"), (beside, f"the top by {beside} value in these layers"), (LARGEST, "the largest")]
+    return [
+        (TOP, "top neurons"),
+        (beside, f"top neurons by {beside} value in these layers"),
+        (LARGEST, "largest neurons"),
+    ]
 
 
 def _area(ablation: AblationCurves, how: str, words: str) -> str:
-    areas = ablation.areas[(ablation.areas["how"] == how) & (ablation.areas["measure"] == ablation.measures[0])]
-    if areas.empty:
+    found = ablation.areas[(ablation.areas["how"] == how) & (ablation.areas["measure"] == ablation.measures[0])]
+    if found.empty:
         return ""
-    size, low, high = areas[["area", "area_low", "area_high"]].iloc[0]
+    size, low, high = found[["area", "area_low", "area_high"]].iloc[0]
     return f"{words} {signed(size)} {interval(low, high, effect=True)}"
 
 
 def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
     """State limits of the comparison of top, random and large neurons."""
-    limits = ""
+    said = ""
     if row["shared_by_chance"] > SHARED:
-        limits += (
+        said += (
             f" By chance, a random set contains {percent(row['shared_by_chance'])} of the top neurons, so the "
             "comparison is weak."
         )
     if row["shared_with_largest"] > SHARED:
-        limits += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
+        said += f" {percent(row['shared_with_largest'])} of the top neurons are also among the largest."
     if row["intact"] > NO_ROOM:
-        limits += (
-            f" Intact {row['measure']} is nearly perfect, so different sets of neurons can hardly differ in their "
-            "effects: use a harder collection."
+        said += (
+            f" {row['measure']} of the intact model is nearly perfect, so different sets of neurons can hardly differ "
+            "in their effects: use a harder collection."
         )
     if ablation.choosing_queries:
-        limits += (
+        said += (
             f" The neurons were chosen on {ablation.choosing_queries} of these "
-            f"{ablation.recipe.get('queries', 'same')} queries, so choice and measurement are not independent."
+            f"{ablation.recipe.get('queries', 'same')} queries, so the choice of the neurons and its test are not "
+            "independent."
         )
-    return limits
+    return said
