@@ -21,6 +21,7 @@ from retroscope.inputs.sampled import is_sampled, sampled
 from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
 from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import QUERY, Scores
 
@@ -87,6 +88,7 @@ class HeadSearches:
         """Return the searched sample, and how sampling the passages changes the measures, as JSON-like values."""
         queries, passages = len(self.searched.queries), len(self.searched.passages)
         notes = [f"{queries:,} queries were searched in {passages:,} passages with heads fixed", *few_queries(queries)]
+        notes += depth_caveats(self.measures, passages, "corpus" if self.whole is None else "sample")
         notes += sample_words(self.rows) if self.rows else []
         return {"searched_queries": queries, "searched_passages": passages, "notes": notes, "rows": self.rows}
 
