@@ -89,9 +89,9 @@ def measures(text: str | None) -> list[str] | None:
     """
     parts = comma_separated(text)
     if parts is not None:
-        from retroscope.retrieval.measures import check_names
+        from retroscope.retrieval.measures import check_distinct_measures
 
-        check_names(parts)
+        check_distinct_measures(parts)
     return parts
 
 

@@ -37,7 +37,7 @@ def parse_measure(name: str) -> ir_measures.Measure:
     return measure
 
 
-def check_names(names: Sequence[str]) -> None:
+def check_distinct_measures(names: Sequence[str]) -> None:
     """Refuse unknown measures, and two names of one measure, such as "RR@10" and "MRR@10".
 
     Raises:
@@ -115,7 +115,7 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
     Raises:
         SettingsError: for unknown measures, and for two names of one measure.
     """
-    check_names(names)
+    check_distinct_measures(names)
     measures = {parse_measure(name): name for name in names}
     query_ids = list(qrels)
     judged = {q: run[q] for q in query_ids if q in run}

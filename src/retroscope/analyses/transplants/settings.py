@@ -6,7 +6,7 @@ from typing import Annotated
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError
 from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
-from retroscope.retrieval.measures import check_names
+from retroscope.retrieval.measures import check_distinct_measures
 from retroscope.surgery.transplant import DIRECTIONS, named
 
 ANY_DEPTH = 10**6  # blocks, where only the form of a name is checked: the model is not known yet
@@ -67,4 +67,4 @@ class SweepSettings:
             )
         for name in self.transplants or ():
             named(name, ANY_DEPTH)
-        check_names(self.measures or ())
+        check_distinct_measures(self.measures or ())

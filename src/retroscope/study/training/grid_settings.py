@@ -9,7 +9,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings
 from retroscope.ranges import Range, Seed, check_ranges
-from retroscope.retrieval.measures import DEFAULT_MEASURES, check_names
+from retroscope.retrieval.measures import DEFAULT_MEASURES, check_distinct_measures
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.surgery.parts import check_parts
@@ -87,7 +87,7 @@ class GridSettings:
 
     def _check_levels(self) -> None:
         """Refuse a level or a measure that does not exist."""
-        check_names(self.measures)
+        check_distinct_measures(self.measures)
         for strategy in self.strategies:
             replace(self.training, strategy=strategy)
         for objective in self.objectives:
