@@ -21,6 +21,7 @@ from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Judgment, Passage, Query
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import StudySettings
+from retroscope.inputs.whole_search import WholeSearch
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.typesetting.statements import State
 from tiny_study import QUICK, Tiny
@@ -159,6 +160,21 @@ def shared_collection() -> Collection:
         [Query(i, text) for i, text in texts.items()],
         [Judgment(*pair) for pair in judged],
     )
+
+
+def test_a_cutoff_beyond_the_searched_passages_is_a_caveat(context: Context) -> None:
+    n = len(context.collection.passages)
+
+    def notes(*measures: str, whole: WholeSearch | None = None) -> list[str]:
+        searches = head_searches(context, replace(SETTINGS, measures=measures), [])
+        found: list[str] = replace(searches, whole=whole).facts()["notes"]
+        return [note for note in found if note.endswith("use a smaller cut-off")]
+
+    assert notes("RR@10", f"R@{n - 1}") == []
+    (one,) = notes("RR@10", f"R@{n}")
+    assert one.startswith(f"R@{n} looks at {n} passages and the corpus has {n}")
+    (one,) = notes(f"R@{n}", whole=WholeSearch((), {}, {}))
+    assert "the sample has" in one
 
 
 def test_halves_share_no_text_and_no_relevant_passage() -> None:

@@ -60,6 +60,9 @@ def test_facts_are_written_as_they_are_read(tmp_path: Path) -> None:
         ({"object": 3}, r"line 2: column 'object' must be text"),
         ({"popularity": float("nan")}, r"line 2: the field 'popularity' must be a number, found nan"),
         ({"popularity": "much"}, r"line 2: the field 'popularity' must be a number, found 'much'"),
+        ({"popularity": "1_000"}, r"line 2: the field 'popularity' must be a number, found '1_000'"),
+        ({"popularity": "\uff11\uff12"}, r"line 2: the field 'popularity' must be a number"),
+        ({"popularity": 10**400}, r"line 2: the field 'popularity' must be a number"),
         ({"passages": 4}, r"line 2: column 'passages' must be a list"),
         ({"id": "f1", "object": "Rome"}, r"line 2: two facts have the id 'f1'; the first is at .*line 1"),
         ({}, r"line 2: the fact \('P19', 'Ada', 'London'\) is given twice; the first is at .*line 1"),
@@ -93,6 +96,17 @@ def test_lama(tmp_path: Path) -> None:
     assert facts.facts == (
         Fact("P19-u", "P19", "Ada", "London", "Ada was born in [MASK] .", passages=("Ada is from London.",)),
     )
+
+
+def test_relations_of_lama_have_one_template_each(tmp_path: Path) -> None:
+    template = {"relation": "P19", "template": "[X] was born in [Y] ."}
+    written(tmp_path / "relations.jsonl", template)
+    for relation in ("P19", "P20"):
+        written(tmp_path / "TREx" / f"{relation}.jsonl", {"uuid": "u", "sub_label": "Ada", "obj_label": "London"})
+    assert load_facts(tmp_path).notes == ("relations without a template, left out: P20",)
+    written(tmp_path / "relations.jsonl", template, template | {"template": "[X] died in [Y] ."})
+    with pytest.raises(CollectionError, match=r"relations\.jsonl, line 2: the relation 'P19' is listed twice"):
+        load_facts(tmp_path)
 
 
 def test_pararel(tmp_path: Path) -> None:

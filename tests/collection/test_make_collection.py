@@ -134,3 +134,11 @@ def test_case_and_spaces_make_no_other_query_text() -> None:
     queries = [Query("a", "Who was she?"), Query("b", "who  was she?"), Query("c", "Who was he?")]
     small = make_collection("alike", passages, queries, [Judgment(q.id, "p") for q in queries])
     assert small.query_texts["a"] == small.query_texts["b"] != small.query_texts["c"]
+
+
+@pytest.mark.parametrize("text", ["Le  CAFÉ", "le cafe\u0301", "ｌｅ café", " le\u00a0café "])
+def test_queries_that_differ_in_spelling_only_have_one_text(text: str) -> None:
+    c = make_collection(
+        "x", [Passage("p", "t")], [Query("a", "le café"), Query("b", text), Query("c", "le cafe")], [Judgment("a", "p")]
+    )
+    assert c.query_texts["a"] == c.query_texts["b"] != c.query_texts["c"]

@@ -18,7 +18,7 @@ from retroscope.collection.loading import load_collection, splits_of
 from retroscope.collection.readers import hugging_face, irds
 from retroscope.collection.readers.numbers import relevance_of, score_of
 from retroscope.collection.readers.rows import file_rows
-from retroscope.collection.readers.trec_files import is_qrels_header, qrels_lines, read_run
+from retroscope.collection.readers.trec_files import is_qrels_header, qrels_lines, read_run, read_topics
 from retroscope.collection.records import LARGEST_GRADE, Judgment, Passage, Query
 from retroscope.errors import CollectionError
 from retroscope.retrieval.measures import measure_queries
@@ -322,3 +322,38 @@ def test_parquet_parts_must_be_all_there(tmp_path: Path, names: tuple[str, ...])
 def test_plain_files_are_read_as_before(tmp_path: Path) -> None:
     put(tmp_path / "x.jsonl", lines_of([{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}]))
     assert [r.values for r in file_rows(tmp_path / "x.jsonl")] == [{"a": {"a": 1}, "b": [{"a": 1}, {"a": 2}]}]
+
+
+@pytest.mark.parametrize("header", ["corpus-id\tquery-id\tscore", "doc_id\t0\tquery_id\trel", "PID\tQID\tLabel"])
+def test_a_header_that_names_the_passage_first_is_refused(tmp_path: Path, header: str) -> None:
+    row = "\t".join(["1"] * len(header.split("\t")))
+    put(tmp_path / "qrels", f"{header}\n{row}\n")
+    with pytest.raises(
+        CollectionError, match=r"qrels, line 1: the header says that '.*' comes before '.*', but query ids come"
+    ):
+        [*qrels_lines(tmp_path / "qrels")]
+
+
+@pytest.mark.parametrize("role", ["corpus.tsv", "corpus.txt", "topics.tsv", "topics.txt"])
+@pytest.mark.parametrize("header", ["id\tpassage", "qid\tquestion", "_id\tbody"])
+def test_a_header_that_would_be_read_as_a_record_is_refused(tmp_path: Path, role: str, header: str) -> None:
+    files = {"corpus.tsv": "1\tt1\n", "topics.tsv": "1\tq1\n", "qrels.txt": "1 0 1 1\n"}
+    stem = role.partition(".")[0]
+    files = {name: text for name, text in files.items() if not name.startswith(stem)} | {role: f"\n{header}\n1\tx\n"}
+    for name, text in files.items():
+        put(tmp_path / name, text)
+    with pytest.raises(CollectionError, match=rf"{role}, line 2: this line names columns \('\w+', '\w+'\)"):
+        load_collection(tmp_path)
+
+
+@pytest.mark.parametrize("block", ["<num>1<title>a<title>b", "<num>1<num>2<title>a"])
+def test_a_topic_with_two_numbers_or_two_titles_is_refused(tmp_path: Path, block: str) -> None:
+    put(tmp_path / "topics", f"<top>\n<num>7<title>x</top>\n<top>{block}</top>\n")
+    with pytest.raises(CollectionError, match=r"topics, line 3: this topic has more than one <(num|title)>"):
+        [*read_topics(tmp_path / "topics")]
+
+
+def test_answers_that_the_first_query_lacks_are_read(tmp_path: Path) -> None:
+    beir = write_beir(tmp_path / "beir", TOY)
+    put(beir / "queries.jsonl", lines_of([{"_id": "q1", "text": "a"}, {"_id": "q2", "text": "b", "answers": ["x"]}]))
+    assert [q.answers for q in load_collection(beir).queries.values()] == [(), ("x",)]

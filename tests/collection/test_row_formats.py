@@ -300,3 +300,43 @@ def test_an_empty_file_of_a_named_format_is_an_error(tmp_path):
     path = write(tmp_path / "x.jsonl", [])
     with pytest.raises(CollectionError, match="there are no passages"):
         load_collection(f"st:{path}")
+
+
+LATER = {
+    "dpr": (
+        {"question": "a", "positive_ctxs": [{"text": "A"}]},
+        {"question": "b", "positive_ctxs": [{"text": "B"}], "hard_negative_ctxs": [{"text": "C"}], "answers": ["x"]},
+    ),
+    "tevatron": (
+        {"query": "a", "positive_passages": [{"text": "A"}]},
+        {"query": "b", "positive_passages": [{"text": "B"}], "negative_passages": [{"text": "C"}], "answers": ["x"]},
+    ),
+    "flag": ({"query": "a", "pos": ["A"]}, {"query": "b", "pos": ["B"], "neg": ["C"]}),
+}
+
+
+@pytest.mark.parametrize("form", LATER)
+@pytest.mark.parametrize("order", [1, -1])
+def test_fields_that_the_first_row_lacks_are_read_in_later_rows(tmp_path, form, order):
+    c = load_collection(f"{form}:{write(tmp_path / 'x.jsonl', LATER[form][::order])}")
+    named = {query.text: query for query in c.queries.values()}
+    assert [(i.query_id, [c.passages[n].text for n in i.negatives]) for i in c.candidates] == [(named["b"].id, ["C"])]
+    assert named["b"].answers == (("x",) if "answers" in LATER[form][1] else ())
+
+
+@pytest.mark.parametrize("column", ["label", "score"])
+def test_a_label_that_only_some_rows_have_is_refused(tmp_path, column):
+    rows = [{"query": "a", "positive": "A"}, {"query": "b", "positive": "B", column: 0}]
+    with pytest.raises(CollectionError, match=rf"x\.jsonl, line 2: this row has the column '{column}', but the first"):
+        load_collection(write(tmp_path / "x.jsonl", rows))
+    with pytest.raises(CollectionError, match=r"y\.jsonl, line 2: the score None in column"):
+        load_collection(write(tmp_path / "y.jsonl", rows[::-1]))
+
+
+def test_of_two_columns_that_may_be_the_score_one_must_be_named(tmp_path):
+    path = write(tmp_path / "x.jsonl", [{"query": "a", "positive": "A", "score": 1, "label": 0},
+                                        {"query": "b", "positive": "B", "score": 1, "label": 1}])  # fmt: skip
+    with pytest.raises(CollectionError, match=r"line 1: several columns could be the score: score, label"):
+        load_collection(path)
+    c = load_collection(path, columns={"score": "label"})
+    assert [c.queries[j.query_id].text for j in c.judgments] == ["b"]

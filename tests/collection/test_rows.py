@@ -89,6 +89,11 @@ DAMAGE = {
     "u.json": (b'[{"a": "caf\xe9"}]', r"u\.json: not UTF-8"),
     "v.json": (b"[1, 2]", r"v\.json, item 1: expected a JSON object, found int"),
     "w.json": (b'[{"a": 1}', r"w\.json, item 1: this JSON cannot be read: expected ',' or '\]'"),
+    "s.json": (
+        b'[{"a": 1}]\n[{"a": 2}]',
+        r"s\.json, item 2: this JSON cannot be read: the list ends before this item, but the file goes on",
+    ),
+    "t.json": (b"[] and more", r"t\.json, item 1: .* the list ends before this item, but the file goes on: 'and more'"),
     "x.csv": (b"a,b\n1,2\n1,2,3\n", r"x\.csv, line 3: this line has 3 cells, but the header has 2"),
     "y.csv": (b'a,b\n1,"2\n', r"y\.csv, line 2: broken CSV"),
     "x.tsv": (

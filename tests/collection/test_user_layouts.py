@@ -113,6 +113,10 @@ def test_trec_documents_in_sgml_are_a_corpus(layout: str, tmp_path: Path) -> Non
             "docs, line 1: the <DOC> that begins in this line has no </DOC>",
         ),
         ("<DOC>\n<TEXT>x</TEXT></DOC>\n", "docs, line 1: the <DOC> that begins in this line has no <DOCNO>"),
+        (
+            "<DOC><DOCNO>a</DOCNO><TEXT>x</TEXT></DOC><DOC><DOCNO>b</DOCNO><TEXT>y</TEXT></DOC>\n",
+            "docs, line 1: the <DOC> that begins in this line has several <DOCNO>: a, b",
+        ),
     ],
 )
 def test_broken_documents_are_named(text: str, expected: str, tmp_path: Path) -> None:

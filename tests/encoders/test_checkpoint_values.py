@@ -72,6 +72,37 @@ def test_a_prompt_is_a_text(folder: Path, prompt: object) -> None:
             load_retriever(folder)
 
 
+@pytest.mark.parametrize("value", [True, False, 2.5, 0, -1])
+def test_the_tokenizers_length_is_a_whole_number(folder: Path, value: object) -> None:
+    (file,) = folder.rglob("tokenizer_config.json")
+    edit_json(file, model_max_length=value)
+    with pytest.raises(EncoderError, match=r"(model_max_length of the tokenizer must|max_length must be at least 1)"):
+        load_encoder(folder)
+
+
+def test_a_tokenizer_without_a_limit_is_read(folder: Path) -> None:
+    (file,) = folder.rglob("tokenizer_config.json")
+    edit_json(file, model_max_length=1e30)
+    assert load_encoder(folder).recipe.max_length > 1
+
+
+def test_two_poolings_that_differ_are_refused(folder: Path) -> None:
+    edit_json(folder / POOL, pooling_mode="mean", pooling_mode_mean_tokens=True)
+    assert load_encoder(folder).recipe.pooling == "mean"
+    edit_json(folder / POOL, pooling_mode="cls")
+    with pytest.raises(EncoderError, match=r"must be exactly one known name, found cls \+ mean"):
+        load_encoder(folder)
+
+
+def test_the_default_prompt_must_exist(folder: Path) -> None:
+    edit_json(folder / ROOT, prompts={"query": "Q: ", "x": "X: "}, default_prompt_name="x")
+    towers = load_retriever(folder)
+    assert (towers.query.recipe.prompt, towers.passage.recipe.prompt) == ("Q: ", "X: ")
+    edit_json(folder / ROOT, default_prompt_name="querry")
+    with pytest.raises(EncoderError, match=r"default_prompt_name is 'querry', which is none of the prompts\n.*add it"):
+        load_retriever(folder)
+
+
 def test_a_prompt_of_null_is_none(folder: Path) -> None:
     edit_json(folder / ROOT, prompts={"query": None, "document": "passage: "})
     towers = load_retriever(folder)

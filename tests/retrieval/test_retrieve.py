@@ -13,7 +13,7 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import AnalysisError, RepresentationError, SettingsError
 from retroscope.representations.represent import represent
 from retroscope.representations.vectors import RetrieverRepresentations, representations_in_memory
-from retroscope.retrieval.measures import depth_caveats
+from retroscope.retrieval.measures import depth_caveats, measure_queries
 from retroscope.retrieval.retrieve import LayerRetrieval, check_measures, rank_by_layers, retrieve, retrieve_layers
 from retroscope.scores import load_scores
 
@@ -191,3 +191,9 @@ def test_a_cutoff_beyond_the_corpus_is_a_warning():
     (caveat,) = depth_caveats(["nDCG@10", "R@100"], passages=58)
     assert "R@100 looks at 100 passages and the corpus has 58" in caveat
     assert depth_caveats(["nDCG@10", "R@100"], passages=5800) == []
+
+
+@pytest.mark.parametrize("names", [["RR@10", "MRR@10"], ["R@2", "R@2"], ["nDCG@10", "P@1", "NDCG@10"]])
+def test_two_names_of_one_measure_are_refused(names: list[str]) -> None:
+    with pytest.raises(SettingsError, match=r"'.*' and '.*' are one measure"):
+        measure_queries({"q": [("p", 1.0)]}, {"q": {"p": 1}}, names)

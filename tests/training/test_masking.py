@@ -76,6 +76,35 @@ def test_several_positives_of_one_query_never_meet_in_a_batch() -> None:
     assert relevance.rows_with_false_negatives == 0
 
 
+@pytest.mark.parametrize("spelling", ["Who  is ann ", "ｗｈｏ is Ann"])
+def test_queries_that_differ_in_spelling_only_share_their_relevant_passages(spelling: str) -> None:
+    """Their texts are not equal, so that they may meet in a batch: neither's passage is the other's negative."""
+    relevance = relevance_of_rows(["who is Ann", spelling], [["x", "y"]], {"who is Ann": ["x"], spelling: ["y"]})
+    assert relevance.mask([0, 1]).tolist() == [[False, True], [True, False]]
+    assert relevance.rows_with_false_negatives == 2
+
+
+def test_passages_that_differ_in_spelling_only_are_one() -> None:
+    relevance = relevance_of_rows(["a", "b"], [["cafe\u0301", "Café"]], {"a": ["cafe\u0301"], "b": ["Café"]})
+    assert relevance.mask([0, 1]).tolist() == [[False, True], [True, False]]
+    assert relevance.rows_with_false_negatives == 2
+
+
+def test_a_hard_negative_that_is_relevant_to_the_same_text_is_masked() -> None:
+    """The source gives the passage of one query as the negative of another one with its text."""
+    collection = make_collection(
+        "repeated",
+        [Passage(i, f"text {i}") for i in "xyz"],
+        [Query("a", "one question"), Query("b", "one question")],
+        [Judgment("a", "x"), Judgment("b", "y")],
+        [Candidates("a", "x", ("y",)), Candidates("b", "y", ("z",))],
+    )
+    relevance = training_pairs(collection, 1, "given").relevance
+    assert relevance is not None
+    assert relevance.rows_with_false_negatives == 1
+    assert relevance.mask([0]).tolist() == [[False, True]]
+
+
 @pytest.mark.parametrize("similarity", ["cosine", "dot"])
 @pytest.mark.parametrize("mini_batch", [None, 1, 2, 3])
 @pytest.mark.parametrize("negatives", [0, 2])

@@ -53,6 +53,15 @@ def test_a_query_of_the_test_is_refused_whatever_its_id(text: str) -> None:
         check_held_out(training_pairs(judged(("q1", "a", 1))), [test])
 
 
+def test_a_test_query_in_another_unicode_form_is_refused() -> None:
+    passages, judgments = [Passage("p", "x")], [Judgment("q", "p")]
+    composed, split = (
+        make_collection("c", passages, [Query("q", t)], judgments) for t in ("the café", "the cafe\u0301")
+    )
+    with pytest.raises(TrainingError, match="1 held-out queries are also in the training pairs"):
+        check_held_out(training_pairs(composed), [split])
+
+
 def test_held_out_queries_may_share_passages(pairs_of: Callable[..., Collection]) -> None:
     train, test = pairs_of(8), pairs_of(8)
     asked = {key: replace(query, text=f"{query.text} then") for key, query in test.queries.items()}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.records import Judgment, Passage, Query
+from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.training.overlap import NEAR, _words, overlap_with
 from retroscope.training.pairs import Pairs, training_pairs
 
@@ -60,3 +60,26 @@ def test_shared_answers_are_counted_where_both_sides_give_them() -> None:
     assert overlap_with(trained, answered(("the nile",), ("Oslo",), ("rome",))).shared_answers == 2
     assert overlap_with(trained, asked("who")).shared_answers is None
     assert overlap_with(training_pairs(asked("who")), answered(("Rome",))).shared_answers is None
+
+
+def test_words_without_spaces_are_compared_one_by_one() -> None:
+    trained = Pairs(("东京塔是哪一年建成的？",), ("x",))
+    assert overlap_with(trained, asked("东京塔是哪一年建成？")).near_duplicates == 1
+    assert overlap_with(trained, asked("大阪城的高度有多少米？")).near_duplicates == 0
+
+
+def test_spelling_hides_no_overlap() -> None:
+    trained = Pairs(("who runs the café of the old town today",), ("The Café.",))
+    held = asked("who runs the cafe\u0301 of the old town today?", passage="the  cafe\u0301.")
+    found = overlap_with(trained, held)
+    assert (found.near_duplicates, found.shared_passages) == (1, 1)
+
+
+def test_answers_of_queries_that_are_not_trained_do_not_count() -> None:
+    queries = [Query("a", "one", ("Oslo",)), Query("b", "two", ("Rome",))]
+    given = [Candidates("a", "x", ("y",))]
+    collection = make_collection(
+        "c", [Passage(i, f"text {i}") for i in "xy"], queries, [Judgment("a", "x"), Judgment("b", "y")], given
+    )
+    assert training_pairs(collection).answers == {" oslo ", " rome "}
+    assert training_pairs(collection, 1, "given").answers == {" oslo "}

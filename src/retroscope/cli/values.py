@@ -107,14 +107,13 @@ def measures(text: str | None) -> list[str] | None:
     """Return the measures of a comma-separated option, after checking that each can be computed, or None if not given.
 
     Raises:
-        SettingsError: for a measure that does not exist.
+        SettingsError: for a measure that does not exist, and for two names of one measure.
     """
     parts = comma_separated(text)
     if parts is not None:
-        from retroscope.retrieval.measures import parse_measure
+        from retroscope.retrieval.measures import check_distinct_measures
 
-        for name in parts:
-            parse_measure(name)
+        check_distinct_measures(parts)
     return parts
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from retroscope.collection.bm25 import BM25_RECIPE, bm25_ranking
 from retroscope.collection.collection import Collection
 from retroscope.collection.readers.trec_files import read_run
-from retroscope.collection.records import Candidates, NegativesRecipe, Run
+from retroscope.collection.records import Candidates, NegativesRecipe, Run, folded
 from retroscope.collection.screen import LeftOut, Screen, relevant_by_text
 from retroscope.display import Shown, shown
 from retroscope.errors import CollectionError, SettingsError, listed, unknown_name
@@ -59,7 +59,7 @@ def hard_negatives(
 ) -> MinedNegatives:
     """Find up to `n` hard negatives for every judged pair, hardest first. Ties are ordered by the greater id first.
 
-    A negative is never a relevant passage of that query, nor a passage with the same full text as one, nor, where the
+    A negative is never a relevant passage of that query, nor one whose full text is the same (`folded`), nor, where the
     collection ignores identical ids, the query's own passage. From a ranking (not from the source's own negatives),
     passages that contain an answer or are relevant to a query with the same text are skipped, too. They are counted,
     and the ranking is read deeper by their number.
@@ -120,7 +120,7 @@ def _remembered_texts(collection: Collection) -> Callable[[str], int]:
 
     def text_of(passage_id: str) -> int:
         if passage_id not in known:
-            known[passage_id] = hash(collection.passage_text(passage_id))
+            known[passage_id] = hash(folded(collection.passage_text(passage_id)))
         return known[passage_id]
 
     return text_of

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypedDict
+from unicodedata import normalize
 
 # trec_eval, which computes most measures, keeps a table with a row for every grade of a query: 2^31 - 1 takes all
 # memory, and 2^32 wraps around to 0. Gains of 2^grade are finite up to 1023.
@@ -59,8 +60,13 @@ class Candidates:
 
 
 def folded(text: str) -> str:
-    """Return a text with folded case and single spaces, the form in which texts are compared."""
-    return " ".join(text.casefold().split())
+    """Return a text with folded case, single spaces and Unicode's NFKC, the form in which texts are compared.
+
+    One text may be written in several sequences of characters: an accent within its letter or behind it, letters and
+    digits of full width.
+    """
+    case = text.casefold()
+    return " ".join((case if text.isascii() else normalize("NFKC", normalize("NFKC", text).casefold())).split())
 
 
 def first_of_each(texts: Iterable[str]) -> Iterator[int]:

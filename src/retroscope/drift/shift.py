@@ -7,7 +7,6 @@ Levels (length, fertility, unknown tokens, neighbours) are numbers of each colle
 reported.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy import sparse
 
+from retroscope.collection.words import words_of
 from retroscope.drift.pairs import OfRows, neighbour_overlap
 from retroscope.drift.settings import ShiftSettings
 from retroscope.errors import AnalysisError
@@ -27,9 +27,6 @@ from retroscope.statistics.resampling.jackknife import KeptRows, fewest_texts, j
 WORDS, EMBEDDINGS, NEIGHBOURS = "words", "embeddings", "neighbours"
 RATIOS = ("length", "fertility")  # whose change is the log2 of a ratio
 SHIFT_COLUMNS = ("statistic", "shift", "low", "high", "value", "floor", "reference", "here")
-# Han characters and kana are written without spaces: each counts as a word.
-SINGLE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-WORD = re.compile(rf"[{SINGLE}]|[^\W_{SINGLE}]+")
 
 # The rule: another domain or language where the whole interval of the shift of words lies above this threshold, the
 # same where it lies below. `benchmarks/domain_detector.py --calibrate` chose it, on other collections than those that
@@ -66,11 +63,6 @@ class PassageSample:
         kept = slice(start, stop)
         vectors = {side: v[kept] for side, v in self.vectors.items()}
         return PassageSample(self.words[kept], self.vocabulary, self.tokens[kept], self.unknown[kept], vectors)
-
-
-def words_of(text: str) -> list[str]:
-    """Split a text into lower-case words: runs of letters and digits. Each Han character and kana is a word."""
-    return WORD.findall(text.lower())
 
 
 def count_words(texts: Iterable[str]) -> tuple["sparse.csr_array", list[str]]:

@@ -8,7 +8,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from retroscope.ranges import OneOrMore, Range, Seed, check_ranges
 from retroscope.representations.settings import ExtractionSettings
-from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
+from retroscope.retrieval.measures import DEFAULT_MEASURES, check_distinct_measures
 from retroscope.statistics.settings import ComparisonSettings
 
 Kind = TypeVar("Kind")
@@ -115,8 +115,7 @@ class StudySettings:
                 f"measures is {self.measures}, which is empty or repeats a measure",
                 fix="give at least one measure, and each measure once, e.g. nDCG@10",
             )
-        for name in self.measures:
-            parse_measure(name)
+        check_distinct_measures(self.measures)
 
     def of(self, name: str, kind: type[Kind]) -> Kind | None:
         """Return the settings of an analysis, or None where it is left out.

@@ -37,6 +37,20 @@ def parse_measure(name: str) -> ir_measures.Measure:
     return measure
 
 
+def check_distinct_measures(names: Sequence[str]) -> None:
+    """Refuse unknown measures, and two names of one measure, such as "RR@10" and "MRR@10".
+
+    Raises:
+        SettingsError: with the names.
+    """
+    known: dict[ir_measures.Measure, str] = {}
+    for name in names:
+        measure = parse_measure(name)
+        if measure in known:
+            raise SettingsError(f"{known[measure]!r} and {name!r} are one measure", fix="name each measure once")
+        known[measure] = name
+
+
 def _is_computed(measure: ir_measures.Measure) -> bool:
     try:
         return any(p.is_available() and p.supports(measure) for p in ir_measures.DefaultPipeline.providers)
@@ -97,7 +111,11 @@ def measure_queries(run: Run, qrels: dict[str, dict[str, int]], names: Sequence[
     would break ties differently: ir-measures breaks them as trec_eval does, but ranks the smaller id first for RR@k,
     which it computes itself. A query without results scores 0. A query whose grades are all 0 or less has the value
     that a measure gives a query without a relevant passage: 0, except for the share of judged passages.
+
+    Raises:
+        SettingsError: for unknown measures, and for two names of one measure.
     """
+    check_distinct_measures(names)
     measures = {parse_measure(name): name for name in names}
     query_ids = list(qrels)
     judged = {q: run[q] for q in query_ids if q in run}

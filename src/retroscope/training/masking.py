@@ -6,7 +6,7 @@ scores of such passages are left out of the softmax (as RocketQA leaves out fals
 judgments and not by a model).
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +14,8 @@ from functools import cached_property
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from retroscope.collection.records import folded
 
 SimilarityFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,24 +26,29 @@ class Relevance:
 
     Attributes:
         queries: for each row, the number of its query's distinct text. No batch has a number twice.
-        passages: for each column (the positives first), the number of the distinct passage text in every row.
+        passages: for each column (the positives first), the number of the passage text in every row. Texts that are
+            equal but for case, spaces and Unicode form (`folded`) have one number.
         relevant: for each row, the numbers of all passages that are relevant to its query.
+        varied: numbers of passages whose text has several spellings. Two of them may meet in a batch, two equal texts
+            never do.
     """
 
     queries: tuple[int, ...]
     passages: tuple[tuple[int, ...], ...]
     relevant: tuple[frozenset[int], ...]
+    varied: frozenset[int] = frozenset()
 
     @cached_property
     def rows_with_false_negatives(self) -> int:
-        """Count the rows whose query has a relevant passage in a row of another query."""
+        """Count the rows whose query has a relevant passage in a row of another query, or among its own negatives."""
         holders: dict[int, set[int]] = defaultdict(set)
         for column in self.passages:
             for query, passage in zip(self.queries, column, strict=True):
                 holders[passage].add(query)
+        negatives = list(zip(*self.passages[1:], strict=True)) or [()] * len(self.queries)
         return sum(
-            any(holders[p] - {query} for p in wanted if p != own)
-            for query, own, wanted in zip(self.queries, self.passages[0], self.relevant, strict=True)
+            bool(wanted.intersection(mine)) or any(holders[p] - {query} for p in wanted if p != own or p in self.varied)
+            for query, own, mine, wanted in zip(self.queries, self.passages[0], negatives, self.relevant, strict=True)
         )
 
     def mask(self, rows: Sequence[int]) -> Bool[Tensor, "query passage"]:
@@ -64,13 +71,22 @@ class Relevance:
 def relevance_of_rows(
     queries: Sequence[str], columns: Sequence[Sequence[str]], relevant: Mapping[str, Iterable[str]]
 ) -> Relevance:
-    """Number the texts of the training columns, and map each query to its relevant passages."""
+    """Number the texts of the training columns, and map each query to its relevant passages.
+
+    Queries with the same text (`folded`) share their relevant passages.
+    """
     numbers: dict[str, int] = {}
-    passages = tuple(tuple(numbers.setdefault(text, len(numbers)) for text in column) for column in columns)
-    wanted = {q: frozenset(numbers[text] for text in relevant.get(q, ()) if text in numbers) for q in set(queries)}
+    spelt = {text: numbers.setdefault(folded(text), len(numbers)) for column in columns for text in column}
+    wanted: dict[str, set[int]] = {}
+    for query, texts in relevant.items():
+        wanted.setdefault(folded(query), set()).update(numbers[t] for t in map(folded, texts) if t in numbers)
     asked: dict[str, int] = {}
-    rows = tuple(asked.setdefault(query, len(asked)) for query in queries)
-    return Relevance(rows, passages, tuple(wanted[query] for query in queries))
+    return Relevance(
+        tuple(asked.setdefault(query, len(asked)) for query in queries),
+        tuple(tuple(spelt[text] for text in column) for column in columns),
+        tuple(frozenset(wanted.get(folded(query), ())) for query in queries),
+        frozenset(number for number, count in Counter(spelt.values()).items() if count > 1),
+    )
 
 
 @dataclass

@@ -6,13 +6,14 @@ rest. Answers are compared where both sources give them, normalised as in the sc
 """
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from retroscope.collection.answers import answer_strings
 from retroscope.collection.collection import Collection
+from retroscope.collection.records import folded
+from retroscope.collection.words import words_of
 from retroscope.training.pairs import Pairs
 
 NEAR = 0.8  # token Jaccard from which two queries are near duplicates: one word of ten exchanged. Set without any data
@@ -38,7 +39,7 @@ class TrainingOverlap:
         n_queries: number of judged queries.
         threshold: token Jaccard from which two queries count as near duplicates.
         near_duplicates: number of queries that reach the threshold with a training query.
-        shared_passages: number of queries with a relevant passage that is, word for word, a positive of a training
+        shared_passages: number of queries with a relevant passage whose text (`folded`) is a positive of a training
             pair.
         shared_answers: number of queries that share an answer with a trained query, or None if one side has no answers.
         examples: some of the near duplicates, the nearest first.
@@ -68,7 +69,7 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
     """Find near-duplicates, passages and answers that a held-out collection shares with the training pairs.
 
     Args:
-        threshold: token Jaccard, |A and B| / |A or B| over the sets of lower-cased words, from which two queries count
+        threshold: token Jaccard, |A and B| / |A or B| over the sets of words (`words_of`), from which two queries count
             as near duplicates.
     """
     nearest = _Nearest(tuple(dict.fromkeys(pairs.queries)), threshold)
@@ -78,9 +79,9 @@ def overlap_with(pairs: Pairs, held_out: Collection, threshold: float = NEAR) ->
         best = max(nearest.to(text), key=lambda item: item[1], default=None)
         if best is not None:
             duplicates.append(NearDuplicate(query, text, *best))
-    positives = set(pairs.positives)
+    positives = {folded(text) for text in pairs.positives}
     shared = sum(
-        any(held_out.passage_text(p) in positives for p, grade in held_out.qrels[query].items() if grade > 0)
+        any(folded(held_out.passage_text(p)) in positives for p, grade in held_out.qrels[query].items() if grade > 0)
         for query in held_out.judged_queries
     )
     examples = tuple(sorted(duplicates, key=lambda near: -near.jaccard)[:SHOWN])
@@ -122,4 +123,4 @@ class _Nearest:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", text.casefold()))
+    return frozenset(words_of(folded(text)))

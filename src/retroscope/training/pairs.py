@@ -73,14 +73,13 @@ def training_pairs(collection: Collection, n_negatives: int = 0, how: str = "bm2
         tuple(collection.queries[query].text for query, _ in rows),
         tuple(collection.passage_text(passage) for _, passage in rows),
         relevant=_relevant(collection),
-        answers=_answers(collection),
+        answers=_answers(collection, collection.judged_queries),
     )
 
 
-def _answers(collection: Collection) -> frozenset[str]:
-    return frozenset(
-        a for query in collection.judged_queries for a in answer_strings(collection.queries[query].answers)
-    )
+def _answers(collection: Collection, trained: Iterable[str]) -> frozenset[str]:
+    """Return the normalised answers of these queries."""
+    return frozenset(a for query in trained for a in answer_strings(collection.queries[query].answers))
 
 
 def _relevant(collection: Collection) -> dict[str, frozenset[str]]:
@@ -110,7 +109,7 @@ def _with_negatives(collection: Collection, n: int, how: str) -> Pairs:
         if left_out
         else (),
         _relevant(collection),
-        _answers(collection),
+        _answers(collection, {c.query_id for c in kept}),
     )
 
 

@@ -21,6 +21,7 @@ from retroscope.inputs.sampled import ENOUGH, is_sampled, sampled
 from retroscope.inputs.texts import TowerTexts, texts_of
 from retroscope.inputs.whole_search import WholeSearch, few_queries, sample_words
 from retroscope.representations.vectors import Representations, RetrieverRepresentations, representations_in_memory
+from retroscope.retrieval.measures import depth_caveats
 from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import QUERY, Scores
 
@@ -97,6 +98,7 @@ class HeadSearches:
                 f"{run} of the searched queries have a relevant passage that was the negative of a query that chose "
                 f"the top heads; without them, fewer than {ENOUGH} queries would remain"
             )
+        notes += depth_caveats(self.measures, passages, "corpus" if self.whole is None else "sample")
         notes += sample_words(self.rows) if self.rows else []
         return {"searched_queries": queries, "searched_passages": passages, "notes": notes, "rows": self.rows}
 

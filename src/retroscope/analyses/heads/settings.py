@@ -6,7 +6,7 @@ from typing import Annotated
 
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.ranges import AnyNumber, Distinct, Range, Seed, check_ranges
-from retroscope.retrieval.measures import parse_measure
+from retroscope.retrieval.measures import check_distinct_measures
 
 HEAD_TOWERS = {"query": ("query",), "passage": ("passage",), "both": ("query", "passage")}
 
@@ -64,8 +64,7 @@ class HeadSettings:
                 "heads.measures is an empty list",
                 fix="give at least one measure, e.g. nDCG@10, or leave out heads.measures to use those of the study",
             )
-        for name in self.measures or ():
-            parse_measure(name)
+        check_distinct_measures(self.measures or ())
 
     @property
     def towers(self) -> tuple[str, ...]:

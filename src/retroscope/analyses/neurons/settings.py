@@ -10,7 +10,7 @@ from retroscope.attribution.settings import AttributionSettings
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check_ranges
-from retroscope.retrieval.measures import parse_measure
+from retroscope.retrieval.measures import check_distinct_measures
 from retroscope.statistics.area import area_weights
 from retroscope.statistics.resampling.intervals import IntervalSettings
 
@@ -89,8 +89,7 @@ class NeuronAblationSettings:
                 f"neurons.ablation.measures is {self.measures}, which is empty or repeats a measure",
                 fix="give at least one measure, and each measure once, e.g. RR@10",
             )
-        for name in self.measures:
-            parse_measure(name)
+        check_distinct_measures(self.measures)
 
     @property
     def ablations(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError
 from retroscope.ranges import AnyNumber, Distinct, OneOrMore, OpenFraction, Range, Seed, check_ranges
-from retroscope.retrieval.measures import parse_measure
+from retroscope.retrieval.measures import check_distinct_measures
 from retroscope.surgery.transplant import DIRECTIONS, named
 
 ANY_DEPTH = 10**6  # blocks, where only the form of a name is checked: the model is not known yet
@@ -74,5 +74,4 @@ class SweepSettings:
             )
         for name in self.transplants or ():
             named(name, ANY_DEPTH)
-        for name in self.measures or ():
-            parse_measure(name)
+        check_distinct_measures(self.measures or ())

@@ -37,6 +37,16 @@ def resolve_columns(row: Row, required: Words, optional: Words, columns: Mapping
     return column_of
 
 
+def later_columns(row: Row, optional: Words, known: Mapping[str, str]) -> dict[str, str]:
+    """Map each optional field to its column in this row, for fields that no earlier row had.
+
+    JSON lines may leave out a field of a record that has no value for it, also in the first record.
+    """
+    absent = ((word, names) for word, names in optional.items() if word not in known)
+    present = ((word, next((name for name in names if name in row.values), None)) for word, names in absent)
+    return {word: name for word, name in present if name is not None}
+
+
 def resolve_stems(row: Row, stems: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, str]:
     """Map each field to the stem of its numbered columns, which are required only if `columns` names them."""
     for word in stems:

@@ -11,13 +11,13 @@ from retroscope.collection.places import RecordPlace
 from retroscope.collection.readers.fields import missing_column, required_id
 from retroscope.collection.readers.numbers import relevance_of
 from retroscope.collection.readers.rows import Row
-from retroscope.collection.readers.trec_files import is_grade_column
+from retroscope.collection.readers.trec_files import PASSAGE_IDS, QUERY_IDS, is_grade_column
 from retroscope.collection.records import Judgment
 from retroscope.errors import CollectionError, excerpt
 
 ID_COLUMNS = {
-    "judged_query": ("query-id", "query_id", "qid"),
-    "judged_passage": ("corpus-id", "corpus_id", "doc_id", "docid", "passage_id", "pid"),
+    "judged_query": QUERY_IDS,
+    "judged_passage": PASSAGE_IDS,
 }
 
 

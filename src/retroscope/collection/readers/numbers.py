@@ -5,6 +5,7 @@ Python's own `int` and `float` read more: `1_000`, full-width digits, `nan`, `1e
 
 import math
 import re
+from contextlib import suppress
 
 from retroscope.collection.records import LARGEST_GRADE
 from retroscope.errors import CollectionError
@@ -36,13 +37,28 @@ def score_of(text: str, where: str) -> float:
     Raises:
         CollectionError: for anything else, e.g. nan, inf, 1_000, 0x1.
     """
-    if SCORE.fullmatch(text) and math.isfinite(float(text)):
-        return float(text)
+    number = finite_number(text)
+    if number is not None:
+        return number
     raise CollectionError(
         f"the score must be a finite number, found {_shortened(text)}",
         where=where,
         fix="write a decimal number as score; each line is: qid Q0 docid rank score tag",
     )
+
+
+def finite_number(value: object) -> float | None:
+    """Return the value of a number, or of a text in ASCII digits with or without an exponent; None for anything else.
+
+    Text such as 1_000, nan, 0x1 or full-width digits is none, nor is true.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and not SCORE.fullmatch(value):
+        return None
+    with suppress(OverflowError):  # a whole number beyond the range of floats
+        return number if math.isfinite(number := float(value)) else None
+    return None
 
 
 def _shortened(value: object) -> str:

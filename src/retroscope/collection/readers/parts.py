@@ -9,6 +9,7 @@ from retroscope.collection.readers.fields import (
     Words,
     answers_of,
     id_of,
+    later_columns,
     query_group,
     refuse_unknown_words,
     required_id,
@@ -55,6 +56,7 @@ class RowReader:
         for row in rows:
             if "query_id" not in self.mapping:
                 self._resolve(row, QUERY_WORDS, ANSWER_WORDS)
+            self.mapping.update(later_columns(row, ANSWER_WORDS, self.mapping))
             yield Query(
                 required_id(row, self.mapping["query_id"]),
                 required_text(row, self.mapping["query_text"]),

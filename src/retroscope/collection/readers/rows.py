@@ -124,9 +124,10 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
     """Yield the items of a JSON list, read in pieces: one item and one piece in memory at a time."""
     text = _filled(_filled("", file)[1:], file)
     for number in itertools.count(1):
-        if text.startswith("]"):
-            return
         try:
+            if text.startswith("]"):
+                _refuse_rest(_filled(text[1:], file))
+                return
             item, text = _first_item(text, file)
             yield item
             text = _filled(text, file)
@@ -137,6 +138,12 @@ def _items(file: TextIO, path: Path) -> Iterator[Any]:
         except BrokenJsonError as error:
             fix = "write the file as one JSON list of objects: [{...}, {...}]"
             raise _broken(error, f"{path}, item {number}", fix) from error
+
+
+def _refuse_rest(text: str) -> None:
+    """Refuse what stands behind the list, which nobody would read: a second list of two files put together, say."""
+    if text:
+        raise BrokenJsonError(f"the list ends before this item, but the file goes on: {excerpt(text)}")
 
 
 def _filled(text: str, file: TextIO) -> str:

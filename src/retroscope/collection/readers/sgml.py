@@ -67,15 +67,21 @@ def _check_ended(block: list[str], file: Path, start: int) -> None:
 
 
 def _document(block: str, file: Path, line: int) -> Row:
-    number = NUMBER.search(block)
-    if number is None or not number[1].strip():
+    numbers = [one.strip() for one in NUMBER.findall(block)]
+    if len(numbers) > 1:
+        raise CollectionError(
+            f"the <DOC> that begins in this line has several <DOCNO>: {', '.join(numbers)}",
+            where=f"{file}, line {line}",
+            fix="give every document one id, and begin every <DOC> on a line of its own",
+        )
+    if not numbers or not numbers[0]:
         raise CollectionError(
             "the <DOC> that begins in this line has no <DOCNO>",
             where=f"{file}, line {line}",
             fix="give every document an id, e.g. <DOCNO>D1</DOCNO>",
         )
     titles = [title for tag in TITLES if (title := _between(block, (tag,)))]
-    values = {"docid": number[1].strip(), "title": titles[0] if titles else "", "text": _between(block, TEXTS)}
+    values = {"docid": numbers[0], "title": titles[0] if titles else "", "text": _between(block, TEXTS)}
     return Row(values, str(file), line)
 
 

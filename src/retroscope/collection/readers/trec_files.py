@@ -20,6 +20,10 @@ ScoredPassages = list[tuple[str, float]]  # passage id and score, best first
 GRADE_COLUMNS = frozenset(
     {"score", "relevance", "rel", "grade", "label", "judgment", "judgement", "rating", "relevance_score", "qrel"}
 )
+# What the columns of ids are called, in lower case.
+QUERY_IDS = ("query-id", "query_id", "qid")
+PASSAGE_IDS = ("corpus-id", "corpus_id", "doc_id", "docid", "passage_id", "pid")
+TEXT_IDS = frozenset({"_id", "id", "document_id", *QUERY_IDS, *PASSAGE_IDS})
 
 TREC_LINE = "write each line as: qid 0 docid relevance"
 BEIR_LINE = "write each line as query-id<TAB>corpus-id<TAB>score, e.g. q1<TAB>p7<TAB>1"
@@ -53,6 +57,7 @@ def qrels_lines(path: Path, form: str = TREC_LINE) -> Iterator[tuple[Judgment, R
                 f"this line has {len(cells)} columns, but the first line has {width}", where=where, fix=form
             )
         if number == 1 and is_qrels_header(cells):
+            _check_order(cells, where, form)
             continue
         for cell, what in ((cells[0], "query"), (cells[-2], "passage")):
             if not cell:
@@ -75,6 +80,17 @@ def _other_columns(cells: list[str], place: RecordPlace, form: str) -> Collectio
             fix=f"{form}; if every pair is relevant, add 1 as the last column",
         )
     return CollectionError(f"this line has {len(cells)} columns, but qrels have 3 or 4", where=str(place), fix=form)
+
+
+def _check_order(header: list[str], where: str, form: str) -> None:
+    """Refuse a header whose ids are in the other order: ids of both kinds may be the same numbers."""
+    first, second = header[0].casefold(), header[-2].casefold()
+    if first in PASSAGE_IDS or second in QUERY_IDS:
+        raise CollectionError(
+            f"the header says that {excerpt(header[0])} comes before {excerpt(header[-2])}, but query ids come first",
+            where=where,
+            fix=f"exchange the two columns; {form}",
+        )
 
 
 def _grade(text: str, where: str, *, first: bool) -> int:
@@ -152,7 +168,15 @@ def read_topics(path: Path, element: str | None = None) -> Iterator[Row]:
     for match in re.finditer(r"<top>(.*?)(?:</top>|(?=<top>)|\Z)", text, flags=re.DOTALL | re.IGNORECASE):
         line = 1 + text.count("\n", 0, match.start())
         pieces = re.split(r"<(/?\w+)>", match[1])
-        fields = {tag.lower(): body for tag, body in zip(pieces[1::2], pieces[2::2], strict=True)}
+        tags = [tag.lower() for tag in pieces[1::2]]
+        fields = dict(zip(tags, pieces[2::2], strict=True))
+        repeated = [f"<{name}>" for name in ("num", field) if tags.count(name) > 1]
+        if repeated:
+            raise CollectionError(
+                f"this topic has more than one {' and '.join(repeated)}: {excerpt(match[1].strip())}",
+                where=f"{path}, line {line}",
+                fix="keep one of each in a topic, and close every topic with </top>",
+            )
         absent = [f"<{name}>" for name in ("num", field) if name not in fields]
         if absent:
             raise CollectionError(
@@ -178,10 +202,14 @@ def read_pairs(file: Path, first: str, second: str, otherwise: str = "") -> Iter
     Raises:
         CollectionError: with file and line, for a line of more or fewer cells.
     """
+    begun = False
     for number, line in lines(file):
         if not line.strip():
             continue
         key, *texts = line.rstrip("\r\n").split("\t")
+        if not begun:
+            _refuse_header(key, texts, f"{file}, line {number}")
+        begun = True
         if len(texts) != 1:
             raise CollectionError(
                 f"this line has {len(texts)} tabs, expected 1",
@@ -190,6 +218,17 @@ def read_pairs(file: Path, first: str, second: str, otherwise: str = "") -> Iter
                 "header",
             )
         yield Row({first: key.strip(" "), second: texts[0]}, str(file), number)
+
+
+def _refuse_header(key: str, texts: list[str], where: str) -> None:
+    """Refuse a first line with names of columns, which would be read as a record with the id "id", say."""
+    if key.strip().casefold() in TEXT_IDS:
+        raise CollectionError(
+            f"this line names columns ({', '.join(map(excerpt, (key, *texts)))}), but a file read by its lines has no "
+            "header",
+            where=where,
+            fix="remove this line; or name the file .tsv and the columns docid and text (of topics: qid and text)",
+        )
 
 
 def read_texts(file: Path) -> Iterator[Row]:

@@ -155,8 +155,10 @@ def _route(module: Module, tower: str) -> list[Module]:
 def _pooling_choices(folder: Path) -> dict[str, Choice]:
     raw = read_json(folder, "config.json")
     file = folder / "config.json"
-    declared = raw.get("pooling_mode") or [mode for key, mode in POOLING_KEYS.items() if flag(raw, key, file)]
+    flagged = [mode for key, mode in POOLING_KEYS.items() if flag(raw, key, file)]
+    declared = raw.get("pooling_mode") or flagged
     modes = [str(mode) for mode in declared] if isinstance(declared, list) else [str(declared)]
+    modes += flagged if flagged != modes else []  # a folder that records both must record one pooling
     where = f"{folder.name}/config.json"
     if len(modes) != 1 or modes[0] not in OUR_POOLINGS:
         raise EncoderError(
@@ -215,9 +217,13 @@ def _root_choices(folder: Path) -> dict[str, Choice]:
     source = f"checkpoint: {SETTINGS}"
     prompts = group(raw, "prompts", where)
     declared = {name: text(prompts, name, where) for name in prompts}  # every one, used or not
+    usual = text(raw, "default_prompt_name", where)
+    if usual is not None and usual not in prompts:
+        what = f"default_prompt_name is {excerpt(usual)}, which is none of the prompts"
+        raise EncoderError(what, where=str(where), fix="add it to `prompts`, or remove this name")
     choices = {}
     for tower, names in PROMPTS.items():
-        name = next((name for name in (*names, text(raw, "default_prompt_name", where)) if name in prompts), None)
+        name = next((name for name in (*names, usual) if name in prompts), None)
         if name is not None and declared[name] is not None:
             choices[f"{tower}_prompt"] = Choice(declared[name], f"{source}, prompt {name!r}")
     similarity, kept = text(raw, "similarity_fn_name", where), whole_number(raw, "truncate_dim", where)

@@ -10,6 +10,7 @@ from retroscope.encoders.anatomy import Anatomy
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.checkpoints.recorded import unknown_pooling
+from retroscope.encoders.checkpoints.values import AT_LEAST_1
 from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import PUBLISHED_PROTOCOL, LoadSettings
@@ -131,8 +132,15 @@ def _max_length(checkpoint: Checkpoint) -> Choice:
 
 def _limit(checkpoint: Checkpoint) -> Choice | None:
     limits = {}
-    if checkpoint.tokenizer.model_max_length < UNBOUNDED:
-        limits["checkpoint: tokenizer (model_max_length)"] = int(checkpoint.tokenizer.model_max_length)
+    longest = checkpoint.tokenizer.model_max_length
+    if isinstance(longest, bool) or (isinstance(longest, float) and not longest.is_integer()):  # int() takes either
+        raise EncoderError(
+            f"model_max_length of the tokenizer must be {AT_LEAST_1}, found {excerpt(longest)}",
+            where=checkpoint.proof.source,
+            fix="correct tokenizer_config.json, or download it again",
+        )
+    if longest < UNBOUNDED:
+        limits["checkpoint: tokenizer (model_max_length)"] = int(longest)
     positions = positions_of(checkpoint.model)
     if positions is not None:
         limits["checkpoint: config.json (positions)"] = positions

@@ -9,7 +9,7 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError
 from retroscope.inputs.settings import DataSettings
 from retroscope.ranges import Range, Seed, check_ranges
-from retroscope.retrieval.measures import DEFAULT_MEASURES, parse_measure
+from retroscope.retrieval.measures import DEFAULT_MEASURES, check_distinct_measures
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.surgery.parts import check_parts
@@ -88,8 +88,7 @@ class GridSettings:
 
     def _check_levels(self) -> None:
         """Refuse a level or a measure that does not exist."""
-        for measure in self.measures:
-            parse_measure(measure)
+        check_distinct_measures(self.measures)
         for strategy in self.strategies:
             replace(self.training, strategy=strategy)
         for objective in self.objectives:

@@ -1,7 +1,6 @@
 """Layouts of published facts: our own JSON lines, LAMA's T-REx, ParaRel, EntityQuestions and PopQA."""
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from retroscope.collection.facts.records import MASK, Fact, Facts, Gathered
 from retroscope.collection.readers.fields import id_of, missing_column, records_of, required_text, text_list, text_of
+from retroscope.collection.readers.numbers import finite_number
 from retroscope.collection.readers.rows import Row, file_rows, first_row
 from retroscope.errors import CollectionError, excerpt
 from retroscope.files.reading import DOWNLOAD_AGAIN
@@ -65,18 +65,13 @@ def _texts(row: Row, column: str) -> tuple[str, ...]:
 
 def _number(row: Row, column: str) -> float:
     value = row.values.get(column)
-    try:
-        if isinstance(value, bool) or value is None:
-            raise ValueError
-        if not math.isfinite(number := float(value)):
-            raise ValueError
-        return number
-    except (TypeError, ValueError, OverflowError) as error:
+    if (number := finite_number(value)) is None:
         raise CollectionError(
             f"the field {column!r} must be a number, found {excerpt(value)}",
             where=row.where,
-            fix=f"write a number into {column!r}, e.g. 120",
-        ) from error
+            fix=f"write a number in ASCII digits into {column!r}, e.g. 120",
+        )
+    return number
 
 
 def _is_lama(path: Path) -> bool:
@@ -86,16 +81,32 @@ def _is_lama(path: Path) -> bool:
 
 def _lama(path: Path) -> Facts:
     """Read LAMA's T-REx: `relations.jsonl` with one file of facts per relation, beside it or in a folder `TREx`."""
-    templates = {
-        required_text(row, "relation"): required_text(row, "template") for row in file_rows(path / "relations.jsonl")
-    }
-    gathered = Gathered(keep_first=True)
-    for file in _relation_files(path):
-        relation = file.stem
-        for row in file_rows(file) if relation in templates else ():
+    templates, gathered = _templates(path / "relations.jsonl"), Gathered(keep_first=True)
+    files = _relation_files(path)
+    for file in (one for one in files if one.stem in templates):
+        for row in file_rows(file):
             sentences = _evidence(row)
-            gathered.add(_labelled(row, relation, [templates[relation]], sentences), row.where)
-    return gathered.finish(str(path), "lama")
+            gathered.add(_labelled(row, file.stem, [templates[file.stem]], sentences), row.where)
+    left_out = [file.stem for file in files if file.stem not in templates]
+    notes = [f"relations without a template, left out: {', '.join(left_out)}"] if left_out else []
+    return gathered.finish(str(path), "lama", notes)
+
+
+def _templates(file: Path) -> dict[str, str]:
+    """Map each relation to its template.
+
+    Raises:
+        CollectionError: for a relation that is listed twice.
+    """
+    templates: dict[str, str] = {}
+    for row in file_rows(file):
+        relation = required_text(row, "relation")
+        if relation in templates:
+            raise CollectionError(
+                f"the relation {excerpt(relation)} is listed twice", where=row.where, fix="keep one template a relation"
+            )
+        templates[relation] = required_text(row, "template")
+    return templates
 
 
 def _evidence(row: Row) -> tuple[str, ...]:

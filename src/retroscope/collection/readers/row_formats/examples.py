@@ -11,12 +11,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from retroscope.collection.collection import Collection, make_collection
-from retroscope.collection.readers.fields import Words, refuse_unknown_words, resolve_columns, resolve_stems
+from retroscope.collection.readers.fields import (
+    Words,
+    later_columns,
+    refuse_unknown_words,
+    resolve_columns,
+    resolve_stems,
+)
 from retroscope.collection.readers.options import ReadOptions, collection_name
 from retroscope.collection.readers.reader import Reader
 from retroscope.collection.readers.rows import Row, file_rows, first_row
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
-from retroscope.errors import CollectionError
+from retroscope.errors import CollectionError, excerpt
 
 WITHOUT_RELEVANT = "rows without a relevant passage, left out with their other passages"
 ONLY_IN_CORPUS = "rows labelled 0 (not relevant), whose passages are in the corpus without a judgment"
@@ -45,6 +51,7 @@ class RowFormat:
         required: field -> names that its column may have. A row with all required fields is of this format.
         optional: the same, for columns that may be absent.
         stems: field -> the stem of numbered columns (negative_1, negative_2 ...).
+        in_every_row: optional fields that every row has or none has, because a row without them has another meaning.
         example: function of a row and its columns (field -> column) that returns a `TrainingExample`.
     """
 
@@ -53,6 +60,7 @@ class RowFormat:
     example: Callable[[Row, Mapping[str, str]], TrainingExample]
     optional: Words = field(default_factory=dict)
     stems: Mapping[str, str] = field(default_factory=dict)
+    in_every_row: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -60,11 +68,39 @@ class RowFormat:
         return (*self.required, *self.optional, *self.stems)
 
     def resolve(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
-        """Map each field to its column, or stem of columns, in the file of this row."""
+        """Map each field to its column, or stem of columns, in the file of this row.
+
+        Raises:
+            CollectionError: if a required column is missing, or two could be a field that all rows need.
+        """
+        for word in self.in_every_row:
+            present = [name for name in self.optional[word] if name in row.values]
+            if len(present) > 1 and word not in columns:
+                raise CollectionError(
+                    f"several columns could be the {word}: {', '.join(present)}",
+                    where=row.where,
+                    fix=f"keep one of these columns, or name it: --set data.columns='{{{word}: COLUMN}}'",
+                )
         return {
             **resolve_columns(row, self.required, self.optional, columns),
             **resolve_stems(row, self.stems, columns),
         }
+
+    def later(self, row: Row, columns: Mapping[str, str]) -> dict[str, str]:
+        """Map each optional field that no earlier row had to its column in this row.
+
+        Raises:
+            CollectionError: for a field that every row must have if any row has it.
+        """
+        found = later_columns(row, self.optional, columns)
+        for word in self.in_every_row:
+            if word in found:
+                raise CollectionError(
+                    f"this row has the column {excerpt(found[word])}, but the first row has not",
+                    where=row.where,
+                    fix=f"give every row a {found[word]}, or none",
+                )
+        return found
 
     def fits(self, row: Row | None, columns: Mapping[str, str] | None = None) -> bool:
         """Return whether a row has every required column. `columns` names other columns by field."""
@@ -111,6 +147,7 @@ def collection_from_rows(
         for row in stream:
             if not columns:
                 columns.update(form.resolve(row, options.columns))
+            columns.update(form.later(row, columns))
             yield from gathered.add(form.example(row, columns), row.where)
 
     # `make_collection` exhausts the passages before it looks at the rest, which they fill.

@@ -71,6 +71,7 @@ def _gather(path: Path, form: RowFormat, columns: Mapping[str, str]) -> tuple[Ga
     given = {word: column for word, column in columns.items() if word in form.words}
     for row in file_rows(path):
         mapping = mapping or form.resolve(row, given)
+        mapping.update(form.later(row, mapping))
         gathered.add(form.example(row, mapping), row.where)
     return gathered, mapping
 
@@ -95,7 +96,7 @@ def _legacy(row: Row, columns: Mapping[str, str]) -> TrainingExample:
             answers_of(row, columns.get("answers")),
         ),
         _passages(row, columns["positive_passages"]),
-        _passages(row, columns["negative_passages"]) if "negative_passages" in columns else (),
+        _passages(row, columns["negative_passages"]) if columns.get("negative_passages") in row.values else (),
     )
 
 
@@ -115,7 +116,7 @@ def _version_2(row: Row, columns: Mapping[str, str]) -> TrainingExample:
         ),
         tuple(Passage(i, "") for i in ids_of(row, columns["positive_document_ids"])),
         tuple(Passage(i, "") for i in ids_of(row, columns["negative_document_ids"]))
-        if "negative_document_ids" in columns
+        if columns.get("negative_document_ids") in row.values
         else (),
     )
 
