@@ -298,7 +298,7 @@ def test_statement_card_and_tables_print_a_share_alike() -> None:
     (card,) = cards(found, statements)
     share, _, _ = str(card.estimate).partition("]")
     assert re.fullmatch(r"\d+ % \[\d+, \d+", share)
-    assert any(f"share of the effect of all weights: {share}]" in s.text for s in statements)
+    assert any(f"in the effect of all weights is {share}]." in s.text for s in statements)
     table = transplant_tables(transplant_effects("block:4", "block:4"), read().subject)["transplants"].frame
     (cell,) = table.loc[(table["direction"] == "restored") & (table["transplant"] == "block:4"), "share"]
     assert cell == f"{share}]"

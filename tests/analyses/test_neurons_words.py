@@ -382,7 +382,7 @@ def test_completeness_is_judged_where_the_top_neurons_lie() -> None:
     strong = changed(side, neurons=_with_shares(side, shares))
     (statement,) = [s for s in neuron_statements(alone(strong)) if "INCOMPLETE" in s.text]
     assert statement.state == State.FAILED
-    assert "100 % of its top 1 % of neurons" in statement.text
+    assert "100 % of their top 1 %" in statement.text
 
 
 def _with_shares(side: AttributedModel, shares: np.ndarray) -> dict[str, xr.Dataset]:

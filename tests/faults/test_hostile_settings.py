@@ -27,14 +27,14 @@ class Toy:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"seed": -1}, r"seed is -1\n  fix: give at least 0 and at most 4,294,967,295"),
+        ({"seed": -1}, r"seed is -1, which is out of range\n  fix: give at least 0 and at most 4,294,967,295"),
         ({"seed": 1.5}, r"Toy: seed is 1\.5, not a whole number\n  fix: give a whole number, at least 0"),
         ({"seed": True}, "seed is True"),
         ({"seed": "1"}, "seed is '1'"),
         ({"share": 0}, "share is 0, which is out of range\n  fix: give more than 0 and less than 1"),
         ({"share": float("nan")}, "share is nan"),
         ({"share": float("inf")}, "share is inf"),
-        ({"many": (1,)}, r"many is 1\n  fix: give at least 2 and at most 9, or 0"),
+        ({"many": (1,)}, r"many is 1, which is out of range\n  fix: give at least 2 and at most 9, or 0"),
         ({"many": (3, 3)}, "many contains a value more than once"),
         ({"seed": 10**5000}, "seed is .int that is too long to show"),
     ],

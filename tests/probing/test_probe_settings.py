@@ -34,8 +34,8 @@ def test_the_published_protocol_is_the_published_probe_and_its_seed():
         ({"passages": (1, 2)}, "at least 2"),
         ({"passages": (3, 2)}, "rising"),
         ({"ridge": (0.0, 1.0)}, "ridge is 0.0"),
-        ({"seeds": 0}, r"seeds is 0\n  fix: give at least 1"),
-        ({"rank": 0}, r"rank is 0\n  fix: give at least 1"),
+        ({"seeds": 0}, r"seeds is 0, which is out of range\n  fix: give at least 1"),
+        ({"rank": 0}, r"rank is 0, which is out of range\n  fix: give at least 1"),
     ],
 )
 def test_a_wrong_setting_says_what_is_right(wrong, message):

@@ -238,7 +238,7 @@ def test_a_misspelt_name_is_an_error_that_shows_the_nearest(path: tuple[str, ...
         ({"probes": {"probes": ["cosin"]}}, r"unknown probe 'cosin'\n  fix: did you mean 'cosine'"),
         (
             {"transplants": {"draws": -1}},
-            r"^settings\.transplants \(SweepSettings\): draws is -1\n  fix: give at least 0",
+            r"^settings\.transplants \(SweepSettings\): draws is -1, which is out of range\n  fix: give at least 0",
         ),
         ({"statistics": {"correction": "bonferoni"}}, "did you mean 'bonferroni'"),
         ({"after": {"source": "x", "load": {"pooling": "men"}}}, "unknown pooling 'men'\n  fix: did you mean 'mean'"),
