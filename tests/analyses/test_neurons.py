@@ -277,7 +277,7 @@ def test_the_published_protocol_ablates_the_retriever_as_it_searches(
     assert neurons.recipe["recipe"]["pad_to_max"] is False  # the counts are of the published batches
     assert retriever.passage.recipe.pad_to_max is True
     assert neurons.ablation is not None
-    assert any("under another recipe" in w for w in neurons.ablation.warnings)
+    assert any("or another recipe" in w for w in neurons.ablation.warnings)
 
 
 def test_a_file_of_texts_has_counts_and_no_ablation(tiny: Tiny, cache: Path, tmp_path: Path) -> None:

@@ -412,7 +412,7 @@ def test_the_norm_asks_nothing_about_retrieval() -> None:
     side = neuron_side()
     norm = changed(side, recipe={**side.recipe, "target": "norm"})
     assert statement_of(alone(norm), "The attributed target of toy-retriever is the norm").caution
-    assert not statements_of(alone(side), "The target")
+    assert not statements_of(alone(side), "The attributed target")
 
 
 def test_a_retriever_alone_is_described_and_nothing_changed() -> None:

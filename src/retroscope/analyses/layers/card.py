@@ -19,11 +19,10 @@ def cards(effects: LayerEffects, statements: Sequence[Statement], subject: Subje
         return ()
     changed = table[table["p_corrected"] < alpha(effects.effect)]
     if changed.empty:
-        return (Card(Question.WHERE, "Retrieval changed significantly at no layer", statements[0]),)
+        return (Card(Question.WHERE, "No layer changed significantly", statements[0]),)
     most = best(changed.assign(size=changed["effect"].abs()), "size")
     number = estimate_of(most, measure)
-    answer = f"Retrieval changed most at {layer(subject, most)} of {len(table) - 1}"
-    return (Card(Question.WHERE, answer, statements[0], number),)
+    return (Card(Question.WHERE, f"Most at {layer(subject, most)} of {len(table) - 1}", statements[0], number),)
 
 
 def layer_curves(effects: LayerEffects, subject: Subject) -> LayerCurves | None:
