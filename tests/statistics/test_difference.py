@@ -274,7 +274,10 @@ def test_too_few_flips_for_the_family_are_pointed_out():
     [
         ({"test": "pared_t"}, r"unknown test 'pared_t'\n  fix: did you mean 'paired_t'"),
         ({"correction": "bonferoni"}, r"unknown correction 'bonferoni'\n  fix: did you mean 'bonferroni'"),
-        ({"margin": -0.1}, r"margin is -0.1, which is out of range\n  fix: give more than 0 .*: the smallest difference that matters"),
+        (
+            {"margin": -0.1},
+            r"margin is -0.1, which is out of range\n  fix: give more than 0 .*: the smallest difference that matters",
+        ),
         ({"level": 1.5}, r"level is 1.5, which is out of range\n  fix: give more than 0 and less than 1$"),
         ({"permutations": 0}, r"permutations is 0"),
     ],
