@@ -66,8 +66,8 @@ def test_where_vectors_diverge() -> None:
         for text in texts(section)
     )
     assert any(
-        "The embedding space of passages at layer 6 (post-norm), estimated from 1,000 texts: mean cosine of two texts "
-        "0.600 [0.590, 0.610] before and 0.200 [0.190, 0.210] after" in text
+        "The embedding space of passages at layer 6 (post-norm), estimated from 1,000 texts: the mean cosine of two "
+        "texts is 0.600 [0.590, 0.610] before fine-tuning and 0.200 [0.190, 0.210] after" in text
         for text in texts(section)
     )
     assert [figure.name for figure in section.figures] == ["similarity", "layer_map", "geometry"]
@@ -90,7 +90,7 @@ def test_geometry_alone() -> None:
     section = section_of(CollectionDrift("toy", drift, whitened=effect), retrieval=retrieval_result())
     (only,) = [s for s in section.statements if s.text.startswith("Whitening, which uses no query")]
     assert only.state == State.SIGNIFICANT
-    assert "; fine-tuning: +0." in only.text
+    assert "; fine-tuning changes it by +0." in only.text
     assert section.document[0]["whitened"]["RR"]["n"] == 240
     without = section_of(CollectionDrift("toy", drift), retrieval=retrieval_result())
     assert not any(text.startswith("Whitening, which uses no query") for text in texts(without))

@@ -83,9 +83,15 @@ def shuffled_statements(result: ProbesResult, subject: Subject) -> list[Statemen
     below = cells[cells["high"] < cells["chance"]]
     text = f"Shuffled queries: {_behaves(cells, len(blind) + len(below))}"
     if len(blind):
-        text += f" In {len(blind)}, it is above chance, but not above that of passage_only, which reads no query."
+        text += (
+            f" In {count(len(blind), 'combination')}, it is above chance, but not above that of passage_only, which "
+            "reads no query."
+        )
     if len(below):
-        text += f" In {len(below)}, it is below chance: the hard negatives look more like relevant passages there."
+        text += (
+            f" In {count(len(below), 'combination')}, it is below chance: the hard negatives look more like relevant "
+            "passages there."
+        )
     return [Statement("controls", State.MEASURED, text, **NAMED[SHUFFLED])]
 
 
