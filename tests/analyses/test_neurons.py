@@ -131,7 +131,10 @@ def test_the_report_shows_both_towers(pair_report: tuple[NeuronResult, Section])
     _, section = pair_report
     texts = [s.text for s in (*section.statements, *section.unconfirmed)]
     for tower in ("Passage", "Query"):
-        assert any(text.startswith(f"{tower} tower: Ablation") for text in texts)
+        assert any(
+            text.startswith(f"{tower} tower: ") and "the top neurons (those with the largest attribution)" in text
+            for text in texts
+        )
         assert any(text.startswith(f"{tower} tower: Completeness") for text in texts)
     assert all(s.doubts for s in section.unconfirmed)
     assert not any(s.doubts for s in section.statements)

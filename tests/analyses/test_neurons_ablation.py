@@ -59,7 +59,7 @@ WORDS = (
     "red",
 )
 N = 14  # passages; more than the 10 that a measure looks at
-FEW = f"ablation: only {N} queries are measured: with fewer than 50, most effects remain undecided"
+FEW = f"only {N} distinct queries are measured: with fewer than 50, most effects remain undecided"
 PLANTED = (3, 9, 17, 20)
 ALL_PLANTED = len(PLANTED) / 48  # of the 24 hidden units of either block
 QUICK = NeuronAblationSettings(fractions=(0.02, ALL_PLANTED), draws=3, measures=("RR@10",))
@@ -341,9 +341,9 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     assert {*ablation_result.scores.query_ids}.isdisjoint(attributed)
     assert ablation_result.warnings == (
         f"the neuron ablation searched 7 of {N} passages with 5 of {N - 9} queries",
-        "ablation: RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
+        "RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
         "recall is 1 whatever the retriever; use a smaller cut-off",
-        "ablation: only 5 queries are measured: with fewer than 50, most effects remain undecided",
+        "only 5 distinct queries are measured: with fewer than 50, most effects remain undecided",
     )
     known = whole_search(collection, {"planted": represent(retriever, collection, tmp_path)})
     settings = replace(QUICK, held_out=True, passages=6)

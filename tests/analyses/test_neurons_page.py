@@ -314,7 +314,7 @@ def test_the_verdict_carries_what_is_confirmed_and_counts_the_rest() -> None:
     assert [s.text for s in section.statements] == [s.text for s in statements if not s.doubts]
     noisy = pair_report(passage=tower_neurons(after=neuron_side(noise=40)))
     assert noisy.verdict.alarms[0].text.startswith("NEURONS ARE NOISE of the model after fine-tuning")
-    assert any("of the section neurons depend" in s.text for s in noisy.verdict.statements)
+    assert any("statements about neurons are left out here" in s.text for s in noisy.verdict.statements)
 
 
 def test_a_failed_self_test_marks_the_neurons_of_its_side() -> None:

@@ -158,7 +158,7 @@ def test_section_has_words_tables_figure_and_numbers(told: tuple[RetentionResult
     assert "refitted read-out" in json.dumps(section.figures[0].specification)
     assert json.dumps(section.document)
     assert "over 320 facts of" in section.tables["facts"].note
-    assert "subjects, not corrected" in section.tables["facts"].note
+    assert "subjects and not corrected" in section.tables["facts"].note
     assert list(result.effect.before.values["layer"].values) == [0, 1, 2, 3]
     lower = result.effect.to_frame().query(f"readout == '{HEAD}' and measure == '{P1}' and layer < 2")
     assert lower["before"].max() < 0.1  # facts are read from the last layer

@@ -381,5 +381,5 @@ def test_interactions_add_up_on_a_real_pair(
     planned = plan(context_of(pair, collection, cache), replace(QUICK, interactions=3))
     assert planned.document["subsets"] == 7
     assert "7 subsets of groups" in planned.lines[0]
-    assert made.section.tables["shapley"].caption == "Shapley values of groups"
+    assert made.section.tables["shapley"].caption == "Shapley values of groups of weights"
     assert made.section.document[0]["interactions"]["restored"]["shapley"][1]["group"] == "2"

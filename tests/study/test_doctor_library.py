@@ -87,12 +87,15 @@ def test_a_pad_token_beyond_the_embedding_is_a_finding(tmp_path: Path) -> None:
     assert (finding.severity, "a pad token without a row in the embedding" in finding.text) == (WARNING, True)
 
 
-def test_a_folder_that_the_library_cannot_load_is_a_finding(tmp_path: Path) -> None:
+def test_a_folder_that_the_library_cannot_load_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object, **named: object) -> None:
+        raise ValueError("this version cannot read the folder")
+
     folder = written(tmp_path)
-    set_json(folder / "config_sentence_transformers.json", default_prompt_name="gone")
+    monkeypatch.setattr("sentence_transformers.SentenceTransformer", refuse)
     (finding,) = of_check(examined(folder), "library")
     assert finding.severity == WARNING
-    assert "Default prompt name 'gone' not found" in finding.text
+    assert "this version cannot read the folder" in finding.text
 
 
 def library_and_weights(home: Path) -> tuple[Path, Path]:

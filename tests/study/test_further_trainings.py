@@ -79,7 +79,7 @@ def test_transplants_enter_and_every_other_section_says_that_it_is_of_one(
     assert page.count(f"Of 3 {ALONE}") == len(sections)
     answer = study.report_contents.answer
     assert answer is not None
-    assert f"{OF_TRAININGS}: weights are of retriever alone" in answer.missing_lines()
+    assert f"{OF_TRAININGS}: weights were measured for retriever alone" in answer.missing_lines()
     assert load_study(tmp_path / "study").summary()["analyses"] == study.summary()["analyses"]
     assert (tmp_path / "study" / "tables" / "transplants_trainings.csv").exists()
 

@@ -31,7 +31,19 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
             "rank correlation": [f"{r['rank']:+.2f} ({p_value(r['rank_p'])})" for _, r in claims.iterrows()],
         }
     )
-    note = (
+    numeric = (result.measure, "effect", "interval")
+    return {
+        "localisation": PaperTable(
+            frame,
+            "The block or part that each measurement points to, and whether transplants of weights agree",
+            _note(result),
+            numeric,
+        )
+    }
+
+
+def _note(result: LocalisationResult) -> str:
+    return (
         f"{result.measure}, effect and interval: of transplanting the block or part alone that the measurement points "
         "to. Larger effect: the block or part whose effect is significantly larger than this one, and the difference "
         f"of both effects with its interval (paired by query, {result.correction}-corrected over all other blocks or "
@@ -42,15 +54,6 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
         "Rank correlation: Spearman's correlation of the measurement's values with the effects of single blocks or "
         "parts. Its p is from permutations of the blocks or parts and uncorrected."
     )
-    numeric = (result.measure, "effect", "interval")
-    return {
-        "localisation": PaperTable(
-            frame,
-            "The block or part that each measurement points to, and whether transplants of weights agree",
-            note,
-            numeric,
-        )
-    }
 
 
 def _rival(row: "pd.Series[Any]") -> str:
