@@ -166,7 +166,7 @@ def test_a_cutoff_beyond_the_searched_passages_is_a_caveat(context: Context) -> 
     n = len(context.collection.passages)
 
     def notes(*measures: str, whole: WholeSearch | None = None) -> list[str]:
-        searches = head_searches(context, replace(SETTINGS, measures=measures), [])
+        searches = head_searches(context, replace(SETTINGS, measures=measures), [], [])
         found: list[str] = replace(searches, whole=whole).facts()["notes"]
         return [note for note in found if note.endswith("use a smaller cut-off")]
 
