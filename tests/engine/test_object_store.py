@@ -150,7 +150,7 @@ def test_a_damaged_or_missing_object_is_no_number(server: None, encoder: Encoder
 def test_another_plan_and_a_bucket_that_is_not_there_are_refused(server: None, encoder: Encoder) -> None:
     url = "s3://bucket/other/v.zarr"
     extract(plan_extraction(encoder, TEXTS[:8], ExtractionSettings()), IDS[:8], TEXTS[:8], url)
-    with pytest.raises(RepresentationError, match="vectors of another model, recipe or set of texts"):
+    with pytest.raises(RepresentationError, match="vectors of another model, recipe, set of texts or choice of layers"):
         extract(plan_extraction(encoder, TEXTS[:9], ExtractionSettings()), IDS[:9], TEXTS[:9], url)
     with pytest.raises(
         EngineError, match=r"s3://nobody/v: access to the object store failed(.|\n)*fix: check the bucket"

@@ -278,7 +278,7 @@ def test_two_creators_leave_one_sound_store(encoder: Encoder, tmp_path: Path) ->
 
 def test_a_folder_of_another_plan_is_refused(encoder: Encoder, tmp_path: Path) -> None:
     extract(planned(encoder), IDS, CORPUS, tmp_path / "v")
-    with pytest.raises(RepresentationError, match=r"vectors of another model, recipe or set(.|\n)*fix: give another"):
+    with pytest.raises(RepresentationError, match=r"vectors of another model, recipe, set(.|\n)*fix: give another"):
         extract(planned(encoder, CORPUS[::-1]), IDS, CORPUS[::-1], tmp_path / "v")
 
 

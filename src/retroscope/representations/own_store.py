@@ -75,7 +75,7 @@ def open_own(plan: ExtractionPlan, place: Location, mode: Literal["r", "r+"] = "
     store = open_store(place, mode=mode)
     if store.attributes["key"] != plan.key:
         raise RepresentationError(
-            "this folder holds vectors of another model, recipe or set of texts",
+            "this folder holds vectors of another model, recipe, set of texts or choice of layers",
             where=str(place),
             fix="give another folder, or remove this folder",
         )

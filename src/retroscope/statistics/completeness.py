@@ -78,7 +78,7 @@ def _top(values: Float[np.ndarray, "layer neuron"]) -> Float[np.ndarray, "layer"
     layers, width = values.shape
     if not np.isfinite(values).all() or not values.any():
         return np.full(layers, np.nan)
-    n = max(1, round(TOP * values.size))
+    n = max(1, int(TOP * values.size + 0.5))  # as `attribution.selection.how_many`: halves are rounded up
     best = np.argsort(-values.ravel(), kind="stable")[:n] // width
     return np.bincount(best, minlength=layers) / n
 

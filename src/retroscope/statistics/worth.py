@@ -32,8 +32,9 @@ class Worth:
             the retriever without the part is better already with the smallest number of labels tried.
         beyond: the largest number of labels tried, minus n.
         gap, gap_low, gap_high: difference between the retrievers with and without the part at n labels, over seeds and
-            queries (`crossed_mean`). A worth is claimed only if this interval excludes 0. With one seed both are NaN
-            and nothing is claimed: an interval over queries alone takes a difference between trainings for a worth.
+            queries (`crossed_mean`). A worth is claimed only if this interval excludes 0. With one seed `gap_low`
+            and `gap_high` are NaN and nothing is claimed, because an interval over queries alone would take a chance
+            difference between trainings for a worth.
     """
 
     labels: int

@@ -37,7 +37,8 @@ class HeadSearches:
             that share a text or a relevant passage with them.
         whole: rankings of the whole corpus by the intact models, if a sample is searched.
         rows: how the sample changes the measures of each intact model; filled during the searches.
-        run: queries that may be searched although a relevant passage of theirs was a negative of those that chose.
+        run: queries that are searched although one of their relevant passages was the negative of a query that chose
+            the top heads.
     """
 
     context: Context
@@ -111,8 +112,8 @@ def head_searches(
     Args:
         choosing: queries that chose the top heads. They are not searched, nor are queries that share a text or a
             relevant passage with them.
-        negatives: passages that were run as their negatives. Queries to which one of them is relevant are not searched
-            either, if at least `ENOUGH` others remain.
+        negatives: passages that were the negatives of the choosing queries. Queries with such a relevant passage are
+            not searched either, if at least `ENOUGH` other queries remain.
     """
     collection = context.collection
     measures = settings.measures or context.settings.measures
