@@ -13,6 +13,7 @@ from scipy import sparse
 
 from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.intervals import IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.outcomes import outcome_change
 from retroscope.statistics.resampling.shared_passages import sharing
 from retroscope.statistics.testing.paired import PAIRED_TESTS
 
@@ -47,18 +48,22 @@ def clustered(negatives, hubs):
     return Clusters(np.arange(n), passages)
 
 
+def covered(before, after, clusters):
+    """Whether the true change, 0, lies in the bootstrap interval of independent queries, and in the score interval."""
+    sides = (before[:, None], after[:, None], (after - before)[:, None])
+    alone = bootstrap_mean(sides[2], IntervalSettings(resamples=500))
+    return [one.low[0] <= 0 <= one.high[0] for one in (alone, outcome_change(*sides, clusters=clusters))]
+
+
 def hub_study(name, studies, seed=0):
     """Coverage of the interval and rejections by McNemar's test, before and after."""
     world, random = WORLDS[name], np.random.default_rng(seed)
-    settings = IntervalSettings(resamples=500)
     counts = np.zeros(4)
     for _ in range(studies):
         before, after, negatives = accuracies(random, 0.0, **world)  # a true null: the mean difference is 0
         clusters = clustered(negatives, world["hubs"])
         change = (after - before)[:, None]
-        for at, what in enumerate((independent(len(change)), clusters)):
-            estimate = bootstrap_mean(change, settings, what)
-            counts[at] += estimate.low[0] <= 0 <= estimate.high[0]
+        counts[:2] += covered(before, after, clusters)
         p = PAIRED_TESTS["mcnemar"](before[:, None], after[:, None])
         shared = sharing(change, clusters)
         counts[2:] += (p[0] <= 0.05, (p if shared is None else shared.p_values(p))[0] <= 0.05)
@@ -68,16 +73,15 @@ def hub_study(name, studies, seed=0):
 def repeated_study(studies, seed=0, texts=390, queries=726):
     """Coverage and rejections of every test where queries repeat texts (as PolicyQA's do)."""
     random = np.random.default_rng(seed)
-    settings, tests = IntervalSettings(resamples=500), ("paired_t", "sign_flip", "mcnemar")
+    tests = ("paired_t", "sign_flip", "mcnemar")
     counts = np.zeros((1 + len(tests), 2))
     for _ in range(studies):
         extra = random.choice(texts, queries - texts, p=(weights := np.arange(1.0, texts + 1) ** -0.5) / weights.sum())
         text = np.concatenate([np.arange(texts), extra])
         before, after = ((random.standard_normal(texts)[text] + 0.3 * random.standard_normal(queries) > 0.5) * 1.0
                          for _ in range(2))  # fmt: skip
+        counts[0] += covered(before, after, Clusters(text))
         for at, what in enumerate((independent(queries), Clusters(text))):
-            estimate = bootstrap_mean((after - before)[:, None], settings, what)
-            counts[0, at] += estimate.low[0] <= 0 <= estimate.high[0]
             for row, test in enumerate(tests, start=1):
                 p = PAIRED_TESTS[test](before[:, None], after[:, None], clusters=what)
                 counts[row, at] += p[0] <= 0.05

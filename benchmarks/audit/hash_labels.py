@@ -27,7 +27,7 @@ from retroscope.probing.splits import Choices, Split, disjoint_split
 from retroscope.probing.tasks import Task
 from retroscope.representations.represent import represent
 from retroscope.representations.vectors import RetrieverRepresentations
-from retroscope.statistics.resampling.intervals import outcome_mean
+from retroscope.statistics.resampling.outcomes import outcome_mean
 
 PROBES = ("passage_only", "elementwise", "bilinear")
 HASHED = "hash_labels"

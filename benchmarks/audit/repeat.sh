@@ -41,6 +41,7 @@ audit grid_claims grid_claims
 audit headline-made headline
 audit headline headline --before "$minilm" --after "$sre" --data "$policyqa" --cache "$cache"
 audit clusters clusters
+audit outcomes outcomes
 audit sample sample
 audit effective_rank effective_rank
 audit training training --model "$backbone" --data "$policyqa"

@@ -7,9 +7,8 @@ from scipy import stats
 
 from retroscope.errors import AnalysisError, SettingsError
 from retroscope.scores import Scores
-from retroscope.statistics import IntervalSettings, bootstrap_mean, outcome_mean, summarise
+from retroscope.statistics import IntervalSettings, bootstrap_mean, summarise
 from retroscope.statistics.resampling import intervals
-from retroscope.statistics.resampling.clusters import Clusters
 
 FOUND = 0.7
 TRUE_MEAN = FOUND * sum(0.45 * 0.55 ** (k - 1) / k for k in range(1, 11))
@@ -142,42 +141,6 @@ def test_a_constant_has_an_interval_of_no_width():
     estimate = bootstrap_mean(np.full((30, 1), 0.1))
     assert estimate.low[0] == pytest.approx(0.1)
     assert estimate.high[0] == pytest.approx(0.1)
-
-
-def test_outcomes_that_are_all_equal_have_the_exact_binomial_interval():
-    estimate = outcome_mean(np.array([[0.0, 1.0, 0.1, np.nan, 0.0]] * 30))
-    share = stats.beta.ppf(0.975, 1, 30)  # Clopper and Pearson, none of 30
-    assert estimate.low.tolist() == pytest.approx([0, 1 - share, 0.1, np.nan, 0], nan_ok=True)
-    assert estimate.high.tolist() == pytest.approx([share, 1, 0.1, np.nan, share], nan_ok=True)
-
-
-def test_equal_outcomes_are_counted_by_text():
-    text = np.repeat(np.arange(10), 3)
-    estimate = outcome_mean(np.zeros((30, 1)), clusters=Clusters(text))
-    assert estimate.high[0] == pytest.approx(1 - 0.025**0.1)
-
-
-@pytest.mark.parametrize("outcomes", [(0.0, 1.0), (1.0, 0.0, 0.0)])
-def test_outcomes_that_differ_within_texts_only_have_an_interval(outcomes):
-    """No resample of texts differs, so that the bootstrap was certain of a share of one half on six texts."""
-    estimate = outcome_mean(np.tile(outcomes, 6)[:, None], clusters=Clusters(np.repeat(np.arange(6), len(outcomes))))
-    mean, share = np.mean(outcomes), 1 - 0.025 ** (1 / 6)
-    assert (estimate.low[0], estimate.high[0]) == pytest.approx((mean - share * mean, mean + share * (1 - mean)))
-
-
-def test_outcomes_that_differ_between_texts_keep_the_bootstrap():
-    outcomes = np.array([1, 0, 1, 0, 1, 0, 1, 1.0])[:, None]
-    clusters = Clusters(np.repeat(np.arange(4), 2))
-    exact, bare = outcome_mean(outcomes, clusters=clusters), bootstrap_mean(outcomes, clusters=clusters)
-    assert (exact.low[0], exact.high[0]) == (bare.low[0], bare.high[0])
-
-
-def test_rare_outcomes_are_covered_although_most_samples_have_none():
-    outcomes = (np.random.default_rng(3).random((50, 2000)) < 0.01).astype(float)
-    exact, bare = outcome_mean(outcomes), bootstrap_mean(outcomes)
-    # 61 % of the samples have no event; the bare bootstrap then says [0, 0]
-    assert ((bare.low <= 0.01) & (bare.high >= 0.01)).mean() < 0.45
-    assert ((exact.low <= 0.01) & (exact.high >= 0.01)).mean() > 0.95 - slack(0.95)
 
 
 def test_settings_are_checked():

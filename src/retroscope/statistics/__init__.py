@@ -6,7 +6,8 @@ Paired tests, corrections, intervals, equivalence. No torch.
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.difference import Difference, Flip
 from retroscope.statistics.resampling.flips import SignFlips
-from retroscope.statistics.resampling.intervals import Interval, IntervalSettings, bootstrap_mean, outcome_mean
+from retroscope.statistics.resampling.intervals import Interval, IntervalSettings, bootstrap_mean
+from retroscope.statistics.resampling.outcomes import outcome_mean
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.summaries import summarise
 from retroscope.statistics.testing.correction import CORRECTIONS, correct

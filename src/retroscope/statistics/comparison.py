@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from retroscope.files.cache_records import versions
 from retroscope.scores import Scores, align
@@ -11,12 +11,7 @@ from retroscope.statistics.cells import cell_values, families, to_table
 from retroscope.statistics.difference import ComparisonMethod, Difference
 from retroscope.statistics.resampling.clusters import Clusters, clusters_of
 from retroscope.statistics.resampling.flips import Differences, PValues
-from retroscope.statistics.resampling.intervals import (
-    bootstrap_mean,
-    outcome_cells,
-    outcome_mean,
-    widened_if_constant,
-)
+from retroscope.statistics.resampling.outcomes import holding_zero, outcome_change, outcome_mean
 from retroscope.statistics.resampling.shared_passages import Sharing, sharing
 from retroscope.statistics.settings import AUTO, ComparisonSettings
 from retroscope.statistics.testing.correction import correct
@@ -25,7 +20,11 @@ from retroscope.statistics.testing.equivalence import tost
 from retroscope.statistics.testing.paired import PAIRED_TESTS, QueryValues, binary, n_pairs, paired_differences
 
 SOFTWARE = ("retroscope", "numpy", "scipy", "statsmodels")  # that computes the numbers
+EXACT = "mcnemar"  # the test of outcomes of 0 or 1
 UNTESTED = "none"  # what the column test_used says of a cell with fewer than two pairs
+INTERVALS = (
+    "score interval for outcomes of 0 or 1 (Wilson, Tango), expanded percentile bootstrap over query texts otherwise"
+)
 
 ResultColumns = dict[str, np.ndarray]
 
@@ -48,9 +47,12 @@ def compare_scores(before: Scores, after: Scores, settings: ComparisonSettings |
         clusters_of(before if before.texts is not None else after),
         families(before, settings_used.family_per, settings_used.headline),
     )
+    tested = _tested(old, new, shared, settings_used)
+    undecided = (tested["test_used"] == EXACT) & (tested["p"] > 1 - settings_used.level)
     columns = (
         _means(old, new, shared, settings_used)
-        | _tested(old, new, shared, settings_used)
+        | _effect(old, new, undecided, shared, settings_used)
+        | tested
         | _equivalence(old, new, shared, settings_used)
         | _counts(change)
     )
@@ -81,9 +83,6 @@ class _Shared:
 
 def _means(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
     first, second = (outcome_mean(values, settings.intervals, shared.clusters) for values in (old, new))
-    change = paired_differences(old, new)
-    effect = bootstrap_mean(change, settings.intervals, shared.clusters)
-    effect = widened_if_constant(effect, change, (-1.0, 1.0), outcome_cells(old, new), shared.clusters)
     return {
         "before": first.mean,
         "before_low": first.low,
@@ -91,10 +90,20 @@ def _means(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compar
         "after": second.mean,
         "after_low": second.low,
         "after_high": second.high,
-        "effect": effect.mean,
-        "ci_low": effect.low,
-        "ci_high": effect.high,
     }
+
+
+def _effect(
+    old: QueryValues,
+    new: QueryValues,
+    undecided: Bool[np.ndarray, "cell"],
+    shared: _Shared,
+    settings: ComparisonSettings,
+) -> ResultColumns:
+    """Return the mean change and its interval, which holds 0 in the cells that the exact test leaves undecided."""
+    change = outcome_change(old, new, paired_differences(old, new), settings.intervals, shared.clusters)
+    effect = holding_zero(change, undecided)
+    return {"effect": effect.mean, "ci_low": effect.low, "ci_high": effect.high}
 
 
 def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: ComparisonSettings) -> ResultColumns:
@@ -113,7 +122,7 @@ def _tested(old: QueryValues, new: QueryValues, shared: _Shared, settings: Compa
 
 def _tests(old: QueryValues, new: QueryValues, test: str) -> np.ndarray:
     """Return the name of the test for every cell, which may depend on whether its values are all 0 or 1."""
-    names = np.where(binary(old, new), "mcnemar", "paired_t") if test == AUTO else np.full(old.shape[1], test)
+    names = np.where(binary(old, new), EXACT, "paired_t") if test == AUTO else np.full(old.shape[1], test)
     return np.where(n_pairs(paired_differences(old, new)) >= 2, names, UNTESTED).astype(object)
 
 
@@ -191,7 +200,7 @@ def _method(
         "family_sizes": sizes.tolist(),
         "tests_used": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         "equivalence_correction": _equivalence_correction(settings) if settings.margin is not None else None,
-        "interval": "expanded percentile bootstrap over query texts",
+        "interval": INTERVALS,
         "queries": len(scores.query_ids),
         "versions": dict(versions(SOFTWARE)),
         "texts": clusters.n_texts,

@@ -5,7 +5,8 @@ import xarray as xr
 from retroscope.scores import Scores
 from retroscope.statistics.cells import cell_values, to_table
 from retroscope.statistics.resampling.clusters import clusters_of
-from retroscope.statistics.resampling.intervals import DEFAULT, IntervalSettings, outcome_mean
+from retroscope.statistics.resampling.intervals import DEFAULT, IntervalSettings
+from retroscope.statistics.resampling.outcomes import outcome_mean
 
 
 def summarise(scores: Scores, settings: IntervalSettings = DEFAULT) -> xr.Dataset:

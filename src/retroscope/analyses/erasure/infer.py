@@ -31,7 +31,7 @@ from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
 from retroscope.statistics.resampling.clusters import clusters_of
 from retroscope.statistics.resampling.flips import SignFlips
-from retroscope.statistics.resampling.intervals import outcome_mean
+from retroscope.statistics.resampling.outcomes import outcome_mean
 from retroscope.statistics.settings import ComparisonSettings
 from retroscope.statistics.testing.correction import correct
 from retroscope.statistics.testing.prediction import prediction_p

@@ -17,7 +17,8 @@ from scipy import optimize, stats
 
 from retroscope.errors import AnalysisError
 from retroscope.statistics.resampling.clusters import Clusters
-from retroscope.statistics.resampling.intervals import Interval, unseen
+from retroscope.statistics.resampling.intervals import Interval
+from retroscope.statistics.resampling.outcomes import unseen
 from retroscope.statistics.resampling.shared_passages import Sharing, sharing
 
 SMALLEST_P = 1e-12  # below it, quantiles of Student's law lose their digits

@@ -5,16 +5,15 @@ the expanded percentile interval (Hesterberg 2015). The plain percentile interva
 sqrt((n-1)/n) z/t, so the expanded interval uses wider percentiles. docs/methods/statistics.md has the measured
 coverage.
 
-A bootstrap of equal values has no width, however few values there are. If all outcomes of 0 or 1 are equal, or differ
-within texts only, the exact binomial interval is used instead (`outcome_mean`, `widened_if_constant`).
+Rare outcomes of 0 or 1 have other intervals (`resampling.outcomes`).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy import stats
 
 from retroscope.ranges import OpenFraction, Range, Seed, check_ranges
@@ -23,7 +22,6 @@ from retroscope.statistics.resampling.shared_passages import sharing
 
 BLOCK = 2**23  # doubles held at a time: 64 MB of weights and as many of resampled means
 FEWEST_RESAMPLES = 100
-ROUNDING = 1e-9  # by which a share may miss 0 or 1, and the mean of a text's outcomes that of all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,63 +97,6 @@ def bootstrap_mean(
         level=settings.level,
         n=n.reshape(shape),
     )
-
-
-def outcome_mean(
-    values: Float[np.ndarray, "query cell"], settings: IntervalSettings = DEFAULT, clusters: Clusters | None = None
-) -> Interval:
-    """Return the mean over queries of scores between 0 and 1 and its interval. NaN marks an unmeasured query.
-
-    The interval is that of `bootstrap_mean`, with two exceptions. A cell whose scores are all 0, or all 1, has the
-    exact binomial interval. So have outcomes of 0 or 1, around their mean, in which all texts have the same mean.
-    """
-    plain = bootstrap_mean(values, settings, clusters)
-    return widened_if_constant(plain, values, (0.0, 1.0), outcome_cells(values), clusters)
-
-
-def outcome_cells(*tables: Float[np.ndarray, "query cell"]) -> Bool[np.ndarray, "cell"]:
-    """Return the cells in which all values of the tables are 0 or 1. NaN marks an unmeasured query.
-
-    The result is None if a value of any cell lies outside 0 to 1, because the scores are then no shares. For example,
-    the effect of a head on the margin may be any number, and is 0 for all queries if the head has no weights.
-    """
-    bounded = all(bool(((one >= -ROUNDING) & (one <= 1 + ROUNDING) | np.isnan(one)).all()) for one in tables)
-    zero_or_one = [((one == 0) | (one == 1) | np.isnan(one)).all(axis=0) for one in tables]
-    return np.asarray(np.logical_and.reduce(zero_or_one) & bounded)
-
-
-def widened_if_constant(
-    interval: Interval,
-    values: Float[np.ndarray, "query cell"],
-    bounds: tuple[float, float],
-    outcomes: Bool[np.ndarray, "cell"],
-    clusters: Clusters | None = None,
-) -> Interval:
-    """Widen the interval of every cell of `outcomes` in which the values of all texts have the same mean.
-
-    A share `unseen` of all texts may differ, and such a text may have either bound as value. For outcomes of 0 or 1
-    that are all equal, this is the exact binomial interval. If each text has several queries, of which one in two has
-    the outcome 1, say, no resample of texts differs either.
-
-    Args:
-        bounds: the smallest and the largest possible value.
-        outcomes: the cells to widen. The others keep their interval.
-    """
-    what = clusters or independent(len(values))
-    sizes, apart = what.sizes(values), np.abs(what.sums(values - interval.mean))
-    texts = (sizes > 0).sum(axis=0)
-    equal = outcomes & (texts >= 2) & (apart <= ROUNDING * sizes).all(axis=0)
-    share = unseen(np.maximum(texts, 1), interval.level)
-    low, high = (interval.mean + share * (bound - interval.mean) for bound in bounds)
-    return replace(interval, low=np.where(equal, low, interval.low), high=np.where(equal, high, interval.high))
-
-
-def unseen(n: Int[np.ndarray, "cell"] | int, level: float) -> Float[np.ndarray, "cell"]:
-    """Return the largest rate of an event that is possible after n observations without it: 1 - (alpha / 2)^(1/n).
-
-    It is the upper end of the exact binomial interval at none of n (Clopper and Pearson 1934).
-    """
-    return np.asarray(1 - ((1 - level) / 2) ** (1 / np.asarray(n)))
 
 
 def _within(

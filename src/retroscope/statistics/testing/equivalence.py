@@ -5,7 +5,7 @@ import numpy as np
 from retroscope.errors import SettingsError
 from retroscope.statistics.resampling.clusters import Clusters, independent
 from retroscope.statistics.resampling.flips import PValues
-from retroscope.statistics.resampling.intervals import outcome_cells
+from retroscope.statistics.resampling.outcomes import outcome_cells
 from retroscope.statistics.resampling.shared_passages import sharing
 from retroscope.statistics.testing.paired import (
     QueryValues,
