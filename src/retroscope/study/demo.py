@@ -23,7 +23,7 @@ from retroscope.inputs.searched import searched
 from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.numbers import interval, score
 from retroscope.progress import Progress
-from retroscope.statistics.resampling.crossed import crossed_mean
+from retroscope.statistics.resampling.outcomes import outcome_mean
 from retroscope.study.training.fine_tuning import prepare_training, run_training
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
 from retroscope.study.training.settings import PretrainStudySettings, TrainStudySettings
@@ -149,9 +149,9 @@ def exposures(models: Shipped, world: Path, cache: Path, progress: Progress | No
             collection = collection_of(DataSettings(source=f"beir:{world}", split=stratum))
             scores = searched(retriever, collection, (MEASURE,), cache, progress)
             values = scores.select(measure=MEASURE).values.values
-            mean = crossed_mean(values[None], bounds=(0, 1))
-            rows.append(StratumScore(name, stratum, MEASURE, float(mean.mean), float(mean.low), float(mean.high),
-                                     int(mean.n)))  # fmt: skip
+            mean = outcome_mean(values[:, None])
+            rows.append(StratumScore(name, stratum, MEASURE, float(mean.mean[0]), float(mean.low[0]),
+                                     float(mean.high[0]), int(mean.n[0])))  # fmt: skip
     return rows
 
 
