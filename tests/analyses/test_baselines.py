@@ -278,6 +278,8 @@ def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
     said = section.statements
     assert [s.state for s in said[:2]] == [State.SIGNIFICANT, State.SIGNIFICANT]
     assert "The best variant of the backbone without training reaches RR@10" in said[0].text
+    assert "BM25 reaches RR@10" in said[0].text
+    assert sum("BM25 reaches" in one.text for one in said) == 1
     assert "% [" in said[1].text
     assert "of the gain of" in said[1].text
     assert said[-1].state == State.MEASURED

@@ -38,6 +38,8 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
         f"The best variant of the backbone {HOW[best]} reaches {measure} {score(row[BEFORE])}. "
         f"{_variant(result, best, subject)} The retriever reaches {measure} {score(row[AFTER])} (difference {tested})."
     )
+    if best == result.bests[0]:
+        text += _words(result, measure)
     about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)
     if significant and row["effect"] < 0:
@@ -47,6 +49,12 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
     if significant:
         return Statement(TOPIC, State.SIGNIFICANT, f"{text}{share}", **about)
     return Statement(TOPIC, State.NOT_SIGNIFICANT, f"{text} This difference is not significant.{share}", **about)
+
+
+def _words(result: BaselineResult, measure: str) -> str:
+    """State what BM25 reaches on the same queries."""
+    row = result.variants[(result.variants["model"] == BM25) & (result.variants["measure"] == measure)].iloc[0]
+    return f" BM25 reaches {measure} {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
 
 
 def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
@@ -112,16 +120,11 @@ def _pre_training(result: BaselineResult, measure: str) -> Iterator[Statement]:
     effects, significant = _each_best(result, result.pre_training, measure)
     text = (
         f"A copy of the backbone with {RANDOM} shows what word overlap alone achieves. From the best variant of this "
-        f"copy to the best variant of the backbone, {measure} changes {effects}.{_words(result, measure)}"
+        f"copy to the best variant of the backbone, {measure} changes {effects}."
     )
     number = _last(result, result.pre_training, measure)
     state = State.SIGNIFICANT if significant else State.NOT_SIGNIFICANT
     yield Statement(TOPIC, state, text, (BEFORE,), code="pre_training", estimate=number, figure="baselines")
-
-
-def _words(result: BaselineResult, measure: str) -> str:
-    row = result.variants[(result.variants["model"] == BM25) & (result.variants["measure"] == measure)].iloc[0]
-    return f" BM25 reaches {measure} {score(row['mean'])} {interval(row['ci_low'], row['ci_high'])}."
 
 
 def _shuffled(result: BaselineResult, measure: str) -> Iterator[Statement]:
