@@ -278,7 +278,7 @@ def test_a_comparison_says_what_was_already_there(both_sides: Measured) -> None:
     said = section.statements
     assert [s.state for s in said[:2]] == [State.SIGNIFICANT, State.SIGNIFICANT]
     assert "The best variant of the backbone without training reaches RR@10" in said[0].text
-    assert "BM25 reaches RR@10" in said[0].text
+    assert said[0].text.rpartition(". ")[2].startswith("BM25 reaches RR@10")
     assert sum("BM25 reaches" in one.text for one in said) == 1
     assert "% [" in said[1].text
     assert "of the gain of" in said[1].text
@@ -366,7 +366,7 @@ def test_a_retriever_that_does_not_reach_what_was_there_is_said_to(both_sides: M
     _, section = both_sides.reported(
         retrieval=swapped, baselines=replace(both_sides.baselines, scores={**scores, **changed})
     )
-    assert section.statements[0].text.endswith("scores lower than the best variant of its backbone.")
+    assert "scores lower than the best variant of its backbone." in section.statements[0].text
     assert "% [" not in section.statements[0].text
 
 

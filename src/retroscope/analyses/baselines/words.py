@@ -38,17 +38,16 @@ def _left(result: BaselineResult, best: str, subject: Subject) -> Statement:
         f"The best variant of the backbone {HOW[best]} reaches {measure} {score(row[BEFORE])}. "
         f"{_variant(result, best, subject)} The retriever reaches {measure} {score(row[AFTER])} (difference {tested})."
     )
-    if best == result.bests[0]:
-        text += _words(result, measure)
+    words = _words(result, measure) if best == result.bests[0] else ""
     about: Any = {"code": CODES[best], "estimate": estimate_of(row, measure), "figure": "baselines"}
     significant = row["p_corrected"] < alpha(result.left)
     if significant and row["effect"] < 0:
         lost = "So the retriever scores lower than the best variant of its backbone."
-        return Statement(TOPIC, State.SIGNIFICANT, f"{text} {lost}", **about)
+        return Statement(TOPIC, State.SIGNIFICANT, f"{text} {lost}{words}", **about)
     share = _share(result, best, measure)
     if significant:
-        return Statement(TOPIC, State.SIGNIFICANT, f"{text}{share}", **about)
-    return Statement(TOPIC, State.NOT_SIGNIFICANT, f"{text} This difference is not significant.{share}", **about)
+        return Statement(TOPIC, State.SIGNIFICANT, f"{text}{share}{words}", **about)
+    return Statement(TOPIC, State.NOT_SIGNIFICANT, f"{text} This difference is not significant.{share}{words}", **about)
 
 
 def _words(result: BaselineResult, measure: str) -> str:
