@@ -229,7 +229,7 @@ def test_too_few_texts_and_models_of_two_families_are_refused(tiny: Tiny, cache:
     pair = replace(context, models={**context.models, "after": other})
     assert "of 2 blocks, the other a roberta" in refusal(pair, QUICK)
     alone = Context({"model": context.models["after"]}, context.collection, SETTINGS, cache)
-    assert refusal(alone, QUICK) == "representations are compared between two models"
+    assert refusal(alone, QUICK) == "representations are compared between two models, but only one model is given"
 
 
 def few(n: int, texts: int = 0) -> Collection:
