@@ -229,7 +229,7 @@ def test_a_cutoff_beyond_the_sample_is_a_warning(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
     deep = swept(pair, collection, cache, passages=120, transplants=("block:1",), measures=("RR@10", "R@120"))
-    warned = "R@120 looks at 120 passages and the sample has 120: the whole sample is retrieved"
+    warned = "R@120 uses the first 120 passages of a ranking, but the sample has only 120, so all of them"
     assert [warned in caveat for caveat in deep.measurement.caveats].count(True) == 1
 
 
