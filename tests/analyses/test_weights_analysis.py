@@ -63,8 +63,9 @@ def test_where_a_planted_change_is() -> None:
         "change is 12 % of the Frobenius norm of the weights before fine-tuning."
     )
     assert statements[1] == (
-        "Norm of the weight change, divided by the norm of the weights before, for each changed part. FFN out: largest "
-        "in layer 3, 50 % (1 of 4 layers changed). Unchanged parts: embeddings, attention, FFN in, norms, final norm."
+        "Norm of the weight change, divided by the norm of the weights before, for each changed part and its most "
+        "changed layer: FFN out 50 % (layer 3; 1 of 4 layers changed). Unchanged parts: embeddings, attention, FFN in, "
+        "norms, final norm."
     )
     assert statements[2] == (
         "The blocks above layer 2 have 100 % of the squared norm of the change of all blocks; an even spread over the "
@@ -176,7 +177,7 @@ def test_all_of_it_is_described_and_not_tested() -> None:
     section = report(WeightResult({BOTH: weight_drift()}), reading())
     assert {(s.topic, s.state, s.rests_on) for s in section.statements} == {("weights", State.MEASURED, ())}
     assert any(
-        "FFN out: largest in layer 4, 50 % (1 of 6 layers changed). Unchanged parts: attention, FFN in." in s.text
+        "FFN out 50 % (layer 4; 1 of 6 layers changed). Unchanged parts: attention, FFN in." in s.text
         for s in section.statements
     )
     assert set(section.frames) == {"weights", "weights_by_layer"}

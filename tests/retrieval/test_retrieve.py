@@ -127,7 +127,7 @@ def test_a_layer_0_that_is_one_vector_is_a_note_and_a_higher_one_a_warning() -> 
     fine, broken = ranked(alike, apart), ranked(apart, alike)
     assert (len(fine.notes), fine.scores.warnings) == (1, ())
     assert broken.notes == ()
-    assert re.match("retrieval by layer 1: every query", broken.scores.warnings[0])
+    assert re.match("retrieval by layer 1: for every query", broken.scores.warnings[0])
 
 
 def test_equal_queries_are_no_fault_where_their_texts_are_equal() -> None:

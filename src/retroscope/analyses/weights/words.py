@@ -101,12 +101,11 @@ def _where(drift: WeightDrift) -> Iterable[Statement]:
     for part, rows in changed.groupby("part", sort=False):
         top = rows.loc[rows["relative"].idxmax()]
         of = int((drift.groups["part"] == part).sum())
-        most, changes = percent(top["relative"]), f"{len(rows)} of {of} layers changed"
-        largest = most if of == 1 else f"largest in layer {top['layer']}, {most} ({changes})"
-        parts.append(f"{PART_NAMES[str(part)]}: {largest}")
+        where = "" if of == 1 else f" (layer {top['layer']}; {len(rows)} of {of} layers changed)"
+        parts.append(f"{PART_NAMES[str(part)]} {percent(top['relative'])}{where}")
     text = (
-        "Norm of the weight change, divided by the norm of the weights before, for each changed part. "
-        f"{'; '.join(parts)}."
+        "Norm of the weight change, divided by the norm of the weights before, for each changed part and its most "
+        f"changed layer: {'; '.join(parts)}."
     )
     still = [PART_NAMES[p] for p in dict.fromkeys(drift.groups["part"]) if p not in set(changed["part"])]
     if still:
