@@ -177,7 +177,7 @@ def test_marks_are_explained_where_they_are_used() -> None:
     table = report(retrieval_result(), reading()).tables["retrieval"]
     assert table.frame["effect"].str.contains("*", regex=False).any()
     assert "holm-corrected p below 0.05, 0.01, 0.001" in table.note
-    assert "No mark: neither the difference nor equivalence is significant." in table.note
+    assert "No mark: neither a difference nor equivalence is significant." in table.note
 
 
 def test_every_table_is_sound_latex_whatever_the_names() -> None:

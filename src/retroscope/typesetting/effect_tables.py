@@ -49,7 +49,7 @@ def explained(difference: Difference, over: str = "") -> str:
         equal, unmarked = "equivalence was not tested", "the difference is not significant"
     else:
         equal = f"{EQUAL_MARK}: equivalent within {stated:g}"
-        unmarked = "neither the difference nor equivalence is significant"
+        unmarked = "neither a difference nor equivalence is significant"
     n, texts = difference.method.get("queries", 0), difference.method.get("texts", 0)
     over = over or f"{n:,} queries of {texts:,} distinct texts"
     return (

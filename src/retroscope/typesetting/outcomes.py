@@ -35,8 +35,7 @@ def no_change_words(difference: Difference) -> str:
     if math.isnan(margin(difference)):
         return "Not significant: the difference is not significant; equivalence was not tested."
     return (
-        "Equivalent: the equivalence test passed. Not significant: neither the difference nor equivalence is "
-        "significant."
+        "Equivalent: the equivalence test passed. Not significant: neither a difference nor equivalence is significant."
     )
 
 
