@@ -406,6 +406,10 @@ def test_queries_that_share_all_passages_are_refused(both_sides: Measured) -> No
 
 def test_what_is_too_large_and_a_model_alone_are_refused(both_sides: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = replace(both_sides.context, models={"model": both_sides.context.models["after"]})
-    assert refusal(alone, BaselineSettings()) == "baselines are of a backbone, beside a retriever"
+    assert (
+        refusal(alone, BaselineSettings())
+        == "baselines compare a retriever with its backbone, but only one model is given"
+    )
     monkeypatch.setattr(measuring, "can_be_whitened", lambda passages, dim: False)
-    assert refusal(both_sides.context, BaselineSettings()) == "180 passages of 32 numbers are too many to hold"
+    too_large = "the vectors of 180 passages (32 dimensions) are too large to whiten in memory"
+    assert refusal(both_sides.context, BaselineSettings()) == too_large

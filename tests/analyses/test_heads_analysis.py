@@ -172,7 +172,7 @@ def test_a_cutoff_beyond_the_searched_passages_is_a_caveat(context: Context) -> 
 
     assert notes("RR@10", f"R@{n - 1}") == []
     (one,) = notes("RR@10", f"R@{n}")
-    assert one.startswith(f"R@{n} looks at {n} passages and the corpus has {n}")
+    assert one.startswith(f"R@{n} uses the first {n} passages of a ranking, but the corpus has only {n}")
     (one,) = notes(f"R@{n}", whole=WholeSearch((), {}, {}))
     assert "the sample has" in one
 

@@ -341,8 +341,8 @@ def test_a_large_corpus_is_sampled_and_that_is_said(
     assert {*ablation_result.scores.query_ids}.isdisjoint(attributed)
     assert ablation_result.warnings == (
         f"the neuron ablation searched 7 of {N} passages with 5 of {N - 9} queries",
-        "RR@10 looks at 10 passages and the sample has 7: the whole sample is retrieved, and a "
-        "recall is 1 whatever the retriever; use a smaller cut-off",
+        "RR@10 uses the first 10 passages of a ranking, but the sample has only 7, so all of them are retrieved and a "
+        "recall is 1 for every retriever; use a smaller cut-off",
         "only 5 distinct queries are measured: with fewer than 50, most effects remain undecided",
     )
     known = whole_search(collection, {"planted": represent(retriever, collection, tmp_path)})

@@ -118,7 +118,7 @@ def test_activity_is_told_at_every_threshold() -> None:
         "fewer neurons are active at thresholds 0.01, 0.1 and 0.5 (3 thresholds tested)" in statement.text
     )  # the planted neurons set the scale of all
     assert "depends on the threshold" not in statement.text
-    assert "magnitude of at least the threshold times the largest of the same example" in statement.text
+    assert "divided by the largest magnitude of the same example, is at least the threshold" in statement.text
 
 
 def test_an_answer_that_turns_with_the_threshold_is_said_to() -> None:
@@ -325,7 +325,7 @@ def test_noise_is_a_caution_and_from_half_of_the_examples_an_alarm(noise: int, l
 def test_noise_that_the_attribution_tells_of_is_told_once() -> None:
     tower = alone(
         neuron_side(
-            noise=5, warnings=("noise: in 5 of 60 examples F moves by no more than rounding",), noise_warned=True
+            noise=5, warnings=("noise: in 5 of 60 examples, F changes by no more than rounding",), noise_warned=True
         )
     )
     assert len([s for s in neuron_statements(tower) if "no more than rounding" in s.text]) == 1

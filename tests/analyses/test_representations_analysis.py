@@ -59,8 +59,8 @@ def test_where_vectors_diverge() -> None:
         text.startswith(
             "Query vectors before and after are most similar at layer 0 (CKA 1.000 [0.980, 1.000]) and least similar "
             "at layer 6 (post-norm) (CKA 0.400 [0.380, 0.420]). For comparison, CKA at that layer is 0.900 between two "
-            "random halves of one model's vector dimensions, 0.200 between the backbone and a random-weight control. "
-            "Procrustes similarity, which also depends on directions of small variance, is lowest at layer 6 "
+            "random halves of one model's vector dimensions and 0.200 between the backbone and a random-weight "
+            "control. Procrustes similarity, which also depends on directions of small variance, is lowest at layer 6 "
             "(post-norm) (0.400 [0.380, 0.420]; 0.000 for texts paired at random, the chance level)."
         )
         for text in texts(section)
@@ -179,7 +179,7 @@ def check_map(result: RepresentationResult, section: Section) -> None:
     assert result.by_collection[1].text_map is None
     figure = next(one for one in section.figures if one.name == "text_map")
     kept = percent(found.loss["variance_after"])
-    assert f"and {kept} of the variance before and after" in figure.caption
+    assert f"and {kept} after. The correlation of distances" in figure.caption
     assert len(packed_json(figure.specification)) < 100_000
 
 
@@ -229,7 +229,7 @@ def test_too_few_texts_and_models_of_two_families_are_refused(tiny: Tiny, cache:
     pair = replace(context, models={**context.models, "after": other})
     assert "of 2 blocks, the other a roberta" in refusal(pair, QUICK)
     alone = Context({"model": context.models["after"]}, context.collection, SETTINGS, cache)
-    assert refusal(alone, QUICK) == "representations are compared between two models"
+    assert refusal(alone, QUICK) == "representations are compared between two models, but only one model is given"
 
 
 def few(n: int, texts: int = 0) -> Collection:

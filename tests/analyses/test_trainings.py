@@ -162,7 +162,7 @@ def test_a_training_that_is_none_is_a_caveat(context: Context) -> None:
     again = replace(context, trainings=(named[1],), settings=replace(STUDY, analyses={"probes": None}))
     measurement = INSTRUMENT.measure(again, NoSettings(), INSTRUMENT.plan(again, NoSettings()))
     assert set(measurement.scores) == {"2/retrieval"}
-    says = "retriever (2) has the weights of retriever: it is no other training"
+    says = "retriever (2) has the same weights as retriever: it is not another training run"
     assert any(caveat.startswith(says) for caveat in measurement.caveats)
 
 

@@ -215,7 +215,7 @@ def test_every_collection_has_its_effects(
 def test_a_sample_is_said(pair: tuple[Retriever, Retriever], collection: Collection, cache: Path) -> None:
     small = swept(pair, collection, cache, passages=120, transplants=("block:1",))
     caveats = small.measurement.caveats
-    assert any("a sample of 120 of 150 passages was searched, with 80 of 150" in c for c in caveats), caveats
+    assert any("a sample of 120 of 150 passages was searched with 80 of 150" in c for c in caveats), caveats
     assert any("with the same queries, ruined reaches RR@10" in caveat for caveat in caveats)
     assert [row["model"] for row in small.effects.sample] == ["whole", "ruined"]
     alone = swept(pair, collection, cache, passages=120, transplants=("block:1",), directions=("grafted",))
@@ -229,7 +229,7 @@ def test_a_cutoff_beyond_the_sample_is_a_warning(
     pair: tuple[Retriever, Retriever], collection: Collection, cache: Path
 ) -> None:
     deep = swept(pair, collection, cache, passages=120, transplants=("block:1",), measures=("RR@10", "R@120"))
-    warned = "R@120 looks at 120 passages and the sample has 120: the whole sample is retrieved"
+    warned = "R@120 uses the first 120 passages of a ranking, but the sample has only 120, so all of them"
     assert [warned in caveat for caveat in deep.measurement.caveats].count(True) == 1
 
 

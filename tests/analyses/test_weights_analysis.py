@@ -59,12 +59,13 @@ def test_nothing_changed_is_an_alarm() -> None:
 def test_where_a_planted_change_is() -> None:
     statements = texts(drift({(3, "ffn_out"): 0.5}))
     assert statements[0] == (
-        "1 of 18 tensors changed, with 5.6 % of the weights. The Frobenius norm of the weight change is 12 % "
-        "of the Frobenius norm of the weights before fine-tuning."
+        "1 of 18 tensors changed; the changed tensors contain 5.6 % of the weights. The Frobenius norm of the weight "
+        "change is 12 % of the Frobenius norm of the weights before fine-tuning."
     )
     assert statements[1] == (
-        "Norm of the weight change, divided by the norm before, for each changed part: FFN out at most 50 % in layer 3 "
-        "(1 of 4 layers changed). Unchanged parts: embeddings, attention, FFN in, norms, final norm."
+        "Norm of the weight change, divided by the norm of the weights before, for each changed part and its most "
+        "changed layer: FFN out 50 % (layer 3; 1 of 4 layers changed). Unchanged parts: embeddings, attention, FFN in, "
+        "norms, final norm."
     )
     assert statements[2] == (
         "The blocks above layer 2 have 100 % of the squared norm of the change of all blocks; an even spread over the "
@@ -98,11 +99,12 @@ def test_directions() -> None:
     )
     assert statements[-2].startswith(
         "The first 2 singular directions of the change of a matrix have 40 % of the squared norm of the change (median "
-        "over the matrices). In these directions, the original matrix is 1.50 times as large as in random directions"
+        "over the matrices). In these directions, the norm of the original matrix is 1.50 times its norm in random "
+        "directions"
     )
     assert statements[-2].endswith(
-        "It is 2.00 with the size in the same directions, and 3.00 with the size in random directions (medians over "
-        "the matrices)."
+        "divided by the norm of the original matrix in the same directions (2.00) or in random directions (3.00; "
+        "medians over the matrices)."
     )
     never = drift({}, row(2, "attention", 0.2, **(SPECTRAL | {"amplification": np.inf})))
     assert not any("Amplification" in text for text in texts(never))
@@ -175,7 +177,7 @@ def test_all_of_it_is_described_and_not_tested() -> None:
     section = report(WeightResult({BOTH: weight_drift()}), reading())
     assert {(s.topic, s.state, s.rests_on) for s in section.statements} == {("weights", State.MEASURED, ())}
     assert any(
-        "FFN out at most 50 % in layer 4 (1 of 6 layers changed). Unchanged parts: attention, FFN in." in s.text
+        "FFN out 50 % (layer 4; 1 of 6 layers changed). Unchanged parts: attention, FFN in." in s.text
         for s in section.statements
     )
     assert set(section.frames) == {"weights", "weights_by_layer"}
@@ -223,6 +225,6 @@ def test_what_cannot_be_compared_is_refused(tiny: Tiny, cache: Path, tmp_path: P
     apart = replace(context, models={**context.models, "after": other})
     assert refusal(apart, WeightSettings()).startswith("one is a ")
     alone = replace(context, models={"model": other})
-    assert refusal(alone, WeightSettings()) == "weights are compared between two models"
+    assert refusal(alone, WeightSettings()) == "weights are compared between two models, but only one model is given"
     with pytest.raises(SettingsError, match="directions is 0"):
         WeightSettings(directions=0)

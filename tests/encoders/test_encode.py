@@ -133,8 +133,8 @@ def merging(folder: Path) -> Encoder:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a", r"left to pool: ': a' has 2 tokens(.|\n)*merges the prompt's last token(.|\n)*not end with a space"),
-        ("", r"left to pool: ': ' has 2 tokens(.|\n)*\(the text is empty\)\n  fix: remove this text$"),
+        ("a", r"': a' has no token to pool, because (.|\n)*merges the prompt's last token(.|\n)*not end with a space"),
+        ("", r"': ' has no token to pool, because the text is empty: all 2 tokens(.|\n)*\n  fix: remove this text$"),
     ],
 )
 def test_a_text_that_adds_no_token_to_the_prompt_is_an_error(text: str, expected: str, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_an_error_of_ours_keeps_its_words_and_gets_the_place_that_it_lacks() -> 
 def test_a_lack_of_memory_says_so_and_asks_for_other_than_the_file_to_be_mended() -> None:
     with (
         pytest.raises(
-            CollectionError, match=r"^the file: cannot read it: the memory does not suffice\n  fix: use a smaller"
+            CollectionError, match=r"^the file: cannot read it: there is not enough memory\n  fix: use a smaller"
         ),
         foreign(CollectionError, "cannot read it", "the file", "mend it"),
     ):

@@ -132,7 +132,7 @@ def test_equivalence_is_an_intersection_union_test(paper: PublishedStudy) -> Non
     cells[7] = replace(cells[7], change=0.01)
     ruling = judged_changes(paper, paper.claims[0], cells, "as published")
     assert ruling.outcome is ClaimOutcome.UNDECIDED
-    assert "51 of 52 within the margin" in ruling.what
+    assert "51 of 52 changes within the margin" in ruling.what
 
 
 def test_equivalence_is_seldom_claimed_of_a_change_as_large_as_the_margin(paper: PublishedStudy) -> None:

@@ -75,8 +75,8 @@ def test_layers_are_measured_one_by_one_and_the_last_equals_the_final_without_a_
     assert by_layer.select(layer=0, measure="RR@10").values.values.tolist() == [1 / 3, 1 / 4]
 
 
-BLIND = r"every query scores its first 4 passages alike, so their order is by id alone"
-ALIKE = r"2 different queries have one and the same vector"
+BLIND = r"for every query, the first 4 passages have equal scores: only ids order them"
+ALIKE = r"2 different queries have the same vector"
 
 
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
@@ -127,7 +127,7 @@ def test_a_layer_0_that_is_one_vector_is_a_note_and_a_higher_one_a_warning() -> 
     fine, broken = ranked(alike, apart), ranked(apart, alike)
     assert (len(fine.notes), fine.scores.warnings) == (1, ())
     assert broken.notes == ()
-    assert re.match("retrieval by layer 1: every query", broken.scores.warnings[0])
+    assert re.match("retrieval by layer 1: for every query", broken.scores.warnings[0])
 
 
 def test_equal_queries_are_no_fault_where_their_texts_are_equal() -> None:
@@ -189,7 +189,7 @@ def test_a_known_retriever_finds_what_it_is_known_to_find(shared: Path, minilm: 
 
 def test_a_cutoff_beyond_the_corpus_is_a_warning():
     (caveat,) = depth_caveats(["nDCG@10", "R@100"], passages=58)
-    assert "R@100 looks at 100 passages and the corpus has 58" in caveat
+    assert "R@100 uses the first 100 passages of a ranking, but the corpus has only 58" in caveat
     assert depth_caveats(["nDCG@10", "R@100"], passages=5800) == []
 
 

@@ -165,7 +165,7 @@ def test_the_plan_names_what_a_stopped_run_has_measured(
 
     assert lines() == []
     stopped(planned(pair, collection, tmp_path / "cache"), tmp_path / "out", after=2)
-    assert lines() == ["kept from a stopped run, though the times above include them: weights, retrieval"]
+    assert lines() == ["already measured by a stopped run, but still included in the times above: weights, retrieval"]
 
 
 def test_a_study_with_other_settings_is_replaced_and_not_added_to(

@@ -600,7 +600,7 @@ def test_the_same_texts_again_give_the_same_numbers(elsewhere: Study) -> None:
     pd.testing.assert_frame_equal(first.table(), second.table())
     np.testing.assert_allclose(here.loc[here["statistic"] == "cka", "other_training"], 1, atol=1e-5)
     assert there["other_training"].isna().all()
-    same = f"again has the weights of {elsewhere.subject.after.name}: it is no other training"
+    same = f"again has the same weights as {elsewhere.subject.after.name}: it is not another training run"
     assert any(caveat.startswith(same) for caveat in elsewhere.subject.caveats)
 
 

@@ -124,7 +124,7 @@ def test_a_training_that_is_none_and_one_that_cannot_be_paired(
 ) -> None:
     without = replace(FAST, analyses={**FAST.analyses, "probes": None})
     study = compare(backbone, retriever, collection, without, trainings=[retriever], cache=cache)
-    says = "retriever (2) has the weights of retriever: it is no other training"
+    says = "retriever (2) has the same weights as retriever: it is not another training run"
     assert any(caveat.startswith(says) for caveat in study.facts["caveats"])
     shape = BertConfig.from_pretrained(tiny.retriever, num_hidden_layers=3)
     BertModel(shape, add_pooling_layer=False).save_pretrained(tmp_path)

@@ -135,7 +135,7 @@ def test_what_it_says(whole: tuple[Grid, Path], tmp_path: Path) -> None:
     overlaps = [said for said in document["caveats"] if "nearly repeat a training query" in said]
     assert overlaps == [overlap_with(training_pairs(grid.collection), test).words() for test in grid.tests.values()]
     page = write_grid_report(findings, tmp_path).read_text()
-    assert "What training made of mlm" in page
+    assert "Training ablation of mlm" in page
     assert {p.name for p in (tmp_path / "tables").iterdir()} >= {"cells.csv", "worth.tex", "shares.parquet"}
     assert read_document(tmp_path / "grid.json") == document
     write_grid_report(findings, tmp_path)
@@ -227,12 +227,12 @@ def cell(value: float, **at: object) -> dict:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (cell(np.inf), "at 100 labels more than 900 [more than 900 to more than 900]"),
-        (cell(-np.inf), "at 100 labels nothing"),
-        (cell(250.0), "at 100 labels 250 [250 to 250]"),
-        (cell(np.inf) | {"low": -np.inf}, "at 100 labels no significant benefit."),
-        (cell(-np.inf) | {"high": np.inf}, "at 100 labels no significant benefit."),
-        (cell(250.0) | {"gap_low": -0.1}, "at 100 labels no significant benefit."),
+        (cell(np.inf), "at 100 labels, more than 900 [more than 900 to more than 900]"),
+        (cell(-np.inf), "at 100 labels, none"),
+        (cell(250.0), "at 100 labels, 250 [250 to 250]"),
+        (cell(np.inf) | {"low": -np.inf}, "at 100 labels, no significant benefit."),
+        (cell(-np.inf) | {"high": np.inf}, "at 100 labels, no significant benefit."),
+        (cell(250.0) | {"gap_low": -0.1}, "at 100 labels, no significant benefit."),
     ],
 )
 def test_worth_in_words(row: dict, said: str) -> None:

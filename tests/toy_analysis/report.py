@@ -17,7 +17,7 @@ from retroscope.typesetting.words import estimate_of
 
 
 def infer(measurements: Sequence[Measurement], reading: Reading) -> Difference | None:
-    """Return the paired difference, after less before; None where one model was measured."""
+    """Return the paired difference, after minus before; None where one model was measured."""
     scores = measurements[0].scores if measurements else {}
     if BEFORE not in scores or AFTER not in scores:
         return None

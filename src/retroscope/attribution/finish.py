@@ -176,12 +176,12 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecip
     if lost:
         found.append(
             f"{lost} of {len(plan.examples)} examples have values that are not finite ({plan.settings.precision}); "
-            f"they count nowhere"
+            "they are left out everywhere"
         )
     if noise:
         found.append(
-            f"noise: in {noise} of {len(plan.examples)} examples F moves by no more than rounding when any matrix is "
-            f"scaled from 0 to 1; they are not normalised and count in no share"
+            f"noise: in {noise} of {len(plan.examples)} examples, F changes by no more than rounding when any matrix "
+            "is scaled from 0 to 1; these examples are not normalised and are left out of all shares"
         )
     if plan.padding_pooled:
         found += published_doubts(plan.encoder)
@@ -189,12 +189,12 @@ def _warnings(plan: AttributionPlan, sums: Aggregates, facts: r.AttributionRecip
     if plan.settings.target == "norm" and variation is not None and variation < CONSTANT:
         found.append(
             f"the target hardly differs between texts (coefficient of variation {variation:.1e}): "
-            f"it asks nothing about them"
+            "it does not measure what differs between them"
         )
     if facts["gap_judged"] is not None and facts["gap_judged"] > LARGE_GAP:
         found.append(
-            f"the integral is not complete at {facts['gap_site']}: half the examples miss F(1) - F(0) there by more "
-            f"than {percent(facts['gap_judged'])} of the sum of the signed values' sizes; use more nodes than "
-            f"{plan.settings.rule} allows, e.g. auto:0.01:{LAST_GAUSS}"
+            f"the integral is not complete at {facts['gap_site']}: for half of the examples, the gap to F(1) - F(0) "
+            f"there is more than {percent(facts['gap_judged'])} of the sum of the absolute attributions; use more "
+            f"nodes than {plan.settings.rule} allows, e.g. auto:0.01:{LAST_GAUSS}"
         )
     return found

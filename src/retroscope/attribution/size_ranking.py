@@ -1,9 +1,9 @@
 """Rank neurons by size, without gradients or queries, as a control for an attribution.
 
-A neuron that is fixed at one value changes what its block writes. How much, by root mean square over tokens, is known
-without asking what retrieval needs: for a hidden unit the standard deviation of its activation times the norm of its
-column of `ffn_out`. An attribution says more than "these are large" only where its neurons matter more than the
-largest ones do.
+A neuron that is fixed at one value changes the output of its block. The size of this change (root mean square over
+tokens) does not depend on what retrieval needs: for a hidden unit, it is the standard deviation of the activation times
+the norm of its column of `ffn_out`. An attribution finds more than large neurons only if retrieval needs its neurons
+more than the largest ones.
 """
 
 import numpy as np

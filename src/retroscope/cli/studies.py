@@ -116,7 +116,10 @@ def tell_if_late(taken: float, budget: float | None) -> None:
     if budget is not None and taken > LATE * budget:
         from retroscope.cli.terminal import note
 
-        note(f"this took {estimate(taken)}, where --time gave {estimate(budget)}: plans assume that nothing else runs")
+        note(
+            f"this took {estimate(taken)}, more than the {estimate(budget)} of --time: "
+            "plans assume that no other program is busy"
+        )
 
 
 def checked_settings(

@@ -1,7 +1,6 @@
 """Table of well-known collections by name (`named:scifact`): revision, licence, split, title rule and measure.
 
-A row states what its source states. What is empty is not known here: a revision that nobody could look up stays empty,
-and the newest files are then read.
+A row states what its source states. An empty field is not known. If the revision is empty, the newest files are read.
 """
 
 from collections.abc import Mapping

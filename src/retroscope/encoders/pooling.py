@@ -115,7 +115,7 @@ def pooling_of(encoder: Encoder) -> Pooling:
 
 
 def prompt_length(encoder: Encoder) -> int:
-    """Count the prompt's leading tokens as sentence-transformers does: with special tokens before it, none after it."""
+    """Count the tokens of the prompt as sentence-transformers does, with special tokens before but not after it."""
     ids = _prompt_ids(encoder)
     return len(ids) - (1 if ids and ids[-1] in encoder.tokenizer.all_special_ids else 0)
 
@@ -149,8 +149,8 @@ def skipped_tokens(encoder: Encoder, rows: Sequence[list[int]]) -> int:
     reason = "the text is empty" if empty else "the tokenizer merges the prompt's last token with the text"
     other = "" if empty else ", or use a prompt that does not end with a space (--query-prompt, --passage-prompt)"
     raise EncoderError(
-        f"no token of this text is left to pool: {excerpt(encoder.tokenizer.decode(row))} has {len(row)} tokens, all "
-        f"of them tokens of the prompt {excerpt(recipe.prompt)}, which this model does not pool ({reason})",
+        f"{excerpt(encoder.tokenizer.decode(row))} has no token to pool, because {reason}: all {len(row)} tokens "
+        f"belong to the prompt {excerpt(recipe.prompt)}, and this model does not pool the prompt",
         where=encoder.name,
         fix=f"remove this text{other}",
     )

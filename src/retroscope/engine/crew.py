@@ -89,7 +89,7 @@ class Crew:
         now = time.monotonic()
         for member in list(self.members.values()):
             if any(now - since > STALLED for shard, since in member.calls.values() if shard is not None):
-                yield self._lost(member, f"nothing was heard of it for {STALLED:.0f} seconds")
+                yield self._lost(member, f"it did not respond for {STALLED:.0f} seconds")
 
     def dismiss(self) -> None:
         """Stop all actors."""

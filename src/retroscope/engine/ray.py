@@ -1,7 +1,7 @@
 """The engine of many machines: actors on a Ray cluster compute the shards of our queue and write them to storage.
 
-Ray starts processes, places them and notices when one is lost. All else is ours: which shard is next, what is tried
-again, what counts as done. No vector passes Ray's object store.
+Ray starts processes, places them and notices when one is lost. Retroscope decides which shard is next, which shard is
+tried again and which shards are done. No vector passes through Ray's object store.
 """
 
 import atexit

@@ -64,7 +64,7 @@ def foreign(kind: ErrorClass, what: str, where: object, fix: str = DOWNLOAD_AGAI
         if isinstance(error, OSError) and error.errno in FULL:  # not the fault of what is read
             raise
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's is no MemoryError
-            what, fix = f"{what}: the memory does not suffice", "use a smaller model, or a machine with more memory"
+            what, fix = f"{what}: there is not enough memory", "use a smaller model, or a machine with more memory"
             raise kind(what, where=str(where), fix=fix) from error
         raise kind(f"{what} ({reason(error)})", where=str(where), fix=fix) from error
 

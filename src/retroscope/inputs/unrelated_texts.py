@@ -18,7 +18,7 @@ def unrelated_texts(before: Retriever, after: Retriever) -> Iterator[Finding]:
     means = [float(unrelated_cosines(r.passage).mean()) for r in (before, after)]
     evidence = f"mean cosine of sentences about unrelated topics: {means[0]:.3f} before, {means[1]:.3f} after"
     if means[1] - means[0] > RISE:
-        fix = "choose thresholds on scores again; check anisotropy by layer, and the training data"
-        yield Finding(WARNING, "similarities", f"{evidence}, a rise by more than {RISE:g}: they moved together", fix)
+        fix = "choose score thresholds again, and check the training data and the anisotropy of every layer"
+        yield Finding(WARNING, "similarities", f"{evidence}, a rise by more than {RISE:g}", fix)
     else:
         yield Finding(PASSED, "similarities", evidence)

@@ -89,8 +89,8 @@ class ProbeResult:
         notes = []
         if any(self.recipe["own_negatives"]):
             notes.append(
-                "the corpus is too small to keep all candidates: every part of a split takes its hard negatives from "
-                "its own passages, and they are easier than the corpus's hardest"
+                "the corpus is too small for the usual split: training, validation and test each take their hard "
+                "negatives from their own passages, and these are easier than the hardest negatives of the corpus"
             )
         if any(self.recipe["repeats"]):
             repeats, tests = sum(self.recipe["repeats"]), int(self.split_sizes.sel(part="test").sum())
@@ -245,7 +245,10 @@ def _fit_warning(tally: ProbeTally, name: str) -> str:
     bad = int((tally.fits["converged"].sel(probe=name) == 0).sum())
     if name == CONCAT:
         steps = f"{settings.concat.epochs} epochs at learning rate {settings.concat.learning_rate:g}"
-        return f"concat was trained as published, {steps}, not to convergence; and it cannot see relevance"
+        return (
+            f"concat was trained as published ({steps}), not to convergence; it has no term that combines query and "
+            "passage, so it cannot measure relevance"
+        )
     if bad:
         worst = float(tally.fits["excess"].sel(probe=name).max())
         return (

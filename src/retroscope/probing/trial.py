@@ -44,8 +44,8 @@ class ProbeTrial:
     def similarities(self) -> Mapping[str, Features]:
         """Return the similarity of every candidate to its query, minus the mean of its choice, for each part.
 
-        The mean is subtracted in float64: of similarities that are large beside their differences, float32 would keep
-        less than `dot` and `cosine` read. Differences that these count as ties are 0.
+        The mean is subtracted in float64. If similarities are much larger than their differences, float32 would lose
+        digits that the probes `dot` and `cosine` use. Differences that these two probes count as ties are set to 0.
         """
         if self.similarity not in SIMILARITIES:
             raise unknown_name("similarity", self.similarity, SIMILARITIES)

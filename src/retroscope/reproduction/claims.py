@@ -25,7 +25,7 @@ from retroscope.reproduction.trials import CORRECTED, PUBLISHED, SIMILARITY
 
 AS_PUBLISHED = "as published"  # of the paper's own numbers
 FEWEST = 10  # examples below which a mean has no interval here
-MADE_UP = "smoke weights: no number here is of the paper's models"
+MADE_UP = "smoke weights: no number here comes from the paper's models"
 
 DoneTrials = Mapping[tuple[str, str, str, str], MeasuredTrial]  # (data, model, tower, protocol) -> a trial that is done
 
@@ -152,8 +152,8 @@ def judged_changes(study: PublishedStudy, claim: Claim, changes: Sequence[CellCh
     wanted = {"changed": (changed, unchanged), "unchanged": (unchanged, changed)}[claim.expects]
     return Ruling(
         numbers=numbers, outcome=_outcome(*wanted), value=largest.change, low=low, high=high,
-        what=f"largest at N = {largest.passages}, layer {largest.layer}; {within} of {len(changes)} within the margin "
-        f"of {study.margin:g}",
+        what=f"largest change at N = {largest.passages}, layer {largest.layer}; {within} of {len(changes)} changes "
+        f"within the margin of {study.margin:g}",
     )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbe
     """Test a claim about the share of active neurons. The paper gives its counts only as images."""
     if numbers == AS_PUBLISHED:
         return Ruling(
-            numbers=numbers, outcome=ClaimOutcome.NOT_TESTABLE, what="claimed in words; counts stand only in bitmaps"
+            numbers=numbers, outcome=ClaimOutcome.NOT_TESTABLE, what="the paper prints its counts only as images"
         )
     pair = _pair(study, claim, trials, numbers)
     if pair is None:
@@ -171,14 +171,15 @@ def _active_share(study: PublishedStudy, claim: Claim, trials: DoneTrials, numbe
     values = (after - before).values
     kept = values[np.isfinite(values)]
     if len(kept) < FEWEST:
-        return Ruling(numbers=numbers, outcome=ClaimOutcome.UNDECIDED, what=f"{len(kept)} examples of both models")
+        few = f"only {len(kept)} examples have a value for both models"
+        return Ruling(numbers=numbers, outcome=ClaimOutcome.UNDECIDED, what=few)
     quantile = NormalDist().inv_cdf(0.5 + study.level / 2)
     mean, half = float(kept.mean()), quantile * float(kept.std(ddof=1)) / sqrt(len(kept))
     relative = mean / float(before.mean()) if float(before.mean()) else float("nan")
     higher, lower = mean - half > 0, mean + half < 0
     wanted = {"higher": (higher, lower), "lower": (lower, higher)}[claim.expects]
     return Ruling(numbers=numbers, outcome=_outcome(*wanted), value=mean, low=mean - half, high=mean + half,
-                  what=f"{percent(relative, effect=True)} of the backbone's, over {len(kept):,} examples")  # fmt: skip
+                  what=f"relative change {percent(relative, effect=True)}, over {len(kept):,} examples")  # fmt: skip
 
 
 def _outcome(holds: bool, fails: bool) -> ClaimOutcome:

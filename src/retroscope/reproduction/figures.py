@@ -14,7 +14,7 @@ from retroscope.typesetting.palette import OTHER_COLOURS
 
 THEIRS, OURS = "published", "ours"
 POOLING_WORDS = {"cls": "CLS", "mean": "mean", "eos": "EOS"}
-SMOKE_CAPTION = "Ours is of smoke weights, tiny and random: the curves show that the machinery runs, and nothing else. "
+SMOKE_CAPTION = "Our models are tiny and random (smoke weights): the curves only show that the reproduction runs. "
 
 
 def page_figures(study: PublishedStudy, results: Results, chosen: Sequence[PublishedFigure]) -> list[Figure]:
@@ -91,7 +91,7 @@ def _residuals(
     return _by_passages(
         frame.dropna(subset=["value"]), _name(figure, study, models, "residuals"),
         f"Figure {figure.number}, {pooling}: ours minus published",
-        f"{_smoke(results)}The band is the tolerance of every point: its derivation stands below.",
+        f"{_smoke(results)}The band is the tolerance of each point, which is derived below.",
         "difference in accuracy", zero=True,
     )  # fmt: skip
 
@@ -108,8 +108,8 @@ def _corrected(
     return _by_passages(
         frame.assign(series=series, value=frame["accuracy"]), _name(figure, study, models, "corrected"),
         f"Figure {figure.number}, {pooling}, under the default protocol",
-        f"{_smoke(results)}dot: the retriever's own similarity at every layer. passage_only: what can be had without "
-        "reading the query, converged. Bands are intervals over queries.",
+        f"{_smoke(results)}dot: the retriever's own similarity at every layer. passage_only: a probe that never "
+        "reads the query, trained to convergence. Bands are intervals over queries.",
         "accuracy",
     )  # fmt: skip
 
@@ -157,7 +157,7 @@ def _neurons(study: PublishedStudy, results: Results, figure: PublishedFigure, p
     title = f"Figure {figure.number}: active neurons ({target})"
     caption = (
         f"{_smoke(results)}Share of the neurons of a layer that at least one example activates. The paper prints its "
-        "counts in bitmaps alone, so no published number can be laid over."
+        "counts only as images, so the figure has no published numbers."
     )
     return Figure(f"figure-{figure.number}-neurons-{protocol}", title, caption, f"{title}, by layer and matrix.", chart)
 

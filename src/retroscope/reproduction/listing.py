@@ -32,8 +32,8 @@ def listed_costs(study: PublishedStudy, figures: Sequence[PublishedFigure], scal
     lines = [one.line() for one in figure_costs(study, figures, scale)]
     return [
         *lines,
-        f"counted at {rate:.0e} operations a second on {scale.device}; rows of the data sets are estimates; probes and "
-        "statistics come besides",
+        f"times assume {rate:.0e} operations per second on {scale.device} and exclude probes and statistics; the "
+        "numbers of rows of the data sets are estimates",
     ]
 
 
@@ -48,7 +48,7 @@ def listed_commands(
     if scale.name == SMOKE:  # what `reproduce --scale smoke` makes
         lines = [f"export HF_HUB_OFFLINE=1 HF_HUB_CACHE={as_typed_line([str(place / HUB)])}"]
     if scale.limit_queries is not None:
-        lines.append(f"# the rows of {scale.limit_queries:,} questions are written by `reproduce` without this option")
+        lines.append(f"# `reproduce` without --display-commands writes the rows of {scale.limit_queries:,} questions")
     for trial in trials:
         folder = _data_folder(study, trial, scale, place)
         lines.append(as_typed_line(command(study, trial, scale, str(folder), str(place / "commands" / trial.name))))

@@ -23,7 +23,7 @@ def neurons_of(measured: MeasuredTrial) -> AttributedModel:
 def layer_rows(measured: MeasuredTrial, threshold: float) -> list[NeuronCounts]:
     """Return a row for each FFN matrix and layer: active neurons, and their mean share in one example.
 
-    A neuron is active if at least one example puts it above the threshold: the number beside the published maps.
+    A neuron is active if at least one example puts it above the threshold. The published maps print this count.
     """
     made = neurons_of(measured).attribution
     rows: list[NeuronCounts] = []

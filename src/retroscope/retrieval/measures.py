@@ -95,8 +95,8 @@ def depth_caveats(names: Sequence[str], passages: int, searched: str = "corpus")
     """
     cutoffs = {name: parse_measure(name).params.get("cutoff") for name in names}
     beyond = [
-        f"{name} looks at {cut:,} passages and the {searched} has {passages:,}: the whole {searched} is "
-        f"retrieved, and a recall is 1 whatever the retriever; use a smaller cut-off"
+        f"{name} uses the first {cut:,} passages of a ranking, but the {searched} has only {passages:,}, so all of "
+        "them are retrieved and a recall is 1 for every retriever; use a smaller cut-off"
         for name, cut in cutoffs.items()
         if cut is not None and cut >= passages
     ]

@@ -107,9 +107,9 @@ def _ranks_by_id(queries: Vectors, ranking: RankedPassages, texts: Set[str]) -> 
     That all passages have one vector is read off the scores: every query has one score from its first to its last.
     """
     if ranking.scores.shape[1] > 1 and bool((ranking.scores[:, 0] == ranking.scores[:, -1]).all()):
-        return f"every query scores its first {ranking.scores.shape[1]:,} passages alike, so their order is by id alone"
+        return f"for every query, the first {ranking.scores.shape[1]:,} passages have equal scores: only ids order them"
     if len(texts) > 1 and bool((queries == queries[0]).all()):
-        return f"{len(texts):,} different queries have one and the same vector, so one ranking is everybody's"
+        return f"{len(texts):,} different queries have the same vector, so all of them have the same ranking"
     return ""
 
 

@@ -164,18 +164,18 @@ def demo_caveats(rows: Sequence[StratumScore]) -> list[str]:
         return f"{score(row.mean)} {interval(row.ci_low, row.ci_high)}"
 
     return [
-        "This is the demo: invented people, whose passages never have their name. Half of the test questions are about "
-        "people whose name nothing that was read links to their passage: nobody can answer these. The retriever's "
-        f"{MEASURE} is {said('known-held-out')} for people that its backbone had read about and "
-        f"{said('unknown-held-out')} for the others; trained from random weights, it is "
-        f"{said('known-held-out', 'from scratch')} and {said('unknown-held-out', 'from scratch')} "
-        f"(chance {10 / WORLD.people:.3f}). See docs/methods/world.md."
+        "This is the demo. Its collection is about invented people. Questions use the name of a person, and passages "
+        "use only the alias. For half of the test questions, no training text links the name to the passage, so no "
+        f"model can answer them. The retriever's {MEASURE} is {said('known-held-out')} for people whose facts were in "
+        f"the pre-training text of its backbone, and {said('unknown-held-out')} for the others. For a retriever that "
+        f"was trained from random weights, {MEASURE} is {said('known-held-out', 'from scratch')} and "
+        f"{said('unknown-held-out', 'from scratch')} (chance {10 / WORLD.people:.3f}). See docs/methods/world.md."
     ]
 
 
 def exposures_table(rows: Sequence[StratumScore]) -> str:
     """Return the scores by stratum as a table of text."""
-    lines = [f"{MEASURE} by what was seen when ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
+    lines = [f"{MEASURE} by exposure in training ({WORLD.people} passages, chance {10 / WORLD.people:.3f}):"]
     lines += [
         f"  {row.retriever:<13}{row.stratum:<18}{score(row.mean)} {interval(row.ci_low, row.ci_high)}" for row in rows
     ]

@@ -121,7 +121,7 @@ class Runnable:
             read = f"the study in {self.finished} is finished: it is read, and nothing is measured"
             return [*self.notes, f"{read} (--overwrite measures it again)"]
         kept = ", ".join(step.what for step in kept_steps(self.plan))
-        resumed = [f"kept from a stopped run, though the times above include them: {kept}"] if kept else []
+        resumed = [f"already measured by a stopped run, but still included in the times above: {kept}"] if kept else []
         return [*self.plan.lines(), *resumed, *self.notes]
 
     def document(self) -> dict[str, Any]:

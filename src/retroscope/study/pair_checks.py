@@ -89,7 +89,7 @@ def _tokenizers(before: Retriever, after: Retriever) -> Iterator[Finding]:
             WARNING,
             "tokenizers",
             text,
-            "give both the same ending; else effects include the tokenizer's",
+            "give both models the same tokenizer settings; otherwise measured effects include those of the tokenizer",
         )
     else:
         yield Finding(PASSED, "tokenizers", f"the same tokens for the same texts; the vocabulary has {len(words):,}")
@@ -99,7 +99,7 @@ def _recipes(before: Retriever, after: Retriever) -> Iterator[Finding]:
     """Check whether both models have the same recipe."""
     differences = recipe_differences(before, after)
     for text in differences:
-        yield Finding(WARNING, "recipes", text, "give both the same value, unless you study this difference")
+        yield Finding(WARNING, "recipes", text, "give both models the same value, unless you study this difference")
     if not differences:
         unknown = after.passage.recipe.pooling == UNKNOWN
         alike = "equal, except that the pooling is not known" if unknown else "the same on both sides"

@@ -84,7 +84,8 @@ def recipe_finding(retriever: Retriever, sample: Sample, name: str, seed: int = 
         f"{len(sample.queries)} queries of {name} over {len(sample.passages):,} passages; {len(scores)} recipes tried"
     )
     if best == "as given":
-        return Finding(PASSED, "recipes", f"no other recipe is better on the choosing queries ({numbers}; {size})")
+        text = f"no other recipe is better on the half of the queries that selects a recipe ({numbers}; {size})"
+        return Finding(PASSED, "recipes", text)
     evidence = (
         f"{numbers}, {chosen.mean():.3f} with {best}: {chosen.mean() - given.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
     )

@@ -1,7 +1,8 @@
 """Find which model owns each weight of a hybrid, and which lowest layers several hybrids share. No torch.
 
-A hybrid's path lists its owners from the embeddings up. Two hybrids whose paths begin alike have the same states there;
-as long as a path is one model's alone, that model's own forward pass has them.
+A hybrid's path lists the owner of each weight, from the embeddings up. If the paths of two hybrids begin with the same
+owners, the hybrids have the same states in these layers. If all of these owners are one model, the states are those of
+that model's own forward pass.
 """
 
 from collections.abc import Callable, Sequence

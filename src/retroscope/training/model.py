@@ -107,7 +107,7 @@ def _check(backbone: Retriever) -> None:
         if getattr(recipe, name) != plain
     ]
     if recipe.normalize_layers or not recipe.pool_prompt or recipe.causal is False:
-        problems.append("a recipe of normalised layers, unpooled prompts or lifted causality")
+        problems.append("normalised layers, a prompt that is not pooled, or bidirectional attention in a causal model")
     if problems:
         raise TrainingError(
             f"a sentence-transformers folder cannot store this recipe: {'; '.join(problems)}",

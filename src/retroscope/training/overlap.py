@@ -57,11 +57,11 @@ class TrainingOverlap:
         """Describe which queries, passages and answers the held-out collection shares with the training pairs."""
         answers = "; answers are not known"
         if self.shared_answers is not None:
-            answers = f", {self.shared_answers:,} have an answer of a training query"
+            answers = f", {self.shared_answers:,} share an answer with a training query"
         return (
             f"{self.collection}: of {self.n_queries:,} held-out queries, {self.near_duplicates:,} nearly repeat a "
             f"training query (token Jaccard {self.threshold:g} or more), {self.shared_passages:,} have a relevant "
-            f"passage that is trained with{answers}"
+            f"passage that is in the training pairs{answers}"
         )
 
 

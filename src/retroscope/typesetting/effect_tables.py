@@ -45,12 +45,15 @@ def explained(difference: Difference, over: str = "") -> str:
     level = exact_percent(1 - a)
     stars = f"*, **, ***: {correction(difference)}-corrected p below {a:g}, {a / 5:g}, {a / 50:g}"
     stated = margin(difference)
-    equal = "equivalence was not tested" if pd.isna(stated) else f"{EQUAL_MARK}: equivalent within {stated:g}"
+    if pd.isna(stated):
+        equal, unmarked = "equivalence was not tested", "the difference is not significant"
+    else:
+        equal = f"{EQUAL_MARK}: equivalent within {stated:g}"
+        unmarked = "neither a difference nor equivalence is significant"
     n, texts = difference.method.get("queries", 0), difference.method.get("texts", 0)
     over = over or f"{n:,} queries of {texts:,} distinct texts"
     return (
-        f"Intervals ({level}) are over {over} and not corrected; p is corrected. {stars}; {equal}. No mark: neither a "
-        "difference nor equivalence is significant."
+        f"Intervals ({level}) are over {over} and not corrected; p is corrected. {stars}; {equal}. No mark: {unmarked}."
     )
 
 

@@ -34,12 +34,12 @@ class Figure:
 
     @cached_property
     def specification(self) -> dict[str, Any]:
-        """Return the figure for the page as styled Vega-Lite with all data embedded. It is computed once."""
+        """Return the Vega-Lite specification of the page's figure, with style and all data. It is computed once."""
         return self._styled(self.chart)
 
     @cached_property
     def paper_specification(self) -> dict[str, Any]:
-        """Return the figure for files as styled Vega-Lite with all data embedded. It is computed once."""
+        """Return the Vega-Lite specification of the PDF and SVG files, with style and all data. It is computed once."""
         return self.specification if self.paper is None else self._styled(self.paper)
 
     def _styled(self, chart: Any) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Draw the outcomes of many tests: a colour and a shape for each."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
 import pandas as pd
 
+from retroscope.statistics import Difference
 from retroscope.typesetting.curves import PANEL, tooltips, zero_line
+from retroscope.typesetting.frames import margin
 from retroscope.typesetting.palette import LOOKS
 from retroscope.typesetting.statements import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE
@@ -25,6 +28,15 @@ def outcome_of(row: "pd.Series[Any]", level: float) -> str:
     if row["p_corrected"] < level:
         return GAIN if row["effect"] > 0 else LOSS
     return EQUAL if is_equivalent(row) else NEITHER
+
+
+def no_change_words(difference: Difference) -> str:
+    """Explain, for a caption, the outcomes that are neither a gain nor a loss."""
+    if math.isnan(margin(difference)):
+        return "Not significant: the difference is not significant; equivalence was not tested."
+    return (
+        "Equivalent: the equivalence test passed. Not significant: neither a difference nor equivalence is significant."
+    )
 
 
 def effect_panel(x: Any, outcomes: Mapping[str, tuple[str, str]] = OUTCOMES) -> Any:

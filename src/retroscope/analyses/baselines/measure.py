@@ -46,12 +46,12 @@ class BaselineWork:
 def refusal(context: Context, settings: BaselineSettings) -> str:
     """Return the reason why the baselines cannot be measured."""
     if not context.is_pair:
-        return "baselines are of a backbone, beside a retriever"
+        return "baselines compare a retriever with its backbone, but only one model is given"
     dim = int(context.models["before"].passage.backbone.config.hidden_size)
     if not can_be_whitened(len(context.collection.passages), dim):
         distinct = context.towers(context.models["before"])[1].plan.inventory.n_distinct
         if not can_be_whitened(distinct, dim):
-            return f"{distinct:,} passages of {dim:,} numbers are too many to hold"
+            return f"the vectors of {distinct:,} passages ({dim:,} dimensions) are too large to whiten in memory"
     try:
         _task(context, settings)
     except AnalysisError as error:

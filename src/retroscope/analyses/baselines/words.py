@@ -72,7 +72,8 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
             "scored higher by more than a standard error."
         )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
-    return f"It uses {name}, which was the best{of} on the queries of the other folds, in {folds}."
+    listed = " and ".join(name.rsplit(", ", 1))
+    return f"It uses {listed}. In {folds}, this variant was the best{of} on the queries of the other folds."
 
 
 def variant_name(row: Any, subject: Subject) -> str:

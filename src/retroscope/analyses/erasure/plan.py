@@ -82,9 +82,12 @@ def _unpooled(retriever: Retriever) -> str:
     for tower in TOWERS:
         recipe = retriever.tower(tower).recipe
         if recipe.pooling == "max" or JOIN in recipe.pooling:
-            return f"{retriever.name} pools by {recipe.pooling}: what is erased from tokens is not erased from vectors"
+            return (
+                f"{retriever.name} pools by {recipe.pooling}, so directions that are erased from its tokens are not "
+                "erased from its pooled vectors"
+            )
         if recipe.normalize_layers:
-            return f"{retriever.name} is measured with normalised layers: its states are not those that a probe reads"
+            return f"{retriever.name} is measured with normalised layers, so a probe does not read the erased states"
     return ""
 
 

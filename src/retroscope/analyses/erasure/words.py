@@ -96,7 +96,7 @@ def _inconclusive(result: ErasureResult, side: str, subject: Subject) -> Iterato
     if open_.empty:
         return
     reasons = {
-        "the erased directions correlate in held-out pairs no more than in shuffled ones": ~open_["is_shared"],
+        "along the erased directions, held-out pairs correlate no more than shuffled pairs": ~open_["is_shared"],
         "the accuracy of the probe does not fall significantly after erasure": ~open_["fell"],
         "random subspaces alone remove more than half of the score, so a larger loss is not measurable": open_[
             "at_floor"

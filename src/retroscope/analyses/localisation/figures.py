@@ -47,9 +47,9 @@ def _heat_map(evidence: pd.DataFrame, measure: str) -> Figure:
     caption = (
         "Each row has its own scale; its largest value is darkest. Weight drift: norm of the weight change, divided by "
         "the norm of the weights before. Representation drift: how much CKA falls across the block. Similarity probe "
-        "and retrieval by layer: how much the difference (after minus before) grows across the block; where the "
-        f"retriever is worse, how much it falls. Grafted and restored: effect of the block alone on {measure}, divided "
-        "by the effect of all weights."
+        "and retrieval by layer: how much the difference (after minus before) rises across the block, or how much it "
+        "falls if the retriever is worse than the backbone. Grafted and restored: effect of the block alone on "
+        f"{measure}, divided by the effect of all weights."
     )
     tops = evidence.loc[evidence.groupby("instrument", sort=False)["value"].idxmax()]
     largest_places = "; ".join(f"{ROWS[row['instrument']]}: {place_words(row['place'])}" for _, row in tops.iterrows())

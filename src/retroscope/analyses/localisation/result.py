@@ -32,8 +32,8 @@ class LocalisationResult:
             effect is significant, and `sign` is its sign. `share` is the share of the total effect, with Fieller's
             interval. Of the `instruments` that name a place, `agreeing` agree with the transplants. `luck` is the
             probability that at least as many (and at least one) agree by chance if each instrument names any place with
-            equal probability. `luck_together` is this probability if the answer may be any place, however the
-            instruments depend on one another.
+            equal probability. `luck_together` is this probability if the instruments keep the places that they name,
+            and any place may have the largest effect with equal probability.
         claims: a row for each direction and instrument: the place where its value is largest, with the effect of
             transplanting that place alone (score, effect, interval and corrected p, all from the transplants). `rival`
             is the place with the largest significantly larger effect, "" if there is none. `extra` is the paired

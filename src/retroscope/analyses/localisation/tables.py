@@ -44,15 +44,16 @@ def localisation_tables(result: LocalisationResult) -> dict[str, PaperTable]:
 
 def _note(result: LocalisationResult) -> str:
     return (
-        f"{result.measure}, effect and interval: of transplanting the block or part alone that the measurement points "
-        "to. Larger effect: the block or part whose effect is significantly larger than this one, and the difference "
-        f"of both effects with its interval (paired by query, {result.correction}-corrected over all other blocks or "
-        "parts, for each measurement separately). Agreement: *agrees* if the measurement points to the block or part "
-        "with the largest effect; *matters too* if it points to another one with a significant effect, and no effect "
-        "is significantly larger; *contradicted* if one is; *undecided* otherwise. A measurement may point to weights "
-        "that do not affect retrieval: representations also diverge where a change of lower blocks becomes visible. "
-        "Rank correlation: Spearman's correlation of the measurement's values with the effects of single blocks or "
-        "parts. Its p is from permutations of the blocks or parts and uncorrected."
+        f"{result.measure}, effect and interval: those of transplanting only the block or part that the measurement "
+        "points to. Larger effect: the block or part whose effect is significantly larger than this one, and the "
+        f"difference of both effects with its interval (paired by query, {result.correction}-corrected over all other "
+        "blocks or parts, for each measurement separately). Agreement: *agrees* if the measurement points to the block "
+        "or part with the largest effect; *matters too* if it points to another one with a significant effect, and no "
+        "effect is significantly larger; *contradicted* if another effect is significantly larger; *undecided* "
+        "otherwise. A measurement may point to weights that do not affect retrieval: representations also diverge "
+        "where a change of lower blocks becomes visible. Rank correlation: Spearman's correlation of the measurement's "
+        "values with the effects of single blocks or parts. Its p is from permutations of the blocks or parts and "
+        "uncorrected."
     )
 
 

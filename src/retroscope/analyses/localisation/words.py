@@ -170,8 +170,8 @@ def _luck(row: "pd.Series[Any]") -> str:
     name, one = place_words(row["place"]), "block or group" if row["kind"] == BLOCKS else "part"
     return (
         f"The probability that at least {many} would point to {name} by chance is {row['luck']:.2f} if each "
-        f"measurement picked a {one} at random, and {row['luck_together']:.2f} if only the {one} with the largest "
-        "transplant effect were random."
+        f"measurement picked a {one} at random. It is {row['luck_together']:.2f} if all measurements keep their picks "
+        f"and a random {one} has the largest transplant effect."
     )
 
 

@@ -17,7 +17,16 @@ from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
 from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha, correction, margin
-from retroscope.typesetting.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES, effect_panel, outcome_of
+from retroscope.typesetting.outcomes import (
+    EQUAL,
+    GAIN,
+    LOSS,
+    NEITHER,
+    OUTCOMES,
+    effect_panel,
+    no_change_words,
+    outcome_of,
+)
 from retroscope.typesetting.palette import BETWEEN
 
 SHOWN = {  # statistic -> what its axis says
@@ -87,13 +96,12 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
         panel = effect_panel(layer_axis(), outcomes).properties(height=HEIGHT)
         charts.append(facets(panel, frame, "part", tower.parts).properties(title=title))
         parts.append(frame.assign(statistic=title))
-    equal = "Equivalent: the equivalence test passed. Not significant: neither a difference nor equivalence."
     rule = f"{correction(tower.profile)}-corrected p below {alpha(tower.profile):g}"
     return Figure(
         "neuron_moves",
         "What fine-tuning changed, by layer",
         "Bars are confidence intervals of the paired difference, after - before. Higher after and lower after: the "
-        f"difference has a {rule}. {equal if tested else 'Not significant: the test does not show a difference.'}",
+        f"difference has a {rule}. {no_change_words(tower.profile)}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),
@@ -128,9 +136,9 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
-        "Share of a matrix's neurons, over all layers, whose magnitude is at least the threshold times the largest "
-        "magnitude of the same example. So if a few neurons grow, fewer of the others count as active. Bands are "
-        "confidence intervals over examples.",
+        "Share of a matrix's neurons, over all layers, that are active. A neuron is active if its magnitude, divided "
+        "by the largest magnitude of the same example, is at least the threshold. So if a few neurons grow, fewer of "
+        "the others count as active. Bands are confidence intervals over examples.",
         f"Share of the neurons that are active at the thresholds {_listed(tower)}.",
         choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
         facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),

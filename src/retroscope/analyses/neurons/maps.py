@@ -89,8 +89,8 @@ def _reading(tower: TowerNeurons) -> str:
     what = (
         "its magnitude, divided by the largest magnitude of the same example (mean over examples)"
         if isinstance(value, str)
-        else f"the part of the examples in which it is active (magnitude of at least {value:g} times the largest of "
-        "the same example)"
+        else f"the share of the examples in which it is active (magnitude of at least {value:g} times the largest "
+        "magnitude of the same example)"
     )
     text = (
         f"Colour is the {'mean' if within == 'mean' else 'largest'} value of the neurons in a bin. The value of a "

@@ -36,7 +36,7 @@ class TowerSize:
     ablation: AblationSize
 
     def document(self) -> dict[str, float]:
-        """Return the sizes as JSON-like values, those of the ablation beside the others."""
+        """Return the sizes of attribution and ablation as one mapping of JSON-like values."""
         return {"examples": self.examples, "seconds": self.seconds, **asdict(self.ablation)}
 
 

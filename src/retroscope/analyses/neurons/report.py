@@ -169,7 +169,7 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
 def _asked(attribution: NeuronAttribution) -> tuple[str, str]:
     """Describe how many examples were attributed, and how."""
     asked = ", ".join(f"{name}: {dict(attribution.recipe)[name]}" for name in ASKED if name in attribution.recipe)
-    few = f"in {attribution.noise} of them the target changes by no more than rounding"
+    few = f"noise (the target changes by no more than rounding): {attribution.noise} of them"
     return f"{count(attribution.examples, 'example')}; {few}", asked
 
 

@@ -221,8 +221,8 @@ def paper_overlap(tower: TowerNeurons) -> PaperTable:
     for name in OVERLAP_NUMBERS:
         printed[name.replace("_", ", ")] = [score(v) for v in overlaps[name]]
     note = (
-        "between: agreement of the two models, each on another half of the examples. halves: agreement of one model "
-        "on both halves. The halves are random and share no example. whole: agreement of the two models on all "
+        "between: agreement of the two models, each on a different half of the examples. halves: agreement of one "
+        "model on both halves. The halves are random and share no example. whole: agreement of the two models on all "
         "examples, for which no ceiling is known. chance: agreement to expect by chance."
     )
     caption = (

@@ -24,7 +24,10 @@ from retroscope.typesetting.words import best, effect_limits, estimate_of
 
 LEVEL = 0.05  # of intervals where nothing is compared
 EVERYTHING = "all"  # the part that stands for all of them in an overlap
-ACTIVE = "magnitude of at least the threshold times the largest of the same example"
+ACTIVE = (
+    "a neuron is active if its magnitude, divided by the largest magnitude of the same example, is at least the "
+    "threshold"
+)
 
 
 def all_statements(result: NeuronResult) -> list[Statement]:

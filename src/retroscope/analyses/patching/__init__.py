@@ -33,7 +33,7 @@ def _reporter() -> Reporter:
 ANALYSIS = Analysis(
     name="patching",
     title="Activation patching",
-    question="Which activations, of which model, carry the information that corrupting a query removes?",
+    question="Which activations of each model carry the information that corrupting a query removes?",
     package=__name__,
     settings=_settings,
     instrument=_instrument,

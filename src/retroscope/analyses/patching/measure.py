@@ -44,9 +44,9 @@ def refusal(context: Context, settings: PatchingSettings) -> str:
     encoders = [one.query for one in context.models.values()]
     shapes = {_shape(one) for one in encoders}
     if len(shapes) > 1:
-        return "the models have other numbers of blocks, heads or coordinates, so no activation fits into both"
+        return "the two models differ in their blocks, heads or dimensions, so activations cannot be exchanged"
     if len(encoders) > 1 and not same_tokens(*encoders):
-        return "the models read other tokens in the same query, so no activation has its place in both"
+        return "the two models split the same query into different tokens, so their activations cannot be aligned"
     return ""
 
 

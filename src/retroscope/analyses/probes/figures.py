@@ -12,7 +12,7 @@ from retroscope.analyses.probes.words import WITHOUT
 from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis, zero_line
 from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, correction
-from retroscope.typesetting.outcomes import effect_panel, outcome_of
+from retroscope.typesetting.outcomes import effect_panel, no_change_words, outcome_of
 from retroscope.typesetting.palette import CHANCE, CONTROL_NAMES
 from retroscope.typesetting.subject import Subject
 
@@ -98,8 +98,8 @@ def effect_figure(result: ProbesResult, subject: Subject) -> Figure | None:
     return Figure(
         "effects",
         "Effect of fine-tuning by layer",
-        f"Difference in accuracy, after - before, with confidence intervals. Gain and loss: {rule}. Equivalent: the "
-        "equivalence test passed. Not significant: neither a difference nor equivalence is significant.",
+        f"Difference in accuracy, after - before, with confidence intervals. Gain and loss: {rule}. "
+        f"{no_change_words(result.effect)}",
         f"Difference in accuracy by layer for the probes {', '.join(probes)}, with intervals.",
         choosing(panel, frame, _choices(result.similarity, frame)),
         at_largest_n(panel, frame, probes, "Effect of fine-tuning on accuracy"),

@@ -25,17 +25,21 @@ def text_map_figure(text_map: TextMap) -> Figure:
     queries = list(dict.fromkeys(moves["query"]))
     loss = {name: MISSING if value is None or value != value else value for name, value in text_map.loss.items()}
     kept, alike = ([loss[f"{name}_{side}"] for side in (BEFORE, AFTER)] for name in ("variance", "distances"))
-    shares = " and ".join(percent(one) if isinstance(one, float) else one for one in kept)
-    close = " and ".join(f"{one:.2f}" if isinstance(one, float) else one for one in alike)
+    shares = [percent(one) if isinstance(one, float) else one for one in kept]
+    close = [f"{one:.2f}" if isinstance(one, float) else one for one in alike]
     caption = (
         f"Vectors of the last layer of {count(int(loss['queries']), 'query')} and of "
         f"{count(int(loss['passages']), 'passage')} (of {loss['of']:,}), drawn with seed 0, in the plane of the first "
         "two principal components of both models together. Each model is centred on its own mean. The plane keeps "
-        f"{shares} of the variance before and after fine-tuning. The correlation of distances in the plane with "
-        f"distances in the space is {close}. Lines go from a query to its relevant passages. Dashed lines go from the "
-        "position of a text before fine-tuning to its position after."
+        f"{shares[0]} of the variance before fine-tuning and {shares[1]} after. The correlation of distances in the "
+        f"plane with distances in the embedding space is {close[0]} before fine-tuning and {close[1]} after. Lines go "
+        "from a query to its relevant passages. Dashed lines go from the position of a text before fine-tuning to its "
+        "position after."
     )
-    words = f"Map of {len(text_map.places)} texts before and after fine-tuning; {shares} of the variance are kept."
+    words = (
+        f"Map of {len(text_map.places)} texts before fine-tuning ({shares[0]} of the variance are kept) and after "
+        f"({shares[1]})."
+    )
     chart = _chart(points, moves, queries).properties(**{**SIZE, "height": HEIGHT})
     return Figure("text_map", "A map of the embedding space", caption, words, chart, _paper(points, moves))
 

@@ -30,7 +30,7 @@ from retroscope.retrieval.retrieve import retrieve
 from retroscope.scores import Scores
 from retroscope.statistics.resampling.jackknife import fewest_texts
 
-TOO_MANY = "retrieval with whitened vectors was not measured: the passages are too many to hold"
+TOO_MANY = "retrieval with whitened vectors was not measured: the passage vectors are too large to whiten in memory"
 
 
 def refusal(context: Context, settings: DriftSettings) -> str:
@@ -38,7 +38,7 @@ def refusal(context: Context, settings: DriftSettings) -> str:
     none.
     """
     if not context.is_pair:
-        return "representations are compared between two models"
+        return "representations are compared between two models, but only one model is given"
     return incomparable_towers(context.models["before"], context.models["after"]) or _too_few(
         context.collection, fewest_texts(settings.neighbours)
     )

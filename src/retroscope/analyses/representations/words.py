@@ -57,7 +57,9 @@ def _similarity(drift: RepresentationDrift, tower: str, subject: Subject) -> Sta
         controls.append(f"{score(least['random_weights'])} between the backbone and {RANDOM_WEIGHTS}")
     number = Estimate(f"CKA of {tower} vectors, layer {_label(subject, least)}", least["value"], least["low"],
                       least["high"], n=drift.texts.get(tower, 0), kind=Kind.SCORE)  # fmt: skip
-    text = f"{text}). For comparison, CKA at that layer is {', '.join(controls)}.{_procrustes(drift, tower, subject)}"
+    text = (
+        f"{text}). For comparison, CKA at that layer is {' and '.join(controls)}.{_procrustes(drift, tower, subject)}"
+    )
     return Statement(TOPIC, State.MEASURED, text, code=f"cka.{tower}", estimate=number, figure="similarity")
 
 

@@ -29,7 +29,7 @@ def refusal(context: Context, settings: ShiftSettings) -> str:
     is none.
     """
     if not context.is_pair:
-        return "domain shift is measured beside the effect of fine-tuning"
+        return "domain shift is measured only for a backbone and a retriever, but only one model is given"
     if not context.further:
         return "there is no second collection"
     drawn, needed = len(_drawn(context.collection, settings)), 2 * fewest_texts(settings.neighbours)

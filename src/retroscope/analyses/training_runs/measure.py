@@ -101,8 +101,8 @@ def measure(context: Context, settings: NoSettings, planned: Planned) -> Measure
 def _same_training(retrievers: Sequence[Retriever]) -> list[str]:
     """Name the trainings whose weights equal those of an earlier one, because they are no separate observations."""
     return [
-        f"{other.name} has the weights of {one.name}: it is no other training, and intervals over trainings are too "
-        "narrow"
+        f"{other.name} has the same weights as {one.name}: it is not another training run, so intervals over trainings "
+        "are too narrow"
         for place, other in enumerate(retrievers)
         for one in retrievers[:place]
         if all(same_weights(one.tower(tower), other.tower(tower)) for tower in ("query", "passage"))

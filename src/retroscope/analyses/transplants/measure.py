@@ -162,8 +162,9 @@ class _Sample:
         notes += depth_caveats(self.measures, passages, "sample" if sampled_only else "corpus")
         if sampled_only:
             notes.append(
-                f"a sample of {passages:,} of {len(self.whole.passages):,} passages was searched, with "
-                f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries; fewer passages compete"
+                f"a sample of {passages:,} of {len(self.whole.passages):,} passages was searched with "
+                f"{len(self.searched.queries):,} of {len(self.whole.judged_queries):,} queries; fewer passages "
+                "compete, so scores tend to be higher than on the whole corpus"
             )
             notes += sample_words(self.rows)
         if self.precision_effect is not None:

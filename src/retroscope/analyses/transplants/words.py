@@ -119,8 +119,8 @@ def _between(f: TransplantEffects, direction: str) -> Iterator[Statement]:
         else "No interpolation is significantly better than the retriever."
     )
     text = (
-        f"Of the interpolations of both models' weights, the best is {exact_percent(top['number'])} of the way back to "
-        f"the backbone: {f.measures[0]} {_effect(f, direction, top)}. {found_better}"
+        "Of the interpolations between the weights of both models, the one that gives the backbone a weight of "
+        f"{exact_percent(top['number'])} scores highest: {f.measures[0]} {_effect(f, direction, top)}. {found_better}"
     )
     state = State.SIGNIFICANT if better else State.MEASURED
     yield Statement(direction, state, text, (), **_about(f, direction, "between", top))

@@ -85,7 +85,10 @@ def _unread(retriever: Retriever, tower: str, head: LanguageHead) -> str:
     """Return the reason why a language-model head cannot be applied to a tower's vectors, or "" if there is none."""
     encoder = retriever.tower(tower)
     if encoder.recipe.normalize_layers or "+" in encoder.recipe.pooling:
-        return f"the vectors of {retriever.name} are normalised or joined: they are no states that a head reads"
+        return (
+            f"{retriever.name} normalises its layer vectors or joins several poolings, so a language-model head cannot "
+            "read its vectors"
+        )
     if len(encoder.tokenizer) > head.vocabulary:
         return f"the tokenizer of {retriever.name} has more tokens than the head of {head.source}"
     return ""

@@ -45,7 +45,8 @@ def _heat_map(drift: WeightDrift, tower: str) -> Figure:
     )
     caption = (
         "Frobenius norm of the weight change, divided by the norm of the weights before, for the tensors of one part "
-        "in one layer. Layer 0 is the embeddings; layer k is block k."
+        "in one layer. Layer 0 is the embeddings; layer k is block k. FFN in and FFN out: input and output matrices of "
+        "the FFN."
     )
     words = (
         "Heat map of the norm of the weight change, divided by the norm before. The largest value is "

@@ -18,15 +18,15 @@ from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.progress import Stages
 
 COARSE = (
-    "loaded in half precision, so their change includes its rounding and their ranks were left out; `retroscope diff` "
-    "reads the files"
+    "the weights were loaded in half precision, so their change includes rounding, and no ranks are computed; "
+    "`retroscope diff` reads the weights from their files instead"
 )
 
 
 def refusal(context: Context, settings: WeightSettings) -> str:
     """Return the reason why the weights of the two models cannot be compared, or "" if there is none."""
     if not context.is_pair:
-        return "weights are compared between two models"
+        return "weights are compared between two models, but only one model is given"
     return incomparable_towers(context.models["before"], context.models["after"])
 
 

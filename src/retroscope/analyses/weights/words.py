@@ -83,8 +83,9 @@ def _how_much(drift: WeightDrift) -> Iterable[Statement]:
     weights = percent(moved["parameters"].sum() / compared["parameters"].sum())
     size = percent(_norm(compared["change"]) / _norm(compared["norm"]))
     text = (
-        f"{len(moved):,} of {count(len(compared), 'tensor')} changed, with {weights} of the weights.{apart} The "
-        f"Frobenius norm of the weight change is {size} of the Frobenius norm of the weights before fine-tuning."
+        f"{len(moved):,} of {count(len(compared), 'tensor')} changed; the changed tensors contain {weights} of the "
+        f"weights.{apart} The Frobenius norm of the weight change is {size} of the Frobenius norm of the weights "
+        "before fine-tuning."
     )
     share = float(_norm(compared["change"]) / _norm(compared["norm"]))
     number = Estimate("of the norm of the weights", share, kind=Kind.SHARE)
@@ -100,9 +101,12 @@ def _where(drift: WeightDrift) -> Iterable[Statement]:
     for part, rows in changed.groupby("part", sort=False):
         top = rows.loc[rows["relative"].idxmax()]
         of = int((drift.groups["part"] == part).sum())
-        where = "" if of == 1 else f" in layer {top['layer']} ({len(rows)} of {of} layers changed)"
-        parts.append(f"{PART_NAMES[str(part)]} {'at most ' if where else ''}{percent(top['relative'])}{where}")
-    text = f"Norm of the weight change, divided by the norm before, for each changed part: {'; '.join(parts)}."
+        where = "" if of == 1 else f" (layer {top['layer']}; {len(rows)} of {of} layers changed)"
+        parts.append(f"{PART_NAMES[str(part)]} {percent(top['relative'])}{where}")
+    text = (
+        "Norm of the weight change, divided by the norm of the weights before, for each changed part and its most "
+        f"changed layer: {'; '.join(parts)}."
+    )
     still = [PART_NAMES[p] for p in dict.fromkeys(drift.groups["part"]) if p not in set(changed["part"])]
     if still:
         text += f" Unchanged parts: {', '.join(still)}."
@@ -168,12 +172,12 @@ def _direction(drift: WeightDrift) -> Iterable[Statement]:
     r, alignment = int(rows["directions"].max()), rows["alignment"]
     text = (
         f"The first {r} singular directions of the change of a matrix have {percent(rows['held'].median())} of the "
-        "squared norm of the change (median over the matrices). In these directions, the original matrix is "
-        f"{alignment.median():.2f} times as large as in random directions (median over the matrices; range "
-        f"{alignment.min():.2f} to {alignment.max():.2f}; 1 would mean no relation). Amplification is the size of the "
-        "change in these directions, divided by a size of the original matrix. It is "
-        f"{rows['amplification'].median():.2f} with the size in the same directions, and "
-        f"{rows['amplification_random'].median():.2f} with the size in random directions (medians over the matrices)."
+        "squared norm of the change (median over the matrices). In these directions, the norm of the original "
+        f"matrix is {alignment.median():.2f} times its norm in random directions (median over the matrices; range "
+        f"{alignment.min():.2f} to {alignment.max():.2f}; 1 would mean no relation). Amplification is the norm of the "
+        "change in these directions, divided by the norm of the original matrix in the same directions "
+        f"({rows['amplification'].median():.2f}) or in random directions "
+        f"({rows['amplification_random'].median():.2f}; medians over the matrices)."
     )
     if (rows["effective_rank"] / rows["random_rank"]).median() < LOW_RANK:
         text += (

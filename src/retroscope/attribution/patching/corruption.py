@@ -1,6 +1,7 @@
 """Corrupt queries: change one thing to which a retriever should react, after Chen et al. (SIGIR 2024). No torch.
 
-- `swapped`: the rarest word is replaced by another query's, of as many tokens, so that every token keeps its place.
+- `swapped`: the rarest word is replaced by a word of another query with the same number of tokens, so that all other
+  tokens keep their positions.
   Zhang and Nanda (2024, arXiv 2309.16042) recommend such replacements instead of noise, because noise is not
   distributed like the data.
 - `removed`: the rarest word is removed. The axiom: a text without a query term is less relevant.

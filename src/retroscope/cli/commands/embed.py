@@ -78,8 +78,8 @@ def run(
 ) -> None:
     """Write the vectors of every text at every layer.
 
-    The output is a zarr group; its array `vectors` holds pooled vectors with the dimensions (text, layer, dim),
-    and its array `final` the vectors with which the retriever searches, (text, out).
+    The output is a zarr group with two arrays. `vectors` (text, layer, dim) holds the pooled vectors of the
+    layers. `final` (text, out) holds the vectors with which the retriever searches.
     Repeat the command to compute what is missing after an interruption.
     """
     values: o.SettingValues = {

@@ -69,6 +69,7 @@ def plan_neurons_of_texts(settings: StudySettings, texts: Path, cache: Path, eng
     """
     if engine != "local":
         raise SettingsError(
-            f"--engine {engine} has no effect with --texts, which runs in this process", fix="leave out --engine"
+            f"--engine {engine} cannot be used with --texts, because these texts are encoded in this process",
+            fix="leave out --engine",
         )
     return NeuronPlan(plan_texts(settings, texts, cache), settings)

@@ -96,7 +96,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Parts:
-    """Sources of the parts of a collection. Each is read again where an error must say in which line a record is."""
+    """Sources of the parts of a collection. Each is read again if an error must name the line of a record."""
 
     corpus: RowSource
     queries: RowSource

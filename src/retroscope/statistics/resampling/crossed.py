@@ -32,9 +32,9 @@ def crossed_mean(
 ) -> Interval:
     """Return the mean over seeds and queries with its interval. With one seed, the interval is over queries alone.
 
-    If all values are equal, the interval still has a width: a share of all queries may have either bound as value, as
-    large a share as Clopper and Pearson allow for an event that was never observed. A value of 0 on 200 queries does
-    not prove 0.
+    If all values are equal, the interval still has a width, because 0 on 200 queries does not prove 0 on all queries.
+    The interval allows for a share of all queries whose value is at a bound. This share is the limit that Clopper and
+    Pearson give for an event that was never observed.
 
     Args:
         bounds: bounds of the values. The interval ends there.

@@ -35,7 +35,7 @@ def effects_figure(one: Comparable, name: str) -> Figure:
         f"{row['model']} {row[MEASURE]} {row['effect']:+.3f}, {row['outcome']}" for _, row in own.iterrows()
     )
     caption = (
-        f"Change on {one.collection}, after less before, over the same queries; bars are confidence intervals over "
+        f"Change on {one.collection}, after minus before, over the same queries; bars are confidence intervals over "
         "queries. Against its own backbone: tested as in each study. Against another retriever: p is corrected over "
         "all pairs of retrievers."
     )

@@ -1,7 +1,7 @@
 """The answer of a study: one sentence and a card for each question, in at most 120 words.
 
-Analyses bring their cards. What no analysis answers is said to be not run. Page, terminal, notebook and `summary.json`
-are made of the same object.
+Each analysis provides its card. The card of a question that no analysis answers says "not run". Page, terminal,
+notebook and `summary.json` are made from the same object.
 """
 
 import re

@@ -23,7 +23,7 @@ from retroscope.training.processes import first_alone, is_first, n_processes, wa
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import moving
 
-ALL_TIED = "the held-out queries measure the same at every checkpoint, so they chose nothing: the last was kept"
+ALL_TIED = "every checkpoint has the same score on the held-out queries, so the last checkpoint was kept"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +117,8 @@ def _masked(pairs: Pairs) -> list[str]:
         return []
     rows = pairs.relevance.rows_with_false_negatives
     return [
-        f"{rows:,} of {len(pairs):,} pairs have passages of other queries that are judged relevant to theirs: "
-        "they are no negatives where they meet in a batch"
+        f"for {rows:,} of {len(pairs):,} pairs, passages of other queries are judged relevant, too: within a batch, "
+        "these passages are not used as negatives"
     ]
 
 
@@ -157,7 +157,7 @@ def card(job: TrainJob, base: str) -> str:
         "pooling, similarity": f"{recipe.pooling}, {job.backbone.similarity}",
         "temperature": f"{training.temperature_for(job.backbone.similarity):g}",
         "masked negatives": "; ".join(_masked(job.pairs)) or "none: no other query's passage is judged relevant",
-        "held-out queries and the pairs": "; ".join(one.words() for one in job.overlaps)
+        "overlap of held-out queries with the pairs": "; ".join(one.words() for one in job.overlaps)
         or "no held-out queries were named",
         "prompts": f"{job.backbone.query.recipe.prompt!r} and {recipe.prompt!r}",
         "batch, learning rate, seed": f"{_batch(training)}, {training.peak_rate:g}, {training.seed}",

@@ -65,10 +65,10 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
     most = f.effects["labels"].max()
     for row in f.effects[(f.effects["measure"] == f.headline) & (f.effects["labels"] == most)].itertuples():
         sure = row.p_corrected < 1 - f.level
-        what = "changes" if sure else "is not shown to change"
+        changes = f"changes {f.headline}" if sure else f"does not significantly change {f.headline}"
         text = (
-            f"{_where(row)} with {row.labels:,} labels: drawing {_parts(row.reinitialise)} afresh before {what} "
-            f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
+            f"{_where(row)} with {row.labels:,} labels: re-initialising {_parts(row.reinitialise)} before fine-tuning "
+            f"{changes} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
             f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects."
         )
         number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
@@ -83,9 +83,9 @@ def _worth_words(f: GridFindings) -> Iterator[Statement]:
     for _, rows in f.worth.groupby(["test", "backbone", "strategy", "reinitialise"], sort=False):
         first = next(rows.itertuples())
         parts = "; ".join(worth_in_words(row) for row in rows[rows["beyond"] > 0].itertuples())
-        what = f"what {_parts(first.reinitialise)} had learned in pre-training is worth, in further labels"
+        what = f"additional labels that the pre-trained weights of {_parts(first.reinitialise)} are worth"
         yield Statement(
-            "worth", State.MEASURED, f"{_where(first)}, on {first.test}: {what}, {parts}.", (), code="worth"
+            "worth", State.MEASURED, f"{_where(first)}, on {first.test}: {what}: {parts}.", (), code="worth"
         )
 
 
@@ -94,18 +94,18 @@ def worth_in_words(row: Any) -> str:
     ends = f"[{_labels(row.low, row)} to {_labels(row.high, row)}]"
     value = _labels(row.value, row)
     if np.isnan(row.gap_low):
-        return f"at {row.labels:,} labels {value} {ends} by one training of each, so this is no claim"
+        return f"at {row.labels:,} labels, {value} {ends} from a single seed, so this is not tested"
     if row.low > 0 and row.gap_low > 0:
-        return f"at {row.labels:,} labels {value} {ends}"
+        return f"at {row.labels:,} labels, {value} {ends}"
     if row.high < 0 and row.gap_high < 0:
-        return f"at {row.labels:,} labels nothing: without it, fewer do as well"
-    return f"at {row.labels:,} labels no significant benefit"
+        return f"at {row.labels:,} labels, none, because re-initialised weights need fewer labels"
+    return f"at {row.labels:,} labels, no significant benefit"
 
 
 def _labels(end: float, row: Any) -> str:
     if np.isfinite(end):
         return f"{end:,.0f}"
-    return f"more than {row.beyond:,}" if end > 0 else "less than nothing"
+    return f"more than {row.beyond:,}" if end > 0 else "fewer than 0"
 
 
 def _share_words(f: GridFindings) -> Iterator[Statement]:
@@ -115,18 +115,18 @@ def _share_words(f: GridFindings) -> Iterator[Statement]:
     for test, rows in f.shares[f.shares["measure"] == f.headline].groupby("test", sort=False):
         largest = rows.sort_values("share", ascending=False).head(4)
         shares = ", ".join(_share_in_words(row) for row in largest.itertuples())
-        kind = "omega squared" if f.seeds > 1 else "one seed, so noise is not taken away"
+        kind = "omega squared" if f.seeds > 1 else "eta squared; one seed, so noise is not subtracted"
         yield Statement(
             "shares",
             State.MEASURED,
-            f"What the cells' {f.headline} differs by on {test} ({kind}): {shares}.",
+            f"Share of the variance of {f.headline} on {test} that each setting explains ({kind}): {shares}.",
             (),
             code="shares",
         )
 
 
 def _share_in_words(row: Any) -> str:
-    beside = "" if np.isnan(row.noise) else f" (noise alone shows {percent(row.noise)})"
+    beside = "" if np.isnan(row.noise) else f" (noise alone gives {percent(row.noise)})"
     return f"{row.effect} {percent(row.share)}{beside}"
 
 
@@ -174,8 +174,11 @@ def _series(rows: pd.DataFrame) -> list[str]:
     """Return the labels of the figure's lines: the settings that differ between rows."""
     axes = [axis for axis in ("backbone", "strategy", "reinitialise") if rows[axis].nunique() > 1] or ["backbone"]
     words = {INTACT: "intact"}
-    return [", ".join(words.get(v, v if a != "reinitialise" else f"{v} afresh") for a, v in zip(axes, r, strict=True))
-            for r in rows[axes].itertuples(index=False)]  # fmt: skip
+    end = {"reinitialise": " re-initialised"}
+    return [
+        ", ".join(words.get(v, f"{v}{end.get(axis, '')}") for axis, v in zip(axes, row, strict=True))
+        for row in rows[axes].itertuples(index=False)
+    ]
 
 
 def paper_tables(f: GridFindings) -> dict[str, PaperTable]:

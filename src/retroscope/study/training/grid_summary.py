@@ -63,7 +63,7 @@ def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
     }
     frames["effects"] = _corrected(frames["effects"], grid.settings.measures[0])
     return GridFindings(
-        title=f"What training made of {', '.join(map(str, grid.axes['backbone']))}",
+        title=f"Training ablation of {', '.join(map(str, grid.axes['backbone']))}",
         headline=grid.settings.measures[0],
         level=grid.settings.intervals.level,
         seeds=len(grid.axes["seed"]),
@@ -118,14 +118,14 @@ def _caveats(grid: Grid, gathered: Mapping[str, Scores]) -> tuple[str, ...]:
     caveats += [warning for scores in gathered.values() for warning in scores.warnings]
     n_seeds = len(grid.axes["seed"])
     if n_seeds == 1:
-        caveats.append("one seed: intervals are over queries alone, and say nothing about another training")
+        caveats.append("one seed: intervals are over queries alone, and do not hold for another training run")
     if len(grid.axes["labels"]) > 1:
         steps = ", ".join(f"{n:,} labels {count:,}" for n, count in steps_of(grid).items())
         same = grid.settings.training.steps is not None
         caveats.append(
-            "every cell trains for the same number of steps, so that few labels are seen more often"
+            "every cell trains for the same number of steps, so cells with few labels see each label more often"
             if same
-            else f"cells with few labels also train for fewer steps ({steps}), so that curves are of both"
+            else f"cells with few labels also train for fewer steps ({steps}), so curves show both effects together"
         )
     return tuple(dict.fromkeys(caveats))
 

@@ -169,7 +169,7 @@ def describe_pretraining(job: PretrainJob) -> str:
     if read.cut:
         lines.append(f"  {read.cut:,} documents are longer than {pretraining.max_length} tokens and are read in parts")
     if job.new:
-        lines.append(f"  the checkpoint was saved without {len(job.new)} weights of the head, which begin anew")
+        lines.append(f"  {len(job.new)} weights of the head are not in the checkpoint; they start from random values")
     return "\n".join(lines)
 
 

@@ -26,6 +26,7 @@ TOO_FEW = (
     "Fixing the top neurons costs more than fixing any random set of neurons, but the random sets are too few or "
     "differ too much for the test."
 )
+LARGE = "the largest neurons (those whose fixing changes the output of their block most)"
 NOTHING = "There is no evidence that retrieval needs these neurons more than others."
 
 
@@ -58,14 +59,14 @@ def ablation_statements(name: str, side: AttributedModel) -> list[Statement]:
         text = (
             f"Retrieval needs the top neurons (those with the largest attribution) {of_model(name, side)}. At "
             f"{_where(ablation)}, fixing them costs significantly more than fixing as many random neurons, and more "
-            f"than fixing as many of the largest neurons. {measured}"
+            f"than fixing as many of {LARGE}. {measured}"
         )
         return [Statement(TOPIC, State.SIGNIFICANT, text, (name,), **about)]
     if ablation.harms:
         text = (
             f"Retrieval may need the top neurons (those with the largest attribution) {of_model(name, side)}. At "
             f"{_where(ablation)}, fixing them costs more than fixing as many random neurons, and more than fixing as "
-            f"many of the largest neurons. But the neurons were chosen with some of these queries. {measured}"
+            f"many of {LARGE}. But the neurons were chosen with some of these queries. {measured}"
         )
         return [Statement(TOPIC, State.MEASURED, text, (name,), caution=True, **about)]
     why = _why_not(ablation, row)
@@ -103,10 +104,11 @@ def _sizes(ablation: AblationCurves, row: "pd.Series[Any]") -> str:
         f"{signed(row[harm])} {interval(row[f'{harm}_low'], row[f'{harm}_high'], effect=True)}"
         for harm in ("harm", "harm_over_largest")
     )
+    largest = "the largest neurons" if ablation.confirms or ablation.harms else LARGE  # defined at its first use
     return (
         f"Fixing the {top} at {value} changes {measure} of {count(int(row['n']), 'query')} from "
         f"{score(row['intact'])} to {score(row['top'])}. With as many random neurons of the same layers fixed, "
-        f"{measure} is {score(row['random'])}; with as many of the largest neurons fixed, it is {score(row[LARGEST])}. "
+        f"{measure} is {score(row['random'])}; with as many of {largest} fixed, it is {score(row[LARGEST])}. "
         f"The loss of {measure} beyond that of random neurons is {over_random}, {tied_p(row['p_queries'])} by the test "
         f"over queries and {tied_p(row['p_draws'])} by the test over random sets. The loss beyond that of the largest "
         f"neurons is {over_largest}, {tied_p(row['p_largest'])} by the test over queries. The largest of these three "

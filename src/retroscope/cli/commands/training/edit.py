@@ -51,7 +51,7 @@ class FactOptions:
     ] = None
     editor: Annotated[
         str | None,
-        option("--editor", help=f"Method of editing: {', '.join(EDITORS)}; many edits all facts together",
+        option("--editor", help=f"Method of editing: {', '.join(EDITORS)}. The method `many` edits all facts together",
                metavar="NAME", default=default_of(EditSettings, "editor"), known=tuple(EDITORS), kind="editor"),
     ] = None  # fmt: skip
     layer: Annotated[

@@ -45,8 +45,8 @@ class BackboneOptions:
         str | None,
         option(
             "--shape",
-            help="Architecture to train from random weights, FAMILY-SIZE: bert, llama or t5, and tiny, mini, small, "
-            "medium or BLOCKSxWIDTH, e.g. bert-3x128",
+            help="Architecture to train from random weights, as FAMILY-SIZE, e.g. bert-small. FAMILY: bert, llama or "
+            "t5; SIZE: tiny, mini, small, medium or BLOCKSxWIDTH, e.g. 3x128",
             metavar="NAME",
         ),
     ] = None

@@ -50,7 +50,7 @@ def read(path: Path, options: ReadOptions) -> Collection:
 
 
 def splits(path: Path) -> list[str]:
-    """Return the splits of a folder; none of a file."""
+    """Return the splits of a folder, or an empty list for a file."""
     return [*_splits(path)] if path.is_dir() else []
 
 
