@@ -90,6 +90,19 @@ def locate_base(folder: Path, given: str | None) -> Path:
         ) from error
 
 
+def records_base(folder: Path, given: str | None) -> bool:
+    """Return whether other libraries find the same base, namely by the settings of the adapter alone.
+
+    True for a folder that is no adapter.
+    """
+    recorded = text(read_json(folder, ADAPTER_CONFIG), "base_model_name_or_path", folder / ADAPTER_CONFIG)
+    if recorded is None:
+        return given is None
+    source = given or recorded
+    used = base_beside(folder, source, given=given is not None) or Path(source)
+    return used.resolve() == Path(recorded).resolve()
+
+
 def check_chain(path: Path, base: str | None = None) -> None:
     """Refuse adapters that name themselves, or each other, as their base.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base
+from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base, records_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, read_json
 from retroscope.encoders.checkpoints.modules import Modules, read_modules
@@ -48,6 +48,8 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
         return _assemble(backbone, head, names, backbone.choices, how)
     if (path / MODULES).is_file():
         backbone = load_backbone(modules.transformer, how, base)
+        if records_base(modules.transformer, base):
+            backbone = replace(backbone, proof=replace(backbone.proof, library_folder=str(path)))
     else:
         backbone = load_backbone(path, how, str(modules.transformer))
     assembled = _assemble(backbone, modules.head, modules.head_names, modules.choices, how)
