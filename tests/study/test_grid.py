@@ -252,6 +252,9 @@ def test_an_effect_changes_only_where_its_corrected_p_says_so() -> None:
     findings = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
     assert [s.state for s in findings.statements()] == ["not significant", "significant"]
     assert "p = 0.030, holm-corrected p = 0.120" in findings.statements()[0].text
+    alone = replace(findings, seeds=1).statements()  # whose p is over queries, and knows of no other training
+    assert [s.state for s in alone] == ["measured", "measured"]
+    assert all("is not claimed, by one training of each, to change RR@10" in s.text for s in alone)
 
 
 def test_tests_in_another_order_are_the_same_tests(settings: GridSettings, whole: tuple[Grid, Path]) -> None:

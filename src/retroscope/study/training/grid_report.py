@@ -64,16 +64,23 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         return
     most = f.effects["labels"].max()
     for row in f.effects[(f.effects["measure"] == f.headline) & (f.effects["labels"] == most)].itertuples():
-        sure = row.p_corrected < 1 - f.level
-        what = "changes" if sure else "is not shown to change"
+        state, what = _outcome(row, f)
         text = (
             f"{_where(row)} with {row.labels:,} labels: drawing {_parts(row.reinitialise)} afresh before {what} "
             f"{f.headline} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
             f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects."
         )
         number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
-        state = State.SIGNIFICANT if sure else State.NOT_SIGNIFICANT
         yield Statement("effect", state, text, (), code="effect", estimate=number)
+
+
+def _outcome(row: Any, f: GridFindings) -> tuple[State, str]:
+    """Return the state and the verb of an effect. With one seed, p is over queries alone, so nothing is claimed."""
+    if f.seeds == 1:
+        return State.MEASURED, "is not claimed, by one training of each, to change"
+    if row.p_corrected < 1 - f.level:
+        return State.SIGNIFICANT, "changes"
+    return State.NOT_SIGNIFICANT, "is not shown to change"
 
 
 def _worth_words(f: GridFindings) -> Iterator[Statement]:
