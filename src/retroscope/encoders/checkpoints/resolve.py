@@ -88,10 +88,10 @@ def _as_the_checkpoint(
 
 
 def _where_unset(checkpoint: Checkpoint, anatomy: Anatomy) -> dict[str, Any]:
-    """Return the value that an unset field amounts to. `causal` only if the attention is usual for the family."""
+    """Return the value that an unset field amounts to. `causal` only if no mask was removed from a decoder."""
     family = checkpoint.model.config.model_type
-    usual = family in FAMILIES and FAMILIES[family][0].causal == anatomy.causal
-    return {"truncate_dim": _size(checkpoint), **({"causal": anatomy.causal} if usual else {})}
+    own = anatomy.causal or (family in FAMILIES and not FAMILIES[family][0].causal)
+    return {"truncate_dim": _size(checkpoint), **({"causal": anatomy.causal} if own else {})}
 
 
 def _by_checkpoint(checkpoint: Checkpoint, tower: str) -> dict[str, Choice]:
