@@ -1,11 +1,13 @@
 """Rows about neurons: scale-free shares, noise left out."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from retroscope.analyses.neurons.frames import (
+    DERIVED,
     LAYER_SHARE,
     ablation_rows,
     activity_rows,
@@ -16,8 +18,10 @@ from retroscope.analyses.neurons.frames import (
     profile_rows,
 )
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
+from retroscope.attribution.result import NeuronAttribution
 from retroscope.errors import AnalysisError
 from retroscope.scores import Scores
+from retroscope.statistics.resampling.clusters import clusters_of
 from synthetic_neurons import (
     BLOCKS,
     N_EXAMPLES,
@@ -45,6 +49,19 @@ def test_layer_shares_sum_to_one_and_have_no_scale() -> None:
     np.testing.assert_allclose(shares.sum("layer"), 1.0)
     factor = np.random.default_rng(0).uniform(1e-9, 1e9, N_EXAMPLES)
     np.testing.assert_allclose(layer_shares(scaled(side, factor).attribution).values, shares)
+
+
+@pytest.mark.parametrize("derive", DERIVED.values(), ids=DERIVED)
+def test_derived_quantities_know_the_texts_and_passages_that_queries_share(
+    derive: Callable[[NeuronAttribution], Scores],
+) -> None:
+    scores = neuron_side().attribution.scores
+    hub = {query: ("hub", f"own {query}") for query in scores.query_ids}
+    one_text = replace(scores, passages=hub).with_texts(dict.fromkeys(scores.query_ids, 0))
+    derived = derive(replace(neuron_side().attribution, scores=one_text))
+    assert derived.passages == hub
+    clusters = clusters_of(derived)
+    assert (clusters.n_texts, clusters.passages is None) == (1, False)
 
 
 def test_examples_of_noise_have_no_layer_share_and_sound_ones_keep_theirs() -> None:

@@ -80,6 +80,20 @@ def test_it_stops_at_the_first_stage_whose_halves_agree(bert: Encoder) -> None:
     assert attribute_neurons(planned(bert, wanted)).examples == first
 
 
+@pytest.mark.parametrize("wanted", [0.9, None])
+def test_examples_of_one_text_are_in_one_half(bert: Encoder, wanted: float | None) -> None:
+    """Else the halves agree because the same texts are in both. Of distinct texts, the halves are as large as ever."""
+    plan = planned(bert, wanted)
+    distinct, again = plan.half, replace(plan, examples=[*plan.examples[:20], *plan.examples[:20]]).half
+    assert sorted(distinct.tolist()) == [0] * 20 + [1] * 20
+    np.testing.assert_array_equal(again[:20], again[20:])
+    assert again.sum() == 20
+    shouted = replace(plan.examples[0], texts=(plan.examples[0].texts[0].upper(),))
+    assert len(set(replace(plan, examples=[plan.examples[0], shouted]).half.tolist())) == 1
+    for end in stage_ends(N):  # those of a stage do not change as the next is added
+        np.testing.assert_array_equal(planned(bert, 0.9).until(end).half, planned(bert, 0.9).half[:end])
+
+
 def test_without_an_agreement_all_are_attributed(bert: Encoder) -> None:
     attribution = attribute_neurons(planned(bert, None))
     assert attribution.examples == N

@@ -1,6 +1,7 @@
 """Adapters: attached tensor by tensor, merged in float32, and refused when they change nothing or fit nowhere."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, AutoModelForCausalLM
 
+from retroscope.drift.weights import diff_weights
 from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checkpoints.tensors import open_weights
 from retroscope.encoders.encode import encode_layers
 from retroscope.encoders.loading import load_encoder, load_retriever
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError
+from retroscope.inputs.settings import ModelSettings
+from retroscope.study.doctor import diagnose
 from toys import TEXTS, TOYS, save, save_toy, tokenizer
 
+MEAN = LoadSettings(pooling="mean")
 LAST = LoadSettings(pooling="last_token", append_eos=True)
 IDS = torch.tensor([[5, 6, 7, 8]])
 CLASSES: dict[str | None, type] = {
@@ -156,18 +162,46 @@ def test_an_adapter_on_an_adapter(base: Path, tmp_path: Path) -> None:
     assert (b - a).abs().max() > 1e-3
 
 
-def test_an_adapter_in_a_sentence_transformers_folder(base: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "adapter"
-    train(base, folder, "FEATURE_EXTRACTION")
-    tokenizer("llama").save_pretrained(folder)
-    types = {"": "Transformer", "1_Pooling": "Pooling"}
+def write_modules(folder: Path, inside: str = "") -> Path:
+    """Write the files of sentence-transformers: mean pooling, and a transformer in the folder or inside it."""
+    types = {inside: "Transformer", "1_Pooling": "Pooling"}
     rows = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (path, kind) in enumerate(types.items())
     ]
-    (folder / "modules.json").write_text(json.dumps(rows))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"embedding_dimension": 16, "pooling_mode": "mean"}))
+    (folder / "modules.json").write_text(json.dumps(rows))
+    return folder
+
+
+@pytest.mark.parametrize("inside", ["", "0_Transformer"])
+def test_adapters_over_a_sentence_transformers_folder_are_all_merged(inside: str, base: Path, tmp_path: Path) -> None:
+    train(base, tmp_path / "first")
+    train(base, tmp_path / "second")
+    edit(tmp_path / "second", base_model_name_or_path=str(tmp_path / "first"))
+    once, twice = (load_encoder(tmp_path / name, MEAN) for name in ("first", "second"))  # over the plain folder
+    library = tmp_path / "library"
+    shutil.copytree(base, library / inside)
+    write_modules(library, inside)
+    edit(tmp_path / "first", base_model_name_or_path=str(library))
+    for folder, expected in ((tmp_path / "first", once), (tmp_path / "second", twice)):
+        retriever = load_retriever(folder)
+        assert retriever.passage.recipe.pooling == "mean"
+        assert torch.equal(encode_layers(retriever.passage, TEXTS).final, encode_layers(expected, TEXTS).final)
+        assert diagnose({"model": ModelSettings(source=str(folder))}).sound
+    changed = diff_weights(open_weights(library), open_weights(tmp_path / "second")).tensors.query("relative > 0")
+    assert set(changed["name"].str.split(".").str[-2]) == {"q_proj", "down_proj"}
+    own = write_modules(tmp_path / "first")  # an adapter with modules of its own
+    assert torch.equal(encode_layers(load_encoder(own), TEXTS).final, encode_layers(once, TEXTS).final)
+    assert not torch.allclose(encode_layers(once, TEXTS).final, encode_layers(twice, TEXTS).final, atol=1e-2)
+
+
+def test_an_adapter_in_a_sentence_transformers_folder(base: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    train(base, folder, "FEATURE_EXTRACTION")
+    tokenizer("llama").save_pretrained(folder)
+    write_modules(folder)
     retriever = load_retriever(folder)
     bare = load_encoder(base, LoadSettings(pooling="mean"))
     with torch.no_grad(), quiet():

@@ -1,8 +1,10 @@
 """What the doctor says of a folder beside the library that wrote it: precision, padding, its own code, prompts."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -153,3 +155,72 @@ def test_prompts_that_the_library_does_not_use_are_a_note(
         assert f"SentenceTransformer.{method} of the installed version" in notes[whom].text
         prompt = load_retriever(folder).passage.recipe.prompt
         assert f"uses no prompt, but the recipe has {prompt!r} (checkpoint: {SETTINGS}" in notes[whom].text
+
+
+@pytest.mark.parametrize(
+    ("toy", "how", "given"),
+    [
+        ("bert", "mean", {"causal": False}),
+        ("bert", "mean", {"truncate_dim": 8}),
+        ("t5", "mean", {"causal": False, "max_length": 48, "pooling": "mean"}),
+        ("qwen2", "lasttoken", {"causal": True, "padding_side": "left", "truncate_dim": 8}),
+    ],
+)
+def test_values_that_change_nothing_leave_the_comparison_on(
+    toy: str, how: str, given: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = written(tmp_path, toy, how=how)
+    (finding,) = of_check(examined(folder, LoadSettings(**given)), "library")
+    assert finding.severity == PASSED
+    recipe, own = (load_encoder(folder, LoadSettings(**load)).recipe for load in (given, {}))
+    assert recipe.as_dict() == own.as_dict(), "no field has the user as its source"
+
+
+@pytest.mark.parametrize(
+    ("toy", "given"), [("bert", {"truncate_dim": 7}), ("qwen2", {"causal": False}), ("bert", {"max_length": 40})]
+)
+def test_values_that_change_the_recipe_switch_the_comparison_off(
+    toy: str, given: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = written(tmp_path, toy, how="mean")
+    (finding,) = of_check(examined(folder, LoadSettings(**given)), "library")
+    assert (finding.severity, "you set a recipe field" in finding.text) == (NOTE, True)
+    (field,) = given
+    recipe = load_encoder(folder, LoadSettings(**given)).recipe
+    assert (recipe.identity()[field], recipe.sources[field]) == (given[field], "user")
+
+
+def with_transformer_inside(folder: Path) -> Path:
+    """Move the files of the transformer into `0_Transformer`, as older versions of the library saved them."""
+    inside = folder / "0_Transformer"
+    inside.mkdir()
+    rows = json.loads((folder / "modules.json").read_text())
+    for file in [one for one in folder.iterdir() if one.is_file() and one.name not in ("modules.json", SETTINGS)]:
+        file.rename(inside / file.name)
+    (folder / "modules.json").write_text(json.dumps([{**rows[0], "path": inside.name}, *rows[1:]]))
+    return folder
+
+
+def test_a_folder_with_its_transformer_inside_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = with_transformer_inside(written(tmp_path))
+    (finding,) = of_check(examined(folder), "library")
+    assert finding.severity == PASSED
+    monkeypatch.setitem(pooling.POOLINGS, "mean", lambda hidden, mask: hidden[:, 0])  # the control: a wrong pooling
+    (finding,) = of_check(examined(folder), "library")
+    assert finding.severity == ERROR
+
+
+def test_an_adapter_is_compared_over_the_base_that_it_names(tmp_path: Path) -> None:
+    part = adapter("qwen2", tmp_path / "peft", ["q_proj"])
+    base, folder = tmp_path / "peft" / "base", written(tmp_path, "qwen2", how="lasttoken")
+    for name in ("model.safetensors", "config.json"):
+        (folder / name).unlink()
+    for file in part.glob("adapter*"):
+        shutil.copy(file, folder / file.name)
+    for load in (LoadSettings(), LoadSettings(base=str(base))):
+        (finding,) = of_check(examined(folder, load), "library")
+        assert finding.severity == PASSED
+    other = save_toy("qwen2", tmp_path / "other", seed=1)  # whose vectors the library does not make
+    (finding,) = of_check(examined(folder, LoadSettings(base=str(other))), "library")
+    assert finding.severity == NOTE
+    assert "the base of the adapter is not the one that its settings name" in finding.text

@@ -110,6 +110,26 @@ def test_every_cell_is_where_its_labels_say(whole: tuple[Grid, Path]) -> None:
     assert save_gathered(grid, gathered, folder).is_dir()
 
 
+def test_intervals_are_wider_where_queries_share_passages(whole: tuple[Grid, Path]) -> None:
+    grid, folder = whole
+    trained = run_grid(grid, folder)
+    gathered = gather(grid, trained)
+    assert gathered["lexical"].passages == trained[grid.cells[0]]["lexical"].passages
+    assert gathered["lexical"].passages
+    widths = []
+    for hubs in (False, True):  # queries of equal scores share a passage, or none does
+        some = {}
+        for name, scores in gathered.items():
+            means = scores.values.mean([dim for dim in scores.values.dims if dim != "query"]).values
+            third = np.argsort(np.argsort(means)) * 3 // len(means)
+            hub = [f"p{t}" if hubs else query for query, t in zip(scores.query_ids, third, strict=True)]
+            some[name] = replace(scores, passages={q: (p,) for q, p in zip(scores.query_ids, hub, strict=True)})
+        cells = grid_findings(grid, some).cells
+        widths.append((cells["ci_high"] - cells["ci_low"]).to_numpy())
+    assert (widths[1] >= widths[0] - 1e-12).all()
+    assert (widths[1] > 1.5 * widths[0]).any()
+
+
 def test_no_model_is_left_unless_it_is_asked_for(whole: tuple[Grid, Path]) -> None:
     _, folder = whole
     assert sorted(p.name for p in (folder / "backbones").iterdir()) == ["mlm_seed0", "mlm_seed1"]
@@ -252,6 +272,9 @@ def test_an_effect_changes_only_where_its_corrected_p_says_so() -> None:
     findings = GridFindings("t", "RR@10", 0.95, 2, empty, effects, empty, empty)
     assert [s.state for s in findings.statements()] == ["not significant", "significant"]
     assert "p = 0.030, holm-corrected p = 0.120" in findings.statements()[0].text
+    alone = replace(findings, seeds=1).statements()  # whose p is over queries, and knows of no other training
+    assert [s.state for s in alone] == ["measured", "measured"]
+    assert all("is not shown to change RR@10" in s.text and "single seed" in s.text for s in alone)
 
 
 def test_tests_in_another_order_are_the_same_tests(settings: GridSettings, whole: tuple[Grid, Path]) -> None:

@@ -73,6 +73,20 @@ def test_the_interval_is_that_of_the_t_distribution() -> None:
     assert paired_interval(np.zeros(5)) == (0.0, 0.0)
 
 
+def test_queries_of_one_text_are_one_query(tmp_path: Path) -> None:
+    """Else one text is in the choosing and in the stating half, and counts several times in the interval."""
+
+    def repeat(passages: list[dict[str, str]], queries: list[dict[str, str]]) -> None:
+        queries[:] = [{"_id": f"q{k}", "text": f"query  NUMBER {k % 6}"} for k in range(24)]
+        queries[0]["text"] = "Query number 0"
+
+    drawn = small_sample(load_collection(folder(tmp_path, repeat).source))
+    assert len(drawn.queries) == len(drawn.relevant) == 6
+    assert drawn.queries[0] == "Query number 0", "as its first query writes it"
+    relevant = [sorted(drawn.passages[place] for place in places) for places in drawn.relevant]
+    assert relevant[0] == sorted(f"passage number {k}" for k in (0, 6)), "of the test split"
+
+
 def folder(place: Path, change: Callable[[list[dict[str, str]], list[dict[str, str]]], None]) -> DataSettings:
     passages = [{"_id": f"p{k}", "text": f"passage number {k}"} for k in range(30)]
     queries = [{"_id": f"q{k}", "text": f"query number {k}"} for k in range(24)]

@@ -359,6 +359,19 @@ def test_python_gets_a_protocol_as_the_command_line_does(name: str) -> None:
     )
 
 
+def test_further_trainings_are_loaded_under_the_protocol_of_the_study() -> None:
+    trainings = [{"source": "c"}, {"source": "d", "load": {"pooling": "cls", "protocol": "default"}}]
+    chosen = study_settings(
+        {"before": {"source": "a"}, "after": {"source": "b"}, "trainings": trainings}, protocol="ielab-2025"
+    )
+    assert [one.load.protocol for one in chosen.trainings] == ["ielab-2025", "default"], "unless the user says so"
+    assert chosen.trainings[1].load.pooling == "cls"
+    said = "protocol 'ielab-2025' sets trainings[1].load.protocol to 'ielab-2025', but it is 'default'"
+    assert departures(chosen) == [said]
+    with pytest.raises(SettingsError, match="trainings"):
+        study_settings({"trainings": "c"}, protocol="ielab-2025")
+
+
 def test_settings_that_differ_beyond_what_is_shown_are_named() -> None:
     long = "a" * 500
     said = _differences({"a.b": long, "c": 1, "d": 2}, {"a.b": f"{long}b", "c": 1, "e": 3})

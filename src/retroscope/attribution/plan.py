@@ -15,10 +15,12 @@ from retroscope.attribution.published import with_padding_read
 from retroscope.attribution.result import AttributionCounts
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
+from retroscope.collection.records import folded
 from retroscope.encoders.encode import Batch, TokenIds, pad
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.token_budgets import ATTRIBUTION
 from retroscope.files.cache_records import CacheOrigin, versions
+from retroscope.statistics.resampling.clusters import numbered
 
 SOFTWARE = ("retroscope", "torch", "transformers")
 FORMAT = 5  # of states; raised when the same plan would give other numbers or other arrays
@@ -56,10 +58,11 @@ class AttributionPlan:
 
     @property
     def half(self) -> Int[np.ndarray, "example"]:
-        """Assign every example to a random half, 0 or 1."""
-        if len(self.stages) > 1:
-            return np.arange(len(self.examples)) % 2
-        return np.random.default_rng(self.settings.seed).permutation(len(self.examples)) % 2
+        """Assign every example to a random half, 0 or 1. Examples of one text are in one half: they agree anyway."""
+        text = numbered(np.array([folded(example.texts[0]) for example in self.examples], dtype=object))
+        n = int(text.max(initial=-1)) + 1
+        order = np.arange(n) if len(self.stages) > 1 else np.random.default_rng(self.settings.seed).permutation(n)
+        return np.asarray((order % 2)[text])
 
     def until(self, examples: int) -> "AttributionPlan":
         """Return the plan cut to its first stages, which end after the given number of examples."""

@@ -57,17 +57,26 @@ def under_protocol(values: NestedSettings) -> dict[str, Any]:
         raise unknown_name("protocol", str(name), PROTOCOLS)
     under = merged({"protocol": name, **PROTOCOLS[name]}, values)
     for side in ("before", "after"):
-        if isinstance(under.get(side), Mapping):
-            under[side] = merged({"load": {"protocol": name}}, under[side])
+        under |= {side: _loaded_under(name, under[side])} if side in under else {}
+    if isinstance(under.get("trainings"), list | tuple):
+        under["trainings"] = [_loaded_under(name, one) for one in under["trainings"]]
     return under
+
+
+def _loaded_under(name: object, model: object) -> object:
+    """Return the values of a model, loaded under a protocol unless they name another."""
+    return merged({"load": {"protocol": name}}, model) if isinstance(model, Mapping) else model
 
 
 def departures(settings: StudySettings) -> list[str]:
     """Describe each setting that differs from the preset of the protocol."""
     sides = {side: {"load": {"protocol": settings.protocol}} for side in ("before", "after") if getattr(settings, side)}
-    own = flattened(as_values(settings))
+    preset, own = flattened({**PROTOCOLS[settings.protocol], **sides}), flattened(as_values(settings))
+    for number, training in enumerate(settings.trainings):
+        name = f"trainings[{number}].load.protocol"
+        preset[name], own[name] = settings.protocol, training.load.protocol
     return [
         f"protocol {settings.protocol!r} sets {name} to {value!r}, but it is {own[name]!r}"
-        for name, value in flattened({**PROTOCOLS[settings.protocol], **sides}).items()
+        for name, value in preset.items()
         if name in own and own[name] != value  # of an analysis that is switched off, nothing departs
     ]

@@ -163,18 +163,25 @@ def _vectors(encoder: Encoder, texts: Sequence[str]) -> Tensor:
 
 
 def small_sample(collection: Collection, seed: int = 0) -> Sample:
-    """Draw the queries for trying recipes, their relevant passages, and other passages."""
+    """Draw the queries for trying recipes, their relevant passages, and other passages.
+
+    Queries of one text are one query, for which the relevant passages of all count.
+    """
     drawn = drawn_queries(collection, QUERIES, seed)
-    needed = dict.fromkeys(passage for query in drawn.judged_queries for passage in drawn.relevant[query])
+    relevant: dict[int, dict[str, None]] = {}
+    for query in drawn.judged_queries:
+        relevant.setdefault(drawn.query_texts[query], {}).update(dict.fromkeys(drawn.relevant[query]))
+    first = {drawn.query_texts[query]: drawn.queries[query].text for query in reversed(drawn.judged_queries)}
+    needed = {passage: None for passages in relevant.values() for passage in passages}
     ids = [*collection.passages]
     for place in np.random.default_rng(seed).permutation(len(ids))[: OTHERS + len(needed)]:
-        if len(needed) < OTHERS + len(drawn.judged_queries):
+        if len(needed) < OTHERS + len(relevant):
             needed.setdefault(ids[int(place)])
     places = {passage: place for place, passage in enumerate(needed)}
     return Sample(
-        tuple(drawn.queries[query].text for query in drawn.judged_queries),
+        tuple(first[text] for text in relevant),
         tuple(collection.passage_text(passage) for passage in needed),
-        tuple(frozenset(places[passage] for passage in drawn.relevant[query]) for query in drawn.judged_queries),
+        tuple(frozenset(places[passage] for passage in passages) for passages in relevant.values()),
     )
 
 

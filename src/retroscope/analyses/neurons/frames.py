@@ -1,6 +1,7 @@
 """Data frames about neurons: statistics by layer, activity over thresholds, and one row for each neuron."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -35,14 +36,16 @@ def layer_shares(attribution: NeuronAttribution) -> Scores:
     """
     total = attribution.scores.values.sel(statistic=TOTAL, drop=True)
     whole = total.sum("layer")
-    return Scores(LAYER_SHARE, (total / whole.where(whole > 0)).where(sound(attribution)), attribution.scores.recipe)
+    shares = (total / whole.where(whole > 0)).where(sound(attribution))
+    return replace(attribution.scores, name=LAYER_SHARE, values=shares, warnings=())
 
 
 def activity(attribution: NeuronAttribution) -> Scores:
     """Return the share of an FFN matrix's neurons, over all layers, that are active: [query, part, threshold]."""
     values = attribution.scores.values.isel(statistic=list(attribution.activities.values())).mean("layer", skipna=False)
     named = values.rename(statistic="threshold").assign_coords(threshold=list(attribution.thresholds))
-    return Scores("activity", named.transpose("query", "part", "threshold"), attribution.scores.recipe)
+    shares = named.transpose("query", "part", "threshold")
+    return replace(attribution.scores, name="activity", values=shares, warnings=())
 
 
 DERIVED: dict[str, Callable[[NeuronAttribution], Scores]] = {LAYER_SHARE: layer_shares, "activity": activity}

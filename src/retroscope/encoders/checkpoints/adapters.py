@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from retroscope.encoders.checkpoints.adapter_settings import read_settings
 from retroscope.encoders.checkpoints.backbones import Backbone, How, loader_for
-from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, base_beside, locate, quiet, read_json
+from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, base_beside, locate, quiet, read_json
+from retroscope.encoders.checkpoints.modules import read_modules
 from retroscope.encoders.checkpoints.tokenizers import has_tokenizer
 from retroscope.encoders.checkpoints.values import text
 from retroscope.encoders.weights import ADAPTER, Disk, open_disk, unused_reason
@@ -27,10 +28,14 @@ PEFT_PREFIX = "base_model.model."
 SAVED = ".modules_to_save."  # of a module that is trained whole
 
 
-def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
-    """Load the backbone of a folder or GGUF file. An adapter is merged into its base."""
+def load_backbone(path: Path, how: How, base: str | None = None, tower: str = "passage") -> Backbone:
+    """Load the backbone of a folder or GGUF file. An adapter is merged into its base.
+
+    Args:
+        tower: whose transformer an adapter changes, if its base has one for each tower.
+    """
     if path.is_dir() and (path / ADAPTER_CONFIG).is_file():
-        return load_adapter(path, how, base)
+        return load_adapter(path, how, base, tower)
     if base is not None:
         raise EncoderError(
             f"the base model {base!r} was given, but this checkpoint is not an adapter",
@@ -40,14 +45,14 @@ def load_backbone(path: Path, how: How, base: str | None = None) -> Backbone:
     return loader_for(path)(path, how)
 
 
-def load_adapter(folder: Path, how: How, base: str | None) -> Backbone:
+def load_adapter(folder: Path, how: How, base: str | None, tower: str = "passage") -> Backbone:
     """Merge an adapter into its base (which may be an adapter, too) in float32, then cast.
 
     Merging in bfloat16 changes vectors by up to 0.03 per coordinate, which is more than some measured effects.
     """
     disk = open_disk(folder, stem=ADAPTER)
     settings = read_settings(folder, disk)
-    under = load_backbone(locate_base(folder, base), replace(how, dtype=torch.float32))
+    under = load_backbone(base_weights(folder, base, tower), replace(how, dtype=torch.float32), tower=tower)
     tensors = _adapter_tensors(disk, folder)
     misfit = f"the adapter does not fit {type(under.model).__name__}"
     with foreign(EncoderError, misfit, folder, CHECK_BASE), quiet():
@@ -90,6 +95,25 @@ def locate_base(folder: Path, given: str | None) -> Path:
         ) from error
 
 
+def base_weights(folder: Path, given: str | None, tower: str = "passage") -> Path:
+    """Find the weights of an adapter's base: in a sentence-transformers folder, those of its transformer."""
+    path = locate_base(folder, given)
+    return read_modules(path, tower).transformer if (path / MODULES).is_file() else path
+
+
+def records_base(folder: Path, given: str | None) -> bool:
+    """Return whether other libraries find the same base, namely by the settings of the adapter alone.
+
+    True for a folder that is no adapter.
+    """
+    recorded = text(read_json(folder, ADAPTER_CONFIG), "base_model_name_or_path", folder / ADAPTER_CONFIG)
+    if recorded is None:
+        return given is None
+    source = given or recorded
+    used = base_beside(folder, source, given=given is not None) or Path(source)
+    return used.resolve() == Path(recorded).resolve()
+
+
 def check_chain(path: Path, base: str | None = None) -> None:
     """Refuse adapters that name themselves, or each other, as their base.
 
@@ -106,7 +130,7 @@ def check_chain(path: Path, base: str | None = None) -> None:
                 fix=CHECK_BASE,
             )
         seen.append(path.resolve())
-        path, base = locate_base(path, base), None
+        path, base = base_weights(path, base), None
 
 
 def _adapter_tensors(disk: Disk, folder: Path) -> dict[str, Tensor]:

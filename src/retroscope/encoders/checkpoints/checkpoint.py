@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base
+from retroscope.encoders.checkpoints.adapters import check_chain, load_backbone, locate_base, records_base
 from retroscope.encoders.checkpoints.backbones import Backbone, Choice, How
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, read_json
 from retroscope.encoders.checkpoints.modules import Modules, read_modules
@@ -43,13 +43,15 @@ def read_checkpoint(path: Path, how: How, *, base: str | None = None, tower: str
     check_chain(path, base)
     modules = read_modules(path, tower) if (path / MODULES).is_file() else _of_base(path, base, tower)
     if modules is None:
-        backbone = load_backbone(path, how, base)
+        backbone = load_backbone(path, how, base, tower)
         head, names = _projection(backbone)
         return _assemble(backbone, head, names, backbone.choices, how)
     if (path / MODULES).is_file():
-        backbone = load_backbone(modules.transformer, how, base)
+        backbone = load_backbone(modules.transformer, how, base, tower)
+        if records_base(modules.transformer, base):
+            backbone = replace(backbone, proof=replace(backbone.proof, library_folder=str(path)))
     else:
-        backbone = load_backbone(path, how, str(modules.transformer))
+        backbone = load_backbone(path, how, base, tower)
     assembled = _assemble(backbone, modules.head, modules.head_names, modules.choices, how)
     checkpoint = replace(assembled, head_recorded=True)
     if modules.lower_case:

@@ -47,7 +47,7 @@ def resolve_recipe(checkpoint: Checkpoint, settings: LoadSettings, anatomy: Anat
         pooling = Choice("last_column", PUBLISHED) if pooling.value == "last_token" else pooling
     else:
         own = _by_checkpoint(checkpoint, tower)
-        given = {**own, **_as_the_checkpoint(given, own, checkpoint)}
+        given = {**own, **_as_the_checkpoint(given, own, checkpoint, anatomy)}
     choices = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **given, "pooling": pooling}
     if "max_length" not in choices:
         choices["max_length"] = _max_length(checkpoint)
@@ -71,10 +71,13 @@ def _by_user(settings: LoadSettings, tower: str) -> dict[str, Choice]:
 
 
 def _as_the_checkpoint(
-    given: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint
+    given: Mapping[str, Choice], own: Mapping[str, Choice], checkpoint: Checkpoint, anatomy: Anatomy
 ) -> dict[str, Choice]:
     """Return the user's choices. One that equals the checkpoint's (or the default) has the checkpoint as its source."""
     usual = {**{name: Choice(value, "default") for name, value in DEFAULTS.items()}, **own}
+    for name, value in _where_unset(checkpoint, anatomy).items():
+        if name in given and usual[name].value is None and given[name].value == value:
+            given = {**given, name: usual[name]}
     if "max_length" in given and "max_length" not in usual:
         limit = _limit(checkpoint)
         usual |= {} if limit is None else {"max_length": limit}
@@ -82,6 +85,13 @@ def _as_the_checkpoint(
         name: usual[name] if name in usual and usual[name].value == choice.value else choice
         for name, choice in given.items()
     }
+
+
+def _where_unset(checkpoint: Checkpoint, anatomy: Anatomy) -> dict[str, Any]:
+    """Return the value that an unset field amounts to. `causal` only if no mask was removed from a decoder."""
+    family = checkpoint.model.config.model_type
+    own = anatomy.causal or (family in FAMILIES and not FAMILIES[family][0].causal)
+    return {"truncate_dim": _size(checkpoint), **({"causal": anatomy.causal} if own else {})}
 
 
 def _by_checkpoint(checkpoint: Checkpoint, tower: str) -> dict[str, Choice]:
@@ -217,14 +227,19 @@ def _check_length(length: Choice, checkpoint: Checkpoint) -> None:
 
 def _check_size(kept: Choice, checkpoint: Checkpoint) -> None:
     """Refuse to keep more dimensions of the final vector than exist."""
-    maps = [module for module in checkpoint.head.modules() if isinstance(module, nn.Linear)]
-    size = int(maps[-1].out_features if maps else checkpoint.model.config.hidden_size)
+    size = _size(checkpoint)
     if kept.value is not None and kept.value > size:
         raise EncoderError(
             f"truncate_dim {kept.value} (source: {kept.source}) is more than the {size} dimensions of a vector",
             where=checkpoint.proof.source,
             fix=f"give {size} or less, e.g. --set after.load.truncate_dim={size}, or leave out truncate_dim",
         )
+
+
+def _size(checkpoint: Checkpoint) -> int:
+    """Return the number of dimensions of a vector before it is truncated."""
+    maps = [module for module in checkpoint.head.modules() if isinstance(module, nn.Linear)]
+    return int(maps[-1].out_features if maps else checkpoint.model.config.hidden_size)
 
 
 def _check_prompt(prompt: Choice, where: str) -> None:

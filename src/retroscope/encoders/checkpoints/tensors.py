@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from retroscope.encoders.anatomy import Anatomy, find_anatomy
 from retroscope.encoders.checkpoints.adapter_settings import read_settings
-from retroscope.encoders.checkpoints.adapters import GIVE_BASE, check_chain, endings, load_adapter, locate_base
+from retroscope.encoders.checkpoints.adapters import GIVE_BASE, base_weights, check_chain, endings, load_adapter
 from retroscope.encoders.checkpoints.backbones import (
     DPR_CLASSES,
     How,
@@ -132,7 +132,7 @@ def skeleton(folder: Path, disk: Disk) -> PreTrainedModel:
 def _open_adapter(folder: Path, base: str | None) -> Weights:
     """Open the factors of a plain LoRA adapter, and merge any other adapter in memory."""
     raw = read_json(folder, ADAPTER_CONFIG)
-    under = locate_base(folder, base)
+    under = base_weights(folder, base)
     untouched = raw.get("init_lora_weights", True) in (True, False, "gaussian")  # others (PiSSA ...) alter the base
     plain = raw.get("peft_type") == "LORA" and not raw.get("use_dora") and not raw.get("modules_to_save") and untouched
     disk = open_disk(folder, stem=ADAPTER)
@@ -140,10 +140,10 @@ def _open_adapter(folder: Path, base: str | None) -> Weights:
     if not (plain and factors) or under.is_file() or (under / ADAPTER_CONFIG).is_file():
         how = "this adapter and its base are merged in memory"
         return _in_memory(load_adapter(folder, How(), base).model, str(folder), how)
-    base_weights = _open_folder(under)
+    weights = _open_folder(under)
     updates = _factors(folder, under, disk)
-    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(base_weights.read)} tensors"
-    return replace(base_weights, where=str(folder), updates=updates, notes=(note,))
+    note = f"LoRA over {under}, measured from its factors: {len(updates)} of {len(weights.read)} tensors"
+    return replace(weights, where=str(folder), updates=updates, notes=(note,))
 
 
 def _factors(folder: Path, under: Path, disk: Disk) -> dict[str, LowRank]:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.encoders.checkpoints.adapters import load_backbone, locate_base
+from retroscope.encoders.checkpoints.adapters import base_weights, load_backbone
 from retroscope.encoders.checkpoints.backbones import How
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, read_json
 from retroscope.encoders.checkpoints.modules import SETTINGS, read_modules
@@ -200,7 +200,7 @@ def check_adapter(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     folder = read_modules(source, "passage").transformer if (source / MODULES).is_file() else source
     if not (folder / ADAPTER_CONFIG).is_file():
         return
-    base = load_backbone(locate_base(folder, load.base), How(getattr(torch, load.dtype), load.trust_remote_code))
+    base = load_backbone(base_weights(folder, load.base), How(getattr(torch, load.dtype), load.trust_remote_code))
     if encoder.recipe.causal is False:
         look_both_ways(base.model)
     under = replace(encoder, backbone=freeze(base.model).to(encoder.device))

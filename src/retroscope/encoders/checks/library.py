@@ -22,6 +22,10 @@ from retroscope.files.reading import foreign
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+NOT_COMPARABLE = (
+    "you set a recipe field, the folder routes the towers differently, dtype is half precision, or the base of the "
+    "adapter is not the one that its settings name"
+)
 CANNOT = "SentenceTransformer itself cannot encode a batch with this folder"
 
 
@@ -29,8 +33,8 @@ def library_test(encoder: Encoder) -> SelfTest | None:
     """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
 
     The result is None if there is nothing to compare with: another kind of checkpoint, a recipe that the user has
-    changed, an asymmetric folder (Router), an encoder in half precision, or a folder that the library itself cannot
-    encode with (`check_library` reports why).
+    changed, an asymmetric folder (Router), an encoder in half precision, an adapter over another base than its settings
+    name, or a folder that the library itself cannot encode with (`check_library` reports why).
     """
     if not _comparable(encoder):
         return None
@@ -44,8 +48,7 @@ def check_library(encoder: Encoder, origin: Origin) -> Iterator[Finding]:
     """Compare the vectors with those of the library that wrote the folder, or report why they cannot be compared."""
     if not _comparable(encoder):
         if (origin.path / MODULES).is_file():
-            why = "you set a recipe field, the folder routes the towers differently, or dtype is half precision"
-            yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {why}")
+            yield Finding(NOTE, "library", f"not compared with SentenceTransformer.encode: {NOT_COMPARABLE}")
         return
     try:
         library = _load_library(encoder)
@@ -65,9 +68,9 @@ def self_test_finding(test: SelfTest) -> Finding:
 
 
 def _comparable(encoder: Encoder) -> bool:
-    folder = Path(encoder.proof.source)
+    folder = encoder.proof.library_folder
     own_recipe = "user" not in encoder.recipe.sources.values() and encoder.backbone.dtype == torch.float32
-    return own_recipe and (folder / MODULES).is_file() and not has_routes(folder)
+    return own_recipe and folder != "" and not has_routes(Path(folder))
 
 
 def _load_library(encoder: Encoder) -> "SentenceTransformer":
@@ -78,7 +81,7 @@ def _load_library(encoder: Encoder) -> "SentenceTransformer":
     """
     from sentence_transformers import SentenceTransformer
 
-    folder = Path(encoder.proof.source)
+    folder = Path(encoder.proof.library_folder)
     precision = {"dtype": encoder.backbone.dtype}
     with foreign(LibraryError, CANNOT, folder), quiet():
         library = SentenceTransformer(
@@ -108,7 +111,7 @@ def _encoded(encoder: Encoder, library: "SentenceTransformer") -> Float[Tensor, 
 
 
 def _vectors(encoder: Encoder, encode: Callable[..., Any], **options: str) -> Float[Tensor, "text dim"]:
-    with foreign(LibraryError, CANNOT, encoder.proof.source), quiet():
+    with foreign(LibraryError, CANNOT, encoder.proof.library_folder), quiet():
         vectors: Tensor = encode(list(SENTENCES), convert_to_tensor=True, show_progress_bar=False, **options)
     return vectors.cpu().float()
 

@@ -17,6 +17,8 @@ class LoadingProof:
         wrapper: name of the class around the backbone that the checkpoint was saved from, if other tools load the
             checkpoint by that class, or else empty.
         notes: other facts for the report, in words (adapter merged, tied weights ...).
+        library_folder: the sentence-transformers folder from which that library loads the same weights, or else empty.
+            The weights may lie in a folder inside it.
     """
 
     source: str
@@ -26,6 +28,7 @@ class LoadingProof:
     counted: bool = False
     wrapper: str = ""
     notes: tuple[str, ...] = ()
+    library_folder: str = ""
 
 
 @dataclass(frozen=True)

@@ -64,16 +64,24 @@ def _effect_words(f: GridFindings) -> Iterator[Statement]:
         return
     most = f.effects["labels"].max()
     for row in f.effects[(f.effects["measure"] == f.headline) & (f.effects["labels"] == most)].itertuples():
-        sure = row.p_corrected < 1 - f.level
-        changes = f"changes {f.headline}" if sure else f"does not significantly change {f.headline}"
+        state, changes, note = _outcome(row, f)
+        ends = interval(row.ci_low, row.ci_high, effect=True)
         text = (
             f"{_where(row)} with {row.labels:,} labels: re-initialising {_parts(row.reinitialise)} before fine-tuning "
-            f"{changes} on {row.test}: {signed(row.change)} {interval(row.ci_low, row.ci_high, effect=True)}, "
-            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects."
+            f"{changes} {f.headline} on {row.test}: {signed(row.change)} {ends}, "
+            f"{tied_p(row.p)}, holm-corrected {tied_p(row.p_corrected)} over the grid's effects.{note}"
         )
         number = Estimate(f"{f.headline} on {row.test}", row.change, row.ci_low, row.ci_high, row.p_corrected, row.n)
-        state = State.SIGNIFICANT if sure else State.NOT_SIGNIFICANT
         yield Statement("effect", state, text, (), code="effect", estimate=number)
+
+
+def _outcome(row: Any, f: GridFindings) -> tuple[State, str, str]:
+    """Return the state, the verb and a note of an effect. One seed claims nothing, as p is over queries alone."""
+    if f.seeds == 1:
+        return State.MEASURED, "is not shown to change", " There is a single seed, so the difference may be chance."
+    if row.p_corrected < 1 - f.level:
+        return State.SIGNIFICANT, "changes", ""
+    return State.NOT_SIGNIFICANT, "does not significantly change", ""
 
 
 def _worth_words(f: GridFindings) -> Iterator[Statement]:

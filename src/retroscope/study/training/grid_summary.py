@@ -16,7 +16,7 @@ from retroscope.files.whole import refuse_other_report, remove_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.inputs.settings_files import plain
 from retroscope.scores import TEXT, Scores
-from retroscope.statistics.resampling.clusters import text_clusters
+from retroscope.statistics.resampling.clusters import Clusters, clusters_by_row, text_clusters
 from retroscope.statistics.resampling.crossed import crossed_mean, crossed_p, of_texts
 from retroscope.statistics.resampling.flips import SignFlips
 from retroscope.statistics.shares import variance_shares
@@ -51,14 +51,15 @@ def gather(grid: Grid, by_cell: Mapping[Cell, Mapping[str, Scores]]) -> dict[str
         for cell in grid.cells:
             values.loc[asdict(cell)] = by_cell[cell][test].values
             doubts |= dict.fromkeys(f"{cell.name}: {warning}" for warning in by_cell[cell][test].warnings)
-        gathered[test] = Scores(f"grid {test}", values, {"collection": first.recipe["collection"]}, tuple(doubts))
+        recipe = {"collection": first.recipe["collection"]}
+        gathered[test] = Scores(f"grid {test}", values, recipe, tuple(doubts), first.passages)
     return gathered
 
 
 def grid_findings(grid: Grid, gathered: Mapping[str, Scores]) -> GridFindings:
     """Compute the tables of the training ablation's report."""
     frames = {
-        name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores.values, grid)])
+        name: pd.DataFrame([row for test, scores in gathered.items() for row in make(test, scores, grid)])
         for name, make in (("cells", _cells), ("effects", _effects), ("shares", _shares), ("worth", _worth))
     }
     frames["effects"] = _corrected(frames["effects"], grid.settings.measures[0])
@@ -136,8 +137,8 @@ def _combinations(values: xr.DataArray, *axes: str) -> Iterator[dict[str, Any]]:
         yield dict(zip(axes, levels, strict=True))
 
 
-def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) -> dict[str, float]:
-    estimates = crossed_mean(values.transpose("seed", "query").values, level, bounds, text_clusters(values))
+def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float], clusters: Clusters) -> dict[str, float]:
+    estimates = crossed_mean(values.transpose("seed", "query").values, level, bounds, clusters)
     return {
         "mean": float(estimates.mean),
         "ci_low": float(estimates.low),
@@ -146,30 +147,33 @@ def _crossed(values: xr.DataArray, level: float, bounds: tuple[float, float]) ->
     }
 
 
-def _cells(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+def _cells(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
     """Return the mean of every combination of settings, over seeds and queries."""
+    values, clusters = scores.values, clusters_by_row(scores)
     for at in _combinations(values, *SETTINGS, "measure"):
         cell_values = values.sel(at)
         is_share = float(cell_values.max()) <= 1  # a count, as NumRet, has no upper bound
         ends = (0.0, 1.0) if is_share else (-np.inf, np.inf)
-        yield {"test": test, **at, **_crossed(cell_values, grid.settings.intervals.level, ends)}
+        yield {"test": test, **at, **_crossed(cell_values, grid.settings.intervals.level, ends, clusters)}
 
 
-def _effects(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+def _effects(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
     """Yield rows with the effect of re-initialised parts: re-initialised minus intact, paired by query and seed."""
+    values, clusters = scores.values, clusters_by_row(scores)
     if INTACT not in values.indexes["reinitialise"]:
         return
     for at in _combinations(values, *SETTINGS, "measure"):
         if at["reinitialise"] != INTACT:
             change = values.sel(at) - values.sel({**at, "reinitialise": INTACT})
             ends = (-1.0, 1.0) if float(abs(change).max()) <= 1 else (-np.inf, np.inf)
-            estimate = _crossed(change, grid.settings.intervals.level, ends)
-            p = crossed_p(change.transpose("seed", "query").values, text_clusters(change))
+            estimate = _crossed(change, grid.settings.intervals.level, ends, clusters)
+            p = crossed_p(change.transpose("seed", "query").values, clusters)
             yield {"test": test, **at, "change": estimate.pop("mean"), **estimate, "p": p}
 
 
-def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+def _shares(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
     """Yield the share of the variance of the cells' means for each factor; nothing for a single cell."""
+    values = scores.values
     for at in _combinations(values, "measure"):
         means = values.sel(at).mean("query")
         if means.size > 1:
@@ -177,8 +181,9 @@ def _shares(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, A
                 yield {"test": test, **at, "effect": effect, **asdict(share)}
 
 
-def _worth(test: str, values: xr.DataArray, grid: Grid) -> Iterator[dict[str, Any]]:
+def _worth(test: str, scores: Scores, grid: Grid) -> Iterator[dict[str, Any]]:
     """Yield the worth of the re-initialised parts in labels, by the headline measure."""
+    values = scores.values
     labels = tuple(int(n) for n in values.indexes["labels"])
     if len(labels) < 2 or INTACT not in values.indexes["reinitialise"]:
         return
