@@ -7,11 +7,12 @@ differs from retriever to retriever. A study draws hubs and queries anew, so tha
 """
 
 import argparse
+from functools import partial
 
 import numpy as np
 from scipy import sparse
 
-from retroscope.statistics.resampling.clusters import Clusters, independent
+from retroscope.statistics.resampling.clusters import Clusters, independent, numbered
 from retroscope.statistics.resampling.intervals import IntervalSettings, bootstrap_mean
 from retroscope.statistics.resampling.outcomes import outcome_change
 from retroscope.statistics.resampling.shared_passages import sharing
@@ -88,6 +89,46 @@ def repeated_study(studies, seed=0, texts=390, queries=726):
     return dict(zip(("coverage of .95", *(f"{test}, level .05" for test in tests)), counts / studies, strict=True))
 
 
+def frequent_texts(random):
+    """Changes of 190 queries: one of 60 texts has 40 queries, 9 have 5 to 20."""
+    text = np.repeat(np.arange(60), [40, 20, 20, 10, 10, 10, 5, 5, 5, 5, *[2] * 10, *[1] * 40])
+    return random.standard_normal(len(text)) + 0.5 * random.standard_normal(60)[text], Clusters(text)
+
+
+def passages_within_texts(random, alike):
+    """Changes of 200 queries of 80 texts, each with 4 of 40 passages: those of its text if `alike`, else its own."""
+    text = numbered(random.integers(0, 80, 200))
+    drawn = random.integers(0, 40, (80, 4))[text] if alike else random.integers(0, 40, (200, 4))
+    incidence = np.zeros((200, 40))
+    np.put_along_axis(incidence, drawn, 1.0, axis=1)
+    of_text, of_passage = 0.5 * random.standard_normal(80), 0.4 * random.standard_normal(40)
+    change = random.standard_normal(200) + of_text[text] + incidence @ of_passage
+    return change, Clusters(text, sparse.csr_array(incidence))
+
+
+LIMITS = {
+    "190 queries of 60 texts, the most frequent with 40": frequent_texts,
+    "200 queries of 80 texts, other passages in every query": partial(passages_within_texts, alike=False),
+    "200 queries of 80 texts, same passages in a text": partial(passages_within_texts, alike=True),
+}
+
+
+def limit_study(name, studies, seed=0):
+    """Coverage and rejections of three tests of graded changes with mean 0."""
+    random, tests = np.random.default_rng(seed), ("paired_t", "sign_flip", "mcnemar")
+    counts = np.zeros(1 + len(tests))
+    for _ in range(studies):
+        change, clusters = LIMITS[name](random)
+        estimate = bootstrap_mean(change[:, None], IntervalSettings(resamples=500), clusters)
+        counts[0] += estimate.low[0] <= 0 <= estimate.high[0]
+        for row, test in enumerate(tests, start=1):
+            signs = np.sign(change)[:, None] if test == "mcnemar" else change[:, None]
+            before, after = ((signs < 0) * 1.0, (signs > 0) * 1.0) if test == "mcnemar" else (0 * signs, signs)
+            shared, p = sharing(after - before, clusters), PAIRED_TESTS[test](before, after, clusters=clusters)
+            counts[row] += (p if shared is None else shared.p_values(p))[0] <= 0.05
+    return dict(zip(("coverage of .95", *(f"{test}, level .05" for test in tests)), counts / studies, strict=True))
+
+
 def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,6 +143,9 @@ def main():
         print(f"{name}: McNemar at .05 under the null | {rejected:.3f} | {fewer:.3f}")
     for what, (old, new) in repeated_study(studies).items():
         print(f"726 queries of 390 texts: {what} | {old:.3f} | {new:.3f}")
+    for name in LIMITS:
+        for what, share in limit_study(name, studies).items():
+            print(f"{name}: {what} | | {share:.3f}")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,7 @@ def drawn(seed: int, effect: float) -> dict[str, float]:
     backbone = Scores("r", xr.DataArray(before, {"query": ids, "measure": [MEASURE]}, ("query", "measure")))
     trained = Scores("r", xr.DataArray(after[..., None], labels, tuple(labels)))
     over = over_trainings((backbone, trained), None, MEASURE, FEW)
+    assert over is not None
     alone = over.each.table["p_corrected"].isel({TRAINING: 0}).item()
     return {**dict(over.retrieval.iloc[0]), "one_training": alone < ALPHA}
 

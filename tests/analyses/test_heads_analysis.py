@@ -221,3 +221,16 @@ def test_queries_that_cannot_be_divided_are_refused(context: Context) -> None:
 def test_a_wrong_tower_is_refused() -> None:
     with pytest.raises(SettingsError, match="tower"):
         HeadSettings(tower="querry")
+
+
+def test_queries_that_share_a_negative_share_a_passage(planted: tuple[Measurement, HeadResult, Section]) -> None:
+    """A hard negative that is a hub moves the margins of all its queries together."""
+    measurement, _, _ = planted
+    relevant = make_names().relevant
+    for name in ("margin", "estimates", "exact"):
+        scores = measurement.scores[f"after/{name}"]
+        assert set(scores.passages) == set(scores.query_ids)
+        for query, (positive, negative) in scores.passages.items():
+            assert (positive,) == relevant[query]
+            assert negative not in relevant[query]
+    assert measurement.scores["after/attention"].passages == relevant  # no negative is attended to

@@ -143,6 +143,17 @@ def test_one_model_alone_is_reported(context: Context, tmp_path: Path) -> None:
     assert [s.code for s in section.statements] == ["corrupted.model", "carry.model.swapped.rest", "random.model"]
 
 
+def test_queries_that_share_a_negative_share_a_passage(planted: Planted) -> None:
+    measurement, _, _ = planted
+    relevant = make_names().relevant
+    for name in ("total", "recovered"):
+        scores = measurement.scores[f"after/{name}"]
+        assert set(scores.passages) == set(scores.query_ids)
+        for query, (positive, negative) in scores.passages.items():
+            assert (positive,) == relevant[query]
+            assert negative not in relevant[query]
+
+
 def test_a_trained_pair_is_measured(tiny: Tiny, cache: Path, tmp_path: Path) -> None:
     context = context_of(tiny, cache, replace(QUICK, measures=("RR@10",)))
     measurement = measured(ANALYSIS, context, PatchingSettings(limit=30), tmp_path / "patching")

@@ -183,14 +183,26 @@ def scores_of(values: np.ndarray, passages: Mapping[str, tuple[str, ...]] | None
     return Scores("retrieval", zero, passages=shared), Scores("trainings", wide, passages=shared)
 
 
+def effects_of(values: np.ndarray, passages: Mapping[str, tuple[str, ...]] | None = None) -> pd.DataFrame:
+    """Return the effects over trainings and queries of `scores_of`."""
+    result = over_trainings(scores_of(values, passages), None, "RR", ComparisonSettings())
+    assert result is not None
+    return result.retrieval
+
+
 def test_equal_trainings_give_the_interval_over_queries() -> None:
     """Without spread over trainings what is left is Student's interval over queries, however many trainings."""
     values = np.random.default_rng(0).normal(0.1, 0.2, 40)
-    row = over_trainings(scores_of(np.stack([values] * 3)), None, "RR", ComparisonSettings()).retrieval.iloc[0]
+    row = effects_of(np.stack([values] * 3)).iloc[0]
     half = stats.t.ppf(0.975, 39) * values.std(ddof=1) / np.sqrt(40)
     assert (row["ci_low"], row["ci_high"]) == pytest.approx((values.mean() - half, values.mean() + half))
     assert row["p"] == pytest.approx(float(stats.ttest_1samp(values, 0).pvalue), rel=1e-6)
     assert row["spread"] == 0
+
+
+def test_queries_of_one_text_give_no_effect_over_trainings() -> None:
+    one_text = [scores.with_texts(dict.fromkeys(scores.query_ids, 0)) for scores in scores_of(np.ones((2, 3)))]
+    assert over_trainings((one_text[0], one_text[1]), None, "RR", ComparisonSettings(resamples=100)) is None
 
 
 def test_passages_that_queries_share_widen_the_interval() -> None:
@@ -200,7 +212,7 @@ def test_passages_that_queries_share_widen_the_interval() -> None:
     shared: Mapping[str, tuple[str, ...]] = {f"q{i:03}": (f"p{i // 10}",) for i in range(40)}
     widths = []
     for passages in (None, shared):
-        row = over_trainings(scores_of(values, passages), None, "RR", ComparisonSettings()).retrieval.iloc[0]
+        row = effects_of(values, passages).iloc[0]
         widths.append(row["ci_high"] - row["ci_low"])
         assert (row["p"] < 0.05) == (row["ci_low"] > 0 or row["ci_high"] < 0), "interval and p agree"
     assert widths[1] > 1.5 * widths[0]

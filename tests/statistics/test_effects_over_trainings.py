@@ -53,6 +53,16 @@ def test_a_cell_that_fewer_than_two_queries_measured_has_no_row() -> None:
     assert set(effects_over_trainings(before, after, 0.95, "measure")["place"]) == {"b"}
 
 
+def test_queries_of_one_text_are_too_few() -> None:
+    """Five queries of one text are one observation, which has no interval."""
+    texts = {q: max(int(q[1:]) - 4, 0) for q in LABELS["query"]}  # the first five are of text 0
+    before, after = (scores.with_texts(texts) for scores in (stacked(0), stacked(1, 0.2)))
+    after.values.loc[{"place": "a", "query": LABELS["query"][5:]}] = np.nan
+    table = effects_over_trainings(before, after, 0.95, "measure")
+    assert set(table["place"]) == {"b"}
+    assert set(table["n"]) == {QUERIES}
+
+
 def test_the_tests_of_one_family_are_corrected_among_themselves() -> None:
     table = effects_over_trainings(stacked(0), stacked(1, 0.05), 0.95, "measure")
     for _, family in table.groupby("measure"):

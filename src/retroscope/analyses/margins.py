@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from retroscope.analyses.context import Context
-from retroscope.attribution.examples import with_shared_negatives
+from retroscope.attribution.examples import Example, with_shared_negatives
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.collection.records import Candidates
 
@@ -26,3 +26,11 @@ def chosen_margins(
         models = list(context.models.values())
         return settings, with_shared_negatives(models, context.collection, candidates, settings)
     return settings, candidates
+
+
+def margin_passages(examples: Sequence[Example]) -> dict[str, tuple[str, ...]]:
+    """Return query id -> the passages of its margin: the relevant one and the negative.
+
+    Queries that share a negative are not independent: what changes the negative's vector changes all their margins.
+    """
+    return {one.id: (one.positive, one.negative) for one in examples}

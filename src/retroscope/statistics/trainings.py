@@ -42,6 +42,8 @@ def stack_trainings(name: str, each: Sequence[Scores], names: Sequence[str]) -> 
 def effects_over_trainings(before: Scores, after: Scores, level: float, family: str) -> pd.DataFrame:
     """Return the mean effect over trainings and queries for each combination of labels, with its crossed interval.
 
+    Labels of which fewer than two query texts were measured have no row.
+
     Args:
         before, after: scores of every training before and after, (query, training, ...).
         level: confidence level of the intervals.
@@ -89,7 +91,7 @@ def _cells(before: Scores, after: Scores, labels: list[str], level: float) -> It
         change = (new[:, :, cell] - old[:, :, cell]).T
         change[:, np.isnan(change).any(axis=0)] = np.nan  # paired: what both sides of every training measured
         kept = ~np.isnan(change[0])
-        if kept.sum() < 2:
+        if len(np.unique(clusters.text[kept])) < 2:
             continue
         ends = (-1.0, 1.0) if np.nanmax(np.abs(change)) <= 1 else (-np.inf, np.inf)
         mean, p = crossed_mean(change, level, ends, clusters), crossed_p(change, clusters)

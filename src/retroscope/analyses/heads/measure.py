@@ -16,7 +16,7 @@ from retroscope.analyses.heads.halves import FEWEST_GROUPS, choosing_half, shari
 from retroscope.analyses.heads.plan import plan_heads
 from retroscope.analyses.heads.searches import HeadSearches, head_searches
 from retroscope.analyses.heads.settings import HeadSettings
-from retroscope.analyses.margins import chosen_margins
+from retroscope.analyses.margins import chosen_margins, margin_passages
 from retroscope.analyses.measurement import Measurement
 from retroscope.attribution.examples import Example, collection_examples
 from retroscope.attribution.heads.cells import FOLDER, FORMAT, HeadCells, cell_origin, head_cells
@@ -104,7 +104,7 @@ def measure(context: Context, settings: HeadSettings, planned: Planned) -> Measu
         one.stages.ended("heads: retrieval")
         if settings.attention:
             attention = attended(one.texts, choice.every, settings.subjects)
-            scores[f"{side}/attention"] = _of(context, "attention", attention.by_query)
+            scores[f"{side}/attention"] = _of(context, "attention", attention.by_query, context.collection.relevant)
             frames[f"{side}/attention"] = attention.means
             facts["eager"][side] = {"gap": attention.gap, "limit": attention.limit}
             one.stages.ended("heads: attention")
@@ -164,23 +164,26 @@ def _exact(context: Context, side: _Side, choice: HeadChoice, margins: np.ndarra
     values = xr.DataArray(
         np.stack(columns, axis=1), {QUERY: keep, "head": [str(h) for h in choice.every]}, (QUERY, "head")
     )
-    return _of(context, "exact head ablation", values)
+    return _of(context, "exact head ablation", values, margin_passages(examples))
 
 
 def _margin_scores(context: Context, side: str, one: _Side, values: tuple[np.ndarray, np.ndarray]) -> dict[str, Scores]:
     margins, estimates = values
     ids, (_, layers, heads) = list(one.texts.ids), estimates.shape
     coords = {QUERY: ids, "layer": list(range(1, layers + 1)), "head": list(range(heads))}
+    by_query = xr.DataArray(margins, {QUERY: ids}, (QUERY,))
+    by_head = xr.DataArray(estimates, coords, tuple(coords))
+    passages = margin_passages(one.examples["query"])
     return {
-        f"{side}/margin": _of(context, "margin", xr.DataArray(margins, {QUERY: ids}, (QUERY,))),
-        f"{side}/estimates": _of(context, "head ablation, first order", xr.DataArray(estimates, coords, tuple(coords))),
+        f"{side}/margin": _of(context, "margin", by_query, passages),
+        f"{side}/estimates": _of(context, "head ablation, first order", by_head, passages),
     }
 
 
-def _of(context: Context, name: str, values: xr.DataArray) -> Scores:
-    relevant = context.collection.relevant
-    passages = {i: relevant[i] for i in values.coords[QUERY].values.tolist()}
-    return Scores(name, values, passages=passages).with_texts(context.collection.query_texts)
+def _of(context: Context, name: str, values: xr.DataArray, passages: Mapping[str, tuple[str, ...]]) -> Scores:
+    """Return scores with the texts of their queries, and with the passages that affect them."""
+    of_queries = {i: passages[i] for i in values.coords[QUERY].values.tolist()}
+    return Scores(name, values, passages=of_queries).with_texts(context.collection.query_texts)
 
 
 def _search(

@@ -13,7 +13,7 @@ import xarray as xr
 
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
-from retroscope.analyses.margins import chosen_margins
+from retroscope.analyses.margins import chosen_margins, margin_passages
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.patching.settings import PatchingSettings
 from retroscope.attribution.examples import Example, collection_examples
@@ -90,8 +90,8 @@ def measure(context: Context, settings: PatchingSettings, planned: Planned) -> M
         other = next((one.query for name, one in context.models.items() if name != side), None)
         work = _Side(context, settings, retriever, other, examples[side], stages)
         total, recovered = work.measured(texts)
-        scores[f"{side}/total"] = _scores(context, "total effect of the corruption", total)
-        scores[f"{side}/recovered"] = _scores(context, "recovered margin", recovered)
+        scores[f"{side}/total"] = _scores(work, "total effect of the corruption", total)
+        scores[f"{side}/recovered"] = _scores(work, "recovered margin", recovered)
         stages.ended("patching")
         seconds |= {f"{side}: {stage}": taken for stage, taken in stages.seconds.items()}
     corrupted = {kind: len(some) for kind, some in texts.items()}
@@ -194,10 +194,9 @@ class _Side:
         return head_cells(self.context.cache, made_of, cell_origin(names, self.context.collection.name, "patching"))
 
 
-def _scores(context: Context, name: str, values: xr.DataArray) -> Scores:
-    relevant = context.collection.relevant
-    passages = {i: relevant[i] for i in values.coords[QUERY].values.tolist()}
-    return Scores(name, values, passages=passages).with_texts(context.collection.query_texts)
+def _scores(work: _Side, name: str, values: xr.DataArray) -> Scores:
+    scores = Scores(name, values, passages=margin_passages(work.examples))
+    return scores.with_texts(work.context.collection.query_texts)
 
 
 def _frame(texts: Mapping[str, Sequence[Corruption]]) -> pd.DataFrame:

@@ -14,8 +14,10 @@ def over_trainings(
     probes: tuple[Scores, Scores] | None,
     headline: str,
     settings: ComparisonSettings,
-) -> TrainingsResult:
+) -> TrainingsResult | None:
     """Compare the backbone with all trainings of the retriever, with intervals over trainings and queries together.
+
+    The result is None if fewer than two query texts were measured on the headline measure.
 
     Args:
         retrieval: scores of the backbone, (query, measure), and of every training, (query, training, measure).
@@ -28,6 +30,8 @@ def over_trainings(
     level, of_probes = settings.intervals.level, None
     repeated = _for_every_training(before, names)
     of_measures = uncorrected_effects(repeated, trainings, level)
+    if headline not in of_measures["measure"].tolist():
+        return None
     if probes is not None:
         of_probes = effects_over_trainings(_for_every_training(probes[0], names), probes[1], level, "probe")
     each = replace(settings, family_per=(TRAINING,), headline=("measure", headline))
