@@ -125,9 +125,9 @@ def test_the_verdict_names_it(effects: TransplantEffects) -> None:
     (text,) = [
         t
         for t in by_name
-        if t.startswith("Restoring the backbone's weights in a single block of the retriever changes RR@10 significantly for")
+        if t.startswith("Restoring the backbone's weights in a single block of the retriever changes")
     ]
-    assert "for 1 of 2 blocks. The largest significant change is that of block 2: RR@10 " in text
+    assert "significantly for 1 of 2 blocks. The largest significant change is that of block 2: RR@10 " in text
     assert by_name[text] == State.SIGNIFICANT
     (ends,) = [t for t in by_name if t.startswith("Restoring the top 1 of 2 blocks in the retriever reaches half of")]
     assert "Restoring the embeddings and the bottom 2 of 2 blocks in the retriever reaches half of" in ends
