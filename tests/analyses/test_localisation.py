@@ -85,8 +85,8 @@ def test_a_change_that_all_agree_on() -> None:
         assert claim(result, direction, "weights", "parts")["place"] == "ffn_out"
     texts = [s.text for s in localisation_statements(result)]
     start = re.escape(
-        "Restoring which of the backbone's weights in the retriever lowers retrieval? Of all blocks and groups of "
-        "blocks restored one at a time, the largest mean loss is that of block 4: RR@10 changes from "
+        "Which block lowers retrieval if its backbone weights are restored in the retriever? Of all blocks and "
+        "groups of blocks restored one at a time, the largest mean loss is that of block 4: RR@10 changes from "
     )
     (needed,) = [m for t in texts if (m := re.match(rf"{start}(\d\.\d+) to (\d\.\d+) \((-\d\.\d+) ", t))]
     before, after, effect = map(float, needed.groups())
@@ -120,7 +120,7 @@ def test_what_is_redundant_decides_nothing() -> None:
     (none,) = [
         s
         for s in localisation_statements(result)
-        if "No single block or group of blocks, restored, lowers RR@10 significantly" in s.text
+        if "Restored alone, no block or group of blocks lowers RR@10 significantly" in s.text
     ]
     assert none.state == State.NOT_SIGNIFICANT
     assert "lowers RR@10 significantly. The largest effect is that of " in none.text
@@ -132,15 +132,15 @@ def test_harm_is_not_called_a_gain() -> None:
     texts = [s.text for s in localisation_statements(localised(harmed(transplant_effects("block:3", "block:3"))))]
     assert any(
         t.startswith(
-            "Restoring which of the backbone's weights in the retriever improves retrieval? Of all blocks and groups "
-            "of blocks restored one at a time, the largest mean gain is that of block 3"
+            "Which block improves retrieval if its backbone weights are restored in the retriever? Of all blocks "
+            "and groups of blocks restored one at a time, the largest mean gain is that of block 3"
         )
         for t in texts
     )
     assert any(
         t.startswith(
-            "Grafting which of the fine-tuned weights into the backbone lowers retrieval? Of all blocks and groups of "
-            "blocks grafted into the backbone"
+            "Which block lowers retrieval if its fine-tuned weights are grafted into the backbone? Of all blocks "
+            "and groups of blocks grafted into the backbone"
         )
         for t in texts
     )
@@ -168,7 +168,7 @@ def test_without_a_whole_effect_nothing_is_placed() -> None:
     assert set(result.claims["agreement"]) == {"undecided"}
     (statement,) = [s for s in localisation_statements(result) if s.state == State.NOT_SIGNIFICANT]
     assert (
-        "All weights together, restored, have no significant effect on RR@10, so there is nothing to localise"
+        "All weights, restored together, have no significant effect on RR@10, so there is nothing to localise"
         in statement.text
     )
 
@@ -361,11 +361,11 @@ def test_a_planted_change_is_found_by_all_and_nothing_else_is(
     texts = [s.text for s in section.statements]
     assert any(
         "The probability that at least 4 of 4 measurements would point to block 2 by chance is 0.06" in t
-        and "It is 0.50 if all measurements keep their picks" in t
+        and "The probability is 0.50 if all measurements keep their picks" in t
         for t in texts
     )
     no_single = (
-        "No single block or group of blocks, grafted into the backbone, raises RR@10 significantly more than random "
+        "Grafted into the backbone alone, no block or group of blocks raises RR@10 significantly more than random "
         "changes"
     )
     assert any(no_single in text for text in texts)

@@ -104,7 +104,7 @@ def test_page_and_tables() -> None:
     for title in (
         "Do both models arrange texts alike?",
         "Which layers of both models correspond?",
-        "What geometry alone gives",
+        "Retrieval after whitening",
         "Layers without the final norm",
         "vectors of the same 240 queries and 1000 passages",
         "Su, Cao, Liu, Ou (2021)",

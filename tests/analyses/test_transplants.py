@@ -125,9 +125,9 @@ def test_the_verdict_names_it(effects: TransplantEffects) -> None:
     (text,) = [
         t
         for t in by_name
-        if t.startswith("Restoring one block of the backbone's weights in the retriever changes RR@10 significantly in")
+        if t.startswith("Restoring the backbone's weights in a single block of the retriever changes")
     ]
-    assert "in 1 of 2 cases. The largest significant change is that by restoring block 2: RR@10 " in text
+    assert "significantly for 1 of 2 blocks. The largest significant change is that of block 2: RR@10 " in text
     assert by_name[text] == State.SIGNIFICANT
     (ends,) = [t for t in by_name if t.startswith("Restoring the top 1 of 2 blocks in the retriever reaches half of")]
     assert "Restoring the embeddings and the bottom 2 of 2 blocks in the retriever reaches half of" in ends
@@ -341,7 +341,7 @@ def test_a_planted_block_does_more_than_random_changes_of_equal_size(effects: Tr
     (text,) = [t for t in by_name if "random changes of equal size in the retriever" in t]
     assert text.startswith(
         "Of 2 transplants of a single block, group or part with a significant effect, 2 have a significantly larger "
-        "effect than 8 random changes"
+        "effect than random changes of equal size"
     )
     assert by_name[text] == State.SIGNIFICANT
     (text,) = [t for t in by_name if "random changes of equal size in the backbone" in t]

@@ -117,7 +117,7 @@ def test_the_block_that_every_training_learned_is_found(planted: Swept) -> None:
         "Over 3 trainings and their queries together, restoring all of the backbone's weights in the retriever changes "
     )
     assert "Effect in each training: seed 0 -" in total.text
-    assert " changes RR@10 significantly in 1 of 2 cases. Effects on RR@10: block 1 -" in single.text
+    assert " changes RR@10 significantly for 1 of 2 places. Effects on RR@10: block 1 -" in single.text
     assert single.text.endswith("Random changes of equal size were made in seed 0 alone.")
     assert (total.state, single.state) == (State.SIGNIFICANT, State.SIGNIFICANT)
 

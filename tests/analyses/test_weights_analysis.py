@@ -103,8 +103,8 @@ def test_directions() -> None:
         "directions"
     )
     assert statements[-2].endswith(
-        "divided by the norm of the original matrix in the same directions (2.00) or in random directions (3.00; "
-        "medians over the matrices)."
+        "the change is 2.00 times the norm of the original matrix (amplification); it is 3.00 times the norm of the "
+        "original matrix in random directions (medians over the matrices)."
     )
     never = drift({}, row(2, "attention", 0.2, **(SPECTRAL | {"amplification": np.inf})))
     assert not any("Amplification" in text for text in texts(never))

@@ -202,7 +202,7 @@ def test_without_a_path_there_is_no_gap() -> None:
 
 @pytest.mark.parametrize("method", ["conductance", "activation_x_gradient"])
 def test_what_is_not_complete_cannot_be_refined(method: str) -> None:
-    with pytest.raises(SettingsError, match=rf"method '{method}' never do(.|\n)*gauss:16"):
+    with pytest.raises(SettingsError, match=rf"method '{method}' has no completeness gap(.|\n)*gauss:16"):
         METHODS[method](work(toy("bert"), rule="auto:0.01"))
 
 

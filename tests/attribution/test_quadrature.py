@@ -98,5 +98,5 @@ def test_a_wrong_name_is_an_error_that_shows_a_right_one(name: str, expected: st
 
 def test_a_method_without_completeness_takes_one_rule() -> None:
     assert len(only_rule(quadrature("gauss:3"), "conductance").nodes) == 3
-    with pytest.raises(SettingsError, match=r"method 'conductance' never do(.|\n)*gauss:16"):
+    with pytest.raises(SettingsError, match=r"method 'conductance' has no completeness gap(.|\n)*gauss:16"):
         only_rule(quadrature("auto:0.01"), "conductance")

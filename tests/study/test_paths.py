@@ -163,7 +163,7 @@ def test_home_is_resolved(place: Place, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.parametrize("wrong", [5, None, "a\0b"])
 def test_what_names_no_path_is_refused(wrong: Any) -> None:
-    with pytest.raises(rs.RetroscopeError, match="no path can be called"):
+    with pytest.raises(rs.RetroscopeError, match="invalid path"):
         rs.load_study(wrong)
 
 

@@ -93,7 +93,7 @@ def path_of(given: PathLike, kind: ErrorClass = SettingsError) -> Path:
         with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             path.stat()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise kind(f"no path can be called {excerpt(str(given))} ({reason(error)})", fix="check the path") from error
+        raise kind(f"invalid path {excerpt(str(given))} ({reason(error)})", fix="correct the path") from error
     return path
 
 

@@ -73,7 +73,7 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
         )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
     listed = " and ".join(name.rsplit(", ", 1))
-    return f"It uses {listed}. In {folds}, this variant was the best{of} on the queries of the other folds."
+    return f"It uses {listed}. For {folds}, it was the best{of} on the queries of all other folds."
 
 
 def variant_name(row: Any, subject: Subject) -> str:

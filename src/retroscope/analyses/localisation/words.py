@@ -14,36 +14,23 @@ from retroscope.analyses.localisation.result import (
     UNDECIDED,
     LocalisationResult,
 )
-from retroscope.numbers import count, interval, percent_interval, score, signed, tied_p
+from retroscope.numbers import interval, percent_interval, score, signed, tied_p
 from retroscope.surgery.transplant import GRAFTED, RESTORED
 from retroscope.typesetting.places import place_words
 from retroscope.typesetting.statements import Estimate, State, Statement
 
 TOPIC = "localisation"
 DONE = {RESTORED: "restored", GRAFTED: "grafted into the backbone"}
-SINGLE = {BLOCKS: ("block or group of blocks", "blocks and groups of blocks"), PARTS: ("part of all blocks", "parts")}
-ASKED = {  # direction, and whether the whole effect of it is a gain -> the question, and what becomes of retrieval
-    (RESTORED, False): (
-        "Restoring which of the backbone's weights in the retriever lowers retrieval?",
-        "loss",
-        "lowers",
-    ),
-    (GRAFTED, True): (
-        "Grafting which of the fine-tuned weights into the backbone improves retrieval?",
-        "gain",
-        "raises",
-    ),
-    (RESTORED, True): (
-        "Restoring which of the backbone's weights in the retriever improves retrieval?",
-        "gain",
-        "raises",
-    ),
-    (GRAFTED, False): (
-        "Grafting which of the fine-tuned weights into the backbone lowers retrieval?",
-        "loss",
-        "lowers",
-    ),
+SINGLE = {BLOCKS: ("block or group of blocks", "blocks and groups of blocks"), PARTS: ("part", "parts")}
+ASKED = {  # direction, and kind of the places -> the question, without what becomes of retrieval
+    (RESTORED, BLOCKS): "Which block {} retrieval if its backbone weights are restored in the retriever?",
+    (GRAFTED, BLOCKS): "Which block {} retrieval if its fine-tuned weights are grafted into the backbone?",
+    (RESTORED, PARTS): "Which part, e.g. attention in all blocks, {} retrieval if its backbone weights are restored in "
+    "the retriever?",
+    (GRAFTED, PARTS): "Which part, e.g. attention in all blocks, {} retrieval if its fine-tuned weights are grafted "
+    "into the backbone?",
 }
+BECOMES = {False: ("lowers", "loss", "lowers"), True: ("improves", "gain", "raises")}  # whether the effect is a gain
 PROBES = "probes"  # the instrument that rests on the probes' controls
 ROWS = {
     "weights": "weight drift",
@@ -94,13 +81,13 @@ def _reported(result: LocalisationResult, claims: pd.DataFrame) -> pd.DataFrame:
 
 def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     """State which single place has the largest effect, and which instruments agree."""
-    question, does, verb = ASKED[row["direction"], bool(row["sign"] > 0)]
-    question = question if row["kind"] == BLOCKS else f"{question.rstrip('?')}, by part of all blocks?"
+    becomes, does, verb = BECOMES[bool(row["sign"] > 0)]
+    question = ASKED[row["direction"], row["kind"]].format(becomes)
     done, one, several = DONE[row["direction"]], *SINGLE[row["kind"]]
     about: Any = {"code": f"{row['direction']}.{row['kind']}", "figure": "localisation"}
     if not row["explained"]:
         text = (
-            f"{question} All weights together, {done}, have no significant effect on {result.measure}, so there is "
+            f"{question} All weights, {done} together, have no significant effect on {result.measure}, so there is "
             "nothing to localise."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
@@ -109,8 +96,8 @@ def _most(result: LocalisationResult, row: "pd.Series[Any]") -> Statement:
     if not row["significant"]:
         more = " more than random changes of equal size do" if row["controlled"] else ""
         text = (
-            f"{question} No single {one}, {done}, {verb} {result.measure} significantly{more}. The largest effect is "
-            f"that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
+            f"{question} {done.capitalize()} alone, no {one} {verb} {result.measure} significantly{more}. The largest "
+            f"effect is that of {alone}. {ALONE[row['direction']].format(row['kind'])}, or there are too few queries."
         )
         return Statement(TOPIC, State.NOT_SIGNIFICANT, text, **about)
     claims = _answers(result, row)
@@ -166,12 +153,14 @@ def _held(claims: pd.DataFrame, row: "pd.Series[Any]") -> str:
 def _luck(row: "pd.Series[Any]") -> str:
     """State the probability that this many instruments agree by chance."""
     least, all_of = max(1, int(row["agreeing"])), int(row["instruments"])
-    many = f"{least} of {count(all_of, 'measurement')}"
     name, one = place_words(row["place"]), "block or group" if row["kind"] == BLOCKS else "part"
+    single = all_of == 1
+    many = "this measurement" if single else f"at least {least} of {all_of} measurements"
+    kept = "the measurement keeps its pick" if single else "all measurements keep their picks"
     return (
-        f"The probability that at least {many} would point to {name} by chance is {row['luck']:.2f} if each "
-        f"measurement picked a {one} at random. It is {row['luck_together']:.2f} if all measurements keep their picks "
-        f"and a random {one} has the largest transplant effect."
+        f"The probability that {many} would point to {name} by chance is {row['luck']:.2f} if "
+        f"{'it' if single else 'each measurement'} picked a {one} at random. The probability is "
+        f"{row['luck_together']:.2f} if {kept} and a random {one} has the largest transplant effect."
     )
 
 

@@ -86,11 +86,12 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
     median = float(gaps.median[part, layer])
     weighted = ", ".join(f"{g:.2g} ({p} neurons)" for p, g in zip(parts, gaps.weighted, strict=True) if np.isfinite(g))
     sizes = (
-        f"the attributions {of_model(name, side)} should add up to the change of the target, F(1) - F(0). Among the "
-        f"layers with a substantial part of them, they differ most at layer {layers[layer]} ({parts[part]} neurons; "
-        f"{_held(gaps, part, layer)}). The gap is this difference, divided by the sum of the absolute attributions. "
-        f"Its median at this layer is {median:.2g}; {exact_percent(WORST)} of the examples are below "
-        f"{gaps.worst[part, layer]:.2g}. Mean gap over all layers, weighted by attribution: {weighted}; {how}."
+        f"the attributions {of_model(name, side)} should add up to the change of the target, F(1) - F(0). The "
+        "gap is the difference between their sum and this change, divided by the sum of the absolute attributions. "
+        f"Of the layers with a substantial part of the attribution, layer {layers[layer]} has the largest gap "
+        f"({parts[part]} neurons; {_held(gaps, part, layer)}): its median is {median:.2g}, and "
+        f"{exact_percent(WORST)} of the examples have a gap below {gaps.worst[part, layer]:.2g}. Mean "
+        f"gap over all layers, weighted by attribution: {weighted}; {how}."
     )
     number = Estimate(f"completeness gap, layer {layers[layer]}", median, n=side.attribution.examples, kind=Kind.SCORE)
     about: Any = {"code": f"completeness.{name}", "control": named_control("completeness", name), "estimate": number}

@@ -205,8 +205,8 @@ def overlap_figure(tower: TowerNeurons) -> Figure | None:
         "Overlap of the neurons",
         "Agreement of the two models' neurons, beside the agreement of each model with itself on two random halves of "
         "the examples (before, after). If both models have the same neurons up to noise, the line of the two models "
-        "lies between these two lines. All lines use the same random split into halves that share no example, so they "
-        "share its sampling error. Grey is chance.",
+        "lies between these two lines. All lines use the same random split into halves that share no example, so the "
+        "sampling error of this split is in all lines. Grey is chance.",
         "Agreement of the neurons by layer: between the two models, between two halves of each model's examples, and "
         "by chance.",
         choosing(

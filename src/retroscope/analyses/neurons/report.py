@@ -169,8 +169,8 @@ def _ablation_document(ablation: AblationCurves) -> dict[str, Any]:
 def _asked(attribution: NeuronAttribution) -> tuple[str, str]:
     """Describe how many examples were attributed, and how."""
     asked = ", ".join(f"{name}: {dict(attribution.recipe)[name]}" for name in ASKED if name in attribution.recipe)
-    few = f"noise (the target changes by no more than rounding): {attribution.noise} of them"
-    return f"{count(attribution.examples, 'example')}; {few}", asked
+    few = f"{attribution.noise} of them noise (the target changes by no more than rounding)"
+    return f"{count(attribution.examples, 'example')}, {few}", asked
 
 
 def _largest_shares(attribution: NeuronAttribution) -> list[dict[str, Any]]:

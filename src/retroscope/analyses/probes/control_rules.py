@@ -149,8 +149,8 @@ def _beside_best(subject: Subject, side: str, peak: "pd.Series[float]", best: "p
     text = (
         f"{RANDOM_TITLE}: random weights reach an accuracy of {score(best[side])} "
         f"{interval(best[f'{side}_low'], best[f'{side}_high'])} at layer {subject.layer_label(int(best['layer']))}, "
-        f"and the interval is not below that of {subject.side(side).name} at its best layer. So a model without "
-        "training reaches this accuracy."
+        f"and this interval is not below the interval of {subject.side(side).name} at its best layer, "
+        f"{subject.layer_label(int(peak['layer']))}. So a model without training may be as accurate."
     )
     return [Statement("controls", State.MEASURED, text, (side,), code=f"{RANDOM}_elsewhere", caution=True)]
 

@@ -106,7 +106,9 @@ def _where(subject: Subject, opening: str, by_layer: pd.DataFrame, level: float)
     gains = changed[changed["effect"] > 0]
     undecided = by_layer.drop(index=changed.index)
     equal = sum(is_equivalent(row) for _, row in undecided.iterrows())
-    rest = f"{equal} are equivalent and {len(undecided) - equal} are undecided"
+    rest = f"{len(undecided) - equal} are undecided"
+    if undecided["p_equivalence"].notna().any():
+        rest = f"{equal} are equivalent and {rest}"
     largest = most_changed(by_layer, level)
     number = estimate_of(largest, f"accuracy at {layer(subject, largest)}")
     about: Any = {"code": "onset", "estimate": number, "figure": "similarity_probe"}

@@ -149,7 +149,7 @@ def _strata(cells: _Cells) -> Iterator[dict[str, object]]:
 def _associations(cells: _Cells, measurement: Measurement) -> Iterator[Association]:
     """Relate the facts that the backbone knew to those whose passage each model finds, overall and by stratum.
 
-    Facts of all strata are compared within strata: what differs between these may make facts both known and found.
+    Facts of all strata are compared within strata: a difference between strata alone can associate known with found.
     """
     if FOUND not in measurement.frames:
         return

@@ -110,7 +110,7 @@ def plan(context: Context, settings: RetentionSettings) -> Planned:
     cannot = not_asked(askable)
     if not wordings:
         raise CollectionError(
-            f"this model can read none of the facts from their clozes{listed(cannot)}",
+            f"none of the facts can be measured with this model{listed(cannot)}",
             where=str(settings.facts),
             fix="give facts with several objects for each relation, and clozes with words before the object; for a "
             "causal model, these words must include the subject",

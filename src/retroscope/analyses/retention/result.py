@@ -76,7 +76,7 @@ class Association:
         stratum: stratum of the facts, or "" for all of them.
         known, unknown: share of the known facts that are found, and of the unknown facts.
         n_known: number of known facts.
-        crude: odds ratio of all facts together. It is confounded by everything that makes facts both known and found.
+        crude: odds ratio of all facts together. Any property that makes facts both known and found confounds it.
         within: odds ratio within strata of the facts, thirds of popularity and thirds of shared words.
     """
 

@@ -57,11 +57,11 @@ def _single(over: OverTrainings, places: pd.DataFrame, measure: str) -> Statemen
     measured = f"Effects on {measure}: {'; '.join(said)}."
     what, where = WEIGHTS[over.direction]
     verb, into = DOING[over.direction]
-    at = f"{len(said) or 'none'} of {count(len(places), 'case')}"
-    without = f"The largest change is that by {verb} {place_words(str(largest.name))}: {_tested(largest)}."
+    at = f"{len(said) or 'none'} of {count(len(places), 'place')}"
+    without = f"The largest change is that of {place_words(str(largest.name))}: {_tested(largest)}."
     text = (
         f"{_over(over)}, {verb} {what} {into} a single block, group or part of {where} changes {measure} significantly "
-        f"in {at}. {measured if said else without} Random changes of equal size were made in {over.names[0]} alone."
+        f"for {at}. {measured if said else without} Random changes of equal size were made in {over.names[0]} alone."
     )
     state = State.SIGNIFICANT if said else State.NOT_SIGNIFICANT
     number = estimate_of(largest, f"{measure}, {largest.name} {over.direction} over trainings")

@@ -50,11 +50,12 @@ def _blocks(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     significant = blocks[blocks["p_corrected"] < _alpha(f, direction)]
     what, where = WEIGHTS[direction]
     one = "block or group of blocks" if blocks["transplant"].str.contains("-").any() else "block"
+    tested = count(len(blocks), one) if one == "block" else f"{len(blocks)} blocks and groups"
     largest_of = "largest significant change" if len(significant) else "largest change"
     verb, into = DOING[direction]
     text = (
-        f"{verb.capitalize()} one {one} of {what} {into} {where} changes {f.measures[0]} significantly in "
-        f"{len(significant)} of {count(len(blocks), 'case')}. The {largest_of} is that by {verb} "
+        f"{verb.capitalize()} {what} {into} a single {one} of {where} changes {f.measures[0]} significantly for "
+        f"{len(significant)} of {tested}. The {largest_of} is that of "
         f"{blocks_named(largest['transplant'])}: {f.measures[0]} {_effect(f, direction, largest)}."
     )
     state = State.SIGNIFICANT if len(significant) else State.NOT_SIGNIFICANT
@@ -136,8 +137,9 @@ def _control(f: TransplantEffects, direction: str) -> Iterator[Statement]:
     draws = str(most) if fewest == most else f"{fewest} to {most}"
     text = (
         f"Of {len(found)} transplants of a single block, group or part with a significant effect, {len(beats)} have a "
-        f"significantly larger effect than {draws} random changes of equal size in {WEIGHTS[direction][1]} (each "
-        f"tensor is moved by the norm of its real change). Effect on {f.measures[0]}, beside the mean effect of the "
+        f"significantly larger effect than random changes of equal size in {WEIGHTS[direction][1]}. A random change "
+        "moves each of the transplanted tensors in a random direction by the norm of its real change; there are "
+        f"{draws} random changes for each transplant. Effect on {f.measures[0]}, beside the mean effect of the "
         f"random changes: {'; '.join(_against(row) for _, row in found.iterrows())}."
     )
     text += _without_spread(found, _alpha(f, direction))

@@ -100,8 +100,8 @@ def only_rule(quadrature: Quadrature, method: str) -> Rule:
     """
     if quadrature.tolerance is not None:
         raise SettingsError(
-            f"quadrature {quadrature.name!r} adds nodes until the attributions sum to F(1) - F(0), but those of the "
-            f"method {method!r} never do",
+            f"quadrature {quadrature.name!r} adds nodes until the completeness gap is small enough, but the method "
+            f"{method!r} has no completeness gap",
             fix="use a quadrature with a fixed number of nodes, e.g. gauss:16",
         )
     return quadrature.rules[0]

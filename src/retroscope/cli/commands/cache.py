@@ -29,7 +29,12 @@ class CareOptions:
         ),
     ] = False
     clean: Annotated[
-        bool, option("--clean", help="Remove partial files and cache entries of earlier versions, which no run uses")
+        bool,
+        option(
+            "--clean",
+            help="Remove partial files of killed runs, and entries that only other versions of Retroscope or of its "
+            "libraries could use",
+        ),
     ] = False
     max_size: Annotated[
         str | None,

@@ -89,8 +89,8 @@ def _counted(sections: Mapping[str, Section]) -> list[Statement]:
             name,
             State.MEASURED,
             f"{count(len(section.unconfirmed), 'statement')} about {name} "
-            f"{'is' if len(section.unconfirmed) == 1 else 'are'} left out here, because a control failed or a warning "
-            "applies: see the section, or tables/verdict.csv.",
+            f"{'is' if len(section.unconfirmed) == 1 else 'are'} left out here, because a check casts doubt on "
+            f"{'it' if len(section.unconfirmed) == 1 else 'them'}: the section and tables/verdict.csv give the reason.",
             (),
             code="unconfirmed",
             section=name,

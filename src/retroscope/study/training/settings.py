@@ -22,8 +22,8 @@ class TrainStudySettings:
         data: the training pairs: judged queries and their relevant passages.
         dev: held-out queries that select the checkpoint to keep.
         test: held-out queries that must not occur among the training pairs.
-        reinitialise: parts of the backbone that are re-initialised before the training, with its seed: "all", "top:K",
-            "bottom:K", "embeddings", "attention", "ffn", "norms".
+        reinitialise: parts of the backbone that are re-initialised before the training, with its seed: "all", "top:K"
+            (the last K blocks), "bottom:K" (the first K blocks), "embeddings", "attention", "ffn", "norms".
         training: how the retriever is trained on the pairs.
     """
 

@@ -35,9 +35,9 @@ def ablation_figure(tower: TowerNeurons) -> Figure | None:
     rows = [alt.hconcat(*panel, resolve=OWN_LEGENDS) for panel in grid]
     return Figure(
         "neuron_ablation",
-        "Retrieval without these neurons",
+        "Retrieval with fixed neurons",
         "Retrieval when a fraction of the neurons is fixed at one value. Top: neurons with the largest attribution. "
-        "Top by signed value, or by magnitude: the top neurons if this value ranks them instead. Largest: neurons "
+        "Top by signed value, or by magnitude: the top neurons of a ranking by this value. Largest: neurons "
         "whose fixing changes the output of their block most, found without gradient or query. Bottom: neurons with "
         "the smallest attribution. Thin lines: random sets of neurons. All sets have as many neurons of each layer and "
         "matrix as the set of top neurons. Bands are confidence intervals over queries; the grey band is the intact "

@@ -125,8 +125,9 @@ def _curve(ablation: AblationCurves) -> str:
     areas = [_area(ablation, how, words) for how, words in _curves_named(ablation)]
     return (
         f"At {lower} of {count(len(table), 'tested fraction')} of neurons, {measure} is lower with the top neurons "
-        f"fixed than with any of {count(draws, 'random set')} fixed. Area between the curve of {measure} with random "
-        f"neurons fixed and the curve with others fixed: {'; '.join(a for a in areas if a)}."
+        f"fixed than with any of {count(draws, 'random set')} fixed. The area between two curves over the log of "
+        f"the fraction, {measure} with random neurons fixed minus {measure} with other neurons fixed, is "
+        f"{'; '.join(a for a in areas if a)}."
     )
 
 
@@ -144,7 +145,7 @@ def _area(ablation: AblationCurves, how: str, words: str) -> str:
     if found.empty:
         return ""
     size, low, high = found[["area", "area_low", "area_high"]].iloc[0]
-    return f"{words} {signed(size)} {interval(low, high, effect=True)}"
+    return f"{signed(size)} {interval(low, high, effect=True)} for the {words}"
 
 
 def _limits(ablation: AblationCurves, row: "pd.Series[Any]") -> str:

@@ -69,8 +69,8 @@ def run(
         str | None,
         option(
             "--reinitialise",
-            help="Parts of the backbone to re-initialise before training: all, top:K, bottom:K, embeddings, "
-            "attention, ffn, norms; joined by +",
+            help="Parts of the backbone to re-initialise before training: all, top:K (the last K blocks), bottom:K "
+            "(the first K blocks), embeddings, attention, ffn, norms; joined by +",
             metavar="PARTS",
             default="none",
         ),
