@@ -100,6 +100,21 @@ def test_a_folder_that_the_library_cannot_load_is_a_finding(tmp_path: Path, monk
     assert "this version cannot read the folder" in finding.text
 
 
+def test_a_decoder_under_the_published_protocol_is_not_compared(tmp_path: Path) -> None:
+    """The protocol adds a prompt and a suffix that the library does not, so equal vectors are not expected."""
+    folder = written(tmp_path, "llama", how="lasttoken")
+    set_json(folder / "tokenizer_config.json", pad_token="</s>", model_max_length=512)
+    set_json(folder / "config.json", max_position_embeddings=512)
+    set_json(folder / "sentence_bert_config.json", max_seq_length=512)
+    test = library_test(load_encoder(folder))
+    assert test is not None
+    assert test.passed
+    published = LoadSettings(protocol="ielab-2025")
+    assert library_test(load_encoder(folder, published)) is None
+    diagnosis = examined(folder, published)
+    assert [finding.severity for finding in of_check(diagnosis, "library")] == [NOTE]
+
+
 def library_and_weights(home: Path) -> tuple[Path, Path]:
     return (written(home, "llama", how="lasttoken"),) * 2
 

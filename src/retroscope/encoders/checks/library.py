@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 NOT_COMPARABLE = (
-    "you set a recipe field, the folder routes the towers differently, dtype is half precision, or the base of the "
-    "adapter is not the one that its settings name"
+    "you set a recipe field, the protocol adds prompt and suffix, the folder routes the towers differently, dtype is "
+    "half precision, or the base of the adapter is not the one that its settings name"
 )
+AS_PUBLISHED = "last_column"  # the pooling with which the protocol ielab-2025 adds a prompt and a suffix of its own
 CANNOT = "SentenceTransformer itself cannot encode a batch with this folder"
 
 
 def library_test(encoder: Encoder) -> SelfTest | None:
     """Compare final vectors with those of `SentenceTransformer.encode`, if the checkpoint is such a folder.
 
-    The result is None if there is nothing to compare with: another kind of checkpoint, a recipe that the user has
-    changed, an asymmetric folder (Router), an encoder in half precision, an adapter over another base than its settings
-    name, or a folder that the library itself cannot encode with (`check_library` reports why).
+    The result is None if there is nothing to compare with: another kind of checkpoint, a recipe that the user or the
+    protocol has changed, an asymmetric folder (Router), an encoder in half precision, an adapter over another base than
+    its settings name, or a folder that the library itself cannot encode with (`check_library` reports why).
     """
     if not _comparable(encoder):
         return None
@@ -69,8 +70,9 @@ def self_test_finding(test: SelfTest) -> Finding:
 
 def _comparable(encoder: Encoder) -> bool:
     folder = encoder.proof.library_folder
-    own_recipe = "user" not in encoder.recipe.sources.values() and encoder.backbone.dtype == torch.float32
-    return own_recipe and folder != "" and not has_routes(Path(folder))
+    recipe = encoder.recipe
+    own_recipe = "user" not in recipe.sources.values() and recipe.pooling != AS_PUBLISHED
+    return own_recipe and encoder.backbone.dtype == torch.float32 and folder != "" and not has_routes(Path(folder))
 
 
 def _load_library(encoder: Encoder) -> "SentenceTransformer":
