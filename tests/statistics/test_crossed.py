@@ -74,6 +74,13 @@ def test_no_change_anywhere_is_not_known_to_be_none() -> None:
     assert (float(estimate.low), float(estimate.high)) == pytest.approx((-share, share))
 
 
+def test_rounding_does_not_make_a_constant_change_certain() -> None:
+    base = np.random.default_rng(2).random((3, 20))
+    exact, rounded = (crossed_mean(one, bounds=(-1, 1)) for one in (np.full((3, 20), 0.1), (base + 0.1) - base))
+    assert (float(rounded.low), float(rounded.high)) == pytest.approx((float(exact.low), float(exact.high)))
+    assert rounded.low < 0.05
+
+
 def test_holes_are_refused() -> None:
     values = np.ones((2, 5))
     values[0, 1] = np.nan

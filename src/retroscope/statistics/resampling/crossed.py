@@ -56,7 +56,7 @@ def crossed_mean(
         )
     mean = float(measured.mean())
     lowest, highest = bounds
-    if measured.min() == measured.max() and np.isfinite(bounds).all():
+    if _constant(measured) and np.isfinite(bounds).all():
         rarer = float(unseen(n_queries, level))
         return _interval(mean, (mean - rarer * (mean - lowest), mean + rarer * (highest - mean)), level, n)
     half = _half_width(measured, level) * _widening(_shared(values, clusters), level)
@@ -70,7 +70,7 @@ def crossed_p(values: Float[np.ndarray, "seed query"], clusters: Clusters | None
     """
     measured, _ = _measured(values, clusters)
     mean = abs(float(measured.mean()))
-    if np.ptp(measured) <= 16 * np.finfo(np.float64).eps * mean:
+    if _constant(measured):
         return min(1.0, 2 * 0.5 ** measured.shape[1]) if mean else 1.0
     smallest, largest = np.log(SMALLEST_P), np.log1p(-1e-9)
     shared = _shared(values, clusters)
@@ -101,6 +101,11 @@ def _measured(
     kept = ~np.isnan(values).all(axis=0)
     measured = values[:, kept]
     return (measured if clusters is None else of_texts(measured, clusters.only(kept))), measured.shape[1]
+
+
+def _constant(values: Float[np.ndarray, "seed text"]) -> bool:
+    """Return whether all values are equal, up to the rounding of a difference."""
+    return bool(np.ptp(values) <= 16 * np.finfo(np.float64).eps * abs(float(values.mean())))
 
 
 def _shared(values: Float[np.ndarray, "seed query"], clusters: Clusters | None) -> Sharing | None:
