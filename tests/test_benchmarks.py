@@ -56,7 +56,7 @@ def test_the_audit_of_the_headline_sees_where_interval_and_p_disagree() -> None:
 
 
 def test_the_audit_of_grids_counts_claims_by_both_rules() -> None:
-    (findings,) = grid_claims.null_grids(1, grid_claims.PARTS[:2], 1)
+    (findings,) = grid_claims.null_grids(1, grid_claims.no_training(grid_claims.PARTS[:2], 1, 3))
 
     def claimed(low: float, p_corrected: float) -> tuple[bool, bool]:
         changed = findings.effects.assign(ci_low=low, ci_high=0.1, p_corrected=p_corrected)

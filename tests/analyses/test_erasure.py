@@ -189,7 +189,7 @@ def test_what_cannot_show_harm_is_inconclusive(planted: Erased, spoil: str) -> N
     reason = {
         "floor": "remove more than half",
         "reads": "does not fall significantly",
-        "noise": "correlate in held-out",
+        "noise": "correlate no more than shuffled pairs",
     }
     assert reason[spoil] in said["after.inconclusive"]
 

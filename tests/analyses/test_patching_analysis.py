@@ -165,7 +165,7 @@ def test_a_trained_pair_is_measured(tiny: Tiny, cache: Path, tmp_path: Path) -> 
 def test_other_shapes_and_names_are_refused(context: Context, tmp_path: Path) -> None:
     other = load_retriever(save_toy("bert", tmp_path / "toy"), pooling="cls")
     unlike = replace(context, models={"before": other, "after": context.models["after"]})
-    assert "other numbers" in ANALYSIS.instrument().refusal(unlike, SETTINGS)
+    assert "differ in their blocks, heads or dimensions" in ANALYSIS.instrument().refusal(unlike, SETTINGS)
     with pytest.raises(SettingsError, match="corruption"):
         PatchingSettings(corruptions=("swaped",))
     with pytest.raises(SettingsError, match="component"):
