@@ -161,7 +161,8 @@ def test_the_plan_names_what_a_stopped_run_has_measured(
     pair: tuple[Retriever, Retriever], collection: Collection, tmp_path: Path
 ) -> None:
     def lines() -> list[str]:
-        return [line for line in Runnable(planned(pair, collection, tmp_path / "cache")).lines() if "stopped run" in line]
+        every = Runnable(planned(pair, collection, tmp_path / "cache")).lines()
+        return [line for line in every if "stopped run" in line]
 
     assert lines() == []
     stopped(planned(pair, collection, tmp_path / "cache"), tmp_path / "out", after=2)
