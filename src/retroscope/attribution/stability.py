@@ -1,8 +1,8 @@
 """Stop an attribution once random halves of its examples agree on the top neurons.
 
-Examples are attributed in a random order, stage by stage. After each stage the top sets of two halves are compared, the
-halves being every other example. The attribution stops where they agree as far as was asked for. It depends on data and
-settings only, and a longer attribution begins with the examples of a shorter one.
+Examples are attributed in a random order, stage by stage. Every other distinct text belongs to the second half. After
+each stage, the top sets of the two halves are compared. The attribution stops if they agree as far as was asked for. It
+depends on data and settings only, and a longer attribution begins with the examples of a shorter one.
 """
 
 from collections.abc import Sequence

@@ -72,14 +72,14 @@ def _variant(result: BaselineResult, best: str, subject: Subject) -> str:
             "scored higher by more than a standard error."
         )
     of = f" of {count(result.tried[BEFORE], 'variant')}" if best == UNTRAINED else ""
-    listed = " and ".join(name.rsplit(", ", 1))
+    listed = variant_name(choice, subject, last=" and ")
     return f"It uses {listed}. For {folds}, it was the best{of} on the queries of all other folds."
 
 
-def variant_name(row: Any, subject: Subject) -> str:
-    """Return a variant in words: "mean pooling, layer 3, whitened vectors"."""
+def variant_name(row: Any, subject: Subject, last: str = ", ") -> str:
+    """Return a variant in words: "mean pooling, layer 3, whitened vectors". `last` stands before its vectors."""
     vectors = "a linear head" if row["vectors"] == HEAD else f"{row['vectors']} vectors"
-    return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}, {vectors}"
+    return f"{row['pooling']} pooling, layer {subject.layer_label(int(row['layer']))}{last}{vectors}"
 
 
 def _share(result: BaselineResult, best: str, measure: str) -> str:

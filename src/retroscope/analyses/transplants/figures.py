@@ -42,7 +42,7 @@ def _depth(f: TransplantEffects) -> Figure:
         "transplants",
         f"{f.measures[0]} with transplanted blocks",
         "The curves differ in which weights are transplanted. One block: only the block at that position, "
-        " or the group of blocks that ends with it. From the top: the last k blocks and the final norm. From "
+        "or the group of blocks that ends with it. From the top: the last k blocks and the final norm. From "
         "the bottom: the embeddings and the first k blocks. Intact: the receiving model before any transplant. "
         "Bands are confidence intervals over queries.",
         f"{f.measures[0]} of hybrids against the number of transplanted blocks",
