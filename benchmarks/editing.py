@@ -44,7 +44,7 @@ from retroscope.study.editing import edit, prepare_edit, run_edit
 from retroscope.study.training.fine_tuning import prepare_training, run_training
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
 from retroscope.study.training.settings import EditStudySettings, PretrainStudySettings, TrainStudySettings
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 
 DOCS = Path(__file__).parent.parent / "docs" / "studies"

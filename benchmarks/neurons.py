@@ -32,7 +32,7 @@ from retroscope.attribution.integrals.quadrature import quadrature
 from retroscope.attribution.plan import AttributionPlan, work_of
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site, find_sites
-from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.architecture.anatomy import prove_anatomy
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings

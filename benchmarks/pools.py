@@ -27,8 +27,8 @@ import torch
 from jaxtyping import Float
 from scipy.stats import t as student
 
+from retroscope.analyses.transplants.hybrids.vectors import hybrid_vectors
 from retroscope.analyses.transplants.settings import SweepSettings
-from retroscope.analyses.transplants.vectors import hybrid_vectors
 from retroscope.collection.collection import Collection
 from retroscope.collection.loading import load_collection
 from retroscope.encoders.encoder import Retriever

@@ -27,9 +27,9 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model
 from retroscope.training.pairs import Pairs, training_pairs
+from retroscope.training.pretraining.shapes import family_of, shape_of
+from retroscope.training.pretraining.vocabulary import train_tokenizer
 from retroscope.training.settings import TrainingSettings
-from retroscope.training.shapes import family_of, shape_of
-from retroscope.training.vocabulary import train_tokenizer
 
 
 def main() -> None:

@@ -31,9 +31,9 @@ from retroscope.study.training.settings import PretrainStudySettings, TrainStudy
 from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model
 from retroscope.training.pairs import Pairs, check_held_out, training_pairs
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.settings import PretrainingSettings
+from retroscope.training.pretraining.vocabulary import train_tokenizer
 from retroscope.training.settings import TrainingSettings
-from retroscope.training.vocabulary import train_tokenizer
 from universality_shapes import MAX_LENGTH, SHAPES, FirstDecoderState, Scale
 
 STRATA = {"known": "known-held-out", "unknown": "unknown-held-out", "lexical": "lexical"}

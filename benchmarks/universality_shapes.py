@@ -21,7 +21,7 @@ from transformers import (
 from transformers.models.modernbert.modeling_modernbert import ModernBertForMaskedLM
 
 from retroscope.study.training.pretraining import DROPOUTS
-from retroscope.training.shapes import shape_of
+from retroscope.training.pretraining.shapes import shape_of
 
 MAX_LENGTH = 64
 

@@ -43,7 +43,7 @@ def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are specified and put into the page, but not drawn as SVG and PDF, which takes most of the time."""
     import vl_convert
 
-    from retroscope.typesetting import drawing
+    from retroscope.typesetting.charts import drawing
 
     monkeypatch.setattr(vl_convert, "vegalite_to_svg", lambda *_, **__: "<svg></svg>")
     monkeypatch.setattr(drawing, "pdf", lambda drawn: b"")

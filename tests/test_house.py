@@ -14,7 +14,7 @@ TOOL = ROOT / "tools" / "house.py"
 
 # The most (the least, where a share is meant) of each measure. Lower one whenever the house allows it.
 LIMITS = {
-    "modules in the widest folder": 18,
+    "modules in the widest folder": 16,
     "lines of the longest module": 300,
     "lines of the longest body": 36,
     "files with an upward import": 0,

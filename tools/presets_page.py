@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from retroscope.collection.named import ROWS
-from retroscope.encoders.families import FAMILIES
+from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.presets.preset import Preset
 from retroscope.encoders.presets.printed import compare_command
 from retroscope.encoders.presets.table import PRESETS

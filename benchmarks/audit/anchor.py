@@ -15,7 +15,7 @@ from options import probing_options
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.loading import load_retriever
-from retroscope.probing.features import product_features
+from retroscope.probing.fitting.features import product_features
 from retroscope.probing.grid import probe
 from retroscope.probing.probes import PROBES
 from retroscope.probing.probes.logit import fitted

@@ -17,10 +17,10 @@ import torch
 
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import Example, collection_examples
-from retroscope.attribution.overlap import jaccard
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.selection import how_many
 from retroscope.attribution.settings import RULES, AttributionSettings
+from retroscope.attribution.top_neurons.overlap import jaccard
+from retroscope.attribution.top_neurons.selection import how_many
 from retroscope.collection.loading import load_collection
 from retroscope.collection.negatives import hard_negatives
 from retroscope.encoders.encoder import Retriever

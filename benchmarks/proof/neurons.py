@@ -15,9 +15,9 @@ from scipy import stats
 from proof.proof import Proof, rate, short
 from retroscope.analyses.neurons.frames import LAYER_SHARE, activity_effect, effect_rows, profile_rows
 from retroscope.analyses.neurons.result import AttributedModel, TowerNeurons
-from retroscope.attribution.concentration import gini
-from retroscope.attribution.overlap import chance_jaccard, jaccard
 from retroscope.attribution.result import GINI, TOTAL, NeuronAttribution
+from retroscope.attribution.top_neurons.concentration import gini
+from retroscope.attribution.top_neurons.overlap import chance_jaccard, jaccard
 from retroscope.scores import Scores
 from retroscope.statistics import ComparisonSettings, compare_scores
 from retroscope.typesetting.frames import widened

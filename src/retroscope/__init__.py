@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from retroscope.study.cache.care import shrink_cache as shrink_cache
     from retroscope.study.cache.care import verify_cache as verify_cache
     from retroscope.study.cache.entries import cache_entries as cache_entries
-    from retroscope.study.doctor import diagnose as diagnose
+    from retroscope.study.doctor.checks import diagnose as diagnose
     from retroscope.study.planning.plan import plan_study as plan_study
     from retroscope.study.protocols import study_settings as study_settings
     from retroscope.study.run import compare as compare
@@ -98,7 +98,7 @@ if TYPE_CHECKING:
     from retroscope.study.training.settings import EditStudySettings as EditStudySettings
     from retroscope.study.training.settings import PretrainStudySettings as PretrainStudySettings
     from retroscope.surgery.reinitialise import reinitialise as reinitialise
-    from retroscope.training.pretraining_settings import PretrainingSettings as PretrainingSettings
+    from retroscope.training.pretraining.settings import PretrainingSettings as PretrainingSettings
     from retroscope.training.settings import LoraSettings as LoraSettings
     from retroscope.training.settings import TrainingSettings as TrainingSettings
 
@@ -137,7 +137,7 @@ _HOMES = {
     "PretrainStudySettings": "study.training.settings",
     "EditSettings": "knowledge.editing.settings",
     "EditStudySettings": "study.training.settings",
-    "PretrainingSettings": "training.pretraining_settings",
+    "PretrainingSettings": "training.pretraining.settings",
     "ProbeSettings": "probing.settings",
     "Query": "collection.records",
     "Recipe": "encoders.recipe",
@@ -159,7 +159,7 @@ _HOMES = {
     "compare": "study.run",
     "compare_all": "study.several.compare_all",
     "compare_scores": "statistics.comparison",
-    "diagnose": "study.doctor",
+    "diagnose": "study.doctor.checks",
     "diff": "analyses.weights.diff",
     "encode_layers": "encoders.encode",
     "hard_negatives": "collection.negatives",

@@ -24,8 +24,8 @@ from retroscope.attribution.ablation import ablated
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import collection_examples
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.selection import NeuronSet, choose, ranked
 from retroscope.attribution.settings import AttributionSettings
+from retroscope.attribution.top_neurons.selection import NeuronSet, choose, ranked
 from retroscope.collection.collection import Collection, make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.encoders.encode import final_vectors

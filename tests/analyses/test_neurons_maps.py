@@ -14,8 +14,8 @@ from retroscope.analyses.neurons.frames import activity_rows, layer_activity, ne
 from retroscope.analyses.neurons.maps import map_figure
 from retroscope.analyses.neurons.result import PUBLISHED, AttributedModel, HeatMap, TowerNeurons
 from retroscope.errors import SettingsError
-from retroscope.typesetting.drawing import svg
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.drawing import svg
+from retroscope.typesetting.charts.figure import Figure
 from synthetic_neurons import BLOCKS, CARRIER, N_EXAMPLES, WIDTHS, changed, neuron_side, tower_neurons
 
 

@@ -14,8 +14,8 @@ from retroscope.analyses.probes.selectivity import selectivity
 from retroscope.analyses.probes.words import _share, below_chance_alone
 from retroscope.analyses.section import Section
 from retroscope.errors import AnalysisError
+from retroscope.typesetting.charts.palette import HALVES, LOOKS
 from retroscope.typesetting.latex import booktabs
-from retroscope.typesetting.palette import HALVES, LOOKS
 from retroscope.typesetting.statements import State, Statement
 from synthetic_probes import CONTROLS, PASSAGES, PROBES, Accuracy, accuracy, probe_scores, probes_result
 from synthetic_subject import EVIL, LAYERS, collection, compare, model, reading

@@ -11,7 +11,8 @@ from analyses_one import measured, reported, subject_of
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
-from retroscope.analyses.transplants import ANALYSIS, vectors
+from retroscope.analyses.transplants import ANALYSIS
+from retroscope.analyses.transplants.hybrids import vectors
 from retroscope.analyses.transplants.measure import INSTRUMENT
 from retroscope.analyses.transplants.plan import SIGNIFICANT, plan, together_or_apart
 from retroscope.analyses.transplants.report import report

@@ -15,7 +15,7 @@ from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Section
 from retroscope.analyses.transplants import ANALYSIS
-from retroscope.analyses.transplants.further_trainings import further_trainings
+from retroscope.analyses.transplants.hybrids.further_trainings import further_trainings
 from retroscope.analyses.transplants.infer import TransplantScores, effects_of, places_over_trainings
 from retroscope.analyses.transplants.measure import INSTRUMENT
 from retroscope.analyses.transplants.plan import plan
@@ -189,7 +189,7 @@ def test_a_stopped_run_encodes_no_training_twice(
         made.append(pair[0].name)
         return through(pair, *args, **kwargs)
 
-    monkeypatch.setattr("retroscope.analyses.transplants.vectors.hybrids", counted)
+    monkeypatch.setattr("retroscope.analyses.transplants.hybrids.vectors.hybrids", counted)
     again = INSTRUMENT.measure(replace(context, progress=None), SETTINGS, planned)
     assert set(made) == {"seed 2"}
     for name, scores in planted.measurement.scores.items():

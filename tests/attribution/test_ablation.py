@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows, neuron_moments
-from retroscope.attribution.selection import BY, HOWS, NeuronSet, Ranking, choose, matched, ranked, shared
 from retroscope.attribution.sites import find_sites
 from retroscope.attribution.size_ranking import size_ranking
+from retroscope.attribution.top_neurons.selection import BY, HOWS, NeuronSet, Ranking, choose, matched, ranked, shared
 from retroscope.encoders.capture import capture_calls
 from retroscope.encoders.encode import encode_layers, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder

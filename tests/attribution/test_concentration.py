@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retroscope.attribution.concentration import gini, participation_ratio, top_share
-from retroscope.attribution.selection import how_many
+from retroscope.attribution.top_neurons.concentration import gini, participation_ratio, top_share
+from retroscope.attribution.top_neurons.selection import how_many
 
 MEASURES = {"gini": gini, "participation": participation_ratio, "top_share": top_share}
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retroscope.attribution.overlap import ALL, chance_jaccard, jaccard, overlap, rank_correlation
 from retroscope.attribution.result import NeuronAttribution
+from retroscope.attribution.top_neurons.overlap import ALL, chance_jaccard, jaccard, overlap, rank_correlation
 from retroscope.errors import AnalysisError, SettingsError
 from synthetic_attribution import make_attribution
 

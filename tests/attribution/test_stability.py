@@ -12,7 +12,7 @@ from retroscope.attribution.examples import Example, collection_examples
 from retroscope.attribution.plan import AttributionPlan
 from retroscope.attribution.result import NeuronAttribution
 from retroscope.attribution.settings import AttributionSettings
-from retroscope.attribution.stability import FIRST_STAGE, agreement, random_order, stage_ends
+from retroscope.attribution.top_neurons.stability import FIRST_STAGE, agreement, random_order, stage_ends
 from retroscope.collection.collection import make_collection
 from retroscope.collection.records import Candidates, Judgment, Passage, Query
 from retroscope.encoders.encoder import Encoder, Retriever

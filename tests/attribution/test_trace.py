@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from retroscope.attribution.integrals.trace import Trace, pool, run_from, trace
 from retroscope.attribution.sites import Site, find_sites
-from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy
 from retroscope.encoders.capture import Call, Rows, call_again, rewrite_inputs, rewrite_outputs, stand_in
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import Batch, forward, model_inputs, pad, tokenise

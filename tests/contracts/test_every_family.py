@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.architecture.anatomy import prove_anatomy
+from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.capture import capture_calls
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import encode_layers, encode_rows, forward, pad, tokenise
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.representations.extraction import extract

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from transformers import AlbertConfig, AlbertModel, BertConfig, BertModel, PreTrainedModel
 
-from retroscope.encoders import anatomy as anatomy_module
-from retroscope.encoders import families
-from retroscope.encoders.anatomy import PARTS, find_anatomy, prove_anatomy
+from retroscope.encoders.architecture import anatomy as anatomy_module
+from retroscope.encoders.architecture import families
+from retroscope.encoders.architecture.anatomy import PARTS, find_anatomy, prove_anatomy
+from retroscope.encoders.architecture.families import FAMILIES, Layout
 from retroscope.encoders.capture import capture_calls, rewrite_outputs
-from retroscope.encoders.families import FAMILIES, Layout
 from retroscope.encoders.loading import look_both_ways
 from retroscope.errors import EncoderError
 from toys import TOYS

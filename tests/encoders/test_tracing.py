@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from retroscope.encoders import anatomy
-from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.architecture import anatomy
+from retroscope.encoders.architecture.anatomy import prove_anatomy
+from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checks.selftest import self_test
 from retroscope.encoders.encoder import Encoder
-from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import EncoderError

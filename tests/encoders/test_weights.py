@@ -11,9 +11,9 @@ from transformers import AutoModel, BertForMaskedLM, DPRQuestionEncoder, LlamaFo
 
 from retroscope.encoders.checkpoints.backbones import How, loader_for
 from retroscope.encoders.checkpoints.folders import quiet
+from retroscope.encoders.checks.weights import compare_with_disk, open_disk, prove_loaded, unused_reason
 from retroscope.encoders.loading import load_encoder
 from retroscope.encoders.settings import LoadSettings
-from retroscope.encoders.weights import compare_with_disk, open_disk, prove_loaded, unused_reason
 from retroscope.errors import EncoderError
 from toys import TOYS, save, save_toy
 

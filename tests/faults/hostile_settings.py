@@ -27,7 +27,7 @@ def kinds() -> dict[str, tuple[type, dict[str, Any]]]:
     from retroscope.statistics.settings import ComparisonSettings
     from retroscope.study.training.grid_settings import GridSettings
     from retroscope.study.training.settings import PretrainStudySettings, TrainStudySettings
-    from retroscope.training.pretraining_settings import PretrainingSettings
+    from retroscope.training.pretraining.settings import PretrainingSettings
     from retroscope.training.settings import LoraSettings, TrainingSettings
 
     data = DataSettings(source="x")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from damage import KINDS, contents, damage, each_damaged
 
-from retroscope.analyses.transplants import vectors as transplants
+from retroscope.analyses.transplants.hybrids import vectors as transplants
 from retroscope.attribution.attribute import attribute_neurons, plan_attribution
 from retroscope.attribution.examples import Example
 from retroscope.attribution.settings import AttributionSettings

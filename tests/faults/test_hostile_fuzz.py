@@ -15,8 +15,8 @@ from retroscope.files.strict_json import BrokenJsonError, parse_json
 from retroscope.inputs.settings_files import changed
 from retroscope.retrieval.measures import parse_measure
 from retroscope.surgery.transplant import named
-from retroscope.training.shapes import shape_of
-from retroscope.training.vocabulary import parse_kind
+from retroscope.training.pretraining.shapes import shape_of
+from retroscope.training.pretraining.vocabulary import parse_kind
 
 YAML = st.text(st.sampled_from("a1:-[]{}&*!|>'\"%@,#?~<=. \n\t\x00\u202e9"), max_size=40)
 

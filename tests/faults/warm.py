@@ -7,5 +7,5 @@ import retroscope.study.run
 import retroscope.study.training.grid
 import retroscope.study.training.grid_report
 import retroscope.study.training.grid_summary
-import retroscope.typesetting.drawing
+import retroscope.typesetting.charts.drawing
 import retroscope.typesetting.page  # noqa: F401

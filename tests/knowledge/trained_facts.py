@@ -11,8 +11,8 @@ from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checkpoints.language_heads import LanguageHead, load_language_head
 from retroscope.encoders.encoder import Encoder
 from retroscope.encoders.loading import load_encoder
-from retroscope.training.shapes import family_of, shape_of
-from retroscope.training.vocabulary import train_tokenizer
+from retroscope.training.pretraining.shapes import family_of, shape_of
+from retroscope.training.pretraining.vocabulary import train_tokenizer
 
 SUBJECTS = (
     "cat",

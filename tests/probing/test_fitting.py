@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from retroscope.probing.fitting import Problems, choice_scores, fit_choices, mean_loss
+from retroscope.probing.fitting.logits import Problems, choice_scores, fit_choices, mean_loss
 
 
 def problem(choices=60, candidates=4, dim=7, seed=0, ridges=(0.001, 0.1, 3.0), dtype=torch.float64, scale=1.0):

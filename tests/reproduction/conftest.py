@@ -2,8 +2,8 @@
 
 import pytest
 
-from retroscope.reproduction.hub import hub_at
-from retroscope.reproduction.made_up_hub import made_up_hub
+from retroscope.reproduction.hub.cached import hub_at
+from retroscope.reproduction.hub.made_up import made_up_hub
 from retroscope.reproduction.measuring import measure_trials
 from retroscope.reproduction.page import write_page, write_results
 from retroscope.reproduction.places import HUB, Workplace

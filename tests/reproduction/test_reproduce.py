@@ -14,8 +14,8 @@ from retroscope.encoders.loading import load_retriever
 from retroscope.errors import CollectionError, DamageError
 from retroscope.files.documents import read_document
 from retroscope.reproduction import reproduce as entry
-from retroscope.reproduction.drawn_questions import drawn_rows
-from retroscope.reproduction.hub import data_folder, hub_at
+from retroscope.reproduction.hub.cached import data_folder, hub_at
+from retroscope.reproduction.hub.drawn_questions import drawn_rows
 from retroscope.reproduction.page import PAGE, write_page, write_results
 from retroscope.reproduction.places import HUB, RESULTS, Workplace, facts_if_done
 from retroscope.reproduction.published import PublishedStudy, data_text

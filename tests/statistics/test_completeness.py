@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retroscope.attribution.selection import how_many
+from retroscope.attribution.top_neurons.selection import how_many
 from retroscope.statistics.completeness import TOP, site_gaps
 
 

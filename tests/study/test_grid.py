@@ -30,7 +30,7 @@ from retroscope.study.training.grid_summary import (
 from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.training.overlap import overlap_with
 from retroscope.training.pairs import training_pairs
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 
 

@@ -14,7 +14,7 @@ from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.loading import load_retriever
 from retroscope.inputs.settings import DataSettings
 from retroscope.study.demo import shipped, write_demo_world
-from retroscope.study.recipes_tried import (
+from retroscope.study.doctor.recipes_tried import (
     Sample,
     data_findings,
     leak_findings,

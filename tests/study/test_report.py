@@ -16,8 +16,8 @@ from retroscope.files.documents import packed_json
 from retroscope.statistics import Difference
 from retroscope.study.reporting.console import console_text
 from retroscope.study.reporting.report import render, write_report
-from retroscope.typesetting.drawing import svg, write_figures
-from retroscope.typesetting.palette import LOOKS
+from retroscope.typesetting.charts.drawing import svg, write_figures
+from retroscope.typesetting.charts.palette import LOOKS
 from retroscope.typesetting.subject import Subject
 from synthetic_probes import accuracy, probe_scores, probes_result
 from synthetic_report import report_of

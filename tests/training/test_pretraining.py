@@ -16,13 +16,13 @@ from retroscope.encoders.settings import LoadSettings
 from retroscope.errors import SettingsError, TrainingError
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
 from retroscope.study.training.settings import PretrainStudySettings
-from retroscope.training.collate import IGNORED, Masking, NextWord, Spans, TwoMasks, spans
-from retroscope.training.crops import cropped, word_windows
-from retroscope.training.objectives import RetroMae, objective_of
-from retroscope.training.pretrain import Draws, tokenised_documents
-from retroscope.training.pretraining_settings import PretrainingSettings
-from retroscope.training.shapes import BUILDERS, SIZES, family_of, shape_of
-from retroscope.training.vocabulary import train_tokenizer
+from retroscope.training.pretraining.collate import IGNORED, Masking, NextWord, Spans, TwoMasks, spans
+from retroscope.training.pretraining.crops import cropped, word_windows
+from retroscope.training.pretraining.objectives import RetroMae, objective_of
+from retroscope.training.pretraining.pretrain import Draws, tokenised_documents
+from retroscope.training.pretraining.settings import PretrainingSettings
+from retroscope.training.pretraining.shapes import BUILDERS, SIZES, family_of, shape_of
+from retroscope.training.pretraining.vocabulary import train_tokenizer
 
 WORLD = make_world(WorldSettings(people=40))
 TEXTS = list(WORLD.pretraining)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from retroscope.typesetting.drawing import pdf
+from retroscope.typesetting.charts.drawing import pdf
 
 GROUPS = "".join(
     f'<g opacity=".{k}"><rect x="{k}" width="3" height="3"/><text y="9">{k}</text></g>' for k in range(1, 9)
@@ -22,7 +22,7 @@ def digests(module: str, name: str, processes: int) -> set[str]:
 
 
 def test_a_pdf_has_the_same_bytes_in_every_process() -> None:
-    assert len(digests("retroscope.typesetting.drawing", "pdf", 2)) == 1
+    assert len(digests("retroscope.typesetting.charts.drawing", "pdf", 2)) == 1
     assert pdf(DRAWN) == pdf(DRAWN)
 
 

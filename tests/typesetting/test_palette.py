@@ -3,7 +3,7 @@
 import re
 from importlib.resources import files
 
-from retroscope.typesetting.palette import LOOKS
+from retroscope.typesetting.charts.palette import LOOKS
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from retroscope.analyses.card import Card, LayerCurves
 from retroscope.statistics import Difference
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.statements import Estimate, Statement
 from retroscope.typesetting.subject import Subject

@@ -19,8 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retroscope.attribution.selection import NeuronSet
 from retroscope.attribution.sites import Site, find_sites
+from retroscope.attribution.top_neurons.selection import NeuronSet
 from retroscope.encoders.capture import Edit, capture_calls, rewrite_inputs, rewrite_outputs
 from retroscope.encoders.encode import TokenIds, batches_by_length, model_inputs, pad, tokenise
 from retroscope.encoders.encoder import Encoder

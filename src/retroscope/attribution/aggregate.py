@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from retroscope.attribution import result as r
-from retroscope.attribution.concentration import gini, participation_ratio, top_share
 from retroscope.attribution.integrals.methods import gaps
 from retroscope.attribution.integrals.paths import SiteValues, Values, only
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site
+from retroscope.attribution.top_neurons.concentration import gini, participation_ratio, top_share
 from retroscope.files.checksums import read_if_sound
 from retroscope.files.whole import checked_file
 

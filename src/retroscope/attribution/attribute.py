@@ -21,10 +21,10 @@ from retroscope.attribution.integrals.trace import recorded_tensors, trace
 from retroscope.attribution.memory import OVERHEAD, budget_of, distinct_bytes, graph_memory, out_of_memory
 from retroscope.attribution.plan import AttributionPlan, make_batches, work_of
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.selection import ranked_part
 from retroscope.attribution.settings import AttributionSettings
 from retroscope.attribution.sites import Site, find_sites
-from retroscope.attribution.stability import agreement, in_stages, stage_ends
+from retroscope.attribution.top_neurons.selection import ranked_part
+from retroscope.attribution.top_neurons.stability import agreement, in_stages, stage_ends
 from retroscope.encoders.checks.selftest import tolerance
 from retroscope.encoders.encode import forward, tokenise
 from retroscope.encoders.encoder import Encoder

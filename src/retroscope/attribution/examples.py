@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from retroscope.attribution.objective import Objective
 from retroscope.attribution.settings import AttributionSettings
-from retroscope.attribution.stability import in_stages, random_order
+from retroscope.attribution.top_neurons.stability import in_stages, random_order
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encode import final_vectors, tokenise

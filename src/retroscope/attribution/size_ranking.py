@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from retroscope.attribution.ablation import FIXED, HIDDEN, OUTPUT, NeuronMoments
-from retroscope.attribution.selection import Ranking
 from retroscope.attribution.sites import find_sites
+from retroscope.attribution.top_neurons.selection import Ranking
 from retroscope.encoders.encoder import Encoder
 
 SIZE = "size"  # what such a ranking is by

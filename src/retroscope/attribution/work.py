@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from retroscope.attribution.integrals.quadrature import FIRST_GAUSS, quadrature
 from retroscope.attribution.settings import AttributionSettings
-from retroscope.attribution.stability import in_stages
+from retroscope.attribution.top_neurons.stability import in_stages
 from retroscope.encoders.encoder import Encoder
 
 # Nodes that `auto` runs in the mean, over those it begins with. Measured by `benchmarks/plan.py`: 1.0 to 1.3 with

@@ -24,7 +24,7 @@ from retroscope.drift.result import (
 )
 from retroscope.drift.settings import DIRECTIONS
 from retroscope.drift.spectrum import Directions, dense_directions, low_rank_directions, spectrum
-from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy
 from retroscope.encoders.checkpoints.tensors import LowRank, Weights
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy
 from retroscope.encoders.checks.proofs import LoadingProof
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import EncoderSource

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from retroscope.encoders.anatomy import Anatomy, prove_anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy, prove_anatomy
 from retroscope.encoders.checkpoints.backbones import Choice, How
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from retroscope.encoders.checkpoints.folders import locate

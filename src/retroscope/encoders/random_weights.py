@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.architecture.anatomy import prove_anatomy
 from retroscope.encoders.checkpoints.backbones import new_backbone
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.checks.proofs import LoadingProof

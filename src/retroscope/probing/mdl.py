@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retroscope.probing.anchor import fit_anchor
-from retroscope.probing.features import centred, product_features, spread
-from retroscope.probing.fitting import Problems, choice_scores, fit_choices, log_chances
+from retroscope.probing.fitting.anchor import fit_anchor
+from retroscope.probing.fitting.features import centred, product_features, spread
+from retroscope.probing.fitting.logits import Problems, choice_scores, fit_choices, log_chances
 from retroscope.probing.probes.logit import FitColumns
 from retroscope.probing.splits import Choices
 from retroscope.probing.tasks import Task

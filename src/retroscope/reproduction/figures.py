@@ -8,9 +8,9 @@ import pandas as pd
 from retroscope.reproduction.document import Results
 from retroscope.reproduction.published import NEURONS, PublishedFigure, PublishedStudy
 from retroscope.reproduction.trials import CORRECTED, PUBLISHED
-from retroscope.typesetting.curves import PANEL, curves, facets, layer_axis, zero_line
-from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.palette import OTHER_COLOURS
+from retroscope.typesetting.charts.curves import PANEL, curves, facets, layer_axis, zero_line
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.palette import OTHER_COLOURS
 
 THEIRS, OURS = "published", "ours"
 POOLING_WORDS = {"cls": "CLS", "mean": "mean", "eos": "EOS"}

@@ -11,8 +11,8 @@ from retroscope.inputs.load import collection_of, retriever_of
 from retroscope.inputs.settings import StudySettings
 from retroscope.inputs.settings_files import merged
 from retroscope.progress import Progress
-from retroscope.reproduction.drawn_questions import drawn_rows
-from retroscope.reproduction.hub import commits, data_folder, is_made_up
+from retroscope.reproduction.hub.cached import commits, data_folder, is_made_up
+from retroscope.reproduction.hub.drawn_questions import drawn_rows
 from retroscope.reproduction.places import Workplace, facts_if_done, trial_key
 from retroscope.reproduction.trials import ModelTrial, trial_values
 from retroscope.study.planning.plan import plan_study

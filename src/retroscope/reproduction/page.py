@@ -15,7 +15,7 @@ from retroscope.reproduction.figures import figure_names, page_figures
 from retroscope.reproduction.places import RESULTS
 from retroscope.reproduction.points import PointState
 from retroscope.reproduction.published import PROBES, PublishedFigure, PublishedStudy, published_study
-from retroscope.typesetting.drawing import write_figures
+from retroscope.typesetting.charts.drawing import write_figures
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.page import fill
 from retroscope.typesetting.tables import write_frames

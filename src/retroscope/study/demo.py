@@ -28,7 +28,7 @@ from retroscope.study.training.fine_tuning import prepare_training, run_training
 from retroscope.study.training.pretraining import prepare_pretraining, run_pretraining
 from retroscope.study.training.settings import PretrainStudySettings, TrainStudySettings
 from retroscope.training.folder import ABOUT
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 
 WORLD = WorldSettings(people=500, seed=0)

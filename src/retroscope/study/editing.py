@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from retroscope.collection.facts.loading import load_facts
 from retroscope.collection.facts.records import Fact
-from retroscope.encoders.anatomy import prove_anatomy
+from retroscope.encoders.architecture.anatomy import prove_anatomy
 from retroscope.encoders.checkpoints.language_heads import (
     LanguageHead,
     NoLanguageHead,

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy
 from retroscope.encoders.capture import Calls, Rows, call_again, capture_calls
 from retroscope.encoders.encode import Batch, TokenIds, batches_by_length, finish, model_inputs, pad
 from retroscope.encoders.encoder import Encoder

@@ -8,7 +8,7 @@ that model's own forward pass.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy
 from retroscope.surgery.transplant import Transplant, named
 
 # Families whose blocks hand one another more than hidden states, made from weights: they are run whole.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from retroscope.encoders.anatomy import Anatomy, prove_anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy, prove_anatomy
 from retroscope.encoders.checkpoints.backbones import new_backbone
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.encoders.encoder import Encoder, Retriever

@@ -20,8 +20,8 @@ from markupsafe import Markup
 
 from retroscope.files.documents import packed, packed_json
 from retroscope.numbers import exact_percent, score, seconds, signed
-from retroscope.typesetting.drawing import script_bundle, svg
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.drawing import script_bundle, svg
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.latex import PaperTable, booktabs
 from retroscope.typesetting.statements import Statement
 

@@ -3,8 +3,8 @@
 import altair as alt
 
 from retroscope.analyses.baselines.result import BM25, RANDOM, BaselineResult
-from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.subject import Subject
 
 

@@ -15,7 +15,7 @@ from retroscope.analyses.baselines.words import baseline_statements
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.analyses.section import Reading, Section
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import Subject
 

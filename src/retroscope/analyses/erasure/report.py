@@ -10,7 +10,7 @@ from retroscope.analyses.erasure.words import erasure_statements
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.files.documents import clean
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 
 
 def report(result: ErasureResult, reading: Reading) -> Section:

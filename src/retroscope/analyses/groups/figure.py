@@ -3,10 +3,10 @@
 import altair as alt
 
 from retroscope.analyses.groups.result import GROUPS, GroupsResult
-from retroscope.typesetting.curves import SIZE, embedded
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import SIZE, embedded
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.outcomes import effect_panel, outcome_of
 from retroscope.typesetting.frames import alpha, rows
-from retroscope.typesetting.outcomes import effect_panel, outcome_of
 
 
 def group_figure(result: GroupsResult) -> Figure:

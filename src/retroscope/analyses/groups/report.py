@@ -19,9 +19,9 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.numbers import count, signed
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records
 from retroscope.typesetting.effect_tables import effects_by, pair
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.statements import Statement
 from retroscope.typesetting.words import effect_words, estimate_of

@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 
 from retroscope.analyses.heads.result import HeadResult
-from retroscope.typesetting.curves import PANEL, embedded, facets
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import PANEL, embedded, facets
+from retroscope.typesetting.charts.figure import Figure
 
 
 def head_figures(result: HeadResult) -> tuple[Figure, ...]:

@@ -11,8 +11,8 @@ from retroscope.analyses.heads.words import head_statements
 from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.files.documents import clean
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import MODEL
 

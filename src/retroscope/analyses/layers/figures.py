@@ -6,8 +6,8 @@ import pandas as pd
 from retroscope.analyses.layers.result import LayerEffects
 from retroscope.analyses.layers.similarities import similarities_figure
 from retroscope.statistics import Difference
-from retroscope.typesetting.curves import SIZE, Selector, choosing, curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure, without_final_norm
+from retroscope.typesetting.charts.curves import SIZE, Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure, without_final_norm
 from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 

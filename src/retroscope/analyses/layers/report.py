@@ -15,9 +15,9 @@ from retroscope.analyses.measurement import Measurement
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.effect_tables import labelled
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 

@@ -7,8 +7,8 @@ import pandas as pd
 
 from retroscope.analyses.layers.result import Similarities
 from retroscope.numbers import count, percent
-from retroscope.typesetting.curves import Selector, choosing
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import Selector, choosing
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 KINDS = {"relevant": "#009E73", "other": "#8a8a8a"}

@@ -9,8 +9,8 @@ from retroscope.analyses.localisation.result import BLOCKS, LocalisationResult
 from retroscope.analyses.localisation.words import ROWS
 from retroscope.numbers import percent
 from retroscope.surgery.transplant import GRAFTED, RESTORED
-from retroscope.typesetting.curves import embedded
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import embedded
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.places import place_words
 
 PERCENT = ("weights", "neurons", GRAFTED, RESTORED)

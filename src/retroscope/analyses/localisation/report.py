@@ -8,7 +8,7 @@ from retroscope.analyses.localisation.tables import localisation_tables
 from retroscope.analyses.localisation.words import PROBES, localisation_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.files.documents import clean
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.statements import seen_above
 
 

@@ -14,10 +14,9 @@ from retroscope.analyses.neurons.maps import map_figure
 from retroscope.analyses.neurons.result import NeuronResult, TowerNeurons
 from retroscope.analyses.neurons.tables import by_prefix
 from retroscope.attribution.result import GINI, PARTICIPATION, TOP_SHARE
-from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.frames import alpha, correction, margin
-from retroscope.typesetting.outcomes import (
+from retroscope.typesetting.charts.curves import PANEL, Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.outcomes import (
     EQUAL,
     GAIN,
     LOSS,
@@ -27,7 +26,8 @@ from retroscope.typesetting.outcomes import (
     no_change_words,
     outcome_of,
 )
-from retroscope.typesetting.palette import BETWEEN
+from retroscope.typesetting.charts.palette import BETWEEN
+from retroscope.typesetting.frames import alpha, correction, margin
 
 SHOWN = {  # statistic -> what its axis says
     LAYER_SHARE: "share of the total",

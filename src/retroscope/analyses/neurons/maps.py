@@ -8,8 +8,8 @@ import pandas as pd
 
 from retroscope.analyses.neurons.bins import DIFFERENCE, map_rows
 from retroscope.analyses.neurons.result import PUBLISHED, TowerNeurons
-from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.palette import LOOKS
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.palette import LOOKS
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 
 PANEL_WIDTH = 250

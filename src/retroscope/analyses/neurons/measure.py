@@ -17,9 +17,9 @@ from retroscope.analyses.neurons.settings import NeuronAblationSettings, Neurons
 from retroscope.analyses.neurons.stored import AttributedTowers, stored
 from retroscope.attribution.attribute import STATE, attribute_neurons
 from retroscope.attribution.examples import left_out
-from retroscope.attribution.overlap import overlap
 from retroscope.attribution.plan import FORMAT, AttributionPlan, facts
 from retroscope.attribution.result import AttributionRecipe, NeuronAttribution
+from retroscope.attribution.top_neurons.overlap import overlap
 from retroscope.collection.records import Candidates
 from retroscope.encoders.encoder import Retriever
 from retroscope.files.cache_records import EntryKind, damaged_file

@@ -30,8 +30,8 @@ from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.files.documents import clean, ordered
 from retroscope.numbers import count
 from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records, mean_records
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import numpy as np
 
-from retroscope.attribution.selection import BY
 from retroscope.attribution.settings import AttributionSettings
+from retroscope.attribution.top_neurons.selection import BY
 from retroscope.encoders.precision import EXACT, check_precision
 from retroscope.errors import SettingsError, unknown_name
 from retroscope.ranges import AnyNumber, Distinct, OneOrMore, Range, Seed, check_ranges

@@ -4,8 +4,8 @@ import altair as alt
 import pandas as pd
 
 from retroscope.analyses.patching.result import PatchingResult
-from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure
 
 LINES = {
     "own": "own clean activation",

@@ -8,7 +8,7 @@ from retroscope.analyses.patching.tables import patching_tables
 from retroscope.analyses.patching.words import patching_statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.files.documents import clean
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.subject import MODEL
 
 

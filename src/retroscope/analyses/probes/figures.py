@@ -9,11 +9,11 @@ import pandas as pd
 
 from retroscope.analyses.probes.result import ProbesResult
 from retroscope.analyses.probes.words import WITHOUT
-from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis, zero_line
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import PANEL, Selector, choosing, curves, facets, layer_axis, zero_line
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.outcomes import effect_panel, no_change_words, outcome_of
+from retroscope.typesetting.charts.palette import CHANCE, CONTROL_NAMES
 from retroscope.typesetting.frames import PLAIN, alpha, by_side, correction
-from retroscope.typesetting.outcomes import effect_panel, no_change_words, outcome_of
-from retroscope.typesetting.palette import CHANCE, CONTROL_NAMES
 from retroscope.typesetting.subject import Subject
 
 ACCURACY = alt.Y("value:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))

@@ -19,9 +19,9 @@ from retroscope.encoders.settings import PUBLISHED_PROTOCOL
 from retroscope.probing.records import ProbeRecord
 from retroscope.statistics import ComparisonSettings, Difference
 from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records, mean_records
 from retroscope.typesetting.effect_tables import labelled
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.statements import Statement, seen_above
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL, Subject
 

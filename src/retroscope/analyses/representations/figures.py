@@ -9,9 +9,9 @@ from retroscope.analyses.representations.map_figure import text_map_figure
 from retroscope.analyses.representations.result import CollectionDrift
 from retroscope.drift.result import RepresentationDrift
 from retroscope.numbers import score
-from retroscope.typesetting.curves import Selector, choosing, curves, embedded, facets, layer_axis
-from retroscope.typesetting.figure import Figure, without_final_norm
-from retroscope.typesetting.palette import BETWEEN, CHANCE, HALVES
+from retroscope.typesetting.charts.curves import Selector, choosing, curves, embedded, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure, without_final_norm
+from retroscope.typesetting.charts.palette import BETWEEN, CHANCE, HALVES
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 PANELS = {"cka": "CKA", "procrustes": "Procrustes", "rsa": "RSA", "neighbours": "common neighbours"}

@@ -7,8 +7,8 @@ import pandas as pd
 
 from retroscope.analyses.representations.result import TextMap
 from retroscope.numbers import MISSING, count, percent
-from retroscope.typesetting.curves import SIZE, embedded
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import SIZE, embedded
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 LOOKS = {"query": ("#CC79A7", "diamond"), "relevant": ("#009E73", "square"), "other": ("#8a8a8a", "circle")}

@@ -16,8 +16,8 @@ from retroscope.analyses.section import Reading, Section
 from retroscope.drift.result import RepresentationDrift
 from retroscope.statistics import Difference
 from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import by_measure
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 

@@ -4,8 +4,8 @@ import altair as alt
 
 from retroscope.analyses.retention.result import P1, RetentionResult
 from retroscope.analyses.retention.tables import READ_OUTS
-from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.subject import Subject
 

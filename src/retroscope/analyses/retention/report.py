@@ -9,8 +9,8 @@ from retroscope.analyses.retention.result import RetentionResult
 from retroscope.analyses.retention.tables import fact_tables
 from retroscope.analyses.retention.words import statements
 from retroscope.analyses.section import Reading, Section
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records, mean_records
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import MODEL
 

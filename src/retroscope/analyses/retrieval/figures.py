@@ -6,10 +6,10 @@ import pandas as pd
 from retroscope.analyses.retrieval.result import RetrievalResult
 from retroscope.numbers import count, score
 from retroscope.statistics import Difference
-from retroscope.typesetting.curves import embedded, tooltips
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import embedded, tooltips
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.palette import LOOKS, series_channels
 from retroscope.typesetting.frames import by_side, rows
-from retroscope.typesetting.palette import LOOKS, series_channels
 from retroscope.typesetting.subject import AFTER, BEFORE
 
 ROW = 40  # pixels of a measure

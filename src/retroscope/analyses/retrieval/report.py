@@ -16,8 +16,8 @@ from retroscope.analyses.retrieval.tables import names, retrieval_tables
 from retroscope.analyses.retrieval.words import estimates, statements
 from retroscope.analyses.section import Reading, Section
 from retroscope.statistics.comparison import compare_scores
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import by_measure, mean_records, measure_table
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.means import means_by
 from retroscope.typesetting.subject import AFTER, BEFORE, MODEL

@@ -5,8 +5,8 @@ import pandas as pd
 
 from retroscope.analyses.transplants.result import TransplantEffects
 from retroscope.surgery.transplant import GRAFTED, RESTORED
-from retroscope.typesetting.curves import Selector, choosing, curves, facets
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import Selector, choosing, curves, facets
+from retroscope.typesetting.charts.figure import Figure
 
 PANELS = {RESTORED: "retriever, weights restored", GRAFTED: "backbone, weights grafted"}
 

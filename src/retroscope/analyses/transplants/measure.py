@@ -10,8 +10,11 @@ import xarray as xr
 from retroscope.analyses.analysis import Instrument, Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.measurement import Measurement
-from retroscope.analyses.transplants.further_trainings import further_scores, refused_pair
-from retroscope.analyses.transplants.hybrid_scores import Measured, Sweep, hybrid_scores, tokenised
+from retroscope.analyses.transplants.hybrids.further_trainings import further_scores, refused_pair
+from retroscope.analyses.transplants.hybrids.pilot import pilot
+from retroscope.analyses.transplants.hybrids.random_changes import random_scores
+from retroscope.analyses.transplants.hybrids.scores import Measured, Sweep, hybrid_scores, tokenised
+from retroscope.analyses.transplants.hybrids.vectors import FOLDER, FORMAT
 from retroscope.analyses.transplants.infer import (
     HYBRIDS,
     INTACT,
@@ -20,11 +23,8 @@ from retroscope.analyses.transplants.infer import (
     TRAININGS,
     differences,
 )
-from retroscope.analyses.transplants.pilot import pilot
 from retroscope.analyses.transplants.plan import SweepWork, check_names, held_together, plan, refuse_large
-from retroscope.analyses.transplants.random_changes import random_scores
 from retroscope.analyses.transplants.settings import SweepSettings
-from retroscope.analyses.transplants.vectors import FOLDER, FORMAT
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Retriever
 from retroscope.encoders.precision import PrecisionEffect

@@ -6,8 +6,12 @@ from dataclasses import asdict, dataclass
 from retroscope.analyses.analysis import Planned
 from retroscope.analyses.context import Context
 from retroscope.analyses.transplants.controls import single_places
-from retroscope.analyses.transplants.further_trainings import FurtherTrainings, further_seconds, further_trainings
-from retroscope.analyses.transplants.hybrid_scores import TOWERS, receiver_of, run_alike
+from retroscope.analyses.transplants.hybrids.further_trainings import (
+    FurtherTrainings,
+    further_seconds,
+    further_trainings,
+)
+from retroscope.analyses.transplants.hybrids.scores import TOWERS, receiver_of, run_alike
 from retroscope.analyses.transplants.interactions import players, subset_names
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.collection.collection import Collection

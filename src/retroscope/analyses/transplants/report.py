@@ -10,7 +10,7 @@ from retroscope.analyses.transplants.tables import transplant_tables
 from retroscope.analyses.transplants.training_words import training_statements
 from retroscope.analyses.transplants.words import transplant_statements
 from retroscope.files.documents import clean
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 
 
 def report(result: TransplantResult, reading: Reading) -> Section:

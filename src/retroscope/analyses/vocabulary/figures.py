@@ -4,8 +4,8 @@ import altair as alt
 
 from retroscope.analyses.vocabulary.result import VocabularyResult
 from retroscope.statistics import Difference
-from retroscope.typesetting.curves import Selector, choosing, curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.frames import by_side, rows
 from retroscope.typesetting.subject import Subject
 

@@ -13,9 +13,9 @@ from retroscope.analyses.vocabulary.result import VocabularyResult
 from retroscope.analyses.vocabulary.tables import vocabulary_tables
 from retroscope.analyses.vocabulary.words import vocabulary_statements
 from retroscope.files.documents import clean
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.documents import effect_records
 from retroscope.typesetting.effect_tables import labelled
-from retroscope.typesetting.figure import Figure
 from retroscope.typesetting.frames import rows
 from retroscope.typesetting.subject import AFTER, BEFORE
 

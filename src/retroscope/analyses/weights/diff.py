@@ -18,7 +18,7 @@ from retroscope.files.reading import PathLike, path_or_name
 from retroscope.files.whole import refuse_other_report, write_whole
 from retroscope.inputs.provenance import command_line, software
 from retroscope.typesetting import console
-from retroscope.typesetting.drawing import write_figures
+from retroscope.typesetting.charts.drawing import write_figures
 from retroscope.typesetting.page import SectionPage, fill
 from retroscope.typesetting.subject import AFTER, BEFORE, with_side
 from retroscope.typesetting.tables import write_frames

@@ -4,8 +4,8 @@ import altair as alt
 
 from retroscope.analyses.weights.words import PART_NAMES
 from retroscope.drift.result import WeightDrift
-from retroscope.typesetting.curves import embedded
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import embedded
+from retroscope.typesetting.charts.figure import Figure
 
 ROW_HEIGHT = 16  # of a layer in the heat map, in pixels
 COLUMN_WIDTH = 62  # five columns fit a phone

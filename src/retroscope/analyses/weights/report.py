@@ -11,7 +11,7 @@ from retroscope.analyses.weights.result import WeightResult
 from retroscope.analyses.weights.tables import weight_tables
 from retroscope.analyses.weights.words import tower_statements
 from retroscope.drift.result import WeightDrift
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.tables import merge_named
 
 NAMES = ["tower", "before_name", "after_name"]

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from retroscope.attribution.heads.choice import Head
-from retroscope.encoders.anatomy import n_heads
+from retroscope.encoders.architecture.anatomy import n_heads
 from retroscope.encoders.capture import capture_calls, rewrite_inputs
 from retroscope.encoders.encode import TokenIds, batches_by_length, model_inputs, pad
 from retroscope.encoders.encoder import Encoder

@@ -25,12 +25,12 @@ from transformers import (
     UMT5EncoderModel,
 )
 
+from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checkpoints.folders import quiet, read_json
 from retroscope.encoders.checkpoints.gguf_files import tensor_names
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks, check_config, check_sizes
 from retroscope.encoders.checks.proofs import LoadingProof
-from retroscope.encoders.families import FAMILIES
-from retroscope.encoders.weights import Disk, open_disk, prove_loaded
+from retroscope.encoders.checks.weights import Disk, open_disk, prove_loaded
 from retroscope.errors import EncoderError, did_you_mean, excerpt, listed
 from retroscope.files.reading import foreign
 

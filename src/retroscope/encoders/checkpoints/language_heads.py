@@ -24,14 +24,14 @@ from transformers import (
 )
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
+from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checkpoints.adapters import check_chain, endings, locate_base
 from retroscope.encoders.checkpoints.backbones import ENCODER_CLASSES, How, from_disk, read_config
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet
 from retroscope.encoders.checkpoints.modules import read_modules
-from retroscope.encoders.families import FAMILIES
+from retroscope.encoders.checks.weights import ADAPTER, Disk, open_disk, prove_loaded, unused_reason
 from retroscope.encoders.hardware import find_device
 from retroscope.encoders.settings import LoadSettings
-from retroscope.encoders.weights import ADAPTER, Disk, open_disk, prove_loaded, unused_reason
 from retroscope.errors import EncoderError
 from retroscope.files.reading import foreign
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checkpoints.folders import (
     ADAPTER_CONFIG,
     MODULES,
@@ -11,7 +12,6 @@ from retroscope.encoders.checkpoints.folders import (
     looks_like_a_path,
     read_json,
 )
-from retroscope.encoders.families import FAMILIES
 from retroscope.errors import UnknownPoolingError
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from retroscope.encoders.anatomy import Anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy
+from retroscope.encoders.architecture.families import FAMILIES
 from retroscope.encoders.checkpoints.backbones import Choice
 from retroscope.encoders.checkpoints.checkpoint import Checkpoint
 from retroscope.encoders.checkpoints.recorded import unknown_pooling
 from retroscope.encoders.checkpoints.values import AT_LEAST_1
-from retroscope.encoders.families import FAMILIES
 from retroscope.encoders.recipe import Recipe
 from retroscope.encoders.settings import PUBLISHED_PROTOCOL, LoadSettings
 from retroscope.encoders.similarity import SIMILARITIES

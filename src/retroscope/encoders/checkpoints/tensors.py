@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from retroscope.encoders.anatomy import Anatomy, find_anatomy
+from retroscope.encoders.architecture.anatomy import Anatomy, find_anatomy
 from retroscope.encoders.checkpoints.adapter_settings import read_settings
 from retroscope.encoders.checkpoints.adapters import GIVE_BASE, base_weights, check_chain, endings, load_adapter
 from retroscope.encoders.checkpoints.backbones import (
@@ -28,7 +28,7 @@ from retroscope.encoders.checkpoints.backbones import (
 from retroscope.encoders.checkpoints.folders import ADAPTER_CONFIG, MODULES, locate, quiet, read_json
 from retroscope.encoders.checkpoints.modules import has_routes, read_modules
 from retroscope.encoders.checkpoints.sizes import USE_CONFIG_OF_WEIGHTS, check_blocks
-from retroscope.encoders.weights import ADAPTER, Disk, by_ending, open_disk
+from retroscope.encoders.checks.weights import ADAPTER, Disk, by_ending, open_disk
 from retroscope.errors import EncoderError, listed
 from retroscope.files.reading import foreign
 

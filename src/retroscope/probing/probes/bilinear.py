@@ -6,7 +6,7 @@ linear in (C, w), so its fit is convex and deterministic. Outside the r directio
 and w.p.
 """
 
-from retroscope.probing.features import bilinear_features
+from retroscope.probing.fitting.features import bilinear_features
 from retroscope.probing.probes.logit import fitted
 from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 

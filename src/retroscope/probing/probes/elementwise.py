@@ -1,6 +1,6 @@
 """The probe `elementwise`: a s(q, p) + w.(q*p), the retriever's similarity plus a weight for each dimension."""
 
-from retroscope.probing.features import product_features
+from retroscope.probing.fitting.features import product_features
 from retroscope.probing.probes.logit import fitted
 from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 

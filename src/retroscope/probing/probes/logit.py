@@ -8,10 +8,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from retroscope.probing.accuracy import choice_accuracy, tie_tolerance
-from retroscope.probing.anchor import Anchor, fit_anchor
 from retroscope.probing.controls import View
-from retroscope.probing.features import Featuriser, centred, spread
-from retroscope.probing.fitting import (
+from retroscope.probing.fitting.anchor import Anchor, fit_anchor
+from retroscope.probing.fitting.features import Featuriser, centred, spread
+from retroscope.probing.fitting.logits import (
     CandidateScores,
     FeatureWeights,
     Problems,

@@ -8,8 +8,8 @@ ridge, i.e. one gradient step.
 
 import torch
 
-from retroscope.probing.features import product_features
-from retroscope.probing.fitting import CandidateScores, FeatureWeights, choice_scores
+from retroscope.probing.fitting.features import product_features
+from retroscope.probing.fitting.logits import CandidateScores, FeatureWeights, choice_scores
 from retroscope.probing.probes.logit import FitColumns, Inputs, choose_column, read_inputs
 from retroscope.probing.trial import ProbeOutcome, ProbeTrial, unfitted
 

@@ -3,7 +3,7 @@
 It has no anchor: a similarity would read the query. Its weights shrink to 0.
 """
 
-from retroscope.probing.features import passage_features
+from retroscope.probing.fitting.features import passage_features
 from retroscope.probing.probes.logit import fitted
 from retroscope.probing.trial import ProbeOutcome, ProbeTrial
 

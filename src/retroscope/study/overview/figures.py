@@ -10,10 +10,10 @@ from retroscope.analyses.card import LayerCurves
 from retroscope.numbers import p_number
 from retroscope.study.overview.comparable import MEASURE, OWN, Comparable
 from retroscope.study.overview.members import SIDES, Identity, NamedStudy, identity
-from retroscope.typesetting.curves import PANEL, Selector, choosing, curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES
-from retroscope.typesetting.palette import CHANCE
+from retroscope.typesetting.charts.curves import PANEL, Selector, choosing, curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.outcomes import EQUAL, GAIN, LOSS, NEITHER, OUTCOMES
+from retroscope.typesetting.charts.palette import CHANCE
 from retroscope.typesetting.statements import State
 
 TOO_FEW = "too few queries"

@@ -12,7 +12,7 @@ from retroscope.study.overview.figures import curves_figure, effects_figure
 from retroscope.study.overview.members import NamedStudy, read_members
 from retroscope.study.overview.overview import Overview
 from retroscope.study.overview.tables import own_table, pairs_table
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.latex import PaperTable
 
 KIND = "retroscope overview"  # by which a page is known that may be replaced

@@ -8,9 +8,9 @@ import pandas as pd
 from retroscope.analyses.card import LayerCurves
 from retroscope.analyses.section import Section
 from retroscope.numbers import exact_percent
-from retroscope.typesetting.curves import curves, facets, layer_axis
-from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.palette import CHANCE
+from retroscope.typesetting.charts.curves import curves, facets, layer_axis
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.palette import CHANCE
 from retroscope.typesetting.subject import AFTER, BEFORE, Subject
 
 PANEL = {"width": 400, "height": 150}

@@ -19,7 +19,7 @@ from retroscope.study.reporting.certainty import Certainty, certainties
 from retroscope.study.reporting.controls import controls_of
 from retroscope.study.reporting.missing import missing
 from retroscope.study.reporting.verdict import Verdict, every_statement, verdict
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.frames import alpha
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.subject import Subject
@@ -142,7 +142,7 @@ def write_report(report: Report, folder: Path, *, page_only: bool = False) -> Pa
     Args:
         page_only: write only the page, without the folders of tables and figures.
     """
-    from retroscope.typesetting.drawing import write_figures  # slow to import, and a terminal shows no figure
+    from retroscope.typesetting.charts.drawing import write_figures  # slow to import, and a terminal shows no figure
 
     page = render(report)
     if not page_only:
@@ -179,7 +179,7 @@ def render(report: Report) -> str:
 
 def _drawn(figure: Figure | None) -> Mapping[str, object] | None:
     """Return a figure as SVG with description and caption, for the page without a script."""
-    from retroscope.typesetting.drawing import svg
+    from retroscope.typesetting.charts.drawing import svg
     from retroscope.typesetting.page import inline_svg
 
     if figure is None:

@@ -13,9 +13,9 @@ from retroscope.files.whole import write_whole
 from retroscope.numbers import exact_percent, interval, percent, score, signed, tied_p
 from retroscope.study.training.grid_settings import INTACT
 from retroscope.typesetting import console
-from retroscope.typesetting.curves import curves, facets
-from retroscope.typesetting.drawing import write_figures
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.curves import curves, facets
+from retroscope.typesetting.charts.drawing import write_figures
+from retroscope.typesetting.charts.figure import Figure
 from retroscope.typesetting.latex import PaperTable
 from retroscope.typesetting.page import fill
 from retroscope.typesetting.statements import Estimate, State, Statement

@@ -13,7 +13,7 @@ from retroscope.retrieval.measures import DEFAULT_MEASURES, check_distinct_measu
 from retroscope.statistics.resampling.intervals import IntervalSettings
 from retroscope.study.training.settings import PretrainStudySettings
 from retroscope.surgery.parts import check_parts
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.settings import PretrainingSettings
 from retroscope.training.settings import TrainingSettings
 
 INTACT = "none"  # the level at which nothing is re-initialised

@@ -23,13 +23,13 @@ from retroscope.inputs.settings_files import plain
 from retroscope.progress import Progress
 from retroscope.study.embed import read_lines
 from retroscope.study.training.settings import PretrainStudySettings
-from retroscope.training.crops import pretrain_on_crops, word_windows
 from retroscope.training.folder import ABOUT, claim, finished_training, first_holds, save_backbone
-from retroscope.training.objectives import go_on, objective_of
-from retroscope.training.pretrain import Documents, pretrain, tokenised_documents
+from retroscope.training.pretraining.crops import pretrain_on_crops, word_windows
+from retroscope.training.pretraining.objectives import go_on, objective_of
+from retroscope.training.pretraining.pretrain import Documents, pretrain, tokenised_documents
+from retroscope.training.pretraining.shapes import family_of, shape_of
+from retroscope.training.pretraining.vocabulary import train_tokenizer
 from retroscope.training.processes import first_alone, is_first, n_processes, wait
-from retroscope.training.shapes import family_of, shape_of
-from retroscope.training.vocabulary import train_tokenizer
 
 CROPS = "crops"
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout_rate", "attention_dropout")

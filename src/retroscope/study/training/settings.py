@@ -7,10 +7,10 @@ from retroscope.files.reading import path_of
 from retroscope.inputs.settings import DataSettings, ModelSettings
 from retroscope.knowledge.editing.settings import EditSettings
 from retroscope.surgery.parts import check_parts
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.settings import PretrainingSettings
+from retroscope.training.pretraining.shapes import shape_of
+from retroscope.training.pretraining.vocabulary import parse_kind
 from retroscope.training.settings import TrainingSettings
-from retroscope.training.shapes import shape_of
-from retroscope.training.vocabulary import parse_kind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,8 +27,8 @@ from retroscope.analyses.neurons.ablation.trial import AblationTrial, Trials, ch
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, AblationCurves, AblationRecipe
 from retroscope.analyses.neurons.settings import ENOUGH, TOWERS, NeuronAblationSettings
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.selection import NeuronSet, Ranking, choose, how_many, matched, ranked, shared
 from retroscope.attribution.size_ranking import size_ranking
+from retroscope.attribution.top_neurons.selection import NeuronSet, Ranking, choose, how_many, matched, ranked, shared
 from retroscope.collection.collection import Collection
 from retroscope.display import Shown, shown
 from retroscope.encoders.encoder import Retriever

@@ -9,9 +9,9 @@ import pandas as pd
 from retroscope.analyses.neurons.frames import ablation_rows
 from retroscope.analyses.neurons.result import BOTTOM, LARGEST, RANDOM, TOP, TowerNeurons
 from retroscope.numbers import exact_percent, score
-from retroscope.typesetting.curves import Selector, choosing, embedded, tooltips
-from retroscope.typesetting.figure import Figure
-from retroscope.typesetting.palette import LOOKS, NEURON_LOOKS
+from retroscope.typesetting.charts.curves import Selector, choosing, embedded, tooltips
+from retroscope.typesetting.charts.figure import Figure
+from retroscope.typesetting.charts.palette import LOOKS, NEURON_LOOKS
 from retroscope.typesetting.subject import AFTER, MODEL
 
 INTACT = "intact"

@@ -9,7 +9,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from retroscope.analyses.neurons.result import LARGEST, RANDOM, REFERENCE, TOP
-from retroscope.attribution.selection import NeuronSet, Ranking
+from retroscope.attribution.top_neurons.selection import NeuronSet, Ranking
 from retroscope.scores import QUERY, Scores
 from retroscope.statistics.area import mean_area_between
 from retroscope.statistics.comparison import compare_scores

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from retroscope.analyses.neurons.settings import NeuronAblationSettings
 from retroscope.attribution.ablation import NeuronMoments, ablated, moments_of_rows
-from retroscope.attribution.selection import NeuronSet
+from retroscope.attribution.top_neurons.selection import NeuronSet
 from retroscope.collection.collection import Collection
 from retroscope.collection.records import folded
 from retroscope.encoders.encode import final_vectors

@@ -9,7 +9,7 @@ from retroscope.cli.groups import flat
 from retroscope.cli.loading import load_libraries
 from retroscope.cli.options import shared as o
 from retroscope.cli.values import given
-from retroscope.training.pretraining_settings import OBJECTIVES, PretrainingSettings
+from retroscope.training.pretraining.settings import OBJECTIVES, PretrainingSettings
 
 if TYPE_CHECKING:
     from retroscope.study.training.settings import PretrainStudySettings

@@ -12,9 +12,9 @@ from jaxtyping import Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from retroscope.encoders.architecture.families import FAMILIES, Layout
+from retroscope.encoders.architecture.tracing.layouts import traced_layout
 from retroscope.encoders.capture import Calls, capture_calls
-from retroscope.encoders.families import FAMILIES, Layout
-from retroscope.encoders.tracing.layouts import traced_layout
 from retroscope.errors import EncoderError, listed
 
 PARTS = ("attention", "ffn_in", "ffn_gate", "ffn_out", "norm", "embedding", "final_norm", "other")
@@ -90,7 +90,7 @@ def find_anatomy(model: PreTrainedModel) -> Anatomy:
     raise EncoderError(
         f"{type(model).__name__} of family {family!r} lacks modules that models of this family have:{listed(absent)}",
         fix="load the backbone without a task head; if transformers renamed the modules of this family, correct "
-        "FAMILIES in encoders/families.py",
+        "FAMILIES in encoders/architecture/families.py",
     )
 
 
@@ -144,8 +144,8 @@ def prove_anatomy(model: PreTrainedModel) -> Anatomy:
         layout = f"the table row of family {anatomy.family!r}" if known else "the layout that a forward pass suggests"
         raise EncoderError(
             f"{type(model).__name__} differs in structure from {layout}:{listed(problems)}",
-            fix=f"{'correct the row of' if known else 'add a row for'} this family in FAMILIES (encoders/families.py), "
-            "see docs/how-to/add-a-family.md",
+            fix=f"{'correct the row of' if known else 'add a row for'} this family in FAMILIES "
+            "(encoders/architecture/families.py), see docs/how-to/add-a-family.md",
         )
     return replace(anatomy, post_norm=_post_norm(anatomy, layers, calls), causal=_looks_back_only(model, ids, layers))
 

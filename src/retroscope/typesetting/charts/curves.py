@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from retroscope.typesetting.palette import CHANCE, CONTROL_SERIES, series_channels
+from retroscope.typesetting.charts.palette import CHANCE, CONTROL_SERIES, series_channels
 
 PANEL = {"width": 270, "height": 190}
 AUTOSIZE = {

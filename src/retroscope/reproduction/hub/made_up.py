@@ -29,7 +29,7 @@ from retroscope.collection.world.people import WorldSettings
 from retroscope.collection.world.world import World, make_world
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.files.whole import whole_folder
-from retroscope.reproduction.hub import SMOKE_MARK
+from retroscope.reproduction.hub.cached import SMOKE_MARK
 from retroscope.reproduction.places import made_up_snapshot
 from retroscope.reproduction.published import PublishedStudy
 

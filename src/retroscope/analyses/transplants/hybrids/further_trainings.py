@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from retroscope.analyses.context import Context
 from retroscope.analyses.transplants.controls import single_places
-from retroscope.analyses.transplants.hybrid_scores import TOWERS, Sweep, hybrid_scores, tokenised
+from retroscope.analyses.transplants.hybrids.scores import TOWERS, Sweep, hybrid_scores, tokenised
 from retroscope.analyses.transplants.settings import SweepSettings
 from retroscope.encoders.encoder import Retriever
 from retroscope.errors import EncoderError

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from retroscope.probing.lbfgs import (
+from retroscope.probing.fitting.lbfgs import (
     MEMORY,
     CandidateRows,
     ColumnWeights,

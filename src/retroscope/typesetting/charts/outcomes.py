@@ -8,9 +8,9 @@ import altair as alt
 import pandas as pd
 
 from retroscope.statistics import Difference
-from retroscope.typesetting.curves import PANEL, tooltips, zero_line
+from retroscope.typesetting.charts.curves import PANEL, tooltips, zero_line
+from retroscope.typesetting.charts.palette import LOOKS
 from retroscope.typesetting.frames import margin
-from retroscope.typesetting.palette import LOOKS
 from retroscope.typesetting.statements import is_equivalent
 from retroscope.typesetting.subject import AFTER, BEFORE
 

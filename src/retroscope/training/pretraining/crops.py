@@ -17,7 +17,7 @@ from retroscope.progress import Progress
 from retroscope.training.contrastive import train
 from retroscope.training.model import Base, build_model, without_new_pooler
 from retroscope.training.pairs import Pairs
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.settings import PretrainingSettings
 from retroscope.training.processes import first_alone, is_first, n_processes
 from retroscope.training.settings import TrainingSettings
 from retroscope.training.strategies import transformers_of

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from retroscope.analyses.transplants.hybrid_scores import Sweep, hybrid_scores, tokenised
+from retroscope.analyses.transplants.hybrids.scores import Sweep, hybrid_scores, tokenised
 from retroscope.encoders.precision import EXACT, PrecisionEffect, precision_effect
 from retroscope.inputs.sampled import FEWEST, sampled
 

@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from retroscope.probing.features import centred, spread
-from retroscope.probing.fitting import CandidateScores, Problems, fit_choices
+from retroscope.probing.fitting.features import centred, spread
+from retroscope.probing.fitting.logits import CandidateScores, Problems, fit_choices
 from retroscope.probing.trial import Features, ProbeTrial
 
 # The ridge on `a`, for a similarity of unit spread within a choice: it only keeps `a` finite where the

@@ -13,7 +13,7 @@ import pikepdf
 import vl_convert
 
 from retroscope.files.whole import whole_folder, write_whole
-from retroscope.typesetting.figure import Figure
+from retroscope.typesetting.charts.figure import Figure
 
 GRADIENT = re.compile(r'(?<=id=")gradient_\d+(?=")|(?<=url\(#)gradient_\d+(?=\))')
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])

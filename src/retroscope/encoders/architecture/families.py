@@ -1,7 +1,7 @@
 """The table of model families: the module paths of blocks, attention, FFN matrices and norms.
 
-A row is a claim. `retroscope.encoders.anatomy.prove_anatomy` checks it on every model that is loaded. A family without
-a row is traced (`encoders/tracing/`), and what is found is checked in the same way.
+A row is a claim. `prove_anatomy` (`anatomy.py`) checks it on every model that is loaded. A family without a row is
+traced (`tracing/`), and the result is checked in the same way.
 """
 
 from collections.abc import Mapping

@@ -14,8 +14,8 @@ from retroscope.files.documents import SCHEMA, clean
 from retroscope.inputs.load import retriever_of
 from retroscope.inputs.pairing import compared_like
 from retroscope.inputs.settings import DataSettings, ModelSettings
-from retroscope.study.pair_checks import PAIR_CHECKS, UNKNOWN, anatomy_facts
-from retroscope.study.recipes_tried import data_findings
+from retroscope.study.doctor.pair_checks import PAIR_CHECKS, UNKNOWN, anatomy_facts
+from retroscope.study.doctor.recipes_tried import data_findings
 from retroscope.typesetting.documents import Record
 
 WIDTH = 100

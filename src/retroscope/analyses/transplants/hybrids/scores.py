@@ -6,8 +6,8 @@ from pathlib import Path
 
 import xarray as xr
 
+from retroscope.analyses.transplants.hybrids.vectors import hybrid_vectors
 from retroscope.analyses.transplants.settings import SweepSettings
-from retroscope.analyses.transplants.vectors import hybrid_vectors
 from retroscope.collection.collection import Collection
 from retroscope.encoders.encoder import Encoder, Retriever
 from retroscope.inputs.pairing import same_recipe

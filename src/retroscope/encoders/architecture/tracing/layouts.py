@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
+from retroscope.encoders.architecture.families import Layout
 from retroscope.encoders.capture import Call, capture_calls
-from retroscope.encoders.families import Layout
 from retroscope.errors import EncoderError, listed
 
 ATTENTION = ("attn", "attention")  # in the name of a module that has matrices
@@ -94,7 +94,7 @@ def traced_layout(model: PreTrainedModel, ids: Int[Tensor, "1 token"]) -> Layout
 def _missing(what: str) -> EncoderError:
     return EncoderError(
         f"the modules of this model family cannot be detected by a forward pass: {what}",
-        fix="add a row for the family to FAMILIES (encoders/families.py), see docs/how-to/add-a-family.md",
+        fix="add a row for the family to FAMILIES (encoders/architecture/families.py), see docs/how-to/add-a-family.md",
     )
 
 

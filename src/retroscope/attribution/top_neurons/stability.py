@@ -11,9 +11,9 @@ from itertools import count
 import numpy as np
 from jaxtyping import Float
 
-from retroscope.attribution.overlap import jaccard
-from retroscope.attribution.selection import how_many
 from retroscope.attribution.settings import AttributionSettings
+from retroscope.attribution.top_neurons.overlap import jaccard
+from retroscope.attribution.top_neurons.selection import how_many
 
 # Shares of the neurons whose top sets are compared: the mean over several is less a matter of luck than one small set.
 STABLE_AT = (0.01, 0.03, 0.1)

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from retroscope.encoders.checkpoints.folders import quiet
 from retroscope.errors import TrainingError
 from retroscope.progress import Progress
-from retroscope.training.collate import Collate
 from retroscope.training.folder import last_checkpoint
-from retroscope.training.pretraining_settings import PretrainingSettings
+from retroscope.training.pretraining.collate import Collate
+from retroscope.training.pretraining.settings import PretrainingSettings
 from retroscope.training.watch import Watch, disk_errors, logged, rhythm, shared_arguments
 
 TokenisedDocument = dict[str, list[int]]

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from retroscope.analyses.transplants.controls import claimed_places, open_places
-from retroscope.analyses.transplants.hybrid_scores import Sweep, hybrid_scores
+from retroscope.analyses.transplants.hybrids.scores import Sweep, hybrid_scores
 from retroscope.scores import Scores
 from retroscope.statistics.difference import Difference
 from retroscope.statistics.settings import ComparisonSettings

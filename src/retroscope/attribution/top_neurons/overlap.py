@@ -20,7 +20,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from retroscope.attribution.result import NeuronAttribution
-from retroscope.attribution.selection import TOP, how_many
+from retroscope.attribution.top_neurons.selection import TOP, how_many
 from retroscope.errors import AnalysisError, SettingsError, listed, unknown_name
 
 BY = {"signed": ("signed", "half_signed"), "share": ("share", "half_share")}  # -> variables of wholes and halves

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from retroscope.training.vocabulary import SENTINELS
+from retroscope.training.pretraining.vocabulary import SENTINELS
 
 IGNORED = -100  # a label that counts nowhere, as torch's cross entropy has it
 SPAN = 3  # tokens of a corrupted span in the mean (Raffel et al. 2020)

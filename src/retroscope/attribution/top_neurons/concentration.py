@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from retroscope.attribution.selection import TOP, how_many
+from retroscope.attribution.top_neurons.selection import TOP, how_many
 
 
 def gini(values: Float[Tensor, "example neuron"]) -> Float[Tensor, "example"]:

@@ -43,7 +43,7 @@ class Figure:
         return self.specification if self.paper is None else self._styled(self.paper)
 
     def _styled(self, chart: Any) -> dict[str, Any]:
-        from retroscope.typesetting.palette import STYLE  # altair is slow to import
+        from retroscope.typesetting.charts.palette import STYLE  # altair is slow to import
 
         spec = with_rows(chart.to_dict(validate=False))
         return {**spec, "description": self.alt, "config": STYLE}

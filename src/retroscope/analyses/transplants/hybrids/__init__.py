@@ -1,0 +1,1 @@
+"""Measurement of hybrids: their vectors and scores, a pilot, random changes and further trainings."""

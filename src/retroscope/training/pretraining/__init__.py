@@ -1,0 +1,1 @@
+"""Pre-training of a backbone: shapes, vocabulary, objectives, batches and the training itself."""

@@ -1,0 +1,1 @@
+"""Charts: the type of a figure, curves over layers, outcomes of tests, colours, and rendering for page and paper."""
