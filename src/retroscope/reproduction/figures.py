@@ -48,7 +48,7 @@ def _overlay(study: PublishedStudy, results: Results, figure: PublishedFigure, m
     )
     columns = ["model", "passages", "layer", "value", "numbers"]
     published = points.assign(value=points["accuracy"], numbers=THEIRS)[columns]
-    own = points.assign(value=points["ours"], numbers=OURS)[columns].dropna(subset=["value"])
+    own = points.assign(value=points["ours"].astype(float), numbers=OURS)[columns].dropna(subset=["value"])
     frame = pd.concat([published, own], ignore_index=True)
     base = alt.Chart().encode(
         x=layer_axis(),
