@@ -20,7 +20,7 @@ HAS_DEV := $(VENV)/.has-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test quick slow faults check lint types imports docs house smoke hooks constraints clean distclean
+.PHONY: help install demo quick test everything slow faults check lint types imports docs house smoke hooks constraints clean distclean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -31,11 +31,14 @@ demo: $(HAS_RUNTIME)  ## compare two small retrievers and write runs/demo
 	$(BIN)/retroscope demo --out runs/demo
 	@echo runs/demo/report.html
 
-test: $(HAS_DEV)  ## run all tests, on all cores
-	$(BIN)/pytest $(PARALLEL)
-
-quick: $(HAS_DEV)  ## run the tests that are not slow: three minutes on two cores
+quick: $(HAS_DEV)  ## run the tests below 0.1 s each: two minutes on two cores
 	$(BIN)/pytest $(PARALLEL) -m "not slow"
+
+test: $(HAS_DEV)  ## run all tests but the longest: six minutes on two cores
+	$(BIN)/pytest $(PARALLEL) -m "not long"
+
+everything: $(HAS_DEV)  ## run all tests: twenty-five minutes on two cores
+	$(BIN)/pytest $(PARALLEL)
 
 slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
 	$(BIN)/pytest $(PARALLEL) --measure-slow
@@ -43,9 +46,9 @@ slow: $(HAS_DEV)  ## measure every test again and write tests/slow.txt
 faults: $(HAS_DEV)  ## kill, stop and starve all stages at random for two hours; KILLS, SEED and MINUTES choose
 	$(BIN)/python tests/faults/harness.py --kills $(or $(KILLS),500) --seed $(or $(SEED),0) --minutes $(or $(MINUTES),120)
 
-check: $(HAS_DEV)  ## all that must be green before a commit
+check: $(HAS_DEV)  ## all that must be green before a merge: style, types, layers, documentation, all tests
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types imports docs
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory everything
 
 lint: $(HAS_DEV)  ## style and format
 	$(BIN)/ruff check

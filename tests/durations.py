@@ -1,8 +1,9 @@
 """How long each test takes, in processor time: which are slow, and how that list is made.
 
-`tests/slow.txt` lists the tests that need `SLOW` seconds or more; they carry the marker `slow`. `make slow` measures
-all of them again. Processor time counts, of the test and of the processes that it starts: a busy machine does not
-make a test slow. The time of a fixture is shared by the tests that use it, else the first of them would pay for all.
+`tests/slow.txt` lists the tests that need `SLOW` seconds or more; they carry the marker `slow`, and those that need
+`LONG` seconds or more carry `long`, too. `make slow` measures all of them again. Processor time counts, of the test and
+of the processes that it starts: a busy machine does not make a test slow. The time of a fixture is shared by the tests
+that use it, else the first of them would pay for all.
 """
 
 import os
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-SLOW = 0.1  # seconds
+SLOW = 0.1  # seconds: `make quick` runs what is below, in two minutes on two cores
+LONG = 1.5  # seconds: `make test` runs what is below, in six minutes on two cores; `make check` runs all
 LIST = Path(__file__).with_name("slow.txt")
 HEADER = f"# Tests that need {SLOW:g} s of processor time or more. Written by `make slow`.\n"
 
@@ -64,8 +66,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     listed = slow_tests()
     for item in items:
-        if function_of(item.nodeid) in listed:
-            item.add_marker("slow")
+        measured = listed.get(function_of(item.nodeid), 0.0)
+        for marker, seconds in (("slow", SLOW), ("long", LONG)):
+            if measured >= seconds:
+                item.add_marker(marker)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
