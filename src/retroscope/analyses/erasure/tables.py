@@ -35,18 +35,18 @@ def erasure_table(result: ErasureResult, subject: Subject) -> PaperTable:
     )
     note = (
         f"Readable: accuracy of the probe on held-out queries (chance {score(result.chance)}), before and after "
-        "erasure. Used: loss of retrieval by erasure beyond the loss by erasing random subspaces of equal rank; the "
-        "interval is over queries and random subspaces. p: the largest p of four tests, over queries and over random "
-        "subspaces, against subspaces of equal rank and against those of equal rank and variance. Unclear: the loss is "
-        "significant only against subspaces of equal rank. Inconclusive: the accuracy of the probe does not fall "
-        "significantly, or random subspaces remove more than half of the score, or the held-out correlation is no "
+        "erasure. Rank: number of erased directions. Used: loss of retrieval by erasure beyond the loss by erasing "
+        "random subspaces of equal rank; its interval is over queries and random subspaces. p: the largest p of four "
+        "tests, over queries and over random subspaces, of equal rank and of equal rank and variance. Unclear: the "
+        "loss is significant only against subspaces of equal rank. Inconclusive: the accuracy of the probe does not "
+        "fall significantly, or random subspaces remove more than half of the score, or the held-out correlation is no "
         f"higher than that of shuffled pairs. Intact: {result.measure} of the intact model. Erased, random, equal "
         f"variance: {result.measure} after erasing the directions, a random subspace of equal rank, or one of equal "
         "rank and variance. Removed: share of the variance that erasure removes. Held-out correlation: correlation of "
         "queries and passages along the erased directions; 5 % of shuffled pairings exceed the value in brackets. "
         "Shuffled: loss by erasing the directions of shuffled pairs, beyond the loss by erasing random subspaces."
     )
-    caption = f"Readable and used, by layer, on {result.collection}"
+    caption = f"At which layers relevance is readable, and at which retrieval uses it, on {result.collection}"
     return PaperTable(frame, caption, note, tuple(frame.columns[3:]))
 
 
