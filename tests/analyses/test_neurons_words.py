@@ -41,14 +41,17 @@ def test_the_planted_layer_is_named_where_neurons_concentrate() -> None:
     assert "The largest significant change of the Gini index is at layer 3, from 0." in statement.text
     assert "holm-corrected p < 0.001" in statement.text
     assert (
-        "The share of the attribution that the top 1 % of neurons have rises significantly at 1 layer and falls at 0; "
-        "the participation (1 if all neurons have equal attribution) rises significantly at 0 layers and falls at 1." in statement.text
+        "The share of the attribution that the top 1 % of neurons have rises significantly at 1 layer and falls "
+        "significantly at 0; the participation (1 if all neurons have equal attribution) rises significantly at 0 "
+        "layers and falls significantly at 1." in statement.text
     )
 
 
 def test_the_reverse_is_said_in_reverse() -> None:
     planted, plain = tower_neurons().sides["after"], tower_neurons().sides["before"]
-    statement = statement_of(tower_neurons(before=planted, after=plain), "Concentration of the attribution on few intermediate neurons")
+    statement = statement_of(
+        tower_neurons(before=planted, after=plain), "Concentration of the attribution on few intermediate neurons"
+    )
     assert "attribution is spread over more neurons at layer 3" in statement.text
     assert "fewer neurons" not in statement.text
 
@@ -80,7 +83,10 @@ def moved(move: np.ndarray, margin: float | None) -> Statement:
     settings = ComparisonSettings(resamples=200, margin=margin, family_per=("statistic",))
     after = Scores("neurons", side.attribution.scores.values + move)
     profile = compare_scores(side.attribution.scores, after, settings)
-    return statement_of(tower_neurons(before=side, after=side, profile=profile), "Concentration of the attribution on few output neurons")
+    return statement_of(
+        tower_neurons(before=side, after=side, profile=profile),
+        "Concentration of the attribution on few output neurons",
+    )
 
 
 def test_a_change_too_small_to_see_is_equivalent_only_with_a_margin() -> None:
@@ -110,7 +116,10 @@ def test_a_sure_but_negligible_change_says_both() -> None:
         "These changes are significant but negligible: all pass the equivalence test with the margin 0.05."
     )
     assert "negligible" not in moved(jitter, None).text
-    assert "negligible" not in statement_of(tower_neurons(), "Concentration of the attribution on few intermediate neurons").text
+    assert (
+        "negligible"
+        not in statement_of(tower_neurons(), "Concentration of the attribution on few intermediate neurons").text
+    )
 
 
 def test_activity_is_told_at_every_threshold() -> None:
@@ -167,7 +176,10 @@ def test_an_overlap_without_an_order_is_not_a_number() -> None:
     rows = overlap_rows()
     rows.loc[(rows["part"] == "all") & (rows["measure"] == "jaccard"), "between"] = np.nan
     statement = statement_of(tower_neurons(overlap=rows), "Agreement of the two")
-    assert "The Jaccard index of the sets of top neurons is undefined, because values are equal" in statement.text
+    assert (
+        "The Jaccard index of the sets of top neurons is undefined, because all values to be ranked are equal"
+        in statement.text
+    )
     assert "nan" not in statement.text
 
 
@@ -286,7 +298,9 @@ def test_without_an_ablation_a_count_is_not_evidence() -> None:
         "fine-tuning"
     )
     assert statement_of(tower, "Concentration of the attribution on few intermediate neurons").doubts == (mark,)
-    assert statement_of(tower, "Concentration of the attribution on few output neurons").doubts == ()  # nothing is claimed there
+    assert (
+        statement_of(tower, "Concentration of the attribution on few output neurons").doubts == ()
+    )  # nothing is claimed there
 
 
 def test_a_collection_that_is_too_easy_is_said_to_be() -> None:

@@ -65,6 +65,7 @@ def _errors(result: HeadResult) -> Figure:
     return Figure(
         "head_errors",
         "First-order estimates against exact ablation",
+        "Change of the margin when one head is fixed at its mean, in standard deviations (SD) of the intact margin. "
         "Each point is one head that was ablated exactly. On the line, the estimate equals the exact change.",
         f"Estimated against exact change of the margin, for {len(frame)} heads.",
         facets(alt.layer(line, points).properties(**PANEL), frame, "side", list(result.sides)),

@@ -55,7 +55,7 @@ def _exact(one: SideHeads) -> PaperTable:
         "neither model."
     )
     numeric = tuple(frame.columns[2:8])
-    return PaperTable(frame, f"Attention heads of {one.name}, each ablated in a run of its own", note, numeric)
+    return PaperTable(frame, f"Attention heads of {one.name}, each ablated alone", note, numeric)
 
 
 def _retrieval(one: SideHeads) -> PaperTable:

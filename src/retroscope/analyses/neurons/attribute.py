@@ -27,9 +27,7 @@ def as_measured(retriever: Retriever, protocol: str) -> Retriever:
 
 
 def as_asked(settings: AttributionSettings, protocol: str) -> AttributionSettings:
-    """Return the settings as the protocol runs them: the published one attributes all examples, and stops at no other
-    number.
-    """
+    """Return the settings under a protocol. The published one attributes all examples, even if halves of them agree."""
     return replace(settings, agreement=None) if protocol == PUBLISHED_PROTOCOL else settings
 
 

@@ -104,7 +104,7 @@ def completeness(name: str, side: AttributedModel) -> list[Statement]:
 
 
 def _held(gaps: SiteGaps, part: int, layer: int, neurons: str) -> str:
-    """State which share of the attribution, and of the top 1 % of neurons, over all layers one layer has.
+    """State one layer's share of the attribution over all layers, and its share of the top 1 % of the neurons.
 
     Args:
         neurons: the words for the neurons of this matrix, e.g. "output neurons".

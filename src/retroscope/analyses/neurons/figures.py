@@ -36,7 +36,7 @@ SHOWN = {  # statistic -> what its axis says
     PARTICIPATION: "participation",
 }
 OVERLAPS = {
-    "jaccard": "Jaccard index of the top sets",
+    "jaccard": "Jaccard index of the top neurons",
     "spearman": "rank correlation of all neurons",
 }  # measure -> axis
 HEIGHT = 130  # of a panel, where four rows of them stand below one another
@@ -100,8 +100,8 @@ def move_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_moves",
         "What fine-tuning changed, by layer",
-        "Bars are confidence intervals of the paired difference, after - before. Higher after and lower after: the "
-        f"difference has a {rule}. {no_change_words(tower.profile)}",
+        "Bars are confidence intervals of the paired difference, after - before. Higher after, lower after: the "
+        f"difference is significant ({rule}). {no_change_words(tower.profile)}",
         "Difference in share of the total, Gini index, top-1 % share and participation by layer, with intervals.",
         choosing(effect_panel(layer_axis(), outcomes), pd.concat(parts, ignore_index=True), _choices(tower)),
         alt.vconcat(*charts),
@@ -124,8 +124,8 @@ def moves(tower: TowerNeurons, statistic: str) -> pd.DataFrame:
     if tower.profile is None or effects.empty:
         return pd.DataFrame()
     outcome = [outcome_of(row, alpha(tower.profile)) for _, row in effects.iterrows()]
-    kept = effects.rename(columns={"effect": "value", "ci_low": "low", "ci_high": "high"})
-    return kept[["part", "layer", "value", "low", "high"]].assign(outcome=[NAMES.get(o, o) for o in outcome])
+    renamed = effects.rename(columns={"effect": "value", "ci_low": "low", "ci_high": "high"})
+    return renamed[["part", "layer", "value", "low", "high"]].assign(outcome=[NAMES.get(o, o) for o in outcome])
 
 
 def activity_figure(tower: TowerNeurons) -> Figure | None:
@@ -139,9 +139,10 @@ def activity_figure(tower: TowerNeurons) -> Figure | None:
     return Figure(
         "neuron_thresholds",
         "Active neurons over thresholds",
-        "Share of a matrix's neurons, over all layers, that are active. A neuron is active if its magnitude, divided "
-        "by the largest magnitude of the same example, is at least the threshold. So if the attribution of a few "
-        "neurons grows, fewer of the other neurons count as active. Bands are confidence intervals over examples.",
+        "Share of a matrix's neurons, over all layers, that are active. A neuron is active if the magnitude of its "
+        "attribution, divided by the largest magnitude of the same example, is at least the threshold. So if the "
+        "attribution of a few neurons grows, fewer of the other neurons count as active. Bands are confidence "
+        "intervals over examples.",
         f"Share of the neurons that are active at the thresholds {_listed(tower)}.",
         choosing(panel, named, [Selector("part", "matrix", tower.parts[0])]),
         facets(panel, named, "part", tower.parts).properties(title="Active neurons over thresholds"),

@@ -42,9 +42,7 @@ def layer_shares(attribution: NeuronAttribution) -> Scores:
 
 
 def activity(attribution: NeuronAttribution) -> Scores:
-    """Return, for each example and kind of FFN matrix, the share of active neurons over all layers:
-    [query, part, threshold].
-    """
+    """Return each example's share of active neurons over all layers of a kind of matrix: [query, part, threshold]."""
     values = attribution.scores.values.isel(statistic=list(attribution.activities.values())).mean("layer", skipna=False)
     named = values.rename(statistic="threshold").assign_coords(threshold=list(attribution.thresholds))
     shares = named.transpose("query", "part", "threshold")
@@ -56,7 +54,7 @@ DERIVED: dict[str, Callable[[NeuronAttribution], Scores]] = {LAYER_SHARE: layer_
 
 @lru_cache(maxsize=8)  # words, tables and figures of one report ask for the same
 def effect(tower: TowerNeurons, name: str) -> Difference | None:
-    """Return the difference after - before of a quantity in `DERIVED`, or None for a single model.
+    """Return the difference after - before of layer shares or of activity (`DERIVED`), or None for a single model.
 
     The difference is paired by query, and all its tests are one family.
     """

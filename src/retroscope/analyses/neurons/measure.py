@@ -77,8 +77,8 @@ def measure(context: Context, settings: NeuronsSettings, planned: Planned) -> Me
 def _pairs(context: Context, settings: NeuronsSettings) -> Sequence[Candidates]:
     """Return each query's relevant passage and hard negatives, in the order in which texts are attributed.
 
-    Under the published protocol and for the target `norm`, these are the rows of the source. Every other target takes
-    one item for each query, whose negatives are not judged relevant.
+    Under the published protocol, the target `norm` takes the rows of the data set, in which a query may be repeated.
+    Otherwise, there is one item for each query, and no negative is judged relevant.
     """
     if settings.attribution.target != "norm":
         return context.negatives().candidates
@@ -144,7 +144,7 @@ def _measured(
 
 
 def _unranked(attribution: NeuronAttribution) -> str:
-    """Return the reason why neurons cannot be ablated by their attribution, or "" if there is none."""
+    """Return the reason why the attribution ranks no neurons for an ablation, or "" if it does."""
     if attribution.noise + int(attribution.recipe["lost"]) < attribution.examples:
         return ""
     return (

@@ -23,7 +23,7 @@ class AblationSize:
     """Upper bound on the work of an ablation.
 
     Attributes:
-        ablations: how often each text is encoded, once for every set of fixed neurons.
+        ablations: how often each text is encoded: once for each set of fixed neurons, and twice by the intact model.
         ablation_texts: number of texts.
         ablation_seconds: estimated seconds.
     """

@@ -140,7 +140,7 @@ class AblationCurves:
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """Return the measures of retrieval. The statements use the first measure."""
+        """Return the names of the retrieval measures, the headline measure first."""
         return tuple(str(m) for m in self.scores.values.coords["measure"].values)
 
     @property

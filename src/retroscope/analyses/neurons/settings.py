@@ -37,13 +37,13 @@ class NeuronAblationSettings:
             "zero".
         tower: tower whose texts are encoded with neurons fixed: "query", "passage" or "both". If None, the attributed
             tower.
-        draws: the largest number of random sets for each fraction. A set of a larger fraction contains that of the same
-            draw for a smaller fraction.
+        draws: the largest number of random sets for each fraction. The random set of a larger fraction contains the set
+            of the same draw for a smaller fraction.
         groups: number of groups into which the queries are divided, each with its own pool of passages, if the corpus
-            is sampled and each group has at least `ENOUGH` queries. If the answer for a fraction is clear after the
-            first group, its other groups are not measured (see `ablation.looks`). 1 measures all queries at once.
+            is sampled and each group has at least 50 queries. If the answer for a fraction is clear after the first
+            group, its other groups are not measured (see `ablation.looks`). 1 measures all queries at once.
         measures: ir-measures names, the first is the headline measure.
-        held_out: measure only queries that were not used for the attribution. If None, do so if at least `ENOUGH` such
+        held_out: measure only queries that were not used for the attribution. If None, do so if at least 50 such
             queries are left.
         passages: the largest number of passages that are sampled from a larger corpus and searched (see
             `ablation.pools`), because every set of neurons costs an encoding of all of them. 0 searches the whole

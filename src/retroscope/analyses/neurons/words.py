@@ -51,7 +51,7 @@ def neuron_statements(tower: TowerNeurons) -> list[Statement]:
 
 
 def concentration(tower: TowerNeurons, part: str) -> list[Statement]:
-    """State at which layers fine-tuning concentrated the attribution on fewer neurons, and at which it spread it."""
+    """State at which layers fine-tuning concentrated the attribution on fewer neurons or spread it over more."""
     table = _of_part(effect_rows(tower, GINI), part)
     if tower.profile is None:
         return _concentrated_alone(tower, part)
@@ -192,7 +192,7 @@ def _overlapping(row: "pd.Series[Any]") -> str:
         name = f"{name} ({row['part']} neurons)"
     own = [row["before_halves"], row["after_halves"]]
     if any(pd.isna(v) for v in (row["between"], *own)):
-        return f"{name} is undefined, because values are equal."
+        return f"{name} is undefined, because all values to be ranked are equal."
     halves = (
         f"agreement of two halves of the examples: {score(own[0])} before fine-tuning, {score(own[1])} after it; by "
         f"chance: {score(row['chance'])}"
@@ -250,13 +250,13 @@ def _unchanged(opening: str, table: pd.DataFrame, thing: str) -> Statement:
 
 
 def _about(part: str, code: str, row: "pd.Series[Any]", name: str) -> dict[str, Any]:
-    """Return the code and the estimate for a statement about the largest change."""
+    """Return the code and the estimate of a statement about the largest change, as keyword arguments."""
     return {"code": f"{code}.{part}", "estimate": estimate_of(row, name)}
 
 
 def _beside(tower: TowerNeurons, part: str, statistic: str, name: str) -> str:
     up, down = _changed(tower, _of_part(effect_rows(tower, statistic), part))
-    return f"{name} rises significantly at {count(len(up), 'layer')} and falls at {len(down)}"
+    return f"{name} rises significantly at {count(len(up), 'layer')} and falls significantly at {len(down)}"
 
 
 def _largest(*changed: pd.DataFrame) -> "pd.Series[Any]":

@@ -133,7 +133,7 @@ def _curves(
 
 
 def _size(trial: AblationTrial, ranking: Ranking, attributed: str) -> Ranking:
-    """Rank neurons by how much fixing one changes the FFN's output, over the texts of one tower."""
+    """Rank neurons by how much fixing one of them changes the output of its FFN, over the texts of one tower."""
     tower = attributed if attributed in trial.moments else next(iter(trial.moments))
     return size_ranking(trial.texts[tower].encoder, trial.moments[tower], ranking, at_mean=trial.at_mean)
 
@@ -144,7 +144,11 @@ def _values(
     settings: NeuronAblationSettings,
     relevant: Mapping[str, tuple[str, ...]],
 ) -> xr.Dataset:
-    """Return the scores `ablated` (query, how, draw, fraction, measure) and `intact` (query, measure)."""
+    """Measure retrieval with every set of neurons fixed, and with none.
+
+    Returns:
+        The scores `ablated`, (query, how, draw, fraction, measure), and `intact`, (query, measure).
+    """
     groups = [list(pool.queries) for pool in trials.pools]
     labels: dict[str, list[Any]] = {
         QUERY: [query for group in groups for query in group],

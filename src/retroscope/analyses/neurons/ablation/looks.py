@@ -147,8 +147,8 @@ def is_futile(row: "pd.Series[Any]", settings: NeuronAblationSettings, groups: i
     """Return whether, after the first group, all queries are unlikely to show more harm by the top than by random ones.
 
     This is so if the test over queries, or the test over draws, is unlikely to become significant. The test over draws
-    is unlikely to if it would stay insignificant even if draws differed only by the sample of queries, so that more
-    queries would reduce their spread. Equal draws decide nothing yet.
+    is predicted as if draws differed only by the sample of queries, so that more queries reduce their spread. If all
+    draws are equal, nothing is decided yet.
     """
     if _is_futile_effect(row, "harm", settings, groups):
         return True
