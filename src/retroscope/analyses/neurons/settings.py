@@ -50,7 +50,8 @@ class NeuronAblationSettings:
             corpus.
         seed: seed of the random sets and of the sample.
         precision: precision of the forward passes with neurons fixed, a name in `encoders.precision.PRECISION_NAMES`.
-            Its effect on the harm of the top neurons is measured first, and the ablation is refused if it is too large.
+            Its effect on the loss by fixing the top neurons is measured first. If this is too large, nothing is
+            ablated.
         batch_tokens: number of padded tokens in one forward pass. None chooses a number that suits the device.
         intervals: bootstrap intervals over queries.
     """

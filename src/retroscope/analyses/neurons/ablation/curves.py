@@ -196,8 +196,8 @@ def _precision_effect(
         for precision in (EXACT, settings.precision)
     )
     quantity = (
-        f"loss of {settings.measures[0]} by fixing the top {exact_percent(fraction)} of the neurons, beyond the loss "
-        "by fixing a random set"
+        f"loss by fixing the top {exact_percent(fraction)} of the neurons beyond that by fixing random neurons "
+        f"({settings.measures[0]})"
     )
     where = trial.retriever.name
     return precision_effect(settings.precision, quantity, exact[:, 0], reduced[:, 0], where=where)
